@@ -1,0 +1,2 @@
+//! hearken's ggml backend.
+pub(crate) fn register() {}

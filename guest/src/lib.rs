@@ -1,0 +1,18 @@
+//! The sandboxed side of hearken.
+//!
+//! Built for `wasm32-wasip1` this is the module that the host runs: [`hearken_proto::abi`] describes its imports
+//! and exports. It has no clock, no files and no threads; a model comes in once, while the host makes a snapshot.
+//! Built natively it holds only what needs no recogniser, so that its tests need none either.
+
+// Decoding steps, written against plain data so that they are tested natively.
+mod ring;
+mod words;
+
+#[cfg(target_arch = "wasm32")]
+mod backend;
+#[cfg(target_arch = "wasm32")]
+mod exports;
+#[cfg(target_arch = "wasm32")]
+mod imports;
+#[cfg(target_arch = "wasm32")]
+mod recognizer;

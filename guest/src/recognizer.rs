@@ -1,0 +1,258 @@
+//! whisper.cpp behind the operations that the host asks for.
+
+use std::ffi::{c_char, c_void};
+
+use hearken_proto::abi::Status;
+use hearken_proto::{Event, LoadOptions, ModelInfo, Segment, Task};
+use whisper_rs::whisper_rs_sys as sys;
+use whisper_rs::{
+    DtwMode, DtwParameters, FullParams, SamplingStrategy, WhisperContext, WhisperContextParameters,
+    WhisperState,
+};
+
+use crate::words::{self, Token};
+use crate::{backend, imports};
+
+/// Samples for each encoder position: the encoder's convolution halves the 10 ms mel frames.
+const SAMPLES_PER_POSITION: usize = 320;
+
+/// Candidates of temperature fallback, whisper.cpp's own default.
+const BEST_OF: i32 = 5;
+
+/// A loaded model and the state to decode with it.
+pub(crate) struct Recognizer {
+    context: WhisperContext,
+    state: WhisperState,
+}
+
+impl Recognizer {
+    /// Reads the model from the host. Only possible while the snapshot is made.
+    pub(crate) fn load(options: &LoadOptions) -> Result<Self, Status> {
+        if options.kernels {
+            backend::register();
+        }
+        let heads: Vec<sys::whisper_ahead> = options
+            .alignment_heads
+            .iter()
+            .map(|&(layer, head)| sys::whisper_ahead { n_text_layer: layer as i32, n_head: head as i32 })
+            .collect();
+        let mut parameters = WhisperContextParameters::default();
+        if !heads.is_empty() {
+            parameters.dtw_parameters(DtwParameters {
+                mode: DtwMode::Custom { aheads: &heads },
+                ..DtwParameters::default()
+            });
+        }
+        // The path is only a name: `__wrap_whisper_init_from_file_with_params_no_state` below reads the host's bytes.
+        let context =
+            WhisperContext::new_with_params("model", parameters).map_err(|_| Status::BadModel)?;
+        let state = context.create_state().map_err(|_| Status::BadModel)?;
+        imports::emit_event(&Event::Loaded(ModelInfo {
+            n_vocab: context.n_vocab() as u32,
+            n_audio_ctx: context.n_audio_ctx() as u32,
+            multilingual: context.is_multilingual(),
+            whisper_cpp: whisper_rs::WHISPER_CPP_VERSION.to_owned(),
+        }));
+        Ok(Self { context, state })
+    }
+
+    /// Longest window in samples: past the model's context whisper.cpp loses text and reports success.
+    pub(crate) fn max_window(&self) -> usize {
+        self.context.n_audio_ctx().max(0) as usize * SAMPLES_PER_POSITION
+    }
+
+    /// Decodes `pcm` once with whisper.cpp's own fallback and emits what it heard.
+    pub(crate) fn decode(&mut self, pcm: &[f32], task: &Task) -> Result<(), Status> {
+        if pcm.is_empty() {
+            imports::emit_event(&Event::Decoded { no_speech: 1.0, encodes: 0 });
+            return Ok(());
+        }
+        let language = self.language(pcm, task)?;
+        let mut encodes = 0u32;
+        let mut params = FullParams::new(SamplingStrategy::Greedy { best_of: BEST_OF });
+        params.set_n_threads(1);
+        params.set_no_context(true);
+        params.set_language(Some(&language));
+        params.set_translate(task.translate);
+        params.set_token_timestamps(true);
+        params.set_print_progress(false);
+        params.set_print_realtime(false);
+        params.set_print_special(false);
+        params.set_print_timestamps(false);
+        if let Some(prompt) = &task.prompt {
+            // A NUL cannot be part of a C string, and means nothing to a tokenizer.
+            params.set_initial_prompt(&prompt.replace('\0', ""));
+        }
+        // SAFETY: `count_encode` only touches the counter it is given, which outlives the call to `full`.
+        unsafe {
+            params.set_start_encoder_callback(Some(count_encode));
+            params.set_start_encoder_callback_user_data((&raw mut encodes).cast());
+        }
+        self.state.full(params, pcm).map_err(|_| Status::DecodeFailed)?;
+
+        let spaced = words::is_spaced(&language);
+        for segment in self.state.as_iter() {
+            let tokens: Vec<Token> = (0..segment.n_tokens())
+                .filter_map(|index| segment.get_token(index))
+                .map(|token| {
+                    let data = token.token_data();
+                    Token {
+                        id: data.id as u32,
+                        text: token.to_bytes().unwrap_or_default().to_vec(),
+                        special: data.id >= self.context.token_eot(),
+                        probability: data.p,
+                        logprob: data.plog,
+                        start: data.t0,
+                        end: data.t1,
+                        aligned: data.t_dtw,
+                    }
+                })
+                .collect();
+            let span = words::Span::new(segment.start_timestamp(), segment.end_timestamp(), pcm.len());
+            imports::emit_event(&Event::Segment(Segment {
+                start: span.start,
+                end: span.end,
+                text: String::from_utf8_lossy(segment.to_bytes().unwrap_or_default()).into_owned(),
+                avg_logprob: words::average_logprob(&tokens),
+                words: words::group(&tokens, span, spaced),
+                tokens: tokens.into_iter().map(|token| token.id).collect(),
+            }));
+        }
+        let no_speech = self.no_speech()?;
+        imports::emit_event(&Event::Decoded { no_speech, encodes });
+        Ok(())
+    }
+
+    /// Feeds `tokens` whatever the model would rather say, and emits what it would have said.
+    pub(crate) fn score(
+        &mut self,
+        pcm: &[f32],
+        language: Option<&str>,
+        tokens: &[u32],
+    ) -> Result<(), Status> {
+        let n_vocab = self.context.n_vocab() as u32;
+        if tokens.iter().any(|&token| token >= n_vocab) {
+            return Err(Status::Malformed);
+        }
+        let mut forced = vec![self.context.token_sot()];
+        if self.context.is_multilingual() {
+            let id = whisper_rs::get_lang_id(language.unwrap_or("en")).ok_or(Status::BadLanguage)?;
+            forced.extend([self.context.token_lang(id), self.context.token_transcribe()]);
+        }
+        forced.extend(tokens.iter().map(|&token| token as i32));
+        if forced.len() > self.context.n_text_ctx() as usize {
+            return Err(Status::Malformed);
+        }
+        self.state.pcm_to_mel(pcm, 1).map_err(|_| Status::DecodeFailed)?;
+        self.state.encode(0, 1).map_err(|_| Status::DecodeFailed)?;
+        let (mut argmax, mut best, mut second) = (Vec::new(), Vec::new(), Vec::new());
+        for (past, token) in forced.iter().enumerate() {
+            let logits = self.step(*token, past)?;
+            let mut top = (0u32, f32::NEG_INFINITY);
+            let mut runner_up = f32::NEG_INFINITY;
+            for (id, &logit) in logits.iter().enumerate() {
+                if logit > top.1 {
+                    runner_up = top.1;
+                    top = (id as u32, logit);
+                } else if logit > runner_up {
+                    runner_up = logit;
+                }
+            }
+            argmax.push(top.0);
+            best.push(top.1);
+            second.push(runner_up);
+        }
+        imports::emit_event(&Event::Scores { argmax, best, second });
+        Ok(())
+    }
+
+    /// The language to decode in: as asked, or detected and reported.
+    fn language(&mut self, pcm: &[f32], task: &Task) -> Result<String, Status> {
+        if !self.context.is_multilingual() {
+            if task.translate {
+                return Err(Status::Unsupported);
+            }
+            return match task.language.as_deref() {
+                None | Some("en") => Ok("en".to_owned()),
+                Some(_) => Err(Status::BadLanguage),
+            };
+        }
+        if let Some(language) = &task.language {
+            if language.contains('\0') || whisper_rs::get_lang_id(language).is_none() {
+                return Err(Status::BadLanguage);
+            }
+            return Ok(language.clone());
+        }
+        self.state.pcm_to_mel(pcm, 1).map_err(|_| Status::DecodeFailed)?;
+        let (id, probabilities) = self.state.lang_detect(0, 1).map_err(|_| Status::DecodeFailed)?;
+        let code = whisper_rs::get_lang_str(id).ok_or(Status::DecodeFailed)?.to_owned();
+        let probability = probabilities.get(id as usize).copied().unwrap_or_default();
+        imports::emit_event(&Event::Language { code: code.clone(), probability });
+        Ok(code)
+    }
+
+    /// Probability that the window last encoded holds no speech.
+    ///
+    /// whisper.cpp 1.8.3 reads it from the first row of a prompt's logits while only the last row is filled, which
+    /// is wrong for every multilingual model and every carried prompt; so the one-token prompt is run again here.
+    fn no_speech(&mut self) -> Result<f32, Status> {
+        let token = self.context.token_nosp() as usize;
+        let logits = self.step(self.context.token_sot(), 0)?;
+        let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let mass: f32 = logits.iter().map(|logit| (logit - top).exp()).sum();
+        Ok(logits.get(token).map_or(0.0, |logit| (logit - top).exp() / mass))
+    }
+
+    /// One decoder step: the logits after `token` at position `past`.
+    fn step(&mut self, token: i32, past: usize) -> Result<&[f32], Status> {
+        self.state.decode(&[token], past, 1).map_err(|_| Status::DecodeFailed)?;
+        let logits = self.state.get_logits().map_err(|_| Status::DecodeFailed)?;
+        Ok(&logits[..logits.len().min(self.context.n_vocab() as usize)])
+    }
+}
+
+unsafe extern "C" fn count_encode(
+    _: *mut sys::whisper_context,
+    _: *mut sys::whisper_state,
+    counter: *mut c_void,
+) -> bool {
+    // SAFETY: `decode` passes a pointer to its live `u32`.
+    unsafe { *counter.cast::<u32>() += 1 };
+    true
+}
+
+/// Takes the place of whisper.cpp's file loader (the linker's `--wrap`), so that weights stream from the host into
+/// tensors without a second copy in linear memory, and whisper-rs's safe API serves for the rest.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn __wrap_whisper_init_from_file_with_params_no_state(
+    _path: *const c_char,
+    params: sys::whisper_context_params,
+) -> *mut sys::whisper_context {
+    let mut ended = false;
+    let mut loader = sys::whisper_model_loader {
+        context: (&raw mut ended).cast(),
+        read: Some(loader_read),
+        eof: Some(loader_eof),
+        close: Some(loader_close),
+    };
+    // SAFETY: the loader and its context outlive the call, which keeps neither.
+    unsafe { sys::whisper_init_with_params_no_state(&mut loader, params) }
+}
+
+unsafe extern "C" fn loader_read(context: *mut c_void, output: *mut c_void, len: usize) -> usize {
+    // SAFETY: whisper.cpp passes the context given above and `len` writable bytes.
+    let (ended, output) =
+        unsafe { (&mut *context.cast::<bool>(), std::slice::from_raw_parts_mut(output.cast(), len)) };
+    let read = imports::read_model(output);
+    // whisper.cpp ignores short reads; what it then uses must at least be the same every time.
+    output[read..].fill(0);
+    *ended = read < len;
+    read
+}
+
+unsafe extern "C" fn loader_eof(context: *mut c_void) -> bool {
+    // SAFETY: whisper.cpp passes the context given above.
+    unsafe { *context.cast::<bool>() }
+}
+
+unsafe extern "C" fn loader_close(_: *mut c_void) {}

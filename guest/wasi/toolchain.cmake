@@ -1,0 +1,16 @@
+# CMake toolchain for the sandboxed guest. Handed to whisper-rs-sys through CMAKE_TOOLCHAIN_FILE by host/build.rs,
+# which also sets HEARKEN_WASI_CC and HEARKEN_WASI_CXX. Nothing in whisper.cpp is edited.
+set(CMAKE_SYSTEM_NAME WASI)
+set(CMAKE_SYSTEM_PROCESSOR wasm32)
+set(CMAKE_C_COMPILER "$ENV{HEARKEN_WASI_CC}")
+set(CMAKE_CXX_COMPILER "$ENV{HEARKEN_WASI_CXX}")
+set(CMAKE_AR "$ENV{HEARKEN_WASI_AR}")
+set(CMAKE_RANLIB "$ENV{HEARKEN_WASI_RANLIB}")
+set(CMAKE_C_COMPILER_TARGET wasm32-wasip1)
+set(CMAKE_CXX_COMPILER_TARGET wasm32-wasip1)
+# There is nothing to run or link at configure time.
+set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
+# find_package(Threads): wasi-libc declares pthreads; whisper.cpp never starts one with n_threads = 1.
+set(CMAKE_HAVE_LIBC_PTHREAD 1 CACHE INTERNAL "")
+set(CMAKE_USE_PTHREADS_INIT 1 CACHE INTERNAL "")
+set(CMAKE_POSITION_INDEPENDENT_CODE OFF)

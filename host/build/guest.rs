@@ -1,0 +1,163 @@
+//! Builds `guest/` for `wasm32-wasip1`, once for each variant, with whisper-rs as it comes from its registry.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+use crate::toolchain::Toolchain;
+use crate::{VARIANTS, file_name};
+
+/// The guest's target.
+const TARGET: &str = "wasm32-wasip1";
+
+/// Compiler flags of every variant. The emulations are wasi-libc's, for functions that ggml names and never calls.
+/// Exceptions: the sources say `try`, nothing can be caught, and a throw becomes a trap (`wasi/src/stubs.c`).
+const C_FLAGS: &[&str] = &[
+    "-O3",
+    "-msimd128",
+    "-mnontrapping-fptoint",
+    "-mbulk-memory",
+    "-D_WASI_EMULATED_SIGNAL",
+    "-D_WASI_EMULATED_PROCESS_CLOCKS",
+    "-D_WASI_EMULATED_MMAN",
+];
+const CXX_FLAGS: &[&str] = &["-fexceptions", "-fignore-exceptions"];
+
+/// Builds both variants and leaves the modules in `out`.
+pub(crate) fn build(workspace: &Path, out: &Path) -> Result<(), String> {
+    let workspace = workspace.canonicalize().map_err(|error| format!("{}: {error}", workspace.display()))?;
+    for watched in ["guest", "proto", "Cargo.lock"] {
+        println!("cargo::rerun-if-changed={}", workspace.join(watched).display());
+    }
+    let toolchain = Toolchain::find()?;
+    for variant in VARIANTS {
+        build_variant(&workspace, out, variant, &toolchain)?;
+    }
+    Ok(())
+}
+
+fn build_variant(workspace: &Path, out: &Path, variant: &str, toolchain: &Toolchain) -> Result<(), String> {
+    // Beside this build's own target directory and shared by its profiles: the guest is always optimised.
+    let target = out.ancestors().nth(4).ok_or("OUT_DIR is not in a target directory")?;
+    let target = target.join("guest").join(variant);
+    let support = support(workspace, &target, toolchain)?;
+    let wasi = workspace.join("guest/wasi");
+
+    let mut c_flags: Vec<String> = C_FLAGS.iter().map(|flag| (*flag).to_owned()).collect();
+    c_flags.extend(toolchain.arguments.iter().cloned());
+    if variant == "relaxed" {
+        c_flags.push("-mrelaxed-simd".to_owned());
+    }
+    let overlay = format!("-I{}", wasi.join("include").display());
+    let cxx_flags: Vec<String> = c_flags
+        .iter()
+        .cloned()
+        .chain(CXX_FLAGS.iter().map(|flag| (*flag).to_owned()))
+        .chain([overlay.clone()])
+        .collect();
+    // Without -fvisibility bindgen drops every function of the wasm target.
+    let mut bindgen_flags = vec![format!("--target={TARGET}"), "-fvisibility=default".to_owned()];
+    bindgen_flags.extend(toolchain.arguments.iter().cloned());
+
+    let features = if variant == "relaxed" { "+simd128,+relaxed-simd" } else { "+simd128" };
+    let mut rust_flags = vec![
+        format!("-Ctarget-feature={features}"),
+        // Weights stream from the host instead of a file: see guest/src/recognizer.rs.
+        "-Clink-arg=--wrap=whisper_init_from_file_with_params_no_state".to_owned(),
+        // ggml's graphs recurse and keep arrays on the stack; the default is 1 MiB.
+        "-Clink-arg=-zstack-size=4194304".to_owned(),
+        "-Clink-arg=--stack-first".to_owned(),
+        format!("-Lnative={}", support.display()),
+    ];
+    rust_flags.extend(toolchain.libraries.iter().map(|folder| format!("-Lnative={}", folder.display())));
+    for library in ["hearken_wasi", "wasi-emulated-signal", "wasi-emulated-process-clocks", "wasi-emulated-mman", "c++abi"]
+    {
+        rust_flags.push(format!("-lstatic={library}"));
+    }
+
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo
+        .current_dir(workspace)
+        .args(["build", "--release", "--package=hearken-guest", "--lib", "--target", TARGET])
+        .arg("--target-dir")
+        .arg(&target);
+    // The outer build's settings are for the host's target; CMake and ggml variables would change the recipe.
+    for (key, _) in env::vars_os() {
+        let name = key.to_string_lossy();
+        let foreign = ["CARGO_", "CMAKE_", "GGML_", "WHISPER_", "RUSTFLAGS", "RUSTC", "TARGET", "HOST"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix));
+        let kept = ["CARGO_HOME", "CARGO_NET_", "CARGO_HTTP_", "CARGO_REGISTR", "CARGO_TERM_", "CARGO_SOURCE_"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix));
+        if foreign && !kept {
+            cargo.env_remove(&key);
+        }
+    }
+    cargo
+        .env("CARGO_ENCODED_RUSTFLAGS", rust_flags.join("\x1f"))
+        .env("CMAKE_TOOLCHAIN_FILE", wasi.join("toolchain.cmake"))
+        .env("HEARKEN_WASI_CC", &toolchain.cc)
+        .env("HEARKEN_WASI_CXX", &toolchain.cxx)
+        .env("HEARKEN_WASI_AR", &toolchain.ar)
+        .env("HEARKEN_WASI_RANLIB", &toolchain.ranlib)
+        .env("GGML_NATIVE", "OFF")
+        .env("CC_wasm32_wasip1", &toolchain.cc)
+        .env("CXX_wasm32_wasip1", &toolchain.cxx)
+        .env("AR_wasm32_wasip1", &toolchain.ar)
+        .env("CFLAGS_wasm32_wasip1", c_flags.join(" "))
+        .env("CXXFLAGS_wasm32_wasip1", cxx_flags.join(" "))
+        .env("BINDGEN_EXTRA_CLANG_ARGS_wasm32_wasip1", bindgen_flags.join(" "));
+    if let Some(libclang) = &toolchain.libclang {
+        cargo.env("LIBCLANG_PATH", libclang);
+    }
+    let output = cargo.output().map_err(|error| format!("cannot run cargo for the guest: {error}"))?;
+    if !output.status.success() {
+        let log = String::from_utf8_lossy(&output.stderr);
+        let hint = if log.contains("may not be installed") {
+            format!("\nrun `rustup target add {TARGET}` (or `make setup`)")
+        } else {
+            String::new()
+        };
+        return Err(format!("building the {variant} guest failed:\n{log}{hint}"));
+    }
+    let module = target.join(TARGET).join("release/hearken_guest.wasm");
+    fs::copy(&module, out.join(file_name(variant)))
+        .map_err(|error| format!("{}: {error}", module.display()))?;
+    Ok(())
+}
+
+/// Makes the libraries that whisper-rs-sys asks for by names that WASI toolchains do not have.
+fn support(workspace: &Path, target: &Path, toolchain: &Toolchain) -> Result<PathBuf, String> {
+    let folder = target.join("support");
+    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    // whisper-rs-sys links `stdc++`; here that is libc++.
+    let cxx = toolchain
+        .libraries
+        .iter()
+        .map(|path| path.join("libc++.a"))
+        .find(|path| path.exists())
+        .ok_or("the toolchain has no libc++.a for wasm32")?;
+    fs::copy(&cxx, folder.join("libstdc++.a")).map_err(|error| format!("{}: {error}", cxx.display()))?;
+
+    let object = folder.join("stubs.o");
+    let archive = folder.join("libhearken_wasi.a");
+    run(Command::new(&toolchain.cc)
+        .arg(format!("--target={TARGET}"))
+        .args(&toolchain.arguments)
+        .args(["-O2", "-c", "-o"])
+        .arg(&object)
+        .arg(workspace.join("guest/wasi/src/stubs.c")))?;
+    let _ = fs::remove_file(&archive);
+    run(Command::new(&toolchain.ar).arg("crs").arg(&archive).arg(&object))?;
+    Ok(folder)
+}
+
+fn run(command: &mut Command) -> Result<(), String> {
+    let output = command.output().map_err(|error| format!("cannot run {command:?}: {error}"))?;
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(format!("{command:?} failed:\n{}", String::from_utf8_lossy(&output.stderr)))
+    }
+}

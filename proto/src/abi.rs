@@ -1,0 +1,84 @@
+//! Names, types and version of the boundary between host and guest.
+//!
+//! | export | type | when |
+//! |---|---|---|
+//! | [`EXPORT_ABI`] | `() -> i32` | any time: must return [`VERSION`] |
+//! | [`EXPORT_LOAD`] | `(options_len: i32) -> i32` | once, while the snapshot is made |
+//! | [`EXPORT_RING`] | `() -> i32` | after loading: address of the [ring header](crate::ring) |
+//! | [`EXPORT_BUFFER`] | `(len: i32) -> i32` | address of `len` bytes for the next request, or 0 |
+//! | [`EXPORT_CALL`] | `(len: i32) -> i32` | answers the [`Request`](crate::Request) of `len` bytes in the buffer |
+//!
+//! | import of module [`IMPORTS`] | type | meaning |
+//! |---|---|---|
+//! | [`IMPORT_MODEL_READ`] | `(dst: i32, len: i32) -> i32` | next bytes of the model; only while the snapshot is made |
+//! | [`IMPORT_EMIT`] | `(ptr: i32, len: i32)` | one [`Event`](crate::Event) |
+//!
+//! Besides these, the guest may import a handful of `wasi_snapshot_preview1` functions, which the host answers
+//! without granting anything: no files, no environment, no arguments, no sockets.
+
+/// Version of this boundary. Host and guest must have the same one.
+pub const VERSION: u32 = 1;
+
+/// Returns [`VERSION`].
+pub const EXPORT_ABI: &str = "hearken_abi";
+/// Loads the model through [`IMPORT_MODEL_READ`]; options are in the buffer. Returns a [`Status`].
+pub const EXPORT_LOAD: &str = "hearken_load";
+/// Returns the address of the ring header.
+pub const EXPORT_RING: &str = "hearken_ring";
+/// Returns the address of the request buffer, grown to hold the given number of bytes; 0 if it is too long.
+pub const EXPORT_BUFFER: &str = "hearken_buffer";
+/// Handles the request in the buffer. Returns a [`Status`].
+pub const EXPORT_CALL: &str = "hearken_call";
+/// The guest's linear memory.
+pub const EXPORT_MEMORY: &str = "memory";
+
+/// Module name of the host's imports.
+pub const IMPORTS: &str = "hearken";
+/// Reads the model's next bytes.
+pub const IMPORT_MODEL_READ: &str = "model_read";
+/// Hands one event to the host.
+pub const IMPORT_EMIT: &str = "emit";
+
+/// Longest request, in bytes: a prompt and its options.
+pub const MAX_REQUEST: u32 = 64 * 1024;
+/// Longest event, in bytes.
+pub const MAX_EVENT: u32 = 1024 * 1024;
+
+/// What a guest function reports. Anything unknown is a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Status {
+    /// Done.
+    Ok = 0,
+    /// The request could not be read.
+    Malformed = 1,
+    /// There is no model: [`EXPORT_LOAD`] was not called or failed.
+    NoModel = 2,
+    /// whisper.cpp refused the model; the log says why.
+    BadModel = 3,
+    /// whisper.cpp failed to encode or decode; the log says why.
+    DecodeFailed = 4,
+    /// The language is not one the model knows.
+    BadLanguage = 5,
+    /// The model cannot do what was asked (translate with an English-only model).
+    Unsupported = 6,
+    /// The window is longer than the model's context; whisper.cpp would lose text without a word.
+    WindowTooLong = 7,
+}
+
+impl Status {
+    /// Reads a status as it came from a guest.
+    pub fn from_raw(raw: i32) -> Option<Self> {
+        Some(match raw {
+            0 => Self::Ok,
+            1 => Self::Malformed,
+            2 => Self::NoModel,
+            3 => Self::BadModel,
+            4 => Self::DecodeFailed,
+            5 => Self::BadLanguage,
+            6 => Self::Unsupported,
+            7 => Self::WindowTooLong,
+            _ => return None,
+        })
+    }
+}

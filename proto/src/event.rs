@@ -1,0 +1,80 @@
+//! What the guest tells the host. Times are samples at 16 kHz from the start of the decoded window.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// One message from the guest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// The model is loaded.
+    Loaded(ModelInfo),
+    /// The language that was detected.
+    Language {
+        /// ISO 639-1 code.
+        code: String,
+        /// The model's probability for it, 0..=1.
+        probability: f32,
+    },
+    /// A stretch of text of the window; in order of time.
+    Segment(Segment),
+    /// The window is decoded.
+    Decoded {
+        /// Probability that the window holds no speech: soft-max at the start-of-transcript position.
+        no_speech: f32,
+        /// Encoder passes that were made.
+        encodes: u32,
+    },
+    /// Answer to [`Request::Score`](crate::Request::Score): one entry for each position, prompt included.
+    Scores {
+        /// Most likely next token.
+        argmax: Vec<u32>,
+        /// Its logit.
+        best: Vec<f32>,
+        /// The second best logit.
+        second: Vec<f32>,
+    },
+}
+
+/// The model, as whisper.cpp read it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelInfo {
+    /// Rows of the vocabulary.
+    pub n_vocab: u32,
+    /// Encoder positions: 50 for each second of audio.
+    pub n_audio_ctx: u32,
+    /// Whether it knows other languages than English.
+    pub multilingual: bool,
+    /// Version of whisper.cpp inside the guest.
+    pub whisper_cpp: String,
+}
+
+/// A stretch of text.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Segment {
+    /// First sample.
+    pub start: u32,
+    /// Sample after the last.
+    pub end: u32,
+    /// The text as whisper.cpp put it together, usually with a leading space.
+    pub text: String,
+    /// Tokens, special ones included.
+    pub tokens: Vec<u32>,
+    /// Mean log-probability of the text tokens.
+    pub avg_logprob: f32,
+    /// The words of the text.
+    pub words: Vec<Word>,
+}
+
+/// A word with its place in time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Word {
+    /// First sample.
+    pub start: u32,
+    /// Sample after the last.
+    pub end: u32,
+    /// The word without surrounding space; punctuation stays attached.
+    pub text: String,
+    /// Mean probability of its tokens, 0..=1.
+    pub probability: f32,
+}

@@ -1,0 +1,43 @@
+//! What the host asks of the guest.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+
+/// Options that are baked into a snapshot.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadOptions {
+    /// Cross-attention heads that align words with time, as (text layer, head), both from 0. Empty: word times
+    /// come from whisper.cpp's heuristic over token probabilities instead of dynamic time warping.
+    pub alignment_heads: Vec<(u32, u32)>,
+    /// Use the guest's own compute kernels; without, ggml's stock ones (slower, the reference in tests).
+    pub kernels: bool,
+}
+
+/// One call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Request {
+    /// Move the ring's samples into the window, decode nothing.
+    Drain,
+    /// Drain, then decode the whole window once, with fallback, and empty the window.
+    Decode(Task),
+    /// Drain, encode the window from its start, then feed exactly these tokens after the start-of-transcript
+    /// sequence and report what the model would have said at each step. Compares builds; empties the window.
+    Score {
+        /// Language as in [`Task::language`].
+        language: Option<String>,
+        /// Tokens to force, after `sot`, language and task.
+        tokens: Vec<u32>,
+    },
+}
+
+/// How to decode.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// ISO 639-1 code; `None` detects it. English-only models accept only `en` or `None`.
+    pub language: Option<String>,
+    /// Translate into English instead of transcribing.
+    pub translate: bool,
+    /// Text that the decoder is told came before: names, spelling, style.
+    pub prompt: Option<String>,
+}
