@@ -95,6 +95,8 @@ fn build_variant(workspace: &Path, out: &Path, variant: &str, toolchain: &Toolch
         }
     }
     cargo
+        // Names stay, for the backtraces of traps.
+        .env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo")
         .env("CARGO_ENCODED_RUSTFLAGS", rust_flags.join("\x1f"))
         .env("CMAKE_TOOLCHAIN_FILE", wasi.join("toolchain.cmake"))
         .env("HEARKEN_WASI_CC", &toolchain.cc)

@@ -1,0 +1,1 @@
+//! From any recording to 16 kHz mono, and from that to utterances.

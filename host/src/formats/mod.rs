@@ -1,0 +1,1 @@
+//! Transcripts as text, subtitles and JSON.

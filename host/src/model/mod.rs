@@ -1,0 +1,1 @@
+//! Model files: what they say about themselves, checked before anything trusts them.
