@@ -66,6 +66,18 @@ fn status(result: Result<(), Status>) -> i32 {
     result.err().unwrap_or(Status::Ok) as i32
 }
 
+unsafe extern "C" {
+    fn __wasm_call_ctors();
+}
+
+/// Makes this module a reactor: constructors run once, here. If nobody named `__wasm_call_ctors`, the linker would
+/// wrap every export in constructors and exit handlers.
+#[unsafe(no_mangle)]
+extern "C" fn _initialize() {
+    // SAFETY: the linker defines it; the host calls this once, before anything else.
+    unsafe { __wasm_call_ctors() }
+}
+
 #[unsafe(no_mangle)]
 extern "C" fn hearken_abi() -> u32 {
     VERSION

@@ -2,6 +2,7 @@
 //!
 //! | export | type | when |
 //! |---|---|---|
+//! | `_initialize` | `()` | optional; once, before anything else |
 //! | [`EXPORT_ABI`] | `() -> i32` | any time: must return [`VERSION`] |
 //! | [`EXPORT_LOAD`] | `(options_len: i32) -> i32` | once, while the snapshot is made |
 //! | [`EXPORT_RING`] | `() -> i32` | after loading: address of the [ring header](crate::ring) |

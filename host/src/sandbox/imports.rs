@@ -1,0 +1,150 @@
+//! What the host gives a guest: a model to read while the snapshot is made, and a way to emit events.
+
+use std::io::Read;
+use std::time::Instant;
+
+use hearken_proto::Event;
+use hearken_proto::abi::{EXPORT_MEMORY, IMPORT_EMIT, IMPORT_MODEL_READ, IMPORTS, MAX_EVENT};
+use wasmtime::{Caller, Linker, Memory, Result};
+
+use super::budget::Budget;
+use super::limits::{Limiter, Limits};
+use super::{SandboxError, memory};
+
+/// What the host knows of one instance.
+pub(super) struct HostState {
+    pub(super) limiter: Limiter,
+    pub(super) budget: Budget,
+    pub(super) log: Log,
+    pub(super) random: Random,
+    pub(super) started: Instant,
+    /// Events of the current call.
+    pub(super) events: Vec<Event>,
+    event_bytes: usize,
+    max_events: usize,
+    max_event_bytes: usize,
+    /// The model's bytes, while the snapshot is made.
+    pub(super) model: Option<Box<dyn Read + Send>>,
+    /// The model could not be read; explains the failure that follows.
+    pub(super) model_error: Option<std::io::Error>,
+}
+
+impl HostState {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            limiter: Limiter { memory_bytes: limits.memory_bytes, refused: false },
+            budget: Budget::new(),
+            log: Log { bytes: Vec::new(), limit: limits.log_bytes, dropped: 0 },
+            random: Random(0x9e37_79b9_7f4a_7c15),
+            started: Instant::now(),
+            events: Vec::new(),
+            event_bytes: 0,
+            max_events: limits.events_per_call,
+            max_event_bytes: limits.event_bytes_per_call,
+            model: None,
+            model_error: None,
+        }
+    }
+
+    /// Hands out the events of the call that ended.
+    pub(super) fn take_events(&mut self) -> Vec<Event> {
+        self.event_bytes = 0;
+        std::mem::take(&mut self.events)
+    }
+}
+
+/// The guest's standard output and error: the beginning is kept, the rest counted.
+pub(super) struct Log {
+    bytes: Vec<u8>,
+    limit: usize,
+    dropped: u64,
+}
+
+impl Log {
+    pub(super) fn append(&mut self, bytes: &[u8]) {
+        let kept = bytes.len().min(self.limit - self.bytes.len());
+        self.bytes.extend_from_slice(&bytes[..kept]);
+        self.dropped += (bytes.len() - kept) as u64;
+    }
+
+    /// The last line, for an error message: `" (…)"`, or nothing.
+    pub(super) fn last_line(&self) -> String {
+        let text = String::from_utf8_lossy(&self.bytes);
+        let line = text.lines().rev().map(crate::text::sanitise).find(|line| !line.trim().is_empty());
+        line.map(|line| format!(" ({})", line.trim())).unwrap_or_default()
+    }
+}
+
+/// SplitMix64 from a fixed seed (Steele, Lea and Flood, 2014): the same in every run, so that a decode can be had
+/// again. Nothing in the guest needs unpredictable numbers.
+pub(super) struct Random(u64);
+
+impl Random {
+    pub(super) fn fill(&mut self, out: &mut [u8]) {
+        for chunk in out.chunks_mut(8) {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = self.0;
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            chunk.copy_from_slice(&(z ^ (z >> 31)).to_le_bytes()[..chunk.len()]);
+        }
+    }
+}
+
+/// Adds the functions to `linker`.
+pub(super) fn link(linker: &mut Linker<HostState>) -> Result<()> {
+    linker.func_wrap(IMPORTS, IMPORT_EMIT, emit)?;
+    linker.func_wrap(IMPORTS, IMPORT_MODEL_READ, model_read)?;
+    Ok(())
+}
+
+/// The guest's memory.
+pub(super) fn memory(caller: &mut Caller<'_, HostState>) -> Result<Memory> {
+    caller
+        .get_export(EXPORT_MEMORY)
+        .and_then(wasmtime::Extern::into_memory)
+        .ok_or_else(|| SandboxError::NotAGuest("it exports no memory".to_owned()).into())
+}
+
+fn emit(mut caller: Caller<'_, HostState>, address: u32, len: u32) -> Result<()> {
+    let (memory, state) = memory(&mut caller)?.data_and_store_mut(&mut caller);
+    let misbehaved = |what: String| Err(SandboxError::Misbehaved(what).into());
+    if len > MAX_EVENT {
+        return misbehaved(format!("it emitted an event of {len} bytes"));
+    }
+    let range = memory::range(address, len.into(), memory.len())?;
+    state.event_bytes += len as usize;
+    if state.events.len() >= state.max_events || state.event_bytes > state.max_event_bytes {
+        return misbehaved("it emitted too many events in one call".to_owned());
+    }
+    match hearken_proto::decode(&memory[range]) {
+        Ok(event) => state.events.push(event),
+        Err(error) => return misbehaved(format!("it emitted a {error}")),
+    }
+    Ok(())
+}
+
+fn model_read(mut caller: Caller<'_, HostState>, address: u32, len: u32) -> Result<u32> {
+    let (memory, state) = memory(&mut caller)?.data_and_store_mut(&mut caller);
+    let range = memory::range(address, len.into(), memory.len())?;
+    let Some(model) = &mut state.model else {
+        return Ok(0);
+    };
+    let mut out = &mut memory[range];
+    let mut read = 0;
+    while !out.is_empty() {
+        match model.read(out) {
+            Ok(0) => break,
+            Ok(count) => {
+                read += count as u32;
+                out = &mut out[count..];
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                state.model_error = Some(error);
+                return Err(wasmtime::format_err!("the model cannot be read"));
+            }
+        }
+    }
+    Ok(read)
+}

@@ -1,0 +1,234 @@
+//! A guest that runs: one instance, its memory, and the calls into it.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use hearken_proto::abi::{
+    EXPORT_ABI, EXPORT_BUFFER, EXPORT_CALL, EXPORT_MEMORY, EXPORT_RING, MAX_REQUEST, Status, VERSION,
+};
+use hearken_proto::{Event, ModelInfo, Request};
+use wasmtime::{InstancePre, Memory, Module, Store, Trap, UpdateDeadline, WasmParams, WasmResults};
+
+use super::budget::Stopped;
+use super::imports::HostState;
+use super::ring::Ring;
+use super::ticker::Ticker;
+use super::{Image, Limits, Runtime, SandboxError, TrapKind, memory};
+
+/// CPU time for what a guest does before it is asked anything: constructors, stating its version.
+const CPU_TO_START: Duration = Duration::from_secs(5);
+
+/// A compiled snapshot, ready to be instantiated.
+pub(crate) struct Template {
+    pre: InstancePre<HostState>,
+    ticker: Arc<Ticker>,
+    limits: Limits,
+    info: ModelInfo,
+}
+
+impl Runtime {
+    /// Maps a snapshot.
+    pub(crate) fn template(&self, image: &Image, info: ModelInfo) -> Result<Template, SandboxError> {
+        let file = image.file().map_err(SandboxError::Image)?;
+        // SAFETY: the image holds what this very engine compiled (`Runtime::snapshot`), either just now or from
+        // the private cache, whose reader has compared its hash and its compatibility key; it is sealed, so it
+        // cannot change while it is mapped.
+        let module = unsafe { Module::deserialize_open_file(&self.engine, file) }.map_err(SandboxError::engine)?;
+        let pre = self
+            .linker
+            .instantiate_pre(&module)
+            .map_err(|error| SandboxError::NotAGuest(format!("{error:#}")))?;
+        Ok(Template { pre, ticker: Arc::clone(&self.ticker), limits: self.limits.clone(), info })
+    }
+}
+
+impl Template {
+    /// The model as the guest read it.
+    pub(crate) fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    /// A fresh sandbox with the model loaded.
+    pub(crate) fn instantiate(&self) -> Result<Instance, SandboxError> {
+        let store = Store::new(self.pre.module().engine(), HostState::new(&self.limits));
+        let mut guest = Guest::start(store, &self.pre, &self.ticker, self.limits.cpu_per_call)?;
+        let header: u32 = guest.call(EXPORT_RING, (), self.limits.cpu_per_call)?;
+        let ring = Ring::open(guest.memory.data(&guest.store), header)?;
+        Ok(Instance { guest, ring, cpu_per_call: self.limits.cpu_per_call })
+    }
+}
+
+/// One sandbox: hears one utterance, then is dropped.
+pub(crate) struct Instance {
+    guest: Guest,
+    ring: Ring,
+    cpu_per_call: Duration,
+}
+
+impl Instance {
+    /// Raising it ends the call that runs, or the next one, with [`SandboxError::Cancelled`].
+    pub(crate) fn cancel_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.guest.store.data().budget.cancelled)
+    }
+
+    /// Moves `samples` (16 kHz mono) into the guest, through as many ringfuls as it takes.
+    pub(crate) fn write(&mut self, mut samples: &[f32]) -> Result<(), SandboxError> {
+        while !samples.is_empty() {
+            let memory = self.guest.memory.data_mut(&mut self.guest.store);
+            let written = self.ring.write(memory, samples)?;
+            samples = &samples[written..];
+            if !samples.is_empty() {
+                self.call(&Request::Drain)?;
+            }
+            if written == 0 {
+                let memory = self.guest.memory.data_mut(&mut self.guest.store);
+                if self.ring.write(memory, &samples[..1])? == 0 {
+                    return Err(SandboxError::Misbehaved("it does not read its ring".to_owned()));
+                }
+                samples = &samples[1..];
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes one request and returns the events it caused.
+    pub(crate) fn call(&mut self, request: &Request) -> Result<Vec<Event>, SandboxError> {
+        self.guest.request(EXPORT_CALL, &hearken_proto::encode(request), self.cpu_per_call)
+    }
+
+    /// Bytes of linear memory.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.guest.memory.data_size(&self.guest.store) as u64
+    }
+}
+
+/// An instance in its store.
+pub(super) struct Guest {
+    pub(super) store: Store<HostState>,
+    pub(super) instance: wasmtime::Instance,
+    pub(super) memory: Memory,
+    ticker: Arc<Ticker>,
+}
+
+impl Guest {
+    /// Instantiates, under limits from the first instruction on.
+    pub(super) fn start(
+        mut store: Store<HostState>,
+        pre: &InstancePre<HostState>,
+        ticker: &Arc<Ticker>,
+        cpu: Duration,
+    ) -> Result<Self, SandboxError> {
+        store.limiter(|state| &mut state.limiter);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|context| {
+            context.data().budget.check()?;
+            Ok(UpdateDeadline::Continue(1))
+        });
+        store.data_mut().budget.begin(cpu);
+        let running = ticker.running();
+        let instance = pre.instantiate(&mut store);
+        drop(running);
+        let instance = instance.map_err(|error| explain(&store, &error))?;
+        let memory = instance
+            .get_memory(&mut store, EXPORT_MEMORY)
+            .ok_or_else(|| SandboxError::NotAGuest("it exports no memory".to_owned()))?;
+        Ok(Self { store, instance, memory, ticker: Arc::clone(ticker) })
+    }
+
+    /// Runs the constructors of the guest's languages, once, before anything else.
+    pub(super) fn initialize(&mut self) -> Result<(), SandboxError> {
+        if self.instance.get_func(&mut self.store, "_initialize").is_some() {
+            let limit = CPU_TO_START;
+            self.call::<(), ()>("_initialize", (), limit)?;
+        }
+        Ok(())
+    }
+
+    /// Calls an export.
+    pub(super) fn call<P: WasmParams, R: WasmResults>(
+        &mut self,
+        name: &str,
+        params: P,
+        cpu: Duration,
+    ) -> Result<R, SandboxError> {
+        let function = self
+            .instance
+            .get_typed_func::<P, R>(&mut self.store, name)
+            .map_err(|error| SandboxError::NotAGuest(format!("{name}: {error:#}")))?;
+        self.store.data_mut().budget.begin(cpu);
+        self.store.set_epoch_deadline(1);
+        let running = self.ticker.running();
+        let result = function.call(&mut self.store, params);
+        drop(running);
+        result.map_err(|error| explain(&self.store, &error))
+    }
+
+    /// Puts `message` into the guest's buffer, calls `name` with its length, and returns the events that came.
+    pub(super) fn request(
+        &mut self,
+        name: &str,
+        message: &[u8],
+        cpu: Duration,
+    ) -> Result<Vec<Event>, SandboxError> {
+        let len = u32::try_from(message.len()).ok().filter(|&len| len <= MAX_REQUEST).ok_or_else(|| {
+            SandboxError::Misbehaved(format!("a request of {} bytes is too long for it", message.len()))
+        })?;
+        let address: u32 = self.call(EXPORT_BUFFER, len, cpu)?;
+        if address == 0 {
+            return Err(SandboxError::Misbehaved("it has no room for a request".to_owned()));
+        }
+        let bytes = self.memory.data_mut(&mut self.store);
+        let range = memory::range(address, len.into(), bytes.len())?;
+        bytes[range].copy_from_slice(message);
+
+        let raw: i32 = self.call(name, len, cpu)?;
+        let events = self.store.data_mut().take_events();
+        match Status::from_raw(raw) {
+            Some(Status::Ok) => Ok(events),
+            Some(status) => {
+                Err(SandboxError::Refused { status, log: self.store.data().log.last_line() })
+            }
+            None => Err(SandboxError::Misbehaved(format!("it answered with status {raw}"))),
+        }
+    }
+}
+
+/// Compares the guest's ABI version with ours, before anything else is said.
+pub(super) fn check_abi(guest: &mut Guest) -> Result<(), SandboxError> {
+    let limit = CPU_TO_START;
+    let found: u32 = guest.call(EXPORT_ABI, (), limit)?;
+    if found == VERSION { Ok(()) } else { Err(SandboxError::Abi { found }) }
+}
+
+/// Turns what wasmtime reports into what happened.
+fn explain(store: &Store<HostState>, error: &wasmtime::Error) -> SandboxError {
+    let state = store.data();
+    if let Some(stopped) = error.downcast_ref::<Stopped>() {
+        return match *stopped {
+            Stopped::CpuTime(limit) => SandboxError::CpuTime { limit },
+            Stopped::Cancelled => SandboxError::Cancelled,
+        };
+    }
+    if let Some(SandboxError::Misbehaved(what)) = error.downcast_ref() {
+        return SandboxError::Misbehaved(what.clone());
+    }
+    if state.limiter.refused {
+        return SandboxError::Memory { limit: state.limiter.memory_bytes };
+    }
+    let place = error
+        .downcast_ref::<wasmtime::WasmBacktrace>()
+        .and_then(|backtrace| backtrace.frames().first()?.func_name())
+        .map(|name| format!(" in {}", crate::text::sanitise(name)))
+        .unwrap_or_default();
+    let kind = match error.downcast_ref::<Trap>() {
+        Some(Trap::MemoryOutOfBounds | Trap::HeapMisaligned) => TrapKind::MemoryOutOfBounds,
+        Some(Trap::StackOverflow) => TrapKind::StackOverflow,
+        Some(Trap::UnreachableCodeReached) => TrapKind::Abort,
+        Some(Trap::BadSignature | Trap::IndirectCallToNull | Trap::TableOutOfBounds) => TrapKind::BadCall,
+        Some(_) => TrapKind::Other,
+        // The guest left through proc_exit, or an import failed.
+        None => TrapKind::Abort,
+    };
+    SandboxError::Trap { kind, place, log: state.log.last_line() }
+}

@@ -1,0 +1,85 @@
+//! What a guest may take.
+
+use std::time::Duration;
+
+use wasmtime::ResourceLimiter;
+
+/// What one guest may take, at most. A guest that asks for more is ended, and with it one utterance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Linear memory in bytes, at most 4 GiB. Default: 4 GiB.
+    pub memory_bytes: u64,
+    /// Stack in bytes. Default: 1 MiB (the C stack lies in linear memory; this is WebAssembly's own).
+    pub stack_bytes: usize,
+    /// CPU time of one call, counted as CPU time of the thread and not as wall time, so that a busy machine does
+    /// not end an honest guest. Default: 2 minutes.
+    pub cpu_per_call: Duration,
+    /// CPU time to load a model, once. Default: 5 minutes.
+    pub cpu_to_load: Duration,
+    /// Log bytes kept of one instance; the rest is counted and dropped. Default: 16 KiB.
+    pub log_bytes: usize,
+    /// Events of one call. Default: 4096.
+    pub events_per_call: usize,
+    /// Bytes of all events of one call. Default: 4 MiB.
+    pub event_bytes_per_call: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_bytes: 4 << 30,
+            stack_bytes: 1 << 20,
+            cpu_per_call: Duration::from_secs(120),
+            cpu_to_load: Duration::from_secs(300),
+            log_bytes: 16 << 10,
+            events_per_call: 4096,
+            event_bytes_per_call: 4 << 20,
+        }
+    }
+}
+
+/// Table entries that a guest may have; ours has some hundreds of functions in its table.
+const TABLE_ELEMENTS: usize = 1 << 16;
+
+/// Enforces [`Limits`] on memory and tables, and remembers that it had to.
+pub(super) struct Limiter {
+    pub(super) memory_bytes: u64,
+    /// Set when growth was refused: the trap that follows is explained by it.
+    pub(super) refused: bool,
+}
+
+impl ResourceLimiter for Limiter {
+    fn memory_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let allowed = desired as u64 <= self.memory_bytes;
+        self.refused |= !allowed;
+        Ok(allowed)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(desired <= TABLE_ELEMENTS)
+    }
+
+    // One memory and a handful of tables: what the ABI needs, and no more to attack.
+    fn memories(&self) -> usize {
+        1
+    }
+
+    fn tables(&self) -> usize {
+        4
+    }
+
+    fn instances(&self) -> usize {
+        1
+    }
+}

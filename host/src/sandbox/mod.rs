@@ -1,0 +1,77 @@
+//! The sandbox: the only place that names wasmtime.
+//!
+//! A [`Runtime`] compiles guests. [`Runtime::snapshot`] runs one until its model is loaded and keeps what it became
+//! as a module; a [`Template`] makes [`Instance`]s of that module in a fraction of a millisecond, copy on write. An
+//! instance hears one utterance and is dropped.
+//!
+//! Everything that comes out of an instance is hostile: addresses and lengths are checked in `u64`, events are
+//! counted and capped, a trap ends the instance and nothing else.
+
+mod budget;
+mod error;
+mod image;
+mod imports;
+mod instance;
+mod limits;
+mod memory;
+mod ring;
+mod snapshot;
+mod ticker;
+mod wasi;
+
+use std::sync::Arc;
+
+pub use error::{SandboxError, TrapKind};
+pub(crate) use image::Image;
+pub(crate) use instance::{Instance, Template};
+pub use limits::Limits;
+pub(crate) use snapshot::Snapshot;
+
+use ticker::Ticker;
+
+/// Compiles and runs guests, under one set of limits.
+pub(crate) struct Runtime {
+    engine: wasmtime::Engine,
+    linker: wasmtime::Linker<imports::HostState>,
+    ticker: Arc<Ticker>,
+    limits: Limits,
+}
+
+impl Runtime {
+    /// Prepares the compiler and the epoch clock.
+    pub(crate) fn new(limits: Limits) -> Result<Self, SandboxError> {
+        let mut config = wasmtime::Config::new();
+        config
+            .epoch_interruption(true)
+            .max_wasm_stack(limits.stack_bytes)
+            .memory_init_cow(true)
+            // A model's state leaves gaps between its buffers; without this, an image that is more gap than data
+            // would be copied segment by segment into each instance instead of being shared.
+            .memory_guaranteed_dense_image_size(u64::MAX)
+            // Bounds checks become guard pages; loads and stores cost nothing extra.
+            .memory_reservation(4 << 30)
+            .memory_may_move(false)
+            .cranelift_opt_level(wasmtime::OptLevel::Speed)
+            .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(16));
+        let engine = wasmtime::Engine::new(&config).map_err(SandboxError::engine)?;
+        let mut linker = wasmtime::Linker::new(&engine);
+        imports::link(&mut linker).map_err(SandboxError::engine)?;
+        wasi::link(&mut linker).map_err(SandboxError::engine)?;
+        let ticker = Ticker::start(engine.clone())
+            .map_err(|error| SandboxError::Engine(format!("cannot start a thread: {error}")))?;
+        Ok(Self { engine, linker, ticker, limits })
+    }
+
+    /// The limits that hold for every instance.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// What a compiled module depends on besides the module: compiler version, settings, processor features.
+    pub(crate) fn compatibility(&self) -> u64 {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let mut hasher = DefaultHasher::new();
+        self.engine.precompile_compatibility_hash().hash(&mut hasher);
+        hasher.finish()
+    }
+}

@@ -1,0 +1,105 @@
+//! From a guest and a model to a module in which the model is already loaded.
+
+use std::io::Read;
+
+use hearken_proto::abi::{EXPORT_LOAD, Status};
+use hearken_proto::{Event, LoadOptions, ModelInfo};
+use wasmtime::{Module, Store, Val};
+use wasmtime_wizer::{InstanceState, SnapshotVal, ValType, Wizer};
+
+use super::imports::HostState;
+use super::instance::{Guest, check_abi};
+use super::{Runtime, SandboxError};
+
+/// A guest with its model loaded, compiled.
+pub(crate) struct Snapshot {
+    /// What [`Image`](super::Image) takes.
+    pub(crate) compiled: Vec<u8>,
+    /// The model as the guest read it.
+    pub(crate) info: ModelInfo,
+}
+
+impl Runtime {
+    /// Lets `guest` load the model that `model` yields, and keeps what it became.
+    ///
+    /// Runs whisper.cpp's parser on the model, inside the sandbox, with [`Limits::cpu_to_load`](super::Limits).
+    pub(crate) fn snapshot(
+        &self,
+        guest: &[u8],
+        model: Box<dyn Read + Send>,
+        options: &LoadOptions,
+    ) -> Result<Snapshot, SandboxError> {
+        let wizer = {
+            let mut wizer = Wizer::new();
+            // hearken_load is called below, with its arguments; the snapshot keeps no way to load again.
+            wizer.init_func(EXPORT_LOAD).keep_init_func(false);
+            wizer
+        };
+        let not_a_guest = |error: wasmtime::Error| SandboxError::NotAGuest(format!("{error:#}"));
+        let (context, instrumented) = wizer.instrument(guest).map_err(not_a_guest)?;
+        let module = Module::new(&self.engine, &instrumented).map_err(not_a_guest)?;
+
+        let mut store = Store::new(&self.engine, HostState::new(&self.limits));
+        store.data_mut().model = Some(model);
+        let pre = self.linker.instantiate_pre(&module).map_err(not_a_guest)?;
+        let mut guest = Guest::start(store, &pre, &self.ticker, self.limits.cpu_to_load)?;
+        check_abi(&mut guest)?;
+        guest.initialize()?;
+
+        let loaded = guest.request(EXPORT_LOAD, &hearken_proto::encode(options), self.limits.cpu_to_load);
+        if let Some(error) = guest.store.data_mut().model_error.take() {
+            return Err(SandboxError::Image(error));
+        }
+        let info = match loaded?.as_slice() {
+            [Event::Loaded(info)] => info.clone(),
+            _ => return Err(SandboxError::Misbehaved("it loaded a model without describing it".to_owned())),
+        };
+        let left_over = guest.store.data_mut().model.take().map(|mut model| model.read(&mut [0]));
+        if matches!(left_over, Some(Ok(1..))) {
+            // A parser that stops early has misread something.
+            return Err(SandboxError::Refused {
+                status: Status::BadModel,
+                log: " (bytes follow the last tensor)".to_owned(),
+            });
+        }
+
+        let wasm = block_on(wizer.snapshot(&context, &mut guest)).map_err(SandboxError::engine)?;
+        drop(guest);
+        let compiled = self.engine.precompile_module(&wasm).map_err(SandboxError::engine)?;
+        Ok(Snapshot { compiled, info })
+    }
+}
+
+/// How wizer reads what the guest became. The names are those that its instrumentation added.
+impl InstanceState for Guest {
+    async fn global_get(&mut self, name: &str, _: ValType) -> SnapshotVal {
+        let value = self.instance.get_global(&mut self.store, name).map(|global| global.get(&mut self.store));
+        match value {
+            Some(Val::I32(bits)) => SnapshotVal::I32(bits),
+            Some(Val::I64(bits)) => SnapshotVal::I64(bits),
+            Some(Val::F32(bits)) => SnapshotVal::F32(bits),
+            Some(Val::F64(bits)) => SnapshotVal::F64(bits),
+            Some(Val::V128(bits)) => SnapshotVal::V128(bits.as_u128()),
+            // wizer exports every mutable global itself and refuses modules with mutable references.
+            other => unreachable!("wizer asked for the global {name}, which is {other:?}"),
+        }
+    }
+
+    async fn memory_contents(&mut self, name: &str, contents: impl FnOnce(&[u8]) + Send) {
+        // The one memory that the limits allow, under whatever name wizer exported it.
+        let memory = self.instance.get_memory(&mut self.store, name).unwrap_or(self.memory);
+        contents(memory.data(&self.store));
+    }
+}
+
+/// Runs a future that never waits: wizer's is async only for hosts whose stores are.
+fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    loop {
+        if let std::task::Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return output;
+        }
+        std::thread::yield_now();
+    }
+}
