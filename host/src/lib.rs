@@ -3,6 +3,7 @@
 pub mod audio;
 pub mod formats;
 pub mod model;
+mod text;
 mod transcript;
 
 pub use transcript::{Language, Segment, Transcript, Word};
