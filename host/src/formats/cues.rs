@@ -51,8 +51,7 @@ impl Cutter {
 
     /// Takes a cue's tokens; answers the cue before it, now that its end is known.
     fn push(&mut self, mut tokens: Vec<Token>) -> Option<Cue> {
-        let Some(first) = tokens.first_mut() else { return None };
-        first.space = true;
+        tokens.first_mut()?.space = true;
         let Some(mut pending) = self.pending.take() else {
             self.pending = Some(tokens);
             return None;

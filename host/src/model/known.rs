@@ -20,7 +20,7 @@ pub struct Known {
 
 /// All known models.
 pub const KNOWN: &[Known] = &[Known {
-    hash: "HASH",
+    hash: "5f25bd132c62fadda2a81a200ecde66c149f229dc53a28c0371ad023fd78fe29",
     name: "hearken-digits-trial",
     description: "English digits and spoken commands (117 words), 10 s of context; comes with hearken",
     alignment_heads: &[],
