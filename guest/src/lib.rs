@@ -4,11 +4,8 @@
 //! and exports. It has no clock, no files and no threads; a model comes in once, while the host makes a snapshot.
 //! Built natively it holds only what needs no recogniser, so that its tests need none either.
 
-// Decoding steps, written against plain data so that they are tested natively.
-mod ring;
-mod words;
-
-#[cfg(target_arch = "wasm32")]
+// What needs no recogniser is written against plain data, and tested natively.
+#[cfg(any(target_arch = "wasm32", test))]
 mod backend;
 #[cfg(target_arch = "wasm32")]
 mod exports;
@@ -16,3 +13,7 @@ mod exports;
 mod imports;
 #[cfg(target_arch = "wasm32")]
 mod recognizer;
+#[cfg(any(target_arch = "wasm32", test))]
+mod ring;
+#[cfg(any(target_arch = "wasm32", test))]
+mod words;

@@ -1,10 +1,12 @@
 //! What was said, when.
 
-use serde::Serialize;
+
+use crate::audio::Faults;
+use crate::engine::Lost;
 
 /// The text of a recording. Times are samples at 16 kHz from the start of the input
 /// ([`SAMPLE_RATE`](crate::SAMPLE_RATE) of them a second).
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct Transcript {
     /// The language it was decoded in; `None` when nothing was said.
@@ -13,6 +15,12 @@ pub struct Transcript {
     pub duration: u64,
     /// What was said, in order of time.
     pub segments: Vec<Segment>,
+    /// Speech that could not be recognised; empty unless a guest failed.
+    pub lost: Vec<Lost>,
+    /// The input ended in an error: the text is of what came before it.
+    pub damage: Option<String>,
+    /// What the input lacked, besides.
+    pub faults: Faults,
 }
 
 impl Transcript {
@@ -30,7 +38,7 @@ impl Transcript {
 }
 
 /// A language, and how sure the model is of it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Language {
     /// ISO 639-1 code.
     pub code: String,
@@ -39,7 +47,7 @@ pub struct Language {
 }
 
 /// A stretch of text, about a sentence.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Segment {
     /// First sample.
     pub start: u64,
@@ -58,7 +66,7 @@ pub struct Segment {
 }
 
 /// A word with its place in time.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Word {
     /// First sample.
     pub start: u64,

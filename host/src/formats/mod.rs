@@ -1,1 +1,173 @@
 //! Transcripts as text, subtitles and JSON.
+//!
+//! [`Format::write`] writes a whole [`Transcript`]; a [`Writer`] takes segments as they come, so that a recording of
+//! hours needs the memory of a sentence.
+//!
+//! ```
+//! use hearken::formats::Format;
+//! let format: Format = "srt".parse()?;
+//! let mut subtitles = Vec::new();
+//! format.write(&hearken::Transcript::default(), &mut subtitles)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod cues;
+mod json;
+mod lines;
+mod subtitles;
+mod tokens;
+
+use std::fmt;
+use std::io::{self, Write};
+use std::str::FromStr;
+
+use crate::text::sanitise_trimmed;
+use crate::{Language, Segment, Transcript};
+
+/// How a transcript is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Format {
+    /// Plain text, a line for each segment.
+    Text,
+    /// SubRip subtitles.
+    Srt,
+    /// WebVTT subtitles.
+    Vtt,
+    /// One JSON object, with the names of OpenAI's `verbose_json` where it has them. Times are seconds, rounded down
+    /// to 3 decimals.
+    ///
+    /// `segments` (`id`, `start`, `end`, `text`, `words`, `tokens`, `avg_logprob`, `no_speech_prob`), `text`,
+    /// `language` (or null), `language_probability` (or null), `duration`. A word is `word`, `start`, `end`,
+    /// `probability`. Numbers that JSON cannot say (not a number, infinite) are null.
+    Json,
+    /// JSON, one object a line: [`Json`](Self::Json)'s segments with `"type":"segment"`, then one with
+    /// `"type":"end"`, `language`, `language_probability` and `duration`, so that a truncated file shows.
+    JsonLines,
+}
+
+/// A format's name is none of ours.
+#[derive(Debug, thiserror::Error)]
+#[error("unknown format `{0}`; use txt, srt, vtt, json or jsonl")]
+#[non_exhaustive]
+pub struct UnknownFormat(String);
+
+impl Format {
+    /// All formats.
+    pub const ALL: [Self; 5] = [Self::Text, Self::Srt, Self::Vtt, Self::Json, Self::JsonLines];
+
+    /// Its name, which is the usual file extension without the dot.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Text => "txt",
+            Self::Srt => "srt",
+            Self::Vtt => "vtt",
+            Self::Json => "json",
+            Self::JsonLines => "jsonl",
+        }
+    }
+
+    /// Writes a whole transcript.
+    ///
+    /// # Errors
+    ///
+    /// Those of `out`.
+    pub fn write(self, transcript: &Transcript, out: &mut impl Write) -> io::Result<()> {
+        let mut writer = Writer::begin(self, out)?;
+        for segment in &transcript.segments {
+            writer.segment(segment)?;
+        }
+        writer.end(transcript.language.as_ref(), transcript.duration)?;
+        Ok(())
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.extension())
+    }
+}
+
+impl FromStr for Format {
+    type Err = UnknownFormat;
+
+    fn from_str(name: &str) -> Result<Self, UnknownFormat> {
+        let found = Self::ALL.into_iter().find(|format| format.extension().eq_ignore_ascii_case(name));
+        found.ok_or_else(|| UnknownFormat(sanitise_trimmed(name)))
+    }
+}
+
+/// Writes segments as they come, in order of time. It holds a cue or two; [`Format::Json`] also the text, which
+/// comes last there.
+#[derive(Debug)]
+pub struct Writer<W> {
+    out: W,
+    body: Body,
+}
+
+#[derive(Debug)]
+enum Body {
+    Text,
+    Subtitles(subtitles::Subtitles),
+    Json(json::Json),
+    JsonLines,
+}
+
+impl<W: Write> Writer<W> {
+    /// Starts a file. Writes are small: give it a buffered `out`.
+    ///
+    /// # Errors
+    ///
+    /// Those of `out`.
+    pub fn begin(format: Format, mut out: W) -> io::Result<Self> {
+        let body = match format {
+            Format::Text => Body::Text,
+            Format::Srt => Body::Subtitles(subtitles::Subtitles::begin(subtitles::Syntax::Srt, &mut out)?),
+            Format::Vtt => Body::Subtitles(subtitles::Subtitles::begin(subtitles::Syntax::Vtt, &mut out)?),
+            Format::Json => Body::Json(json::Json::begin(&mut out)?),
+            Format::JsonLines => Body::JsonLines,
+        };
+        Ok(Self { out, body })
+    }
+
+    /// Adds a segment. Subtitles of it may be written only with the next one, whose start limits them.
+    ///
+    /// # Errors
+    ///
+    /// Those of `out`.
+    pub fn segment(&mut self, segment: &Segment) -> io::Result<()> {
+        match &mut self.body {
+            Body::Text => match sanitise_trimmed(&segment.text) {
+                text if text.is_empty() => Ok(()),
+                text => writeln!(self.out, "{text}"),
+            },
+            Body::Subtitles(subtitles) => subtitles.segment(segment, &mut self.out),
+            Body::Json(json) => json.segment(segment, &mut self.out),
+            Body::JsonLines => json::line(segment, &mut self.out),
+        }
+    }
+
+    /// Ends the file and gives `out` back, flushed. `duration` is the input's length in samples at 16 kHz.
+    ///
+    /// # Errors
+    ///
+    /// Those of `out`.
+    pub fn end(mut self, language: Option<&Language>, duration: u64) -> io::Result<W> {
+        match self.body {
+            Body::Text => {}
+            Body::Subtitles(subtitles) => subtitles.end(&mut self.out)?,
+            Body::Json(json) => json.end(language, duration, &mut self.out)?,
+            Body::JsonLines => json::last_line(language, duration, &mut self.out)?,
+        }
+        self.out.flush()?;
+        Ok(self.out)
+    }
+}
+
+/// Samples at 16 kHz in whole milliseconds, rounded down so that order is kept.
+fn milliseconds(samples: u64) -> u64 {
+    samples / (u64::from(crate::SAMPLE_RATE) / 1000)
+}
+
+#[cfg(test)]
+mod tests;

@@ -103,6 +103,19 @@ fn describe(status: Status) -> &'static str {
 }
 
 impl SandboxError {
+    /// Whether it came from one utterance: another one, or the same one in a fresh sandbox, may well succeed.
+    /// Otherwise the request or the guest itself is at fault, and every utterance would fail.
+    pub fn ends_one_utterance(&self) -> bool {
+        matches!(
+            self,
+            Self::Trap { .. }
+                | Self::CpuTime { .. }
+                | Self::Memory { .. }
+                | Self::Misbehaved(_)
+                | Self::Refused { status: Status::DecodeFailed, .. }
+        )
+    }
+
     pub(super) fn engine(error: wasmtime::Error) -> Self {
         Self::Engine(format!("{error:#}"))
     }

@@ -8,6 +8,7 @@
 //! counted and capped, a trap ends the instance and nothing else.
 
 mod budget;
+mod cache;
 mod error;
 mod image;
 mod imports;
@@ -22,6 +23,7 @@ mod wasi;
 use std::sync::Arc;
 
 pub use error::{SandboxError, TrapKind};
+pub(crate) use cache::{Cache, Key};
 pub(crate) use image::Image;
 pub(crate) use instance::{Instance, Template};
 pub use limits::Limits;

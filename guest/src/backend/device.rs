@@ -1,0 +1,165 @@
+//! The device that ggml sees.
+
+use std::cell::RefCell;
+use std::ffi::{CStr, c_void};
+use std::ptr;
+
+use whisper_rs::whisper_rs_sys as sys;
+
+use super::ffi::{
+    API_VERSION, Backend, BackendInterface, Capabilities, DEVICE_TYPE_ACCEL, Device, DeviceInterface, Graph,
+    Name, Properties, Registry, RegistryInterface, Tensor, ggml_backend_buft_is_host,
+    ggml_backend_cpu_buffer_type, ggml_backend_register,
+};
+use super::gemm::Scratch;
+use super::products;
+
+const NAME: &CStr = c"hearken";
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// Registers the backend with ggml. Contexts that are made afterwards use it.
+pub(crate) fn register() {
+    // ggml keeps pointers to both for the life of the module.
+    let registry = Box::leak(Box::new(Registry {
+        api_version: API_VERSION,
+        interface: RegistryInterface {
+            get_name: registry_name,
+            get_device_count,
+            get_device,
+            get_proc_address: ptr::null(),
+        },
+        context: ptr::null_mut(),
+    }));
+    let device = Box::leak(Box::new(Device {
+        interface: DeviceInterface {
+            get_name: device_name,
+            get_description: device_name,
+            get_memory,
+            get_type,
+            get_props,
+            init_backend,
+            get_buffer_type,
+            absent: [ptr::null(); 2],
+            supports_op,
+            supports_buft,
+            absent_too: [ptr::null(); 4],
+        },
+        registry,
+        context: ptr::null_mut(),
+    }));
+    registry.context = ptr::from_mut(device).cast();
+    // SAFETY: both structures are complete, have ggml's layout, and are never freed.
+    unsafe { ggml_backend_register(registry) }
+}
+
+unsafe extern "C" fn registry_name(_: *mut Registry) -> Name {
+    NAME.as_ptr()
+}
+
+unsafe extern "C" fn get_device_count(_: *mut Registry) -> usize {
+    1
+}
+
+unsafe extern "C" fn get_device(registry: *mut Registry, _: usize) -> *mut Device {
+    // SAFETY: ggml passes the registry that `register` gave it, whose context is the device.
+    unsafe { (*registry).context.cast() }
+}
+
+unsafe extern "C" fn device_name(_: *mut Device) -> Name {
+    NAME.as_ptr()
+}
+
+unsafe extern "C" fn get_memory(_: *mut Device, free: *mut usize, total: *mut usize) {
+    // SAFETY: ggml passes two valid pointers; zero means that there is nothing to report.
+    unsafe {
+        *free = 0;
+        *total = 0;
+    }
+}
+
+unsafe extern "C" fn get_type(_: *mut Device) -> i32 {
+    DEVICE_TYPE_ACCEL
+}
+
+unsafe extern "C" fn get_props(_: *mut Device, properties: *mut Properties) {
+    let none = Capabilities {
+        asynchronous: false,
+        host_buffer: false,
+        buffer_from_host_ptr: false,
+        events: false,
+    };
+    // SAFETY: ggml passes a valid pointer to the structure to fill in.
+    unsafe {
+        properties.write(Properties {
+            name: NAME.as_ptr(),
+            description: NAME.as_ptr(),
+            memory_free: 0,
+            memory_total: 0,
+            kind: DEVICE_TYPE_ACCEL,
+            device_id: ptr::null(),
+            capabilities: none,
+        });
+    }
+}
+
+unsafe extern "C" fn init_backend(device: *mut Device, _: Name) -> *mut Backend {
+    Box::into_raw(Box::new(Backend {
+        guid: GUID.as_ptr().cast_mut().cast(),
+        interface: BackendInterface {
+            get_name: backend_name,
+            free,
+            absent: [ptr::null(); 8],
+            graph_compute,
+            absent_too: [ptr::null(); 3],
+        },
+        device,
+        context: ptr::null_mut(),
+    }))
+}
+
+/// Tells backends apart; the bytes mean nothing.
+static GUID: [u8; 16] = *b"hearken-products";
+
+unsafe extern "C" fn backend_name(_: *mut Backend) -> Name {
+    NAME.as_ptr()
+}
+
+unsafe extern "C" fn free(backend: *mut Backend) {
+    // SAFETY: `init_backend` made it with `Box::into_raw`, and ggml frees it once.
+    drop(unsafe { Box::from_raw(backend) });
+}
+
+unsafe extern "C" fn get_buffer_type(_: *mut Device) -> *mut c_void {
+    // SAFETY: takes nothing, returns a static of ggml.
+    unsafe { ggml_backend_cpu_buffer_type() }
+}
+
+unsafe extern "C" fn supports_buft(_: *mut Device, buffer_type: *mut c_void) -> bool {
+    // SAFETY: ggml passes a valid buffer type.
+    unsafe { ggml_backend_buft_is_host(buffer_type) }
+}
+
+unsafe extern "C" fn supports_op(_: *mut Device, operation: *const Tensor) -> bool {
+    // SAFETY: ggml passes a valid tensor whose sources are valid.
+    unsafe { products::supports(&*operation) }
+}
+
+unsafe extern "C" fn graph_compute(_: *mut Backend, graph: *mut Graph) -> i32 {
+    SCRATCH.with_borrow_mut(|scratch| {
+        // SAFETY: ggml passes a valid graph of operations that `supports_op` accepted, with all tensors allocated in
+        // host memory, and touches none of them before this returns.
+        unsafe {
+            for index in 0..sys::ggml_graph_n_nodes(graph) {
+                let node = sys::ggml_graph_node(graph, index);
+                if (*node).op == sys::ggml_op_GGML_OP_MUL_MAT {
+                    products::compute(&*node, scratch);
+                }
+            }
+        }
+    });
+    // GGML_STATUS_SUCCESS
+    0
+}

@@ -1,0 +1,101 @@
+//! ggml's backend interface (`ggml-backend-impl.h` of ggml 0.9.5, interface version 2), as far as a backend that works
+//! on the CPU's memory fills it in. whisper-rs is pinned to the version that this mirrors.
+
+use std::ffi::{c_char, c_void};
+
+pub(super) use whisper_rs::whisper_rs_sys::ggml_tensor as Tensor;
+
+pub(super) const API_VERSION: i32 = 2;
+/// `GGML_BACKEND_DEVICE_TYPE_ACCEL`.
+pub(super) const DEVICE_TYPE_ACCEL: i32 = 3;
+
+/// A function that this backend does not have, or an object that only ggml looks into.
+pub(super) type Absent = *const c_void;
+/// A C string that lives for ever.
+pub(super) type Name = *const c_char;
+/// `struct ggml_cgraph`, opaque.
+pub(super) type Graph = whisper_rs::whisper_rs_sys::ggml_cgraph;
+
+#[repr(C)]
+pub(super) struct BackendInterface {
+    pub(super) get_name: unsafe extern "C" fn(*mut Backend) -> Name,
+    pub(super) free: unsafe extern "C" fn(*mut Backend),
+    /// set_tensor_async, get_tensor_async, cpy_tensor_async, synchronize, and the graph plans' create, free, update
+    /// and compute.
+    pub(super) absent: [Absent; 8],
+    pub(super) graph_compute: unsafe extern "C" fn(*mut Backend, *mut Graph) -> i32,
+    /// event_record, event_wait, graph_optimize.
+    pub(super) absent_too: [Absent; 3],
+}
+
+#[repr(C)]
+pub(super) struct Backend {
+    pub(super) guid: *mut [u8; 16],
+    pub(super) interface: BackendInterface,
+    pub(super) device: *mut Device,
+    pub(super) context: *mut c_void,
+}
+
+#[repr(C)]
+pub(super) struct Capabilities {
+    pub(super) asynchronous: bool,
+    pub(super) host_buffer: bool,
+    pub(super) buffer_from_host_ptr: bool,
+    pub(super) events: bool,
+}
+
+#[repr(C)]
+pub(super) struct Properties {
+    pub(super) name: Name,
+    pub(super) description: Name,
+    pub(super) memory_free: usize,
+    pub(super) memory_total: usize,
+    pub(super) kind: i32,
+    pub(super) device_id: Name,
+    pub(super) capabilities: Capabilities,
+}
+
+#[repr(C)]
+pub(super) struct DeviceInterface {
+    pub(super) get_name: unsafe extern "C" fn(*mut Device) -> Name,
+    pub(super) get_description: unsafe extern "C" fn(*mut Device) -> Name,
+    pub(super) get_memory: unsafe extern "C" fn(*mut Device, *mut usize, *mut usize),
+    pub(super) get_type: unsafe extern "C" fn(*mut Device) -> i32,
+    pub(super) get_props: unsafe extern "C" fn(*mut Device, *mut Properties),
+    pub(super) init_backend: unsafe extern "C" fn(*mut Device, Name) -> *mut Backend,
+    pub(super) get_buffer_type: unsafe extern "C" fn(*mut Device) -> *mut c_void,
+    /// get_host_buffer_type, buffer_from_host_ptr.
+    pub(super) absent: [Absent; 2],
+    pub(super) supports_op: unsafe extern "C" fn(*mut Device, *const Tensor) -> bool,
+    pub(super) supports_buft: unsafe extern "C" fn(*mut Device, *mut c_void) -> bool,
+    /// offload_op, event_new, event_free, event_synchronize.
+    pub(super) absent_too: [Absent; 4],
+}
+
+#[repr(C)]
+pub(super) struct Device {
+    pub(super) interface: DeviceInterface,
+    pub(super) registry: *mut Registry,
+    pub(super) context: *mut c_void,
+}
+
+#[repr(C)]
+pub(super) struct RegistryInterface {
+    pub(super) get_name: unsafe extern "C" fn(*mut Registry) -> Name,
+    pub(super) get_device_count: unsafe extern "C" fn(*mut Registry) -> usize,
+    pub(super) get_device: unsafe extern "C" fn(*mut Registry, usize) -> *mut Device,
+    pub(super) get_proc_address: Absent,
+}
+
+#[repr(C)]
+pub(super) struct Registry {
+    pub(super) api_version: i32,
+    pub(super) interface: RegistryInterface,
+    pub(super) context: *mut c_void,
+}
+
+unsafe extern "C" {
+    pub(super) fn ggml_backend_register(registry: *mut Registry);
+    pub(super) fn ggml_backend_cpu_buffer_type() -> *mut c_void;
+    pub(super) fn ggml_backend_buft_is_host(buffer_type: *mut c_void) -> bool;
+}

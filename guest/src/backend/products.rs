@@ -1,0 +1,109 @@
+//! ggml's `MUL_MAT` on ggml's tensors.
+
+use whisper_rs::whisper_rs_sys as sys;
+
+use super::ffi::Tensor;
+use super::gemm::{self, Activations, Outputs, Row, Scratch};
+
+/// Whether [`compute`] can do this operation, or has nothing to do for it (views).
+///
+/// # Safety
+///
+/// The tensor's sources are null or valid.
+pub(super) unsafe fn supports(operation: &Tensor) -> bool {
+    match operation.op {
+        sys::ggml_op_GGML_OP_NONE
+        | sys::ggml_op_GGML_OP_RESHAPE
+        | sys::ggml_op_GGML_OP_VIEW
+        | sys::ggml_op_GGML_OP_PERMUTE
+        | sys::ggml_op_GGML_OP_TRANSPOSE => true,
+        sys::ggml_op_GGML_OP_MUL_MAT => {
+            // SAFETY: a MUL_MAT has two valid sources.
+            let (weights, activations) = unsafe { (&*operation.src[0], &*operation.src[1]) };
+            element(weights).is_some_and(|size| weights.nb[0] == size && weights.nb[1].is_multiple_of(size))
+                && activations.type_ == sys::ggml_type_GGML_TYPE_F32
+                && activations.nb[0] == 4
+                && operation.type_ == sys::ggml_type_GGML_TYPE_F32
+                && operation.nb[0] == 4
+        }
+        _ => false,
+    }
+}
+
+/// Size of an element, for the types that the kernels read directly.
+fn element(tensor: &Tensor) -> Option<usize> {
+    match tensor.type_ {
+        sys::ggml_type_GGML_TYPE_F32 => Some(4),
+        sys::ggml_type_GGML_TYPE_F16 => Some(2),
+        _ => None,
+    }
+}
+
+/// One matrix of a batch: rows at a stride.
+struct Plane {
+    base: *mut u8,
+    stride: usize,
+    len: usize,
+}
+
+impl Plane {
+    /// Matrix (`i2`, `i3`) of a tensor.
+    fn new(tensor: &Tensor, i2: usize, i3: usize) -> Self {
+        Self {
+            base: tensor.data.cast::<u8>().wrapping_add(i2 * tensor.nb[2] + i3 * tensor.nb[3]),
+            stride: tensor.nb[1],
+            len: tensor.ne[0] as usize,
+        }
+    }
+
+    fn row<T>(&self, index: usize) -> *mut T {
+        self.base.wrapping_add(index * self.stride).cast()
+    }
+}
+
+impl Activations for Plane {
+    fn row(&self, j: usize) -> &[f32] {
+        // SAFETY: ggml allocated the tensor with these extents; `supports` saw that elements are contiguous floats.
+        unsafe { std::slice::from_raw_parts(self.row(j), self.len) }
+    }
+}
+
+impl Outputs for Plane {
+    fn row(&mut self, j: usize) -> &mut [f32] {
+        // SAFETY: as above; ggml never lets an operation's output overlap its sources, and rows do not overlap.
+        unsafe { std::slice::from_raw_parts_mut(Plane::row(self, j), self.len) }
+    }
+}
+
+/// Multiplies. Weights are broadcast over the batch as ggml does it.
+///
+/// # Safety
+///
+/// [`supports`] accepted the operation, and its tensors are allocated in this memory.
+pub(super) unsafe fn compute(operation: &Tensor, scratch: &mut Scratch) {
+    // SAFETY: a MUL_MAT has two valid sources.
+    let (weights, activations) = unsafe { (&*operation.src[0], &*operation.src[1]) };
+    let extent = |tensor: &Tensor, axis: usize| tensor.ne[axis] as usize;
+    let (k, m, n) = (extent(weights, 0), extent(weights, 1), extent(activations, 1));
+    let (batch2, batch3) = (extent(activations, 2), extent(activations, 3));
+    let (share2, share3) = (batch2 / extent(weights, 2), batch3 / extent(weights, 3));
+    let half = weights.type_ == sys::ggml_type_GGML_TYPE_F16;
+    for i3 in 0..batch3 {
+        for i2 in 0..batch2 {
+            let plane = Plane::new(weights, i2 / share2, i3 / share3);
+            let row = |i: usize| {
+                // SAFETY: ggml allocated the tensor with these extents and this element type.
+                unsafe {
+                    if half {
+                        Row::F16(std::slice::from_raw_parts(plane.row(i), k))
+                    } else {
+                        Row::F32(std::slice::from_raw_parts(plane.row(i), k))
+                    }
+                }
+            };
+            let activations = Plane::new(activations, i2, i3);
+            let mut outputs = Plane::new(operation, i2, i3);
+            gemm::multiply((m, n, k), row, &activations, &mut outputs, scratch);
+        }
+    }
+}

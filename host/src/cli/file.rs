@@ -1,0 +1,215 @@
+//! `hearken file`: recordings in, transcripts out.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use hearken::audio::{self, Encoding, Format as PcmFormat, RawPcm, Source, VadConfig};
+use hearken::formats::{Format, Writer};
+use hearken::{Model, ModelSource, Progress, TranscribeOptions, Transcript};
+
+use super::output::Output;
+use super::progress::Bar;
+use super::{EXIT_PARTIAL, Failure, ModelArgs, complain};
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  \
+    hearken file talk.mp3                         text on standard output\n  \
+    hearken file talk.mp3 -f srt -o talk.srt      subtitles\n  \
+    hearken file *.wav -f vtt -o subtitles/       a file for each recording\n  \
+    arecord -f S16_LE -r 16000 | hearken file - --raw s16le --rate 16000")]
+pub(crate) struct Args {
+    /// Recordings: WAV, FLAC, MP3, OGG (Vorbis, Opus), WebM, M4A, AIFF, CAF; `-` is standard input
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    model: ModelArgs,
+    /// txt, srt, vtt, json or jsonl [default: what OUT ends in, else txt]
+    #[arg(long, short)]
+    format: Option<Format>,
+    /// Write to this file; with several recordings, into this folder
+    #[arg(long, short, value_name = "OUT")]
+    output: Option<PathBuf>,
+    /// Language as an ISO 639-1 code, or `auto`
+    #[arg(long, short, default_value = "auto")]
+    language: String,
+    /// Translate into English (multilingual models)
+    #[arg(long)]
+    translate: bool,
+    /// Names, spellings and style to expect, as if this text had come before
+    #[arg(long, value_name = "TEXT")]
+    prompt: Option<String>,
+    /// Take all audio for speech instead of skipping silence
+    #[arg(long)]
+    no_vad: bool,
+    /// Input has no header: interleaved little-endian PCM, s16le or f32le
+    #[arg(long, value_name = "ENCODING")]
+    raw: Option<Encoding>,
+    /// Frames per second of raw input, 8000 to 192000
+    #[arg(long, default_value_t = 16_000, requires = "raw")]
+    rate: u32,
+    /// Channels of raw input, 1 to 8
+    #[arg(long, default_value_t = 1, requires = "raw")]
+    channels: u16,
+}
+
+/// How one recording ended.
+enum Outcome {
+    Whole,
+    Partial,
+    /// Whoever read our output has gone.
+    Unwanted,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let several = args.paths.len() > 1;
+    let format = args.format.or_else(|| format_of(args.output.as_deref())).unwrap_or(Format::Text);
+    if several && args.output.is_none() && !matches!(format, Format::Text) {
+        return Err(Failure::usage(format!(
+            "several recordings as {format} cannot share standard output; name a folder with -o"
+        )));
+    }
+    if let (true, Some(folder)) = (several, &args.output) {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| Failure::new(format!("cannot use the folder {}: {error}", folder.display())))?;
+    }
+    let source = args.model.source();
+    if matches!(source, ModelSource::Embedded) && io::stderr().is_terminal() {
+        complain("using the embedded demonstration model: English digits and commands, nothing else (--model FILE for more)");
+    }
+    let model = args.model.engine()?.load(&source)?;
+    let options = TranscribeOptions {
+        language: (args.language != "auto").then(|| args.language.clone()),
+        translate: args.translate,
+        prompt: args.prompt.clone(),
+        voice_activity: (!args.no_vad).then(VadConfig::default),
+    };
+
+    let (mut failed, mut partial) = (false, false);
+    for path in &args.paths {
+        let name = if is_stdin(path) { "standard input".to_owned() } else { path.display().to_string() };
+        match one(args, path, &name, format, several, &model, &options) {
+            Ok(Outcome::Whole) => {}
+            Ok(Outcome::Partial) => partial = true,
+            Ok(Outcome::Unwanted) => return Ok(ExitCode::SUCCESS),
+            Err(failure) => {
+                complain(&failure.message);
+                failed = true;
+            }
+        }
+    }
+    Ok(match (failed, partial) {
+        (true, _) => ExitCode::FAILURE,
+        (false, true) => ExitCode::from(EXIT_PARTIAL),
+        (false, false) => ExitCode::SUCCESS,
+    })
+}
+
+/// Transcribes one recording.
+fn one(
+    args: &Args,
+    path: &Path,
+    name: &str,
+    format: Format,
+    several: bool,
+    model: &Model,
+    options: &TranscribeOptions,
+) -> Result<Outcome, Failure> {
+    let mut source = open(args, path, name)?;
+    let destination = args.output.as_ref().map(|output| {
+        if several {
+            let stem = if is_stdin(path) { Path::new("stdin") } else { path };
+            output.join(stem.file_name().unwrap_or(stem.as_os_str())).with_extension(format.extension())
+        } else {
+            output.clone()
+        }
+    });
+    let place = destination.as_ref().map_or_else(|| "standard output".to_owned(), |path| path.display().to_string());
+    let cannot_write = |error: &io::Error| Failure::new(format!("cannot write {place}: {error}"));
+    let mut output = match &destination {
+        Some(path) => Output::file(path).map_err(|error| cannot_write(&error))?,
+        None => Output::stdout(),
+    };
+
+    let bar = Bar::new(name);
+    let mut header = Ok(());
+    if several && destination.is_none() {
+        header = bar.suspend(|| writeln!(output, "==> {name} <=="));
+    }
+    let mut writer = header.and_then(|()| Writer::begin(format, output));
+    let transcript = model.transcribe(&mut *source, options, |progress| match progress {
+        Progress::Position { read, decoded, total } => bar.update(read, decoded, total),
+        Progress::Segment(segment) => {
+            if let Ok(sink) = &mut writer {
+                if let Err(error) = bar.suspend(|| sink.segment(segment)) {
+                    writer = Err(error);
+                }
+            }
+        }
+        _ => {}
+    });
+    bar.finish();
+    let transcript = transcript.map_err(|error| Failure::new(in_context(name, &error.to_string())))?;
+    let written = writer
+        .and_then(|writer| writer.end(transcript.language.as_ref(), transcript.duration))
+        .and_then(Output::commit);
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Outcome::Unwanted),
+        written => written.map_err(|error| cannot_write(&error))?,
+    }
+    Ok(if report(name, &transcript) { Outcome::Partial } else { Outcome::Whole })
+}
+
+/// Says what is missing; whether anything is.
+fn report(name: &str, transcript: &Transcript) -> bool {
+    let seconds = |samples: u64| samples as f64 / f64::from(hearken::SAMPLE_RATE);
+    for lost in &transcript.lost {
+        complain(&format!(
+            "{name}: speech from {:.1} s to {:.1} s was not recognised: {}",
+            seconds(lost.start),
+            seconds(lost.end),
+            lost.reason
+        ));
+    }
+    if let Some(damage) = &transcript.damage {
+        complain(&in_context(name, damage));
+    }
+    let faults = transcript.faults;
+    if faults.is_damaged() {
+        complain(&format!(
+            "{name}: damaged audio: {} packets skipped, {} frames replaced by silence, {} samples that were no numbers",
+            faults.skipped_packets, faults.concealed_frames, faults.non_finite_samples
+        ));
+    }
+    !transcript.lost.is_empty() || transcript.damage.is_some() || faults.is_damaged()
+}
+
+/// Most messages name the thing already.
+fn in_context(name: &str, message: &str) -> String {
+    if message.contains(name) { message.to_owned() } else { format!("{name}: {message}") }
+}
+
+fn open(args: &Args, path: &Path, name: &str) -> Result<Box<dyn Source>, Failure> {
+    if let Some(encoding) = args.raw {
+        let format = PcmFormat { sample_rate: args.rate, channels: args.channels };
+        let reader: Box<dyn io::Read + Send> = if is_stdin(path) {
+            Box::new(io::stdin())
+        } else {
+            Box::new(std::fs::File::open(path).map_err(|error| Failure::new(format!("cannot open {name}: {error}")))?)
+        };
+        return Ok(Box::new(RawPcm::new(name, reader, format, encoding)?));
+    }
+    if is_stdin(path) {
+        return Ok(audio::from_reader(name, io::stdin())?);
+    }
+    Ok(audio::open(path)?)
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// The format that a file name asks for.
+fn format_of(path: Option<&Path>) -> Option<Format> {
+    path?.extension()?.to_str()?.parse().ok()
+}

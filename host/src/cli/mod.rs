@@ -1,0 +1,131 @@
+//! The command line.
+//!
+//! Exit codes: 0 done, 1 an error (nothing written for that input), 2 wrong usage, 3 done but some audio was damaged
+//! or could not be recognised.
+
+mod doctor;
+mod file;
+mod output;
+mod progress;
+
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use hearken::{Engine, EngineBuilder, ModelSource, Preparation};
+
+/// Done, but not all of it.
+const EXIT_PARTIAL: u8 = 3;
+
+#[derive(Parser)]
+#[command(
+    name = "hearken",
+    version,
+    about = "Speech to text with whisper.cpp inside a WebAssembly sandbox",
+    after_help = "Exit codes: 0 done; 1 error; 2 wrong usage; 3 done, but some audio was damaged or not recognised.\n\
+                  HEARKEN_CACHE_DIR names another folder for compiled models; NO_COLOR turns colours off."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Transcribe recordings
+    File(file::Args),
+    /// Show whether hearken works on this machine, and with what
+    Doctor(doctor::Args),
+}
+
+/// What went wrong, as one line, and the exit code for it.
+pub(crate) struct Failure {
+    message: String,
+    code: u8,
+}
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self { message: error.to_string(), code: 1 }
+    }
+}
+
+impl Failure {
+    fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), code: 1 }
+    }
+
+    fn usage(message: impl Into<String>) -> Self {
+        Self { message: message.into(), code: 2 }
+    }
+}
+
+/// Runs the command that the arguments name.
+pub(crate) fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::File(args) => file::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+    };
+    match result {
+        Ok(code) => code,
+        Err(failure) => {
+            complain(&failure.message);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+/// Prints one line on standard error. Names of files and texts of models may be in it, so no control characters.
+pub(crate) fn complain(message: &str) {
+    let line: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    // When nobody can read standard error there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "hearken: {line}");
+}
+
+/// Which model to use.
+#[derive(clap::Args)]
+pub(crate) struct ModelArgs {
+    /// A ggml Whisper model file; without it, the small demonstration model inside hearken (English digits and
+    /// commands)
+    #[arg(long, short, value_name = "FILE")]
+    model: Option<PathBuf>,
+    /// Recogniser threads [default: as many as cores]
+    #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
+
+impl ModelArgs {
+    fn source(&self) -> ModelSource {
+        match &self.model {
+            Some(path) => ModelSource::File(path.clone()),
+            None => ModelSource::Embedded,
+        }
+    }
+
+    /// An engine that tells a person when a model has to be prepared first.
+    fn engine(&self) -> Result<Engine, Failure> {
+        let mut builder = self.builder();
+        if std::io::stderr().is_terminal() {
+            let spinner = progress::Spinner::default();
+            builder = builder.on_prepare(move |step| match step {
+                Preparation::Started { name } => spinner.start(format!("preparing {name}, once")),
+                Preparation::NotKept { reason } => {
+                    spinner.stop();
+                    complain(&format!("the prepared model could not be kept for next time: {reason}"));
+                }
+                _ => spinner.stop(),
+            });
+        }
+        Ok(builder.build()?)
+    }
+
+    fn builder(&self) -> EngineBuilder {
+        let builder = Engine::builder();
+        match self.threads {
+            Some(threads) => builder.threads(threads.into()),
+            None => builder,
+        }
+    }
+}

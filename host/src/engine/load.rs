@@ -1,0 +1,197 @@
+//! From a model file to a template that makes sandboxes.
+
+use std::fs::File;
+use std::io::{self, BufReader, Cursor, Read};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use hearken_proto::LoadOptions;
+
+use super::{Engine, Preparation};
+use crate::error::Error;
+use crate::model::{self, Checked, Known};
+use crate::sandbox::{Image, Instance, Key, SandboxError, Template};
+
+/// Where a model comes from.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum ModelSource {
+    /// The small demonstration model inside this crate: English digits and commands, nothing else.
+    Embedded,
+    /// A ggml Whisper model file (`ggml-base.bin` and its like).
+    File(PathBuf),
+    /// The bytes of such a file.
+    Bytes(Arc<[u8]>),
+}
+
+/// A model, ready to recognise. Cheap to clone; all clones and all their sandboxes share one copy of the weights.
+#[derive(Clone)]
+pub struct Model {
+    pub(super) engine: Engine,
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    template: Template,
+    checked: Checked,
+}
+
+impl Engine {
+    /// Checks a model file, and gets it ready.
+    ///
+    /// The first time on a machine that takes seconds: the sandboxed guest parses the file and is compiled with it
+    /// loaded. After that the compiled form comes from the cache.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, is not a model that whisper.cpp loads, or needs more memory than
+    /// [`Limits`](crate::sandbox::Limits) allow.
+    pub fn load(&self, source: &ModelSource) -> Result<Model, Error> {
+        let (name, opened, len) = source.open()?;
+        let checked = model::check(opened, len).map_err(|source| Error::Model { name: name.clone(), source })?;
+        let (needs, limit) = (checked.header.guest_memory(), self.limits().memory_bytes);
+        if needs > limit {
+            return Err(Error::ModelTooLarge { name, needs, limit });
+        }
+        let options = LoadOptions {
+            alignment_heads: model::known(&checked.hash).map_or_else(Vec::new, |known| known.alignment_heads.to_vec()),
+            kernels: self.0.kernels,
+        };
+        let key = self.key(&checked, &options);
+
+        // Held while the model is prepared: whoever asks for the same one meanwhile waits for this one.
+        let mut loaded = self.0.loaded();
+        loaded.retain(|_, model| model.strong_count() > 0);
+        if let Some(inner) = loaded.get(&key).and_then(std::sync::Weak::upgrade) {
+            return Ok(Model { engine: self.clone(), inner });
+        }
+        let cached = self.0.cache.as_ref().and_then(|cache| cache.get(&key));
+        let template = match cached.map(|(image, info)| self.0.runtime.template(&image, info)) {
+            Some(Ok(template)) => template,
+            // Stale: another compiler's work under the same key cannot be, but is no reason to fail.
+            Some(Err(_)) | None => self.prepare(&name, source, &checked, &options, &key)?,
+        };
+        let inner = Arc::new(Inner { template, checked });
+        loaded.insert(key, Arc::downgrade(&inner));
+        Ok(Model { engine: self.clone(), inner })
+    }
+
+    /// What a compiled model depends on.
+    fn key(&self, checked: &Checked, options: &LoadOptions) -> Key {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(checked.hash.as_bytes());
+        hasher.update(self.0.guest_hash.as_bytes());
+        hasher.update(&self.0.runtime.compatibility().to_le_bytes());
+        hasher.update(&hearken_proto::encode(options));
+        hasher.finalize()
+    }
+
+    /// Makes the snapshot, and keeps it.
+    fn prepare(
+        &self,
+        name: &str,
+        source: &ModelSource,
+        checked: &Checked,
+        options: &LoadOptions,
+        key: &Key,
+    ) -> Result<Template, Error> {
+        self.0.tell(Preparation::Started { name: name.to_owned() });
+        let (_, opened, _) = source.open()?;
+        // The file is read a second time, so it may have changed: what the guest saw must be what was checked.
+        let hasher = Arc::new(Mutex::new(blake3::Hasher::new()));
+        let reader = Hashed { inner: opened, hasher: Arc::clone(&hasher) };
+        let snapshot = self.0.runtime.snapshot(&self.0.guest, Box::new(reader), options);
+        let seen = hasher.lock().unwrap_or_else(std::sync::PoisonError::into_inner).finalize();
+        let snapshot = snapshot?;
+        if seen != checked.hash {
+            return Err(Error::ModelChanged { name: name.to_owned() });
+        }
+        let kept = self.0.cache.as_ref().map(|cache| cache.put(key, &snapshot));
+        let image = Image::new(&snapshot.compiled).map_err(SandboxError::Image)?;
+        let template = self.0.runtime.template(&image, snapshot.info)?;
+        self.0.tell(match kept {
+            Some(Err(error)) => Preparation::NotKept { reason: error.to_string() },
+            _ => Preparation::Finished,
+        });
+        Ok(template)
+    }
+}
+
+impl ModelSource {
+    /// Its name, its bytes, and how many they are.
+    fn open(&self) -> Result<(String, Box<dyn Read + Send>, u64), Error> {
+        match self {
+            Self::Embedded => {
+                let name = "the embedded model".to_owned();
+                let bytes = model::embedded()
+                    .map_err(|source| Error::System { what: format!("cannot unpack {name}"), source })?;
+                let len = bytes.len() as u64;
+                Ok((name, Box::new(Cursor::new(bytes)), len))
+            }
+            Self::File(path) => {
+                let read = || -> io::Result<_> {
+                    let file = File::open(path)?;
+                    let metadata = file.metadata()?;
+                    if metadata.is_dir() {
+                        return Err(io::ErrorKind::IsADirectory.into());
+                    }
+                    Ok((file, metadata.len()))
+                };
+                let (file, len) =
+                    read().map_err(|source| Error::ModelRead { path: path.clone(), source })?;
+                Ok((path.display().to_string(), Box::new(BufReader::with_capacity(1 << 20, file)), len))
+            }
+            Self::Bytes(bytes) => {
+                let len = bytes.len() as u64;
+                Ok(("the model in memory".to_owned(), Box::new(Cursor::new(Arc::clone(bytes))), len))
+            }
+        }
+    }
+}
+
+/// Hashes what it reads.
+struct Hashed {
+    inner: Box<dyn Read + Send>,
+    hasher: Arc<Mutex<blake3::Hasher>>,
+}
+
+impl Read for Hashed {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(out)?;
+        self.hasher.lock().unwrap_or_else(std::sync::PoisonError::into_inner).update(&out[..count]);
+        Ok(count)
+    }
+}
+
+impl Model {
+    /// What the file says about itself, and its hash.
+    pub fn checked(&self) -> &Checked {
+        &self.inner.checked
+    }
+
+    /// What we know of it besides.
+    pub fn known(&self) -> Option<&'static Known> {
+        model::known(&self.inner.checked.hash)
+    }
+
+    /// Version of whisper.cpp inside the guest.
+    pub fn whisper_cpp(&self) -> &str {
+        &self.inner.template.info().whisper_cpp
+    }
+
+    /// Whether it knows other languages than English.
+    pub fn multilingual(&self) -> bool {
+        self.inner.template.info().multilingual
+    }
+
+    /// Longest audio of one decode, in samples at 16 kHz: what the guest says, never more than the file.
+    pub fn context_samples(&self) -> usize {
+        let guest = u64::from(self.inner.template.info().n_audio_ctx) * 320;
+        guest.min(self.inner.checked.header.context_samples()) as usize
+    }
+
+    /// A fresh sandbox.
+    pub(crate) fn instantiate(&self) -> Result<Instance, Error> {
+        Ok(self.inner.template.instantiate()?)
+    }
+}

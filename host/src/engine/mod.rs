@@ -1,0 +1,248 @@
+//! The engine: the sandbox's compiler, the recogniser threads and the cache, shared by everything a process does.
+
+mod load;
+mod transcribe;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+pub use load::{Model, ModelSource};
+pub use transcribe::{Lost, Progress, TranscribeOptions};
+
+use crate::error::Error;
+use crate::executor::Executor;
+use crate::sandbox::{Cache, Key, Limits, Runtime};
+
+/// The guest that this crate carries, in both its builds.
+static GUEST_RELAXED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hearken-guest-relaxed.wasm"));
+static GUEST_SIMD: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hearken-guest-simd.wasm"));
+
+/// How much the cache may hold before what was not used for longest is removed: several large models.
+const DEFAULT_CACHE_BYTES: u64 = 16 << 30;
+
+/// Runs recognisers. Cheap to clone; the threads end when the last clone and the last [`Model`] are gone.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+pub(crate) struct Inner {
+    runtime: Runtime,
+    executor: Executor,
+    cache: Option<Cache>,
+    guest: Vec<u8>,
+    guest_hash: blake3::Hash,
+    kernels: bool,
+    prepare: Option<Box<dyn Fn(Preparation) + Send + Sync>>,
+    /// Models in use, so that one that is loaded twice is held once.
+    loaded: Mutex<HashMap<Key, Weak<load::Inner>>>,
+}
+
+/// A step in getting a model ready that takes longer than a blink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Preparation {
+    /// The model was not used on this machine before: it is loaded in the sandbox and compiled, once.
+    Started {
+        /// The file, or what stands for it.
+        name: String,
+    },
+    /// It is ready.
+    Finished,
+    /// It is ready, but could not be kept for next time.
+    NotKept {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Settings of an [`Engine`].
+#[derive(Default)]
+pub struct EngineBuilder {
+    limits: Limits,
+    threads: Option<usize>,
+    cache: CacheSetting,
+    cache_bytes: Option<u64>,
+    guest: Option<Vec<u8>>,
+    stock_kernels: bool,
+    prepare: Option<Box<dyn Fn(Preparation) + Send + Sync>>,
+}
+
+#[derive(Default)]
+enum CacheSetting {
+    #[default]
+    User,
+    At(PathBuf),
+    Off,
+}
+
+impl Engine {
+    /// An engine with the default settings: a thread for each core, the user's cache.
+    ///
+    /// # Errors
+    ///
+    /// As [`EngineBuilder::build`].
+    pub fn new() -> Result<Self, Error> {
+        Self::builder().build()
+    }
+
+    /// Settings to start from.
+    pub fn builder() -> EngineBuilder {
+        EngineBuilder::default()
+    }
+
+    /// Number of recogniser threads.
+    pub fn threads(&self) -> usize {
+        self.0.executor.threads()
+    }
+
+    /// What each guest may take.
+    pub fn limits(&self) -> &Limits {
+        self.0.runtime.limits()
+    }
+
+    /// Where compiled models are kept, how many bytes they take and how many they are; `None` without a cache.
+    pub fn cache_usage(&self) -> Option<(PathBuf, u64, usize)> {
+        let cache = self.0.cache.as_ref()?;
+        let (bytes, count) = cache.usage().unwrap_or_default();
+        Some((cache.folder().to_owned(), bytes, count))
+    }
+}
+
+impl EngineBuilder {
+    /// Limits of each guest.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Recogniser threads, at least 1. Default: as many as cores.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = Some(threads);
+        self
+    }
+
+    /// Keeps compiled models in this folder instead of `hearken` in the user's cache folder. It must belong to the
+    /// user alone, for what lies in it is run.
+    pub fn cache_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.cache = CacheSetting::At(folder.into());
+        self
+    }
+
+    /// Keeps no compiled models: each load takes seconds.
+    pub fn no_cache(mut self) -> Self {
+        self.cache = CacheSetting::Off;
+        self
+    }
+
+    /// Bytes that the cache may take on disk. Default: 16 GiB.
+    pub fn cache_bytes(mut self, bytes: u64) -> Self {
+        self.cache_bytes = Some(bytes);
+        self
+    }
+
+    /// Runs this guest module instead of the one that the crate carries. It must have the same ABI version.
+    pub fn guest(mut self, module: impl Into<Vec<u8>>) -> Self {
+        self.guest = Some(module.into());
+        self
+    }
+
+    /// Computes with ggml's stock WebAssembly kernels instead of hearken's: slower; for comparisons.
+    pub fn stock_kernels(mut self, stock: bool) -> Self {
+        self.stock_kernels = stock;
+        self
+    }
+
+    /// Is told when a model takes long to get ready. Called from the thread that loads.
+    pub fn on_prepare(mut self, hook: impl Fn(Preparation) + Send + Sync + 'static) -> Self {
+        self.prepare = Some(Box::new(hook));
+        self
+    }
+
+    /// Starts the threads and opens the cache.
+    ///
+    /// # Errors
+    ///
+    /// When the machine cannot run WebAssembly, a thread cannot be started, or the cache folder cannot be used.
+    pub fn build(self) -> Result<Engine, Error> {
+        let threads = match self.threads {
+            Some(threads) => threads.max(1),
+            None => std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        let cache = match self.cache {
+            CacheSetting::Off => None,
+            CacheSetting::At(folder) => Some(folder),
+            CacheSetting::User => user_cache(),
+        };
+        let cache = cache
+            .map(|folder| {
+                Cache::open(&folder, self.cache_bytes.unwrap_or(DEFAULT_CACHE_BYTES)).map_err(|source| {
+                    Error::System { what: format!("cannot use the cache folder {}", folder.display()), source }
+                })
+            })
+            .transpose()?;
+        let guest = self.guest.unwrap_or_else(|| builtin_guest().to_vec());
+        Ok(Engine(Arc::new(Inner {
+            runtime: Runtime::new(self.limits)?,
+            executor: Executor::start(threads)
+                .map_err(|source| Error::System { what: "cannot start a thread".to_owned(), source })?,
+            cache,
+            guest_hash: blake3::hash(&guest),
+            guest,
+            kernels: !self.stock_kernels,
+            prepare: self.prepare,
+            loaded: Mutex::default(),
+        })))
+    }
+}
+
+/// `hearken` in the user's cache folder, or what `HEARKEN_CACHE_DIR` says.
+fn user_cache() -> Option<PathBuf> {
+    use etcetera::BaseStrategy;
+    if let Some(folder) = std::env::var_os("HEARKEN_CACHE_DIR") {
+        return Some(folder.into());
+    }
+    etcetera::choose_base_strategy().ok().map(|strategy| strategy.cache_dir().join("hearken"))
+}
+
+/// The guest that is used on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GuestInfo {
+    /// Version of the boundary between host and guest.
+    pub abi: u32,
+    /// `relaxed` (relaxed SIMD) or `simd`.
+    pub variant: &'static str,
+    /// BLAKE3 of the module, shortened to 16 hexadecimal digits.
+    pub hash: String,
+}
+
+/// Describes the guest that this crate carries for this machine.
+pub fn guest_info() -> GuestInfo {
+    let guest = builtin_guest();
+    GuestInfo {
+        abi: hearken_proto::abi::VERSION,
+        variant: if std::ptr::eq(guest, GUEST_RELAXED) { "relaxed" } else { "simd" },
+        hash: blake3::hash(guest).to_hex()[..16].to_owned(),
+    }
+}
+
+/// The build of the guest for this processor: relaxed SIMD pays where one instruction multiplies and adds.
+fn builtin_guest() -> &'static [u8] {
+    #[cfg(target_arch = "x86_64")]
+    let fused = std::arch::is_x86_feature_detected!("fma");
+    #[cfg(not(target_arch = "x86_64"))]
+    let fused = cfg!(target_arch = "aarch64");
+    if fused { GUEST_RELAXED } else { GUEST_SIMD }
+}
+
+impl Inner {
+    fn tell(&self, preparation: Preparation) {
+        if let Some(hook) = &self.prepare {
+            hook(preparation);
+        }
+    }
+
+    fn loaded(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Weak<load::Inner>>> {
+        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

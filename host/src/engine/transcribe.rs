@@ -1,0 +1,330 @@
+//! Recordings: voice activity packs speech into chunks, each chunk is one decode in a sandbox of its own.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::time::Instant;
+
+use crossbeam_channel::Receiver;
+use hearken_proto::abi::Status;
+use hearken_proto::{Event, Request, Task};
+
+use super::Model;
+use crate::audio::{self, Chunk, Chunker, Resampler, Source, VadConfig, VoiceActivity};
+use crate::error::Error;
+use crate::executor::Class;
+use crate::sandbox::SandboxError;
+use crate::{Language, SAMPLE_RATE, Segment, Transcript, Word, text};
+
+/// A window that the model thinks silent is believed to be silent when it is also unsure of the words it found:
+/// the thresholds of OpenAI's implementation (`no_speech_threshold`, `logprob_threshold`).
+const NO_SPEECH: f32 = 0.6;
+const LOGPROB: f32 = -1.0;
+
+/// Longest chunk, in samples: under 30 s whisper.cpp decodes it in one window (it skips a whole 30 s at a time).
+const MAX_CHUNK: usize = 29 * SAMPLE_RATE as usize;
+
+/// How to transcribe a recording.
+#[derive(Debug, Clone, Default)]
+pub struct TranscribeOptions {
+    /// ISO 639-1 code; `None` detects it from the first speech and keeps it.
+    pub language: Option<String>,
+    /// Translates into English (multilingual models only).
+    pub translate: bool,
+    /// Names, spellings and style, as text that came before.
+    pub prompt: Option<String>,
+    /// Voice activity; `None` takes all audio for speech.
+    pub voice_activity: Option<VadConfig>,
+}
+
+impl TranscribeOptions {
+    /// The defaults: detect the language, skip silence.
+    pub fn new() -> Self {
+        Self { voice_activity: Some(VadConfig::default()), ..Self::default() }
+    }
+}
+
+/// What happens while a recording is transcribed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Progress<'a> {
+    /// So much of the input has been read and, before `decoded`, decoded; samples at 16 kHz.
+    Position {
+        /// Samples read.
+        read: u64,
+        /// Samples behind which nothing is pending.
+        decoded: u64,
+        /// Length that the input states.
+        total: Option<u64>,
+    },
+    /// The language is known.
+    Language(&'a Language),
+    /// A segment, in order.
+    Segment(&'a Segment),
+    /// Speech that could not be recognised.
+    Lost(&'a Lost),
+}
+
+/// Speech that could not be recognised because its guest failed twice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Lost {
+    /// First sample.
+    pub start: u64,
+    /// Sample after the last.
+    pub end: u64,
+    /// Why.
+    pub reason: String,
+}
+
+/// A chunk that is queued or being decoded.
+struct Pending {
+    start: u64,
+    end: u64,
+    outcome: Receiver<Result<Heard, Error>>,
+}
+
+/// What came of one chunk.
+#[derive(Default)]
+struct Heard {
+    language: Option<Language>,
+    segments: Vec<Segment>,
+}
+
+impl Model {
+    /// Transcribes a file in any format that [`audio::open`] reads.
+    ///
+    /// # Errors
+    ///
+    /// As [`Model::transcribe`].
+    pub fn transcribe_file(&self, path: &Path, options: &TranscribeOptions) -> Result<Transcript, Error> {
+        self.transcribe(&mut *audio::open(path)?, options, |_| {})
+    }
+
+    /// Transcribes a recording, telling `observer` how it goes. Chunks are decoded on all of the engine's threads;
+    /// memory stays bounded however long the recording is.
+    ///
+    /// # Errors
+    ///
+    /// When the input ends in an error, the language is unknown, or the engine is dropped. A guest that fails on some
+    /// speech does not fail the recording: see [`Transcript::lost`].
+    pub fn transcribe(
+        &self,
+        source: &mut dyn Source,
+        options: &TranscribeOptions,
+        observer: impl FnMut(Progress<'_>),
+    ) -> Result<Transcript, Error> {
+        let mut run = Run {
+            model: self,
+            options,
+            observer,
+            language: options.language.clone().or_else(|| (!self.multilingual()).then(|| "en".to_owned())),
+            transcript: Transcript::default(),
+            pending: VecDeque::new(),
+            read: 0,
+            decoded: 0,
+            total: None,
+        };
+        run.all(source)?;
+        Ok(run.transcript)
+    }
+
+    /// One decode of `samples` in a sandbox of its own.
+    fn decode(&self, start: u64, samples: &[f32], task: &Task) -> Result<Heard, Error> {
+        let mut instance = self.instantiate()?;
+        instance.write(samples)?;
+        let mut heard = Heard::default();
+        let mut silence = 0.0;
+        for event in instance.call(&Request::Decode(task.clone()))? {
+            match event {
+                Event::Language { code, probability } => {
+                    heard.language =
+                        Some(Language { code: text::sanitise(&code), probability: Some(probability) });
+                }
+                Event::Segment(segment) => heard.segments.push(place(segment, start, samples.len())),
+                Event::Decoded { no_speech, encodes } => {
+                    // With more than one window the probability is only that of the last.
+                    silence = if encodes == 1 { no_speech } else { 0.0 };
+                }
+                Event::Loaded(_) | Event::Scores { .. } => {}
+            }
+        }
+        for segment in &mut heard.segments {
+            segment.no_speech = silence;
+        }
+        heard.segments.retain(|segment| {
+            !segment.text.is_empty() && !(segment.no_speech > NO_SPEECH && segment.avg_logprob < LOGPROB)
+        });
+        Ok(heard)
+    }
+}
+
+/// Puts a guest's segment on the recording's clock, believing none of its numbers.
+fn place(segment: hearken_proto::Segment, start: u64, len: usize) -> Segment {
+    let at = |sample: u32| start + u64::from(sample).min(len as u64);
+    let unit = |value: f32| if value.is_finite() { value.clamp(0.0, 1.0) } else { 0.0 };
+    let (first, last) = (at(segment.start), at(segment.end).max(at(segment.start)));
+    let mut earliest = first;
+    let words = segment
+        .words
+        .into_iter()
+        .map(|word| {
+            let begin = at(word.start).clamp(earliest, last);
+            let end = at(word.end).clamp(begin, last);
+            earliest = end;
+            Word { start: begin, end, text: text::sanitise_trimmed(&word.text), probability: unit(word.probability) }
+        })
+        .filter(|word| !word.text.is_empty())
+        .collect();
+    Segment {
+        start: first,
+        end: last,
+        text: text::sanitise_trimmed(&segment.text),
+        words,
+        tokens: segment.tokens,
+        avg_logprob: if segment.avg_logprob.is_finite() { segment.avg_logprob.min(0.0) } else { 0.0 },
+        no_speech: 0.0,
+    }
+}
+
+/// One recording on its way.
+struct Run<'a, O> {
+    model: &'a Model,
+    options: &'a TranscribeOptions,
+    observer: O,
+    /// Once known, it is kept.
+    language: Option<String>,
+    transcript: Transcript,
+    /// Chunks under way, in the recording's order.
+    pending: VecDeque<Pending>,
+    read: u64,
+    decoded: u64,
+    total: Option<u64>,
+}
+
+impl<O: FnMut(Progress<'_>)> Run<'_, O> {
+    fn all(&mut self, source: &mut dyn Source) -> Result<(), Error> {
+        let format = source.format();
+        let ratio = f64::from(SAMPLE_RATE) / f64::from(format.sample_rate);
+        self.total = source.frames().map(|frames| (frames as f64 * ratio) as u64);
+        let mut resampler = Resampler::new(format)?;
+        let mut activity =
+            self.options.voice_activity.map_or_else(VoiceActivity::always_on, VoiceActivity::new);
+        let mut chunker = Chunker::new(self.model.context_samples().min(MAX_CHUNK));
+        let (mut block, mut mono) = (Vec::new(), Vec::new());
+        loop {
+            let frames = match source.read(&mut block) {
+                Ok(frames) => frames,
+                Err(error) if self.read == 0 => return Err(error.into()),
+                // What was read is sound and worth having: the text is returned, and says that there was more.
+                Err(error) => {
+                    self.transcript.damage = Some(error.to_string());
+                    0
+                }
+            };
+            mono.clear();
+            if frames == 0 {
+                resampler.finish(&mut mono);
+            } else {
+                resampler.push(&block, &mut mono);
+            }
+            self.read += mono.len() as u64;
+            let mut ready = Vec::new();
+            activity.push(&mono, &mut |event| chunker.push(&event, &mut |chunk| ready.push(chunk)));
+            if frames == 0 {
+                activity.finish(&mut |event| chunker.push(&event, &mut |chunk| ready.push(chunk)));
+                chunker.finish(&mut |chunk| ready.push(chunk));
+            }
+            self.submit(ready)?;
+            self.tell_position();
+            if frames == 0 {
+                break;
+            }
+        }
+        while !self.pending.is_empty() {
+            self.receive()?;
+        }
+        self.decoded = self.read;
+        self.transcript.duration = self.read;
+        self.transcript.faults = source.faults();
+        self.tell_position();
+        Ok(())
+    }
+
+    /// Queues chunks, waiting when enough are under way to keep all threads busy.
+    fn submit(&mut self, chunks: Vec<Chunk>) -> Result<(), Error> {
+        let ahead = self.model.engine.threads() + 1;
+        for chunk in chunks {
+            // Until the language is known, chunks are decoded one by one: the rest must be told which it is.
+            while self.pending.len() >= if self.language.is_some() { ahead } else { 1 } {
+                self.receive()?;
+            }
+            let task = Task {
+                language: self.language.clone(),
+                translate: self.options.translate,
+                prompt: self.options.prompt.clone(),
+            };
+            let model = self.model.clone();
+            let (answer, outcome) = crossbeam_channel::bounded(1);
+            self.pending.push_back(Pending { start: chunk.start, end: chunk.end(), outcome });
+            // A recording has no deadline of its own: first come, first served.
+            self.model.engine.0.executor.submit(Class::Batch, Instant::now(), move || {
+                let decode = || model.decode(chunk.start, &chunk.samples, &task);
+                let outcome = match decode() {
+                    // It may have come from what the instance had become: once more, in a fresh one.
+                    Err(Error::Sandbox(error)) if error.ends_one_utterance() => decode(),
+                    outcome => outcome,
+                };
+                // The receiver is gone when the recording was given up: then nobody wants this.
+                let _ = answer.send(outcome);
+            });
+        }
+        Ok(())
+    }
+
+    /// Waits for the first chunk under way, and delivers it.
+    fn receive(&mut self) -> Result<(), Error> {
+        let Some(pending) = self.pending.pop_front() else { return Ok(()) };
+        let (start, end) = (pending.start, pending.end);
+        // The job's end of the channel is dropped unanswered only by a panic in it.
+        let outcome = pending.outcome.recv().unwrap_or(Err(Error::Panicked));
+        match outcome {
+            Ok(heard) => self.deliver(heard),
+            Err(Error::Sandbox(SandboxError::Refused { status: Status::BadLanguage, .. })) => {
+                return Err(Error::Language { language: self.language.clone().unwrap_or_default() });
+            }
+            Err(Error::Sandbox(error)) if !error.ends_one_utterance() => return Err(error.into()),
+            Err(error) => {
+                let lost = Lost { start, end, reason: error.to_string() };
+                (self.observer)(Progress::Lost(&lost));
+                self.transcript.lost.push(lost);
+            }
+        }
+        self.decoded = end;
+        self.tell_position();
+        Ok(())
+    }
+
+    fn deliver(&mut self, heard: Heard) {
+        if heard.segments.is_empty() {
+            // A language that was detected in what turned out to be silence is no language.
+            return;
+        }
+        let detected = heard.language.or_else(|| {
+            let code = self.language.clone()?;
+            Some(Language { code, probability: None })
+        });
+        if let (None, Some(language)) = (&self.transcript.language, detected) {
+            self.language = Some(language.code.clone());
+            (self.observer)(Progress::Language(&language));
+            self.transcript.language = Some(language);
+        }
+        for segment in heard.segments {
+            (self.observer)(Progress::Segment(&segment));
+            self.transcript.segments.push(segment);
+        }
+    }
+
+    fn tell_position(&mut self) {
+        (self.observer)(Progress::Position { read: self.read, decoded: self.decoded, total: self.total });
+    }
+}

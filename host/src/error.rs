@@ -1,0 +1,71 @@
+//! What can go wrong.
+
+use std::path::PathBuf;
+
+use crate::audio::AudioError;
+use crate::model::ModelError;
+use crate::sandbox::SandboxError;
+
+/// Why something could not be done. Messages are one line: the thing, and the remedy.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The recording cannot be read. Not worth a retry.
+    #[error(transparent)]
+    Audio(#[from] AudioError),
+    /// The model file cannot be opened or read.
+    #[error("cannot read the model {}: {source}", path.display())]
+    ModelRead {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The model file is not one that whisper.cpp will load. Not worth a retry.
+    #[error("{name}: {source}")]
+    Model {
+        /// The file, or what stands for it.
+        name: String,
+        /// What is wrong with it.
+        source: ModelError,
+    },
+    /// The model needs more memory than a guest may have.
+    #[error(
+        "{name} needs about {} MiB inside the sandbox, which may have {} MiB; use a smaller or quantised model",
+        .needs >> 20, .limit >> 20
+    )]
+    ModelTooLarge {
+        /// The file, or what stands for it.
+        name: String,
+        /// Estimate in bytes.
+        needs: u64,
+        /// [`Limits::memory_bytes`](crate::sandbox::Limits::memory_bytes).
+        limit: u64,
+    },
+    /// The model file changed between being checked and being loaded. Worth a retry.
+    #[error("{name} changed while it was read; try again when it is complete")]
+    ModelChanged {
+        /// The file, or what stands for it.
+        name: String,
+    },
+    /// The guest failed.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// The language is not one that Whisper has a token for.
+    #[error("{language:?} is not a language code that Whisper knows; use an ISO 639-1 code such as en, or leave it out")]
+    Language {
+        /// What was asked for.
+        language: String,
+    },
+    /// A defect in hearken itself; please report it. Nothing else is affected.
+    #[error("a recogniser thread panicked; this is a defect in hearken")]
+    Panicked,
+    /// The operating system refused something.
+    #[error("{what}: {source}")]
+    System {
+        /// What was attempted.
+        what: String,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,191 @@
+//! The recogniser threads: as many as cores, shared by everything an engine does.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+/// What a job is for. Earlier variants go first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Class {
+    /// A recording: nobody waits for this word in particular.
+    Batch,
+}
+
+/// A pool of threads that takes jobs by class, then by deadline, then in order.
+pub(crate) struct Executor {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+struct State {
+    jobs: BinaryHeap<Job>,
+    next: u64,
+    closed: bool,
+}
+
+struct Job {
+    class: Class,
+    deadline: Instant,
+    number: u64,
+    run: Box<dyn FnOnce() + Send>,
+}
+
+impl Ord for Job {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // The heap gives out its greatest: reverse, so that the most urgent is greatest.
+        let key = |job: &Self| (job.class, job.deadline, job.number);
+        key(other).cmp(&key(self))
+    }
+}
+
+impl PartialOrd for Job {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Job {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for Job {}
+
+impl Executor {
+    /// Starts `threads` threads, at least one.
+    pub(crate) fn start(threads: usize) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State { jobs: BinaryHeap::new(), next: 0, closed: false }),
+            wake: Condvar::new(),
+        });
+        let mut executor = Self { shared, threads: Vec::new() };
+        for index in 0..threads.max(1) {
+            let shared = Arc::clone(&executor.shared);
+            let thread = std::thread::Builder::new()
+                .name(format!("hearken-{index}"))
+                .spawn(move || shared.work())?;
+            executor.threads.push(thread);
+        }
+        Ok(executor)
+    }
+
+    /// Number of threads.
+    pub(crate) fn threads(&self) -> usize {
+        self.threads.len()
+    }
+
+    /// Queues a job.
+    pub(crate) fn submit(&self, class: Class, deadline: Instant, run: impl FnOnce() + Send + 'static) {
+        let mut state = self.shared.lock();
+        let number = state.next;
+        state.next += 1;
+        state.jobs.push(Job { class, deadline, number, run: Box::new(run) });
+        drop(state);
+        self.shared.wake.notify_one();
+    }
+}
+
+impl Drop for Executor {
+    /// Lets running jobs end; what is still queued is dropped, and whoever waits for it learns so from its channel.
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.closed = true;
+        state.jobs.clear();
+        drop(state);
+        self.shared.wake.notify_all();
+        for thread in self.threads.drain(..) {
+            // The last handle may be dropped by a job itself.
+            if thread.thread().id() != std::thread::current().id() {
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self) {
+        loop {
+            let mut state = self.lock();
+            let job = loop {
+                if let Some(job) = state.jobs.pop() {
+                    break job;
+                }
+                if state.closed {
+                    return;
+                }
+                state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+            };
+            drop(state);
+            // A job that panics drops its end of its channel, which is how its owner learns of it; the thread lives on.
+            let _ = catch_unwind(AssertUnwindSafe(job.run));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_earliest_deadline_goes_first() {
+        let executor = Executor::start(1).unwrap();
+        let (hold, held) = crossbeam_channel::bounded::<()>(0);
+        let (done, order) = crossbeam_channel::unbounded();
+        let now = Instant::now();
+        executor.submit(Class::Batch, now, move || {
+            let _ = held.recv();
+        });
+        for (name, after) in [("late", 30), ("early", 10), ("middle", 20)] {
+            let done = done.clone();
+            executor.submit(Class::Batch, now + Duration::from_secs(after), move || {
+                let _ = done.send(name);
+            });
+        }
+        hold.send(()).unwrap();
+        drop(done);
+        assert_eq!(order.iter().collect::<Vec<_>>(), ["early", "middle", "late"]);
+    }
+
+    #[test]
+    fn a_panic_costs_one_job() {
+        let executor = Executor::start(1).unwrap();
+        let (done, result) = crossbeam_channel::bounded(1);
+        executor.submit(Class::Batch, Instant::now(), || panic!("expected by this test"));
+        executor.submit(Class::Batch, Instant::now(), move || {
+            let _ = done.send(7);
+        });
+        assert_eq!(result.recv(), Ok(7));
+    }
+
+    #[test]
+    fn dropping_the_pool_tells_whoever_waits() {
+        let executor = Executor::start(1).unwrap();
+        let (hold, held) = crossbeam_channel::bounded::<()>(0);
+        let (done, result) = crossbeam_channel::bounded::<()>(1);
+        executor.submit(Class::Batch, Instant::now(), move || {
+            let _ = held.recv();
+        });
+        executor.submit(Class::Batch, Instant::now(), move || {
+            let _ = done.send(());
+        });
+        let dropper = std::thread::spawn(move || drop(executor));
+        assert!(result.recv().is_err());
+        drop(hold);
+        dropper.join().unwrap();
+    }
+}

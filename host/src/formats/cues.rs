@@ -1,0 +1,156 @@
+//! Cuts segments into subtitle cues that can be read in their time.
+
+use super::lines;
+use super::tokens::{Token, tokens};
+use crate::Segment;
+
+/// Longest cue.
+const MAX_MS: u64 = 7_000;
+/// What a cue lasts if nothing follows at once: less is a flash.
+const MIN_MS: u64 = 1_000;
+/// Reading speed that cues are extended to, in columns a second (adults' programmes use 17 to 20).
+const COLUMNS_PER_SECOND: u64 = 20;
+
+/// Text on the screen for a time, in milliseconds.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Cue {
+    pub(super) start: u64,
+    pub(super) end: u64,
+    pub(super) lines: Vec<String>,
+}
+
+/// Takes segments and gives cues, one late: where a cue may end depends on the next.
+#[derive(Debug, Default)]
+pub(super) struct Cutter {
+    /// The last cue's tokens, not empty.
+    pending: Option<Vec<Token>>,
+    /// Where the last finished cue ended: nothing starts before it.
+    free: u64,
+}
+
+impl Cutter {
+    /// Adds a segment; `give` gets the cues that are finished by it.
+    pub(super) fn segment<E>(
+        &mut self,
+        segment: &Segment,
+        mut give: impl FnMut(Cue) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for cue in cut(tokens(segment, lines::COLUMNS)) {
+            if let Some(cue) = self.push(cue) {
+                give(cue)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The last cue.
+    pub(super) fn end(mut self) -> Option<Cue> {
+        let last = self.pending.take()?;
+        Some(self.finish(&last, u64::MAX))
+    }
+
+    /// Takes a cue's tokens; answers the cue before it, now that its end is known.
+    fn push(&mut self, mut tokens: Vec<Token>) -> Option<Cue> {
+        tokens.first_mut()?.space = true;
+        let Some(mut pending) = self.pending.take() else {
+            self.pending = Some(tokens);
+            return None;
+        };
+        // A word that would only flash joins what follows at once.
+        let (start, next) = (start(&pending), start(&tokens));
+        let flash = next.saturating_sub(start) < MIN_MS;
+        if flash && end(&tokens).saturating_sub(start) <= MAX_MS {
+            let length = pending.len();
+            pending.append(&mut tokens);
+            if lines::fits(&pending) {
+                self.pending = Some(pending);
+                return None;
+            }
+            tokens = pending.split_off(length);
+        }
+        let cue = self.finish(&pending, next);
+        self.pending = Some(tokens);
+        Some(cue)
+    }
+
+    /// Gives a cue its time: from its first word, through its last, and on into silence as far as reading needs
+    /// and `next` allows.
+    fn finish(&mut self, tokens: &[Token], next: u64) -> Cue {
+        let start = start(tokens).max(self.free);
+        let reading = lines::columns(tokens) as u64 * 1000 / COLUMNS_PER_SECOND;
+        let wanted = end(tokens).max(start.saturating_add(reading.max(MIN_MS)));
+        // An empty cue would not be shown, so each has a millisecond even where times are nonsense.
+        let end = wanted.min(next).min(start.saturating_add(MAX_MS)).max(start.saturating_add(1));
+        self.free = end;
+        Cue { start, end, lines: lines::lay_out(tokens) }
+    }
+}
+
+fn start(tokens: &[Token]) -> u64 {
+    tokens.first().map_or(0, |token| token.start)
+}
+
+fn end(tokens: &[Token]) -> u64 {
+    tokens.last().map_or(0, |token| token.end)
+}
+
+/// Cuts a segment's tokens where the sum of costs is least: cues cost, and so do breaks away from punctuation and
+/// pauses, cues too short or too fast to read, and silences inside one. Every cue fits two lines and [`MAX_MS`],
+/// a lone token apart. A cue has at most 84 columns, so that the time is linear in the text.
+fn cut(mut tokens: Vec<Token>) -> Vec<Vec<Token>> {
+    let count = tokens.len();
+    // best[i]: least cost of cutting the first i tokens, and where the last cue of those starts.
+    let mut best: Vec<(u64, usize)> = vec![(u64::MAX, 0); count + 1];
+    best[0] = (0, 0);
+    for from in 0..count {
+        let (cost, _) = best[from];
+        for to in from + 1..=count {
+            let cue = &tokens[from..to];
+            let long = end(cue).saturating_sub(start(cue)) > MAX_MS;
+            if cue.len() > 1 && (long || !lines::fits(cue)) {
+                break;
+            }
+            let total = cost.saturating_add(cue_cost(cue, tokens.get(to)));
+            if total < best[to].0 {
+                best[to] = (total, from);
+            }
+        }
+    }
+    let mut cues = Vec::new();
+    let mut to = count;
+    while to > 0 {
+        let from = best[to].1.min(to - 1);
+        cues.push(tokens.split_off(from));
+        to = from;
+    }
+    cues.reverse();
+    cues
+}
+
+/// Cost of a cue before the token `next`. The unit is about a column of imbalance.
+fn cue_cost(cue: &[Token], next: Option<&Token>) -> u64 {
+    let mut cost = 30;
+    if let Some(next) = next {
+        let gap = next.start.saturating_sub(end(cue));
+        let punctuation = cue.last().map_or(0, |token| lines::pause(&token.text));
+        cost += match punctuation {
+            2 => 0,
+            1 => 10,
+            // The wider the pause, the better the break; 600 ms are as good as a comma.
+            _ => 30 - (gap / 30).min(20),
+        };
+        if !next.space && next.width > 2 {
+            cost += 100;
+        }
+    }
+    // Time it can stay on the screen: until the next word.
+    let shown = next.map_or(u64::MAX, |next| next.start).saturating_sub(start(cue)).max(1);
+    if shown < MIN_MS {
+        cost += (MIN_MS - shown) / 20;
+    }
+    let speed = lines::columns(cue) as u64 * 1000 / shown;
+    cost += speed.saturating_sub(COLUMNS_PER_SECOND).min(20);
+    // Text must not stand through a silence before the rest of it is said.
+    let silence = cue.windows(2).map(|pair| pair[1].start.saturating_sub(pair[0].end)).max().unwrap_or(0);
+    cost + silence.saturating_sub(500).min(MAX_MS) / 20
+}

@@ -1,0 +1,129 @@
+//! Transcripts as JSON.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use super::milliseconds;
+use crate::text::sanitise_trimmed;
+use crate::{Language, Segment};
+
+#[derive(Serialize)]
+struct JsonWord {
+    word: String,
+    start: f64,
+    end: f64,
+    probability: f32,
+}
+
+#[derive(Serialize)]
+struct JsonSegment<'a> {
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<u64>,
+    start: f64,
+    end: f64,
+    text: &'a str,
+    words: Vec<JsonWord>,
+    tokens: &'a [u32],
+    avg_logprob: f32,
+    no_speech_prob: f32,
+}
+
+/// A list of segments under way, and what is written after it.
+#[derive(Debug)]
+pub(super) struct Json {
+    text: String,
+    count: u64,
+}
+
+impl Json {
+    pub(super) fn begin(out: &mut impl Write) -> io::Result<Self> {
+        out.write_all(b"{\"segments\":[")?;
+        Ok(Self { text: String::new(), count: 0 })
+    }
+
+    pub(super) fn segment(&mut self, segment: &Segment, out: &mut impl Write) -> io::Result<()> {
+        let text = sanitise_trimmed(&segment.text);
+        if self.count > 0 {
+            out.write_all(b",")?;
+        }
+        out.write_all(b"\n")?;
+        write(segment, &text, None, Some(self.count), out)?;
+        if !self.text.is_empty() && !text.is_empty() {
+            self.text.push(' ');
+        }
+        self.text.push_str(&text);
+        self.count += 1;
+        Ok(())
+    }
+
+    pub(super) fn end(
+        self,
+        language: Option<&Language>,
+        duration: u64,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        out.write_all(b"\n],\"text\":")?;
+        serde_json::to_writer(&mut *out, &self.text)?;
+        out.write_all(b",")?;
+        summary(language, duration, out)?;
+        out.write_all(b"}\n")
+    }
+}
+
+/// A segment as a line of its own.
+pub(super) fn line(segment: &Segment, out: &mut impl Write) -> io::Result<()> {
+    write(segment, &sanitise_trimmed(&segment.text), Some("segment"), None, out)?;
+    out.write_all(b"\n")
+}
+
+/// The line that tells that the file is whole.
+pub(super) fn last_line(language: Option<&Language>, duration: u64, out: &mut impl Write) -> io::Result<()> {
+    out.write_all(b"{\"type\":\"end\",")?;
+    summary(language, duration, out)?;
+    out.write_all(b"}\n")
+}
+
+fn write(
+    segment: &Segment,
+    text: &str,
+    kind: Option<&'static str>,
+    id: Option<u64>,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let words = segment.words.iter().map(|word| JsonWord {
+        word: sanitise_trimmed(&word.text),
+        start: seconds(word.start),
+        end: seconds(word.end),
+        probability: word.probability,
+    });
+    let json = JsonSegment {
+        kind,
+        id,
+        start: seconds(segment.start),
+        end: seconds(segment.end),
+        text,
+        words: words.collect(),
+        tokens: &segment.tokens,
+        avg_logprob: segment.avg_logprob,
+        no_speech_prob: segment.no_speech,
+    };
+    Ok(serde_json::to_writer(out, &json)?)
+}
+
+/// The members about the whole recording, without braces.
+fn summary(language: Option<&Language>, duration: u64, out: &mut impl Write) -> io::Result<()> {
+    out.write_all(b"\"language\":")?;
+    serde_json::to_writer(&mut *out, &language.map(|language| sanitise_trimmed(&language.code)))?;
+    out.write_all(b",\"language_probability\":")?;
+    serde_json::to_writer(&mut *out, &language.and_then(|language| language.probability))?;
+    out.write_all(b",\"duration\":")?;
+    Ok(serde_json::to_writer(out, &seconds(duration))?)
+}
+
+/// Seconds with three decimals: the nearest double to a whole number of milliseconds prints as such.
+fn seconds(samples: u64) -> f64 {
+    milliseconds(samples) as f64 / 1000.0
+}

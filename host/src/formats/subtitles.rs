@@ -1,0 +1,85 @@
+//! SubRip and WebVTT.
+
+use std::io::{self, Write};
+
+use super::cues::{Cue, Cutter};
+use crate::Segment;
+
+/// Which of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Syntax {
+    Srt,
+    Vtt,
+}
+
+/// A subtitle file under way.
+#[derive(Debug)]
+pub(super) struct Subtitles {
+    syntax: Syntax,
+    cutter: Cutter,
+    /// Cues written.
+    count: u64,
+}
+
+impl Subtitles {
+    pub(super) fn begin(syntax: Syntax, out: &mut impl Write) -> io::Result<Self> {
+        if syntax == Syntax::Vtt {
+            out.write_all(b"WEBVTT\n\n")?;
+        }
+        Ok(Self { syntax, cutter: Cutter::default(), count: 0 })
+    }
+
+    pub(super) fn segment(&mut self, segment: &Segment, out: &mut impl Write) -> io::Result<()> {
+        let (syntax, count) = (self.syntax, &mut self.count);
+        self.cutter.segment(segment, |cue| write_cue(syntax, count, &cue, out))
+    }
+
+    pub(super) fn end(mut self, out: &mut impl Write) -> io::Result<()> {
+        match self.cutter.end() {
+            Some(cue) => write_cue(self.syntax, &mut self.count, &cue, out),
+            None => Ok(()),
+        }
+    }
+}
+
+fn write_cue(syntax: Syntax, count: &mut u64, cue: &Cue, out: &mut impl Write) -> io::Result<()> {
+    *count += 1;
+    if syntax == Syntax::Srt {
+        writeln!(out, "{count}")?;
+    }
+    writeln!(out, "{} --> {}", time(syntax, cue.start), time(syntax, cue.end))?;
+    for line in &cue.lines {
+        match syntax {
+            Syntax::Srt => writeln!(out, "{}", escape_srt(line))?,
+            Syntax::Vtt => writeln!(out, "{}", escape_vtt(line))?,
+        }
+    }
+    writeln!(out)
+}
+
+fn time(syntax: Syntax, ms: u64) -> String {
+    let (seconds, ms) = (ms / 1000, ms % 1000);
+    let (minutes, seconds) = (seconds / 60, seconds % 60);
+    let (hours, minutes) = (minutes / 60, minutes % 60);
+    let point = if syntax == Syntax::Srt { ',' } else { '.' };
+    format!("{hours:02}:{minutes:02}:{seconds:02}{point}{ms:03}")
+}
+
+/// WebVTT has character references. Without `>` there is no `-->` either.
+fn escape_vtt(line: &str) -> String {
+    line.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+/// SubRip has no escapes, but players read HTML-like tags, `{\…}` overrides, and `-->`; characters that look alike
+/// take the place of those that would start one.
+fn escape_srt(line: &str) -> String {
+    let line = line.replace("-->", "--›").replace("{\\", "(\\");
+    let mut escaped = String::with_capacity(line.len());
+    let mut chars = line.chars().peekable();
+    while let Some(c) = chars.next() {
+        let tag =
+            c == '<' && chars.peek().is_some_and(|next| next.is_ascii_alphabetic() || "/!?".contains(*next));
+        escaped.push(if tag { '‹' } else { c });
+    }
+    escaped
+}

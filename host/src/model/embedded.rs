@@ -1,0 +1,53 @@
+//! The model that comes with hearken.
+
+use std::io::{self, Read};
+
+use ruzstd::decoding::StreamingDecoder;
+
+/// See `models/README.md` for what it is, and the credits.
+const COMPRESSED: &[u8] = include_bytes!("../../models/trial-digits-q8_0.bin.zst");
+
+/// Its length when decompressed, in bytes.
+const LEN: usize = 16_055_638;
+
+/// The embedded model's file: 16,055,638 bytes, decompressed anew at each call (about 0.1 s), so that only those
+/// who use it hold it. Its entry in [`KNOWN`](super::KNOWN) describes it.
+///
+/// # Errors
+///
+/// Only when the program's own data is damaged.
+pub fn embedded() -> io::Result<Vec<u8>> {
+    let damaged =
+        |reason: String| io::Error::new(io::ErrorKind::InvalidData, format!("embedded model: {reason}"));
+    let decoder = StreamingDecoder::new(COMPRESSED).map_err(|error| damaged(error.to_string()))?;
+    let mut model = Vec::with_capacity(LEN);
+    // One byte more than expected, so that a wrong length shows.
+    decoder.take(LEN as u64 + 1).read_to_end(&mut model)?;
+    if model.len() != LEN {
+        return Err(damaged(format!("{} bytes instead of {LEN}", model.len())));
+    }
+    Ok(model)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Ftype, check, known};
+    use super::*;
+
+    #[test]
+    fn the_embedded_model_is_sound_and_known() {
+        let model = embedded().unwrap();
+        let checked = check(&model[..], model.len() as u64).unwrap();
+        let header = checked.header;
+        assert_eq!(header.ftype(), Ftype::Q8_0);
+        assert!(!header.multilingual());
+        assert_eq!(header.context_samples(), 160_000);
+        assert_eq!(header.size_name(), "custom");
+        assert_eq!(
+            known(&checked.hash).map(|known| known.name),
+            Some("hearken-digits-trial"),
+            "{}",
+            checked.hash
+        );
+    }
+}

@@ -1,0 +1,35 @@
+//! What the files of known models cannot say about themselves.
+
+/// A model that we know more of than its file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Known {
+    /// BLAKE3 of the file, in hexadecimal.
+    pub hash: &'static str,
+    /// Short name.
+    pub name: &'static str,
+    /// What it is, in one line.
+    pub description: &'static str,
+    /// Decoder attention heads that follow the audio, as (layer, head) from 0; empty when nobody has determined them.
+    pub alignment_heads: &'static [(u32, u32)],
+    /// Whether it was trained to continue a prompt. Carrying text to one that was not makes it worse.
+    pub prompts: bool,
+    /// Whether it was made for an encoder context shorter than its file's, so that shrinking costs no accuracy.
+    pub short_context: bool,
+}
+
+/// All known models.
+pub const KNOWN: &[Known] = &[Known {
+    hash: "5f25bd132c62fadda2a81a200ecde66c149f229dc53a28c0371ad023fd78fe29",
+    name: "hearken-digits-trial",
+    description: "English digits and spoken commands (117 words), 10 s of context; comes with hearken",
+    alignment_heads: &[],
+    prompts: false,
+    short_context: false,
+}];
+
+/// Looks a model up by the hash of its content.
+pub fn known(hash: &blake3::Hash) -> Option<&'static Known> {
+    let hash = hash.to_hex();
+    KNOWN.iter().find(|known| known.hash == hash.as_str())
+}
