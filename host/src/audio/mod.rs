@@ -1,1 +1,121 @@
 //! From any recording to 16 kHz mono, and from that to utterances.
+//!
+//! The order is that of the data: a [`Source`] ([`open`], [`from_reader`], [`RawPcm`]) delivers blocks at whatever rate
+//! and channel count the recording has, a [`Resampler`] turns them into 16 kHz mono, [`VoiceActivity`] marks the speech
+//! in that, and, when a whole file is decoded, a [`Chunker`] packs the speech into pieces that fit a model's context.
+//! Nothing here decides where audio comes from or where text goes, and nothing drops a sample without saying so: see
+//! [`Faults`] for what a recording lacked and [`Accounting`] for where each sample went.
+
+mod accounting;
+mod chunks;
+mod decode;
+mod error;
+mod raw;
+mod resample;
+mod sanitise;
+mod vad;
+
+pub use accounting::Accounting;
+pub use chunks::{Chunk, Chunker};
+pub use decode::{from_reader, open};
+pub use error::AudioError;
+pub use raw::{Encoding, RawPcm};
+pub use resample::Resampler;
+pub use vad::{VadConfig, VadEvent, VoiceActivity};
+
+/// Shape of interleaved PCM audio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Format {
+    /// Frames per second, 8 000 to 192 000 Hz.
+    pub sample_rate: u32,
+    /// Samples per frame, 1 to 8.
+    pub channels: u16,
+}
+
+impl Format {
+    /// What everything after the [`Resampler`] has: 16 kHz mono.
+    pub const MODEL: Self = Self { sample_rate: crate::SAMPLE_RATE, channels: 1 };
+
+    /// Refuses a rate outside 8 to 192 kHz and a channel count outside 1 to 8 with [`AudioError::Format`].
+    pub fn validate(self) -> Result<Self, AudioError> {
+        if (8_000..=192_000).contains(&self.sample_rate) && (1..=8).contains(&self.channels) {
+            Ok(self)
+        } else {
+            Err(AudioError::Format { sample_rate: self.sample_rate, channels: self.channels })
+        }
+    }
+}
+
+/// What a source had to repair so far. All zero for a sound recording.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Faults {
+    /// Packets that could not be decoded and were skipped.
+    pub skipped_packets: u64,
+    /// Frames of silence put where packets were skipped or missing, so that later positions stay true.
+    pub concealed_frames: u64,
+    /// Samples that were not a number or infinite, and were set to 0.
+    pub non_finite_samples: u64,
+    /// Samples outside -1 to 1, and clamped to it. Lossy codecs overshoot by themselves: a few are normal.
+    pub clipped_samples: u64,
+}
+
+impl Faults {
+    /// Whether audio is missing or was unusable. Clipping alone is not damage.
+    pub fn is_damaged(&self) -> bool {
+        self.skipped_packets > 0 || self.concealed_frames > 0 || self.non_finite_samples > 0
+    }
+}
+
+/// Audio that is read block by block, in memory that does not grow with its length.
+pub trait Source: Send {
+    /// Rate and channels of every block.
+    fn format(&self) -> Format;
+
+    /// How many frames the recording says it has. A hint for progress: it may be wrong, and live audio has none.
+    fn frames(&self) -> Option<u64>;
+
+    /// Clears `block`, fills it with interleaved samples from -1 to 1, and returns how many frames it holds; 0 is the end.
+    ///
+    /// An error comes after the last block that could be read, never in its place: what was delivered before it is
+    /// sound. After an error, as after the end, further calls return 0.
+    fn read(&mut self, block: &mut Vec<f32>) -> Result<usize, AudioError>;
+
+    /// What had to be repaired in the blocks delivered so far.
+    fn faults(&self) -> Faults;
+}
+
+impl<S: Source + ?Sized> Source for Box<S> {
+    fn format(&self) -> Format {
+        (**self).format()
+    }
+
+    fn frames(&self) -> Option<u64> {
+        (**self).frames()
+    }
+
+    fn read(&mut self, block: &mut Vec<f32>) -> Result<usize, AudioError> {
+        (**self).read(block)
+    }
+
+    fn faults(&self) -> Faults {
+        (**self).faults()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_format_outside_the_promised_range_is_refused() {
+        for (sample_rate, channels) in [(7_999, 1), (192_001, 1), (0, 1), (16_000, 0), (16_000, 9)] {
+            let format = Format { sample_rate, channels };
+            assert!(matches!(format.validate(), Err(AudioError::Format { .. })), "{format:?}");
+        }
+        for (sample_rate, channels) in [(8_000, 1), (192_000, 8), (16_000, 1)] {
+            let format = Format { sample_rate, channels };
+            assert_eq!(format.validate().expect("in range"), format);
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! Recordings in containers: WAV, FLAC, MP3, Ogg, WebM and Matroska, M4A, AIFF, CAF.
+
+mod container;
+
+use std::fs::File;
+use std::io::{Cursor, ErrorKind, Read};
+use std::path::Path;
+
+use symphonia::core::io::{MediaSource, ReadOnlySource};
+
+use self::container::{Container, Failure, Step};
+use super::sanitise::sanitise;
+use super::{AudioError, Faults, Format, Source};
+
+/// Packets that may fail before the first good one. Anything that merely looks like a container's start (two bytes in
+/// a text may look like an MP3 frame) fails forever.
+const MAX_BAD_START: u64 = 32;
+
+/// Longest stretch that is filled with silence, in seconds. Recordings of calls have no packets while the microphone is
+/// off; a timestamp further ahead than this is damage.
+const MAX_GAP_SECONDS: i128 = 3_600;
+
+/// Opens a recording: WAV, FLAC, MP3, Ogg (Vorbis, Opus, FLAC), WebM and Matroska, M4A (AAC-LC, ALAC), AIFF or CAF.
+///
+/// The content decides what it is, not the name. The default audio track is read, packet by packet: memory does not
+/// grow with the length. Packets that cannot be decoded, and stretches without any, become silence of the same length
+/// and are counted in [`Faults`], so that times stay true.
+///
+/// # Errors
+/// Says what is wrong with the file and what to do. [`Source::read`] fails too, behind the last good block: with
+/// [`AudioError::Truncated`] when the file ends early, [`AudioError::FormatChanged`], [`AudioError::Damaged`] or
+/// [`AudioError::Read`]. A cut cannot be told from a proper end in an MP3 without an encoder's tag, in ADTS, in a
+/// Matroska file without a duration, and exactly between two fragments of a fragmented MP4.
+pub fn open(path: &Path) -> Result<Box<dyn Source>, AudioError> {
+    let name = path.display().to_string();
+    let failed = |source| AudioError::Open { name: name.clone(), source };
+    // Before opening: a directory opens on some systems and fails obscurely on others.
+    let meta = std::fs::metadata(path).map_err(failed)?;
+    if meta.is_dir() {
+        return Err(AudioError::Directory { name });
+    }
+    let file = File::open(path).map_err(failed)?;
+    if !meta.is_file() {
+        return from_reader(&name, file);
+    }
+    if meta.len() == 0 {
+        return Err(AudioError::Empty { name });
+    }
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    Decoded::new(name.clone(), Box::new(file), extension)
+        .or_else(|error| {
+            // A Matroska file that is cut off has lost the index that its start points to, and readers that seek give
+            // up; read from front to back, it still has its audio.
+            if !matches!(error, AudioError::NotAudio { .. }) {
+                return Err(error);
+            }
+            let again = File::open(path).map_err(failed)?;
+            Decoded::new(name.clone(), Box::new(ReadOnlySource::new(again)), extension).map_err(|_| error)
+        })
+        .map(|decoded| Box::new(decoded) as Box<dyn Source>)
+}
+
+/// Like [`open`], for a stream that cannot seek, such as a pipe; `name` is what errors call it.
+///
+/// # Errors
+/// As [`open`]. An M4A whose index is at its end needs a file.
+pub fn from_reader(
+    name: &str,
+    mut reader: impl Read + Send + Sync + 'static,
+) -> Result<Box<dyn Source>, AudioError> {
+    let mut first = [0];
+    loop {
+        match reader.read(&mut first) {
+            Ok(0) => return Err(AudioError::Empty { name: name.to_owned() }),
+            Ok(_) => break,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(source) => {
+                return Err(AudioError::Read { name: name.to_owned(), frames: 0, source });
+            }
+        }
+    }
+    let stream = ReadOnlySource::new(Cursor::new(first).chain(reader));
+    Ok(Box::new(Decoded::new(name.to_owned(), Box::new(stream), None)?))
+}
+
+/// A recording that is being decoded.
+struct Decoded {
+    name: String,
+    container: Container,
+    format: Format,
+    /// A block that waits: the first one, or one with a gap before it.
+    waiting: Vec<f32>,
+    /// Frames of silence to deliver before the waiting block.
+    gap: u64,
+    /// Frames delivered, silence included.
+    delivered: u64,
+    /// The container's time, in frames, of the first frame delivered. None until known, and when a new stream begins.
+    origin: Option<i128>,
+    faults: Faults,
+    ended: bool,
+}
+
+impl Decoded {
+    fn new(name: String, source: Box<dyn MediaSource>, extension: Option<&str>) -> Result<Self, AudioError> {
+        let container = Container::open(source, extension).map_err(|failure| not_opened(&name, failure))?;
+        let mut decoded = Self {
+            name,
+            container,
+            format: Format::MODEL,
+            waiting: Vec::new(),
+            gap: 0,
+            delivered: 0,
+            origin: None,
+            faults: Faults::default(),
+            ended: false,
+        };
+        // The format is that of decoded audio: headers may state another (HE-AAC does). Decoding now also tells noise
+        // that looks like a container from a recording.
+        decoded.format = decoded.find_format()?.validate()?;
+        Ok(decoded)
+    }
+
+    fn find_format(&mut self) -> Result<Format, AudioError> {
+        while self.faults.skipped_packets <= MAX_BAD_START {
+            match self.container.next(&mut self.waiting) {
+                Ok(Step::Audio { format, time }) if !self.waiting.is_empty() => {
+                    self.origin = time.map(|time| time.frames(format.sample_rate));
+                    return Ok(format);
+                }
+                Ok(Step::Audio { .. } | Step::Restarted) => {}
+                Ok(Step::Skipped { .. }) => self.faults.skipped_packets += 1,
+                Ok(Step::End) if self.faults.skipped_packets == 0 => {
+                    self.ended = true;
+                    return self.container.stated_format().ok_or_else(|| AudioError::NotAudio {
+                        name: self.name.clone(),
+                        reason: "it holds no audio".to_owned(),
+                    });
+                }
+                Ok(Step::End) => break,
+                Err(failure) => return Err(not_opened(&self.name, failure)),
+            }
+        }
+        Err(AudioError::NotAudio {
+            name: self.name.clone(),
+            reason: "nothing in it can be decoded".to_owned(),
+        })
+    }
+
+    /// Fills an empty block; 0 frames is the end.
+    fn fill(&mut self, block: &mut Vec<f32>) -> Result<usize, AudioError> {
+        loop {
+            if self.gap > 0 {
+                // In pieces: an hour of silence must not be held at once.
+                let frames = self.gap.min(u64::from(self.format.sample_rate));
+                self.gap -= frames;
+                self.faults.concealed_frames += frames;
+                block.resize(frames as usize * usize::from(self.format.channels), 0.0);
+                return Ok(self.deliver(block));
+            }
+            if !self.waiting.is_empty() {
+                std::mem::swap(block, &mut self.waiting);
+                self.waiting.clear();
+                sanitise(block, &mut self.faults);
+                return Ok(self.deliver(block));
+            }
+            match self.container.next(&mut self.waiting) {
+                Ok(Step::Audio { .. }) if self.waiting.is_empty() => {}
+                Ok(Step::Audio { format, time }) => {
+                    if format != self.format {
+                        self.waiting.clear();
+                        return Err(AudioError::FormatChanged {
+                            name: self.name.clone(),
+                            from: self.format,
+                            to: format,
+                            frames: self.delivered,
+                        });
+                    }
+                    if let Some(time) = time {
+                        self.gap = self.gap_before(time.frames(format.sample_rate))?;
+                    }
+                }
+                Ok(Step::Skipped { length }) => {
+                    self.faults.skipped_packets += 1;
+                    let frames = length.map_or(0, |length| length.frames(self.format.sample_rate));
+                    self.gap = u64::try_from(frames.min(i128::from(self.format.sample_rate))).unwrap_or(0);
+                }
+                Ok(Step::Restarted) => self.origin = None,
+                Ok(Step::End) => return self.end(),
+                Err(Failure::Cut) if self.container.may_end_here(self.delivered, self.format.sample_rate) => {
+                    return self.end();
+                }
+                Err(failure) => return Err(self.failed(failure)),
+            }
+        }
+    }
+
+    fn deliver(&mut self, block: &[f32]) -> usize {
+        let frames = block.len() / usize::from(self.format.channels);
+        self.delivered += frames as u64;
+        frames
+    }
+
+    /// How many frames are missing before a block that belongs at `time`.
+    fn gap_before(&mut self, time: i128) -> Result<u64, AudioError> {
+        let rate = i128::from(self.format.sample_rate);
+        let delivered = i128::from(self.delivered);
+        let origin = *self.origin.get_or_insert(time - delivered);
+        let missing = time - origin - delivered;
+        // Times in milliseconds, encoder delays and codecs' overlaps make small differences that are no gaps.
+        let slack = if self.container.has_exact_times() { 0 } else { rate / 10 };
+        if missing <= slack {
+            Ok(0)
+        } else if missing <= MAX_GAP_SECONDS * rate {
+            Ok(u64::try_from(missing).unwrap_or(0))
+        } else {
+            self.waiting.clear();
+            Err(self.damaged("its clock jumps ahead by more than an hour"))
+        }
+    }
+
+    /// The container is at its end: is the recording?
+    fn end(&mut self) -> Result<usize, AudioError> {
+        let promised = self.container.promised_frames(self.format.sample_rate);
+        match promised {
+            Some(promised) if self.delivered < promised => Err(self.cut()),
+            _ => {
+                self.ended = true;
+                Ok(0)
+            }
+        }
+    }
+
+    fn failed(&self, failure: Failure) -> AudioError {
+        match failure {
+            Failure::Cut => self.cut(),
+            Failure::Io(source) => {
+                AudioError::Read { name: self.name.clone(), frames: self.delivered, source }
+            }
+            Failure::Damaged(reason) | Failure::Codec(reason) => self.damaged(&reason),
+            Failure::NoTrack => self.damaged("the stream that follows has no audio"),
+        }
+    }
+
+    fn cut(&self) -> AudioError {
+        AudioError::Truncated {
+            name: self.name.clone(),
+            frames: self.delivered,
+            expected: self
+                .container
+                .stated_frames(self.format.sample_rate)
+                .filter(|expected| *expected > self.delivered),
+        }
+    }
+
+    fn damaged(&self, reason: &str) -> AudioError {
+        AudioError::Damaged { name: self.name.clone(), frames: self.delivered, reason: reason.to_owned() }
+    }
+}
+
+impl Source for Decoded {
+    fn format(&self) -> Format {
+        self.format
+    }
+
+    fn frames(&self) -> Option<u64> {
+        self.container.stated_frames(self.format.sample_rate)
+    }
+
+    fn read(&mut self, block: &mut Vec<f32>) -> Result<usize, AudioError> {
+        block.clear();
+        if self.ended {
+            return Ok(0);
+        }
+        self.fill(block).inspect_err(|_| self.ended = true)
+    }
+
+    fn faults(&self) -> Faults {
+        self.faults
+    }
+}
+
+fn not_opened(name: &str, failure: Failure) -> AudioError {
+    let name = name.to_owned();
+    match failure {
+        Failure::Cut => AudioError::NotAudio { name, reason: "it ends too soon".to_owned() },
+        Failure::Io(source) => AudioError::Read { name, frames: 0, source },
+        Failure::Damaged(reason) => AudioError::NotAudio { name, reason },
+        Failure::NoTrack => AudioError::NoTrack { name },
+        Failure::Codec(reason) => AudioError::Codec { name, reason },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,389 @@
+//! Each fixture holds the same second: 440 Hz from 0.25 to 0.75 s at -6 dB, silence around it; in stereo, the right
+//! channel at half the level of the left.
+
+use std::io::Write as _;
+
+use super::*;
+
+macro_rules! fixture {
+    ($name:literal) => {
+        (include_bytes!(concat!("../fixtures/", $name)) as &[u8])
+    };
+}
+
+const FLAC: &[u8] = fixture!("tone-8k-mono.flac");
+const MP3: &[u8] = fixture!("tone-44k-stereo.mp3");
+const OPUS: &[u8] = fixture!("tone-48k-mono.opus");
+
+/// The fixture's audio.
+fn tone(rate: u32, channels: u16) -> Vec<f32> {
+    (0..rate)
+        .flat_map(|n| {
+            let t = f64::from(n) / f64::from(rate);
+            let on = (0.25..0.75).contains(&t);
+            let level = 0.5 * ((t - 0.25) * 440.0 * std::f64::consts::TAU).sin();
+            let level = if on { level } else { 0.0 };
+            (0..channels).map(move |channel| (level * 0.5f64.powi(channel.into())) as f32)
+        })
+        .collect()
+}
+
+/// A WAV file of 16-bit PCM whose header speaks of `stated` bytes of data.
+fn wav(rate: u32, channels: u16, samples: &[i16], stated: u32) -> Vec<u8> {
+    let mut file = Vec::new();
+    let block = channels * 2;
+    file.extend(b"RIFF");
+    file.extend(stated.saturating_add(36).to_le_bytes());
+    file.extend(b"WAVEfmt \x10\0\0\0\x01\0");
+    file.extend(channels.to_le_bytes());
+    file.extend(rate.to_le_bytes());
+    file.extend((rate * u32::from(block)).to_le_bytes());
+    file.extend(block.to_le_bytes());
+    file.extend(16u16.to_le_bytes());
+    file.extend(b"data");
+    file.extend(stated.to_le_bytes());
+    file.extend(samples.iter().flat_map(|s| s.to_le_bytes()));
+    file
+}
+
+fn whole_wav(rate: u32, channels: u16, samples: &[i16]) -> Vec<u8> {
+    wav(rate, channels, samples, samples.len() as u32 * 2)
+}
+
+fn on_disk(bytes: &[u8]) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(bytes).expect("written");
+    file
+}
+
+struct Heard {
+    format: Format,
+    samples: Vec<f32>,
+    error: Option<AudioError>,
+    faults: Faults,
+}
+
+fn hear(mut source: Box<dyn Source>) -> Heard {
+    let format = source.format();
+    let (mut samples, mut block) = (Vec::new(), vec![7.0]);
+    let error = loop {
+        match source.read(&mut block) {
+            Ok(0) => break None,
+            Ok(frames) => {
+                assert_eq!(frames * usize::from(format.channels), block.len());
+                assert!(block.len() <= 400_000, "a block is bounded");
+                assert!(block.iter().all(|s| s.abs() <= 1.0));
+                samples.extend_from_slice(&block);
+            }
+            Err(error) => {
+                assert_eq!(source.read(&mut block).expect("an error is the end"), 0);
+                break Some(error);
+            }
+        }
+    };
+    assert!(block.is_empty());
+    let faults = source.faults();
+    Heard { format, samples, error, faults }
+}
+
+fn hear_file(bytes: &[u8]) -> Heard {
+    hear(open(on_disk(bytes).path()).expect("opens"))
+}
+
+fn hear_pipe(bytes: &'static [u8]) -> Heard {
+    hear(from_reader("pipe", bytes).expect("opens"))
+}
+
+fn complaint(bytes: &[u8]) -> AudioError {
+    match open(on_disk(bytes).path()) {
+        Ok(_) => panic!("it must not open"),
+        Err(error) => error,
+    }
+}
+
+/// Root mean square of one channel between two times in seconds.
+fn level(heard: &Heard, channel: usize, from: f64, to: f64) -> f32 {
+    let rate = f64::from(heard.format.sample_rate);
+    let frames: Vec<f32> = heard
+        .samples
+        .chunks_exact(usize::from(heard.format.channels))
+        .map(|frame| frame[channel])
+        .skip((from * rate) as usize)
+        .take(((to - from) * rate) as usize)
+        .collect();
+    (frames.iter().map(|s| s * s).sum::<f32>() / frames.len() as f32).sqrt()
+}
+
+/// Where the tone begins, in seconds.
+fn onset(heard: &Heard) -> f64 {
+    let channels = usize::from(heard.format.channels);
+    let first = heard.samples.iter().position(|s| s.abs() > 0.25).expect("a tone");
+    (first / channels) as f64 / f64::from(heard.format.sample_rate)
+}
+
+#[test]
+fn every_promised_format_is_decoded_with_the_tone_in_its_place() {
+    // Allowed delay in ms: what the container or symphonia does not compensate for.
+    let cases: &[(&str, &[u8], u32, u16, f64)] = &[
+        ("flac", FLAC, 8_000, 1, 0.0),
+        ("mp3", MP3, 44_100, 2, 0.0),
+        ("mp3 without a tag", fixture!("untagged-16k-mono.mp3"), 16_000, 1, 80.0),
+        ("ogg vorbis", fixture!("tone-44k-stereo.ogg"), 44_100, 2, 0.0),
+        ("ogg opus", OPUS, 48_000, 1, 0.0),
+        ("webm opus", fixture!("tone-48k-stereo.webm"), 48_000, 2, 0.0),
+        ("m4a aac", fixture!("tone-44k-stereo.m4a"), 44_100, 2, 25.0),
+        ("m4a alac", fixture!("alac-16k-mono.m4a"), 16_000, 1, 0.0),
+        ("aiff", fixture!("tone-8k-mono.aiff"), 8_000, 1, 0.0),
+        ("caf alac", fixture!("alac-16k-mono.caf"), 16_000, 1, 0.0),
+        ("caf mu-law", fixture!("mulaw-8k-mono.caf"), 8_000, 1, 0.0),
+    ];
+    for (name, bytes, sample_rate, channels, delay_ms) in cases {
+        let heard = hear_file(bytes);
+        assert!(heard.error.is_none(), "{name}: {:?}", heard.error);
+        assert!(!heard.faults.is_damaged(), "{name}: {:?}", heard.faults);
+        let format = Format { sample_rate: *sample_rate, channels: *channels };
+        assert_eq!(heard.format, format, "{name}");
+        let seconds = heard.samples.len() as f64 / f64::from(*sample_rate) / f64::from(*channels);
+        let begin = onset(&heard);
+        eprintln!("{name}: {seconds} s, tone at {begin} s");
+        assert!((0.25..0.254 + delay_ms / 1000.0).contains(&begin), "{name}: the tone begins at {begin} s");
+        assert!((1.0..1.03 + 2.0 * delay_ms / 1000.0).contains(&seconds), "{name}: {seconds} s");
+        for channel in 0..usize::from(*channels) {
+            let expected = 0.5f32.powi(channel as i32 + 1) / 2f32.sqrt();
+            let loud = level(&heard, channel, begin + 0.05, begin + 0.4);
+            assert!((loud / expected - 1.0).abs() < 0.06, "{name}: channel {channel} at {loud}");
+            assert!(level(&heard, channel, 0.0, 0.2) < 0.02, "{name}: silence before");
+        }
+    }
+}
+
+#[test]
+fn lossless_formats_are_exact() {
+    for bytes in [FLAC, fixture!("alac-16k-mono.m4a")] {
+        let heard = hear_file(bytes);
+        let expected = tone(heard.format.sample_rate, 1);
+        assert_eq!(heard.samples.len(), expected.len());
+        let worst = heard.samples.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(worst < 1.0 / 16_384.0, "{worst}");
+    }
+}
+
+#[test]
+fn sixteen_bit_wav_becomes_the_same_floats_as_everywhere_else() {
+    let samples: Vec<i16> = (0..30_000).map(|n: i32| (n * 7_919 % 65_536 - 32_768) as i16).collect();
+    for channels in [1, 2, 5] {
+        let heard = hear_file(&whole_wav(16_000, channels, &samples));
+        let expected: Vec<f32> = samples.iter().map(|&s| f32::from(s) / 32_768.0).collect();
+        assert!(heard.error.is_none(), "{:?}", heard.error);
+        assert_eq!(heard.samples, expected);
+        assert_eq!(heard.faults, Faults::default());
+    }
+}
+
+#[test]
+fn a_pipe_gives_what_the_file_gives() {
+    for bytes in [FLAC, MP3, OPUS, fixture!("tone-48k-stereo.webm"), fixture!("faststart-44k-stereo.m4a")] {
+        let (file, pipe) = (hear_file(bytes), hear_pipe(bytes));
+        assert!(pipe.error.is_none(), "{:?}", pipe.error);
+        assert!(file.samples == pipe.samples, "{:?}", file.format);
+    }
+}
+
+#[test]
+fn a_wav_that_was_written_to_a_pipe_runs_to_its_end() {
+    let samples = [1_000i16; 5_000];
+    for stated in [u32::MAX, 0x7FFF_F000] {
+        let heard = hear_file(&wav(16_000, 1, &samples, stated));
+        assert_eq!(heard.samples.len(), samples.len(), "{stated:x}");
+        assert!(
+            !matches!(heard.error, Some(AudioError::Truncated { expected: Some(_), .. })),
+            "{:?}",
+            heard.error
+        );
+    }
+}
+
+#[test]
+fn a_recording_without_a_frame_is_not_an_error() {
+    let heard = hear_file(&whole_wav(22_050, 2, &[]));
+    assert!(heard.error.is_none());
+    assert_eq!(heard.format, Format { sample_rate: 22_050, channels: 2 });
+    assert!(heard.samples.is_empty());
+}
+
+#[test]
+fn a_file_that_is_cut_off_gives_its_audio_and_then_says_so() {
+    let samples: Vec<i16> = (0..16_000).map(|n| (n % 251) as i16 * 100).collect();
+    let wav = whole_wav(16_000, 1, &samples);
+    // 1 byte more: the cut is within a sample.
+    for cut in [wav.len() / 2, wav.len() / 2 + 1, wav.len() - 1, wav.len() - 2] {
+        let heard = hear_file(&wav[..cut]);
+        let whole = (cut - 44) / 2;
+        assert_eq!(heard.samples.len(), whole, "all whole samples of {cut} bytes");
+        assert!(
+            matches!(heard.error, Some(AudioError::Truncated { frames, expected: Some(16_000), .. })
+                if frames == whole as u64),
+            "{:?}",
+            heard.error
+        );
+    }
+    let others: &[(&str, &[u8])] = &[
+        ("flac", FLAC),
+        ("mp3", MP3),
+        ("ogg vorbis", fixture!("tone-44k-stereo.ogg")),
+        ("ogg opus", OPUS),
+        ("webm opus", fixture!("tone-48k-stereo.webm")),
+        ("m4a aac", fixture!("faststart-44k-stereo.m4a")),
+        ("aiff", fixture!("tone-8k-mono.aiff")),
+        ("caf", fixture!("mulaw-8k-mono.caf")),
+    ];
+    for (name, bytes) in others {
+        let whole = hear_file(bytes);
+        for cut in [bytes.len() * 3 / 5, bytes.len() * 7 / 10] {
+            // Not every container fits a page of audio into so little.
+            let Ok(source) = open(on_disk(&bytes[..cut]).path()) else {
+                assert!(name.starts_with("ogg"), "{name} cut to {cut} bytes opens");
+                continue;
+            };
+            let heard = hear(source);
+            assert!(matches!(heard.error, Some(AudioError::Truncated { .. })), "{name}: {:?}", heard.error);
+            assert!(heard.samples.len() > whole.samples.len() / 5, "{name}: {}", heard.samples.len());
+            assert!(heard.samples.len() < whole.samples.len(), "{name}");
+            let same = heard.samples.len() - heard.samples.len() / 10;
+            assert!(heard.samples[..same] == whole.samples[..same], "{name}: what there is, is as it was");
+        }
+    }
+}
+
+#[test]
+fn damage_in_the_middle_is_skipped_counted_and_leaves_the_rest_in_its_place() {
+    for (name, bytes) in [("flac", FLAC), ("mp3", MP3), ("opus in webm", fixture!("tone-48k-stereo.webm"))] {
+        let whole = hear_file(bytes);
+        let mut damaged = bytes.to_vec();
+        let middle = bytes.len() / 2;
+        for byte in &mut damaged[middle..middle + 40] {
+            *byte = byte.wrapping_mul(29).wrapping_add(91);
+        }
+        let heard = hear_file(&damaged);
+        eprintln!("{name}: {:?} {:?} {}", heard.error, heard.faults, heard.samples.len());
+        assert!(heard.samples != whole.samples, "{name}: the damage matters");
+        if name == "flac" {
+            assert!(heard.faults.concealed_frames > 0, "{:?}", heard.faults);
+            assert!(heard.error.is_none(), "{:?}", heard.error);
+            assert_eq!(heard.samples.len(), whole.samples.len());
+            let end = whole.samples.len() - 1_500;
+            assert_eq!(heard.samples[end..], whole.samples[end..]);
+        }
+    }
+}
+
+#[test]
+fn what_is_not_audio_is_named_in_one_line() {
+    let text = "The quick brown fox jumps over the lazy dog. ".repeat(2_000);
+    let mut seed = 1u32;
+    let noise: Vec<u8> = (0..200_000)
+        .map(|_| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (seed >> 24) as u8
+        })
+        .collect();
+    let elf = std::fs::read(std::env::current_exe().expect("a path")).expect("readable");
+    let cases: [&[u8]; 7] =
+        [b"x", b"RIFF", text.as_bytes(), &noise, &[0; 5_000], &FLAC[..30], &elf[..elf.len().min(300_000)]];
+    for bytes in cases {
+        let error = complaint(bytes);
+        let message = error.to_string();
+        assert!(matches!(error, AudioError::NotAudio { .. } | AudioError::Codec { .. }), "{message}");
+        assert!(!message.contains('\n') && message.contains("convert"), "{message}");
+    }
+    assert!(matches!(complaint(b""), AudioError::Empty { .. }));
+    assert!(matches!(from_reader("pipe", &b""[..]).err(), Some(AudioError::Empty { .. })));
+}
+
+#[test]
+fn a_film_without_sound_and_a_codec_that_is_missing_are_named() {
+    let error = complaint(fixture!("video-only.webm"));
+    assert!(matches!(error, AudioError::NoTrack { .. }), "{error}");
+    let error = complaint(fixture!("ac3.mkv"));
+    assert!(matches!(error, AudioError::Codec { .. }), "{error}");
+}
+
+#[test]
+fn missing_files_directories_and_hostile_names_are_one_line() {
+    let error = open(Path::new("no/such\n\x1b[31mfile.wav")).err().expect("missing");
+    assert!(matches!(error, AudioError::Open { .. }));
+    assert!(!error.to_string().contains(['\n', '\x1b']), "{error}");
+    let directory = tempfile::tempdir().expect("a directory");
+    let error = open(directory.path()).err().expect("a directory");
+    assert!(matches!(error, AudioError::Directory { .. }), "{error}");
+}
+
+#[test]
+fn a_stream_that_changes_its_format_stops_there_with_both_named() {
+    // Chained Ogg: legal, and what a radio station's recording looks like.
+    let mut chained = OPUS.to_vec();
+    chained.extend(fixture!("tone-44k-stereo.ogg"));
+    let heard = hear_file(&chained);
+    let first = hear_file(OPUS);
+    assert!(
+        matches!(&heard.error, Some(AudioError::FormatChanged { from, to, .. })
+            if from.sample_rate == 48_000 && to.sample_rate == 44_100),
+        "{:?}",
+        heard.error
+    );
+    assert!(heard.samples == first.samples, "all before the change is delivered");
+}
+
+#[test]
+fn a_chain_of_the_same_format_goes_on() {
+    let mut chained = OPUS.to_vec();
+    chained.extend(OPUS);
+    let (heard, first) = (hear_pipe(chained.leak()), hear_file(OPUS));
+    assert!(heard.error.is_none(), "{:?}", heard.error);
+    assert_eq!(heard.faults.concealed_frames, 0);
+    let len = first.samples.len();
+    assert!(heard.samples.len().abs_diff(2 * len) < 2_000, "{} of 2 x {len}", heard.samples.len());
+}
+
+#[test]
+fn a_rate_that_is_not_supported_is_refused() {
+    assert!(matches!(complaint(&whole_wav(4_000, 1, &[5; 500])), AudioError::Format { .. }));
+}
+
+#[test]
+fn no_damage_makes_it_panic_or_run_forever() {
+    let fixtures: [&'static [u8]; 8] = [
+        FLAC,
+        MP3,
+        OPUS,
+        fixture!("tone-44k-stereo.ogg"),
+        fixture!("tone-48k-stereo.webm"),
+        fixture!("faststart-44k-stereo.m4a"),
+        fixture!("tone-8k-mono.aiff"),
+        fixture!("mulaw-8k-mono.caf"),
+    ];
+    let mut seed = 12_345u32;
+    let mut random = || {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (seed >> 8) as usize
+    };
+    for bytes in fixtures {
+        for round in 0..150 {
+            let mut damaged = bytes.to_vec();
+            // Headers are where parsers break.
+            let reach = if round % 2 == 0 { 200.min(damaged.len()) } else { damaged.len() };
+            for _ in 0..1 + random() % 6 {
+                damaged[random() % reach] = random() as u8;
+            }
+            let file = on_disk(&damaged);
+            let Ok(mut source) = open(file.path()) else { continue };
+            let mut block = Vec::new();
+            for _ in 0..20_000 {
+                match source.read(&mut block) {
+                    Ok(frames) if frames > 0 => {}
+                    _ => break,
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Samples that are safe to compute with.
+
+use super::Faults;
+
+/// Sets what is not finite to 0, clamps the rest to -1 to 1, and counts both.
+///
+/// One NaN would poison every sample after it in a recursive filter, and the whole window in the recogniser's
+/// normalisation.
+pub(super) fn sanitise(block: &mut [f32], faults: &mut Faults) {
+    for sample in block {
+        if !sample.is_finite() {
+            *sample = 0.0;
+            faults.non_finite_samples += 1;
+        } else if sample.abs() > 1.0 {
+            *sample = sample.clamp(-1.0, 1.0);
+            faults.clipped_samples += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unusable_samples_become_silence_and_are_counted_and_the_rest_stays_as_it_is() {
+        let mut block = [0.5, f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 1.5, -7.0, -1.0, 1.0, -0.0];
+        let mut faults = Faults::default();
+        sanitise(&mut block, &mut faults);
+        assert_eq!(block, [0.5, 0.0, 0.0, 0.0, 1.0, -1.0, -1.0, 1.0, -0.0]);
+        assert_eq!((faults.non_finite_samples, faults.clipped_samples), (3, 2));
+        assert!(faults.is_damaged());
+    }
+}
