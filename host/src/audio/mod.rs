@@ -12,6 +12,7 @@ mod decode;
 mod error;
 mod raw;
 mod resample;
+mod samples;
 mod sanitise;
 mod vad;
 
@@ -19,8 +20,9 @@ pub use accounting::Accounting;
 pub use chunks::{Chunk, Chunker};
 pub use decode::{from_reader, open};
 pub use error::AudioError;
-pub use raw::{Encoding, RawPcm};
+pub use raw::{Encoding, RawPcm, UnknownEncoding};
 pub use resample::Resampler;
+pub use samples::Samples;
 pub use vad::{VadConfig, VadEvent, VoiceActivity};
 
 /// Shape of interleaved PCM audio.

@@ -28,6 +28,24 @@ impl Encoding {
     }
 }
 
+/// An encoding's name is none of ours.
+#[derive(Debug, thiserror::Error)]
+#[error("unknown encoding; use s16le or f32le")]
+#[non_exhaustive]
+pub struct UnknownEncoding;
+
+impl std::str::FromStr for Encoding {
+    type Err = UnknownEncoding;
+
+    fn from_str(name: &str) -> Result<Self, UnknownEncoding> {
+        match name {
+            "s16le" => Ok(Self::S16Le),
+            "f32le" => Ok(Self::F32Le),
+            _ => Err(UnknownEncoding),
+        }
+    }
+}
+
 /// Interleaved PCM whose rate and channels the caller knows.
 #[derive(Debug)]
 pub struct RawPcm<R> {

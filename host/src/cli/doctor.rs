@@ -3,6 +3,8 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
+use hearken::audio::{Format, Samples};
+
 use super::{Failure, ModelArgs};
 
 #[derive(clap::Args)]
@@ -49,7 +51,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     let started = Instant::now();
     let silence = hearken::TranscribeOptions { voice_activity: None, ..hearken::TranscribeOptions::new() };
-    let mut second = hearken::audio::Samples::new(vec![0.0; hearken::SAMPLE_RATE as usize]);
+    let mut second = Samples::new(vec![0.0; hearken::SAMPLE_RATE as usize], Format::MODEL)?;
     model.transcribe(&mut second, &silence, |_| {})?;
     row("self-test", format!("a second of silence decoded in {:.1} ms", started.elapsed().as_secs_f64() * 1e3));
     Ok(ExitCode::SUCCESS)
