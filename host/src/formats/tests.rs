@@ -156,6 +156,24 @@ fn flashes_join_what_follows() {
 }
 
 #[test]
+fn a_cue_yields_to_the_next_and_comes_on_time() {
+    // Too much text for its time: extended for reading, the first would run into the second.
+    let first = "Extraordinarily quick announcements happen.";
+    let cues = cues(&[even(first, 0.0, 1.5), even("Then this.", 1.5, 4.0)]);
+    let times: Vec<_> = cues.iter().map(|cue| (cue.start, cue.end)).collect();
+    assert_eq!(times, [(0, 1500), (1500, 4000)], "{cues:?}");
+}
+
+#[test]
+fn slow_speech_stays_on_the_screen_until_it_is_said() {
+    let words = (0..20).map(|at| word("slow", f64::from(at), f64::from(at) + 1.0)).collect();
+    let cues = cues(&[timed(words)]);
+    assert!(cues.len() >= 3);
+    assert_eq!((cues[0].start, cues[cues.len() - 1].end), (0, 20_000));
+    assert!(cues.windows(2).all(|pair| pair[0].end == pair[1].start), "{cues:?}");
+}
+
+#[test]
 fn an_overlong_word_is_cut() {
     let cues = cues(&[even(&"a".repeat(100), 0.0, 2.0)]);
     assert!(cues.iter().flat_map(|cue| &cue.lines).all(|line| line.len() <= 42));

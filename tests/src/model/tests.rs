@@ -46,7 +46,8 @@ fn native_tokens(file: &[u8]) -> Vec<i32> {
         WhisperContext::new_from_buffer_with_params(file, parameters).expect("whisper.cpp loads it");
     let mut state = context.create_state().expect("a state");
     let mut full = FullParams::new(SamplingStrategy::Greedy { best_of: 1 });
-    full.set_n_threads(2);
+    // One: threads that spin for each other crawl on a busy machine.
+    full.set_n_threads(1);
     full.set_language(Some("en"));
     full.set_temperature_inc(0.0);
     full.set_no_timestamps(true);
@@ -97,8 +98,8 @@ fn quantised_models_say_nearly_what_the_floats_say() {
         let mut state = context.create_state().unwrap();
         let pcm: Vec<f32> = (0..64_000).map(|i| (i as f32 * 0.05).sin() * 0.3).collect();
         state.pcm_to_mel(&pcm, 1).unwrap();
-        state.encode(0, 2).unwrap();
-        state.decode(&[context.token_sot()], 0, 2).unwrap();
+        state.encode(0, 1).unwrap();
+        state.decode(&[context.token_sot()], 0, 1).unwrap();
         state.get_logits().unwrap()[..51_864].to_vec()
     };
     let exact = logits(Weights::F16);
@@ -327,7 +328,7 @@ fn filters_and_vocabulary_must_be_what_whisper_indexes() {
         assert!(refused(&patched(offset, value)).contains("mel filters"), "{value}");
     }
     for value in [-1, 51_865, i32::MAX] {
-        assert!(refused(&patched(vocabulary, value)).contains("vocabulary"), "{value}");
+        assert!(refused(&patched(vocabulary, value)).contains("entries for 51864 tokens"), "{value}");
     }
     for value in [513, -1, i32::MAX] {
         assert!(refused(&patched(vocabulary + 4, value)).contains("entry of"), "{value}");
