@@ -288,3 +288,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn golden_long_srt() {
+    let text = "And so, my fellow Americans, ask not what your country can do for you; ask what you can do for \
+                your country.";
+    let golden = "1\n00:00:00,000 --> 00:00:02,148\nAnd so, my fellow Americans,\n\n\
+                  2\n00:00:02,148 --> 00:00:08,000\nask not what your country can do for you;\n\
+                  ask what you can do for your country.\n\n";
+    assert_eq!(written(Format::Srt, vec![even(text, 0.0, 8.0)]), golden);
+}
