@@ -141,8 +141,7 @@ impl SyntheticModel {
             let mut encoded = Vec::new();
             for _ in 0..rows {
                 match fill {
-                    Fill::One => values.fill(1.0),
-                    Fill::Zero => values.fill(0.0),
+                    Fill::All(value) => values.fill(value),
                     Fill::Normal(deviation) => random.normal(deviation, &mut values),
                     Fill::Waves => weights::waves(n.unsigned_abs() as usize, &mut values),
                 }
@@ -156,9 +155,9 @@ impl SyntheticModel {
 
         tensor("encoder.positional_embedding", &[n, self.n_audio_ctx], Weights::F32, Fill::Waves)?;
         tensor("encoder.conv1.weight", &[3, self.n_mels, n], convolution, fan_in(3 * self.n_mels))?;
-        tensor("encoder.conv1.bias", &[1, n], Weights::F32, Fill::Zero)?;
+        tensor("encoder.conv1.bias", &[1, n], Weights::F32, Fill::All(0.0))?;
         tensor("encoder.conv2.weight", &[3, n, n], convolution, fan_in(3 * n))?;
-        tensor("encoder.conv2.bias", &[1, n], Weights::F32, Fill::Zero)?;
+        tensor("encoder.conv2.bias", &[1, n], Weights::F32, Fill::All(0.0))?;
         let mut blocks = |side: &str, layers: i32, attentions: &[&str]| -> io::Result<()> {
             for layer in 0..layers {
                 let mut part = |name: &str, dims: &[i32], kind, fill| {
@@ -167,8 +166,8 @@ impl SyntheticModel {
                 for attention in attentions {
                     // Doubled queries, so that attention looks somewhere instead of everywhere.
                     let query = Fill::Normal(2.0 / (n.max(1) as f32).sqrt());
-                    part(&format!("{attention}_ln.weight"), &[n], Weights::F32, Fill::One)?;
-                    part(&format!("{attention}_ln.bias"), &[n], Weights::F32, Fill::Zero)?;
+                    part(&format!("{attention}_ln.weight"), &[n], Weights::F32, Fill::All(1.0))?;
+                    part(&format!("{attention}_ln.bias"), &[n], Weights::F32, Fill::All(0.0))?;
                     part(&format!("{attention}.query.weight"), &[n, n], large, query)?;
                     part(&format!("{attention}.query.bias"), &[n], Weights::F32, Fill::Normal(0.02))?;
                     part(&format!("{attention}.key.weight"), &[n, n], large, fan_in(n))?;
@@ -177,8 +176,8 @@ impl SyntheticModel {
                     part(&format!("{attention}.out.weight"), &[n, n], large, fan_in(n))?;
                     part(&format!("{attention}.out.bias"), &[n], Weights::F32, Fill::Normal(0.02))?;
                 }
-                part("mlp_ln.weight", &[n], Weights::F32, Fill::One)?;
-                part("mlp_ln.bias", &[n], Weights::F32, Fill::Zero)?;
+                part("mlp_ln.weight", &[n], Weights::F32, Fill::All(1.0))?;
+                part("mlp_ln.bias", &[n], Weights::F32, Fill::All(0.0))?;
                 part("mlp.0.weight", &[n, 4 * n], large, fan_in(n))?;
                 part("mlp.0.bias", &[4 * n], Weights::F32, Fill::Normal(0.02))?;
                 part("mlp.2.weight", &[4 * n, n], large, fan_in(4 * n))?;
@@ -188,23 +187,24 @@ impl SyntheticModel {
         };
         blocks("encoder", self.n_audio_layer, &["attn"])?;
         blocks("decoder", self.n_text_layer, &["attn", "cross_attn"])?;
-        tensor("encoder.ln_post.weight", &[n], Weights::F32, Fill::One)?;
-        tensor("encoder.ln_post.bias", &[n], Weights::F32, Fill::Zero)?;
-        tensor("decoder.positional_embedding", &[n, self.n_text_ctx], Weights::F32, fan_in(n))?;
-        // Logits with a deviation of 4: the likeliest of 52,000 tokens then has some ten per cent, a margin that
-        // rounding does not turn over.
-        let embedding = Fill::Normal(4.0 / (n.max(1) as f32).sqrt());
+        tensor("encoder.ln_post.weight", &[n], Weights::F32, Fill::All(1.0))?;
+        tensor("encoder.ln_post.bias", &[n], Weights::F32, Fill::All(0.0))?;
+        // Embeddings are also the rows that logits come from. Small ones, enlarged by the last norm, keep a token
+        // from predicting itself for ever, and give logits a deviation of 4: the likeliest of 52,000 then has some ten
+        // per cent, a margin that rounding seldom turns over.
+        let embedding = Fill::Normal(0.3 / (n.max(1) as f32).sqrt());
+        tensor("decoder.positional_embedding", &[n, self.n_text_ctx], Weights::F32, embedding)?;
         tensor("decoder.token_embedding.weight", &[n, self.n_vocab], large, embedding)?;
-        tensor("decoder.ln.weight", &[n], Weights::F32, Fill::One)?;
-        tensor("decoder.ln.bias", &[n], Weights::F32, Fill::Zero)
+        tensor("decoder.ln.weight", &[n], Weights::F32, Fill::All(4.0 / 0.3))?;
+        tensor("decoder.ln.bias", &[n], Weights::F32, Fill::All(0.0))
     }
 }
 
 /// What a tensor is filled with.
 #[derive(Debug, Clone, Copy)]
 enum Fill {
-    Zero,
-    One,
+    /// One value.
+    All(f32),
     /// Normal, with this standard deviation.
     Normal(f32),
     /// Whisper's sinusoids.

@@ -8,6 +8,8 @@ use crate::Segment;
 const MAX_MS: u64 = 7_000;
 /// What a cue lasts if nothing follows at once: less is a flash.
 const MIN_MS: u64 = 1_000;
+/// A shorter gap between cues only flickers, so it is closed.
+const FLICKER_MS: u64 = 250;
 /// Reading speed that cues are extended to, in columns a second (adults' programmes use 17 to 20).
 const COLUMNS_PER_SECOND: u64 = 20;
 
@@ -79,6 +81,7 @@ impl Cutter {
         let start = start(tokens).max(self.free);
         let reading = lines::columns(tokens) as u64 * 1000 / COLUMNS_PER_SECOND;
         let wanted = end(tokens).max(start.saturating_add(reading.max(MIN_MS)));
+        let wanted = if next.saturating_sub(wanted) < FLICKER_MS { next } else { wanted };
         // An empty cue would not be shown, so each has a millisecond even where times are nonsense.
         let end = wanted.min(next).min(start.saturating_add(MAX_MS)).max(start.saturating_add(1));
         self.free = end;
@@ -142,6 +145,9 @@ fn cue_cost(cue: &[Token], next: Option<&Token>) -> u64 {
         if !next.space && next.width > 2 {
             cost += 100;
         }
+        // The beginning of the next sentence belongs to the next cue.
+        let dangling = punctuation == 0 && cue.iter().any(|token| lines::pause(&token.text) == 2);
+        cost += if dangling { 40 } else { 0 };
     }
     // Time it can stay on the screen: until the next word.
     let shown = next.map_or(u64::MAX, |next| next.start).saturating_sub(start(cue)).max(1);

@@ -156,6 +156,24 @@ fn flashes_join_what_follows() {
 }
 
 #[test]
+fn a_cue_yields_to_the_next_and_comes_on_time() {
+    // Too much text for its time: extended for reading, the first would run into the second.
+    let first = "Extraordinarily quick announcements happen.";
+    let cues = cues(&[even(first, 0.0, 1.5), even("Then this.", 1.5, 4.0)]);
+    let times: Vec<_> = cues.iter().map(|cue| (cue.start, cue.end)).collect();
+    assert_eq!(times, [(0, 1500), (1500, 4000)], "{cues:?}");
+}
+
+#[test]
+fn slow_speech_stays_on_the_screen_until_it_is_said() {
+    let words = (0..20).map(|at| word("slow", f64::from(at), f64::from(at) + 1.0)).collect();
+    let cues = cues(&[timed(words)]);
+    assert!(cues.len() >= 3);
+    assert_eq!((cues[0].start, cues[cues.len() - 1].end), (0, 20_000));
+    assert!(cues.windows(2).all(|pair| pair[0].end == pair[1].start), "{cues:?}");
+}
+
+#[test]
 fn an_overlong_word_is_cut() {
     let cues = cues(&[even(&"a".repeat(100), 0.0, 2.0)]);
     assert!(cues.iter().flat_map(|cue| &cue.lines).all(|line| line.len() <= 42));
@@ -269,4 +287,14 @@ proptest! {
             prop_assert!(!line.is_empty());
         }
     }
+}
+
+#[test]
+fn golden_long_srt() {
+    let text = "And so, my fellow Americans, ask not what your country can do for you; ask what you can do for \
+                your country.";
+    let golden = "1\n00:00:00,000 --> 00:00:02,148\nAnd so, my fellow Americans,\n\n\
+                  2\n00:00:02,148 --> 00:00:08,000\nask not what your country can do for you;\n\
+                  ask what you can do for your country.\n\n";
+    assert_eq!(written(Format::Srt, vec![even(text, 0.0, 8.0)]), golden);
 }

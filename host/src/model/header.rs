@@ -50,7 +50,8 @@ pub struct Dims {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Ftype {
-    /// 32-bit floats.
+    /// 32-bit floats: small tensors only. whisper.cpp 1.8.3 aborts at the first convolution of a model whose large
+    /// weights are, so such models are refused.
     F32,
     /// 16-bit floats.
     F16,
@@ -80,7 +81,6 @@ impl Ftype {
     /// From the header's number without its quantisation version (`enum ggml_ftype`).
     fn from_number(number: i32) -> Option<Self> {
         Some(match number {
-            0 => Self::F32,
             1 => Self::F16,
             2 => Self::Q4_0,
             3 => Self::Q4_1,

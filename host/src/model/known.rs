@@ -18,15 +18,18 @@ pub struct Known {
     pub short_context: bool,
 }
 
-/// All known models.
-pub const KNOWN: &[Known] = &[Known {
+/// The model that [`embedded`](super::embedded) gives.
+pub const EMBEDDED: Known = Known {
     hash: "5f25bd132c62fadda2a81a200ecde66c149f229dc53a28c0371ad023fd78fe29",
     name: "hearken-digits-trial",
     description: "English digits and spoken commands (117 words), 10 s of context; comes with hearken",
     alignment_heads: &[],
     prompts: false,
     short_context: false,
-}];
+};
+
+/// All known models.
+pub const KNOWN: &[Known] = &[EMBEDDED];
 
 /// Looks a model up by the hash of its content.
 pub fn known(hash: &blake3::Hash) -> Option<&'static Known> {

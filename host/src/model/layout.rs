@@ -29,7 +29,7 @@ pub(crate) fn tensors(header: &Header) -> Vec<Tensor> {
     let Dims { n_vocab, n_audio_ctx, n_audio_state: n, n_text_ctx, n_mels, .. } = *dims;
     let weights = header.ftype();
     // Convolutions stay in f16 when the products are quantised.
-    let convolution = if weights == Ftype::F32 { Ftype::F32 } else { Ftype::F16 };
+    let convolution = Ftype::F16;
     let mut all = Vec::new();
     let mut add = |name: String, dims, ftype| all.push(Tensor { name, dims, ftype });
 

@@ -10,6 +10,10 @@ pub(crate) const LIMIT: u64 = 1 << 32;
 /// and 30 s of samples and features.
 const FIXED: u64 = 64 << 20;
 
+/// Each of whisper.cpp's four graph schedulers (convolution, encoder, cross, decoder) reserves descriptions of twice
+/// 30 inputs for each of 4096 possible splits; a tensor's description has 256 bytes on a 32-bit target.
+const SCHEDULERS: u64 = 4 * 4096 * 2 * 30 * 256;
+
 /// See [`Header::guest_memory`]. The header's bounds keep every product far below 2^64.
 pub(crate) fn estimate(header: &Header) -> u64 {
     let dims = header.dims();
@@ -38,5 +42,5 @@ pub(crate) fn estimate(header: &Header) -> u64 {
         + 4 * text * state * 10;
     // whisper.cpp keeps its own copy of the logits.
     let logits = 4 * text * vocab;
-    weights + caches + convolution + encoder.max(feed_forward) + cross + decoder + logits + FIXED
+    weights + caches + convolution + encoder.max(feed_forward) + cross + decoder + logits + SCHEDULERS + FIXED
 }

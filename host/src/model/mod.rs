@@ -18,4 +18,4 @@ pub use embedded::embedded;
 pub use error::ModelError;
 pub use ggml::{Checked, check};
 pub use header::{Dims, Ftype, Header};
-pub use known::{KNOWN, Known, known};
+pub use known::{EMBEDDED, KNOWN, Known, known};

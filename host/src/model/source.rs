@@ -1,6 +1,6 @@
 //! A model file read once: counted, hashed, and never trusted about lengths.
 
-use std::io::{ErrorKind, Read};
+use std::io::{BufReader, ErrorKind, Read};
 
 use super::ModelError;
 
@@ -9,7 +9,8 @@ const CHUNK: usize = 128 * 1024;
 
 /// The file behind [`check`](super::check).
 pub(crate) struct Source<R> {
-    reader: R,
+    /// Buffered, because a vocabulary is a hundred thousand small reads.
+    reader: BufReader<R>,
     hasher: blake3::Hasher,
     /// Bytes taken.
     offset: u64,
@@ -20,6 +21,7 @@ pub(crate) struct Source<R> {
 
 impl<R: Read> Source<R> {
     pub(crate) fn new(reader: R, len: u64) -> Self {
+        let reader = BufReader::with_capacity(CHUNK, reader);
         Self { reader, hasher: blake3::Hasher::new(), offset: 0, len, chunk: vec![0; CHUNK] }
     }
 

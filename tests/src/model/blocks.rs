@@ -5,7 +5,7 @@ use half::f16;
 /// Type of a model's large weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Weights {
-    /// 32-bit floats.
+    /// 32-bit floats. whisper.cpp 1.8.3 loads such a model and aborts at its first convolution.
     F32,
     /// 16-bit floats.
     F16,
@@ -23,8 +23,8 @@ pub enum Weights {
 const BLOCK: usize = 32;
 
 impl Weights {
-    /// All of them.
-    pub const ALL: [Self; 6] = [Self::F32, Self::F16, Self::Q4_0, Self::Q5_0, Self::Q5_1, Self::Q8_0];
+    /// Those that whisper.cpp can run.
+    pub const RUNNABLE: [Self; 5] = [Self::F16, Self::Q4_0, Self::Q5_0, Self::Q5_1, Self::Q8_0];
 
     /// The header's number: ggml's file type, and for quantised ones 1000 times the layout's version, 2.
     pub fn ftype(self) -> i32 {

@@ -46,7 +46,8 @@ fn native_tokens(file: &[u8]) -> Vec<i32> {
         WhisperContext::new_from_buffer_with_params(file, parameters).expect("whisper.cpp loads it");
     let mut state = context.create_state().expect("a state");
     let mut full = FullParams::new(SamplingStrategy::Greedy { best_of: 1 });
-    full.set_n_threads(2);
+    // One: threads that spin for each other crawl on a busy machine.
+    full.set_n_threads(1);
     full.set_language(Some("en"));
     full.set_temperature_inc(0.0);
     full.set_no_timestamps(true);
@@ -64,7 +65,7 @@ fn native_tokens(file: &[u8]) -> Vec<i32> {
 
 #[test]
 fn every_type_and_vocabulary_passes_and_loads_natively() {
-    for weights in Weights::ALL {
+    for weights in Weights::RUNNABLE {
         let model = SyntheticModel { weights, ..SyntheticModel::smallest() };
         let file = model.bytes();
         let header = checked(&file).unwrap().header;
@@ -97,18 +98,14 @@ fn quantised_models_say_nearly_what_the_floats_say() {
         let mut state = context.create_state().unwrap();
         let pcm: Vec<f32> = (0..64_000).map(|i| (i as f32 * 0.05).sin() * 0.3).collect();
         state.pcm_to_mel(&pcm, 1).unwrap();
-        state.encode(0, 2).unwrap();
-        state.decode(&[context.token_sot()], 0, 2).unwrap();
+        state.encode(0, 1).unwrap();
+        state.decode(&[context.token_sot()], 0, 1).unwrap();
         state.get_logits().unwrap()[..51_864].to_vec()
     };
-    let exact = logits(Weights::F32);
-    for (weights, least) in [
-        (Weights::F16, 0.9999),
-        (Weights::Q8_0, 0.999),
-        (Weights::Q5_1, 0.97),
-        (Weights::Q5_0, 0.97),
-        (Weights::Q4_0, 0.9),
-    ] {
+    let exact = logits(Weights::F16);
+    for (weights, least) in
+        [(Weights::Q8_0, 0.999), (Weights::Q5_1, 0.97), (Weights::Q5_0, 0.97), (Weights::Q4_0, 0.9)]
+    {
         let other = logits(weights);
         let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
         let cosine = dot(&exact, &other) / (dot(&exact, &exact) * dot(&other, &other)).sqrt();
@@ -163,12 +160,15 @@ fn the_memory_estimate_covers_what_whisper_takes_without_exaggeration() {
         let mut full = FullParams::new(SamplingStrategy::Greedy { best_of: 1 });
         full.set_temperature_inc(0.0);
         full.set_max_tokens(4);
+        // Each thread would reserve an arena of 64 MB or more.
+        full.set_n_threads(1);
         let seconds = model.n_audio_ctx as usize / 50;
         state.full(full, &vec![0.01; 16_000 * seconds]).unwrap();
-        let taken = reserved() - before;
+        // Descriptions of tensors are 80 bytes larger here than in the sandbox: see the estimate's schedulers.
+        let taken = reserved() - before - f64::from(4 * 4096 * 2 * 30 * 80) / 1e6;
         println!("state {}: takes {taken:.0} MB, estimated {estimate:.0} MB", model.n_state);
         assert!(estimate > taken, "{estimate:.0} MB for {taken:.0} MB: {model:?}");
-        assert!(estimate < taken * 1.5 + 80.0, "{estimate:.0} MB for {taken:.0} MB: {model:?}");
+        assert!(estimate < taken * 1.2 + 80.0, "{estimate:.0} MB for {taken:.0} MB: {model:?}");
     }
 }
 
@@ -281,6 +281,9 @@ fn absurd_dimensions_are_refused_by_name() {
     for ftype in [4, 5, 15, 99, 1007, 3007, -1, i32::MIN, i32::MAX] {
         assert!(refused(&patched(44, ftype)).contains("unsupported"), "{ftype}");
     }
+    // Floats of 32 bits load, and abort at the first convolution.
+    let floats = SyntheticModel { weights: Weights::F32, ..SyntheticModel::smallest() };
+    assert!(refused(&floats.bytes()).contains("unsupported"));
     // Super-blocks of 256 do not fit rows of 64.
     assert!(refused(&patched(44, 2012)).contains("divisible by 256"));
     // Another type than the tensors have.
@@ -325,7 +328,7 @@ fn filters_and_vocabulary_must_be_what_whisper_indexes() {
         assert!(refused(&patched(offset, value)).contains("mel filters"), "{value}");
     }
     for value in [-1, 51_865, i32::MAX] {
-        assert!(refused(&patched(vocabulary, value)).contains("vocabulary"), "{value}");
+        assert!(refused(&patched(vocabulary, value)).contains("entries for 51864 tokens"), "{value}");
     }
     for value in [513, -1, i32::MAX] {
         assert!(refused(&patched(vocabulary + 4, value)).contains("entry of"), "{value}");
