@@ -307,6 +307,18 @@ fn a_packet_that_cannot_be_decoded_becomes_silence_of_its_length() {
 }
 
 #[test]
+fn an_mp3_whose_length_can_only_be_guessed_is_not_trimmed_to_the_guess() {
+    // The bit rate of the start promises a quarter of the length.
+    let mut file = fixture!("untagged-128k-start.mp3").to_vec();
+    let start = hear_file(&file).samples.len();
+    let rest = fixture!("untagged-16k-mono.mp3");
+    for _ in 0..3 {
+        file.extend(rest);
+    }
+    assert_eq!(hear_file(&file).samples.len(), start + 3 * hear_file(rest).samples.len());
+}
+
+#[test]
 fn what_is_not_audio_is_named_in_one_line() {
     let text = "The quick brown fox jumps over the lazy dog. ".repeat(2_000);
     let mut seed = 1u32;
