@@ -220,11 +220,11 @@ impl Container {
     /// Whether bytes that end here are no cut, with `delivered` frames out.
     ///
     /// Matroska has no mark at its end, and a pipe no known length: there the stated duration decides, and a live
-    /// recording, which has none, ends wherever its bytes do.
+    /// recording, which has none, ends wherever its bytes do. So does a WAV that was written to a pipe.
     pub(super) fn may_end_here(&self, delivered: u64, rate: u32) -> bool {
+        let open_ended = matches!(self.reader.format_info().format, FORMAT_ID_MKV | FORMAT_ID_WAVE);
         // 50 ms: encoder delay, rounding, and a picture that stays a little longer than the sound.
-        let matroska = self.reader.format_info().format == FORMAT_ID_MKV;
-        matroska && self.stated_frames(rate).is_none_or(|stated| delivered + u64::from(rate / 20) >= stated)
+        open_ended && self.stated_frames(rate).is_none_or(|stated| delivered + u64::from(rate / 20) >= stated)
     }
 
     /// Whether a packet's time is exact to the frame.

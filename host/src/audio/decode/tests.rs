@@ -194,11 +194,7 @@ fn a_wav_that_was_written_to_a_pipe_runs_to_its_end() {
     for stated in [u32::MAX, 0x7FFF_F000] {
         let heard = hear_file(&wav(16_000, 1, &samples, stated));
         assert_eq!(heard.samples.len(), samples.len(), "{stated:x}");
-        assert!(
-            !matches!(heard.error, Some(AudioError::Truncated { expected: Some(_), .. })),
-            "{:?}",
-            heard.error
-        );
+        assert!(heard.error.is_none(), "{stated:x}: {:?}", heard.error);
     }
 }
 
