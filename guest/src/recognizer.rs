@@ -44,8 +44,7 @@ impl Recognizer {
             });
         }
         // The path is only a name: `__wrap_whisper_init_from_file_with_params_no_state` below reads the host's bytes.
-        let context =
-            WhisperContext::new_with_params("model", parameters).map_err(|_| Status::BadModel)?;
+        let context = WhisperContext::new_with_params("model", parameters).map_err(|_| Status::BadModel)?;
         let state = context.create_state().map_err(|_| Status::BadModel)?;
         imports::emit_event(&Event::Loaded(ModelInfo {
             n_vocab: context.n_vocab() as u32,

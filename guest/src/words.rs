@@ -29,9 +29,8 @@ pub(crate) struct Span {
 impl Span {
     /// From whisper.cpp's centiseconds, clamped into a window of `len` samples.
     pub(crate) fn new(start: i64, end: i64, len: usize) -> Self {
-        let sample = |time: i64| {
-            (time.max(0) as u64).saturating_mul(u64::from(HOP_LENGTH)).min(len as u64) as u32
-        };
+        let sample =
+            |time: i64| (time.max(0) as u64).saturating_mul(u64::from(HOP_LENGTH)).min(len as u64) as u32;
         let start = sample(start);
         Self { start, end: sample(end).max(start) }
     }
@@ -169,12 +168,8 @@ mod tests {
 
     #[test]
     fn tokens_join_into_words_at_spaces() {
-        let tokens = [
-            token(b" for", 0, 10),
-            token(b"ty", 10, 20),
-            token(b" two", 20, 40),
-            token(b".", 40, 41),
-        ];
+        let tokens =
+            [token(b" for", 0, 10), token(b"ty", 10, 20), token(b" two", 20, 40), token(b".", 40, 41)];
         let words = group(&tokens, SECOND, true);
         assert_eq!(texts(&words), ["forty", "two."]);
         assert_eq!((words[0].start, words[0].end), (0, 3200));

@@ -52,7 +52,9 @@ pub enum Error {
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
     /// The language is not one that Whisper has a token for.
-    #[error("{language:?} is not a language code that Whisper knows; use an ISO 639-1 code such as en, or leave it out")]
+    #[error(
+        "{language:?} is not a language code that Whisper knows; use an ISO 639-1 code such as en, or leave it out"
+    )]
     Language {
         /// What was asked for.
         language: String,

@@ -26,13 +26,15 @@ pub mod sandbox;
 mod text;
 mod transcript;
 
-pub use engine::{Engine, EngineBuilder, GuestInfo, Lost, Model, ModelSource, Preparation, Progress, TranscribeOptions, guest_info};
+pub use engine::{
+    Engine, EngineBuilder, GuestInfo, Lost, Model, ModelSource, Preparation, Progress, TranscribeOptions,
+    guest_info,
+};
 pub use error::Error;
 pub use transcript::{Language, Segment, Transcript, Word};
 
 /// Sample rate of everything inside hearken, in Hz.
 pub const SAMPLE_RATE: u32 = hearken_proto::SAMPLE_RATE;
-
 
 /// The examples of the README are compiled.
 #[cfg(doctest)]

@@ -32,7 +32,11 @@ impl WordErrors {
                 let above = row[j + 1];
                 let matched = u64::from(word != *heard);
                 let candidates = [
-                    Self { substitutions: diagonal.substitutions + matched, words: diagonal.words + 1, ..diagonal },
+                    Self {
+                        substitutions: diagonal.substitutions + matched,
+                        words: diagonal.words + 1,
+                        ..diagonal
+                    },
                     Self { deletions: above.deletions + 1, words: above.words + 1, ..above },
                     Self { insertions: row[j].insertions + 1, ..row[j] },
                 ];

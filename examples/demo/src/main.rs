@@ -12,8 +12,14 @@ use hearken::measure::WordErrors;
 use hearken::{Engine, ModelSource, TranscribeOptions};
 
 /// What is said, with a pause after each.
-const PHRASES: [&str; 6] =
-    ["seven three nine two zero five", "volume up", "one two three four five", "go left", "nine one one", "stop"];
+const PHRASES: [&str; 6] = [
+    "seven three nine two zero five",
+    "volume up",
+    "one two three four five",
+    "go left",
+    "nine one one",
+    "stop",
+];
 
 /// Pause after each phrase, in milliseconds: long enough to end an utterance.
 const PAUSE_MS: u32 = 900;

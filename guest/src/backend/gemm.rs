@@ -85,8 +85,7 @@ impl Row<'_> {
                 for (weights, values) in whole.iter().zip(blocks) {
                     let (weights, values) = (weights.as_chunks::<4>().0, values.as_chunks::<4>().0);
                     for lane in 0..4 {
-                        sums[lane] =
-                            sums[lane].madd(F32x4::load(&weights[lane]), F32x4::load(&values[lane]));
+                        sums[lane] = sums[lane].madd(F32x4::load(&weights[lane]), F32x4::load(&values[lane]));
                     }
                 }
                 for (weight, value) in row_rest.iter().zip(rest) {

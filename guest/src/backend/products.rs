@@ -24,8 +24,7 @@ pub(super) unsafe fn supports(operation: &Tensor) -> bool {
                 weights.nb[0] == element.bytes
                     && weights.nb[1].is_multiple_of(element.align)
                     && (element.len == 1 || activations.ne[1] >= MIN_ROWS_FOR_BLOCKS as i64)
-            })
-                && activations.type_ == sys::ggml_type_GGML_TYPE_F32
+            }) && activations.type_ == sys::ggml_type_GGML_TYPE_F32
                 && activations.nb[0] == 4
                 && operation.type_ == sys::ggml_type_GGML_TYPE_F32
                 && operation.nb[0] == 4
@@ -53,9 +52,8 @@ fn element(tensor: &Tensor) -> Option<Element> {
             // SAFETY: the type is that of a tensor of ggml, which has traits for all its types.
             let traits = unsafe { &*sys::ggml_get_type_traits(other) };
             let len = usize::try_from(traits.blck_size).ok()?;
-            (traits.is_quantized && len > 1 && KC.is_multiple_of(len) && traits.to_float.is_some()).then_some(
-                Element { len, bytes: traits.type_size, align: 1, widen: traits.to_float },
-            )
+            (traits.is_quantized && len > 1 && KC.is_multiple_of(len) && traits.to_float.is_some())
+                .then_some(Element { len, bytes: traits.type_size, align: 1, widen: traits.to_float })
         }
     }
 }

@@ -53,7 +53,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let silence = hearken::TranscribeOptions { voice_activity: None, ..hearken::TranscribeOptions::new() };
     let mut second = Samples::new(vec![0.0; hearken::SAMPLE_RATE as usize], Format::MODEL)?;
     model.transcribe(&mut second, &silence, |_| {})?;
-    row("self-test", format!("a second of silence decoded in {:.1} ms", started.elapsed().as_secs_f64() * 1e3));
+    row(
+        "self-test",
+        format!("a second of silence decoded in {:.1} ms", started.elapsed().as_secs_f64() * 1e3),
+    );
     Ok(ExitCode::SUCCESS)
 }
 

@@ -75,7 +75,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     let source = args.model.source();
     if matches!(source, ModelSource::Embedded) && io::stderr().is_terminal() {
-        complain("using the embedded demonstration model: English digits and commands, nothing else (--model FILE for more)");
+        complain(
+            "using the embedded demonstration model: English digits and commands, nothing else (--model FILE for more)",
+        );
     }
     let model = args.model.engine()?.load(&source)?;
     let options = TranscribeOptions {
@@ -124,7 +126,8 @@ fn one(
             output.clone()
         }
     });
-    let place = destination.as_ref().map_or_else(|| "standard output".to_owned(), |path| path.display().to_string());
+    let place =
+        destination.as_ref().map_or_else(|| "standard output".to_owned(), |path| path.display().to_string());
     let cannot_write = |error: &io::Error| Failure::new(format!("cannot write {place}: {error}"));
     let mut output = match &destination {
         Some(path) => Output::file(path).map_err(|error| cannot_write(&error))?,
@@ -195,7 +198,10 @@ fn open(args: &Args, path: &Path, name: &str) -> Result<Box<dyn Source>, Failure
         let reader: Box<dyn io::Read + Send> = if is_stdin(path) {
             Box::new(io::stdin())
         } else {
-            Box::new(std::fs::File::open(path).map_err(|error| Failure::new(format!("cannot open {name}: {error}")))?)
+            Box::new(
+                std::fs::File::open(path)
+                    .map_err(|error| Failure::new(format!("cannot open {name}: {error}")))?,
+            )
         };
         return Ok(Box::new(RawPcm::new(name, reader, format, encoding)?));
     }

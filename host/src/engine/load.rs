@@ -48,13 +48,15 @@ impl Engine {
     /// [`Limits`](crate::sandbox::Limits) allow.
     pub fn load(&self, source: &ModelSource) -> Result<Model, Error> {
         let (name, opened, len) = source.open()?;
-        let checked = model::check(opened, len).map_err(|source| Error::Model { name: name.clone(), source })?;
+        let checked =
+            model::check(opened, len).map_err(|source| Error::Model { name: name.clone(), source })?;
         let (needs, limit) = (checked.header.guest_memory(), self.limits().memory_bytes);
         if needs > limit {
             return Err(Error::ModelTooLarge { name, needs, limit });
         }
         let options = LoadOptions {
-            alignment_heads: model::known(&checked.hash).map_or_else(Vec::new, |known| known.alignment_heads.to_vec()),
+            alignment_heads: model::known(&checked.hash)
+                .map_or_else(Vec::new, |known| known.alignment_heads.to_vec()),
             kernels: self.0.kernels,
         };
         let key = self.key(&checked, &options);
@@ -137,8 +139,7 @@ impl ModelSource {
                     }
                     Ok((file, metadata.len()))
                 };
-                let (file, len) =
-                    read().map_err(|source| Error::ModelRead { path: path.clone(), source })?;
+                let (file, len) = read().map_err(|source| Error::ModelRead { path: path.clone(), source })?;
                 Ok((path.display().to_string(), Box::new(BufReader::with_capacity(1 << 20, file)), len))
             }
             Self::Bytes(bytes) => {

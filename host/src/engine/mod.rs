@@ -176,7 +176,10 @@ impl EngineBuilder {
         let cache = cache
             .map(|folder| {
                 Cache::open(&folder, self.cache_bytes.unwrap_or(DEFAULT_CACHE_BYTES)).map_err(|source| {
-                    Error::System { what: format!("cannot use the cache folder {}", folder.display()), source }
+                    Error::System {
+                        what: format!("cannot use the cache folder {}", folder.display()),
+                        source,
+                    }
                 })
             })
             .transpose()?;

@@ -171,7 +171,12 @@ fn place(segment: hearken_proto::Segment, start: u64, len: usize) -> Segment {
             let begin = at(word.start).clamp(earliest, last);
             let end = at(word.end).clamp(begin, last);
             earliest = end;
-            Word { start: begin, end, text: text::sanitise_trimmed(&word.text), probability: unit(word.probability) }
+            Word {
+                start: begin,
+                end,
+                text: text::sanitise_trimmed(&word.text),
+                probability: unit(word.probability),
+            }
         })
         .filter(|word| !word.text.is_empty())
         .collect();
@@ -209,7 +214,12 @@ impl<O: FnMut(Progress<'_>)> Run<'_, O> {
         let mut resampler = Resampler::new(format)?;
         let mut activity =
             self.options.voice_activity.map_or_else(VoiceActivity::always_on, VoiceActivity::new);
-        let mut chunker = Chunker::new(self.model.context_samples().min(MAX_CHUNK));
+        let packs = self.model.known().is_none_or(|known| known.packs);
+        let mut chunker = Chunker::new(self.model.context_samples().min(MAX_CHUNK)).max_pause(if packs {
+            usize::MAX
+        } else {
+            0
+        });
         let (mut block, mut mono) = (Vec::new(), Vec::new());
         loop {
             let frames = match source.read(&mut block) {

@@ -213,7 +213,8 @@ fn read(file: &File, key: &Key) -> io::Result<(Image, ModelInfo)> {
         if index == END {
             break;
         }
-        let rest = len.checked_sub(u64::from(index) * BLOCK as u64).filter(|&rest| rest > 0).ok_or_else(damaged)?;
+        let rest =
+            len.checked_sub(u64::from(index) * BLOCK as u64).filter(|&rest| rest > 0).ok_or_else(damaged)?;
         let block = &mut block[..rest.min(BLOCK as u64) as usize];
         file.take_into(block)?;
         draft.write(index, block)?;
@@ -235,8 +236,7 @@ mod tests {
         let mut compiled = vec![0; len];
         compiled[len / 2] = 1;
         compiled[len - 1] = 2;
-        let info =
-            ModelInfo { n_vocab: 1, n_audio_ctx: 2, multilingual: true, whisper_cpp: "1".to_owned() };
+        let info = ModelInfo { n_vocab: 1, n_audio_ctx: 2, multilingual: true, whisper_cpp: "1".to_owned() };
         Snapshot { compiled, info }
     }
 

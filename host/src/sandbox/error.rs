@@ -31,7 +31,9 @@ pub enum SandboxError {
         log: String,
     },
     /// The guest used up its CPU time.
-    #[error("the guest used more than {limit:?} of CPU time in one call; raise Limits::cpu_per_call if that is right")]
+    #[error(
+        "the guest used more than {limit:?} of CPU time in one call; raise Limits::cpu_per_call if that is right"
+    )]
     CpuTime {
         /// The limit.
         limit: Duration,
@@ -96,7 +98,9 @@ fn describe(status: Status) -> &'static str {
         Status::NoModel => "the guest holds no model",
         Status::BadModel => "whisper.cpp refused the model",
         Status::DecodeFailed => "whisper.cpp failed to decode",
-        Status::BadLanguage => "the model does not know this language; leave the language out, or name one it knows",
+        Status::BadLanguage => {
+            "the model does not know this language; leave the language out, or name one it knows"
+        }
         Status::Unsupported => "an English-only model cannot translate; use a multilingual model",
         Status::WindowTooLong => "the audio is longer than the model's context",
     }

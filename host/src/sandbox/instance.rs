@@ -34,7 +34,8 @@ impl Runtime {
         // SAFETY: the image holds what this very engine compiled (`Runtime::snapshot`), either just now or from
         // the private cache, whose reader has compared its hash and its compatibility key; it is sealed, so it
         // cannot change while it is mapped.
-        let module = unsafe { Module::deserialize_open_file(&self.engine, file) }.map_err(SandboxError::engine)?;
+        let module =
+            unsafe { Module::deserialize_open_file(&self.engine, file) }.map_err(SandboxError::engine)?;
         let pre = self
             .linker
             .instantiate_pre(&module)
@@ -186,9 +187,7 @@ impl Guest {
         let events = self.store.data_mut().take_events();
         match Status::from_raw(raw) {
             Some(Status::Ok) => Ok(events),
-            Some(status) => {
-                Err(SandboxError::Refused { status, log: self.store.data().log.last_line() })
-            }
+            Some(status) => Err(SandboxError::Refused { status, log: self.store.data().log.last_line() }),
             None => Err(SandboxError::Misbehaved(format!("it answered with status {raw}"))),
         }
     }

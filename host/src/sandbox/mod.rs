@@ -22,8 +22,8 @@ mod wasi;
 
 use std::sync::Arc;
 
-pub use error::{SandboxError, TrapKind};
 pub(crate) use cache::{Cache, Key};
+pub use error::{SandboxError, TrapKind};
 pub(crate) use image::Image;
 pub(crate) use instance::{Instance, Template};
 pub use limits::Limits;

@@ -22,17 +22,25 @@ const CLOCK_RESOLUTION: u64 = 10_000_000;
 /// Adds the functions to `linker`.
 pub(super) fn link(linker: &mut Linker<HostState>) -> Result<()> {
     for (count, buffer) in [("environ_sizes_get", "environ_get"), ("args_sizes_get", "args_get")] {
-        linker.func_wrap(MODULE, count, |mut caller: Caller<'_, HostState>, n: u32, size: u32| -> Result<i32> {
-            store(&mut caller, n, &0u32.to_le_bytes())?;
-            store(&mut caller, size, &0u32.to_le_bytes())?;
-            Ok(SUCCESS)
-        })?;
+        linker.func_wrap(
+            MODULE,
+            count,
+            |mut caller: Caller<'_, HostState>, n: u32, size: u32| -> Result<i32> {
+                store(&mut caller, n, &0u32.to_le_bytes())?;
+                store(&mut caller, size, &0u32.to_le_bytes())?;
+                Ok(SUCCESS)
+            },
+        )?;
         linker.func_wrap(MODULE, buffer, |_: u32, _: u32| SUCCESS)?;
     }
-    linker.func_wrap(MODULE, "clock_res_get", |mut caller: Caller<'_, HostState>, _: u32, out: u32| -> Result<i32> {
-        store(&mut caller, out, &CLOCK_RESOLUTION.to_le_bytes())?;
-        Ok(SUCCESS)
-    })?;
+    linker.func_wrap(
+        MODULE,
+        "clock_res_get",
+        |mut caller: Caller<'_, HostState>, _: u32, out: u32| -> Result<i32> {
+            store(&mut caller, out, &CLOCK_RESOLUTION.to_le_bytes())?;
+            Ok(SUCCESS)
+        },
+    )?;
     linker.func_wrap(
         MODULE,
         "clock_time_get",
