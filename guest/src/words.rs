@@ -5,7 +5,6 @@ use hearken_proto::{HOP_LENGTH, Word};
 /// A token as whisper.cpp reports it.
 #[derive(Debug, Clone)]
 pub(crate) struct Token {
-    pub(crate) id: u32,
     /// Its bytes; a character may be spread over several tokens.
     pub(crate) text: Vec<u8>,
     /// End of text, timestamps and everything above them: no text.
@@ -149,7 +148,6 @@ mod tests {
 
     fn token(text: &[u8], start: i64, end: i64) -> Token {
         Token {
-            id: 1,
             text: text.to_vec(),
             special: false,
             probability: 0.5,
@@ -192,7 +190,8 @@ mod tests {
     #[test]
     fn without_spaces_each_character_is_a_word_and_punctuation_stays_attached() {
         let tokens = ["你", "好", "。"].map(|text| token(text.as_bytes(), 0, 10));
-        assert_eq!(texts(&group(&tokens, SECOND, false)), ["你", "好。"]);
+        assert!(!is_spaced("zh") && is_spaced("en"));
+        assert_eq!(texts(&group(&tokens, SECOND, is_spaced("zh"))), ["你", "好。"]);
     }
 
     #[test]

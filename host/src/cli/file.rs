@@ -143,10 +143,10 @@ fn one(
     let transcript = model.transcribe(&mut *source, options, |progress| match progress {
         Progress::Position { read, decoded, total } => bar.update(read, decoded, total),
         Progress::Segment(segment) => {
-            if let Ok(sink) = &mut writer {
-                if let Err(error) = bar.suspend(|| sink.segment(segment)) {
-                    writer = Err(error);
-                }
+            if let Ok(sink) = &mut writer
+                && let Err(error) = bar.suspend(|| sink.segment(segment))
+            {
+                writer = Err(error);
             }
         }
         _ => {}

@@ -152,7 +152,8 @@ impl Model {
             segment.no_speech = silence;
         }
         heard.segments.retain(|segment| {
-            !segment.text.is_empty() && !(segment.no_speech > NO_SPEECH && segment.avg_logprob < LOGPROB)
+            let silent = segment.no_speech > NO_SPEECH && segment.avg_logprob < LOGPROB;
+            !segment.text.is_empty() && !silent
         });
         Ok(heard)
     }
