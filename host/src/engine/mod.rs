@@ -1,5 +1,6 @@
 //! The engine: the sandbox's compiler, the recogniser threads and the cache, shared by everything a process does.
 
+mod guard;
 mod load;
 mod transcribe;
 
