@@ -3,16 +3,19 @@
 use std::cell::RefCell;
 
 use hearken_proto::abi::{MAX_REQUEST, Status, VERSION};
-use hearken_proto::{LoadOptions, Request};
+use hearken_proto::{Event, LoadOptions, Request, Task};
 
+use crate::imports;
 use crate::recognizer::Recognizer;
 use crate::ring::Ring;
+use crate::stream::{Effort, Stream, Window};
 
 /// Everything that lives as long as the instance, and is baked into the snapshot.
 struct Instance {
     ring: Box<Ring>,
     buffer: Vec<u8>,
-    window: Vec<f32>,
+    window: Window,
+    stream: Stream,
     recognizer: Option<Recognizer>,
 }
 
@@ -21,7 +24,8 @@ thread_local! {
     static INSTANCE: RefCell<Instance> = RefCell::new(Instance {
         ring: Ring::boxed(),
         buffer: Vec::new(),
-        window: Vec::new(),
+        window: Window::new(0),
+        stream: Stream::default(),
         recognizer: None,
     });
 }
@@ -38,26 +42,49 @@ impl Instance {
     fn load(&mut self, len: u32) -> Result<(), Status> {
         let options: LoadOptions =
             hearken_proto::decode(self.message(len)?).map_err(|_| Status::Malformed)?;
-        self.recognizer = Some(Recognizer::load(&options)?);
+        let recognizer = Recognizer::load(&options)?;
+        self.window = Window::new(recognizer.max_window());
+        self.recognizer = Some(recognizer);
         Ok(())
     }
 
     fn call(&mut self, len: u32) -> Result<(), Status> {
         let request: Request = hearken_proto::decode(self.message(len)?).map_err(|_| Status::Malformed)?;
-        self.ring.drain_into(&mut self.window);
+        self.ring.drain_into(self.window.samples_mut());
         let recognizer = self.recognizer.as_mut().ok_or(Status::NoModel)?;
-        if self.window.len() > recognizer.max_window() {
+        if self.window.samples().len() > recognizer.max_window() {
             self.window.clear();
             return Err(Status::WindowTooLong);
         }
         match request {
-            Request::Drain => return Ok(()),
-            Request::Decode(task) => recognizer.decode(&self.window, &task)?,
+            Request::Drain => {}
+            Request::Partial(task) => self.step(&task, Effort::Partial)?,
+            Request::Final(task) => self.step(&task, Effort::Final)?,
+            Request::Decode(task) => {
+                recognizer.decode(self.window.samples(), &task)?;
+                self.window.clear();
+            }
             Request::Score { language, tokens } => {
-                recognizer.score(&self.window, language.as_deref(), &tokens)?;
+                recognizer.score(self.window.samples(), language.as_deref(), &tokens)?;
+                self.window.clear();
             }
         }
-        self.window.clear();
+        Ok(())
+    }
+
+    fn step(&mut self, task: &Task, effort: Effort) -> Result<(), Status> {
+        let recognizer = self.recognizer.as_mut().ok_or(Status::NoModel)?;
+        let heard = self.window.end();
+        let mut streaming = recognizer.streaming(task);
+        let hypothesis = self.stream.step(&mut self.window, &mut streaming, effort)?;
+        imports::emit_event(&Event::Hypothesis {
+            committed: hypothesis.committed,
+            tentative: hypothesis.tentative,
+            window: self.window.start(),
+            heard,
+            no_speech: hypothesis.no_speech,
+            avg_logprob: hypothesis.avg_logprob,
+        });
         Ok(())
     }
 }

@@ -16,4 +16,6 @@ mod recognizer;
 #[cfg(any(target_arch = "wasm32", test))]
 mod ring;
 #[cfg(any(target_arch = "wasm32", test))]
+mod stream;
+#[cfg(any(target_arch = "wasm32", test))]
 mod words;

@@ -10,6 +10,7 @@ use whisper_rs::{
     WhisperState,
 };
 
+use crate::stream::{Effort, Recognise, Recognised};
 use crate::words::{self, Token};
 use crate::{backend, imports};
 
@@ -67,17 +68,38 @@ impl Recognizer {
             return Ok(());
         }
         let language = self.language(pcm, task)?;
+        let encodes = self.full(pcm, task, &language, Fallback::Full)?;
+        for segment in self.segments(pcm.len(), &language) {
+            imports::emit_event(&Event::Segment(segment));
+        }
+        let no_speech = self.no_speech()?;
+        imports::emit_event(&Event::Decoded { no_speech, encodes });
+        Ok(())
+    }
+
+    /// This recogniser as the streaming policy wants it.
+    pub(crate) fn streaming<'a>(&'a mut self, task: &'a Task) -> Streaming<'a> {
+        Streaming { recognizer: self, task }
+    }
+
+    /// Runs whisper.cpp over `pcm`; returns the number of encoder passes.
+    fn full(&mut self, pcm: &[f32], task: &Task, language: &str, fallback: Fallback) -> Result<u32, Status> {
         let mut encodes = 0u32;
         let mut params = FullParams::new(SamplingStrategy::Greedy { best_of: BEST_OF });
         params.set_n_threads(1);
         params.set_no_context(true);
-        params.set_language(Some(&language));
+        params.set_language(Some(language));
         params.set_translate(task.translate);
         params.set_token_timestamps(true);
         params.set_print_progress(false);
         params.set_print_realtime(false);
         params.set_print_special(false);
         params.set_print_timestamps(false);
+        match fallback {
+            Fallback::None => params.set_temperature_inc(0.0),
+            Fallback::Once => params.set_temperature_inc(RETRY_TEMPERATURE),
+            Fallback::Full => {}
+        }
         if let Some(prompt) = &task.prompt {
             // A NUL cannot be part of a C string, and means nothing to a tokenizer.
             params.set_initial_prompt(&prompt.replace('\0', ""));
@@ -88,9 +110,13 @@ impl Recognizer {
             params.set_start_encoder_callback_user_data((&raw mut encodes).cast());
         }
         self.state.full(params, pcm).map_err(|_| Status::DecodeFailed)?;
+        Ok(encodes)
+    }
 
-        let spaced = words::is_spaced(&language);
-        for segment in self.state.as_iter() {
+    /// What the last run over `len` samples found.
+    fn segments(&self, len: usize, language: &str) -> Vec<Segment> {
+        let spaced = words::is_spaced(language);
+        let segments = self.state.as_iter().map(|segment| {
             let mut ids = Vec::new();
             let tokens: Vec<Token> = (0..segment.n_tokens())
                 .filter_map(|index| segment.get_token(index))
@@ -108,19 +134,17 @@ impl Recognizer {
                     }
                 })
                 .collect();
-            let span = words::Span::new(segment.start_timestamp(), segment.end_timestamp(), pcm.len());
-            imports::emit_event(&Event::Segment(Segment {
+            let span = words::Span::new(segment.start_timestamp(), segment.end_timestamp(), len);
+            Segment {
                 start: span.start,
                 end: span.end,
                 text: String::from_utf8_lossy(segment.to_bytes().unwrap_or_default()).into_owned(),
                 avg_logprob: words::average_logprob(&tokens),
                 words: words::group(&tokens, span, spaced),
                 tokens: ids,
-            }));
-        }
-        let no_speech = self.no_speech()?;
-        imports::emit_event(&Event::Decoded { no_speech, encodes });
-        Ok(())
+            }
+        });
+        segments.collect()
     }
 
     /// Feeds `tokens` whatever the model would rather say, and emits what it would have said.
@@ -210,6 +234,52 @@ impl Recognizer {
         Ok(&logits[..logits.len().min(self.context.n_vocab() as usize)])
     }
 }
+
+/// How often a doubtful window is decoded again, hotter.
+#[derive(Clone, Copy)]
+enum Fallback {
+    None,
+    Once,
+    /// whisper.cpp's default: up to five times.
+    Full,
+}
+
+/// Temperature step that leaves room for one retry, at 0.6, below whisper.cpp's limit of 1.
+const RETRY_TEMPERATURE: f32 = 0.6;
+
+/// A recogniser with a task, for the streaming policy.
+pub(crate) struct Streaming<'a> {
+    recognizer: &'a mut Recognizer,
+    task: &'a Task,
+}
+
+impl Recognise for Streaming<'_> {
+    fn recognise(&mut self, pcm: &[f32], effort: Effort) -> Result<Recognised, Status> {
+        if pcm.len() < SHORTEST {
+            return Ok(Recognised { no_speech: 1.0, ..Recognised::default() });
+        }
+        let language = self.recognizer.language(pcm, self.task)?;
+        let fallback = match effort {
+            Effort::Partial => Fallback::None,
+            Effort::Final => Fallback::Once,
+        };
+        self.recognizer.full(pcm, self.task, &language, fallback)?;
+        let segments = self.recognizer.segments(pcm.len(), &language);
+        let (sum, count) = segments
+            .iter()
+            .filter(|segment| !segment.words.is_empty())
+            .fold((0.0, 0u32), |(sum, count), segment| (sum + segment.avg_logprob, count + 1));
+        Ok(Recognised {
+            // A step of its own, so only where it decides something.
+            no_speech: if effort == Effort::Final { self.recognizer.no_speech()? } else { 0.0 },
+            avg_logprob: if count == 0 { 0.0 } else { sum / count as f32 },
+            words: segments.into_iter().flat_map(|segment| segment.words).collect(),
+        })
+    }
+}
+
+/// whisper.cpp hears nothing in less than 100 ms.
+const SHORTEST: usize = hearken_proto::SAMPLE_RATE as usize / 10;
 
 unsafe extern "C" fn count_encode(
     _: *mut sys::whisper_context,

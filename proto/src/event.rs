@@ -25,6 +25,21 @@ pub enum Event {
         /// Encoder passes that were made.
         encodes: u32,
     },
+    /// What is thought of an utterance so far. Times count from its start.
+    Hypothesis {
+        /// Words that are now certain, in addition to those of earlier hypotheses. They do not change any more.
+        committed: Vec<Word>,
+        /// Words that may still change; each hypothesis replaces those of the one before.
+        tentative: Vec<Word>,
+        /// First sample that the guest still needs: where the window begins.
+        window: u32,
+        /// Samples of the utterance that this hypothesis has heard.
+        heard: u32,
+        /// Probability that the window holds no speech; 0 when it was not asked for.
+        no_speech: f32,
+        /// Mean log-probability of the text tokens.
+        avg_logprob: f32,
+    },
     /// Answer to [`Request::Score`](crate::Request::Score): one entry for each position, prompt included.
     Scores {
         /// Most likely next token.

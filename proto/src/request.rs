@@ -21,6 +21,12 @@ pub enum Request {
     Drain,
     /// Drain, then decode the whole window once, with fallback, and empty the window.
     Decode(Task),
+    /// Drain, then decode what the window holds of an utterance that goes on: greedy, without fallback. Words that two
+    /// hypotheses agree on are committed; the window slides when it is full. Answered by
+    /// [`Event::Hypothesis`](crate::Event::Hypothesis).
+    Partial(Task),
+    /// As [`Partial`](Self::Partial), at the end of the utterance: with one fallback, and everything is committed.
+    Final(Task),
     /// Drain, encode the window from its start, then feed exactly these tokens after the start-of-transcript
     /// sequence and report what the model would have said at each step. Compares builds; empties the window.
     Score {

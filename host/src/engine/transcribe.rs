@@ -140,7 +140,7 @@ impl Model {
                     // With more than one window the probability is only that of the last.
                     silence = if encodes == 1 { no_speech } else { 0.0 };
                 }
-                Event::Loaded(_) | Event::Scores { .. } => {}
+                Event::Loaded(_) | Event::Scores { .. } | Event::Hypothesis { .. } => {}
             }
         }
         let special = self.first_special_token();

@@ -1,0 +1,103 @@
+use super::*;
+
+/// Samples of one simulated word.
+const WORD: usize = 4_000;
+
+/// A recogniser that hears word `n` where the samples say `n`, and whose last words are unstable: the word at the
+/// end of the audio is misheard until all of it was heard, in a way that changes with each call.
+struct Simulated {
+    calls: u32,
+    unstable: usize,
+}
+
+fn audio(words: std::ops::Range<usize>) -> Vec<f32> {
+    words.flat_map(|n| std::iter::repeat_n(n as f32 + 1.0, WORD)).collect()
+}
+
+impl Recognise for Simulated {
+    fn recognise(&mut self, pcm: &[f32], effort: Effort) -> Result<Recognised, Status> {
+        self.calls += 1;
+        let mut words: Vec<Word> = Vec::new();
+        for (position, sample) in pcm.iter().enumerate() {
+            let text = format!("w{}", *sample as usize - 1);
+            match words.last_mut() {
+                Some(last) if last.text == text => last.end = position as u32 + 1,
+                _ => words.push(Word {
+                    start: position as u32,
+                    end: position as u32 + 1,
+                    text,
+                    probability: 1.0,
+                }),
+            }
+        }
+        if effort == Effort::Partial {
+            let stable = words.len().saturating_sub(self.unstable);
+            for word in &mut words[stable..] {
+                word.text = format!("misheard{}", self.calls);
+            }
+        }
+        Ok(Recognised { words, ..Recognised::default() })
+    }
+}
+
+/// Feeds `count` words in steps, and returns all that was committed.
+fn run(count: usize, step: usize, unstable: usize, capacity: usize) -> Vec<Word> {
+    let mut recogniser = Simulated { calls: 0, unstable };
+    let (mut window, mut stream) = (Window::new(capacity), Stream::default());
+    let mut committed: Vec<Word> = Vec::new();
+    for block in audio(0..count).chunks(step) {
+        window.samples_mut().extend_from_slice(block);
+        assert!(window.samples().len() <= capacity, "the window outgrew the model");
+        let hypothesis = stream.step(&mut window, &mut recogniser, Effort::Partial).unwrap();
+        for word in hypothesis.committed.iter().chain(&hypothesis.tentative) {
+            assert!(word.end <= window.end());
+        }
+        committed.extend(hypothesis.committed);
+    }
+    let last = stream.step(&mut window, &mut recogniser, Effort::Final).unwrap();
+    assert!(last.tentative.is_empty());
+    committed.extend(last.committed);
+    committed
+}
+
+fn texts(words: &[Word]) -> Vec<&str> {
+    words.iter().map(|word| word.text.as_str()).collect()
+}
+
+#[test]
+fn what_is_committed_is_what_was_said_whatever_the_tail_did() {
+    let expected: Vec<String> = (0..40).map(|n| format!("w{n}")).collect();
+    for unstable in 0..3 {
+        for step in [WORD / 2, WORD, WORD * 3 / 2, WORD * 2] {
+            // Ten seconds, as a small model has; 40 words are as long.
+            let committed = run(40, step, unstable, 160_000);
+            assert_eq!(texts(&committed), expected, "unstable {unstable}, step {step}");
+        }
+    }
+}
+
+#[test]
+fn committed_words_are_in_order_and_in_place() {
+    let committed = run(60, WORD, 2, 160_000);
+    let mut settled = 0;
+    for (n, word) in committed.iter().enumerate() {
+        assert!(word.start >= settled && word.end >= word.start, "{word:?}");
+        assert!((word.start as usize).abs_diff(n * WORD) <= WORD, "word {n} at {}", word.start);
+        settled = word.end;
+    }
+}
+
+#[test]
+fn a_monologue_needs_one_window() {
+    // 1,200 words are five minutes.
+    let committed = run(1_200, WORD * 2, 1, 160_000);
+    assert_eq!(committed.len(), 1_200);
+    assert_eq!(committed.last().map(|word| word.end), Some(1_200 * WORD as u32));
+}
+
+#[test]
+fn a_recogniser_that_never_agrees_with_itself_is_cut_all_the_same() {
+    // All words are unstable until they are forced out; nothing is lost, and the window stays within bounds.
+    let committed = run(100, WORD, 100, 160_000);
+    assert!(committed.len() >= 90, "{}", committed.len());
+}
