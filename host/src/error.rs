@@ -59,6 +59,9 @@ pub enum Error {
         /// What was asked for.
         language: String,
     },
+    /// A session does not take that.
+    #[error(transparent)]
+    Session(#[from] crate::session::SessionError),
     /// A defect in hearken itself; please report it. Nothing else is affected.
     #[error("a recogniser thread panicked; this is a defect in hearken")]
     Panicked,

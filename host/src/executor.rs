@@ -10,6 +10,10 @@ use std::time::Instant;
 /// What a job is for. Earlier variants go first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Class {
+    /// The text of an utterance that has ended: somebody waits for it.
+    Final,
+    /// A text that will be replaced.
+    Partial,
     /// A recording: nobody waits for this word in particular.
     Batch,
 }

@@ -23,6 +23,7 @@ pub mod formats;
 pub mod measure;
 pub mod model;
 pub mod sandbox;
+pub mod session;
 mod text;
 mod transcript;
 

@@ -24,7 +24,7 @@ const LONGEST_PHRASE: usize = 8;
 const STALLED: u64 = SAMPLE_RATE as u64 * 60 / 1000;
 
 /// Whether a segment's window was silent, or its text has more tokens than its time can hold.
-pub(super) fn is_unspoken(segment: &Segment, text_tokens: usize) -> bool {
+pub(crate) fn is_unspoken(segment: &Segment, text_tokens: usize) -> bool {
     let silent = segment.no_speech > NO_SPEECH && segment.avg_logprob < LOGPROB;
     let room = (segment.end - segment.start) * MAX_TOKENS_PER_SECOND / u64::from(SAMPLE_RATE);
     silent || text_tokens as u64 > FREE_TOKENS + room

@@ -165,6 +165,11 @@ impl Read for Hashed {
 }
 
 impl Model {
+    /// The engine that loaded it.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// What the file says about itself, and its hash.
     pub fn checked(&self) -> &Checked {
         &self.inner.checked

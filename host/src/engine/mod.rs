@@ -1,6 +1,6 @@
 //! The engine: the sandbox's compiler, the recogniser threads and the cache, shared by everything a process does.
 
-mod guard;
+pub(crate) mod guard;
 mod load;
 mod transcribe;
 
@@ -94,6 +94,10 @@ impl Engine {
     /// Number of recogniser threads.
     pub fn threads(&self) -> usize {
         self.0.executor.threads()
+    }
+
+    pub(crate) fn executor(&self) -> &Executor {
+        &self.0.executor
     }
 
     /// What each guest may take.

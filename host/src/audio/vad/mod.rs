@@ -147,6 +147,11 @@ impl VoiceActivity {
         matches!(self.state, State::Speech { .. })
     }
 
+    /// Moves the clock over samples that nobody listens to, between utterances.
+    pub fn skip(&mut self, samples: u64) {
+        self.position += samples;
+    }
+
     /// Takes in samples and hands to `sink` what is decided by now.
     pub fn push(&mut self, samples: &[f32], sink: &mut impl FnMut(VadEvent<'_>)) {
         let Some(frame) = self.decider.as_ref().map(|decider| decider.frame) else {

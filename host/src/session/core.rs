@@ -1,0 +1,240 @@
+//! The part of a session that its jobs share.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+use hearken_proto::Task;
+
+use super::SessionOptions;
+use super::event::SessionEvent;
+use super::journal::{Decode, Journal};
+use super::utterance::Utterance;
+use crate::audio::VadEvent;
+use crate::error::Error;
+use crate::executor::Class;
+use crate::{Engine, Model, SAMPLE_RATE};
+
+/// A partial text is worth its cost when at least this many times the cost lies between two: the rest of the thread's
+/// time is for finals, and for other sessions.
+const RELIEF: u32 = 2;
+
+pub(super) struct Core {
+    model: Model,
+    options: SessionOptions,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// `None` once the channel is to be closed.
+    events: Option<Sender<SessionEvent>>,
+    /// Utterances that are not complete, oldest first. The last one may still be spoken.
+    utterances: VecDeque<Utterance>,
+    /// Whether a job is queued or runs: there is one at a time, so that events are in order.
+    busy: bool,
+    /// What the latest partial cost.
+    cost: Duration,
+    language: Option<String>,
+    dropped: u64,
+    journal: Journal,
+    /// Length of the audio, once it is complete.
+    finished: Option<u64>,
+}
+
+impl Core {
+    pub(super) fn new(model: Model, options: SessionOptions, events: Sender<SessionEvent>) -> Arc<Self> {
+        let language = options.language.clone().or_else(|| (!model.multilingual()).then(|| "en".to_owned()));
+        Arc::new(Self {
+            model,
+            options,
+            state: Mutex::new(State {
+                events: Some(events),
+                utterances: VecDeque::new(),
+                busy: false,
+                cost: Duration::ZERO,
+                language,
+                dropped: 0,
+                journal: Journal::default(),
+                finished: None,
+            }),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        self.model.engine()
+    }
+
+    pub(super) fn dropped(&self) -> u64 {
+        self.lock().dropped
+    }
+
+    pub(super) fn journal(&self) -> Journal {
+        self.lock().journal.clone()
+    }
+
+    /// Takes what voice activity found.
+    pub(super) fn hear(self: &Arc<Self>, event: &VadEvent<'_>) {
+        let mut state = self.lock();
+        match *event {
+            VadEvent::Start { position } => {
+                state.utterances.push_back(Utterance::new(position));
+                state.emit(SessionEvent::SpeechStarted { position });
+            }
+            VadEvent::Speech { position, samples } => {
+                let waiting: u64 = state.utterances.iter().map(Utterance::unheard).sum();
+                let room = samples_of(self.options.backlog).saturating_sub(waiting).min(samples.len() as u64);
+                let (taken, dropped) = samples.split_at(room as usize);
+                if let Some(utterance) = state.utterances.back_mut() {
+                    utterance.append(taken);
+                }
+                if !dropped.is_empty() {
+                    state.dropped += dropped.len() as u64;
+                    state.emit(SessionEvent::Dropped {
+                        position: position + room,
+                        len: dropped.len() as u64,
+                        reason: "speech comes faster than it can be recognised".to_owned(),
+                    });
+                }
+            }
+            VadEvent::End { .. } => {
+                if let Some(utterance) = state.utterances.back_mut() {
+                    utterance.ended = true;
+                }
+            }
+            VadEvent::Silence { .. } => return,
+        }
+        self.schedule(&mut state);
+    }
+
+    /// No more audio comes.
+    pub(super) fn finish(self: &Arc<Self>, duration: u64) {
+        let mut state = self.lock();
+        state.finished = Some(duration);
+        if let Some(utterance) = state.utterances.back_mut() {
+            utterance.ended = true;
+        }
+        self.schedule(&mut state);
+    }
+
+    /// Gives up what is not recognised, unless the audio is complete: then it is recognised to the end.
+    pub(super) fn abandon(&self) {
+        let mut state = self.lock();
+        if state.finished.is_none() {
+            state.give_up();
+        }
+    }
+
+    /// Gives up what is not recognised.
+    pub(super) fn cancel(&self) {
+        self.lock().give_up();
+    }
+
+    /// Queues a job if there is something to do and none is under way.
+    fn schedule(self: &Arc<Self>, state: &mut State) {
+        if state.busy || state.events.is_none() {
+            return;
+        }
+        let Some(front) = state.utterances.front() else {
+            if let Some(duration) = state.finished {
+                state.emit(SessionEvent::Finished { duration });
+                state.events = None;
+            }
+            return;
+        };
+        let step = self.options.step.max(state.cost * RELIEF);
+        let class = match (front.ended, front.unheard() >= samples_of(step).max(1)) {
+            (true, _) => Class::Final,
+            (false, true) => Class::Partial,
+            (false, false) => return,
+        };
+        state.busy = true;
+        let core = Arc::clone(self);
+        // A text is wanted before the next one is due.
+        let deadline = Instant::now() + self.options.step;
+        self.model.engine().executor().submit(class, deadline, move || core.run());
+    }
+
+    /// The job: decodes what there is of the oldest utterance.
+    fn run(self: Arc<Self>) {
+        let mut state = self.lock();
+        let Some(mut utterance) = state.utterances.pop_front() else {
+            state.busy = false;
+            return;
+        };
+        // Taken now and not when it was queued: what came meanwhile is heard in the same decode.
+        let (heard, last) = (utterance.len(), utterance.ended);
+        let task = Task {
+            language: state.language.clone(),
+            translate: self.options.translate,
+            prompt: self.options.prompt.clone(),
+        };
+        state.journal.decodes.push(Decode {
+            utterance: utterance.start,
+            heard,
+            last,
+            language: task.language.clone(),
+        });
+        // While it is decoded, audio goes into a stand-in at its place in the queue.
+        state.utterances.push_front(utterance.stand_in());
+        drop(state);
+
+        let started = Instant::now();
+        let mut events = Vec::new();
+        let decoded = catch_unwind(AssertUnwindSafe(|| {
+            utterance.decode(&self.model, &task, heard, last, &mut |event| events.push(event));
+        }));
+        if decoded.is_err() {
+            // A defect of ours costs an utterance, and no more.
+            utterance.give_up(Error::Panicked.to_string());
+        }
+        let cost = started.elapsed();
+
+        let mut state = self.lock();
+        state.busy = false;
+        if state.events.is_none() {
+            return;
+        }
+        if let Some(arrived) = state.utterances.pop_front()
+            && !(last && decoded.is_ok())
+        {
+            utterance.absorb(arrived);
+            state.utterances.push_front(utterance);
+            state.cost = cost;
+        }
+        for event in events {
+            if let SessionEvent::Language(language) = &event {
+                // Detected again until there was speech to detect it from.
+                if state.language.is_some() {
+                    continue;
+                }
+                state.language = Some(language.code.clone());
+            }
+            state.emit(event);
+        }
+        self.schedule(&mut state);
+    }
+}
+
+impl State {
+    fn emit(&self, event: SessionEvent) {
+        if let Some(events) = &self.events {
+            // Nobody listens any more: the session is being dropped.
+            let _ = events.send(event);
+        }
+    }
+
+    fn give_up(&mut self) {
+        self.utterances.clear();
+        self.events = None;
+    }
+}
+
+fn samples_of(duration: Duration) -> u64 {
+    (duration.as_secs_f64() * f64::from(SAMPLE_RATE)) as u64
+}

@@ -1,0 +1,87 @@
+//! When decodes ran: the one thing about a session that depends on the machine.
+
+use hearken_proto::Task;
+
+use super::event::SessionEvent;
+use super::utterance::Utterance;
+use super::{SessionError, SessionOptions};
+use crate::Model;
+use crate::audio::{Resampler, VadEvent, VoiceActivity};
+use crate::error::Error;
+
+/// One decode.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Decode {
+    /// First sample of the utterance.
+    pub utterance: u64,
+    /// Samples of the utterance that were heard.
+    pub heard: u64,
+    /// Whether it was the last of the utterance.
+    pub last: bool,
+    /// The language that it was told.
+    pub language: Option<String>,
+}
+
+/// The decodes of a session, in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Journal {
+    /// The decodes.
+    pub decodes: Vec<Decode>,
+}
+
+impl Journal {
+    /// Makes the same decodes of the same audio again, and returns what they say: the session's
+    /// [`Partial`](SessionEvent::Partial), [`Final`](SessionEvent::Final), [`Language`](SessionEvent::Language) and
+    /// [`Dropped`](SessionEvent::Dropped) events, to the bit.
+    ///
+    /// `audio` is what was pushed, interleaved. Push-to-talk sessions cannot be replayed: when the key was held is not
+    /// in the journal.
+    ///
+    /// # Errors
+    ///
+    /// When the format is out of range or the session was push-to-talk.
+    pub fn replay(
+        &self,
+        model: &Model,
+        options: &SessionOptions,
+        audio: &[f32],
+    ) -> Result<Vec<SessionEvent>, Error> {
+        let Some(config) = options.voice_activity else {
+            return Err(Error::Session(SessionError::Automatic));
+        };
+        let (mut resampler, mut activity) = (Resampler::new(options.format)?, VoiceActivity::new(config));
+        let mut mono = Vec::new();
+        resampler.push(audio, &mut mono);
+        resampler.finish(&mut mono);
+        let mut speech: Vec<(u64, Vec<f32>)> = Vec::new();
+        let mut collect = |event: VadEvent<'_>| match event {
+            VadEvent::Start { position } => speech.push((position, Vec::new())),
+            VadEvent::Speech { samples, .. } => {
+                if let Some((_, all)) = speech.last_mut() {
+                    all.extend_from_slice(samples);
+                }
+            }
+            _ => {}
+        };
+        activity.push(&mono, &mut collect);
+        activity.finish(&mut collect);
+
+        let mut events = Vec::new();
+        for (start, samples) in speech {
+            let mut utterance = Utterance::new(start);
+            for decode in self.decodes.iter().filter(|decode| decode.utterance == start) {
+                let have = utterance.len() as usize;
+                utterance.append(&samples[have..(decode.heard as usize).clamp(have, samples.len())]);
+                let task = Task {
+                    language: decode.language.clone(),
+                    translate: options.translate,
+                    prompt: options.prompt.clone(),
+                };
+                let heard = utterance.len();
+                utterance.decode(model, &task, heard, decode.last, &mut |event| events.push(event));
+            }
+        }
+        Ok(events)
+    }
+}

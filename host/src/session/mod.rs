@@ -1,0 +1,242 @@
+//! Audio that comes as it is spoken, and text while it is.
+//!
+//! A [`Session`] takes audio from any thread and answers with [`SessionEvent`]s on a channel. It has no thread of its own:
+//! voice activity runs where audio is pushed, recognition on the engine's threads. Each utterance is recognised in a
+//! sandbox of its own, which is made when speech starts and gone after the final text.
+
+mod core;
+mod event;
+mod journal;
+mod utterance;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+
+use self::core::Core;
+pub use self::event::SessionEvent;
+pub use self::journal::{Decode, Journal};
+use crate::audio::{Accounting, Format, Resampler, VadConfig, VadEvent, VoiceActivity};
+use crate::error::Error;
+use crate::{Engine, Model};
+
+/// How a session listens.
+#[derive(Debug, Clone)]
+pub struct SessionOptions {
+    /// Rate and channels of what is pushed.
+    pub format: Format,
+    /// ISO 639-1 code; `None` detects it from the first speech and keeps it.
+    pub language: Option<String>,
+    /// Translates into English (multilingual models only).
+    pub translate: bool,
+    /// Names, spellings and style, as text that came before.
+    pub prompt: Option<String>,
+    /// Voice activity; `None` leaves it to [`Session::begin`] and [`Session::end`] (push-to-talk).
+    pub voice_activity: Option<VadConfig>,
+    /// Least new speech, between partial texts. The session makes it longer when recognising takes longer. Default:
+    /// 500 ms.
+    pub step: Duration,
+    /// Speech that may wait to be recognised. What comes on top is dropped, and said to be. Default: 2 minutes.
+    pub backlog: Duration,
+}
+
+impl SessionOptions {
+    /// The defaults, for audio of this format: language and speech are detected.
+    pub fn new(format: Format) -> Self {
+        Self {
+            format,
+            language: None,
+            translate: false,
+            prompt: None,
+            voice_activity: Some(VadConfig::default()),
+            step: Duration::from_millis(500),
+            backlog: Duration::from_secs(120),
+        }
+    }
+}
+
+/// Why a session does not take something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// [`Session::finish`] or [`Session::cancel`] was called before.
+    #[error("the session has ended; start another one")]
+    Ended,
+    /// [`Session::begin`] or [`Session::end`] on a session that detects speech by itself.
+    #[error(
+        "this session detects speech by itself; set SessionOptions::voice_activity to None for push-to-talk"
+    )]
+    Automatic,
+    /// A number of samples that is no multiple of the channels.
+    #[error("{samples} samples are not whole frames of {channels} channels; push whole frames")]
+    PartialFrame {
+        /// What was pushed.
+        samples: usize,
+        /// What the format has.
+        channels: u16,
+    },
+}
+
+/// Listens to one stream of audio. Dropping it cancels what has not been recognised.
+pub struct Session {
+    core: Arc<Core>,
+    events: Receiver<SessionEvent>,
+    format: Format,
+    resampler: Resampler,
+    activity: VoiceActivity,
+    push_to_talk: bool,
+    /// Whether the key is held.
+    talking: bool,
+    accounting: Accounting,
+    mono: Vec<f32>,
+    ended: bool,
+}
+
+impl Session {
+    /// Starts listening.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Audio`] for a format out of range.
+    pub fn new(model: &Model, options: SessionOptions) -> Result<Self, Error> {
+        let resampler = Resampler::new(options.format)?;
+        let activity = options.voice_activity.map_or_else(VoiceActivity::always_on, VoiceActivity::new);
+        let (sender, events) = crossbeam_channel::unbounded();
+        let (format, push_to_talk) = (options.format, options.voice_activity.is_none());
+        Ok(Self {
+            core: Core::new(model.clone(), options, sender),
+            events,
+            format,
+            resampler,
+            activity,
+            push_to_talk,
+            talking: false,
+            accounting: Accounting::default(),
+            mono: Vec::new(),
+            ended: false,
+        })
+    }
+
+    /// What happens. The channel closes after [`SessionEvent::Finished`], or when the session is cancelled or dropped.
+    pub fn events(&self) -> &Receiver<SessionEvent> {
+        &self.events
+    }
+
+    /// The engine that recognises.
+    pub fn engine(&self) -> &Engine {
+        self.core.engine()
+    }
+
+    /// Takes interleaved samples, whole frames. Never waits for the recogniser.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Ended`] or [`SessionError::PartialFrame`]; nothing was taken then.
+    pub fn push(&mut self, interleaved: &[f32]) -> Result<(), SessionError> {
+        if self.ended {
+            return Err(SessionError::Ended);
+        }
+        let channels = self.format.channels;
+        if !interleaved.len().is_multiple_of(channels.into()) {
+            return Err(SessionError::PartialFrame { samples: interleaved.len(), channels });
+        }
+        self.mono.clear();
+        self.resampler.push(interleaved, &mut self.mono);
+        self.listen();
+        Ok(())
+    }
+
+    /// The key is pressed: an utterance begins.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Ended`] or [`SessionError::Automatic`].
+    pub fn begin(&mut self) -> Result<(), SessionError> {
+        self.check_push_to_talk()?;
+        self.talking = true;
+        Ok(())
+    }
+
+    /// The key is released: the utterance ends.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Ended`] or [`SessionError::Automatic`].
+    pub fn end(&mut self) -> Result<(), SessionError> {
+        self.check_push_to_talk()?;
+        self.release();
+        Ok(())
+    }
+
+    /// No more audio comes: what was pushed is recognised, then the channel closes.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Ended`] the second time.
+    pub fn finish(&mut self) -> Result<(), SessionError> {
+        if std::mem::replace(&mut self.ended, true) {
+            return Err(SessionError::Ended);
+        }
+        self.mono.clear();
+        self.resampler.finish(&mut self.mono);
+        self.listen();
+        self.release();
+        self.core.finish(self.accounting.total());
+        Ok(())
+    }
+
+    /// Gives up what has not been recognised, and closes the channel.
+    pub fn cancel(&mut self) {
+        self.ended = true;
+        self.core.cancel();
+    }
+
+    /// Where each sample went so far: into speech, into silence, or dropped.
+    pub fn accounting(&self) -> Accounting {
+        Accounting { dropped: self.core.dropped(), ..self.accounting }
+    }
+
+    /// When each decode ran, in samples: see [`Journal::replay`].
+    pub fn journal(&self) -> Journal {
+        self.core.journal()
+    }
+
+    fn check_push_to_talk(&self) -> Result<(), SessionError> {
+        match (self.ended, self.push_to_talk) {
+            (true, _) => Err(SessionError::Ended),
+            (false, false) => Err(SessionError::Automatic),
+            (false, true) => Ok(()),
+        }
+    }
+
+    /// Sends `mono` through voice activity.
+    fn listen(&mut self) {
+        let Self { core, activity, accounting, mono, push_to_talk, talking, .. } = self;
+        if *push_to_talk && !*talking {
+            accounting.silence += mono.len() as u64;
+            // The stream's clock goes on.
+            activity.skip(mono.len() as u64);
+            return;
+        }
+        activity.push(mono, &mut |event| hear(core, accounting, &event));
+    }
+
+    /// Ends the utterance that runs, if any.
+    fn release(&mut self) {
+        let Self { core, activity, accounting, .. } = self;
+        activity.finish(&mut |event| hear(core, accounting, &event));
+        self.talking = false;
+    }
+}
+
+fn hear(core: &Arc<Core>, accounting: &mut Accounting, event: &VadEvent<'_>) {
+    accounting.count(event);
+    core.hear(event);
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.core.abandon();
+    }
+}

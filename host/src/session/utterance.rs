@@ -1,0 +1,218 @@
+//! One utterance on its way through a sandbox.
+
+use std::mem;
+
+use hearken_proto::{Event, Request, Task};
+
+use super::event::SessionEvent;
+use crate::engine::guard;
+use crate::error::Error;
+use crate::sandbox::Instance;
+use crate::{Language, Model, Segment, Word, text};
+
+/// How often a failed sandbox is replaced by a fresh one, for one utterance.
+const RETRIES: u32 = 1;
+
+/// An utterance: its audio as far as it is not settled, and its words.
+pub(super) struct Utterance {
+    /// Position of its first sample in the session.
+    pub(super) start: u64,
+    /// Audio from `kept` on.
+    samples: Vec<f32>,
+    /// Position, in the utterance, of the first sample that is kept: what comes before is committed.
+    kept: u64,
+    /// Position up to which the sandbox has the audio.
+    written: u64,
+    /// Position in the utterance where the sandbox's own clock starts: 0, or where a fresh one took over.
+    base: u64,
+    instance: Option<Box<Instance>>,
+    failures: u32,
+    /// Given up: what comes is dropped.
+    failed: Option<String>,
+    /// Committed words, on the session's clock.
+    words: Vec<Word>,
+    /// Nothing is appended any more.
+    pub(super) ended: bool,
+}
+
+impl Utterance {
+    pub(super) fn new(start: u64) -> Self {
+        Self {
+            start,
+            samples: Vec::new(),
+            kept: 0,
+            written: 0,
+            base: 0,
+            instance: None,
+            failures: 0,
+            failed: None,
+            words: Vec::new(),
+            ended: false,
+        }
+    }
+
+    pub(super) fn append(&mut self, samples: &[f32]) {
+        self.samples.extend_from_slice(samples);
+    }
+
+    /// Length so far, in samples.
+    pub(super) fn len(&self) -> u64 {
+        self.kept + self.samples.len() as u64
+    }
+
+    /// Samples that no decode has heard.
+    pub(super) fn unheard(&self) -> u64 {
+        self.len() - self.written
+    }
+
+    /// Takes audio in while the utterance itself is being decoded.
+    pub(super) fn stand_in(&self) -> Self {
+        let len = self.len();
+        Self { kept: len, written: len, ..Self::new(self.start) }
+    }
+
+    /// Continues with what a stand-in took in.
+    pub(super) fn absorb(&mut self, stand_in: Self) {
+        self.samples.extend_from_slice(&stand_in.samples);
+        self.ended = stand_in.ended;
+    }
+
+    /// Recognises no more of it.
+    pub(super) fn give_up(&mut self, reason: String) {
+        self.instance = None;
+        self.failed = Some(reason);
+    }
+
+    /// Decodes what is there up to `position`, in steps that fit the model's window; the last one is final if the
+    /// utterance ended there. Emits through `emit`.
+    pub(super) fn decode(
+        &mut self,
+        model: &Model,
+        task: &Task,
+        position: u64,
+        last: bool,
+        emit: &mut dyn FnMut(SessionEvent),
+    ) {
+        while self.failed.is_none() {
+            let result = self.attempt(model, task, position, last, emit);
+            let Err(error) = result else { return };
+            // Whatever it was, that sandbox is not to be trusted any more. What is not committed is heard again.
+            self.instance = None;
+            self.base = self.settled().max(self.kept);
+            self.written = self.base;
+            self.failures += 1;
+            let retry = matches!(&error, Error::Sandbox(error) if error.ends_one_utterance());
+            if !retry || self.failures > RETRIES {
+                self.failed = Some(error.to_string());
+            }
+        }
+        self.written = position;
+        if last {
+            let lost = self.settled().max(self.base);
+            if let Some(reason) = self.failed.take().filter(|_| position > lost) {
+                emit(SessionEvent::Dropped { position: self.start + lost, len: position - lost, reason });
+            }
+            emit(self.finish(position));
+        }
+    }
+
+    fn attempt(
+        &mut self,
+        model: &Model,
+        task: &Task,
+        position: u64,
+        last: bool,
+        emit: &mut dyn FnMut(SessionEvent),
+    ) -> Result<(), Error> {
+        // The window slides when four fifths of it are full, so a fifth always fits.
+        let stride = (model.context_samples() / 5).max(1) as u64;
+        let mut instance = match self.instance.take() {
+            Some(instance) => instance,
+            None => Box::new(model.instantiate()?),
+        };
+        loop {
+            let until = position.min(self.written + stride);
+            let range = (self.written - self.kept) as usize..(until - self.kept) as usize;
+            instance.write(&self.samples[range])?;
+            self.written = until;
+            let complete = until == position;
+            let request =
+                if last && complete { Request::Final(task.clone()) } else { Request::Partial(task.clone()) };
+            for event in instance.call(&request)? {
+                self.take(event, last && complete, emit);
+            }
+            if complete {
+                break;
+            }
+        }
+        if last {
+            emit(self.finish(position));
+        } else {
+            self.instance = Some(instance);
+        }
+        Ok(())
+    }
+
+    /// Takes in what the guest said, believing none of its numbers.
+    fn take(&mut self, event: Event, last: bool, emit: &mut dyn FnMut(SessionEvent)) {
+        match event {
+            Event::Language { code, probability } => emit(SessionEvent::Language(Language {
+                code: text::sanitise(&code),
+                probability: Some(probability),
+            })),
+            Event::Hypothesis { committed, tentative, window, no_speech, avg_logprob, .. } => {
+                let mut committed = self.place(committed);
+                let tentative = self.place(tentative);
+                if last && self.words.is_empty() && unspoken(&committed, no_speech, avg_logprob) {
+                    committed.clear();
+                }
+                self.words.extend(committed.iter().cloned());
+                // What is settled and outside the window is not needed again.
+                let needless = (self.base + u64::from(window)).min(self.settled()).min(self.written);
+                if needless > self.kept {
+                    self.samples.drain(..(needless - self.kept) as usize);
+                    self.kept = needless;
+                }
+                if !last && !(committed.is_empty() && tentative.is_empty()) {
+                    emit(SessionEvent::Partial { utterance: self.start, committed, tentative });
+                }
+            }
+            Event::Loaded(_) | Event::Segment(_) | Event::Decoded { .. } | Event::Scores { .. } => {}
+        }
+    }
+
+    /// Puts words on the session's clock, inside the utterance, in order.
+    fn place(&self, words: Vec<hearken_proto::Word>) -> Vec<Word> {
+        let (first, end) = (self.start + self.base, self.start + self.written);
+        let mut earliest = self.words.last().map_or(first, |word| word.end).min(end);
+        let words = words.into_iter().map(|word| {
+            let begin = (first + u64::from(word.start)).clamp(earliest, end);
+            let finish = (first + u64::from(word.end)).clamp(begin, end);
+            earliest = finish;
+            let probability =
+                if word.probability.is_finite() { word.probability.clamp(0.0, 1.0) } else { 0.0 };
+            Word { start: begin, end: finish, text: text::sanitise_trimmed(&word.text), probability }
+        });
+        words.filter(|word| !word.text.is_empty()).collect()
+    }
+
+    /// Position in the utterance up to which its words are certain.
+    fn settled(&self) -> u64 {
+        self.words.last().map_or(0, |word| word.end - self.start)
+    }
+
+    fn finish(&mut self, position: u64) -> SessionEvent {
+        SessionEvent::Final {
+            utterance: self.start,
+            end: self.start + position,
+            words: mem::take(&mut self.words),
+        }
+    }
+}
+
+/// Whether the final words of an utterance are what a model says when it hears nothing.
+fn unspoken(words: &[Word], no_speech: f32, avg_logprob: f32) -> bool {
+    let (Some(first), Some(last)) = (words.first(), words.last()) else { return false };
+    let segment = Segment { start: first.start, end: last.end, no_speech, avg_logprob, ..Segment::default() };
+    guard::is_unspoken(&segment, words.len())
+}
