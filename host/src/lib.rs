@@ -10,7 +10,10 @@ pub mod sandbox;
 mod text;
 mod transcript;
 
-pub use engine::{Engine, EngineBuilder, GuestInfo, Lost, Model, ModelSource, Preparation, Progress, TranscribeOptions, guest_info};
+pub use engine::{
+    Engine, EngineBuilder, GuestInfo, Lost, Model, ModelSource, Preparation, Progress, Sandbox, Score,
+    TranscribeOptions, guest_info, guests,
+};
 pub use error::Error;
 pub use transcript::{Language, Segment, Transcript, Word};
 

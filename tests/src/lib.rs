@@ -1,3 +1,5 @@
 //! Shared by the tests.
 
 pub mod model;
+pub mod native;
+pub mod speech;
