@@ -69,7 +69,11 @@ pub fn espeak(voice: &str, words_per_minute: u32, text: &str) -> Recording {
     assert!(output.status.success(), "espeak-ng: {}", String::from_utf8_lossy(&output.stderr));
     // A plain WAV header; its lengths are placeholders, since espeak-ng does not know them when it writes them.
     let (header, pcm) = output.stdout.split_at(44);
-    assert_eq!((&header[..4], &header[36..40]), (&b"RIFF"[..], &b"data"[..]), "not the WAV that espeak-ng writes");
+    assert_eq!(
+        (&header[..4], &header[36..40]),
+        (&b"RIFF"[..], &b"data"[..]),
+        "not the WAV that espeak-ng writes"
+    );
     let sample_rate = u32::from_le_bytes([header[24], header[25], header[26], header[27]]);
     let (pcm, _) = pcm.as_chunks::<2>();
     Recording {

@@ -38,7 +38,12 @@ impl Model {
     /// # Errors
     ///
     /// As [`Model::sandbox`] and [`Sandbox::score`].
-    pub fn score(&self, samples: &[f32], language: Option<&str>, tokens: &[u32]) -> Result<Vec<Score>, Error> {
+    pub fn score(
+        &self,
+        samples: &[f32],
+        language: Option<&str>,
+        tokens: &[u32],
+    ) -> Result<Vec<Score>, Error> {
         self.sandbox()?.score(samples, language, tokens)
     }
 }
@@ -69,7 +74,9 @@ impl Sandbox {
         })?;
         match events.as_slice() {
             [Event::Scores { argmax, best, second }]
-                if argmax.len() > tokens.len() && argmax.len() == best.len() && best.len() == second.len() =>
+                if argmax.len() > tokens.len()
+                    && argmax.len() == best.len()
+                    && best.len() == second.len() =>
             {
                 let logits = best.iter().zip(second);
                 Ok(argmax
