@@ -14,7 +14,7 @@ pub enum Error {
     #[error(transparent)]
     Audio(#[from] AudioError),
     /// The model file cannot be opened or read.
-    #[error("cannot read the model {}: {source}", path.display())]
+    #[error("cannot read the model {}: {source}; check the path and its permissions", path.display())]
     ModelRead {
         /// The file.
         path: PathBuf,
@@ -52,10 +52,20 @@ pub enum Error {
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
     /// The language is not one that Whisper has a token for.
-    #[error("{language:?} is not a language code that Whisper knows; use an ISO 639-1 code such as en, or leave it out")]
+    #[error(
+        "{language:?} is not a language code that Whisper knows; use an ISO 639-1 code such as en, or leave it out"
+    )]
     Language {
         /// What was asked for.
         language: String,
+    },
+    /// The model knows only English, and was asked for something else.
+    #[error("{name} knows only English; use a multilingual model to {wanted}")]
+    EnglishOnly {
+        /// The file, or what stands for it.
+        name: String,
+        /// `translate`, or `recognise de`.
+        wanted: String,
     },
     /// A defect in hearken itself; please report it. Nothing else is affected.
     #[error("a recogniser thread panicked; this is a defect in hearken")]

@@ -31,7 +31,9 @@ pub enum SandboxError {
         log: String,
     },
     /// The guest used up its CPU time.
-    #[error("the guest used more than {limit:?} of CPU time in one call; raise Limits::cpu_per_call if that is right")]
+    #[error(
+        "the guest used more than {limit:?} of CPU time in one call; raise Limits::cpu_per_call if that is right"
+    )]
     CpuTime {
         /// The limit.
         limit: Duration,
@@ -89,6 +91,14 @@ impl std::fmt::Display for TrapKind {
     }
 }
 
+/// The beginning of what a guest says, for a message that is one line: at most 200 characters.
+pub(super) fn shorten(text: &str) -> std::borrow::Cow<'_, str> {
+    match text.char_indices().nth(200) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
+    }
+}
+
 fn describe(status: Status) -> &'static str {
     match status {
         Status::Ok => "the guest reported success",
@@ -96,7 +106,9 @@ fn describe(status: Status) -> &'static str {
         Status::NoModel => "the guest holds no model",
         Status::BadModel => "whisper.cpp refused the model",
         Status::DecodeFailed => "whisper.cpp failed to decode",
-        Status::BadLanguage => "the model does not know this language; leave the language out, or name one it knows",
+        Status::BadLanguage => {
+            "the model does not know this language; leave the language out, or name one it knows"
+        }
         Status::Unsupported => "an English-only model cannot translate; use a multilingual model",
         Status::WindowTooLong => "the audio is longer than the model's context",
     }
@@ -104,7 +116,7 @@ fn describe(status: Status) -> &'static str {
 
 impl SandboxError {
     /// Whether it came from one utterance: another one, or the same one in a fresh sandbox, may well succeed.
-    /// Otherwise the request or the guest itself is at fault, and every utterance would fail.
+    /// Otherwise the module itself is at fault, or the machine, and every utterance would fail.
     pub fn ends_one_utterance(&self) -> bool {
         matches!(
             self,
@@ -112,7 +124,8 @@ impl SandboxError {
                 | Self::CpuTime { .. }
                 | Self::Memory { .. }
                 | Self::Misbehaved(_)
-                | Self::Refused { status: Status::DecodeFailed, .. }
+                // The host asks for nothing that the model cannot do: a refusal is this guest's own failure.
+                | Self::Refused { .. }
         )
     }
 

@@ -5,15 +5,19 @@ use std::time::Duration;
 use wasmtime::ResourceLimiter;
 
 /// What one guest may take, at most. A guest that asks for more is ended, and with it one utterance.
+///
+/// ```
+/// use hearken::sandbox::Limits;
+/// let strict = Limits { memory_bytes: 512 << 20, ..Limits::default() };
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Limits {
     /// Linear memory in bytes, at most 4 GiB. Default: 4 GiB.
     pub memory_bytes: u64,
     /// Stack in bytes. Default: 1 MiB (the C stack lies in linear memory; this is WebAssembly's own).
     pub stack_bytes: usize,
-    /// CPU time of one call, counted as CPU time of the thread and not as wall time, so that a busy machine does
-    /// not end an honest guest. Default: 2 minutes.
+    /// CPU time of one call, and of taking in one window, counted as CPU time of the thread and not as wall time, so
+    /// that a busy machine does not end an honest guest. Default: 2 minutes.
     pub cpu_per_call: Duration,
     /// CPU time to load a model, once. Default: 5 minutes.
     pub cpu_to_load: Duration,

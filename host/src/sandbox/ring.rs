@@ -37,8 +37,16 @@ impl Ring {
         let read = memory::read_u32(memory, self.header, READ_OFFSET)?;
         let unread = self.write.wrapping_sub(read);
         self.capacity.checked_sub(unread).ok_or_else(|| {
-            SandboxError::Misbehaved(format!("its ring claims {unread} unread samples in {} slots", self.capacity))
+            SandboxError::Misbehaved(format!(
+                "its ring claims {unread} unread samples in {} slots",
+                self.capacity
+            ))
         })
+    }
+
+    /// Whether the guest has read everything.
+    pub(super) fn is_empty(&self, memory: &[u8]) -> Result<bool, SandboxError> {
+        Ok(self.free(memory)? == self.capacity)
     }
 
     /// Writes as many samples as fit and returns their number.
@@ -78,15 +86,15 @@ mod tests {
     #[test]
     fn lying_headers_are_refused() {
         for (capacity, data, write, read) in [
-            (0, 16, 0, 0),                // no slots
-            (3, 16, 0, 0),                // not a power of two
-            (1 << 31, 16, 0, 0),          // absurd
-            (16, 17, 0, 0),               // misaligned
-            (16, 4096 - 63, 0, 0),        // misaligned and past the end
-            (16, 4096 - 60, 0, 0),        // past the end
-            (16, u32::MAX - 3, 0, 0),     // wraps
-            (16, 16, 17, 0),              // more unread than slots
-            (16, 16, 0, 1),               // read ahead of write
+            (0, 16, 0, 0),            // no slots
+            (3, 16, 0, 0),            // not a power of two
+            (1 << 31, 16, 0, 0),      // absurd
+            (16, 17, 0, 0),           // misaligned
+            (16, 4096 - 63, 0, 0),    // misaligned and past the end
+            (16, 4096 - 60, 0, 0),    // past the end
+            (16, u32::MAX - 3, 0, 0), // wraps
+            (16, 16, 17, 0),          // more unread than slots
+            (16, 16, 0, 1),           // read ahead of write
         ] {
             let memory = memory(capacity, data, write, read);
             assert!(Ring::open(&memory, 0).is_err(), "{capacity} {data} {write} {read}");
