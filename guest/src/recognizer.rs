@@ -44,8 +44,7 @@ impl Recognizer {
             });
         }
         // The path is only a name: `__wrap_whisper_init_from_file_with_params_no_state` below reads the host's bytes.
-        let context =
-            WhisperContext::new_with_params("model", parameters).map_err(|_| Status::BadModel)?;
+        let context = WhisperContext::new_with_params("model", parameters).map_err(|_| Status::BadModel)?;
         let state = context.create_state().map_err(|_| Status::BadModel)?;
         imports::emit_event(&Event::Loaded(ModelInfo {
             n_vocab: context.n_vocab() as u32,
@@ -92,12 +91,13 @@ impl Recognizer {
 
         let spaced = words::is_spaced(&language);
         for segment in self.state.as_iter() {
+            let mut ids = Vec::new();
             let tokens: Vec<Token> = (0..segment.n_tokens())
                 .filter_map(|index| segment.get_token(index))
                 .map(|token| {
                     let data = token.token_data();
+                    ids.push(data.id as u32);
                     Token {
-                        id: data.id as u32,
                         text: token.to_bytes().unwrap_or_default().to_vec(),
                         special: data.id >= self.context.token_eot(),
                         probability: data.p,
@@ -115,7 +115,7 @@ impl Recognizer {
                 text: String::from_utf8_lossy(segment.to_bytes().unwrap_or_default()).into_owned(),
                 avg_logprob: words::average_logprob(&tokens),
                 words: words::group(&tokens, span, spaced),
-                tokens: tokens.into_iter().map(|token| token.id).collect(),
+                tokens: ids,
             }));
         }
         let no_speech = self.no_speech()?;

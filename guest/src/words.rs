@@ -5,7 +5,6 @@ use hearken_proto::{HOP_LENGTH, Word};
 /// A token as whisper.cpp reports it.
 #[derive(Debug, Clone)]
 pub(crate) struct Token {
-    pub(crate) id: u32,
     /// Its bytes; a character may be spread over several tokens.
     pub(crate) text: Vec<u8>,
     /// End of text, timestamps and everything above them: no text.
@@ -29,9 +28,8 @@ pub(crate) struct Span {
 impl Span {
     /// From whisper.cpp's centiseconds, clamped into a window of `len` samples.
     pub(crate) fn new(start: i64, end: i64, len: usize) -> Self {
-        let sample = |time: i64| {
-            (time.max(0) as u64).saturating_mul(u64::from(HOP_LENGTH)).min(len as u64) as u32
-        };
+        let sample =
+            |time: i64| (time.max(0) as u64).saturating_mul(u64::from(HOP_LENGTH)).min(len as u64) as u32;
         let start = sample(start);
         Self { start, end: sample(end).max(start) }
     }
@@ -150,7 +148,6 @@ mod tests {
 
     fn token(text: &[u8], start: i64, end: i64) -> Token {
         Token {
-            id: 1,
             text: text.to_vec(),
             special: false,
             probability: 0.5,
@@ -169,12 +166,8 @@ mod tests {
 
     #[test]
     fn tokens_join_into_words_at_spaces() {
-        let tokens = [
-            token(b" for", 0, 10),
-            token(b"ty", 10, 20),
-            token(b" two", 20, 40),
-            token(b".", 40, 41),
-        ];
+        let tokens =
+            [token(b" for", 0, 10), token(b"ty", 10, 20), token(b" two", 20, 40), token(b".", 40, 41)];
         let words = group(&tokens, SECOND, true);
         assert_eq!(texts(&words), ["forty", "two."]);
         assert_eq!((words[0].start, words[0].end), (0, 3200));
@@ -197,7 +190,8 @@ mod tests {
     #[test]
     fn without_spaces_each_character_is_a_word_and_punctuation_stays_attached() {
         let tokens = ["你", "好", "。"].map(|text| token(text.as_bytes(), 0, 10));
-        assert_eq!(texts(&group(&tokens, SECOND, false)), ["你", "好。"]);
+        assert!(!is_spaced("zh") && is_spaced("en"));
+        assert_eq!(texts(&group(&tokens, SECOND, is_spaced("zh"))), ["你", "好。"]);
     }
 
     #[test]

@@ -70,8 +70,13 @@ fn build_variant(workspace: &Path, out: &Path, variant: &str, toolchain: &Toolch
         format!("-Lnative={}", support.display()),
     ];
     rust_flags.extend(toolchain.libraries.iter().map(|folder| format!("-Lnative={}", folder.display())));
-    for library in ["hearken_wasi", "wasi-emulated-signal", "wasi-emulated-process-clocks", "wasi-emulated-mman", "c++abi"]
-    {
+    for library in [
+        "hearken_wasi",
+        "wasi-emulated-signal",
+        "wasi-emulated-process-clocks",
+        "wasi-emulated-mman",
+        "c++abi",
+    ] {
         rust_flags.push(format!("-lstatic={library}"));
     }
 
@@ -87,9 +92,10 @@ fn build_variant(workspace: &Path, out: &Path, variant: &str, toolchain: &Toolch
         let foreign = ["CARGO_", "CMAKE_", "GGML_", "WHISPER_", "RUSTFLAGS", "RUSTC", "TARGET", "HOST"]
             .iter()
             .any(|prefix| name.starts_with(prefix));
-        let kept = ["CARGO_HOME", "CARGO_NET_", "CARGO_HTTP_", "CARGO_REGISTR", "CARGO_TERM_", "CARGO_SOURCE_"]
-            .iter()
-            .any(|prefix| name.starts_with(prefix));
+        let kept =
+            ["CARGO_HOME", "CARGO_NET_", "CARGO_HTTP_", "CARGO_REGISTR", "CARGO_TERM_", "CARGO_SOURCE_"]
+                .iter()
+                .any(|prefix| name.starts_with(prefix));
         if foreign && !kept {
             cargo.env_remove(&key);
         }

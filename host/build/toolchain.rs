@@ -63,7 +63,9 @@ impl Toolchain {
                 continue;
             }
             if !Path::new("/usr/include/wasm32-wasi/pthread.h").exists() {
-                return Err(format!("wasi-libc is missing or older than 2024 (it has no pthread.h).\n{HELP}"));
+                return Err(format!(
+                    "wasi-libc is missing or older than 2024 (it has no pthread.h).\n{HELP}"
+                ));
             }
             return Ok(Self {
                 cc: llvm.join("bin/clang"),

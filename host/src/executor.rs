@@ -70,9 +70,8 @@ impl Executor {
         let mut executor = Self { shared, threads: Vec::new() };
         for index in 0..threads.max(1) {
             let shared = Arc::clone(&executor.shared);
-            let thread = std::thread::Builder::new()
-                .name(format!("hearken-{index}"))
-                .spawn(move || shared.work())?;
+            let thread =
+                std::thread::Builder::new().name(format!("hearken-{index}")).spawn(move || shared.work())?;
             executor.threads.push(thread);
         }
         Ok(executor)

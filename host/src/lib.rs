@@ -1,4 +1,19 @@
-//! Streaming transcription with whisper.cpp inside a WebAssembly sandbox.
+//! Transcription with whisper.cpp inside a WebAssembly sandbox.
+//!
+//! An [`Engine`] owns the sandbox's compiler, the recogniser threads and the cache of compiled models. It loads a
+//! [`Model`], and the model transcribes: a file, samples in memory, or any [`audio::Source`]. Each stretch of speech is
+//! decoded in a sandbox of its own, which sees nothing but the model and that speech, and is gone afterwards.
+//!
+//! ```
+//! use hearken::audio::{Format, Samples};
+//! use hearken::{Engine, ModelSource, TranscribeOptions};
+//!
+//! let model = Engine::new()?.load(&ModelSource::Embedded)?;
+//! let mut audio = Samples::new(vec![0.0; 48_000], Format { sample_rate: 48_000, channels: 1 })?;
+//! let transcript = model.transcribe(&mut audio, &TranscribeOptions::new(), |_| {})?;
+//! assert_eq!(transcript.text(), "", "a second of silence");
+//! # Ok::<(), hearken::Error>(())
+//! ```
 
 pub mod audio;
 mod engine;
@@ -6,6 +21,7 @@ mod error;
 mod executor;
 pub mod formats;
 mod language;
+pub mod measure;
 pub mod model;
 pub mod sandbox;
 mod text;
@@ -20,3 +36,8 @@ pub use transcript::{Language, Segment, Transcript, Word};
 
 /// Sample rate of everything inside hearken, in Hz.
 pub const SAMPLE_RATE: u32 = hearken_proto::SAMPLE_RATE;
+
+/// The examples of the README are compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

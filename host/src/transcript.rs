@@ -1,6 +1,5 @@
 //! What was said, when.
 
-
 use crate::audio::Faults;
 use crate::engine::Lost;
 

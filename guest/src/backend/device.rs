@@ -85,12 +85,8 @@ unsafe extern "C" fn get_type(_: *mut Device) -> i32 {
 }
 
 unsafe extern "C" fn get_props(_: *mut Device, properties: *mut Properties) {
-    let none = Capabilities {
-        asynchronous: false,
-        host_buffer: false,
-        buffer_from_host_ptr: false,
-        events: false,
-    };
+    let none =
+        Capabilities { asynchronous: false, host_buffer: false, buffer_from_host_ptr: false, events: false };
     // SAFETY: ggml passes a valid pointer to the structure to fill in.
     unsafe {
         properties.write(Properties {

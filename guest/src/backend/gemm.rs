@@ -13,7 +13,7 @@ pub(super) const MR: usize = 8;
 /// 16 registers on x86-64.
 const NR: usize = 4;
 /// Elements of `k` in one block: a packed panel of 8 × 512 floats is 16 KiB, half of a first-level cache.
-const KC: usize = 512;
+pub(super) const KC: usize = 512;
 /// Weight rows in one block: with [`KC`] 256 KiB of packed weights, which stay in a second-level cache.
 const MC: usize = 128;
 
@@ -22,13 +22,34 @@ const MC: usize = 128;
 pub(super) enum Row<'a> {
     F32(&'a [f32]),
     F16(&'a [u16]),
+    Blocks(Blocks<'a>),
 }
+
+/// A row of quantised weights.
+#[derive(Clone, Copy)]
+pub(super) struct Blocks<'a> {
+    pub(super) bytes: &'a [u8],
+    /// Elements and bytes of one block; [`KC`] is a multiple of the elements.
+    pub(super) block_len: usize,
+    pub(super) block_bytes: usize,
+    /// Widens whole blocks.
+    pub(super) widen: &'a dyn Fn(&[u8], &mut [f32]),
+}
+
+/// Fewest activation rows for which widening quantised weights pays: below, ggml multiplies the quantised values
+/// themselves.
+#[cfg_attr(not(target_arch = "wasm32"), expect(dead_code, reason = "only the guest asks ggml's types"))]
+pub(super) const MIN_ROWS_FOR_BLOCKS: usize = 16;
 
 impl Row<'_> {
     /// Widens elements `range` into `out`.
     fn widen(self, range: std::ops::Range<usize>, out: &mut [f32]) {
         match self {
             Row::F32(row) => out.copy_from_slice(&row[range]),
+            Row::Blocks(row) => {
+                let at = |element: usize| element / row.block_len * row.block_bytes;
+                (row.widen)(&row.bytes[at(range.start)..at(range.end)], out);
+            }
             Row::F16(row) => {
                 let (whole, rest) = row[range].as_chunks::<8>();
                 let (wide, tail) = out.as_chunks_mut::<8>();
@@ -54,13 +75,17 @@ impl Row<'_> {
         let mut tail = 0.0;
         let (blocks, rest) = activation.as_chunks::<16>();
         match self {
+            Row::Blocks(row) => {
+                let mut wide = vec![0.0; activation.len()];
+                (row.widen)(row.bytes, &mut wide);
+                return Row::F32(&wide).dot(activation);
+            }
             Row::F32(row) => {
                 let (whole, row_rest) = row.as_chunks::<16>();
                 for (weights, values) in whole.iter().zip(blocks) {
                     let (weights, values) = (weights.as_chunks::<4>().0, values.as_chunks::<4>().0);
                     for lane in 0..4 {
-                        sums[lane] =
-                            sums[lane].madd(F32x4::load(&weights[lane]), F32x4::load(&values[lane]));
+                        sums[lane] = sums[lane].madd(F32x4::load(&weights[lane]), F32x4::load(&values[lane]));
                     }
                 }
                 for (weight, value) in row_rest.iter().zip(rest) {
@@ -280,6 +305,34 @@ mod tests {
                     assert!(error < 1e-5 * (k as f64).sqrt().max(1.0), "{m}×{n}×{k}: {output} for {exact}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn quantised_weights_give_what_their_widened_values_give() {
+        // Blocks of 32 signed bytes: the simplest quantisation there is.
+        let (m, n, k) = (9, 17, KC + 64);
+        let bytes: Vec<Vec<u8>> = matrix(m, k, 5)
+            .0
+            .iter()
+            .map(|row| row.iter().map(|value| (value * 100.0) as i8 as u8).collect())
+            .collect();
+        let widen = |bytes: &[u8], out: &mut [f32]| {
+            out.iter_mut().zip(bytes).for_each(|(out, byte)| *out = f32::from(*byte as i8));
+        };
+        let wide: Vec<Vec<f32>> =
+            bytes.iter().map(|row| row.iter().map(|byte| f32::from(*byte as i8)).collect()).collect();
+        let mut scratch = Scratch::default();
+        for columns in [1, n] {
+            let activations = matrix(columns, k, 6);
+            let mut from_blocks = Matrix(vec![vec![0.0; m]; columns]);
+            let mut from_wide = Matrix(vec![vec![0.0; m]; columns]);
+            let row = |i: usize| {
+                Row::Blocks(Blocks { bytes: &bytes[i], block_len: 32, block_bytes: 32, widen: &widen })
+            };
+            multiply((m, columns, k), row, &activations, &mut from_blocks, &mut scratch);
+            multiply((m, columns, k), |i| Row::F32(&wide[i]), &activations, &mut from_wide, &mut scratch);
+            assert_eq!(from_blocks.0, from_wide.0);
         }
     }
 

@@ -3,7 +3,7 @@
 use whisper_rs::whisper_rs_sys as sys;
 
 use super::ffi::Tensor;
-use super::gemm::{self, Activations, Outputs, Row, Scratch};
+use super::gemm::{self, Activations, Blocks, KC, MIN_ROWS_FOR_BLOCKS, Outputs, Row, Scratch};
 
 /// Whether [`compute`] can do this operation, or has nothing to do for it (views).
 ///
@@ -20,8 +20,11 @@ pub(super) unsafe fn supports(operation: &Tensor) -> bool {
         sys::ggml_op_GGML_OP_MUL_MAT => {
             // SAFETY: a MUL_MAT has two valid sources.
             let (weights, activations) = unsafe { (&*operation.src[0], &*operation.src[1]) };
-            element(weights).is_some_and(|size| weights.nb[0] == size && weights.nb[1].is_multiple_of(size))
-                && activations.type_ == sys::ggml_type_GGML_TYPE_F32
+            element(weights).is_some_and(|element| {
+                weights.nb[0] == element.bytes
+                    && weights.nb[1].is_multiple_of(element.align)
+                    && (element.len == 1 || activations.ne[1] >= MIN_ROWS_FOR_BLOCKS as i64)
+            }) && activations.type_ == sys::ggml_type_GGML_TYPE_F32
                 && activations.nb[0] == 4
                 && operation.type_ == sys::ggml_type_GGML_TYPE_F32
                 && operation.nb[0] == 4
@@ -30,12 +33,28 @@ pub(super) unsafe fn supports(operation: &Tensor) -> bool {
     }
 }
 
-/// Size of an element, for the types that the kernels read directly.
-fn element(tensor: &Tensor) -> Option<usize> {
+/// What a row consists of.
+struct Element {
+    /// Weights in it: 1, or a block of quantised ones.
+    len: usize,
+    bytes: usize,
+    align: usize,
+    /// ggml's own way to widen blocks.
+    widen: sys::ggml_to_float_t,
+}
+
+/// The types that the kernels read: floats directly, blocks through ggml.
+fn element(tensor: &Tensor) -> Option<Element> {
     match tensor.type_ {
-        sys::ggml_type_GGML_TYPE_F32 => Some(4),
-        sys::ggml_type_GGML_TYPE_F16 => Some(2),
-        _ => None,
+        sys::ggml_type_GGML_TYPE_F32 => Some(Element { len: 1, bytes: 4, align: 4, widen: None }),
+        sys::ggml_type_GGML_TYPE_F16 => Some(Element { len: 1, bytes: 2, align: 2, widen: None }),
+        other => {
+            // SAFETY: the type is that of a tensor of ggml, which has traits for all its types.
+            let traits = unsafe { &*sys::ggml_get_type_traits(other) };
+            let len = usize::try_from(traits.blck_size).ok()?;
+            (traits.is_quantized && len > 1 && KC.is_multiple_of(len) && traits.to_float.is_some())
+                .then_some(Element { len, bytes: traits.type_size, align: 1, widen: traits.to_float })
+        }
     }
 }
 
@@ -87,17 +106,32 @@ pub(super) unsafe fn compute(operation: &Tensor, scratch: &mut Scratch) {
     let (k, m, n) = (extent(weights, 0), extent(weights, 1), extent(activations, 1));
     let (batch2, batch3) = (extent(activations, 2), extent(activations, 3));
     let (share2, share3) = (batch2 / extent(weights, 2), batch3 / extent(weights, 3));
-    let half = weights.type_ == sys::ggml_type_GGML_TYPE_F16;
+    // `supports` found one.
+    let Some(element) = element(weights) else { return };
+    let widen = |blocks: &[u8], out: &mut [f32]| {
+        if let Some(widen) = element.widen {
+            // SAFETY: ggml reads `out.len()` elements' worth of blocks, which is what `blocks` holds, and writes `out`.
+            unsafe { widen(blocks.as_ptr().cast(), out.as_mut_ptr(), out.len() as i64) }
+        }
+    };
     for i3 in 0..batch3 {
         for i2 in 0..batch2 {
             let plane = Plane::new(weights, i2 / share2, i3 / share3);
             let row = |i: usize| {
                 // SAFETY: ggml allocated the tensor with these extents and this element type.
                 unsafe {
-                    if half {
-                        Row::F16(std::slice::from_raw_parts(plane.row(i), k))
-                    } else {
-                        Row::F32(std::slice::from_raw_parts(plane.row(i), k))
+                    match weights.type_ {
+                        sys::ggml_type_GGML_TYPE_F32 => Row::F32(std::slice::from_raw_parts(plane.row(i), k)),
+                        sys::ggml_type_GGML_TYPE_F16 => Row::F16(std::slice::from_raw_parts(plane.row(i), k)),
+                        _ => {
+                            let bytes = k / element.len * element.bytes;
+                            Row::Blocks(Blocks {
+                                bytes: std::slice::from_raw_parts(plane.row(i), bytes),
+                                block_len: element.len,
+                                block_bytes: element.bytes,
+                                widen: &widen,
+                            })
+                        }
                     }
                 }
             };

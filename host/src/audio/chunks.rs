@@ -32,6 +32,7 @@ impl Chunk {
 #[derive(Debug)]
 pub struct Chunker {
     max_len: usize,
+    max_pause: usize,
     /// Position of the first sample of `held`, which is speech.
     start: u64,
     held: Vec<f32>,
@@ -52,7 +53,15 @@ struct Latest {
 impl Chunker {
     /// Chunks of at most `max_len` samples, at least 1.
     pub fn new(max_len: usize) -> Self {
-        Self { max_len: max_len.max(1), start: 0, held: Vec::new(), speech_end: 0, latest: None }
+        let max_len = max_len.max(1);
+        Self { max_len, max_pause: max_len, start: 0, held: Vec::new(), speech_end: 0, latest: None }
+    }
+
+    /// Lets utterances share a chunk only when the pause between them is at most `samples` long; 0 gives each a chunk
+    /// of its own. By default any pause that fits.
+    pub fn max_pause(mut self, samples: usize) -> Self {
+        self.max_pause = samples;
+        self
     }
 
     /// Takes in the next event, and hands to `sink` the chunks that cannot grow any more.
@@ -106,8 +115,9 @@ impl Chunker {
         if self.held.is_empty() {
             return;
         }
-        // Behind a pause this long no speech fits any more.
-        if self.held.len() + samples.len() >= self.max_len {
+        // Behind a pause this long no speech fits any more, or may.
+        let len = self.held.len() + samples.len();
+        if len >= self.max_len || len - self.speech_end > self.max_pause {
             self.finish(sink);
         } else {
             self.held.extend_from_slice(samples);

@@ -173,7 +173,7 @@ mod tests {
     impl Read for Pieces {
         fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
             self.turn += 1;
-            if self.turn % 3 == 0 {
+            if self.turn.is_multiple_of(3) {
                 return Err(ErrorKind::Interrupted.into());
             }
             let size = self.sizes[self.turn % self.sizes.len()];

@@ -176,11 +176,11 @@ impl Job<'_> {
         let transcript = model.transcribe(&mut source, options, |progress| match progress {
             Progress::Position { read, decoded, total } => bar.update(read, decoded, total),
             Progress::Segment(segment) => {
-                if let Ok(sink) = &mut writer {
-                    if let Err(error) = bar.suspend(|| sink.segment(segment)) {
-                        writer = Err(error);
-                        unwanted.store(true, Ordering::Relaxed);
-                    }
+                if let Ok(sink) = &mut writer
+                    && let Err(error) = bar.suspend(|| sink.segment(segment))
+                {
+                    writer = Err(error);
+                    unwanted.store(true, Ordering::Relaxed);
                 }
             }
             _ => {}

@@ -177,7 +177,8 @@ impl Model {
             segment.no_speech = silence;
         }
         heard.segments.retain(|segment| {
-            !segment.text.is_empty() && !(segment.no_speech > NO_SPEECH && segment.avg_logprob < LOGPROB)
+            let silent = segment.no_speech > NO_SPEECH && segment.avg_logprob < LOGPROB;
+            !segment.text.is_empty() && !silent
         });
         Ok(heard)
     }
@@ -243,7 +244,12 @@ impl<O: FnMut(Progress<'_>)> Run<'_, O> {
         let mut resampler = Resampler::new(format)?;
         let mut activity =
             self.options.voice_activity.map_or_else(VoiceActivity::always_on, VoiceActivity::new);
-        let mut chunker = Chunker::new(self.model.context_samples().min(MAX_CHUNK));
+        let packs = self.model.known().is_none_or(|known| known.packs);
+        let mut chunker = Chunker::new(self.model.context_samples().min(MAX_CHUNK)).max_pause(if packs {
+            usize::MAX
+        } else {
+            0
+        });
         let (mut block, mut mono) = (Vec::new(), Vec::new());
         loop {
             let frames = match source.read(&mut block) {

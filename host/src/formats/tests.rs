@@ -32,7 +32,7 @@ fn timed(words: Vec<Word>) -> Segment {
 
 fn written(format: Format, segments: Vec<Segment>) -> String {
     let language = Some(Language { code: "en".to_owned(), probability: Some(0.5) });
-    let transcript = Transcript { language, duration: samples(10.0), segments };
+    let transcript = Transcript { language, duration: samples(10.0), segments, ..Transcript::default() };
     let mut out = Vec::new();
     format.write(&transcript, &mut out).unwrap();
     String::from_utf8(out).unwrap()

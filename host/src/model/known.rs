@@ -16,6 +16,8 @@ pub struct Known {
     pub prompts: bool,
     /// Whether it was made for an encoder context shorter than its file's, so that shrinking costs no accuracy.
     pub short_context: bool,
+    /// Whether utterances may share a window. Small models that were trained on single phrases lose words otherwise.
+    pub packs: bool,
 }
 
 /// The model that [`embedded`](super::embedded) gives.
@@ -26,6 +28,7 @@ pub const EMBEDDED: Known = Known {
     alignment_heads: &[],
     prompts: false,
     short_context: false,
+    packs: false,
 };
 
 /// All known models.

@@ -1,18 +1,14 @@
 //! The CPU time of one call.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Why a call was stopped; carried through wasmtime as the cause of the trap.
+/// A call was stopped; carried through wasmtime as the cause of the trap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Stopped {
-    #[error("CPU time used up")]
-    CpuTime(Duration),
-    #[error("cancelled")]
-    Cancelled,
+#[error("CPU time used up")]
+pub(super) struct UsedUp {
+    pub(super) limit: Duration,
 }
 
 /// Counts this thread's CPU time from the start of a call. Epochs tick by wall time, so a guest that shares its
@@ -20,13 +16,11 @@ pub(super) enum Stopped {
 pub(super) struct Budget {
     limit: Duration,
     end: Duration,
-    /// Raised from outside to stop the call.
-    pub(super) cancelled: Arc<AtomicBool>,
 }
 
 impl Budget {
     pub(super) fn new() -> Self {
-        Self { limit: Duration::ZERO, end: Duration::ZERO, cancelled: Arc::default() }
+        Self { limit: Duration::ZERO, end: Duration::ZERO }
     }
 
     /// Begins a call on this thread.
@@ -36,14 +30,8 @@ impl Budget {
     }
 
     /// Whether the call may go on.
-    pub(super) fn check(&self) -> Result<(), Stopped> {
-        if self.cancelled.load(Ordering::Relaxed) {
-            return Err(Stopped::Cancelled);
-        }
-        if thread_cpu_time() > self.end {
-            return Err(Stopped::CpuTime(self.limit));
-        }
-        Ok(())
+    pub(super) fn check(&self) -> Result<(), UsedUp> {
+        if thread_cpu_time() > self.end { Err(UsedUp { limit: self.limit }) } else { Ok(()) }
     }
 }
 

@@ -38,9 +38,6 @@ pub enum SandboxError {
         /// The limit.
         limit: Duration,
     },
-    /// The guest was stopped from outside.
-    #[error("the recognition was cancelled")]
-    Cancelled,
     /// The guest asked for more memory than it may have.
     #[error("the guest needs more than {} MiB of memory; use a smaller model or raise Limits::memory_bytes", .limit >> 20)]
     Memory {

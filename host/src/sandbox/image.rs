@@ -31,7 +31,11 @@ impl Image {
 /// The blocks of `compiled` that hold anything. A model's state is mostly buffers that are still empty: of half a
 /// gigabyte for a small model, some twenty megabytes are left.
 pub(super) fn blocks(compiled: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
-    compiled.chunks(BLOCK).zip(0..).filter(|(block, _)| block.iter().any(|&byte| byte != 0)).map(|(b, i)| (i, b))
+    compiled
+        .chunks(BLOCK)
+        .zip(0..)
+        .filter(|(block, _)| block.iter().any(|&byte| byte != 0))
+        .map(|(b, i)| (i, b))
 }
 
 /// An image being put together. What is not written is zero, and takes no memory.

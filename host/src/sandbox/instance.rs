@@ -1,7 +1,6 @@
 //! A guest that runs: one instance, its memory, and the calls into it.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use hearken_proto::abi::{
@@ -10,7 +9,7 @@ use hearken_proto::abi::{
 use hearken_proto::{Event, ModelInfo, Request};
 use wasmtime::{InstancePre, Memory, Module, Store, Trap, UpdateDeadline, WasmParams, WasmResults};
 
-use super::budget::Stopped;
+use super::budget::UsedUp;
 use super::error::shorten;
 use super::imports::HostState;
 use super::ring::Ring;
@@ -77,11 +76,6 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    /// Raising it ends the call that runs, or the next one, with [`SandboxError::Cancelled`].
-    pub(crate) fn cancel_flag(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.guest.store.data().budget.cancelled)
-    }
-
     /// Moves `samples` (16 kHz mono) into the guest, through as many ringfuls as it takes.
     pub(crate) fn write(&mut self, mut samples: &[f32]) -> Result<(), SandboxError> {
         // One budget for all of it: the guest chooses the size of its ring, and so how often it is called.
@@ -104,11 +98,6 @@ impl Instance {
     pub(crate) fn call(&mut self, request: &Request) -> Result<Vec<Event>, SandboxError> {
         self.guest.allow(self.cpu_per_call);
         self.guest.request(EXPORT_CALL, &hearken_proto::encode(request))
-    }
-
-    /// Bytes of linear memory.
-    pub(crate) fn memory_bytes(&self) -> u64 {
-        self.guest.memory.data_size(&self.guest.store) as u64
     }
 }
 
@@ -207,11 +196,8 @@ pub(super) fn check_abi(guest: &mut Guest) -> Result<(), SandboxError> {
 /// Turns what wasmtime reports into what happened.
 fn explain(store: &Store<HostState>, error: &wasmtime::Error) -> SandboxError {
     let state = store.data();
-    if let Some(stopped) = error.downcast_ref::<Stopped>() {
-        return match *stopped {
-            Stopped::CpuTime(limit) => SandboxError::CpuTime { limit },
-            Stopped::Cancelled => SandboxError::Cancelled,
-        };
+    if let Some(&UsedUp { limit }) = error.downcast_ref() {
+        return SandboxError::CpuTime { limit };
     }
     if let Some(SandboxError::Misbehaved(what)) = error.downcast_ref() {
         return SandboxError::Misbehaved(what.clone());

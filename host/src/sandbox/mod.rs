@@ -1,7 +1,7 @@
 //! The sandbox: the only place that names wasmtime.
 //!
-//! A [`Runtime`] compiles guests. [`Runtime::snapshot`] runs one until its model is loaded and keeps what it became
-//! as a module; a [`Template`] makes [`Instance`]s of that module in a fraction of a millisecond, copy on write. An
+//! A `Runtime` compiles guests. `Runtime::snapshot` runs one until its model is loaded and keeps what it became
+//! as a module; a `Template` makes `Instance`s of that module in a fraction of a millisecond, copy on write. An
 //! instance hears one utterance and is dropped.
 //!
 //! Everything that comes out of an instance is hostile: addresses and lengths are checked in `u64`, events are

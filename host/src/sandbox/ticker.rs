@@ -18,9 +18,7 @@ impl Ticker {
     pub(super) fn start(engine: wasmtime::Engine) -> std::io::Result<Arc<Self>> {
         let ticker = Arc::new(Self { running: Mutex::new(0), wake: Condvar::new() });
         let weak = Arc::downgrade(&ticker);
-        thread::Builder::new()
-            .name("hearken-epoch".to_owned())
-            .spawn(move || Self::run(&weak, &engine))?;
+        thread::Builder::new().name("hearken-epoch".to_owned()).spawn(move || Self::run(&weak, &engine))?;
         Ok(ticker)
     }
 

@@ -119,12 +119,13 @@ impl Container {
             if let Some(extension) = extension {
                 hint.with_extension(extension);
             }
-            let reader = symphonia::default::get_probe().probe(
-                &hint,
-                stream,
-                FormatOptions::default(),
-                MetadataOptions::default(),
-            )?;
+            let reader = symphonia::default::get_probe()
+                .probe(&hint, stream, FormatOptions::default(), MetadataOptions::default())
+                .map_err(|error| match error {
+                    // Of the container, not of what is in it.
+                    Error::Unsupported(what) => Failure::Damaged(what.to_owned()),
+                    error => error.into(),
+                })?;
             let (track, decoder) = choose(&*reader)?;
             Ok(Self { time_base: track.time_base, track: track.id, decoder, reader })
         })
@@ -219,10 +220,11 @@ impl Container {
     /// Whether bytes that end here are no cut, with `delivered` frames out.
     ///
     /// Matroska has no mark at its end, and a pipe no known length: there the stated duration decides, and a live
-    /// recording, which has none, ends wherever its bytes do.
+    /// recording, which has none, ends wherever its bytes do. So does a WAV that was written to a pipe.
     pub(super) fn may_end_here(&self, delivered: u64, rate: u32) -> bool {
-        let matroska = self.reader.format_info().format == FORMAT_ID_MKV;
-        matroska && self.stated_frames(rate).is_none_or(|stated| delivered + u64::from(rate / 10) >= stated)
+        let open_ended = matches!(self.reader.format_info().format, FORMAT_ID_MKV | FORMAT_ID_WAVE);
+        // 50 ms: encoder delay, rounding, and a picture that stays a little longer than the sound.
+        open_ended && self.stated_frames(rate).is_none_or(|stated| delivered + u64::from(rate / 20) >= stated)
     }
 
     /// Whether a packet's time is exact to the frame.

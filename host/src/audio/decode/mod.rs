@@ -30,7 +30,8 @@ const MAX_GAP_SECONDS: i128 = 3_600;
 /// Says what is wrong with the file and what to do. [`Source::read`] fails too, behind the last good block: with
 /// [`AudioError::Truncated`] when the file ends early, [`AudioError::FormatChanged`], [`AudioError::Damaged`] or
 /// [`AudioError::Read`]. A cut cannot be told from a proper end in an MP3 without an encoder's tag, in ADTS, in a
-/// Matroska file without a duration, and exactly between two fragments of a fragmented MP4.
+/// Matroska file without a duration, and exactly between two fragments of a fragmented MP4. A CAF file that is cut off,
+/// and an M4A whose index was at its lost end, do not open.
 pub fn open(path: &Path) -> Result<Box<dyn Source>, AudioError> {
     let name = path.display().to_string();
     let failed = |source| AudioError::Open { name: name.clone(), source };
