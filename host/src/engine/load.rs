@@ -106,10 +106,18 @@ impl Engine {
         let reader = Hashed { inner: opened, hasher: Arc::clone(&hasher) };
         let snapshot = self.0.runtime.snapshot(&self.0.guest, Box::new(reader), options);
         let seen = hasher.lock().unwrap_or_else(std::sync::PoisonError::into_inner).finalize();
-        let mut snapshot = snapshot?;
-        if seen != checked.hash {
+        let changed = match &snapshot {
+            Ok(_) => seen != checked.hash,
+            // The guest may have stopped anywhere: whether that was the file's fault shows when it is read once more.
+            Err(_) => {
+                let (_, again, len) = source.open()?;
+                model::check(again, len).map(|again| again.hash).ok() != Some(checked.hash)
+            }
+        };
+        if changed {
             return Err(Error::ModelChanged { name: name.to_owned() });
         }
+        let mut snapshot = snapshot?;
         let (info, header) = (&mut snapshot.info, &checked.header);
         let understood = (info.n_vocab, info.n_audio_ctx, info.multilingual);
         if understood != (header.dims().n_vocab, header.dims().n_audio_ctx, header.multilingual()) {

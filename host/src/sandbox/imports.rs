@@ -32,7 +32,7 @@ pub(super) struct HostState {
 impl HostState {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
-            limiter: Limiter { memory_bytes: limits.memory_bytes, refused: false },
+            limiter: Limiter { memory_bytes: limits.memory_bytes, refused: false, table_refused: false },
             budget: Budget::new(),
             log: Log { bytes: Vec::new(), limit: limits.log_bytes, dropped: 0 },
             random: Random(0x9e37_79b9_7f4a_7c15),

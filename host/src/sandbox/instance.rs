@@ -205,6 +205,9 @@ fn explain(store: &Store<HostState>, error: &wasmtime::Error) -> SandboxError {
     if state.limiter.refused {
         return SandboxError::Memory { limit: state.limiter.memory_bytes };
     }
+    if state.limiter.table_refused {
+        return SandboxError::Misbehaved("it asked for too large a table".to_owned());
+    }
     let place = error
         .downcast_ref::<wasmtime::WasmBacktrace>()
         .and_then(|backtrace| backtrace.frames().first()?.func_name())

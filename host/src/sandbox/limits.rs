@@ -51,6 +51,8 @@ pub(super) struct Limiter {
     pub(super) memory_bytes: u64,
     /// Set when growth was refused: the trap that follows is explained by it.
     pub(super) refused: bool,
+    /// The same for tables.
+    pub(super) table_refused: bool,
 }
 
 impl ResourceLimiter for Limiter {
@@ -71,7 +73,9 @@ impl ResourceLimiter for Limiter {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(desired <= TABLE_ELEMENTS)
+        let allowed = desired <= TABLE_ELEMENTS;
+        self.table_refused |= !allowed;
+        Ok(allowed)
     }
 
     // One memory and a handful of tables: what the ABI needs, and no more to attack.

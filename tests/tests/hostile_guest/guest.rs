@@ -3,19 +3,20 @@
 use hearken_proto::{Event, ModelInfo, Segment, Word};
 
 /// Where things lie in its memory of [`PAGES`] pages.
-pub const BUFFER: u32 = 0x1_0000;
+pub(crate) const BUFFER: u32 = 0x1_0000;
 const RING: u32 = 0x100;
 const EVENTS: u32 = 0x400;
 const DATA: u32 = 0x2_0000;
 const PAGES: u32 = 20;
 /// Bytes of its memory.
-pub const MEMORY_BYTES: u32 = PAGES << 16;
+pub(crate) const MEMORY_BYTES: u32 = PAGES << 16;
 /// What it says of every window that is not loud.
-pub const TEXT: &str = "as expected";
+pub(crate) const TEXT: &str = "as expected";
+
 /// The host functions that it imports, by name, are `$emit`, `$model_read`, `$fd_write`, `$random_get` and
 /// `$proc_exit`. In its code `$loud` tells whether a sample above 0.5 came since the instance began.
 #[derive(Clone)]
-pub struct Guest {
+pub(crate) struct Guest {
     /// The exported memory.
     pub memory: String,
     /// Imports, functions, globals and whatever else a module may have.
@@ -62,12 +63,12 @@ impl Default for Guest {
 }
 
 /// The model that the tests give it.
-pub fn info() -> ModelInfo {
+pub(crate) fn info() -> ModelInfo {
     ModelInfo { n_vocab: 51_864, n_audio_ctx: 500, multilingual: false, whisper_cpp: "by hand".to_owned() }
 }
 
 /// What it hears.
-pub fn segment() -> Segment {
+pub(crate) fn segment() -> Segment {
     let word = |start, text: &str| Word { start, end: start + 8000, text: text.to_owned(), probability: 0.9 };
     Segment {
         start: 0,
@@ -81,22 +82,22 @@ pub fn segment() -> Segment {
 
 impl Guest {
     /// One that does this when it hears something loud.
-    pub fn attacking(attack: &str) -> Self {
+    pub(crate) fn attacking(attack: &str) -> Self {
         Self { attack: attack.to_owned(), ..Self::default() }
     }
 
     /// One that emits this event when it hears something loud.
-    pub fn emitting(event: Vec<u8>) -> Self {
+    pub(crate) fn emitting(event: Vec<u8>) -> Self {
         Self { loud_event: event, ..Self::default() }
     }
 
     /// One in whose text a part is replaced.
-    pub fn with(from: &'static str, to: &'static str) -> Self {
+    pub(crate) fn with(from: &'static str, to: &'static str) -> Self {
         Self { replace: vec![(from, to)], ..Self::default() }
     }
 
     /// The module.
-    pub fn module(&self) -> Vec<u8> {
+    pub(crate) fn module(&self) -> Vec<u8> {
         let mut text = self.text();
         for (from, to) in &self.replace {
             assert!(text.contains(from), "{from} is not in the guest");
@@ -138,7 +139,10 @@ impl Guest {
   (func $listen (local $at i32)
     (local.set $at (i32.load (i32.const {RING_READ})))
     (block $end (loop $next
-      (br_if $end (i32.eq (local.get $at) (i32.load (i32.const {RING_WRITE}))))
+      ;; Nothing left, or more than there are slots.
+      (br_if $end (i32.gt_u
+        (i32.sub (i32.sub (i32.load (i32.const {RING_WRITE})) (local.get $at)) (i32.const 1))
+        (i32.const {capacity})))
       (if (f32.gt
             (f32.load (i32.add (i32.const {data})
               (i32.shl (i32.and (local.get $at) (i32.sub (i32.const {capacity}) (i32.const 1))) (i32.const 2))))

@@ -238,8 +238,7 @@ fn a_guest_that_stops_is_explained() {
         let bytes: String = text.bytes().map(|byte| format!("\\{byte:02x}")).collect();
         Guest { fields: format!("(data (i32.const 0x8400) \"{bytes}\")"), ..Guest::attacking(&attack) }
     };
-    costs_one_utterance("last words", &last_words("so long\n\n"), "it aborted in");
-    costs_one_utterance("last words", &last_words("so long\n\n"), "(so long)");
+    costs_one_utterance("last words", &last_words("so long\n\n"), "it aborted (so long)");
     costs_one_utterance("an escape as last words", &last_words("\x1b[2Jgone\x07\u{202e}"), "([2Jgone)");
     costs_one_utterance("a book of last words", &last_words(&"word ".repeat(1000)), "(word word");
 }
@@ -528,7 +527,7 @@ fn a_module_that_is_no_guest_is_refused() {
         ),
         (
             "a memory that the host should provide",
-            Guest::with(memory, r#"(import "hearken" "memory" (memory (export "memory") 20))"#),
+            Guest::with(memory, r#"(import "hearken" "memory" (memory 20)) (export "memory" (memory 0))"#),
             "imported memories",
         ),
         (
@@ -607,7 +606,10 @@ fn a_guest_that_fails_to_load_is_refused() {
         ("no description", loading("(return (i32.const 0))"), "without describing it"),
         (
             "two descriptions",
-            loading("(call $emit (i32.const 0x400) (i32.const 14))"),
+            loading(&format!(
+                "(call $emit (i32.const 0x400) (i32.const {}))",
+                hearken_proto::encode(&Event::Loaded(info())).len()
+            )),
             "without describing it",
         ),
         (
