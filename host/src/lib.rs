@@ -20,6 +20,7 @@ mod engine;
 mod error;
 mod executor;
 pub mod formats;
+mod language;
 pub mod measure;
 pub mod model;
 pub mod sandbox;

@@ -179,10 +179,11 @@ impl EngineBuilder {
         let cache = cache
             .map(|folder| {
                 Cache::open(&folder, self.cache_bytes.unwrap_or(DEFAULT_CACHE_BYTES)).map_err(|source| {
-                    Error::System {
-                        what: format!("cannot use the cache folder {}", folder.display()),
-                        source,
-                    }
+                    let what = format!(
+                        "cannot use {} for compiled models, name another folder with HEARKEN_CACHE_DIR",
+                        folder.display()
+                    );
+                    Error::System { what, source }
                 })
             })
             .transpose()?;
