@@ -14,7 +14,7 @@ pub enum Error {
     #[error(transparent)]
     Audio(#[from] AudioError),
     /// The model file cannot be opened or read.
-    #[error("cannot read the model {}: {source}", path.display())]
+    #[error("cannot read the model {}: {source}; check the path and its permissions", path.display())]
     ModelRead {
         /// The file.
         path: PathBuf,
@@ -62,6 +62,14 @@ pub enum Error {
     /// A session does not take that.
     #[error(transparent)]
     Session(#[from] crate::session::SessionError),
+    /// The model knows only English, and was asked for something else.
+    #[error("{name} knows only English; use a multilingual model to {wanted}")]
+    EnglishOnly {
+        /// The file, or what stands for it.
+        name: String,
+        /// `translate`, or `recognise de`.
+        wanted: String,
+    },
     /// A defect in hearken itself; please report it. Nothing else is affected.
     #[error("a recogniser thread panicked; this is a defect in hearken")]
     Panicked,

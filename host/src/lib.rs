@@ -20,6 +20,7 @@ mod engine;
 mod error;
 mod executor;
 pub mod formats;
+mod language;
 pub mod measure;
 pub mod model;
 pub mod sandbox;
@@ -28,8 +29,8 @@ mod text;
 mod transcript;
 
 pub use engine::{
-    Engine, EngineBuilder, GuestInfo, Lost, Model, ModelSource, Preparation, Progress, TranscribeOptions,
-    guest_info,
+    Engine, EngineBuilder, GuestInfo, Lost, Model, ModelSource, Preparation, Progress, Sandbox, Score,
+    TranscribeOptions, guest_info, guests,
 };
 pub use error::Error;
 pub use transcript::{Language, Segment, Transcript, Word};

@@ -1,5 +1,6 @@
 //! `hearken doctor`: whether hearken works here, and with what.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -14,7 +15,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let row = |name: &str, value: String| println!("{name:<12} {value}");
+    let mut out = io::stdout().lock();
+    let mut written = Ok(());
+    let mut row = |name: &str, value: String| {
+        if written.is_ok() {
+            written = writeln!(out, "{name:<12} {value}");
+        }
+    };
     row("hearken", env!("CARGO_PKG_VERSION").to_owned());
     let engine = args.model.engine()?;
     row("processor", processor());
@@ -57,7 +64,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         "self-test",
         format!("a second of silence decoded in {:.1} ms", started.elapsed().as_secs_f64() * 1e3),
     );
-    Ok(ExitCode::SUCCESS)
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(format!("cannot write standard output: {error}")))
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// Architecture, and the features that the kernels look for.

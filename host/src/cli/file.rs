@@ -1,16 +1,18 @@
 //! `hearken file`: recordings in, transcripts out.
 
+use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use hearken::audio::{self, Encoding, Format as PcmFormat, RawPcm, Source, VadConfig};
+use hearken::audio::{self, AudioError, Encoding, Faults, Format as PcmFormat, RawPcm, Source, VadConfig};
 use hearken::formats::{Format, Writer};
 use hearken::{Model, ModelSource, Progress, TranscribeOptions, Transcript};
 
 use super::output::Output;
 use super::progress::Bar;
-use super::{EXIT_PARTIAL, Failure, ModelArgs, complain};
+use super::{EXIT_PARTIAL, Failure, ModelArgs, complain, printable};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
@@ -27,7 +29,7 @@ pub(crate) struct Args {
     /// txt, srt, vtt, json or jsonl [default: what OUT ends in, else txt]
     #[arg(long, short)]
     format: Option<Format>,
-    /// Write to this file; with several recordings, into this folder
+    /// Write to this file; with several recordings, or if it is a folder, into it
     #[arg(long, short, value_name = "OUT")]
     output: Option<PathBuf>,
     /// Language as an ISO 639-1 code, or `auto`
@@ -63,13 +65,19 @@ enum Outcome {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let several = args.paths.len() > 1;
+    // `*.wav -o subtitles/` means the folder also when there is only one recording.
+    let folder = args
+        .output
+        .as_deref()
+        .filter(|output| several || output.is_dir() || output.as_os_str().as_encoded_bytes().ends_with(b"/"));
     let format = args.format.or_else(|| format_of(args.output.as_deref())).unwrap_or(Format::Text);
     if several && args.output.is_none() && !matches!(format, Format::Text) {
         return Err(Failure::usage(format!(
             "several recordings as {format} cannot share standard output; name a folder with -o"
         )));
     }
-    if let (true, Some(folder)) = (several, &args.output) {
+    let destinations = destinations(args, folder, format)?;
+    if let Some(folder) = folder {
         std::fs::create_dir_all(folder)
             .map_err(|error| Failure::new(format!("cannot use the folder {}: {error}", folder.display())))?;
     }
@@ -88,9 +96,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     };
 
     let (mut failed, mut partial) = (false, false);
-    for path in &args.paths {
+    for (path, destination) in args.paths.iter().zip(&destinations) {
         let name = if is_stdin(path) { "standard input".to_owned() } else { path.display().to_string() };
-        match one(args, path, &name, format, several, &model, &options) {
+        let job = Job { name: &name, format, destination: destination.as_deref(), title: several };
+        match open(args, path, &name).and_then(|source| job.run(source, &model, &options)) {
             Ok(Outcome::Whole) => {}
             Ok(Outcome::Partial) => partial = true,
             Ok(Outcome::Unwanted) => return Ok(ExitCode::SUCCESS),
@@ -107,60 +116,114 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     })
 }
 
-/// Transcribes one recording.
-fn one(
-    args: &Args,
-    path: &Path,
-    name: &str,
-    format: Format,
-    several: bool,
-    model: &Model,
-    options: &TranscribeOptions,
-) -> Result<Outcome, Failure> {
-    let mut source = open(args, path, name)?;
-    let destination = args.output.as_ref().map(|output| {
-        if several {
-            let stem = if is_stdin(path) { Path::new("stdin") } else { path };
-            output.join(stem.file_name().unwrap_or(stem.as_os_str())).with_extension(format.extension())
-        } else {
-            output.clone()
-        }
-    });
-    let place =
-        destination.as_ref().map_or_else(|| "standard output".to_owned(), |path| path.display().to_string());
-    let cannot_write = |error: &io::Error| Failure::new(format!("cannot write {place}: {error}"));
-    let mut output = match &destination {
-        Some(path) => Output::file(path).map_err(|error| cannot_write(&error))?,
-        None => Output::stdout(),
+/// Where each recording's transcript goes; `None` is standard output.
+fn destinations(args: &Args, folder: Option<&Path>, format: Format) -> Result<Vec<Option<PathBuf>>, Failure> {
+    let Some(folder) = folder else {
+        return Ok(vec![args.output.clone(); args.paths.len()]);
     };
-
-    let bar = Bar::new(name);
-    let mut header = Ok(());
-    if several && destination.is_none() {
-        header = bar.suspend(|| writeln!(output, "==> {name} <=="));
-    }
-    let mut writer = header.and_then(|()| Writer::begin(format, output));
-    let transcript = model.transcribe(&mut *source, options, |progress| match progress {
-        Progress::Position { read, decoded, total } => bar.update(read, decoded, total),
-        Progress::Segment(segment) => {
-            if let Ok(sink) = &mut writer
-                && let Err(error) = bar.suspend(|| sink.segment(segment))
-            {
-                writer = Err(error);
-            }
+    let mut taken = HashMap::new();
+    let mut destinations = Vec::new();
+    for path in &args.paths {
+        let stem = if is_stdin(path) { Path::new("stdin") } else { path };
+        let destination =
+            folder.join(stem.file_name().unwrap_or(stem.as_os_str())).with_extension(format.extension());
+        if let Some(other) = taken.insert(destination.clone(), path) {
+            return Err(Failure::usage(format!(
+                "{} and {} would both be written to {}; give them different folders",
+                other.display(),
+                path.display(),
+                destination.display()
+            )));
         }
-        _ => {}
-    });
-    bar.finish();
-    let transcript = transcript.map_err(|error| Failure::new(in_context(name, &error.to_string())))?;
-    let written = writer
-        .and_then(|writer| writer.end(transcript.language.as_ref(), transcript.duration))
-        .and_then(Output::commit);
-    match written {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Outcome::Unwanted),
-        written => written.map_err(|error| cannot_write(&error))?,
+        destinations.push(Some(destination));
     }
-    Ok(if report(name, &transcript) { Outcome::Partial } else { Outcome::Whole })
+    Ok(destinations)
+}
+
+/// One recording to be transcribed.
+struct Job<'a> {
+    name: &'a str,
+    format: Format,
+    destination: Option<&'a Path>,
+    /// Whether its text needs its name above it.
+    title: bool,
+}
+
+impl Job<'_> {
+    fn run(
+        &self,
+        source: Box<dyn Source>,
+        model: &Model,
+        options: &TranscribeOptions,
+    ) -> Result<Outcome, Failure> {
+        let name = self.name;
+        let place =
+            self.destination.map_or_else(|| "standard output".to_owned(), |path| path.display().to_string());
+        let cannot_write = |error: &io::Error| Failure::new(format!("cannot write {place}: {error}"));
+        let mut output = match self.destination {
+            Some(path) => Output::file(path).map_err(|error| cannot_write(&error))?,
+            None => Output::stdout(),
+        };
+
+        let bar = Bar::new(name);
+        let mut header = Ok(());
+        if self.title && self.destination.is_none() {
+            header = bar.suspend(|| writeln!(output, "==> {} <==", printable(name)));
+        }
+        let mut writer = header.and_then(|()| Writer::begin(self.format, output));
+        let unwanted = AtomicBool::new(writer.is_err());
+        let mut source = Wanted { source, unwanted: &unwanted };
+        let transcript = model.transcribe(&mut source, options, |progress| match progress {
+            Progress::Position { read, decoded, total } => bar.update(read, decoded, total),
+            Progress::Segment(segment) => {
+                if let Ok(sink) = &mut writer
+                    && let Err(error) = bar.suspend(|| sink.segment(segment))
+                {
+                    writer = Err(error);
+                    unwanted.store(true, Ordering::Relaxed);
+                }
+            }
+            _ => {}
+        });
+        bar.finish();
+        let transcript = transcript.map_err(|error| Failure::new(in_context(name, &error.to_string())))?;
+        let written = writer
+            .and_then(|writer| writer.end(transcript.language.as_ref(), transcript.duration))
+            .and_then(Output::commit);
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Outcome::Unwanted),
+            written => written.map_err(|error| cannot_write(&error))?,
+        }
+        Ok(if report(name, &transcript) { Outcome::Partial } else { Outcome::Whole })
+    }
+}
+
+/// A recording that ends when its text can no longer be written: the rest of three hours is not decoded for nobody.
+struct Wanted<'a> {
+    source: Box<dyn Source>,
+    unwanted: &'a AtomicBool,
+}
+
+impl Source for Wanted<'_> {
+    fn format(&self) -> PcmFormat {
+        self.source.format()
+    }
+
+    fn frames(&self) -> Option<u64> {
+        self.source.frames()
+    }
+
+    fn read(&mut self, block: &mut Vec<f32>) -> Result<usize, AudioError> {
+        if self.unwanted.load(Ordering::Relaxed) {
+            block.clear();
+            return Ok(0);
+        }
+        self.source.read(block)
+    }
+
+    fn faults(&self) -> Faults {
+        self.source.faults()
+    }
 }
 
 /// Says what is missing; whether anything is.

@@ -79,9 +79,13 @@ pub(crate) fn run() -> ExitCode {
 
 /// Prints one line on standard error. Names of files and texts of models may be in it, so no control characters.
 pub(crate) fn complain(message: &str) {
-    let line: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     // When nobody can read standard error there is nobody to tell.
-    let _ = writeln!(std::io::stderr(), "hearken: {line}");
+    let _ = writeln!(std::io::stderr(), "hearken: {}", printable(message));
+}
+
+/// The text without what could act on a terminal.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Which model to use.
@@ -106,18 +110,19 @@ impl ModelArgs {
 
     /// An engine that tells a person when a model has to be prepared first.
     fn engine(&self) -> Result<Engine, Failure> {
-        let mut builder = self.builder();
-        if std::io::stderr().is_terminal() {
-            let spinner = progress::Spinner::default();
-            builder = builder.on_prepare(move |step| match step {
-                Preparation::Started { name } => spinner.start(format!("preparing {name}, once")),
-                Preparation::NotKept { reason } => {
-                    spinner.stop();
-                    complain(&format!("the prepared model could not be kept for next time: {reason}"));
-                }
-                _ => spinner.stop(),
-            });
-        }
+        let spinner = std::io::stderr().is_terminal().then(progress::Spinner::default);
+        let builder = self.builder().on_prepare(move |step| {
+            match (&spinner, &step) {
+                (Some(spinner), Preparation::Started { name }) => spinner.start(format!("preparing {name}, once")),
+                (Some(spinner), _) => spinner.stop(),
+                (None, _) => {}
+            }
+            if let Preparation::NotKept { reason } = step {
+                complain(&format!(
+                    "the prepared model could not be kept for next time: {reason}; HEARKEN_CACHE_DIR names another folder"
+                ));
+            }
+        });
         Ok(builder.build()?)
     }
 

@@ -1,6 +1,8 @@
 //! Where transcripts go: standard output, or files that appear whole or not at all.
 
+use std::collections::hash_map::RandomState;
 use std::fs::{self, File};
+use std::hash::BuildHasher;
 use std::io::{self, BufWriter, StdoutLock, Write};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +12,8 @@ pub(crate) enum Output {
     Stdout(StdoutLock<'static>),
     /// A file that takes its name when it is complete.
     File(Draft),
+    /// A device or a pipe, written as it comes: it must not be replaced by a file.
+    Special(BufWriter<File>),
 }
 
 /// A file in the making, beside its destination.
@@ -27,12 +31,23 @@ impl Output {
 
     /// Starts a file.
     pub(crate) fn file(destination: &Path) -> io::Result<Self> {
+        match fs::metadata(destination) {
+            Ok(existing) if existing.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+            Ok(existing) if !existing.is_file() => {
+                return Ok(Self::Special(BufWriter::new(File::options().write(true).open(destination)?)));
+            }
+            _ => {}
+        }
+        // The file behind a symbolic link is what is written, not the link.
+        let destination = &fs::canonicalize(destination).unwrap_or_else(|_| destination.to_owned());
         let name = destination.file_name().ok_or(io::ErrorKind::InvalidInput)?;
         let mut draft = std::ffi::OsString::from(".");
         draft.push(name);
-        draft.push(format!(".{}.part", std::process::id()));
+        // A name that nobody can guess, and that no dead process has left.
+        let unique = RandomState::new().hash_one(std::process::id());
+        draft.push(format!(".{unique:016x}.part"));
         let path = destination.with_file_name(draft);
-        let file = BufWriter::new(File::create(&path)?);
+        let file = BufWriter::new(File::create_new(&path)?);
         Ok(Self::File(Draft { file, path, destination: destination.to_owned(), kept: false }))
     }
 
@@ -40,6 +55,7 @@ impl Output {
     pub(crate) fn commit(self) -> io::Result<()> {
         match self {
             Self::Stdout(mut out) => out.flush(),
+            Self::Special(mut file) => file.flush(),
             Self::File(mut draft) => {
                 draft.file.flush()?;
                 draft.file.get_ref().sync_all()?;
@@ -64,6 +80,7 @@ impl Write for Output {
         match self {
             Self::Stdout(out) => out.write(bytes),
             Self::File(draft) => draft.file.write(bytes),
+            Self::Special(file) => file.write(bytes),
         }
     }
 
@@ -71,6 +88,7 @@ impl Write for Output {
         match self {
             Self::Stdout(out) => out.flush(),
             Self::File(draft) => draft.file.flush(),
+            Self::Special(file) => file.flush(),
         }
     }
 }

@@ -11,6 +11,7 @@ use super::{Engine, Preparation};
 use crate::error::Error;
 use crate::model::{self, Checked, Known};
 use crate::sandbox::{Image, Instance, Key, SandboxError, Template};
+use crate::text;
 
 /// Where a model comes from.
 #[derive(Debug, Clone)]
@@ -32,6 +33,7 @@ pub struct Model {
 }
 
 pub(crate) struct Inner {
+    name: String,
     template: Template,
     checked: Checked,
 }
@@ -73,7 +75,7 @@ impl Engine {
             // Stale: another compiler's work under the same key cannot be, but is no reason to fail.
             Some(Err(_)) | None => self.prepare(&name, source, &checked, &options, &key)?,
         };
-        let inner = Arc::new(Inner { template, checked });
+        let inner = Arc::new(Inner { name, template, checked });
         loaded.insert(key, Arc::downgrade(&inner));
         Ok(Model { engine: self.clone(), inner })
     }
@@ -104,13 +106,30 @@ impl Engine {
         let reader = Hashed { inner: opened, hasher: Arc::clone(&hasher) };
         let snapshot = self.0.runtime.snapshot(&self.0.guest, Box::new(reader), options);
         let seen = hasher.lock().unwrap_or_else(std::sync::PoisonError::into_inner).finalize();
-        let snapshot = snapshot?;
-        if seen != checked.hash {
+        let changed = match &snapshot {
+            Ok(_) => seen != checked.hash,
+            // The guest may have stopped anywhere: whether that was the file's fault shows when it is read once more.
+            Err(_) => {
+                let (_, again, len) = source.open()?;
+                model::check(again, len).map(|again| again.hash).ok() != Some(checked.hash)
+            }
+        };
+        if changed {
             return Err(Error::ModelChanged { name: name.to_owned() });
         }
-        let kept = self.0.cache.as_ref().map(|cache| cache.put(key, &snapshot));
+        let mut snapshot = snapshot?;
+        let (info, header) = (&mut snapshot.info, &checked.header);
+        let understood = (info.n_vocab, info.n_audio_ctx, info.multilingual);
+        if understood != (header.dims().n_vocab, header.dims().n_audio_ctx, header.multilingual()) {
+            return Err(
+                SandboxError::Misbehaved("it describes another model than it was given".to_owned()).into()
+            );
+        }
+        info.whisper_cpp = text::sanitise(&info.whisper_cpp).chars().take(32).collect();
         let image = Image::new(&snapshot.compiled).map_err(SandboxError::Image)?;
-        let template = self.0.runtime.template(&image, snapshot.info)?;
+        let template = self.0.runtime.template(&image, snapshot.info.clone())?;
+        template.try_out()?;
+        let kept = self.0.cache.as_ref().map(|cache| cache.put(key, &snapshot));
         self.0.tell(match kept {
             Some(Err(error)) => Preparation::NotKept { reason: error.to_string() },
             _ => Preparation::Finished,
@@ -132,11 +151,17 @@ impl ModelSource {
             }
             Self::File(path) => {
                 let read = || -> io::Result<_> {
-                    let file = File::open(path)?;
-                    let metadata = file.metadata()?;
+                    // Asked before it is opened, since opening a pipe waits for its writer.
+                    let metadata = std::fs::metadata(path)?;
                     if metadata.is_dir() {
                         return Err(io::ErrorKind::IsADirectory.into());
                     }
+                    if !metadata.is_file() {
+                        // It is read twice, and its length must be known before it is believed.
+                        return Err(io::Error::other("it is not a regular file; copy it into one first"));
+                    }
+                    let file = File::open(path)?;
+                    let metadata = file.metadata()?;
                     Ok((file, metadata.len()))
                 };
                 let (file, len) = read().map_err(|source| Error::ModelRead { path: path.clone(), source })?;
@@ -168,6 +193,11 @@ impl Model {
     /// The engine that loaded it.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// The file it came from, or what stands for it.
+    pub fn name(&self) -> &str {
+        &self.inner.name
     }
 
     /// What the file says about itself, and its hash.

@@ -2,6 +2,7 @@
 
 pub(crate) mod guard;
 mod load;
+mod score;
 mod transcribe;
 
 use std::collections::HashMap;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 pub use load::{Model, ModelSource};
+pub use score::{Sandbox, Score};
 pub use transcribe::{Lost, Progress, TranscribeOptions};
 
 use crate::error::Error;
@@ -181,10 +183,11 @@ impl EngineBuilder {
         let cache = cache
             .map(|folder| {
                 Cache::open(&folder, self.cache_bytes.unwrap_or(DEFAULT_CACHE_BYTES)).map_err(|source| {
-                    Error::System {
-                        what: format!("cannot use the cache folder {}", folder.display()),
-                        source,
-                    }
+                    let what = format!(
+                        "cannot use {} for compiled models, name another folder with HEARKEN_CACHE_DIR",
+                        folder.display()
+                    );
+                    Error::System { what, source }
                 })
             })
             .transpose()?;
@@ -232,6 +235,12 @@ pub fn guest_info() -> GuestInfo {
         variant: if std::ptr::eq(guest, GUEST_RELAXED) { "relaxed" } else { "simd" },
         hash: blake3::hash(guest).to_hex()[..16].to_owned(),
     }
+}
+
+/// Both builds of the guest that this crate carries, with their [`GuestInfo::variant`]; either can be given to
+/// [`EngineBuilder::guest`].
+pub fn guests() -> [(&'static str, &'static [u8]); 2] {
+    [("relaxed", GUEST_RELAXED), ("simd", GUEST_SIMD)]
 }
 
 /// The build of the guest for this processor: relaxed SIMD pays where one instruction multiplies and adds.

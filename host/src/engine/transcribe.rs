@@ -5,7 +5,6 @@ use std::path::Path;
 use std::time::Instant;
 
 use crossbeam_channel::Receiver;
-use hearken_proto::abi::Status;
 use hearken_proto::{Event, Request, Task};
 
 use super::{Model, guard};
@@ -13,7 +12,7 @@ use crate::audio::{self, Chunk, Chunker, Resampler, Source, VadConfig, VoiceActi
 use crate::error::Error;
 use crate::executor::Class;
 use crate::sandbox::SandboxError;
-use crate::{Language, SAMPLE_RATE, Segment, Transcript, Word, text};
+use crate::{Language, SAMPLE_RATE, Segment, Transcript, Word, language, text};
 
 /// Longest chunk, in samples: under 30 s whisper.cpp decodes it in one window (it skips a whole 30 s at a time).
 const MAX_CHUNK: usize = 29 * SAMPLE_RATE as usize;
@@ -100,7 +99,8 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// When the input ends in an error, the language is unknown, or the engine is dropped. A guest that fails on some
+    /// When the input ends in an error, the language is unknown, the model cannot do what is asked, or the engine is
+    /// dropped. A guest that fails on some
     /// speech does not fail the recording: see [`Transcript::lost`].
     pub fn transcribe(
         &self,
@@ -108,6 +108,7 @@ impl Model {
         options: &TranscribeOptions,
         observer: impl FnMut(Progress<'_>),
     ) -> Result<Transcript, Error> {
+        self.can(options)?;
         let mut run = Run {
             model: self,
             options,
@@ -123,6 +124,25 @@ impl Model {
         Ok(run.transcript)
     }
 
+    /// Whether it can do what is asked, before any work is done for it.
+    fn can(&self, options: &TranscribeOptions) -> Result<(), Error> {
+        let language = options.language.as_deref();
+        if let Some(language) = language.filter(|code| !self.knows(code)) {
+            return Err(Error::Language { language: text::sanitise(language) });
+        }
+        let wanted = match language {
+            _ if self.multilingual() => return Ok(()),
+            _ if options.translate => "translate".to_owned(),
+            None | Some("en") => return Ok(()),
+            Some(other) => format!("recognise {other}"),
+        };
+        Err(Error::EnglishOnly { name: self.name().to_owned(), wanted })
+    }
+
+    fn knows(&self, language: &str) -> bool {
+        language::is_known(language, self.checked().header.dims().n_vocab)
+    }
+
     /// One decode of `samples` in a sandbox of its own.
     fn decode(&self, start: u64, samples: &[f32], task: &Task) -> Result<Heard, Error> {
         let mut instance = self.instantiate()?;
@@ -132,13 +152,18 @@ impl Model {
         for event in instance.call(&Request::Decode(task.clone()))? {
             match event {
                 Event::Language { code, probability } => {
-                    heard.language =
-                        Some(Language { code: text::sanitise(&code), probability: Some(probability) });
+                    // The recording's later utterances are told this language: one guest must not spoil the rest.
+                    if !self.knows(&code) {
+                        return Err(
+                            SandboxError::Misbehaved("it detected no known language".to_owned()).into()
+                        );
+                    }
+                    heard.language = Some(Language { code, probability: Some(unit(probability)) });
                 }
                 Event::Segment(segment) => heard.segments.push(place(segment, start, samples.len())),
                 Event::Decoded { no_speech, encodes } => {
                     // With more than one window the probability is only that of the last.
-                    silence = if encodes == 1 { no_speech } else { 0.0 };
+                    silence = if encodes == 1 { unit(no_speech) } else { 0.0 };
                 }
                 Event::Loaded(_) | Event::Scores { .. } | Event::Hypothesis { .. } => {}
             }
@@ -156,10 +181,14 @@ impl Model {
     }
 }
 
+/// A guest's probability.
+fn unit(value: f32) -> f32 {
+    if value.is_finite() { value.clamp(0.0, 1.0) } else { 0.0 }
+}
+
 /// Puts a guest's segment on the recording's clock, believing none of its numbers.
 fn place(segment: hearken_proto::Segment, start: u64, len: usize) -> Segment {
     let at = |sample: u32| start + u64::from(sample).min(len as u64);
-    let unit = |value: f32| if value.is_finite() { value.clamp(0.0, 1.0) } else { 0.0 };
     let (first, last) = (at(segment.start), at(segment.end).max(at(segment.start)));
     let mut earliest = first;
     let words = segment
@@ -297,9 +326,6 @@ impl<O: FnMut(Progress<'_>)> Run<'_, O> {
         let outcome = pending.outcome.recv().unwrap_or(Err(Error::Panicked));
         match outcome {
             Ok(heard) => self.deliver(heard),
-            Err(Error::Sandbox(SandboxError::Refused { status: Status::BadLanguage, .. })) => {
-                return Err(Error::Language { language: self.language.clone().unwrap_or_default() });
-            }
             Err(Error::Sandbox(error)) if !error.ends_one_utterance() => return Err(error.into()),
             Err(error) => {
                 let lost = Lost { start, end, reason: error.to_string() };

@@ -4,7 +4,9 @@
 //! native code, so the folder belongs to its user alone and is refused otherwise. Whatever does not read back exactly
 //! is removed and made anew.
 
+use std::collections::hash_map::RandomState;
 use std::fs::{self, DirBuilder, File};
+use std::hash::BuildHasher;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -43,7 +45,7 @@ impl Cache {
         if metadata.uid() != user || metadata.mode() & 0o022 != 0 {
             return Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
-                format!("{} can be written by others; `chmod 700` it", folder.display()),
+                "others can write to it; `chmod 700` it",
             ));
         }
         Ok(Self { folder: folder.to_owned(), max_bytes })
@@ -77,7 +79,9 @@ impl Cache {
 
     /// Puts a snapshot in. Others see all of it or nothing.
     pub(crate) fn put(&self, key: &Key, snapshot: &Snapshot) -> io::Result<()> {
-        let draft = self.folder.join(format!("{}.{}.part", key.to_hex(), std::process::id()));
+        // Not the process's number: it may be the same in each container that shares the folder.
+        let unique = RandomState::new().hash_one(std::process::id());
+        let draft = self.folder.join(format!("{}.{unique:016x}.part", key.to_hex()));
         let result = write(&draft, key, snapshot).and_then(|()| fs::rename(&draft, self.path(key)));
         if result.is_err() {
             let _ = fs::remove_file(&draft);

@@ -88,6 +88,14 @@ impl std::fmt::Display for TrapKind {
     }
 }
 
+/// The beginning of what a guest says, for a message that is one line: at most 200 characters.
+pub(super) fn shorten(text: &str) -> std::borrow::Cow<'_, str> {
+    match text.char_indices().nth(200) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
+    }
+}
+
 fn describe(status: Status) -> &'static str {
     match status {
         Status::Ok => "the guest reported success",
@@ -105,7 +113,7 @@ fn describe(status: Status) -> &'static str {
 
 impl SandboxError {
     /// Whether it came from one utterance: another one, or the same one in a fresh sandbox, may well succeed.
-    /// Otherwise the request or the guest itself is at fault, and every utterance would fail.
+    /// Otherwise the module itself is at fault, or the machine, and every utterance would fail.
     pub fn ends_one_utterance(&self) -> bool {
         matches!(
             self,
@@ -113,7 +121,8 @@ impl SandboxError {
                 | Self::CpuTime { .. }
                 | Self::Memory { .. }
                 | Self::Misbehaved(_)
-                | Self::Refused { status: Status::DecodeFailed, .. }
+                // The host asks for nothing that the model cannot do: a refusal is this guest's own failure.
+                | Self::Refused { .. }
         )
     }
 

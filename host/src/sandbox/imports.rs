@@ -32,7 +32,7 @@ pub(super) struct HostState {
 impl HostState {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
-            limiter: Limiter { memory_bytes: limits.memory_bytes, refused: false },
+            limiter: Limiter { memory_bytes: limits.memory_bytes, refused: false, table_refused: false },
             budget: Budget::new(),
             log: Log { bytes: Vec::new(), limit: limits.log_bytes, dropped: 0 },
             random: Random(0x9e37_79b9_7f4a_7c15),
@@ -67,11 +67,11 @@ impl Log {
         self.dropped += (bytes.len() - kept) as u64;
     }
 
-    /// The last line, for an error message: `" (…)"`, or nothing.
+    /// The last line, or its beginning, for an error message: `" (…)"`, or nothing.
     pub(super) fn last_line(&self) -> String {
         let text = String::from_utf8_lossy(&self.bytes);
         let line = text.lines().rev().map(crate::text::sanitise).find(|line| !line.trim().is_empty());
-        line.map(|line| format!(" ({})", line.trim())).unwrap_or_default()
+        line.map(|line| format!(" ({})", super::error::shorten(line.trim()))).unwrap_or_default()
     }
 }
 

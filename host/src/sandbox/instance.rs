@@ -10,13 +10,11 @@ use hearken_proto::{Event, ModelInfo, Request};
 use wasmtime::{InstancePre, Memory, Module, Store, Trap, UpdateDeadline, WasmParams, WasmResults};
 
 use super::budget::UsedUp;
+use super::error::shorten;
 use super::imports::HostState;
 use super::ring::Ring;
 use super::ticker::Ticker;
 use super::{Image, Limits, Runtime, SandboxError, TrapKind, memory};
-
-/// CPU time for what a guest does before it is asked anything: constructors, stating its version.
-const CPU_TO_START: Duration = Duration::from_secs(5);
 
 /// A compiled snapshot, ready to be instantiated.
 pub(crate) struct Template {
@@ -49,11 +47,22 @@ impl Template {
         &self.info
     }
 
+    /// Whether its instances can be talked to, so that a guest which cannot is refused once and not at each utterance.
+    pub(crate) fn try_out(&self) -> Result<(), SandboxError> {
+        let Guest { mut store, instance, .. } = self.instantiate()?.guest;
+        for name in [EXPORT_BUFFER, EXPORT_CALL] {
+            instance
+                .get_typed_func::<u32, u32>(&mut store, name)
+                .map_err(|error| SandboxError::NotAGuest(format!("{name}: {error:#}")))?;
+        }
+        Ok(())
+    }
+
     /// A fresh sandbox with the model loaded.
     pub(crate) fn instantiate(&self) -> Result<Instance, SandboxError> {
         let store = Store::new(self.pre.module().engine(), HostState::new(&self.limits));
         let mut guest = Guest::start(store, &self.pre, &self.ticker, self.limits.cpu_per_call)?;
-        let header: u32 = guest.call(EXPORT_RING, (), self.limits.cpu_per_call)?;
+        let header: u32 = guest.call(EXPORT_RING, ())?;
         let ring = Ring::open(guest.memory.data(&guest.store), header)?;
         Ok(Instance { guest, ring, cpu_per_call: self.limits.cpu_per_call })
     }
@@ -69,27 +78,31 @@ pub(crate) struct Instance {
 impl Instance {
     /// Moves `samples` (16 kHz mono) into the guest, through as many ringfuls as it takes.
     pub(crate) fn write(&mut self, mut samples: &[f32]) -> Result<(), SandboxError> {
-        while !samples.is_empty() {
+        // One budget for all of it: the guest chooses the size of its ring, and so how often it is called.
+        self.guest.allow(self.cpu_per_call);
+        loop {
             let memory = self.guest.memory.data_mut(&mut self.guest.store);
             let written = self.ring.write(memory, samples)?;
             samples = &samples[written..];
-            if !samples.is_empty() {
-                self.call(&Request::Drain)?;
+            if samples.is_empty() {
+                return Ok(());
             }
-            if written == 0 {
-                let memory = self.guest.memory.data_mut(&mut self.guest.store);
-                if self.ring.write(memory, &samples[..1])? == 0 {
-                    return Err(SandboxError::Misbehaved("it does not read its ring".to_owned()));
-                }
-                samples = &samples[1..];
+            self.guest.request(EXPORT_CALL, &hearken_proto::encode(&Request::Drain))?;
+            if !self.ring.is_empty(self.guest.memory.data(&self.guest.store))? {
+                return Err(SandboxError::Misbehaved("it does not read its ring".to_owned()));
             }
         }
-        Ok(())
+    }
+
+    /// Bytes of linear memory.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.guest.memory.data_size(&self.guest.store) as u64
     }
 
     /// Makes one request and returns the events it caused.
     pub(crate) fn call(&mut self, request: &Request) -> Result<Vec<Event>, SandboxError> {
-        self.guest.request(EXPORT_CALL, &hearken_proto::encode(request), self.cpu_per_call)
+        self.guest.allow(self.cpu_per_call);
+        self.guest.request(EXPORT_CALL, &hearken_proto::encode(request))
     }
 }
 
@@ -129,10 +142,14 @@ impl Guest {
     /// Runs the constructors of the guest's languages, once, before anything else.
     pub(super) fn initialize(&mut self) -> Result<(), SandboxError> {
         if self.instance.get_func(&mut self.store, "_initialize").is_some() {
-            let limit = CPU_TO_START;
-            self.call::<(), ()>("_initialize", (), limit)?;
+            self.call::<(), ()>("_initialize", ())?;
         }
         Ok(())
+    }
+
+    /// Begins a new budget, for all calls until the next one.
+    pub(super) fn allow(&mut self, cpu: Duration) {
+        self.store.data_mut().budget.begin(cpu);
     }
 
     /// Calls an export.
@@ -140,13 +157,11 @@ impl Guest {
         &mut self,
         name: &str,
         params: P,
-        cpu: Duration,
     ) -> Result<R, SandboxError> {
         let function = self
             .instance
             .get_typed_func::<P, R>(&mut self.store, name)
             .map_err(|error| SandboxError::NotAGuest(format!("{name}: {error:#}")))?;
-        self.store.data_mut().budget.begin(cpu);
         self.store.set_epoch_deadline(1);
         let running = self.ticker.running();
         let result = function.call(&mut self.store, params);
@@ -155,16 +170,11 @@ impl Guest {
     }
 
     /// Puts `message` into the guest's buffer, calls `name` with its length, and returns the events that came.
-    pub(super) fn request(
-        &mut self,
-        name: &str,
-        message: &[u8],
-        cpu: Duration,
-    ) -> Result<Vec<Event>, SandboxError> {
+    pub(super) fn request(&mut self, name: &str, message: &[u8]) -> Result<Vec<Event>, SandboxError> {
         let len = u32::try_from(message.len()).ok().filter(|&len| len <= MAX_REQUEST).ok_or_else(|| {
             SandboxError::Misbehaved(format!("a request of {} bytes is too long for it", message.len()))
         })?;
-        let address: u32 = self.call(EXPORT_BUFFER, len, cpu)?;
+        let address: u32 = self.call(EXPORT_BUFFER, len)?;
         if address == 0 {
             return Err(SandboxError::Misbehaved("it has no room for a request".to_owned()));
         }
@@ -172,7 +182,7 @@ impl Guest {
         let range = memory::range(address, len.into(), bytes.len())?;
         bytes[range].copy_from_slice(message);
 
-        let raw: i32 = self.call(name, len, cpu)?;
+        let raw: i32 = self.call(name, len)?;
         let events = self.store.data_mut().take_events();
         match Status::from_raw(raw) {
             Some(Status::Ok) => Ok(events),
@@ -184,8 +194,7 @@ impl Guest {
 
 /// Compares the guest's ABI version with ours, before anything else is said.
 pub(super) fn check_abi(guest: &mut Guest) -> Result<(), SandboxError> {
-    let limit = CPU_TO_START;
-    let found: u32 = guest.call(EXPORT_ABI, (), limit)?;
+    let found: u32 = guest.call(EXPORT_ABI, ())?;
     if found == VERSION { Ok(()) } else { Err(SandboxError::Abi { found }) }
 }
 
@@ -201,10 +210,13 @@ fn explain(store: &Store<HostState>, error: &wasmtime::Error) -> SandboxError {
     if state.limiter.refused {
         return SandboxError::Memory { limit: state.limiter.memory_bytes };
     }
+    if state.limiter.table_refused {
+        return SandboxError::Misbehaved("it asked for too large a table".to_owned());
+    }
     let place = error
         .downcast_ref::<wasmtime::WasmBacktrace>()
         .and_then(|backtrace| backtrace.frames().first()?.func_name())
-        .map(|name| format!(" in {}", crate::text::sanitise(name)))
+        .map(|name| format!(" in {}", shorten(&crate::text::sanitise(name))))
         .unwrap_or_default();
     let kind = match error.downcast_ref::<Trap>() {
         Some(Trap::MemoryOutOfBounds | Trap::HeapMisaligned) => TrapKind::MemoryOutOfBounds,

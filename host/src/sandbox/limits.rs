@@ -5,15 +5,19 @@ use std::time::Duration;
 use wasmtime::ResourceLimiter;
 
 /// What one guest may take, at most. A guest that asks for more is ended, and with it one utterance.
+///
+/// ```
+/// use hearken::sandbox::Limits;
+/// let strict = Limits { memory_bytes: 512 << 20, ..Limits::default() };
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Limits {
     /// Linear memory in bytes, at most 4 GiB. Default: 4 GiB.
     pub memory_bytes: u64,
     /// Stack in bytes. Default: 1 MiB (the C stack lies in linear memory; this is WebAssembly's own).
     pub stack_bytes: usize,
-    /// CPU time of one call, counted as CPU time of the thread and not as wall time, so that a busy machine does
-    /// not end an honest guest. Default: 2 minutes.
+    /// CPU time of one call, and of taking in one window, counted as CPU time of the thread and not as wall time, so
+    /// that a busy machine does not end an honest guest. Default: 2 minutes.
     pub cpu_per_call: Duration,
     /// CPU time to load a model, once. Default: 5 minutes.
     pub cpu_to_load: Duration,
@@ -47,6 +51,8 @@ pub(super) struct Limiter {
     pub(super) memory_bytes: u64,
     /// Set when growth was refused: the trap that follows is explained by it.
     pub(super) refused: bool,
+    /// The same for tables.
+    pub(super) table_refused: bool,
 }
 
 impl ResourceLimiter for Limiter {
@@ -67,7 +73,9 @@ impl ResourceLimiter for Limiter {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(desired <= TABLE_ELEMENTS)
+        let allowed = desired <= TABLE_ELEMENTS;
+        self.table_refused |= !allowed;
+        Ok(allowed)
     }
 
     // One memory and a handful of tables: what the ABI needs, and no more to attack.

@@ -46,6 +46,10 @@ impl Runtime {
         config
             .epoch_interruption(true)
             .max_wasm_stack(limits.stack_bytes)
+            // What the guest does not use is not there to be attacked.
+            .wasm_memory64(false)
+            .wasm_multi_memory(false)
+            .wasm_tail_call(false)
             .memory_init_cow(true)
             // A model's state leaves gaps between its buffers; without this, an image that is more gap than data
             // would be copied segment by segment into each instance instead of being shared.

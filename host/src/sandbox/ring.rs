@@ -44,6 +44,11 @@ impl Ring {
         })
     }
 
+    /// Whether the guest has read everything.
+    pub(super) fn is_empty(&self, memory: &[u8]) -> Result<bool, SandboxError> {
+        Ok(self.free(memory)? == self.capacity)
+    }
+
     /// Writes as many samples as fit and returns their number.
     pub(super) fn write(&mut self, memory: &mut [u8], samples: &[f32]) -> Result<usize, SandboxError> {
         let count = samples.len().min(self.free(memory)? as usize);

@@ -46,7 +46,7 @@ impl Runtime {
         check_abi(&mut guest)?;
         guest.initialize()?;
 
-        let loaded = guest.request(EXPORT_LOAD, &hearken_proto::encode(options), self.limits.cpu_to_load);
+        let loaded = guest.request(EXPORT_LOAD, &hearken_proto::encode(options));
         if let Some(error) = guest.store.data_mut().model_error.take() {
             return Err(SandboxError::Image(error));
         }

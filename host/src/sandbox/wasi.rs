@@ -16,6 +16,9 @@ const INVALID: i32 = 28;
 /// Vectors that one write may have.
 const MAX_VECTORS: u32 = 64;
 
+/// Random bytes that one call may ask for: the guest's clock does not run while the host works for it.
+const MAX_RANDOM: u32 = 64 << 10;
+
 /// Resolution of the guest's clock, in nanoseconds: coarse, against timing attacks on whatever shares the machine.
 const CLOCK_RESOLUTION: u64 = 10_000_000;
 
@@ -55,6 +58,9 @@ pub(super) fn link(linker: &mut Linker<HostState>) -> Result<()> {
         MODULE,
         "random_get",
         |mut caller: Caller<'_, HostState>, out: u32, len: u32| -> Result<i32> {
+            if len > MAX_RANDOM {
+                return Ok(INVALID);
+            }
             let (memory, state) = state(&mut caller)?;
             let range = memory::range(out, len.into(), memory.len())?;
             state.random.fill(&mut memory[range]);

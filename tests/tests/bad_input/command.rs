@@ -1,0 +1,96 @@
+//! Runs the `hearken` binary.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// The binary that was built along with this test.
+pub(crate) fn binary() -> PathBuf {
+    let test = std::env::current_exe().expect("this test runs from a file");
+    // target/<profile>/deps/<this test>
+    let profile = test.ancestors().nth(2).expect("a test lies in a profile's deps");
+    let binary = profile.join("hearken");
+    assert!(
+        binary.is_file(),
+        "{} is missing: build it first, with `make test` or `cargo build --release --workspace --features hearken/cli`",
+        binary.display()
+    );
+    binary
+}
+
+/// A folder for compiled models that stays from one test to the next, so that the model is prepared once.
+fn cache() -> &'static Path {
+    Path::new(concat!(env!("CARGO_TARGET_TMPDIR"), "/bad-input-cache"))
+}
+
+/// The command, in an environment of its own.
+pub(crate) fn hearken<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> Command {
+    let mut command = Command::new(binary());
+    command.args(args).env("HEARKEN_CACHE_DIR", cache()).stdin(Stdio::null());
+    command
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Runs it to its end, and checks what holds for every run.
+pub(crate) fn run(command: &mut Command) -> Ended {
+    ended(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command starts"))
+}
+
+/// The same with these bytes on standard input.
+pub(crate) fn run_with_input(command: &mut Command, input: &[u8]) -> Ended {
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the command starts");
+    let mut stdin = child.stdin.take().expect("it was asked for");
+    std::thread::scope(|scope| {
+        // It may end without having read everything.
+        scope.spawn(move || stdin.write_all(input).map_err(|error| error.kind()));
+        ended(child)
+    })
+}
+
+pub(crate) fn ended(child: Child) -> Ended {
+    let output = child.wait_with_output().expect("it was started");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("what it prints is UTF-8");
+    let ended =
+        Ended { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) };
+    for text in [&ended.stdout, &ended.stderr] {
+        assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "controls in a pipe: {ended:?}");
+        assert!(!text.contains("panicked"), "{ended:?}");
+    }
+    ended
+}
+
+/// Ran without a word on standard error.
+pub(crate) fn fine(command: &mut Command) -> String {
+    let ended = run(command);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{command:?}: {ended:?}");
+    ended.stdout
+}
+
+impl Ended {
+    /// It said one line, which has all of these in it, and ended with this code.
+    #[track_caller]
+    pub(crate) fn says(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        let lines: Vec<&str> = self.stderr.lines().collect();
+        let [line] = lines.as_slice() else { panic!("not one line: {self:?}") };
+        assert!(line.starts_with("hearken: "), "{line}");
+        for word in words {
+            assert!(line.contains(word), "{word:?} is not in: {line}");
+        }
+    }
+
+    /// The same, and it wrote nothing to standard output.
+    #[track_caller]
+    pub(crate) fn only_says(&self, code: i32, words: &[&str]) {
+        self.says(code, words);
+        assert_eq!(self.stdout, "");
+    }
+}
