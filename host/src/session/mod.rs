@@ -194,7 +194,8 @@ impl Session {
 
     /// Where each sample went so far: into speech, into silence, or dropped.
     pub fn accounting(&self) -> Accounting {
-        Accounting { dropped: self.core.dropped(), ..self.accounting }
+        let dropped = self.core.dropped();
+        Accounting { dropped, speech: self.accounting.speech - dropped, ..self.accounting }
     }
 
     /// When each decode ran, in samples: see [`Journal::replay`].

@@ -1,0 +1,205 @@
+//! What a session promises: text while it is spoken, and nothing lost.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use hearken::audio::Format;
+use hearken::session::{Session, SessionError, SessionEvent, SessionOptions};
+use hearken::{Engine, Model, ModelSource};
+use hearken_tests::speech::{Recording, espeak};
+
+/// Longest wait for an event: far beyond what any of this takes.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+const PHRASES: [&str; 3] = ["seven three nine two zero five", "go left", "one two three four five"];
+
+static MODEL: LazyLock<Model> = LazyLock::new(|| {
+    Engine::new().expect("an engine").load(&ModelSource::Embedded).expect("the embedded model")
+});
+
+/// The phrases with a second of silence after each.
+static SPEECH: LazyLock<Recording> = LazyLock::new(|| {
+    let mut all = espeak("en-us", 140, "");
+    all.samples.clear();
+    for phrase in PHRASES {
+        let spoken = espeak("en-us", 140, phrase);
+        all.samples.extend_from_slice(&spoken.samples);
+        all.samples.resize(all.samples.len() + spoken.format.sample_rate as usize, 0.0);
+    }
+    all
+});
+
+fn options() -> SessionOptions {
+    SessionOptions { step: Duration::from_millis(300), ..SessionOptions::new(SPEECH.format) }
+}
+
+/// Pushes the speech in blocks of 20 ms, finishes, and collects all events.
+fn listen(session: &mut Session) -> Vec<SessionEvent> {
+    for block in SPEECH.samples.chunks(SPEECH.format.sample_rate as usize / 50) {
+        session.push(block).expect("whole frames");
+    }
+    session.finish().expect("not ended before");
+    collect(session)
+}
+
+fn collect(session: &Session) -> Vec<SessionEvent> {
+    let mut events = Vec::new();
+    while let Ok(event) = session.events().recv_timeout(PATIENCE) {
+        events.push(event);
+    }
+    events
+}
+
+fn finals(events: &[SessionEvent]) -> Vec<String> {
+    let text = |event: &SessionEvent| match event {
+        SessionEvent::Final { words, .. } => {
+            Some(words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" "))
+        }
+        _ => None,
+    };
+    events.iter().filter_map(text).collect()
+}
+
+#[test]
+fn each_utterance_ends_in_the_right_words() {
+    let mut session = Session::new(&MODEL, options()).unwrap();
+    let events = listen(&mut session);
+    assert_eq!(finals(&events), PHRASES);
+    let duration = match events.last() {
+        Some(SessionEvent::Finished { duration }) => *duration,
+        other => panic!("the last event is {other:?}"),
+    };
+    assert_eq!(session.accounting().total(), duration, "every sample went somewhere");
+    assert_eq!(session.accounting().dropped, 0);
+}
+
+#[test]
+fn committed_words_are_in_the_final_text_as_they_were() {
+    let mut session = Session::new(&MODEL, options()).unwrap();
+    let mut committed = Vec::new();
+    let mut partials = 0;
+    for event in listen(&mut session) {
+        match event {
+            SessionEvent::Partial { committed: more, .. } => {
+                partials += 1;
+                committed.extend(more);
+            }
+            SessionEvent::Final { words, utterance, end } => {
+                assert_eq!(words[..committed.len()], committed[..]);
+                let mut settled = utterance;
+                for word in &words {
+                    assert!(word.start >= settled && word.end >= word.start && word.end <= end, "{word:?}");
+                    settled = word.end;
+                }
+                committed.clear();
+            }
+            _ => {}
+        }
+    }
+    assert!(partials > 0, "no text came while it was spoken");
+}
+
+#[test]
+fn a_journal_gives_the_same_events_again() {
+    let mut session = Session::new(&MODEL, options()).unwrap();
+    let mut events = listen(&mut session);
+    events.retain(|event| {
+        !matches!(event, SessionEvent::SpeechStarted { .. } | SessionEvent::Finished { .. })
+    });
+    let journal = session.journal();
+    assert!(journal.decodes.iter().any(|decode| !decode.last));
+    let replayed = journal.replay(&MODEL, &options(), &SPEECH.samples).unwrap();
+    assert_eq!(replayed, events);
+}
+
+#[test]
+fn push_to_talk_hears_what_is_said_while_the_key_is_held() {
+    let options = SessionOptions { voice_activity: None, ..options() };
+    let mut session = Session::new(&MODEL, options).unwrap();
+    let rate = SPEECH.format.sample_rate as usize;
+    let (held, not_held) = (espeak("en-us", 140, "nine one one"), espeak("en-us", 140, "stop"));
+    session.push(&not_held.samples).unwrap();
+    session.begin().unwrap();
+    session.push(&held.samples).unwrap();
+    session.end().unwrap();
+    session.push(&vec![0.0; rate]).unwrap();
+    session.push(&not_held.samples).unwrap();
+    session.finish().unwrap();
+    assert_eq!(finals(&collect(&session)), ["nine one one"]);
+    let frames = 2 * not_held.samples.len() + held.samples.len() + rate;
+    let expected = (frames as f64 * 16_000.0 / rate as f64).round() as u64;
+    assert_eq!(session.accounting().total(), expected);
+}
+
+#[test]
+fn an_ended_session_takes_nothing_and_says_so() {
+    let mut session = Session::new(&MODEL, options()).unwrap();
+    session.push(&SPEECH.samples[..4_000]).unwrap();
+    session.finish().unwrap();
+    assert_eq!(session.push(&[0.0; 10]), Err(SessionError::Ended));
+    assert_eq!(session.finish(), Err(SessionError::Ended));
+    assert_eq!(session.begin(), Err(SessionError::Ended));
+    assert!(matches!(collect(&session).last(), Some(SessionEvent::Finished { .. })));
+}
+
+#[test]
+fn misuse_is_a_typed_error_and_takes_nothing() {
+    let format = Format { sample_rate: 48_000, channels: 2 };
+    let mut session = Session::new(&MODEL, SessionOptions::new(format)).unwrap();
+    assert_eq!(
+        session.push(&[0.0; 3]),
+        Err(SessionError::PartialFrame { samples: 3, channels: 2 })
+    );
+    assert_eq!(session.begin(), Err(SessionError::Automatic));
+    assert_eq!(session.accounting().total(), 0);
+    let impossible = Format { sample_rate: 1, channels: 2 };
+    assert!(Session::new(&MODEL, SessionOptions::new(impossible)).is_err());
+}
+
+#[test]
+fn cancelling_or_dropping_closes_the_channel_at_every_stage() {
+    for pushed in [0, 4_000, 40_000, SPEECH.samples.len()] {
+        let mut session = Session::new(&MODEL, options()).unwrap();
+        session.push(&SPEECH.samples[..pushed]).unwrap();
+        session.cancel();
+        let events = collect(&session);
+        assert!(!events.iter().any(|event| matches!(event, SessionEvent::Finished { .. })));
+        assert_eq!(session.push(&[0.0; 2]), Err(SessionError::Ended));
+
+        let mut session = Session::new(&MODEL, options()).unwrap();
+        session.push(&SPEECH.samples[..pushed]).unwrap();
+        let events = session.events().clone();
+        drop(session);
+        while events.recv_timeout(PATIENCE).is_ok() {}
+        assert!(events.recv().is_err(), "the channel is still open");
+    }
+}
+
+#[test]
+fn speech_beyond_the_backlog_is_dropped_and_said_to_be() {
+    let options = SessionOptions { backlog: Duration::from_millis(500), ..options() };
+    let mut session = Session::new(&MODEL, options).unwrap();
+    // All at once: no recogniser keeps up with that.
+    session.push(&SPEECH.samples).unwrap();
+    session.finish().unwrap();
+    let dropped: u64 = collect(&session)
+        .iter()
+        .map(|event| if let SessionEvent::Dropped { len, .. } = event { *len } else { 0 })
+        .sum();
+    assert!(dropped > 0);
+    assert_eq!(session.accounting().dropped, dropped);
+}
+
+#[test]
+fn many_sessions_share_the_threads_and_lose_nothing() {
+    let spoken = espeak("en-us", 140, "go left");
+    let mut sessions: Vec<Session> =
+        (0..50).map(|_| Session::new(&MODEL, SessionOptions::new(spoken.format)).unwrap()).collect();
+    for session in &mut sessions {
+        session.push(&spoken.samples).unwrap();
+        session.finish().unwrap();
+    }
+    for session in &sessions {
+        assert_eq!(finals(&collect(session)), ["go left"]);
+    }
+}
