@@ -1,9 +1,10 @@
 # hearken: `make demo` and `make test` do everything, from nothing. `make help` lists the rest.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo build test lint fmt bench package fresh clean
+.PHONY: help setup demo build test lint fmt bench pictures package fresh clean
 
 CARGO := cargo
+MAKEFLAGS += --no-print-directory
 # One set of features for all commands, so that nothing is compiled twice.
 ALL := --release --workspace --features hearken/cli
 export CARGO_TERM_COLOR ?= $(if $(CI),never,auto)
@@ -46,6 +47,11 @@ fmt: ## format the code
 bench: ## measure hearken against native whisper.cpp, as ratios
 	@.ci/setup test
 	@$(CARGO) bench --workspace --features hearken/cli
+
+pictures: ## draw the pictures of the documentation from what the commands print
+	@.ci/setup lint
+	@target/tools/bin/pip install --quiet pyte
+	@target/tools/bin/python docs/pictures/record.py docs/pictures/demo.svg 112 make demo
 
 package: ## make the crate that carries a ready guest (target/package)
 	@.ci/package

@@ -28,8 +28,8 @@ mod text;
 mod transcript;
 
 pub use engine::{
-    Engine, EngineBuilder, GuestInfo, Lost, Model, ModelSource, Preparation, Progress, TranscribeOptions,
-    guest_info,
+    Engine, EngineBuilder, GuestInfo, Lost, Model, ModelSource, Preparation, Progress, Sandbox, Score,
+    TranscribeOptions, guest_info, guests,
 };
 pub use error::Error;
 pub use transcript::{Language, Segment, Transcript, Word};

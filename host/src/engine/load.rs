@@ -221,6 +221,11 @@ impl Model {
         guest.min(self.inner.checked.header.context_samples()) as usize
     }
 
+    /// The first token that is no text: `<|endoftext|>`, in English and in multilingual vocabularies.
+    pub(super) fn first_special_token(&self) -> u32 {
+        if self.multilingual() { 50_257 } else { 50_256 }
+    }
+
     /// A fresh sandbox.
     pub(crate) fn instantiate(&self) -> Result<Instance, Error> {
         Ok(self.inner.template.instantiate()?)

@@ -1,6 +1,8 @@
 //! The engine: the sandbox's compiler, the recogniser threads and the cache, shared by everything a process does.
 
+mod guard;
 mod load;
+mod score;
 mod transcribe;
 
 use std::collections::HashMap;
@@ -8,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 pub use load::{Model, ModelSource};
+pub use score::{Sandbox, Score};
 pub use transcribe::{Lost, Progress, TranscribeOptions};
 
 use crate::error::Error;
@@ -228,6 +231,12 @@ pub fn guest_info() -> GuestInfo {
         variant: if std::ptr::eq(guest, GUEST_RELAXED) { "relaxed" } else { "simd" },
         hash: blake3::hash(guest).to_hex()[..16].to_owned(),
     }
+}
+
+/// Both builds of the guest that this crate carries, with their [`GuestInfo::variant`]; either can be given to
+/// [`EngineBuilder::guest`].
+pub fn guests() -> [(&'static str, &'static [u8]); 2] {
+    [("relaxed", GUEST_RELAXED), ("simd", GUEST_SIMD)]
 }
 
 /// The build of the guest for this processor: relaxed SIMD pays where one instruction multiplies and adds.

@@ -7,17 +7,12 @@ use std::time::Instant;
 use crossbeam_channel::Receiver;
 use hearken_proto::{Event, Request, Task};
 
-use super::Model;
+use super::{Model, guard};
 use crate::audio::{self, Chunk, Chunker, Resampler, Source, VadConfig, VoiceActivity};
 use crate::error::Error;
 use crate::executor::Class;
 use crate::sandbox::SandboxError;
 use crate::{Language, SAMPLE_RATE, Segment, Transcript, Word, language, text};
-
-/// A window that the model thinks silent is believed to be silent when it is also unsure of the words it found:
-/// the thresholds of OpenAI's implementation (`no_speech_threshold`, `logprob_threshold`).
-const NO_SPEECH: f32 = 0.6;
-const LOGPROB: f32 = -1.0;
 
 /// Longest chunk, in samples: under 30 s whisper.cpp decodes it in one window (it skips a whole 30 s at a time).
 const MAX_CHUNK: usize = 29 * SAMPLE_RATE as usize;
@@ -173,12 +168,14 @@ impl Model {
                 Event::Loaded(_) | Event::Scores { .. } => {}
             }
         }
+        let special = self.first_special_token();
         for segment in &mut heard.segments {
             segment.no_speech = silence;
+            guard::cut_loop(segment);
         }
         heard.segments.retain(|segment| {
-            let silent = segment.no_speech > NO_SPEECH && segment.avg_logprob < LOGPROB;
-            !segment.text.is_empty() && !silent
+            let text_tokens = segment.tokens.iter().filter(|&&token| token < special).count();
+            !segment.text.is_empty() && !guard::is_unspoken(segment, text_tokens)
         });
         Ok(heard)
     }

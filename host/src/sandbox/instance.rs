@@ -94,6 +94,11 @@ impl Instance {
         }
     }
 
+    /// Bytes of linear memory.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.guest.memory.data_size(&self.guest.store) as u64
+    }
+
     /// Makes one request and returns the events it caused.
     pub(crate) fn call(&mut self, request: &Request) -> Result<Vec<Event>, SandboxError> {
         self.guest.allow(self.cpu_per_call);

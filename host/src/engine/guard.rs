@@ -1,0 +1,140 @@
+//! Guards against text that nobody said.
+//!
+//! Whisper repeats itself when it loses the audio, and fills silence with phrases. whisper.cpp's own check, the entropy
+//! of the tokens, looks only at results of more than 32 tokens. These look at the times as well, since people do say
+//! "zero zero zero zero".
+
+use crate::{SAMPLE_RATE, Segment, Word};
+
+/// A window that the model thinks silent is believed to be silent when it is also unsure of the words it found:
+/// the thresholds of OpenAI's implementation (`no_speech_threshold`, `logprob_threshold`).
+const NO_SPEECH: f32 = 0.6;
+const LOGPROB: f32 = -1.0;
+
+/// Text tokens a second beyond which nobody speaks: the fastest talkers reach some 8 words, 11 tokens.
+const MAX_TOKENS_PER_SECOND: u64 = 30;
+/// Tokens that are always allowed: a short word's times may be off by more than its length.
+const FREE_TOKENS: u64 = 15;
+
+/// Repetitions after which a phrase is suspected.
+const REPETITIONS: usize = 4;
+/// Longest phrase that is looked for, in words.
+const LONGEST_PHRASE: usize = 8;
+/// Time a spoken word takes at least, on average, in samples: 60 ms. Words of a loop have no time of their own.
+const STALLED: u64 = SAMPLE_RATE as u64 * 60 / 1000;
+
+/// Whether a segment's window was silent, or its text has more tokens than its time can hold.
+pub(super) fn is_unspoken(segment: &Segment, text_tokens: usize) -> bool {
+    let silent = segment.no_speech > NO_SPEECH && segment.avg_logprob < LOGPROB;
+    let room = (segment.end - segment.start) * MAX_TOKENS_PER_SECOND / u64::from(SAMPLE_RATE);
+    silent || text_tokens as u64 > FREE_TOKENS + room
+}
+
+/// Cuts the repetitions of a loop: the first occurrence of the phrase stays.
+pub(super) fn cut_loop(segment: &mut Segment) {
+    let Some(keep) = find_loop(&segment.words) else { return };
+    segment.words.truncate(keep);
+    segment.end = segment.words.last().map_or(segment.start, |word| word.end);
+    // The text has its own spacing, or none: it is cut behind the last word that stays.
+    let mut cut = 0;
+    for word in &segment.words {
+        if let Some(at) = segment.text[cut..].find(&word.text) {
+            cut += at + word.text.len();
+        }
+    }
+    segment.text.truncate(cut);
+}
+
+/// The number of words up to the end of the first occurrence of a phrase that is repeated without time passing.
+fn find_loop(words: &[Word]) -> Option<usize> {
+    for phrase in 1..=LONGEST_PHRASE {
+        let mut start = 0;
+        while start + phrase * REPETITIONS <= words.len() {
+            let same = |at: usize| {
+                words[start..start + phrase]
+                    .iter()
+                    .zip(&words[at..at + phrase])
+                    .all(|(one, other)| one.text.eq_ignore_ascii_case(&other.text))
+            };
+            let mut end = start + phrase;
+            while end + phrase <= words.len() && same(end) {
+                end += phrase;
+            }
+            let repeated = &words[start + phrase..end];
+            if end - start >= phrase * REPETITIONS {
+                let time = words[end - 1].end - words[start + phrase - 1].end;
+                if time < STALLED * repeated.len() as u64 {
+                    return Some(start + phrase);
+                }
+            }
+            start += 1;
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Words of `step` samples each.
+    fn segment(text: &str, step: u64) -> Segment {
+        let words: Vec<Word> = text
+            .split(' ')
+            .zip(0..)
+            .map(|(text, index)| Word {
+                start: index * step,
+                end: (index + 1) * step,
+                text: text.to_owned(),
+                probability: 0.9,
+            })
+            .collect();
+        let end = words.len() as u64 * step;
+        Segment { start: 0, end, text: text.to_owned(), words, ..Segment::default() }
+    }
+
+    fn guarded(text: &str, step: u64) -> String {
+        let mut segment = segment(text, step);
+        cut_loop(&mut segment);
+        segment.text
+    }
+
+    #[test]
+    fn what_is_spoken_stays_however_often_it_is_repeated() {
+        let spoken = u64::from(SAMPLE_RATE) / 5;
+        for text in
+            ["zero zero zero zero zero zero", "no no no no no", "ha ha ha ha ha ha ha ha", "one two three"]
+        {
+            assert_eq!(guarded(text, spoken), text);
+        }
+    }
+
+    #[test]
+    fn a_loop_without_time_is_cut_to_its_first_occurrence() {
+        assert_eq!(guarded("thank you thank you thank you thank you thank you", 100), "thank you");
+        assert_eq!(guarded("so we go go go go go go", 0), "so we go");
+        assert_eq!(guarded("go go go", 0), "go go go", "three may be chance");
+    }
+
+    #[test]
+    fn languages_without_spaces_keep_none() {
+        let mut segment = segment("你 好 好 好 好 好", 0);
+        segment.text = "你好好好好好".to_owned();
+        cut_loop(&mut segment);
+        assert_eq!(segment.text, "你好");
+    }
+
+    #[test]
+    fn more_tokens_than_time_is_no_speech() {
+        let second = segment("a", u64::from(SAMPLE_RATE));
+        assert!(!is_unspoken(&second, 45));
+        assert!(is_unspoken(&second, 46));
+    }
+
+    #[test]
+    fn silence_is_believed_only_with_doubtful_words() {
+        let quiet = |avg_logprob| Segment { no_speech: 0.9, avg_logprob, ..segment("you", 16_000) };
+        assert!(is_unspoken(&quiet(-1.5), 1));
+        assert!(!is_unspoken(&quiet(-0.2), 1));
+    }
+}

@@ -1,0 +1,102 @@
+//! What the model would say at each step: for comparing builds, and for measuring what a sandbox costs.
+
+use hearken_proto::abi::Status;
+use hearken_proto::{Event, Request};
+
+use super::Model;
+use crate::error::Error;
+use crate::sandbox::{Instance, SandboxError};
+
+/// What the model would have said at one position.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Score {
+    /// The token with the highest logit.
+    pub token: u32,
+    /// Its logit.
+    pub best: f32,
+    /// The second highest logit. With a small `best - second` rounding decides.
+    pub second: f32,
+}
+
+/// One sandbox with its model loaded, held by the caller: what [`Model::transcribe`] makes for each chunk of speech and
+/// drops after it.
+pub struct Sandbox(Instance);
+
+impl Model {
+    /// A fresh sandbox, of which nothing but pages that it writes is its own.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no memory or address space left for it.
+    pub fn sandbox(&self) -> Result<Sandbox, Error> {
+        Ok(Sandbox(self.instantiate()?))
+    }
+
+    /// [`Sandbox::score`] in a sandbox of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Model::sandbox`] and [`Sandbox::score`].
+    pub fn score(
+        &self,
+        samples: &[f32],
+        language: Option<&str>,
+        tokens: &[u32],
+    ) -> Result<Vec<Score>, Error> {
+        self.sandbox()?.score(samples, language, tokens)
+    }
+}
+
+impl Sandbox {
+    /// Encodes `samples` (16 kHz mono, at most [`Model::context_samples`]), feeds the decoder exactly `tokens`, and
+    /// answers what the model would have said after each of them, and before: first after the start of the transcript,
+    /// in multilingual models also after `language` (ISO 639-1, `en` without) and the task. Nothing is sampled, so two
+    /// builds of whisper.cpp can be compared position by position. Runs on the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// When a token or the language is not one of the model's, the audio or the tokens exceed its context, or the guest
+    /// fails.
+    pub fn score(
+        &mut self,
+        samples: &[f32],
+        language: Option<&str>,
+        tokens: &[u32],
+    ) -> Result<Vec<Score>, Error> {
+        self.0.write(samples)?;
+        let request = Request::Score { language: language.map(str::to_owned), tokens: tokens.to_vec() };
+        let events = self.0.call(&request).map_err(|error| match error {
+            SandboxError::Refused { status: Status::BadLanguage, .. } => {
+                Error::Language { language: language.unwrap_or_default().to_owned() }
+            }
+            error => error.into(),
+        })?;
+        match events.as_slice() {
+            [Event::Scores { argmax, best, second }]
+                if argmax.len() > tokens.len()
+                    && argmax.len() == best.len()
+                    && best.len() == second.len() =>
+            {
+                let logits = best.iter().zip(second);
+                Ok(argmax
+                    .iter()
+                    .zip(logits)
+                    .map(|(&token, (&best, &second))| Score { token, best, second })
+                    .collect())
+            }
+            _ => Err(SandboxError::Misbehaved("its scores are not one for each token".to_owned()).into()),
+        }
+    }
+
+    /// Bytes of linear memory: address space, most of it shared with the model's other sandboxes or never touched.
+    pub fn memory_bytes(&self) -> u64 {
+        self.0.memory_bytes()
+    }
+}
+
+impl std::fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sandbox").field("memory_bytes", &self.memory_bytes()).finish()
+    }
+}

@@ -1,0 +1,228 @@
+//! The reference: whisper.cpp as whisper-rs builds it for this machine, outside any sandbox.
+
+use std::ffi::{c_int, c_void};
+use std::sync::Once;
+
+use whisper_rs::whisper_rs_sys as sys;
+use whisper_rs::{FullParams, SamplingStrategy, WhisperContext, WhisperContextParameters, WhisperState};
+
+/// A natively loaded model.
+pub struct Native {
+    context: WhisperContext,
+}
+
+/// A decoding state, which can be used again and again.
+pub struct State<'a> {
+    native: &'a Native,
+    state: WhisperState,
+}
+
+/// What whisper.cpp made of one chunk.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Heard {
+    /// Its segments, in order.
+    pub segments: Vec<Segment>,
+    /// Probability that the chunk holds no speech: soft-max after the start of the transcript alone.
+    pub no_speech: f32,
+    /// Whether greedy decoding failed whisper.cpp's own checks, so that it drew tokens at random, at higher temperatures.
+    pub fell_back: bool,
+}
+
+/// A stretch of text.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Segment {
+    /// The text without surrounding space.
+    pub text: String,
+    /// Tokens, special ones included.
+    pub tokens: Vec<u32>,
+    /// Mean log-probability of the tokens that are text; 0 without any.
+    pub avg_logprob: f32,
+}
+
+/// What the callbacks count.
+#[derive(Default)]
+struct Counts {
+    encodes: u32,
+    attempts: u32,
+}
+
+impl Native {
+    /// Loads a model with whisper-rs's default parameters, which are the guest's.
+    ///
+    /// # Panics
+    ///
+    /// When whisper.cpp refuses the model.
+    pub fn load(model: &[u8]) -> Self {
+        static QUIET: Once = Once::new();
+        QUIET.call_once(whisper_rs::install_logging_hooks);
+        let context = WhisperContext::new_from_buffer_with_params(model, WhisperContextParameters::default());
+        Self { context: context.expect("whisper.cpp loads it") }
+    }
+
+    /// A fresh state, as each of hearken's sandboxes has.
+    ///
+    /// # Panics
+    ///
+    /// When memory runs out.
+    pub fn state(&self) -> State<'_> {
+        State { native: self, state: self.context.create_state().expect("memory for a state") }
+    }
+
+    /// How far rounding carries: the largest difference that any logit makes, at any position, when the audio moves by
+    /// half a step of 16 bits, which is less than a recording knows of itself.
+    ///
+    /// Fused attention on and off is the other pair of native runs that should agree, and a blunt one: it differs thirty
+    /// times as much from whisper.cpp's default in half precision as the sandbox does, and attends to padding when the
+    /// context is no multiple of 256.
+    ///
+    /// # Panics
+    ///
+    /// When whisper.cpp fails.
+    pub fn noise(&self, samples: &[f32], language: &str, tokens: &[u32]) -> f32 {
+        let half_step = 0.5 / 32_768.0;
+        let nudge =
+            |(n, sample): (usize, &f32)| sample + if n * 7919 % 13 < 6 { half_step } else { -half_step };
+        let nudged: Vec<f32> = samples.iter().enumerate().map(nudge).collect();
+        let one = self.state().score(samples, language, tokens);
+        let other = self.state().score(&nudged, language, tokens);
+        let pairs = one.iter().flatten().zip(other.iter().flatten());
+        pairs.map(|(one, other)| (one - other).abs()).fold(0.0, f32::max)
+    }
+}
+
+impl State<'_> {
+    /// Decodes English with the guest's parameters.
+    ///
+    /// # Panics
+    ///
+    /// When whisper.cpp fails.
+    pub fn hear(&mut self, samples: &[f32]) -> Heard {
+        let mut counts = Counts::default();
+        let mut params = FullParams::new(SamplingStrategy::Greedy { best_of: 5 });
+        params.set_n_threads(1);
+        params.set_no_context(true);
+        params.set_language(Some("en"));
+        params.set_translate(false);
+        params.set_token_timestamps(true);
+        params.set_print_progress(false);
+        params.set_print_realtime(false);
+        params.set_print_special(false);
+        params.set_print_timestamps(false);
+        let counter: *mut c_void = (&raw mut counts).cast();
+        // SAFETY: both callbacks only touch the counts they are given, which outlive the call to `full`.
+        unsafe {
+            params.set_start_encoder_callback(Some(count_encode));
+            params.set_start_encoder_callback_user_data(counter);
+            params.set_filter_logits_callback(Some(count_attempt));
+            params.set_filter_logits_callback_user_data(counter);
+        }
+        self.state.full(params, samples).expect("whisper.cpp decodes");
+
+        let eot = self.native.context.token_eot();
+        let mut segments = Vec::new();
+        for segment in self.state.as_iter() {
+            let tokens: Vec<_> = (0..segment.n_tokens())
+                .filter_map(|index| segment.get_token(index))
+                .map(|token| token.token_data())
+                .collect();
+            let text: Vec<f32> =
+                tokens.iter().filter(|token| token.id < eot).map(|token| token.plog).collect();
+            segments.push(Segment {
+                text: String::from_utf8_lossy(segment.to_bytes().unwrap_or_default()).trim().to_owned(),
+                avg_logprob: if text.is_empty() { 0.0 } else { text.iter().sum::<f32>() / text.len() as f32 },
+                tokens: tokens.iter().map(|token| token.id as u32).collect(),
+            });
+        }
+        let logits = self.step(self.native.context.token_sot(), 0);
+        let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let mass: f32 = logits.iter().map(|logit| (logit - top).exp()).sum();
+        let no_speech = (logits[self.native.context.token_nosp() as usize] - top).exp() / mass;
+        Heard { segments, no_speech, fell_back: counts.attempts > counts.encodes }
+    }
+
+    /// Feeds exactly `tokens`; answers the logits at each position, those of the start of the transcript included.
+    ///
+    /// # Panics
+    ///
+    /// When whisper.cpp fails.
+    pub fn score(&mut self, samples: &[f32], language: &str, tokens: &[u32]) -> Vec<Vec<f32>> {
+        let mut logits = self.start(samples, language);
+        for &token in tokens {
+            let step = self.step(token as i32, logits.len());
+            logits.push(step);
+        }
+        logits
+    }
+
+    /// Feeds what it finds likeliest itself, `count` times; answers those tokens and the logits as [`score`](Self::score).
+    ///
+    /// # Panics
+    ///
+    /// When whisper.cpp fails.
+    pub fn follow(&mut self, samples: &[f32], language: &str, count: usize) -> (Vec<u32>, Vec<Vec<f32>>) {
+        let mut logits = self.start(samples, language);
+        let mut tokens = Vec::new();
+        for _ in 0..count {
+            let token = top_two(&logits[logits.len() - 1]).0;
+            tokens.push(token);
+            let step = self.step(token as i32, logits.len());
+            logits.push(step);
+        }
+        (tokens, logits)
+    }
+
+    fn start(&mut self, samples: &[f32], language: &str) -> Vec<Vec<f32>> {
+        let context = &self.native.context;
+        let mut prompt = vec![context.token_sot()];
+        if context.is_multilingual() {
+            let id = whisper_rs::get_lang_id(language).expect("a language that Whisper knows");
+            prompt.extend([context.token_lang(id), context.token_transcribe()]);
+        }
+        self.state.pcm_to_mel(samples, 1).expect("a spectrogram");
+        self.state.encode(0, 1).expect("whisper.cpp encodes");
+        prompt.into_iter().enumerate().map(|(past, token)| self.step(token, past)).collect()
+    }
+
+    fn step(&mut self, token: i32, past: usize) -> Vec<f32> {
+        self.state.decode(&[token], past, 1).expect("whisper.cpp decodes");
+        self.state.get_logits().expect("logits").to_vec()
+    }
+}
+
+/// The likeliest token, its logit and the second best logit.
+pub fn top_two(logits: &[f32]) -> (u32, f32, f32) {
+    let (mut token, mut best, mut second) = (0, f32::NEG_INFINITY, f32::NEG_INFINITY);
+    for (id, &logit) in logits.iter().enumerate() {
+        if logit > best {
+            (token, second, best) = (id as u32, best, logit);
+        } else if logit > second {
+            second = logit;
+        }
+    }
+    (token, best, second)
+}
+
+unsafe extern "C" fn count_encode(
+    _: *mut sys::whisper_context,
+    _: *mut sys::whisper_state,
+    counts: *mut c_void,
+) -> bool {
+    // SAFETY: `hear` passes a pointer to its live counts.
+    unsafe { (*counts.cast::<Counts>()).encodes += 1 };
+    true
+}
+
+/// Called before each choice of a token; one without tokens before it begins an attempt at some temperature.
+unsafe extern "C" fn count_attempt(
+    _: *mut sys::whisper_context,
+    _: *mut sys::whisper_state,
+    _: *const sys::whisper_token_data,
+    tokens: c_int,
+    _: *mut f32,
+    counts: *mut c_void,
+) {
+    if tokens == 0 {
+        // SAFETY: `hear` passes a pointer to its live counts.
+        unsafe { (*counts.cast::<Counts>()).attempts += 1 };
+    }
+}

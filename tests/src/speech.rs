@@ -1,0 +1,147 @@
+//! Speech to test with: synthesised on the spot, or spoken by people where recordings lie beside the workspace.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use hearken::audio::{self, Chunk, Chunker, Format, Resampler, Samples, Source, VadConfig, VoiceActivity};
+
+/// A recording in memory.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recording {
+    /// Where it is from, for messages.
+    pub name: String,
+    /// Interleaved samples.
+    pub samples: Vec<f32>,
+    /// Their rate and channels.
+    pub format: Format,
+}
+
+impl Recording {
+    /// The recording as hearken takes it.
+    ///
+    /// # Panics
+    ///
+    /// When its format is out of range.
+    pub fn source(&self) -> Samples {
+        Samples::new(self.samples.clone(), self.format).expect("a valid format")
+    }
+
+    /// The chunks that hearken decodes, by its own audio path: at most `max` samples each.
+    ///
+    /// # Panics
+    ///
+    /// When its format is out of range.
+    pub fn chunks(&self, max: usize) -> Vec<Chunk> {
+        let mut source = self.source();
+        let mut resampler = Resampler::new(self.format).expect("a valid format");
+        let mut activity = VoiceActivity::new(VadConfig::default());
+        let mut chunker = Chunker::new(max);
+        let (mut block, mut mono, mut chunks) = (Vec::new(), Vec::new(), Vec::new());
+        loop {
+            let frames = source.read(&mut block).expect("samples in memory");
+            mono.clear();
+            if frames == 0 {
+                resampler.finish(&mut mono);
+            } else {
+                resampler.push(&block, &mut mono);
+            }
+            activity.push(&mono, &mut |event| chunker.push(&event, &mut |chunk| chunks.push(chunk)));
+            if frames == 0 {
+                activity.finish(&mut |event| chunker.push(&event, &mut |chunk| chunks.push(chunk)));
+                chunker.finish(&mut |chunk| chunks.push(chunk));
+                return chunks;
+            }
+        }
+    }
+}
+
+/// Speaks `text` with espeak-ng.
+///
+/// # Panics
+///
+/// When espeak-ng is not installed or fails: the tests need it, and `make setup` installs it.
+pub fn espeak(voice: &str, words_per_minute: u32, text: &str) -> Recording {
+    let output = Command::new("espeak-ng")
+        .args(["-v", voice, "-s", &words_per_minute.to_string(), "--stdout", text])
+        .output()
+        .expect("espeak-ng can be run (`make setup` installs it)");
+    assert!(output.status.success(), "espeak-ng: {}", String::from_utf8_lossy(&output.stderr));
+    // A plain WAV header; its lengths are placeholders, since espeak-ng does not know them when it writes them.
+    let (header, pcm) = output.stdout.split_at(44);
+    assert_eq!(
+        (&header[..4], &header[36..40]),
+        (&b"RIFF"[..], &b"data"[..]),
+        "not the WAV that espeak-ng writes"
+    );
+    let sample_rate = u32::from_le_bytes([header[24], header[25], header[26], header[27]]);
+    let (pcm, _) = pcm.as_chunks::<2>();
+    Recording {
+        name: format!("espeak-ng {voice} at {words_per_minute}: {text}"),
+        samples: pcm.iter().map(|bytes| f32::from(i16::from_le_bytes(*bytes)) / 32768.0).collect(),
+        format: Format { sample_rate, channels: 1 },
+    }
+}
+
+/// Where recordings lie, if they do: `shared/audio` beside the workspace. They are not part of it.
+pub fn recordings() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/audio");
+    folder.is_dir().then_some(folder)
+}
+
+/// Strings of `digits` digits spoken one by one by people, with short gaps between: `count` of each speaker, the same
+/// ones each time. `folder` holds the Free Spoken Digit Dataset (`digit_speaker_take.wav`).
+///
+/// # Panics
+///
+/// When the folder is not of that kind.
+pub fn spoken_digits(folder: &Path, count: usize, digits: usize) -> Vec<Recording> {
+    let mut takes: Vec<(String, PathBuf)> = fs::read_dir(folder)
+        .expect("a folder of recordings")
+        .map(|entry| entry.expect("a readable folder").path())
+        .filter_map(|path| {
+            let speaker = path.file_stem()?.to_str()?.split('_').nth(1)?.to_owned();
+            Some((speaker, path))
+        })
+        .collect();
+    takes.sort();
+    let mut strings = Vec::new();
+    // A linear congruential generator (Knuth's MMIX constants): any fixed choice will do.
+    let mut random = 1u64;
+    let mut below = |limit: usize| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) as usize % limit
+    };
+    for of_speaker in takes.chunk_by(|(one, _), (other, _)| one == other) {
+        for _ in 0..count {
+            let mut string: Option<Recording> = None;
+            for _ in 0..digits {
+                let path = &of_speaker[below(of_speaker.len())].1;
+                let take = read(path);
+                let string = string.get_or_insert_with(|| Recording {
+                    name: String::new(),
+                    samples: Vec::new(),
+                    format: take.format,
+                });
+                assert_eq!(string.format, take.format, "{}", path.display());
+                let gap = take.format.sample_rate as usize * (100 + below(250)) / 1000;
+                string.samples.extend(&take.samples);
+                string.samples.resize(string.samples.len() + gap, 0.0);
+                string.name = format!("{} {}", string.name, take.name);
+            }
+            strings.extend(string);
+        }
+    }
+    assert!(!strings.is_empty(), "{} holds no recordings", folder.display());
+    strings
+}
+
+fn read(path: &Path) -> Recording {
+    let mut source = audio::open(path).expect("a recording");
+    let (mut samples, mut block) = (Vec::new(), Vec::new());
+    while source.read(&mut block).expect("a sound recording") > 0 {
+        samples.extend_from_slice(&block);
+    }
+    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    Recording { name, samples, format: source.format() }
+}
