@@ -103,9 +103,8 @@ fn committed_words_are_in_the_final_text_as_they_were() {
 fn a_journal_gives_the_same_events_again() {
     let mut session = Session::new(&MODEL, options()).unwrap();
     let mut events = listen(&mut session);
-    events.retain(|event| {
-        !matches!(event, SessionEvent::SpeechStarted { .. } | SessionEvent::Finished { .. })
-    });
+    events
+        .retain(|event| !matches!(event, SessionEvent::SpeechStarted { .. } | SessionEvent::Finished { .. }));
     let journal = session.journal();
     assert!(journal.decodes.iter().any(|decode| !decode.last));
     let replayed = journal.replay(&MODEL, &options(), &SPEECH.samples).unwrap();
@@ -146,10 +145,7 @@ fn an_ended_session_takes_nothing_and_says_so() {
 fn misuse_is_a_typed_error_and_takes_nothing() {
     let format = Format { sample_rate: 48_000, channels: 2 };
     let mut session = Session::new(&MODEL, SessionOptions::new(format)).unwrap();
-    assert_eq!(
-        session.push(&[0.0; 3]),
-        Err(SessionError::PartialFrame { samples: 3, channels: 2 })
-    );
+    assert_eq!(session.push(&[0.0; 3]), Err(SessionError::PartialFrame { samples: 3, channels: 2 }));
     assert_eq!(session.begin(), Err(SessionError::Automatic));
     assert_eq!(session.accounting().total(), 0);
     let impossible = Format { sample_rate: 1, channels: 2 };

@@ -92,5 +92,7 @@ mod tests {
         assert!(gap.contains(&(cut as usize)), "{cut}");
         window.cut(cut);
         assert_eq!((window.start(), window.end()), (cut, 16_000));
+        window.clear();
+        assert_eq!((window.start(), window.end()), (0, 0));
     }
 }

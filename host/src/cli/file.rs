@@ -6,18 +6,22 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use console::Term;
 use hearken::audio::{self, AudioError, Encoding, Faults, Format as PcmFormat, RawPcm, Source, VadConfig};
 use hearken::formats::{Format, Writer};
-use hearken::{Model, ModelSource, Progress, TranscribeOptions, Transcript};
+use hearken::session::SessionEvent;
+use hearken::{Model, ModelSource, Progress, Segment, TranscribeOptions, Transcript};
 
+use super::captions::Captions;
 use super::output::Output;
 use super::progress::Bar;
-use super::{EXIT_PARTIAL, Failure, ModelArgs, complain, printable};
+use super::{EXIT_PARTIAL, Failure, ModelArgs, complain, printable, realtime};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
     hearken file talk.mp3                         text on standard output\n  \
     hearken file talk.mp3 -f srt -o talk.srt      subtitles\n  \
+    hearken file talk.mp3 --realtime              captions while it is spoken\n  \
     hearken file *.wav -f vtt -o subtitles/       a file for each recording\n  \
     arecord -f S16_LE -r 16000 | hearken file - --raw s16le --rate 16000")]
 pub(crate) struct Args {
@@ -44,6 +48,9 @@ pub(crate) struct Args {
     /// Take all audio for speech instead of skipping silence
     #[arg(long)]
     no_vad: bool,
+    /// Go at the pace of speech, as live audio would, with text while it is spoken
+    #[arg(long)]
+    realtime: bool,
     /// Input has no header: interleaved little-endian PCM, s16le or f32le
     #[arg(long, value_name = "ENCODING")]
     raw: Option<Encoding>,
@@ -98,7 +105,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let (mut failed, mut partial) = (false, false);
     for (path, destination) in args.paths.iter().zip(&destinations) {
         let name = if is_stdin(path) { "standard input".to_owned() } else { path.display().to_string() };
-        let job = Job { name: &name, format, destination: destination.as_deref(), title: several };
+        let job = Job {
+            name: &name,
+            format,
+            destination: destination.as_deref(),
+            title: several,
+            realtime: args.realtime,
+        };
         match open(args, path, &name).and_then(|source| job.run(source, &model, &options)) {
             Ok(Outcome::Whole) => {}
             Ok(Outcome::Partial) => partial = true,
@@ -147,6 +160,7 @@ struct Job<'a> {
     destination: Option<&'a Path>,
     /// Whether its text needs its name above it.
     title: bool,
+    realtime: bool,
 }
 
 impl Job<'_> {
@@ -157,6 +171,9 @@ impl Job<'_> {
         options: &TranscribeOptions,
     ) -> Result<Outcome, Failure> {
         let name = self.name;
+        if self.realtime && self.destination.is_none() && io::stdout().is_terminal() {
+            return self.show(source, model, options);
+        }
         let place =
             self.destination.map_or_else(|| "standard output".to_owned(), |path| path.display().to_string());
         let cannot_write = |error: &io::Error| Failure::new(format!("cannot write {place}: {error}"));
@@ -165,7 +182,7 @@ impl Job<'_> {
             None => Output::stdout(),
         };
 
-        let bar = Bar::new(name);
+        let bar = if self.realtime { Bar::hidden() } else { Bar::new(name) };
         let mut header = Ok(());
         if self.title && self.destination.is_none() {
             header = bar.suspend(|| writeln!(output, "==> {} <==", printable(name)));
@@ -173,18 +190,25 @@ impl Job<'_> {
         let mut writer = header.and_then(|()| Writer::begin(self.format, output));
         let unwanted = AtomicBool::new(writer.is_err());
         let mut source = Wanted { source, unwanted: &unwanted };
-        let transcript = model.transcribe(&mut source, options, |progress| match progress {
-            Progress::Position { read, decoded, total } => bar.update(read, decoded, total),
-            Progress::Segment(segment) => {
-                if let Ok(sink) = &mut writer
-                    && let Err(error) = bar.suspend(|| sink.segment(segment))
-                {
-                    writer = Err(error);
-                    unwanted.store(true, Ordering::Relaxed);
-                }
+        let mut write = |segment: &Segment| {
+            if let Ok(sink) = &mut writer
+                && let Err(error) = bar.suspend(|| sink.segment(segment))
+            {
+                writer = Err(error);
+                unwanted.store(true, Ordering::Relaxed);
             }
-            _ => {}
-        });
+        };
+        let transcript = if self.realtime {
+            realtime::follow(&mut source, model, options, |event| {
+                realtime::segment(event).iter().for_each(&mut write)
+            })
+        } else {
+            model.transcribe(&mut source, options, |progress| match progress {
+                Progress::Position { read, decoded, total } => bar.update(read, decoded, total),
+                Progress::Segment(segment) => write(segment),
+                _ => {}
+            })
+        };
         bar.finish();
         let transcript = transcript.map_err(|error| Failure::new(in_context(name, &error.to_string())))?;
         let written = writer
@@ -195,6 +219,33 @@ impl Job<'_> {
             written => written.map_err(|error| cannot_write(&error))?,
         }
         Ok(if report(name, &transcript) { Outcome::Partial } else { Outcome::Whole })
+    }
+}
+
+impl Job<'_> {
+    /// Captions on the terminal, at the pace of speech.
+    fn show(
+        &self,
+        mut source: Box<dyn Source>,
+        model: &Model,
+        options: &TranscribeOptions,
+    ) -> Result<Outcome, Failure> {
+        let mut captions = Captions::new(Term::stdout());
+        let mut shown = Ok(());
+        let transcript = realtime::follow(&mut *source, model, options, |event| {
+            let drawn = match event {
+                SessionEvent::Partial { committed, tentative, .. } => captions.partial(committed, tentative),
+                SessionEvent::Final { utterance, words, .. } => captions.complete(*utterance, words),
+                _ => Ok(()),
+            };
+            if let (Ok(()), Err(error)) = (&shown, drawn) {
+                shown = Err(error);
+            }
+        });
+        let transcript =
+            transcript.map_err(|error| Failure::new(in_context(self.name, &error.to_string())))?;
+        shown.map_err(|error| Failure::new(format!("cannot write standard output: {error}")))?;
+        Ok(if report(self.name, &transcript) { Outcome::Partial } else { Outcome::Whole })
     }
 }
 

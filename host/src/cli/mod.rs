@@ -3,10 +3,12 @@
 //! Exit codes: 0 done, 1 an error (nothing written for that input), 2 wrong usage, 3 done but some audio was damaged
 //! or could not be recognised.
 
+mod captions;
 mod doctor;
 mod file;
 mod output;
 mod progress;
+mod realtime;
 
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;

@@ -51,6 +51,11 @@ impl Bar {
         Self { bar, started: Instant::now() }
     }
 
+    /// No bar: something else shows how far it is.
+    pub(crate) fn hidden() -> Self {
+        Self { bar: ProgressBar::hidden(), started: Instant::now() }
+    }
+
     /// Positions are samples at 16 kHz.
     pub(crate) fn update(&self, read: u64, decoded: u64, total: Option<u64>) {
         let rate = u64::from(SAMPLE_RATE);

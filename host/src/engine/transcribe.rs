@@ -70,6 +70,13 @@ pub struct Lost {
     pub reason: String,
 }
 
+impl Lost {
+    /// Speech at these samples, lost for this reason.
+    pub fn new(samples: std::ops::Range<u64>, reason: impl Into<String>) -> Self {
+        Self { start: samples.start, end: samples.end, reason: reason.into() }
+    }
+}
+
 /// A chunk that is queued or being decoded.
 struct Pending {
     start: u64,

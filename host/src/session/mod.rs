@@ -128,6 +128,11 @@ impl Session {
         self.core.engine()
     }
 
+    /// Whether it detects speech by itself; otherwise [`Session::begin`] and [`Session::end`] say when there is some.
+    pub fn is_automatic(&self) -> bool {
+        !self.push_to_talk
+    }
+
     /// Takes interleaved samples, whole frames. Never waits for the recogniser.
     ///
     /// # Errors

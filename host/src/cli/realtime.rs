@@ -1,0 +1,89 @@
+//! A recording at the pace at which it was spoken, through the session that live audio goes through.
+
+use std::time::{Duration, Instant};
+
+use hearken::audio::Source;
+use hearken::session::{Session, SessionEvent, SessionOptions};
+use hearken::{Error, Language, Lost, Model, Segment, TranscribeOptions, Transcript};
+
+/// Pushes `source` at its own pace, hands each event to `observer` as it comes, and returns what was said.
+pub(crate) fn follow(
+    source: &mut dyn Source,
+    model: &Model,
+    options: &TranscribeOptions,
+    mut observer: impl FnMut(&SessionEvent),
+) -> Result<Transcript, Error> {
+    let format = source.format();
+    let options = SessionOptions {
+        language: options.language.clone(),
+        translate: options.translate,
+        prompt: options.prompt.clone(),
+        voice_activity: options.voice_activity,
+        ..SessionOptions::new(format)
+    };
+    let mut session = Session::new(model, options)?;
+    if !session.is_automatic() {
+        session.begin()?;
+    }
+    let mut transcript = Transcript::default();
+    let mut take = |event: SessionEvent, transcript: &mut Transcript| {
+        observer(&event);
+        collect(event, transcript);
+    };
+
+    let started = Instant::now();
+    let (mut block, mut frames) = (Vec::new(), 0u64);
+    loop {
+        match source.read(&mut block) {
+            Ok(0) => break,
+            Ok(count) => frames += count as u64,
+            Err(error) if frames == 0 => return Err(error.into()),
+            Err(error) => {
+                transcript.damage = Some(error.to_string());
+                break;
+            }
+        }
+        session.push(&block)?;
+        // The next block is spoken when this one is over; until then there are events to wait for.
+        let due = started + Duration::from_secs_f64(frames as f64 / f64::from(format.sample_rate));
+        while let Ok(event) = session.events().recv_deadline(due) {
+            take(event, &mut transcript);
+        }
+    }
+    session.finish()?;
+    while let Ok(event) = session.events().recv() {
+        take(event, &mut transcript);
+    }
+    transcript.faults = source.faults();
+    if let (None, false) = (&transcript.language, transcript.segments.is_empty()) {
+        let code = if model.multilingual() { None } else { Some("en".to_owned()) };
+        transcript.language = code.map(|code| Language { code, probability: None });
+    }
+    Ok(transcript)
+}
+
+/// Adds what an event says to the transcript.
+fn collect(event: SessionEvent, transcript: &mut Transcript) {
+    match event {
+        SessionEvent::Final { .. } => transcript.segments.extend(segment(&event)),
+        SessionEvent::Language(language) => transcript.language = Some(language),
+        SessionEvent::Dropped { position, len, reason } => {
+            transcript.lost.push(Lost::new(position..position + len, reason));
+        }
+        SessionEvent::Finished { duration } => transcript.duration = duration,
+        _ => {}
+    }
+}
+
+/// The segment that a complete utterance is, unless nothing was said.
+pub(crate) fn segment(event: &SessionEvent) -> Option<Segment> {
+    let SessionEvent::Final { words, .. } = event else { return None };
+    let (first, last) = (words.first()?, words.last()?);
+    Some(Segment {
+        start: first.start,
+        end: last.end,
+        text: words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" "),
+        words: words.clone(),
+        ..Segment::default()
+    })
+}
