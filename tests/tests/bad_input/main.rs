@@ -101,7 +101,7 @@ fn a_file_that_cannot_be_heard_is_named() {
 fn a_file_that_may_not_be_read_is_named() {
     let folder = Folder::new();
     let file = folder.speech();
-    fs::set_permissions(&file, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
     let ended = run(&mut hearken(&["file", &file]));
     if rustix::process::geteuid().is_root() {
         // Permissions do not hold for root.
