@@ -279,6 +279,10 @@ impl<O: FnMut(Progress<'_>)> Run<'_, O> {
                 chunker.finish(&mut |chunk| ready.push(chunk));
             }
             self.submit(ready)?;
+            // What is done is told, also when nothing more is said for long: the input may be a microphone's.
+            while self.pending.front().is_some_and(|chunk| !chunk.outcome.is_empty()) {
+                self.receive()?;
+            }
             self.tell_position();
             if frames == 0 {
                 break;

@@ -9,6 +9,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc;
 
 use command::{ended, fine, hearken, run, run_with_input};
 use hearken_tests::model::SyntheticModel;
@@ -448,35 +449,43 @@ fn a_damaged_cache_is_made_anew_and_harms_nobody_who_uses_it() {
     assert!(fs::read(only()).unwrap() != bad, "damaged code was kept");
 }
 
-/// Peak memory, in MiB, of a run over so much audio: a few utterances in silence, the last of them near the end.
+/// Peak memory, in MiB, of a run over so much audio: an utterance every ten minutes, and silence.
 fn peak_memory(minutes: usize) -> u64 {
     let (mut child, mut stdin) = streaming(&mut hearken(&["file", "-", "--raw", "s16le", "-f", "jsonl"]));
-    let (said, minute) = (s16le(speech()), vec![0; 60 * 32_000]);
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut heard = 0;
-    let mut line = || -> serde_json::Value {
-        serde_json::from_str(&lines.next().expect("it goes on").unwrap()).unwrap()
-    };
-    for spoken in 0..minutes.div_ceil(10) {
+    let (said, second) = (s16le(speech()), vec![0; 32_000]);
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    let (sender, lines) = mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        stdout.lines().try_for_each(|line| sender.send(line.unwrap())).expect("somebody waits for each line");
+    });
+    let json = |line: &str| -> serde_json::Value { serde_json::from_str(line).unwrap() };
+    let mut fed = 0;
+    for _ in 0..minutes.div_ceil(10) {
         stdin.write_all(&said).unwrap();
-        for _ in 0..10.min(minutes - spoken * 10) {
-            stdin.write_all(&minute).unwrap();
+        for _ in 0..600 {
+            stdin.write_all(&second).unwrap();
         }
-        // What was said is out before more is said.
-        let segment = line();
-        assert_eq!(segment["type"], "segment");
-        understood(segment["text"].as_str().unwrap());
-        heard += 1;
+        fed += 600;
+        // The silence goes on until what was said is out, which is long before the next is said.
+        let line = loop {
+            match lines.try_recv() {
+                Ok(line) => break json(&line),
+                Err(_) => stdin.write_all(&second).unwrap(),
+            }
+        };
+        assert_eq!(line["type"], "segment");
+        understood(line["text"].as_str().unwrap());
     }
     let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     let peak: u64 = peak.trim().strip_suffix(" kB").unwrap().parse().unwrap();
     drop(stdin);
-    let end = line();
+    let end = json(&lines.recv().expect("the end is told"));
     assert_eq!(end["type"], "end");
-    assert!(end["duration"].as_f64().unwrap() >= (minutes * 60) as f64);
-    assert_eq!(heard, minutes.div_ceil(10));
-    assert!(child.wait().unwrap().success());
+    assert!(end["duration"].as_f64().unwrap() >= f64::from(fed));
+    let ended = ended(child);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+    reader.join().unwrap();
     peak / 1024
 }
 

@@ -547,7 +547,11 @@ fn a_module_that_is_no_guest_is_refused() {
             "proc_exit",
         ),
         ("shared memory", Guest::with(memory, r#"(memory (export "memory") 20 20 shared)"#), "threads"),
-        ("two memories", Guest { fields: "(memory $second 1)".to_owned(), ..Guest::default() }, "memor"),
+        (
+            "two memories",
+            Guest { fields: "(memory $second 1)".to_owned(), ..Guest::default() },
+            "multiple memories",
+        ),
         (
             "a table that grows",
             Guest {
