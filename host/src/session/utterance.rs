@@ -173,7 +173,8 @@ impl Utterance {
                     self.samples.drain(..(needless - self.kept) as usize);
                     self.kept = needless;
                 }
-                if !last && !(committed.is_empty() && tentative.is_empty()) {
+                let silent = committed.is_empty() && tentative.is_empty();
+                if !last && !silent {
                     emit(SessionEvent::Partial { utterance: self.start, committed, tentative });
                 }
             }
