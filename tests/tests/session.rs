@@ -33,13 +33,24 @@ fn options() -> SessionOptions {
     SessionOptions { step: Duration::from_millis(300), ..SessionOptions::new(SPEECH.format) }
 }
 
-/// Pushes the speech in blocks of 20 ms, finishes, and collects all events.
+/// Pushes the speech in blocks of 20 ms, finishes, and collects all events. In the middle of the first phrase it waits
+/// for text, however slow the machine is: otherwise all audio might be there before any is recognised.
 fn listen(session: &mut Session) -> Vec<SessionEvent> {
-    for block in SPEECH.samples.chunks(SPEECH.format.sample_rate as usize / 50) {
+    let rate = SPEECH.format.sample_rate as usize;
+    let (beginning, rest) = SPEECH.samples.split_at(rate * 8 / 5);
+    let mut events = Vec::new();
+    for block in beginning.chunks(rate / 50) {
+        session.push(block).expect("whole frames");
+    }
+    while !matches!(events.last(), Some(SessionEvent::Partial { .. })) {
+        events.push(session.events().recv_timeout(PATIENCE).expect("text while it is spoken"));
+    }
+    for block in rest.chunks(rate / 50) {
         session.push(block).expect("whole frames");
     }
     session.finish().expect("not ended before");
-    collect(session)
+    events.extend(collect(session));
+    events
 }
 
 fn collect(session: &Session) -> Vec<SessionEvent> {
