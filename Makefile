@@ -46,7 +46,7 @@ fmt: ## format the code
 
 bench: ## measure hearken against native whisper.cpp, as ratios
 	@.ci/setup test
-	@$(CARGO) bench --workspace --features hearken/cli
+	@$(CARGO) bench --profile release --workspace --features hearken/cli --bench sandbox
 
 pictures: ## draw the pictures of the documentation from what the commands print
 	@.ci/setup lint
