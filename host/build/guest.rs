@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{env, fs};
+use std::fs;
 
 use crate::toolchain::Toolchain;
-use crate::{VARIANTS, file_name};
+use crate::{VARIANTS, file_name, nested};
 
 /// The guest's target.
 const TARGET: &str = "wasm32-wasip1";
@@ -37,9 +37,7 @@ pub(crate) fn build(workspace: &Path, out: &Path) -> Result<(), String> {
 }
 
 fn build_variant(workspace: &Path, out: &Path, variant: &str, toolchain: &Toolchain) -> Result<(), String> {
-    // Beside this build's own target directory and shared by its profiles: the guest is always optimised.
-    let target = out.ancestors().nth(4).ok_or("OUT_DIR is not in a target directory")?;
-    let target = target.join("guest").join(variant);
+    let target = nested::target_directory(out)?.join("guest").join(variant);
     let support = support(workspace, &target, toolchain)?;
     let wasi = workspace.join("guest/wasi");
 
@@ -80,26 +78,12 @@ fn build_variant(workspace: &Path, out: &Path, variant: &str, toolchain: &Toolch
         rust_flags.push(format!("-lstatic={library}"));
     }
 
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut cargo = nested::cargo();
     cargo
         .current_dir(workspace)
         .args(["build", "--release", "--package=hearken-guest", "--lib", "--target", TARGET])
         .arg("--target-dir")
         .arg(&target);
-    // The outer build's settings are for the host's target; CMake and ggml variables would change the recipe.
-    for (key, _) in env::vars_os() {
-        let name = key.to_string_lossy();
-        let foreign = ["CARGO_", "CMAKE_", "GGML_", "WHISPER_", "RUSTFLAGS", "RUSTC", "TARGET", "HOST"]
-            .iter()
-            .any(|prefix| name.starts_with(prefix));
-        let kept =
-            ["CARGO_HOME", "CARGO_NET_", "CARGO_HTTP_", "CARGO_REGISTR", "CARGO_TERM_", "CARGO_SOURCE_"]
-                .iter()
-                .any(|prefix| name.starts_with(prefix));
-        if foreign && !kept {
-            cargo.env_remove(&key);
-        }
-    }
     cargo
         // Names stay, for the backtraces of traps.
         .env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo")

@@ -4,6 +4,7 @@
 //! the guest that a packaged crate carries in `prebuilt/`, the workspace's own `guest/` built here.
 
 mod guest;
+mod nested;
 mod toolchain;
 
 use std::path::{Path, PathBuf};

@@ -16,6 +16,8 @@
 //! ```
 
 pub mod audio;
+#[cfg(feature = "capture")]
+pub mod capture;
 mod engine;
 mod error;
 mod executor;

@@ -2,5 +2,5 @@
 
 pub mod footprint;
 pub mod model;
-pub mod native;
+pub mod rounding;
 pub mod speech;

@@ -1,14 +1,16 @@
 //! What the sandbox hears is what whisper.cpp hears outside it.
 //!
 //! Both sides get the same samples: hearken's own audio path cuts the chunks. Where they may differ is where rounding
-//! decides, and how far that carries is measured, between two native runs ([`Native::noise`]).
+//! decides, and how far that carries is measured, between two native builds ([`rounding`]).
 
 use std::fmt::Write as _;
 use std::thread;
 
 use hearken::{Engine, Model, ModelSource, Score, TranscribeOptions};
+use hearken_native::{Native, top_two};
 use hearken_tests::model::{SyntheticModel, Weights};
-use hearken_tests::native::{Native, top_two};
+
+use hearken_tests::rounding;
 use hearken_tests::speech::{self, Recording};
 
 /// The thresholds by which hearken takes a window for silence (OpenAI's), whatever words were found in it.
@@ -57,9 +59,9 @@ impl Expected {
         self.chunks.iter().flat_map(|(_, tokens)| tokens).copied().collect()
     }
 
-    /// Whether native whisper.cpp, where `found` first says something else, is as good as undecided: the two tokens'
-    /// logits are closer to each other than rounding carries them.
-    fn undecided(&self, native: &Native, mut found: &[u32]) -> bool {
+    /// Whether native whisper.cpp, where `found` first says something else, is undecided: the two tokens' logits are
+    /// no farther from each other than one native build is from another.
+    fn undecided(&self, native: &Native, model: &[u8], mut found: &[u32]) -> bool {
         for (samples, tokens) in &self.chunks {
             if let Some(rest) = found.strip_prefix(&tokens[..]) {
                 found = rest;
@@ -68,10 +70,10 @@ impl Expected {
             let Some(at) = tokens.iter().zip(found).position(|(expected, found)| expected != found) else {
                 return false;
             };
-            let noise = native.noise(samples, "en", &tokens[..at]);
+            let epsilon = rounding::of_margins(model, samples, "en", &tokens[..at]);
             let logits = native.state().score(samples, "en", &tokens[..at]);
             let last = &logits[logits.len() - 1];
-            return last[tokens[at] as usize] - last[found[at] as usize] <= 2.0 * noise;
+            return last[tokens[at] as usize] - last[found[at] as usize] <= epsilon;
         }
         false
     }
@@ -129,7 +131,7 @@ fn compare(what: &str, recordings: &[Recording]) {
                 recording.name, text.0, text.1
             );
         } else if tokens.0 != tokens.1 {
-            if expected.undecided(&native, &tokens.1) {
+            if expected.undecided(&native, &bytes, &tokens.1) {
                 tally.undecided += 1;
             } else {
                 let _ = writeln!(
@@ -173,7 +175,8 @@ struct Forced {
     samples: Vec<f32>,
     tokens: Vec<u32>,
     logits: Vec<Vec<f32>>,
-    noise: f32,
+    /// How far rounding moves a margin.
+    epsilon: f32,
 }
 
 impl Forced {
@@ -182,33 +185,32 @@ impl Forced {
         let samples: Vec<f32> = (0..64_000).map(|n| (n as f32 * n as f32 * 8e-6).sin() * 0.3).collect();
         let native = Native::load(model);
         let (tokens, logits) = native.state().follow(&samples, "de", 40);
-        Self { noise: native.noise(&samples, "de", &tokens), samples, tokens, logits }
+        Self { epsilon: rounding::of_margins(model, &samples, "de", &tokens), samples, tokens, logits }
     }
 
-    /// Holds the sandbox's answers against the native ones. A choice between two logits can only turn over when both
-    /// move by half of what is between them, so positions with a margin over twice the noise must agree.
+    /// Holds the sandbox's answers against the native ones, wherever the margin is wider than rounding moves it.
     fn hold(&self, what: &str, scores: &[Score]) {
         assert_eq!(scores.len(), self.logits.len(), "{what}");
-        let threshold = 2.0 * self.noise;
         let (mut compared, mut farthest) = (0, 0f32);
         for (position, (score, logits)) in scores.iter().zip(&self.logits).enumerate() {
             let (token, best, second) = top_two(logits);
             farthest = farthest.max((score.best - best).abs()).max((score.second - second).abs());
-            if best - second > threshold {
+            if best - second > self.epsilon {
                 compared += 1;
                 assert_eq!(score.token, token, "{what}: position {position}, margin {}", best - second);
             }
         }
         println!(
-            "{what}: the same token at {compared} positions, {} skipped with a margin under {threshold:.3}; \
+            "{what}: the same token at {compared} positions, {} skipped with a margin under {:.4}; \
              the best two logits differ by {farthest:.4} at most",
             scores.len() - compared,
+            self.epsilon,
         );
         assert!(compared * 3 >= scores.len(), "{what}: too little was compared");
         assert!(
-            farthest <= threshold,
+            farthest <= self.epsilon,
             "{what}: the logits differ by {farthest}, native ones by {}",
-            self.noise
+            self.epsilon
         );
     }
 }

@@ -12,6 +12,7 @@ mod decode;
 mod error;
 mod raw;
 mod resample;
+mod ring;
 mod samples;
 mod sanitise;
 mod vad;
@@ -22,6 +23,8 @@ pub use decode::{from_reader, open};
 pub use error::AudioError;
 pub use raw::{Encoding, RawPcm, UnknownEncoding};
 pub use resample::Resampler;
+pub(crate) use resample::resampled;
+pub use ring::{RingRead, RingReader, RingWriter, ring};
 pub use samples::Samples;
 pub use vad::{VadConfig, VadEvent, VoiceActivity};
 

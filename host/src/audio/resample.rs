@@ -98,7 +98,7 @@ impl Resampler {
     /// Returns how many samples of an incomplete last frame were left out: 0 unless the input ended within a frame.
     pub fn finish(&mut self, out: &mut Vec<f32>) -> usize {
         if let Some(rate) = &mut self.rate {
-            let total = expected_output(self.frames_in, self.format.sample_rate);
+            let total = resampled(self.frames_in, self.format.sample_rate);
             let block = rate.fft.input_frames_next();
             // Silence behind the end pushes the last real samples out of the filter.
             self.waiting.resize(block, 0.0);
@@ -188,8 +188,8 @@ fn average(frame: &[f32]) -> f32 {
     frame.iter().sum::<f32>() / frame.len() as f32
 }
 
-/// `round(frames * 16000 / rate)`, halves upwards.
-fn expected_output(frames: u64, rate: u32) -> u64 {
+/// Samples at 16 kHz that so many frames become: `round(frames * 16000 / rate)`, halves upwards.
+pub(crate) fn resampled(frames: u64, rate: u32) -> u64 {
     let (frames, from, to) = (u128::from(frames), u128::from(rate), u128::from(crate::SAMPLE_RATE));
     u64::try_from((2 * frames * to + from) / (2 * from)).unwrap_or(u64::MAX)
 }
@@ -248,7 +248,7 @@ mod tests {
             let format = Format { sample_rate: rate, channels };
             let input = noise(frames * usize::from(channels), seed);
             let whole = resample(format, &input, input.len());
-            prop_assert_eq!(whole.len() as u64, expected_output(frames as u64, rate));
+            prop_assert_eq!(whole.len() as u64, resampled(frames as u64, rate));
             prop_assert_eq!(&whole, &resample(format, &input, block));
         }
 
@@ -263,12 +263,12 @@ mod tests {
 
     #[test]
     fn rounding_is_to_the_nearest_sample() {
-        assert_eq!(expected_output(0, 44_100), 0);
-        assert_eq!(expected_output(1, 48_000), 0);
-        assert_eq!(expected_output(2, 48_000), 1);
-        assert_eq!(expected_output(44_100, 44_100), 16_000);
-        assert_eq!(expected_output(1, 32_000), 1);
-        assert_eq!(expected_output(u64::MAX, 8_000), u64::MAX);
+        assert_eq!(resampled(0, 44_100), 0);
+        assert_eq!(resampled(1, 48_000), 0);
+        assert_eq!(resampled(2, 48_000), 1);
+        assert_eq!(resampled(44_100, 44_100), 16_000);
+        assert_eq!(resampled(1, 32_000), 1);
+        assert_eq!(resampled(u64::MAX, 8_000), u64::MAX);
     }
 
     #[test]

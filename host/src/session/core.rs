@@ -112,6 +112,13 @@ impl Core {
         self.schedule(&mut state);
     }
 
+    /// Audio between utterances that never came.
+    pub(super) fn lose(&self, position: u64, len: u64, reason: &str) {
+        if len > 0 {
+            self.lock().emit(SessionEvent::Dropped { position, len, reason: reason.to_owned() });
+        }
+    }
+
     /// No more audio comes.
     pub(super) fn finish(self: &Arc<Self>, duration: u64) {
         let mut state = self.lock();

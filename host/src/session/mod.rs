@@ -17,7 +17,7 @@ use crossbeam_channel::Receiver;
 use self::core::Core;
 pub use self::event::SessionEvent;
 pub use self::journal::{Decode, Journal};
-use crate::audio::{Accounting, Format, Resampler, VadConfig, VadEvent, VoiceActivity};
+use crate::audio::{Accounting, Format, Resampler, VadConfig, VadEvent, VoiceActivity, resampled};
 use crate::error::Error;
 use crate::{Engine, Model};
 
@@ -88,6 +88,8 @@ pub struct Session {
     push_to_talk: bool,
     /// Whether the key is held.
     talking: bool,
+    /// Frames that were pushed or skipped.
+    frames: u64,
     accounting: Accounting,
     mono: Vec<f32>,
     ended: bool,
@@ -112,6 +114,7 @@ impl Session {
             activity,
             push_to_talk,
             talking: false,
+            frames: 0,
             accounting: Accounting::default(),
             mono: Vec::new(),
             ended: false,
@@ -146,9 +149,36 @@ impl Session {
         if !interleaved.len().is_multiple_of(channels.into()) {
             return Err(SessionError::PartialFrame { samples: interleaved.len(), channels });
         }
+        self.frames += (interleaved.len() / usize::from(channels)) as u64;
         self.mono.clear();
         self.resampler.push(interleaved, &mut self.mono);
         self.listen();
+        Ok(())
+    }
+
+    /// Audio that never came, as long as so many frames: an utterance that runs ends here, the clock goes on, and the gap
+    /// is reported as [`SessionEvent::Dropped`].
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Ended`].
+    pub fn skip(&mut self, frames: u64, reason: &str) -> Result<(), SessionError> {
+        if self.ended {
+            return Err(SessionError::Ended);
+        }
+        self.mono.clear();
+        self.resampler.finish(&mut self.mono);
+        self.listen();
+        let talking = self.talking;
+        self.release();
+        self.talking = talking;
+        // From the whole, so that the rounding of many gaps does not add up.
+        self.frames += frames;
+        let position = self.accounting.total();
+        let len = resampled(self.frames, self.format.sample_rate).saturating_sub(position);
+        self.activity.skip(len);
+        self.accounting.dropped += len;
+        self.core.lose(position, len, reason);
         Ok(())
     }
 
@@ -199,8 +229,10 @@ impl Session {
 
     /// Where each sample went so far: into speech, into silence, or dropped.
     pub fn accounting(&self) -> Accounting {
-        let dropped = self.core.dropped();
-        Accounting { dropped, speech: self.accounting.speech - dropped, ..self.accounting }
+        let Accounting { speech, silence, dropped } = self.accounting;
+        // Speech that there was no room for.
+        let refused = self.core.dropped();
+        Accounting { speech: speech - refused, silence, dropped: dropped + refused }
     }
 
     /// When each decode ran, in samples: see [`Journal::replay`].

@@ -3,8 +3,8 @@
 use std::io::{self, Read};
 
 use hearken::model::{Checked, ModelError, check};
+use hearken_native::whisper_rs::{FullParams, SamplingStrategy, WhisperContext, WhisperContextParameters};
 use proptest::prelude::*;
-use whisper_rs::{FullParams, SamplingStrategy, WhisperContext, WhisperContextParameters};
 
 use super::*;
 

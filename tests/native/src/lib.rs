@@ -3,6 +3,7 @@
 use std::ffi::{c_int, c_void};
 use std::sync::Once;
 
+pub use whisper_rs;
 use whisper_rs::whisper_rs_sys as sys;
 use whisper_rs::{FullParams, SamplingStrategy, WhisperContext, WhisperContextParameters, WhisperState};
 
@@ -66,27 +67,6 @@ impl Native {
     /// When memory runs out.
     pub fn state(&self) -> State<'_> {
         State { native: self, state: self.context.create_state().expect("memory for a state") }
-    }
-
-    /// How far rounding carries: the largest difference that any logit makes, at any position, when the audio moves by
-    /// half a step of 16 bits, which is less than a recording knows of itself.
-    ///
-    /// Fused attention on and off is the other pair of native runs that should agree, and a blunt one: it differs thirty
-    /// times as much from whisper.cpp's default in half precision as the sandbox does, and attends to padding when the
-    /// context is no multiple of 256.
-    ///
-    /// # Panics
-    ///
-    /// When whisper.cpp fails.
-    pub fn noise(&self, samples: &[f32], language: &str, tokens: &[u32]) -> f32 {
-        let half_step = 0.5 / 32_768.0;
-        let nudge =
-            |(n, sample): (usize, &f32)| sample + if n * 7919 % 13 < 6 { half_step } else { -half_step };
-        let nudged: Vec<f32> = samples.iter().enumerate().map(nudge).collect();
-        let one = self.state().score(samples, language, tokens);
-        let other = self.state().score(&nudged, language, tokens);
-        let pairs = one.iter().flatten().zip(other.iter().flatten());
-        pairs.map(|(one, other)| (one - other).abs()).fold(0.0, f32::max)
     }
 }
 
@@ -187,6 +167,11 @@ impl State<'_> {
         self.state.decode(&[token], past, 1).expect("whisper.cpp decodes");
         self.state.get_logits().expect("logits").to_vec()
     }
+}
+
+/// Raw little-endian `f32`.
+pub fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.chunks_exact(4).map(|four| f32::from_le_bytes([four[0], four[1], four[2], four[3]])).collect()
 }
 
 /// The likeliest token, its logit and the second best logit.

@@ -1,0 +1,70 @@
+//! Why nothing is heard.
+
+use crate::audio::AudioError;
+use crate::session::SessionError;
+
+/// Why a device is not listened to, or not any more.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CaptureError {
+    /// No sound system answers.
+    #[error("no sound system answers: {reason}; on Linux, start PulseAudio or PipeWire, or plug in an ALSA device")]
+    NoHost {
+        /// What it said.
+        reason: String,
+    },
+    /// There is no default microphone.
+    #[error("this machine has no microphone; plug one in, or choose another device (`hearken devices` lists them)")]
+    NoMicrophone,
+    /// What the computer plays cannot be heard.
+    #[error(
+        "this sound system does not offer what the computer plays; on Linux that takes PulseAudio or PipeWire \
+         (`hearken devices` lists what there is)"
+    )]
+    NoSystem,
+    /// No device is called so.
+    #[error("no device is called `{wanted}`; `hearken devices` lists them")]
+    NoDevice {
+        /// What was asked for.
+        wanted: String,
+    },
+    /// Several devices are called so.
+    #[error("`{wanted}` may mean {names}; use what is in brackets")]
+    Ambiguous {
+        /// What was asked for.
+        wanted: String,
+        /// Two that match.
+        names: String,
+    },
+    /// The device does not open.
+    #[error("cannot listen to {device}: {reason}")]
+    Open {
+        /// Its name.
+        device: String,
+        /// What the sound system said.
+        reason: String,
+    },
+    /// The backend opened the device and never asked where its audio goes.
+    #[error("{device} delivers no audio; choose another device")]
+    Silent {
+        /// Its name.
+        device: String,
+    },
+    /// The device stopped by itself.
+    #[error("{device} is gone: {reason}; plug it in and start again")]
+    Gone {
+        /// Its name.
+        device: String,
+        /// What the sound system said.
+        reason: String,
+    },
+    /// The device's format is out of range.
+    #[error(transparent)]
+    Format(#[from] AudioError),
+    /// The session does not take what is captured.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The operating system refused a thread.
+    #[error("cannot start a thread for capture: {0}")]
+    Thread(#[source] std::io::Error),
+}

@@ -1,0 +1,132 @@
+//! The thread between the ring and a session.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{RecvTimeoutError, Sender};
+
+use super::{Capture, CaptureError};
+use crate::audio::RingRead;
+use crate::session::Session;
+
+/// How often the ring is looked at. The callback cannot wake anybody: that would be a system call.
+const PERIOD: Duration = Duration::from_millis(10);
+
+/// How loud it is, of full scale: the root mean square of what was read last, up to [`PERIOD`] or so.
+#[derive(Debug, Clone, Default)]
+pub struct Level(Arc<AtomicU32>);
+
+impl Level {
+    /// In dB of full scale; 0 is the loudest, silence is minus infinity.
+    pub fn decibels(&self) -> f32 {
+        20.0 * f32::from_bits(self.0.load(Ordering::Relaxed)).log10()
+    }
+
+    fn measure(&self, samples: &[f32]) {
+        let energy = samples.iter().map(|sample| sample * sample).sum::<f32>() / samples.len().max(1) as f32;
+        self.0.store(energy.sqrt().to_bits(), Ordering::Relaxed);
+    }
+}
+
+/// Moves what is captured into a session, on a thread of its own, until it is stopped or the device is gone; then it
+/// finishes the session. The session's events say what was heard.
+pub struct Pump {
+    /// Dropped to stop.
+    stop: Option<Sender<()>>,
+    level: Level,
+    thread: Option<JoinHandle<Result<(), CaptureError>>>,
+}
+
+impl Pump {
+    /// Starts the thread. The session's format must be the capture's.
+    ///
+    /// # Errors
+    ///
+    /// [`CaptureError::Thread`] when the system refuses a thread.
+    pub fn start(capture: Capture, session: Session) -> Result<Self, CaptureError> {
+        let (stop, stopped) = crossbeam_channel::bounded::<()>(0);
+        let level = Level::default();
+        let meter = level.clone();
+        let mut run = Run { capture, session, meter };
+        let pump = move || {
+            let result = run.until(|| stopped.recv_timeout(PERIOD) != Err(RecvTimeoutError::Timeout));
+            let finished = run.session.finish().map_err(CaptureError::from);
+            result.and(finished)
+        };
+        let thread = std::thread::Builder::new().name("hearken-capture".to_owned()).spawn(pump);
+        Ok(Self { stop: Some(stop), level, thread: Some(thread.map_err(CaptureError::Thread)?) })
+    }
+
+    /// How loud it is now.
+    pub fn level(&self) -> &Level {
+        &self.level
+    }
+
+    /// Stops listening. What was captured before is still recognised, and the session then finished.
+    pub fn stop(&mut self) {
+        self.stop = None;
+    }
+
+    /// Waits for the end: after [`Pump::stop`], or when the device is gone.
+    ///
+    /// # Errors
+    ///
+    /// [`CaptureError::Gone`] when the device stopped by itself.
+    pub fn join(mut self) -> Result<(), CaptureError> {
+        let thread = self.thread.take();
+        // A pump that panicked has no session to finish; its events have ended.
+        thread.and_then(|thread| thread.join().ok()).unwrap_or(Ok(()))
+    }
+}
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Run {
+    capture: Capture,
+    session: Session,
+    meter: Level,
+}
+
+impl Run {
+    /// Feeds the session until `wait`, which takes a while, answers that it is over.
+    fn until(&mut self, wait: impl Fn() -> bool) -> Result<(), CaptureError> {
+        let mut block = Vec::new();
+        loop {
+            match self.feed(&mut block)? {
+                RingRead::Empty => {}
+                _ => return Ok(()),
+            }
+            let failure = self.capture.failures.try_recv().ok();
+            if failure.is_some() || wait() {
+                self.capture.disconnect();
+                self.feed(&mut block)?;
+                return failure.map_or(Ok(()), Err);
+            }
+        }
+    }
+
+    /// Feeds it what there is; answers how the ring is then.
+    fn feed(&mut self, block: &mut Vec<f32>) -> Result<RingRead, CaptureError> {
+        loop {
+            match self.capture.reader.read(block) {
+                RingRead::Frames(_) => {
+                    self.meter.measure(block);
+                    self.session.push(block)?;
+                }
+                RingRead::Lost(frames) => {
+                    self.session.skip(frames, "the machine was too busy to take it from the device")?;
+                }
+                end => return Ok(end),
+            }
+        }
+    }
+}
