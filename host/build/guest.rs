@@ -1,8 +1,8 @@
 //! Builds `guest/` for `wasm32-wasip1`, once for each variant, with whisper-rs as it comes from its registry.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::fs;
 
 use crate::toolchain::Toolchain;
 use crate::{VARIANTS, file_name, nested};

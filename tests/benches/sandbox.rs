@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use hearken::audio::{Format, Samples};
 use hearken::{Engine, Model, ModelSource, TranscribeOptions};
+use hearken_native::Native;
 use hearken_tests::footprint::Footprint;
 use hearken_tests::model::SyntheticModel;
-use hearken_native::Native;
 use hearken_tests::speech;
 
 /// Tokens of a forced decode: about what ten seconds of speech have.

@@ -1,6 +1,10 @@
 //! Shared by the tests.
 
+pub mod command;
 pub mod footprint;
 pub mod model;
 pub mod rounding;
+pub mod sound;
 pub mod speech;
+pub mod terminal;
+pub mod wav;

@@ -32,8 +32,15 @@ pub fn ring(format: Format, capacity: Duration) -> Result<(RingWriter, RingReade
         position: 0,
         gap: None,
     };
-    let reader =
-        RingReader { samples: samples_out, gaps: gaps_out, channels, offered, format, position: 0, ended: false };
+    let reader = RingReader {
+        samples: samples_out,
+        gaps: gaps_out,
+        channels,
+        offered,
+        format,
+        position: 0,
+        ended: false,
+    };
     Ok((writer, reader))
 }
 

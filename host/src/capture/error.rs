@@ -8,13 +8,17 @@ use crate::session::SessionError;
 #[non_exhaustive]
 pub enum CaptureError {
     /// No sound system answers.
-    #[error("no sound system answers: {reason}; on Linux, start PulseAudio or PipeWire, or plug in an ALSA device")]
+    #[error(
+        "no sound system answers: {reason}; on Linux, start PulseAudio or PipeWire, or plug in an ALSA device"
+    )]
     NoHost {
         /// What it said.
         reason: String,
     },
     /// There is no default microphone.
-    #[error("this machine has no microphone; plug one in, or choose another device (`hearken devices` lists them)")]
+    #[error(
+        "this machine has no microphone; plug one in, or choose another device (`hearken devices` lists them)"
+    )]
     NoMicrophone,
     /// What the computer plays cannot be heard.
     #[error(

@@ -51,7 +51,8 @@ impl FakeMicrophone {
     /// The device is pulled out.
     pub fn unplug(&mut self) {
         if let Some((_, failures, device)) = &*self.line.lock().unwrap_or_else(PoisonError::into_inner) {
-            let _ = failures.send(CaptureError::Gone { device: device.clone(), reason: "unplugged".to_owned() });
+            let _ =
+                failures.send(CaptureError::Gone { device: device.clone(), reason: "unplugged".to_owned() });
         }
     }
 }

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use cpal::traits::{DeviceTrait, HostTrait, StreamTrait};
-use cpal::{BufferSize, Data, ErrorKind, FromSample, I24, SampleFormat, StreamConfig, SupportedStreamConfig, U24};
+use cpal::{
+    BufferSize, Data, ErrorKind, FromSample, I24, SampleFormat, StreamConfig, SupportedStreamConfig, U24,
+};
 use crossbeam_channel::Sender;
 
 use super::{Backend, CaptureError, Device, Input, Kind, Stream, choose};
@@ -66,6 +68,7 @@ impl System {
     }
 
     fn find(&self) -> Result<Vec<Found>, CaptureError> {
+        hush();
         let id = |device: &cpal::Device| device.id().ok().map(|id| id.id().to_owned());
         let microphone = self.host.default_input_device().and_then(|device| id(&device));
         let speaker = self.host.default_output_device().and_then(|device| id(&device));
@@ -149,6 +152,13 @@ struct Running {
 
 impl Stream for Running {}
 
+/// Keeps alsa-lib from writing on standard error what it thinks of each device that it tries on this thread: what
+/// matters comes back as an error. Where it cannot be kept from it, it writes.
+fn hush() {
+    #[cfg(target_os = "linux")]
+    let _ = alsa::Output::local_error_handler();
+}
+
 /// What a device delivers, if it is in range.
 fn format_of(config: &SupportedStreamConfig) -> Option<Format> {
     Format { sample_rate: config.sample_rate(), channels: config.channels() }.validate().ok()
@@ -186,8 +196,8 @@ fn write(writer: &mut RingWriter, data: &Data) {
 fn complain(failures: &Sender<CaptureError>, device: &str, error: &cpal::Error) {
     if !matches!(error.kind(), ErrorKind::Xrun | ErrorKind::DeviceChanged | ErrorKind::RealtimeDenied) {
         // A full channel already says that it is over.
-        let _ = failures
-            .try_send(CaptureError::Gone { device: device.to_owned(), reason: error.to_string() });
+        let _ =
+            failures.try_send(CaptureError::Gone { device: device.to_owned(), reason: error.to_string() });
     }
 }
 

@@ -9,13 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use console::Term;
 use hearken::audio::{self, AudioError, Encoding, Faults, Format as PcmFormat, RawPcm, Source, VadConfig};
 use hearken::formats::{Format, Writer};
-use hearken::session::SessionEvent;
-use hearken::{Model, ModelSource, Progress, Segment, TranscribeOptions, Transcript};
+use hearken::{Model, Progress, TranscribeOptions, Transcript};
 
 use super::captions::Captions;
 use super::output::Output;
 use super::progress::Bar;
-use super::{EXIT_PARTIAL, Failure, ModelArgs, complain, printable, realtime};
+use super::{EXIT_PARTIAL, Failure, ModelArgs, complain, in_writing, printable, realtime};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
@@ -88,13 +87,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         std::fs::create_dir_all(folder)
             .map_err(|error| Failure::new(format!("cannot use the folder {}: {error}", folder.display())))?;
     }
-    let source = args.model.source();
-    if matches!(source, ModelSource::Embedded) && io::stderr().is_terminal() {
-        complain(
-            "using the embedded demonstration model: English digits and commands, nothing else (--model FILE for more)",
-        );
-    }
-    let model = args.model.engine()?.load(&source)?;
+    let model = args.model.load()?;
     let options = TranscribeOptions {
         language: (args.language != "auto").then(|| args.language.clone()),
         translate: args.translate,
@@ -174,9 +167,8 @@ impl Job<'_> {
         if self.realtime && self.destination.is_none() && io::stdout().is_terminal() {
             return self.show(source, model, options);
         }
-        let place =
-            self.destination.map_or_else(|| "standard output".to_owned(), |path| path.display().to_string());
-        let cannot_write = |error: &io::Error| Failure::new(format!("cannot write {place}: {error}"));
+        let place = self.destination.unwrap_or(Path::new("standard output"));
+        let cannot_write = |error: &io::Error| in_writing(place, error);
         let mut output = match self.destination {
             Some(path) => Output::file(path).map_err(|error| cannot_write(&error))?,
             None => Output::stdout(),
@@ -190,9 +182,9 @@ impl Job<'_> {
         let mut writer = header.and_then(|()| Writer::begin(self.format, output));
         let unwanted = AtomicBool::new(writer.is_err());
         let mut source = Wanted { source, unwanted: &unwanted };
-        let mut write = |segment: &Segment| {
+        let mut write = |add: &dyn Fn(&mut Writer<Output>) -> io::Result<()>| {
             if let Ok(sink) = &mut writer
-                && let Err(error) = bar.suspend(|| sink.segment(segment))
+                && let Err(error) = bar.suspend(|| add(sink))
             {
                 writer = Err(error);
                 unwanted.store(true, Ordering::Relaxed);
@@ -200,12 +192,12 @@ impl Job<'_> {
         };
         let transcript = if self.realtime {
             realtime::follow(&mut source, model, options, |event| {
-                realtime::segment(event).iter().for_each(&mut write)
+                write(&|sink| sink.event(event));
             })
         } else {
             model.transcribe(&mut source, options, |progress| match progress {
                 Progress::Position { read, decoded, total } => bar.update(read, decoded, total),
-                Progress::Segment(segment) => write(segment),
+                Progress::Segment(segment) => write(&|sink| sink.segment(segment)),
                 _ => {}
             })
         };
@@ -233,18 +225,15 @@ impl Job<'_> {
         let mut captions = Captions::new(Term::stdout());
         let mut shown = Ok(());
         let transcript = realtime::follow(&mut *source, model, options, |event| {
-            let drawn = match event {
-                SessionEvent::Partial { committed, tentative, .. } => captions.partial(committed, tentative),
-                SessionEvent::Final { utterance, words, .. } => captions.complete(*utterance, words),
-                _ => Ok(()),
-            };
+            let drawn = captions.event(event);
             if let (Ok(()), Err(error)) = (&shown, drawn) {
                 shown = Err(error);
             }
         });
         let transcript =
             transcript.map_err(|error| Failure::new(in_context(self.name, &error.to_string())))?;
-        shown.map_err(|error| Failure::new(format!("cannot write standard output: {error}")))?;
+        drop(captions);
+        shown.map_err(|error| in_writing(Path::new("standard output"), &error))?;
         Ok(if report(self.name, &transcript) { Outcome::Partial } else { Outcome::Whole })
     }
 }

@@ -1,21 +1,24 @@
 //! The command line.
 //!
 //! Exit codes: 0 done, 1 an error (nothing written for that input), 2 wrong usage, 3 done but some audio was damaged
-//! or could not be recognised.
+//! or could not be recognised, or the microphone went away.
 
 mod captions;
+mod devices;
 mod doctor;
 mod file;
+mod live;
 mod output;
 mod progress;
 mod realtime;
+mod record;
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use hearken::{Engine, EngineBuilder, ModelSource, Preparation};
+use clap::{CommandFactory, Parser, Subcommand};
+use hearken::{Engine, EngineBuilder, Model, ModelSource, Preparation};
 
 /// Done, but not all of it.
 const EXIT_PARTIAL: u8 = 3;
@@ -25,7 +28,7 @@ const EXIT_PARTIAL: u8 = 3;
     name = "hearken",
     version,
     about = "Speech to text with whisper.cpp inside a WebAssembly sandbox",
-    after_help = "Exit codes: 0 done; 1 error; 2 wrong usage; 3 done, but some audio was damaged or not recognised.\n\
+    after_help = "Exit codes: 0 done; 1 error; 2 wrong usage; 3 done, but some audio was damaged or not recognised,\n  or the microphone went away.\n\
                   HEARKEN_CACHE_DIR names another folder for compiled models; NO_COLOR turns colours off."
 )]
 struct Cli {
@@ -35,10 +38,22 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Caption a microphone, or what the computer plays
+    Live(live::Args),
     /// Transcribe recordings
     File(file::Args),
+    /// List what `live` can listen to
+    Devices(devices::Args),
     /// Show whether hearken works on this machine, and with what
     Doctor(doctor::Args),
+    /// Print completions for a shell
+    #[command(
+        after_help = "Example, for bash:\n  hearken completions bash > ~/.local/share/bash-completion/completions/hearken"
+    )]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
 }
 
 /// What went wrong, as one line, and the exit code for it.
@@ -63,12 +78,20 @@ impl Failure {
     }
 }
 
+/// A file, or standard output, that cannot be written.
+pub(crate) fn in_writing(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(format!("cannot write {}: {error}", path.display()))
+}
+
 /// Runs the command that the arguments name.
 pub(crate) fn run() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
+        Command::Live(args) => live::run(&args),
         Command::File(args) => file::run(&args),
+        Command::Devices(args) => devices::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Completions { shell } => Ok(completions(shell)),
     };
     match result {
         Ok(code) => code,
@@ -77,6 +100,15 @@ pub(crate) fn run() -> ExitCode {
             ExitCode::from(failure.code)
         }
     }
+}
+
+/// Prints what makes a shell complete our arguments.
+fn completions(shell: clap_complete::Shell) -> ExitCode {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "hearken", &mut script);
+    // A pager that was closed has seen enough.
+    let _ = std::io::stdout().write_all(&script);
+    ExitCode::SUCCESS
 }
 
 /// Prints one line on standard error. Names of files and texts of models may be in it, so no control characters.
@@ -108,6 +140,17 @@ impl ModelArgs {
             Some(path) => ModelSource::File(path.clone()),
             None => ModelSource::Embedded,
         }
+    }
+
+    /// The model, ready; a person is told when it is only the demonstration.
+    fn load(&self) -> Result<Model, Failure> {
+        let source = self.source();
+        if matches!(source, ModelSource::Embedded) && std::io::stderr().is_terminal() {
+            complain(
+                "using the embedded demonstration model: English digits and commands, nothing else (--model FILE for more)",
+            );
+        }
+        Ok(self.engine()?.load(&source)?)
     }
 
     /// An engine that tells a person when a model has to be prepared first.

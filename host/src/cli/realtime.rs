@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use hearken::audio::Source;
 use hearken::session::{Session, SessionEvent, SessionOptions};
-use hearken::{Error, Language, Lost, Model, Segment, TranscribeOptions, Transcript};
+use hearken::{Error, Language, Lost, Model, TranscribeOptions, Transcript};
 
 /// Pushes `source` at its own pace, hands each event to `observer` as it comes, and returns what was said.
 pub(crate) fn follow(
@@ -65,7 +65,7 @@ pub(crate) fn follow(
 /// Adds what an event says to the transcript.
 fn collect(event: SessionEvent, transcript: &mut Transcript) {
     match event {
-        SessionEvent::Final { .. } => transcript.segments.extend(segment(&event)),
+        SessionEvent::Final { .. } => transcript.segments.extend(event.segment()),
         SessionEvent::Language(language) => transcript.language = Some(language),
         SessionEvent::Dropped { position, len, reason } => {
             transcript.lost.push(Lost::new(position..position + len, reason));
@@ -73,17 +73,4 @@ fn collect(event: SessionEvent, transcript: &mut Transcript) {
         SessionEvent::Finished { duration } => transcript.duration = duration,
         _ => {}
     }
-}
-
-/// The segment that a complete utterance is, unless nothing was said.
-pub(crate) fn segment(event: &SessionEvent) -> Option<Segment> {
-    let SessionEvent::Final { words, .. } = event else { return None };
-    let (first, last) = (words.first()?, words.last()?);
-    Some(Segment {
-        start: first.start,
-        end: last.end,
-        text: words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" "),
-        words: words.clone(),
-        ..Segment::default()
-    })
 }

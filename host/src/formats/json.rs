@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::milliseconds;
 use crate::text::sanitise_trimmed;
-use crate::{Language, Segment};
+use crate::{Language, Segment, Word};
 
 #[derive(Serialize)]
 struct JsonWord {
@@ -29,6 +29,15 @@ struct JsonSegment<'a> {
     tokens: &'a [u32],
     avg_logprob: f32,
     no_speech_prob: f32,
+}
+
+#[derive(Serialize)]
+struct JsonPartial {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    utterance: f64,
+    committed: Vec<JsonWord>,
+    tentative: Vec<JsonWord>,
 }
 
 /// A list of segments under way, and what is written after it.
@@ -79,6 +88,23 @@ pub(super) fn line(segment: &Segment, out: &mut impl Write) -> io::Result<()> {
     out.write_all(b"\n")
 }
 
+/// What is thought of an utterance that goes on, as a line of its own.
+pub(super) fn partial_line(
+    utterance: u64,
+    committed: &[Word],
+    tentative: &[Word],
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let json = JsonPartial {
+        kind: "partial",
+        utterance: seconds(utterance),
+        committed: words(committed),
+        tentative: words(tentative),
+    };
+    serde_json::to_writer(&mut *out, &json)?;
+    out.write_all(b"\n")
+}
+
 /// The line that tells that the file is whole.
 pub(super) fn last_line(language: Option<&Language>, duration: u64, out: &mut impl Write) -> io::Result<()> {
     out.write_all(b"{\"type\":\"end\",")?;
@@ -93,24 +119,28 @@ fn write(
     id: Option<u64>,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let words = segment.words.iter().map(|word| JsonWord {
-        word: sanitise_trimmed(&word.text),
-        start: seconds(word.start),
-        end: seconds(word.end),
-        probability: word.probability,
-    });
     let json = JsonSegment {
         kind,
         id,
         start: seconds(segment.start),
         end: seconds(segment.end),
         text,
-        words: words.collect(),
+        words: words(&segment.words),
         tokens: &segment.tokens,
         avg_logprob: segment.avg_logprob,
         no_speech_prob: segment.no_speech,
     };
     Ok(serde_json::to_writer(out, &json)?)
+}
+
+fn words(words: &[Word]) -> Vec<JsonWord> {
+    let json = |word: &Word| JsonWord {
+        word: sanitise_trimmed(&word.text),
+        start: seconds(word.start),
+        end: seconds(word.end),
+        probability: word.probability,
+    };
+    words.iter().map(json).collect()
 }
 
 /// The members about the whole recording, without braces.

@@ -21,6 +21,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::str::FromStr;
 
+use crate::session::SessionEvent;
 use crate::text::sanitise_trimmed;
 use crate::{Language, Segment, Transcript};
 
@@ -43,6 +44,10 @@ pub enum Format {
     Json,
     /// JSON, one object a line: [`Json`](Self::Json)'s segments with `"type":"segment"`, then one with
     /// `"type":"end"`, `language`, `language_probability` and `duration`, so that a truncated file shows.
+    ///
+    /// Of live audio ([`Writer::event`]) also `"type":"partial"`: `utterance` (where it starts), `committed` (words that
+    /// became certain with this line) and `tentative` (words behind them; they replace those of the line before). The
+    /// segment that completes the utterance has all its words.
     JsonLines,
 }
 
@@ -145,6 +150,25 @@ impl<W: Write> Writer<W> {
             Body::Json(json) => json.segment(segment, &mut self.out),
             Body::JsonLines => json::line(segment, &mut self.out),
         }
+    }
+
+    /// Adds what a session says: an utterance that is complete as a segment, and in [`Format::JsonLines`] also what is
+    /// thought of one that goes on. What was written is flushed.
+    ///
+    /// # Errors
+    ///
+    /// Those of `out`.
+    pub fn event(&mut self, event: &SessionEvent) -> io::Result<()> {
+        match (event, &self.body) {
+            (SessionEvent::Partial { utterance, committed, tentative }, Body::JsonLines) => {
+                json::partial_line(*utterance, committed, tentative, &mut self.out)?;
+            }
+            _ => match event.segment() {
+                Some(segment) => self.segment(&segment)?,
+                None => return Ok(()),
+            },
+        }
+        self.out.flush()
     }
 
     /// Ends the file and gives `out` back, flushed. `duration` is the input's length in samples at 16 kHz.

@@ -102,10 +102,11 @@ impl Core {
                     });
                 }
             }
-            VadEvent::End { .. } => {
+            VadEvent::End { position, .. } => {
                 if let Some(utterance) = state.utterances.back_mut() {
                     utterance.ended = true;
                 }
+                state.emit(SessionEvent::SpeechEnded { position });
             }
             VadEvent::Silence { .. } => return,
         }

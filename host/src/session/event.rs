@@ -1,6 +1,6 @@
 //! What a session says.
 
-use crate::{Language, Word};
+use crate::{Language, Segment, Word};
 
 /// Something that happened. Positions are samples at 16 kHz from the start of the session's audio: the only clock
 /// there is.
@@ -10,6 +10,11 @@ pub enum SessionEvent {
     /// Speech began.
     SpeechStarted {
         /// First sample of the utterance, pre-roll included.
+        position: u64,
+    },
+    /// Speech ended: the utterance's [`Final`](Self::Final) comes when it is recognised.
+    SpeechEnded {
+        /// Sample after the last of the utterance, hangover included.
         position: u64,
     },
     /// The language is known.
@@ -46,4 +51,22 @@ pub enum SessionEvent {
         /// Length of the session's audio.
         duration: u64,
     },
+}
+
+impl SessionEvent {
+    /// The segment that a complete utterance is, unless nothing was said. Its `avg_logprob` and `no_speech` are not
+    /// numbers: an utterance is put together from many windows.
+    pub fn segment(&self) -> Option<Segment> {
+        let Self::Final { words, .. } = self else { return None };
+        let (first, last) = (words.first()?, words.last()?);
+        Some(Segment {
+            start: first.start,
+            end: last.end,
+            text: words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" "),
+            words: words.clone(),
+            avg_logprob: f32::NAN,
+            no_speech: f32::NAN,
+            ..Segment::default()
+        })
+    }
 }

@@ -1,7 +1,6 @@
 //! Whatever a person feeds the command: one clear line that names the thing and the remedy, the documented exit code
 //! (0 done, 1 error, 2 wrong usage, 3 done in part), nothing half-written, never a panic.
 
-mod command;
 mod recording;
 
 use std::fs::{self, File};
@@ -11,9 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc;
 
-use command::{ended, fine, hearken, run, run_with_input};
+use hearken_tests::command::{self, ended, fine, hearken, run, run_with_input};
 use hearken_tests::model::SyntheticModel;
-use recording::{WORDS, float_wav, resampled, s16le, speech, wav};
+use hearken_tests::wav::{float32, s16le};
+use recording::{WORDS, resampled, speech, wav};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tempfile::TempDir;
 
@@ -170,7 +170,7 @@ fn samples_that_are_out_of_order_are_put_right() {
     let folder = Folder::new();
     let changed = |change: &dyn Fn(usize, f32) -> f32| {
         let samples: Vec<f32> = speech().iter().enumerate().map(|(index, &s)| change(index, s)).collect();
-        folder.file("changed.wav", &float_wav(&samples))
+        folder.file("changed.wav", &float32(&samples))
     };
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         let file = changed(&|index, sample| if index % 1000 == 7 { bad } else { sample });

@@ -1,11 +1,11 @@
 //! Runs the `hearken` binary.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 /// The binary that was built along with this test.
-pub(crate) fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     let test = std::env::current_exe().expect("this test runs from a file");
     // target/<profile>/deps/<this test>
     let profile = test.ancestors().nth(2).expect("a test lies in a profile's deps");
@@ -19,32 +19,42 @@ pub(crate) fn binary() -> PathBuf {
 }
 
 /// A folder for compiled models that stays from one test to the next, so that the model is prepared once.
-fn cache() -> &'static Path {
-    Path::new(concat!(env!("CARGO_TARGET_TMPDIR"), "/bad-input-cache"))
+fn cache() -> PathBuf {
+    let mut folder = binary();
+    folder.pop();
+    folder.with_file_name("tmp").join("command-cache")
 }
 
 /// The command, in an environment of its own.
-pub(crate) fn hearken<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> Command {
+pub fn hearken<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> Command {
     let mut command = Command::new(binary());
-    command.args(args).env("HEARKEN_CACHE_DIR", cache()).stdin(Stdio::null());
+    settle(command.args(args));
     command
+}
+
+/// Gives a command that runs [`binary`] the environment of all of them.
+pub fn settle(command: &mut Command) {
+    command.env("HEARKEN_CACHE_DIR", cache()).stdin(Stdio::null());
 }
 
 /// How a run ended.
 #[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
+pub struct Ended {
+    /// Exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
 }
 
 /// Runs it to its end, and checks what holds for every run.
-pub(crate) fn run(command: &mut Command) -> Ended {
+pub fn run(command: &mut Command) -> Ended {
     ended(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command starts"))
 }
 
 /// The same with these bytes on standard input.
-pub(crate) fn run_with_input(command: &mut Command, input: &[u8]) -> Ended {
+pub fn run_with_input(command: &mut Command, input: &[u8]) -> Ended {
     let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the command starts");
     let mut stdin = child.stdin.take().expect("it was asked for");
@@ -55,7 +65,12 @@ pub(crate) fn run_with_input(command: &mut Command, input: &[u8]) -> Ended {
     })
 }
 
-pub(crate) fn ended(child: Child) -> Ended {
+/// Waits for its end, and checks what holds for every run.
+///
+/// # Panics
+///
+/// When something does not hold.
+pub fn ended(child: Child) -> Ended {
     let output = child.wait_with_output().expect("it was started");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("what it prints is UTF-8");
     let ended =
@@ -68,7 +83,7 @@ pub(crate) fn ended(child: Child) -> Ended {
 }
 
 /// Ran without a word on standard error.
-pub(crate) fn fine(command: &mut Command) -> String {
+pub fn fine(command: &mut Command) -> String {
     let ended = run(command);
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{command:?}: {ended:?}");
     ended.stdout
@@ -77,7 +92,7 @@ pub(crate) fn fine(command: &mut Command) -> String {
 impl Ended {
     /// It said one line, which has all of these in it, and ended with this code.
     #[track_caller]
-    pub(crate) fn says(&self, code: i32, words: &[&str]) {
+    pub fn says(&self, code: i32, words: &[&str]) {
         assert_eq!(self.code, Some(code), "{self:?}");
         let lines: Vec<&str> = self.stderr.lines().collect();
         let [line] = lines.as_slice() else { panic!("not one line: {self:?}") };
@@ -89,7 +104,7 @@ impl Ended {
 
     /// The same, and it wrote nothing to standard output.
     #[track_caller]
-    pub(crate) fn only_says(&self, code: i32, words: &[&str]) {
+    pub fn only_says(&self, code: i32, words: &[&str]) {
         self.says(code, words);
         assert_eq!(self.stdout, "");
     }

@@ -1,0 +1,234 @@
+//! `hearken live`: a microphone in, captions out.
+
+use std::io::{self, IsTerminal, StdoutLock};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use console::Term;
+use crossbeam_channel::{Receiver, never, select, tick};
+use hearken::audio::VadConfig;
+use hearken::capture::{Capture, Input, Level, Pump, System};
+use hearken::formats::{Format, Writer};
+use hearken::session::{Session, SessionEvent, SessionOptions};
+use hearken::{Language, Model};
+
+use super::captions::Captions;
+use super::record::Record;
+use super::{EXIT_PARTIAL, Failure, ModelArgs, complain, in_writing};
+
+/// How often the loudness is drawn.
+const FRAME: Duration = Duration::from_millis(80);
+
+/// What shells expect of a program that Ctrl-C ended.
+const EXIT_INTERRUPTED: u8 = 130;
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "Ctrl-C ends it: what was said is still recognised and saved. Ctrl-C again ends it at once.\n\n\
+    Examples:\n  \
+    hearken live                                  captions of what you say\n  \
+    hearken live --source system                  captions of a call or a video\n  \
+    hearken live --save talk.srt --save talk.txt  subtitles and text besides\n  \
+    hearken live --format jsonl | my-program      every change as a line of JSON"
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Listen to this device: its id, or a part of its name (`hearken devices` lists them)
+    #[arg(long, short, value_name = "DEVICE", conflicts_with = "source")]
+    device: Option<String>,
+    /// Listen to the default microphone, or to what the computer plays
+    #[arg(long, short, value_enum, default_value_t)]
+    source: Source,
+    /// Use this sound system instead of the default one (`hearken devices --all` lists them)
+    #[arg(long, value_name = "NAME")]
+    sound_system: Option<String>,
+    /// Save the transcript; what the name ends in says how (txt, srt, vtt, json, jsonl). Never overwrites
+    #[arg(long, value_name = "FILE")]
+    save: Vec<PathBuf>,
+    /// txt, srt, vtt, json or jsonl on standard output instead of captions [default: captions on a terminal, else txt]
+    #[arg(long, short)]
+    format: Option<Format>,
+    /// Language as an ISO 639-1 code, or `auto`
+    #[arg(long, short, default_value = "auto")]
+    language: String,
+    /// Translate into English (multilingual models)
+    #[arg(long)]
+    translate: bool,
+    /// Names, spellings and style to expect, as if this text had come before
+    #[arg(long, value_name = "TEXT")]
+    prompt: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+enum Source {
+    /// The default microphone
+    #[default]
+    Microphone,
+    /// What the computer plays
+    System,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let records = args.save.iter().map(|path| Record::create(path)).collect::<Result<Vec<_>, _>>()?;
+    let system = match &args.sound_system {
+        Some(name) => System::named(name)?,
+        None => System::new()?,
+    };
+    let input = match (&args.device, args.source) {
+        (Some(device), _) => Input::Device(device.clone()),
+        (None, Source::Microphone) => Input::Microphone,
+        (None, Source::System) => Input::System,
+    };
+    let model = args.model.load()?;
+    let interrupts = interrupts()?;
+    // Opened last: what is said before the captions run would come all at once.
+    let capture = Capture::open(&system, &input)?;
+    let listening = Listening { name: capture.device().name.clone(), started: Instant::now() };
+    let session = Session::new(&model, args.options(&capture))?;
+    let events = session.events().clone();
+    let pump = Pump::start(capture, session)?;
+
+    let mut views = records.into_iter().map(View::Record).collect::<Vec<_>>();
+    if args.format.is_none() && io::stdout().is_terminal() {
+        views.insert(0, View::Captions(Captions::new(Term::stdout())));
+    } else {
+        complain(&format!("listening to {}; Ctrl-C ends it", listening.name));
+        let writer = Writer::begin(args.format.unwrap_or(Format::Text), io::stdout().lock());
+        views.insert(
+            0,
+            View::Stream(writer.map_err(|error| in_writing(Path::new("standard output"), &error))?),
+        );
+    }
+    Live { views, listening, language: None, dropped: false }.run(&model, &events, &interrupts, pump)
+}
+
+impl Args {
+    fn options(&self, capture: &Capture) -> SessionOptions {
+        SessionOptions {
+            language: (self.language != "auto").then(|| self.language.clone()),
+            translate: self.translate,
+            prompt: self.prompt.clone(),
+            voice_activity: Some(VadConfig::default()),
+            ..SessionOptions::new(capture.format())
+        }
+    }
+}
+
+/// Each Ctrl-C, and each polite request to end, as an event.
+fn interrupts() -> Result<Receiver<()>, Failure> {
+    let (interrupt, interrupts) = crossbeam_channel::unbounded();
+    ctrlc::set_handler(move || {
+        let _ = interrupt.send(());
+    })
+    .map_err(|error| Failure::new(format!("cannot watch for Ctrl-C: {error}")))?;
+    Ok(interrupts)
+}
+
+struct Listening {
+    name: String,
+    started: Instant,
+}
+
+/// Where text goes while it comes.
+enum View {
+    Captions(Captions),
+    Stream(Writer<StdoutLock<'static>>),
+    Record(Record),
+}
+
+struct Live {
+    views: Vec<View>,
+    listening: Listening,
+    language: Option<Language>,
+    /// Whether some audio was not recognised.
+    dropped: bool,
+}
+
+impl Live {
+    fn run(
+        mut self,
+        model: &Model,
+        events: &Receiver<SessionEvent>,
+        interrupts: &Receiver<()>,
+        mut pump: Pump,
+    ) -> Result<ExitCode, Failure> {
+        let has_captions = matches!(self.views.first(), Some(View::Captions(_)));
+        let frames = if has_captions { tick(FRAME) } else { never() };
+        let level = pump.level().clone();
+        let (mut interrupted, mut duration) = (false, 0);
+        loop {
+            select! {
+                recv(events) -> event => match event {
+                    Ok(SessionEvent::Finished { duration: length }) => duration = length,
+                    Ok(event) => if !self.show(&event)? {
+                        // Nobody reads our output any more.
+                        return Ok(ExitCode::SUCCESS);
+                    },
+                    Err(_) => break,
+                },
+                recv(interrupts) -> _ => {
+                    if std::mem::replace(&mut interrupted, true) {
+                        return Ok(ExitCode::from(EXIT_INTERRUPTED));
+                    }
+                    pump.stop();
+                }
+                recv(frames) -> _ => self.animate(&level, interrupted)?,
+            }
+        }
+        let ended = pump.join();
+        let english = || Language { code: "en".to_owned(), probability: None };
+        let language = self.language.take().or_else(|| (!model.multilingual()).then(english));
+        for view in self.views {
+            match view {
+                View::Captions(captions) => drop(captions),
+                View::Stream(writer) => match writer.end(language.as_ref(), duration) {
+                    Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                        return Err(in_writing(Path::new("standard output"), &error));
+                    }
+                    _ => {}
+                },
+                View::Record(record) => record.end(language.as_ref(), duration)?,
+            }
+        }
+        if let Err(error) = &ended {
+            complain(&error.to_string());
+        }
+        Ok(if ended.is_err() || self.dropped { ExitCode::from(EXIT_PARTIAL) } else { ExitCode::SUCCESS })
+    }
+
+    /// Takes an event to every view; whether anybody still wants more.
+    fn show(&mut self, event: &SessionEvent) -> Result<bool, Failure> {
+        match event {
+            SessionEvent::Language(language) => self.language = Some(language.clone()),
+            SessionEvent::Dropped { .. } => self.dropped = true,
+            _ => {}
+        }
+        for view in &mut self.views {
+            let shown = match view {
+                View::Captions(captions) => captions.event(event),
+                View::Stream(writer) => writer.event(event),
+                View::Record(record) => {
+                    record.event(event)?;
+                    continue;
+                }
+            };
+            match shown {
+                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(false),
+                shown => shown.map_err(|error| in_writing(Path::new("standard output"), &error))?,
+            }
+        }
+        Ok(true)
+    }
+
+    fn animate(&mut self, level: &Level, ending: bool) -> Result<(), Failure> {
+        let Some(View::Captions(captions)) = self.views.first_mut() else { return Ok(()) };
+        let seconds = self.listening.started.elapsed().as_secs();
+        let what = if ending { "finishing …" } else { "Ctrl-C ends" };
+        let note = format!("{:02}:{:02}  {what}  {}", seconds / 60, seconds % 60, self.listening.name);
+        captions
+            .status(level.decibels(), &note)
+            .map_err(|error| in_writing(Path::new("standard output"), &error))
+    }
+}
