@@ -35,12 +35,15 @@ fn interrupt(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).expect("the command still runs");
 }
 
-/// Waits until the command says that it listens.
+/// Waits until the command says that it listens. Libraries of sound systems may write before.
 fn listening(child: &mut Child) -> BufReader<ChildStderr> {
     let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
-    let mut line = String::new();
-    stderr.read_line(&mut line).expect("it says something");
-    assert!(line.starts_with("hearken: listening to "), "{line}");
+    let (mut said, mut line) = (String::new(), String::new());
+    while !line.starts_with("hearken: listening to ") {
+        said.push_str(&line);
+        line.clear();
+        assert!(stderr.read_line(&mut line).expect("text") > 0, "it never listened:\n{said}");
+    }
     stderr
 }
 

@@ -67,15 +67,23 @@ impl System {
         self.host.id().to_string()
     }
 
-    fn find(&self) -> Result<Vec<Found>, CaptureError> {
+    /// The devices that `input` may mean: all, unless it names one by its id. To ask one what it delivers can take seconds.
+    fn find(&self, input: Option<&Input>) -> Result<Vec<Found>, CaptureError> {
         hush();
         let id = |device: &cpal::Device| device.id().ok().map(|id| id.id().to_owned());
         let microphone = self.host.default_input_device().and_then(|device| id(&device));
         let speaker = self.host.default_output_device().and_then(|device| id(&device));
         let monitor = speaker.as_ref().map(|speaker| format!("{speaker}{MONITOR}"));
+        let all = self.host.devices().map_err(no_host)?;
+        let mut all: Vec<_> = all.filter_map(|port| Some((id(&port)?, port))).collect();
+        if let Some(Input::Device(wanted)) = input
+            && let Some(at) = all.iter().position(|(key, _)| key == wanted)
+        {
+            all = vec![all.swap_remove(at)];
+        }
         let mut found = Vec::new();
-        for port in self.host.devices().map_err(no_host)? {
-            let (Ok(name), Some(key)) = (port.description(), id(&port)) else { continue };
+        for (key, port) in all {
+            let Ok(name) = port.description() else { continue };
             let is_monitor = key.ends_with(MONITOR);
             let (kind, config, default) = if port.supports_input() {
                 let kind = if is_monitor { Kind::System } else { Kind::Microphone };
@@ -99,7 +107,7 @@ impl System {
 
 impl Backend for System {
     fn devices(&self) -> Result<Vec<Device>, CaptureError> {
-        Ok(self.find()?.into_iter().map(|found| found.device).collect())
+        Ok(self.find(None)?.into_iter().map(|found| found.device).collect())
     }
 
     fn open(
@@ -108,7 +116,7 @@ impl Backend for System {
         connect: &mut dyn FnMut(Format) -> Result<RingWriter, CaptureError>,
         failures: Sender<CaptureError>,
     ) -> Result<(Device, Box<dyn Stream>), CaptureError> {
-        let found = self.find()?;
+        let found = self.find(Some(input))?;
         let devices: Vec<Device> = found.iter().map(|found| found.device.clone()).collect();
         let device = choose(&devices, input)?;
         let Found { device, port, config } = found
