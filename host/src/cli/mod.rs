@@ -5,6 +5,7 @@
 
 mod captions;
 mod doctor;
+mod eval;
 mod file;
 mod output;
 mod progress;
@@ -37,6 +38,8 @@ struct Cli {
 enum Command {
     /// Transcribe recordings
     File(file::Args),
+    /// Measure accuracy, latency and speed on recordings whose text is known
+    Eval(eval::Args),
     /// Show whether hearken works on this machine, and with what
     Doctor(doctor::Args),
 }
@@ -68,6 +71,7 @@ pub(crate) fn run() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::File(args) => file::run(&args),
+        Command::Eval(args) => eval::run(&args),
         Command::Doctor(args) => doctor::run(&args),
     };
     match result {

@@ -20,7 +20,8 @@ const SILENCE: f64 = 1e-7;
 /// inside, and where noise is within 30 dB of the speech the span is the whole recording.
 pub fn speech_span(samples: &[f32]) -> Option<Range<u64>> {
     let power = |samples: &[f32]| {
-        samples.iter().map(|&sample| f64::from(sample) * f64::from(sample)).sum::<f64>() / samples.len() as f64
+        samples.iter().map(|&sample| f64::from(sample) * f64::from(sample)).sum::<f64>()
+            / samples.len() as f64
     };
     let frames: Vec<f64> = samples.chunks(FRAME).map(power).collect();
     let syllables = frames.windows(SYLLABLE.min(frames.len()).max(1));
@@ -37,12 +38,15 @@ mod tests {
 
     /// A 440 Hz tone of this length and amplitude.
     fn tone(ms: usize, amplitude: f32) -> Vec<f32> {
-        (0..ms * 16).map(|n| amplitude * (n as f32 * 440.0 * std::f32::consts::TAU / 16_000.0).sin()).collect()
+        (0..ms * 16)
+            .map(|n| amplitude * (n as f32 * 440.0 * std::f32::consts::TAU / 16_000.0).sin())
+            .collect()
     }
 
     #[test]
     fn it_is_where_the_sound_is() {
-        let audio = [tone(500, 0.001), tone(300, 0.5), tone(100, 0.0), tone(200, 0.05), tone(700, 0.001)].concat();
+        let audio =
+            [tone(500, 0.001), tone(300, 0.5), tone(100, 0.0), tone(200, 0.05), tone(700, 0.001)].concat();
         assert_eq!(speech_span(&audio), Some(500 * 16..1100 * 16));
         let softly: Vec<f32> = audio.iter().map(|sample| sample / 100.0).collect();
         assert_eq!(speech_span(&softly), Some(500 * 16..1100 * 16));

@@ -58,7 +58,9 @@ impl Timeline {
                     shown.extend(committed.iter().map(|word| word.text.as_str()));
                     commits.resize(shown.len(), *at);
                     timeline.first_text.get_or_insert(*at);
-                    meter.partial(shown.iter().copied().chain(tentative.iter().map(|word| word.text.as_str())));
+                    meter.partial(
+                        shown.iter().copied().chain(tentative.iter().map(|word| word.text.as_str())),
+                    );
                 }
                 SessionEvent::Final { words, end, .. } => {
                     if !words.is_empty() {
@@ -125,11 +127,8 @@ mod tests {
 
     fn partial(at: u64, committed: &[(&str, u64)], tentative: &[(&str, u64)]) -> Stamped {
         let words = |words: &[(&str, u64)]| words.iter().map(|(text, end)| word(text, *end)).collect();
-        let event = SessionEvent::Partial {
-            utterance: 0,
-            committed: words(committed),
-            tentative: words(tentative),
-        };
+        let event =
+            SessionEvent::Partial { utterance: 0, committed: words(committed), tentative: words(tentative) };
         Stamped { at, event }
     }
 

@@ -86,7 +86,10 @@ fn basic(text: &str, split: bool) -> String {
     let composed = composed.to_lowercase();
     let mut text = if split {
         Text::of_tokens(
-            &composed.graphemes(true).map(|text| Token { text: text.to_owned(), word: 0 }).collect::<Vec<_>>(),
+            &composed
+                .graphemes(true)
+                .map(|text| Token { text: text.to_owned(), word: 0 })
+                .collect::<Vec<_>>(),
         )
     } else {
         Text::of_tokens(&[Token { text: composed, word: 0 }])

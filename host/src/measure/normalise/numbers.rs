@@ -7,8 +7,25 @@ use std::sync::LazyLock;
 use super::text::{Text, Token, is_space};
 
 const ONES: [&str; 19] = [
-    "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
 ];
 const TENS: [&str; 8] = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
 /// With the zeros that they append.
@@ -156,13 +173,17 @@ impl Value {
         match self {
             Self::Integer(digits) => {
                 let (before, residual) = digits.split_at(digits.len().saturating_sub(3));
-                Some(Self::integer(&sum(&format!("{before}000"), &format!("{residual}{}", "0".repeat(zeros)))))
+                Some(Self::integer(&sum(
+                    &format!("{before}000"),
+                    &format!("{residual}{}", "0".repeat(zeros)),
+                )))
             }
             Self::Digits(text) => {
                 let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
                 let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
                 let fraction_end = fraction.trim_end_matches('0');
-                let is_number = digits(whole) && digits(fraction) && !(whole.is_empty() && fraction.is_empty());
+                let is_number =
+                    digits(whole) && digits(fraction) && !(whole.is_empty() && fraction.is_empty());
                 (is_number && fraction_end.len() <= zeros)
                     .then(|| Self::integer(&format!("{whole}{fraction_end:0<zeros$}")))
             }
@@ -218,7 +239,8 @@ fn prepare(text: &Text) -> Text {
         let digit = text.at(at).filter(char::is_ascii_digit)?;
         let spaces = text.run(at + 1, is_space);
         let behind = at + 1 + spaces;
-        let ends = |suffix: &&str| text.starts_with(behind, suffix) && text.is_boundary(behind + suffix.len());
+        let ends =
+            |suffix: &&str| text.starts_with(behind, suffix) && text.is_boundary(behind + suffix.len());
         let suffix = ["st", "nd", "rd", "th", "s"].into_iter().filter(|_| spaces > 0).find(ends)?;
         Some((1 + spaces + suffix.len(), format!("{digit}{suffix}")))
     });
@@ -250,8 +272,7 @@ fn halves(text: &Text) -> Text {
             let is_number =
                 matches!(number, Some(Role::Zero | Role::One(_) | Role::Ten(_) | Role::Multiplier(_)));
             result.append_chars(&segment.0);
-            result
-                .append(if is_number { "point five" } else { "and a half" }, text.0[at + len - 1].word);
+            result.append(if is_number { "point five" } else { "and a half" }, text.0[at + len - 1].word);
         }
         at += len;
         start = at;
@@ -423,7 +444,9 @@ impl Reader {
         match previous {
             _ if is_integer && value.ends_in_zeros(if number < 10 { 1 } else { 2 }) => value.plus(number),
             // The zero of "twenty" is the place of what follows.
-            Some(Role::Ten(_)) if !is_integer && number < 10 => Value::Digits(value.plus(number).text().to_owned()),
+            Some(Role::Ten(_)) if !is_integer && number < 10 => {
+                Value::Digits(value.plus(number).text().to_owned())
+            }
             _ => value.followed_by(number),
         }
     }

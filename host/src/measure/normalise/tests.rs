@@ -91,7 +91,11 @@ fn generated_text_comes_out_as_from_the_reference() {
         let (kind, text, normal): (&str, String, String) = {
             let line: [String; 3] = serde_json::from_str(line).unwrap();
             let [kind, text, normal] = line;
-            (["english", "basic", "characters"].into_iter().find(|known| *known == kind).unwrap(), text, normal)
+            (
+                ["english", "basic", "characters"].into_iter().find(|known| *known == kind).unwrap(),
+                text,
+                normal,
+            )
         };
         let normaliser = match kind {
             "english" => Normaliser::English,
