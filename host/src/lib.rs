@@ -23,6 +23,7 @@ mod error;
 mod executor;
 pub mod formats;
 mod language;
+#[cfg(feature = "measure")]
 pub mod measure;
 pub mod model;
 pub mod sandbox;

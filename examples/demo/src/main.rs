@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use hearken::audio::{self, Format, Samples};
-use hearken::measure::WordErrors;
+use hearken::measure::Errors;
 use hearken::{Engine, ModelSource, TranscribeOptions};
 
 /// What is said, with a pause after each.
@@ -46,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let speed = seconds / started.elapsed().as_secs_f64();
 
     let (reference, heard) = (PHRASES.join(" "), transcript.text());
-    let errors = WordErrors::between(reference.split_whitespace(), heard.split_whitespace());
+    let errors = Errors::between(reference.split_whitespace(), heard.split_whitespace());
     println!();
     println!("  clip        {} ({seconds:.1} s, espeak-ng)", clip.display());
     println!("  said        {reference}");
@@ -55,7 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "  word error rate {:.1} % ({} of {} words), {speed:.0} × real time",
         errors.rate().unwrap_or_default() * 100.0,
         errors.edits(),
-        errors.words
+        errors.reference
     );
     println!();
     for segment in &transcript.segments {

@@ -6,6 +6,7 @@
 mod captions;
 mod devices;
 mod doctor;
+mod eval;
 mod file;
 mod live;
 mod output;
@@ -44,6 +45,8 @@ enum Command {
     File(file::Args),
     /// List what `live` can listen to
     Devices(devices::Args),
+    /// Measure accuracy, latency and speed on recordings whose text is known
+    Eval(eval::Args),
     /// Show whether hearken works on this machine, and with what
     Doctor(doctor::Args),
     /// Print completions for a shell
@@ -90,6 +93,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Live(args) => live::run(&args),
         Command::File(args) => file::run(&args),
         Command::Devices(args) => devices::run(&args),
+        Command::Eval(args) => eval::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions { shell } => Ok(completions(shell)),
     };

@@ -85,8 +85,40 @@ impl Bar {
     }
 }
 
+/// A bar over several recordings.
+pub(crate) struct Count(ProgressBar);
+
+impl Count {
+    pub(crate) fn new(total: usize) -> Self {
+        let visible = std::io::stderr().is_terminal();
+        let bar = if visible { ProgressBar::new(total as u64) } else { ProgressBar::hidden() };
+        if let Ok(style) = ProgressStyle::with_template("[{bar:30}] {pos} of {len}, {eta} left  {msg}") {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.enable_steady_tick(TURN);
+        Self(bar)
+    }
+
+    pub(crate) fn begin(&self, name: String) {
+        self.0.set_message(name);
+    }
+
+    pub(crate) fn done(&self) {
+        self.0.inc(1);
+    }
+
+    /// Prints around the bar.
+    pub(crate) fn suspend<R>(&self, print: impl FnOnce() -> R) -> R {
+        self.0.suspend(print)
+    }
+
+    pub(crate) fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
 /// Seconds as a person writes them.
-fn clock(seconds: u64) -> String {
+pub(crate) fn clock(seconds: u64) -> String {
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
 }

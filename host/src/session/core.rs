@@ -24,7 +24,17 @@ const RELIEF: u32 = 2;
 pub(super) struct Core {
     model: Model,
     options: SessionOptions,
+    drive: Drive,
     state: Mutex<State>,
+}
+
+/// Who runs the decodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Drive {
+    /// The engine's threads, as soon as they are due.
+    Engine,
+    /// Whoever owns the session, when he says so. What they cost is for him to say, too.
+    Owner,
 }
 
 struct State {
@@ -44,11 +54,17 @@ struct State {
 }
 
 impl Core {
-    pub(super) fn new(model: Model, options: SessionOptions, events: Sender<SessionEvent>) -> Arc<Self> {
+    pub(super) fn new(
+        model: Model,
+        options: SessionOptions,
+        drive: Drive,
+        events: Sender<SessionEvent>,
+    ) -> Arc<Self> {
         let language = options.language.clone().or_else(|| (!model.multilingual()).then(|| "en".to_owned()));
         Arc::new(Self {
             model,
             options,
+            drive,
             state: Mutex::new(State {
                 events: Some(events),
                 utterances: VecDeque::new(),
@@ -143,37 +159,63 @@ impl Core {
         self.lock().give_up();
     }
 
-    /// Queues a job if there is something to do and none is under way.
+    /// Makes the decode that is due on this thread, if its owner drives the session and one is due.
+    pub(super) fn decode_pending(self: &Arc<Self>) -> Option<Decode> {
+        let due = self.drive == Drive::Owner && self.due(&self.lock()).is_some();
+        if due { self.run() } else { None }
+    }
+
+    /// Takes the latest decode to have cost so much, if it was for a partial text.
+    pub(super) fn charge(&self, cost: Duration) {
+        let mut state = self.lock();
+        if self.drive == Drive::Owner && state.journal.decodes.last().is_some_and(|decode| !decode.last) {
+            state.cost = cost;
+        }
+    }
+
+    /// Closes the channel if everything is done. Queues a job if there is something to do, nobody else drives, and none
+    /// is under way.
     fn schedule(self: &Arc<Self>, state: &mut State) {
-        if state.busy || state.events.is_none() {
+        if state.busy {
             return;
         }
-        let Some(front) = state.utterances.front() else {
-            if let Some(duration) = state.finished {
-                state.emit(SessionEvent::Finished { duration });
-                state.events = None;
-            }
+        if state.utterances.is_empty()
+            && let Some(duration) = state.finished
+        {
+            state.emit(SessionEvent::Finished { duration });
+            state.events = None;
+        }
+        if self.drive == Drive::Owner {
             return;
-        };
-        let step = self.options.step.max(state.cost * RELIEF);
-        let class = match (front.ended, front.unheard() >= samples_of(step).max(1)) {
-            (true, _) => Class::Final,
-            (false, true) => Class::Partial,
-            (false, false) => return,
-        };
+        }
+        let Some(class) = self.due(state) else { return };
         state.busy = true;
         let core = Arc::clone(self);
         // A text is wanted before the next one is due.
         let deadline = Instant::now() + self.options.step;
-        self.model.engine().executor().submit(class, deadline, move || core.run());
+        self.model.engine().executor().submit(class, deadline, move || {
+            core.run();
+        });
     }
 
-    /// The job: decodes what there is of the oldest utterance.
-    fn run(self: Arc<Self>) {
+    /// What there is to be decoded now.
+    fn due(&self, state: &State) -> Option<Class> {
+        state.events.as_ref()?;
+        let front = state.utterances.front()?;
+        let step = self.options.step.max(state.cost * RELIEF);
+        match (front.ended, front.unheard() >= samples_of(step).max(1)) {
+            (true, _) => Some(Class::Final),
+            (false, true) => Some(Class::Partial),
+            (false, false) => None,
+        }
+    }
+
+    /// The job: decodes what there is of the oldest utterance. `None` if there was none any more.
+    fn run(self: &Arc<Self>) -> Option<Decode> {
         let mut state = self.lock();
         let Some(mut utterance) = state.utterances.pop_front() else {
             state.busy = false;
-            return;
+            return None;
         };
         // Taken now and not when it was queued: what came meanwhile is heard in the same decode.
         let (heard, last) = (utterance.len(), utterance.ended);
@@ -182,12 +224,8 @@ impl Core {
             translate: self.options.translate,
             prompt: self.options.prompt.clone(),
         };
-        state.journal.decodes.push(Decode {
-            utterance: utterance.start,
-            heard,
-            last,
-            language: task.language.clone(),
-        });
+        let decode = Decode { utterance: utterance.start, heard, last, language: task.language.clone() };
+        state.journal.decodes.push(decode.clone());
         // While it is decoded, audio goes into a stand-in at its place in the queue.
         state.utterances.push_front(utterance.stand_in());
         drop(state);
@@ -206,14 +244,16 @@ impl Core {
         let mut state = self.lock();
         state.busy = false;
         if state.events.is_none() {
-            return;
+            return Some(decode);
         }
         if let Some(arrived) = state.utterances.pop_front()
             && !(last && decoded.is_ok())
         {
             utterance.absorb(arrived);
             state.utterances.push_front(utterance);
-            state.cost = cost;
+            if self.drive == Drive::Engine {
+                state.cost = cost;
+            }
         }
         for event in events {
             if let SessionEvent::Language(language) = &event {
@@ -226,6 +266,7 @@ impl Core {
             state.emit(event);
         }
         self.schedule(&mut state);
+        Some(decode)
     }
 }
 

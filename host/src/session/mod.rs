@@ -3,6 +3,9 @@
 //! A [`Session`] takes audio from any thread and answers with [`SessionEvent`]s on a channel. It has no thread of its own:
 //! voice activity runs where audio is pushed, recognition on the engine's threads. Each utterance is recognised in a
 //! sandbox of its own, which is made when speech starts and gone after the final text.
+//!
+//! Who has threads of his own, simulates, or tests takes a [driven](Session::driven) session: it recognises only where and
+//! when it is told to, so that the same pushes and calls give the same events.
 
 mod core;
 mod event;
@@ -14,7 +17,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
-use self::core::Core;
+use self::core::{Core, Drive};
 pub use self::event::SessionEvent;
 pub use self::journal::{Decode, Journal};
 use crate::audio::{Accounting, Format, Resampler, VadConfig, VadEvent, VoiceActivity, resampled};
@@ -102,12 +105,46 @@ impl Session {
     ///
     /// [`Error::Audio`] for a format out of range.
     pub fn new(model: &Model, options: SessionOptions) -> Result<Self, Error> {
+        Self::start(model, options, Drive::Engine)
+    }
+
+    /// Starts listening, but leaves the engine's threads alone: nothing is recognised but by
+    /// [`decode_pending`](Self::decode_pending), on the thread that calls it. What happens then depends on the pushes and
+    /// the calls, and on nothing else.
+    ///
+    /// ```
+    /// use hearken::audio::Format;
+    /// use hearken::session::{Session, SessionOptions};
+    /// use hearken::{Engine, ModelSource};
+    ///
+    /// let model = Engine::new()?.load(&ModelSource::Embedded)?;
+    /// let mut session = Session::driven(&model, SessionOptions::new(Format::MODEL))?;
+    /// for block in [[0.0; 320]; 50] {
+    ///     session.push(&block)?;
+    ///     while let Some(decode) = session.decode_pending() {
+    ///         println!("heard {} samples", decode.heard);
+    ///     }
+    /// }
+    /// session.finish()?;
+    /// while session.decode_pending().is_some() {}
+    /// println!("{:?}", session.events().iter().collect::<Vec<_>>());
+    /// # Ok::<(), hearken::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::new`].
+    pub fn driven(model: &Model, options: SessionOptions) -> Result<Self, Error> {
+        Self::start(model, options, Drive::Owner)
+    }
+
+    fn start(model: &Model, options: SessionOptions, drive: Drive) -> Result<Self, Error> {
         let resampler = Resampler::new(options.format)?;
         let activity = options.voice_activity.map_or_else(VoiceActivity::always_on, VoiceActivity::new);
         let (sender, events) = crossbeam_channel::unbounded();
         let (format, push_to_talk) = (options.format, options.voice_activity.is_none());
         Ok(Self {
-            core: Core::new(model.clone(), options, sender),
+            core: Core::new(model.clone(), options, drive, sender),
             events,
             format,
             resampler,
@@ -180,6 +217,20 @@ impl Session {
         self.accounting.dropped += len;
         self.core.lose(position, len, reason);
         Ok(())
+    }
+
+    /// Makes the decode that is due, if any, on this thread; its events are on the channel when it returns. To be called
+    /// after each [`push`](Self::push), and after [`finish`](Self::finish) until nothing is due. Always `None` for a
+    /// session that the engine's threads drive.
+    pub fn decode_pending(&mut self) -> Option<Decode> {
+        self.core.decode_pending()
+    }
+
+    /// Says what the decode that was just made has cost. A [driven](Self::driven) session has no clock of its own: until
+    /// it is told, decodes cost nothing; after that, the next partial text waits for twice this much new speech, if that
+    /// is more than [`SessionOptions::step`]. Texts at the end of an utterance do not count.
+    pub fn charge(&mut self, cost: Duration) {
+        self.core.charge(cost);
     }
 
     /// The key is pressed: an utterance begins.

@@ -1,0 +1,128 @@
+//! `hearken eval`: how good the text is, and how soon it comes, on recordings whose text is known.
+
+mod json;
+mod plot;
+mod references;
+mod score;
+mod table;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use self::score::{Scored, Tally};
+use super::output::Output;
+use super::progress::Count;
+use super::{EXIT_PARTIAL, Failure, ModelArgs, complain, printable};
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "REFS.tsv has a line for each recording, with tabs between: path, language (ISO 639-1), text and, \
+    if it is known, where the last word ends, in seconds.\n\
+    Texts are compared after Whisper's normalisers. docs/evaluation.md says how each figure is computed.\n\n\
+    Examples:\n  \
+    hearken eval recordings/refs.tsv                      a table\n  \
+    hearken eval refs.tsv --root ~/speech --filter clean  some of the recordings, from another folder\n  \
+    hearken eval refs.tsv --json > figures.json           all figures, also of each recording\n  \
+    hearken eval refs.tsv --plot latency.svg              how latencies are distributed"
+)]
+pub(crate) struct Args {
+    /// List of recordings and what is said in them
+    #[arg(value_name = "REFS.tsv")]
+    references: PathBuf,
+    /// Folder that the paths start from [default: the folder of REFS.tsv]
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    #[command(flatten)]
+    model: ModelArgs,
+    /// Only recordings whose path contains this
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
+    /// At most so many recordings
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Write all figures as JSON instead of the table
+    #[arg(long)]
+    json: bool,
+    /// Draw the distributions of latencies and of word error rates
+    #[arg(long, value_name = "OUT.svg")]
+    plot: Option<PathBuf>,
+}
+
+/// What came of it.
+struct Report {
+    model: String,
+    threads: usize,
+    scored: Vec<Scored>,
+    /// Paths of recordings without figures, and why.
+    skipped: Vec<(String, String)>,
+    /// The sums over all recordings, for each of [`score::WAYS`].
+    totals: [Tally; 3],
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let mut references = references::read(&args.references)?;
+    references.retain(|reference| args.filter.as_ref().is_none_or(|text| reference.path.contains(text)));
+    references.truncate(args.limit.unwrap_or(usize::MAX));
+    if references.is_empty() {
+        return Err(Failure::new(format!("no recordings are chosen from {}", args.references.display())));
+    }
+    let root = args.root.clone().unwrap_or_else(|| references::root(&args.references));
+    let engine = args.model.engine()?;
+    let model = engine.load(&args.model.source())?;
+    let mut report = Report {
+        model: model.name().to_owned(),
+        threads: engine.threads(),
+        scored: Vec::new(),
+        skipped: Vec::new(),
+        totals: Default::default(),
+    };
+
+    let bar = Count::new(references.len());
+    for reference in references {
+        let name = reference.path.clone();
+        bar.begin(printable(&name));
+        match score::score(&model, &root.join(&name), reference) {
+            Ok(scored) => {
+                for reason in &scored.lost {
+                    bar.suspend(|| complain(&format!("{name}: part of it was not recognised: {reason}")));
+                }
+                for (total, (_, tally)) in report.totals.iter_mut().zip(&scored.ways) {
+                    total.add(tally);
+                }
+                report.scored.push(scored);
+            }
+            Err(error) => {
+                bar.suspend(|| complain(&format!("skipping {name}: {error}")));
+                report.skipped.push((name, error.to_string()));
+            }
+        }
+        bar.done();
+    }
+    bar.finish();
+    if report.scored.is_empty() {
+        return Err(Failure::new("none of the recordings could be evaluated"));
+    }
+
+    if let Some(path) = &args.plot {
+        let cannot_write =
+            |error: io::Error| Failure::new(format!("cannot write {}: {error}", path.display()));
+        let mut output = Output::file(path).map_err(cannot_write)?;
+        output.write_all(plot::svg(&report).as_bytes()).map_err(cannot_write)?;
+        output.commit().map_err(cannot_write)?;
+    }
+    let mut out = Output::stdout();
+    let written = if args.json {
+        writeln!(out, "{:#}", json::report(&report))
+    } else {
+        write!(out, "{}", table::table(&report))
+    };
+    match written.and_then(|()| out.commit()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            return Err(Failure::new(format!("cannot write standard output: {error}")));
+        }
+        _ => {}
+    }
+    let whole = report.skipped.is_empty() && report.scored.iter().all(|scored| scored.lost.is_empty());
+    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(EXIT_PARTIAL) })
+}

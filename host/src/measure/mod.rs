@@ -1,0 +1,22 @@
+//! How good a transcript is, and how soon it comes: what `hearken eval` measures with.
+//!
+//! [`simulate`] pushes a recording through a session on a simulated clock; [`Timeline`] reads from the stamped events when
+//! each word came. Texts are compared as [`normalise::Normaliser`] leaves them, by [`Errors`]. Behind the feature
+//! `measure`.
+
+mod alignment;
+mod errors;
+mod flicker;
+pub mod normalise;
+mod simulation;
+mod span;
+mod spread;
+mod timeline;
+
+pub use alignment::correct_words;
+pub use errors::Errors;
+pub use flicker::{Flicker, FlickerMeter};
+pub use simulation::{Computation, Simulation, Stamped, simulate};
+pub use span::speech_span;
+pub use spread::Spread;
+pub use timeline::{FinalText, TimedWord, Timeline, seconds};

@@ -1,0 +1,165 @@
+//! What a stream of events says, and when it says it.
+
+use super::alignment::correct_words;
+use super::flicker::{Flicker, FlickerMeter};
+use super::normalise::Normaliser;
+use super::simulation::Stamped;
+use crate::session::SessionEvent;
+use crate::{SAMPLE_RATE, Word};
+
+/// A word, and when it became certain.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct TimedWord {
+    /// The word with its place in time, as the recogniser has it.
+    pub word: Word,
+    /// When it was committed: samples at 16 kHz on the clock of the audio.
+    pub committed: u64,
+}
+
+/// A complete utterance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FinalText {
+    /// Sample at which voice activity ended it, hangover included.
+    pub end: u64,
+    /// When its final text came.
+    pub at: u64,
+    /// Number of its words.
+    pub words: usize,
+}
+
+/// What came when in the events of a session. Times are samples at 16 kHz on the clock of the audio.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Timeline {
+    /// When the first text came, committed or tentative.
+    pub first_text: Option<u64>,
+    /// All final words.
+    pub words: Vec<TimedWord>,
+    /// The utterances.
+    pub finals: Vec<FinalText>,
+    /// How much the text changed.
+    pub flicker: Flicker,
+    /// Samples that were not recognised.
+    pub dropped: u64,
+}
+
+impl Timeline {
+    /// Reads the events.
+    pub fn of(events: &[Stamped]) -> Self {
+        let mut timeline = Self::default();
+        let mut meter = FlickerMeter::default();
+        // Of the utterance that runs: committed words, and when each was.
+        let (mut shown, mut commits): (Vec<&str>, Vec<u64>) = (Vec::new(), Vec::new());
+        for Stamped { at, event } in events {
+            match event {
+                SessionEvent::Partial { committed, tentative, .. } => {
+                    shown.extend(committed.iter().map(|word| word.text.as_str()));
+                    commits.resize(shown.len(), *at);
+                    timeline.first_text.get_or_insert(*at);
+                    meter.partial(
+                        shown.iter().copied().chain(tentative.iter().map(|word| word.text.as_str())),
+                    );
+                }
+                SessionEvent::Final { words, end, .. } => {
+                    if !words.is_empty() {
+                        timeline.first_text.get_or_insert(*at);
+                    }
+                    meter.complete(words.iter().map(|word| word.text.as_str()));
+                    timeline.finals.push(FinalText { end: *end, at: *at, words: words.len() });
+                    commits.resize(words.len(), *at);
+                    let timed = words.iter().zip(commits.drain(..));
+                    timeline
+                        .words
+                        .extend(timed.map(|(word, committed)| TimedWord { word: word.clone(), committed }));
+                    shown.clear();
+                }
+                SessionEvent::Dropped { len, .. } => timeline.dropped += len,
+                _ => {}
+            }
+        }
+        timeline.flicker = meter.flicker();
+        timeline
+    }
+
+    /// The whole text.
+    pub fn text(&self) -> String {
+        self.words.iter().map(|word| word.word.text.as_str()).collect::<Vec<_>>().join(" ")
+    }
+
+    /// When the final text of the last utterance with words came.
+    pub fn last_text(&self) -> Option<u64> {
+        self.finals.iter().rev().find(|text| text.words > 0).map(|text| text.at)
+    }
+
+    /// For each correct word, from the end of the word to when it was committed, in seconds. Words are compared after
+    /// normalisation, and one that comes from several ("twenty", "one") is there when the last of them is. Where a word ends
+    /// is what the recogniser says.
+    pub fn word_latencies(&self, reference: &str, normaliser: Normaliser) -> Vec<f64> {
+        let said = normaliser.words(&[reference]);
+        let heard: Vec<&str> = self.words.iter().map(|word| word.word.text.as_str()).collect();
+        let heard = normaliser.words(&heard);
+        let texts = |words: &[super::normalise::NormalWord]| -> Vec<String> {
+            words.iter().map(|word| word.text.clone()).collect()
+        };
+        let pairs = correct_words(&texts(&said), &texts(&heard));
+        let latency = |(_, index): (usize, usize)| {
+            let word = &self.words[heard[index].last];
+            seconds(word.word.end, word.committed)
+        };
+        pairs.into_iter().map(latency).collect()
+    }
+}
+
+/// Seconds from one sample to another; negative if the other comes first.
+pub fn seconds(from: u64, to: u64) -> f64 {
+    (to as f64 - from as f64) / f64::from(SAMPLE_RATE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn word(text: &str, end: u64) -> Word {
+        Word { start: end.saturating_sub(100), end, text: text.to_owned(), probability: 1.0 }
+    }
+
+    fn partial(at: u64, committed: &[(&str, u64)], tentative: &[(&str, u64)]) -> Stamped {
+        let words = |words: &[(&str, u64)]| words.iter().map(|(text, end)| word(text, *end)).collect();
+        let event =
+            SessionEvent::Partial { utterance: 0, committed: words(committed), tentative: words(tentative) };
+        Stamped { at, event }
+    }
+
+    fn complete(at: u64, end: u64, words: &[(&str, u64)]) -> Stamped {
+        let words = words.iter().map(|(text, end)| word(text, *end)).collect();
+        Stamped { at, event: SessionEvent::Final { utterance: 0, end, words } }
+    }
+
+    #[test]
+    fn words_are_there_when_they_are_committed() {
+        let timeline = Timeline::of(&[
+            partial(8_000, &[], &[("go", 4_000)]),
+            partial(16_000, &[("Go", 4_000)], &[("lift", 9_000)]),
+            complete(32_000, 30_000, &[("Go", 4_000), ("left", 9_000)]),
+            complete(64_000, 60_000, &[]),
+            complete(96_000, 90_000, &[("twenty", 80_000), ("one.", 88_000)]),
+        ]);
+        assert_eq!(timeline.first_text, Some(8_000));
+        assert_eq!(timeline.text(), "Go left twenty one.");
+        assert_eq!(timeline.flicker.unstable, 2, "go, lift");
+        assert_eq!(timeline.flicker.words, 4);
+        assert_eq!(timeline.last_text(), Some(96_000));
+        let latencies = timeline.word_latencies("Go right, twenty-one", Normaliser::English);
+        assert_eq!(latencies, [0.75, 0.5]);
+        assert_eq!(timeline.word_latencies("go left", Normaliser::English), [0.75, 1.4375]);
+    }
+
+    #[test]
+    fn nothing_said_has_no_times() {
+        let timeline = Timeline::of(&[complete(32_000, 30_000, &[])]);
+        assert_eq!((timeline.first_text, timeline.last_text()), (None, None));
+        assert!(timeline.word_latencies("go", Normaliser::English).is_empty());
+    }
+}
