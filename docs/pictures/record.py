@@ -1,21 +1,29 @@
 #!/usr/bin/env python3
-"""Runs a command in a terminal of its own and draws what the screen shows at the end.
+"""Runs a command in a terminal of its own and draws what the screen shows: at the end, or as soon as a text stands there.
 
-Usage: record.py OUT.svg COLUMNS COMMAND…     (needs the PyPI package pyte; `make pictures` installs it)
+Needs the PyPI package pyte; `make pictures` installs it.
 """
-import os, pty, select, sys
+import argparse, os, pty, select, signal
 from html import escape
 
 import pyte
 
 COLOURS = {"default": "#d0d0d0", "red": "#f07178", "green": "#a5d66a", "brown": "#e6c07b", "blue": "#61afef",
-           "magenta": "#c678dd", "cyan": "#56b6c2", "white": "#ffffff", "black": "#5c6370"}
+           "magenta": "#c678dd", "cyan": "#56b6c2", "white": "#ffffff", "black": "#5c6370", "brightblack": "#7f8794"}
 CELL, LINE, MARGIN = 8.4, 18, 14
 
 
-def record(columns, command):
+class Screen(pyte.HistoryScreen):
+    """One that shows dim type, which pyte does not know, as grey."""
+
+    def select_graphic_rendition(self, *attributes, **rest):
+        grey = {2: 90, 22: 39}
+        super().select_graphic_rendition(*(grey.get(one, one) for one in attributes), **rest)
+
+
+def record(columns, command, until=None):
     """The screen, row by row, without the empty rows at the end."""
-    screen = pyte.HistoryScreen(columns, 60)
+    screen = Screen(columns, 60)
     stream = pyte.ByteStream(screen)
     pid, terminal = pty.fork()
     if pid == 0:
@@ -23,8 +31,13 @@ def record(columns, command):
         os.execvp(command[0], command)
     import fcntl, struct, termios
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 60, columns, 0, 0))
+    found = False
     while True:
-        select.select([terminal], [], [])
+        # A drawing may come in parts: it is whole when nothing follows for a moment.
+        ready, _, _ = select.select([terminal], [], [], 0.02 if found else None)
+        if not ready:
+            os.kill(pid, signal.SIGTERM)
+            break
         try:
             data = os.read(terminal, 65536)
         except OSError:
@@ -32,6 +45,7 @@ def record(columns, command):
         if not data:
             break
         stream.feed(data)
+        found = found or bool(until) and any(until in row for row in screen.display)
     os.waitpid(pid, 0)
     rows = [[screen.buffer[y][x] for x in range(columns)] for y in range(60)]
     while rows and all(cell.data == " " for cell in rows[-1]):
@@ -39,13 +53,13 @@ def record(columns, command):
     return rows
 
 
-def draw(rows, columns, command):
+def draw(rows, columns, title):
     width, height = columns * CELL + 2 * MARGIN, (len(rows) + 1) * LINE + 2 * MARGIN
     yield (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" '
            f'font-family="ui-monospace,Menlo,Consolas,DejaVu Sans Mono,monospace" font-size="14">')
     yield f'<rect width="100%" height="100%" rx="8" fill="#1e2127"/>'
-    title = escape("$ " + " ".join(command))
-    yield f'<text x="{MARGIN}" y="{MARGIN + LINE * 0.75:.0f}" fill="#ffffff" xml:space="preserve">{title}</text>'
+    yield (f'<text x="{MARGIN}" y="{MARGIN + LINE * 0.75:.0f}" fill="#ffffff" '
+           f'xml:space="preserve">{escape("$ " + title)}</text>')
     for number, row in enumerate(rows, 1):
         x = 0
         while x < columns:
@@ -64,6 +78,13 @@ def draw(rows, columns, command):
 
 
 if __name__ == "__main__":
-    out, columns, command = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
-    with open(out, "w", encoding="utf-8") as file:
-        file.write("\n".join(draw(record(columns, command), columns, command)) + "\n")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--until", metavar="TEXT", help="draw, and end the command, when this stands on the screen")
+    parser.add_argument("--title", help="the command as the picture shows it")
+    parser.add_argument("out")
+    parser.add_argument("columns", type=int)
+    parser.add_argument("command", nargs=argparse.REMAINDER)
+    args = parser.parse_args()
+    rows = record(args.columns, args.command, args.until)
+    with open(args.out, "w", encoding="utf-8") as file:
+        file.write("\n".join(draw(rows, args.columns, args.title or " ".join(args.command))) + "\n")

@@ -123,7 +123,7 @@ impl Captions {
         (rows.into(), usize::from(columns).max(MIN_COLUMNS))
     }
 
-    /// The utterance that is being spoken, cut into lines that fit.
+    /// The utterance that is being spoken, cut into lines that fit, where it will stand when it is complete.
     fn current(&self, columns: usize) -> Vec<String> {
         let words = self.committed.iter().map(|word| (word, false));
         let words = words.chain(self.tentative.iter().map(|word| (word, true)));
