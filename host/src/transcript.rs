@@ -1,7 +1,10 @@
 //! What was said, when.
 
+use std::ops::Range;
+
 use crate::audio::Faults;
 use crate::engine::Lost;
+use crate::text::sanitise_trimmed;
 
 /// The text of a recording. Times are samples at 16 kHz from the start of the input
 /// ([`SAMPLE_RATE`](crate::SAMPLE_RATE) of them a second).
@@ -75,4 +78,53 @@ pub struct Word {
     pub text: String,
     /// Mean probability of its tokens, 0..=1.
     pub probability: f32,
+}
+
+impl Word {
+    /// Puts what a guest heard on the input's clock: its sample 0 is `origin` there. Whatever the guest says, words lie in
+    /// `range` and in order, and their texts are clean.
+    pub(crate) fn place(words: Vec<hearken_proto::Word>, origin: u64, range: Range<u64>) -> Vec<Self> {
+        let mut earliest = range.start.min(range.end);
+        let words = words.into_iter().map(|word| {
+            let start = (origin + u64::from(word.start)).clamp(earliest, range.end);
+            let end = (origin + u64::from(word.end)).clamp(start, range.end);
+            earliest = end;
+            Self { start, end, text: sanitise_trimmed(&word.text), probability: probability(word.probability) }
+        });
+        words.filter(|word| !word.text.is_empty()).collect()
+    }
+}
+
+/// A probability that a guest states.
+pub(crate) fn probability(stated: f32) -> f32 {
+    if stated.is_finite() { stated.clamp(0.0, 1.0) } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_lie_where_they_may_whatever_a_guest_says() {
+        let word = |start, end, text: &str, probability| hearken_proto::Word {
+            start,
+            end,
+            text: text.to_owned(),
+            probability,
+        };
+        let said = vec![
+            word(10, 20, " one ", 0.5),
+            word(5, u32::MAX, "two\u{1b}", f32::NAN),
+            word(0, 0, "\u{7}", 0.1),
+            word(900, 30, "three", 7.0),
+        ];
+        let placed = Word::place(said, 1_000, 1_012..1_050);
+        let at = |word: &Word| (word.start, word.end, word.text.clone(), word.probability);
+        let expected =
+            [(1_012, 1_020, "one", 0.5), (1_020, 1_050, "two", 0.0), (1_050, 1_050, "three", 1.0)];
+        assert_eq!(
+            placed.iter().map(at).collect::<Vec<_>>(),
+            expected.map(|(start, end, text, probability)| (start, end, text.to_owned(), probability))
+        );
+    }
 }

@@ -2,6 +2,7 @@
 
 pub mod command;
 pub mod footprint;
+pub mod guest;
 pub mod model;
 pub mod rounding;
 pub mod sound;

@@ -12,7 +12,7 @@ use crate::audio::{self, Chunk, Chunker, Resampler, Source, VadConfig, VoiceActi
 use crate::error::Error;
 use crate::executor::Class;
 use crate::sandbox::SandboxError;
-use crate::{Language, SAMPLE_RATE, Segment, Transcript, Word, language, text};
+use crate::{Language, SAMPLE_RATE, Segment, Transcript, Word, language, text, transcript};
 
 /// Longest chunk, in samples: under 30 s whisper.cpp decodes it in one window (it skips a whole 30 s at a time).
 const MAX_CHUNK: usize = 29 * SAMPLE_RATE as usize;
@@ -165,12 +165,12 @@ impl Model {
                             SandboxError::Misbehaved("it detected no known language".to_owned()).into()
                         );
                     }
-                    heard.language = Some(Language { code, probability: Some(unit(probability)) });
+                    heard.language = Some(Language { code, probability: Some(transcript::probability(probability)) });
                 }
                 Event::Segment(segment) => heard.segments.push(place(segment, start, samples.len())),
                 Event::Decoded { no_speech, encodes } => {
                     // With more than one window the probability is only that of the last.
-                    silence = if encodes == 1 { unit(no_speech) } else { 0.0 };
+                    silence = if encodes == 1 { transcript::probability(no_speech) } else { 0.0 };
                 }
                 Event::Loaded(_) | Event::Scores { .. } | Event::Hypothesis { .. } => {}
             }
@@ -188,37 +188,15 @@ impl Model {
     }
 }
 
-/// A guest's probability.
-fn unit(value: f32) -> f32 {
-    if value.is_finite() { value.clamp(0.0, 1.0) } else { 0.0 }
-}
-
 /// Puts a guest's segment on the recording's clock, believing none of its numbers.
 fn place(segment: hearken_proto::Segment, start: u64, len: usize) -> Segment {
     let at = |sample: u32| start + u64::from(sample).min(len as u64);
     let (first, last) = (at(segment.start), at(segment.end).max(at(segment.start)));
-    let mut earliest = first;
-    let words = segment
-        .words
-        .into_iter()
-        .map(|word| {
-            let begin = at(word.start).clamp(earliest, last);
-            let end = at(word.end).clamp(begin, last);
-            earliest = end;
-            Word {
-                start: begin,
-                end,
-                text: text::sanitise_trimmed(&word.text),
-                probability: unit(word.probability),
-            }
-        })
-        .filter(|word| !word.text.is_empty())
-        .collect();
     Segment {
         start: first,
         end: last,
         text: text::sanitise_trimmed(&segment.text),
-        words,
+        words: Word::place(segment.words, start, first..last),
         tokens: segment.tokens,
         avg_logprob: if segment.avg_logprob.is_finite() { segment.avg_logprob.min(0.0) } else { 0.0 },
         no_speech: 0.0,

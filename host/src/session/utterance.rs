@@ -8,7 +8,7 @@ use super::event::SessionEvent;
 use crate::engine::guard;
 use crate::error::Error;
 use crate::sandbox::Instance;
-use crate::{Language, Model, Segment, Word, text};
+use crate::{Language, Model, Segment, Word, text, transcript};
 
 /// How often a failed sandbox is replaced by a fresh one, for one utterance.
 const RETRIES: u32 = 1;
@@ -158,7 +158,7 @@ impl Utterance {
         match event {
             Event::Language { code, probability } => emit(SessionEvent::Language(Language {
                 code: text::sanitise(&code),
-                probability: Some(probability),
+                probability: Some(transcript::probability(probability)),
             })),
             Event::Hypothesis { committed, tentative, window, no_speech, avg_logprob, .. } => {
                 let mut committed = self.place(committed);
@@ -185,16 +185,8 @@ impl Utterance {
     /// Puts words on the session's clock, inside the utterance, in order.
     fn place(&self, words: Vec<hearken_proto::Word>) -> Vec<Word> {
         let (first, end) = (self.start + self.base, self.start + self.written);
-        let mut earliest = self.words.last().map_or(first, |word| word.end).min(end);
-        let words = words.into_iter().map(|word| {
-            let begin = (first + u64::from(word.start)).clamp(earliest, end);
-            let finish = (first + u64::from(word.end)).clamp(begin, end);
-            earliest = finish;
-            let probability =
-                if word.probability.is_finite() { word.probability.clamp(0.0, 1.0) } else { 0.0 };
-            Word { start: begin, end: finish, text: text::sanitise_trimmed(&word.text), probability }
-        });
-        words.filter(|word| !word.text.is_empty()).collect()
+        let earliest = self.words.last().map_or(first, |word| word.end);
+        Word::place(words, first, earliest..end)
     }
 
     /// Position in the utterance up to which its words are certain.

@@ -163,6 +163,8 @@ impl VoiceActivity {
             // Frame by frame, so that what is held stays bounded even when an hour is pushed at once.
             let missing = frame - (self.held.len() - self.decided());
             let (head, tail) = rest.split_at(missing.min(rest.len()));
+            // As much as is held at most, and no more: there may be thousands that wait for somebody to speak.
+            self.held.reserve_exact(head.len());
             self.held.extend_from_slice(head);
             rest = tail;
             if head.len() == missing {

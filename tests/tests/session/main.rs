@@ -1,5 +1,8 @@
 //! What a session promises: text while it is spoken, and nothing lost.
 
+mod endurance;
+mod failing;
+
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -143,6 +146,35 @@ fn an_ended_session_takes_nothing_and_says_so() {
     assert_eq!(session.finish(), Err(SessionError::Ended));
     assert_eq!(session.begin(), Err(SessionError::Ended));
     assert!(matches!(collect(&session).last(), Some(SessionEvent::Finished { .. })));
+}
+
+#[test]
+fn audio_that_never_came_ends_the_utterance_and_keeps_the_clock() {
+    let mut session = Session::driven(&MODEL, options()).unwrap();
+    let rate = SPEECH.format.sample_rate;
+    let spoken = espeak("en-us", 140, "go left");
+    session.push(&spoken.samples).unwrap();
+    // Ten seconds, and then the rest of the sentence.
+    session.skip(u64::from(rate) * 10, "the cable was out").unwrap();
+    session.push(&spoken.samples).unwrap();
+    session.finish().unwrap();
+    assert_eq!(session.skip(1, "too late"), Err(SessionError::Ended));
+    while session.decode_pending().is_some() {}
+    let events = collect(&session);
+    assert_eq!(finals(&events), ["go left", "go left"]);
+    let gap = events.iter().find_map(|event| match event {
+        SessionEvent::Dropped { position, len, reason } => Some((*position, *len, reason.as_str())),
+        _ => None,
+    });
+    let at = |frames: usize| (frames as f64 * 16_000.0 / f64::from(rate)).round() as u64;
+    assert_eq!(gap, Some((at(spoken.samples.len()), 160_000, "the cable was out")));
+    let starts: Vec<u64> = events
+        .iter()
+        .filter_map(|event| if let SessionEvent::Final { words, .. } = event { Some(words[0].start) } else { None })
+        .collect();
+    assert!(starts[1] >= at(spoken.samples.len()) + 160_000, "{starts:?}");
+    assert_eq!(session.accounting().total(), at(2 * spoken.samples.len()) + 160_000);
+    assert_eq!(session.accounting().dropped, 160_000);
 }
 
 #[test]

@@ -3,20 +3,20 @@
 use hearken_proto::{Event, ModelInfo, Segment, Word};
 
 /// Where things lie in its memory of [`PAGES`] pages.
-pub(crate) const BUFFER: u32 = 0x1_0000;
+pub const BUFFER: u32 = 0x1_0000;
 const RING: u32 = 0x100;
 const EVENTS: u32 = 0x400;
 const DATA: u32 = 0x2_0000;
 const PAGES: u32 = 20;
 /// Bytes of its memory.
-pub(crate) const MEMORY_BYTES: u32 = PAGES << 16;
+pub const MEMORY_BYTES: u32 = PAGES << 16;
 /// What it says of every window that is not loud.
-pub(crate) const TEXT: &str = "as expected";
+pub const TEXT: &str = "as expected";
 
 /// The host functions that it imports, by name, are `$emit`, `$model_read`, `$fd_write`, `$random_get` and
 /// `$proc_exit`. In its code `$loud` tells whether a sample above 0.5 came since the instance began.
 #[derive(Clone)]
-pub(crate) struct Guest {
+pub struct Guest {
     /// The exported memory.
     pub memory: String,
     /// Imports, functions, globals and whatever else a module may have.
@@ -63,12 +63,12 @@ impl Default for Guest {
 }
 
 /// The model that the tests give it.
-pub(crate) fn info() -> ModelInfo {
+pub fn info() -> ModelInfo {
     ModelInfo { n_vocab: 51_864, n_audio_ctx: 500, multilingual: false, whisper_cpp: "by hand".to_owned() }
 }
 
 /// What it hears.
-pub(crate) fn segment() -> Segment {
+pub fn segment() -> Segment {
     let word = |start, text: &str| Word { start, end: start + 8000, text: text.to_owned(), probability: 0.9 };
     Segment {
         start: 0,
@@ -82,22 +82,22 @@ pub(crate) fn segment() -> Segment {
 
 impl Guest {
     /// One that does this when it hears something loud.
-    pub(crate) fn attacking(attack: &str) -> Self {
+    pub fn attacking(attack: &str) -> Self {
         Self { attack: attack.to_owned(), ..Self::default() }
     }
 
     /// One that emits this event when it hears something loud.
-    pub(crate) fn emitting(event: Vec<u8>) -> Self {
+    pub fn emitting(event: Vec<u8>) -> Self {
         Self { loud_event: event, ..Self::default() }
     }
 
     /// One in whose text a part is replaced.
-    pub(crate) fn with(from: &'static str, to: &'static str) -> Self {
+    pub fn with(from: &'static str, to: &'static str) -> Self {
         Self { replace: vec![(from, to)], ..Self::default() }
     }
 
     /// The module.
-    pub(crate) fn module(&self) -> Vec<u8> {
+    pub fn module(&self) -> Vec<u8> {
         let mut text = self.text();
         for (from, to) in &self.replace {
             assert!(text.contains(from), "{from} is not in the guest");
