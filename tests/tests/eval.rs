@@ -1,18 +1,14 @@
 //! What `hearken eval` promises: figures that agree with each other, and with what was said.
 
-#[path = "bad_input/command.rs"]
-#[allow(dead_code, reason = "the tests of bad input use all of it")]
-mod command;
-
 use std::fs;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use hearken_tests::speech::{Recording, espeak};
+use hearken_tests::command::{fine, hearken, run};
+use hearken_tests::speech::espeak;
+use hearken_tests::wav;
 use serde_json::Value;
 use tempfile::TempDir;
-
-use command::{fine, hearken, run};
 
 /// What is spoken, and what the list says is: the last one is wrong in one of two words, and says one that is not there.
 const CLIPS: [(&str, &str); 3] =
@@ -26,7 +22,11 @@ static SPEECH: LazyLock<TempDir> = LazyLock::new(|| {
         let mut clip = espeak("en-us", 140, spoken);
         let quarter = vec![0.0; clip.format.sample_rate as usize / 4];
         clip.samples = [&quarter[..], &clip.samples, &quarter].concat();
-        fs::write(folder.path().join(format!("{number}.wav")), wav(&clip)).expect("a file");
+        fs::write(
+            folder.path().join(format!("{number}.wav")),
+            wav::pcm16(&clip.samples, clip.format.sample_rate, 1),
+        )
+        .expect("a file");
         list += &format!("{number}.wav\ten\t{said}\n");
     }
     fs::write(folder.path().join("refs.tsv"), list).expect("a file");
@@ -52,28 +52,6 @@ fn list(lines: &str) -> (TempDir, String) {
     fs::write(&list, lines).expect("a file");
     let name = path(&list).to_owned();
     (folder, name)
-}
-
-/// 16-bit PCM.
-fn wav(clip: &Recording) -> Vec<u8> {
-    let rate = clip.format.sample_rate;
-    let data: Vec<u8> =
-        clip.samples.iter().flat_map(|sample| ((sample * 32767.0) as i16).to_le_bytes()).collect();
-    let len = data.len() as u32;
-    let mut wav = Vec::new();
-    for part in [
-        &b"RIFF"[..],
-        &(len + 36).to_le_bytes(),
-        b"WAVEfmt \x10\0\0\0\x01\0\x01\0",
-        &rate.to_le_bytes(),
-        &(rate * 2).to_le_bytes(),
-        b"\x02\0\x10\0data",
-        &len.to_le_bytes(),
-        &data,
-    ] {
-        wav.extend_from_slice(part);
-    }
-    wav
 }
 
 /// The figures of the three ways.
