@@ -89,7 +89,12 @@ impl Word {
             let start = (origin + u64::from(word.start)).clamp(earliest, range.end);
             let end = (origin + u64::from(word.end)).clamp(start, range.end);
             earliest = end;
-            Self { start, end, text: sanitise_trimmed(&word.text), probability: probability(word.probability) }
+            Self {
+                start,
+                end,
+                text: sanitise_trimmed(&word.text),
+                probability: probability(word.probability),
+            }
         });
         words.filter(|word| !word.text.is_empty()).collect()
     }
@@ -120,8 +125,7 @@ mod tests {
         ];
         let placed = Word::place(said, 1_000, 1_012..1_050);
         let at = |word: &Word| (word.start, word.end, word.text.clone(), word.probability);
-        let expected =
-            [(1_012, 1_020, "one", 0.5), (1_020, 1_050, "two", 0.0), (1_050, 1_050, "three", 1.0)];
+        let expected = [(1_012, 1_020, "one", 0.5), (1_020, 1_050, "two", 0.0), (1_050, 1_050, "three", 1.0)];
         assert_eq!(
             placed.iter().map(at).collect::<Vec<_>>(),
             expected.map(|(start, end, text, probability)| (start, end, text.to_owned(), probability))

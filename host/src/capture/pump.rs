@@ -14,7 +14,7 @@ use crate::session::Session;
 /// How often the ring is looked at. The callback cannot wake anybody: that would be a system call.
 const PERIOD: Duration = Duration::from_millis(10);
 
-/// How loud it is, of full scale: the root mean square of what was read last, up to [`PERIOD`] or so.
+/// How loud it is, of full scale: the root mean square of what was read last, about 10 ms.
 #[derive(Debug, Clone, Default)]
 pub struct Level(Arc<AtomicU32>);
 

@@ -165,7 +165,8 @@ impl Model {
                             SandboxError::Misbehaved("it detected no known language".to_owned()).into()
                         );
                     }
-                    heard.language = Some(Language { code, probability: Some(transcript::probability(probability)) });
+                    heard.language =
+                        Some(Language { code, probability: Some(transcript::probability(probability)) });
                 }
                 Event::Segment(segment) => heard.segments.push(place(segment, start, samples.len())),
                 Event::Decoded { no_speech, encodes } => {

@@ -3,15 +3,14 @@
 //! A model file can take over the guest through a bug in whisper.cpp. So each test puts a guest that was written by
 //! hand in place of ours: one that behaves, except for what the test changes.
 
-
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use hearken_tests::guest::{BUFFER, Guest, MEMORY_BYTES, TEXT, info, segment};
 use hearken::audio::{Format, Samples};
 use hearken::sandbox::{Limits, SandboxError};
 use hearken::{Engine, Error, Model, ModelSource, SAMPLE_RATE, TranscribeOptions, Transcript};
 use hearken_proto::{Event, ModelInfo, Segment, Word};
+use hearken_tests::guest::{BUFFER, Guest, MEMORY_BYTES, TEXT, info, segment};
 use hearken_tests::model::SyntheticModel;
 use rustix::time::{ClockId, clock_gettime};
 

@@ -129,7 +129,8 @@ fn a_thousand_sessions_on_two_threads_account_for_every_sample() {
             });
         }
     });
-    let expected = (spoken.samples.len() as f64 * 16_000.0 / f64::from(spoken.format.sample_rate)).round() as u64;
+    let expected =
+        (spoken.samples.len() as f64 * 16_000.0 / f64::from(spoken.format.sample_rate)).round() as u64;
     let mut dropped_by_some = 0;
     for session in &sessions {
         let (mut dropped, mut finals) = (0, 0);

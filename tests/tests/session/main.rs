@@ -1,5 +1,6 @@
 //! What a session promises: text while it is spoken, and nothing lost.
 
+mod driven;
 mod endurance;
 mod failing;
 
@@ -170,7 +171,9 @@ fn audio_that_never_came_ends_the_utterance_and_keeps_the_clock() {
     assert_eq!(gap, Some((at(spoken.samples.len()), 160_000, "the cable was out")));
     let starts: Vec<u64> = events
         .iter()
-        .filter_map(|event| if let SessionEvent::Final { words, .. } = event { Some(words[0].start) } else { None })
+        .filter_map(
+            |event| if let SessionEvent::Final { words, .. } = event { Some(words[0].start) } else { None },
+        )
         .collect();
     assert!(starts[1] >= at(spoken.samples.len()) + 160_000, "{starts:?}");
     assert_eq!(session.accounting().total(), at(2 * spoken.samples.len()) + 160_000);

@@ -5,12 +5,9 @@ use std::time::Duration;
 
 use hearken::measure::{Computation, Stamped, Timeline, simulate};
 use hearken::session::{Decode, Session, SessionEvent, SessionOptions};
-use hearken::{Engine, Model, ModelSource};
 use hearken_tests::speech::{Recording, espeak};
 
-static MODEL: LazyLock<Model> = LazyLock::new(|| {
-    Engine::new().expect("an engine").load(&ModelSource::Embedded).expect("the embedded model")
-});
+use crate::MODEL;
 
 static SPEECH: LazyLock<Recording> = LazyLock::new(|| espeak("en-us", 140, "seven three nine two zero five"));
 
