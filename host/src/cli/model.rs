@@ -33,7 +33,10 @@ impl ModelArgs {
         }
         // Without a home there is no store, and the embedded model works all the same.
         let Ok(store) = Store::open() else {
-            return Ok((ModelSource::Embedded, "the embedded model: there is no folder for models".to_owned()));
+            return Ok((
+                ModelSource::Embedded,
+                "the embedded model: there is no folder for models".to_owned(),
+            ));
         };
         Ok(match store.best()? {
             Some(best) => {

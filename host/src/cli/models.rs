@@ -109,7 +109,12 @@ fn pull(store: &Store, names: &[String], force: bool) -> Result<ExitCode, Failur
         match pulled {
             Ok(_) if was_here => complain(&format!("{} is here already", entry.name())),
             Ok(model) => {
-                complain(&format!("pulled {} ({}) to {}", model.name, size(model.bytes), model.path.display()));
+                complain(&format!(
+                    "pulled {} ({}) to {}",
+                    model.name,
+                    size(model.bytes),
+                    model.path.display()
+                ));
             }
             Err(error) => {
                 complain(&error.to_string());

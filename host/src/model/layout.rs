@@ -108,6 +108,8 @@ pub(crate) fn tensor_bytes(mut fields: [i32; 11]) -> u64 {
     let (base, two_encoder, two_decoder) = (with(1, 1), with(2, 1), with(1, 2));
     // From the eleventh layer on a name is one byte longer.
     let longer = |layers: u64, parts: u64| parts * layers.saturating_sub(10);
-    base + (encoder - 1) * (two_encoder - base) + longer(encoder, 15)
-        + (decoder - 1) * (two_decoder - base) + longer(decoder, 24)
+    base + (encoder - 1) * (two_encoder - base)
+        + longer(encoder, 15)
+        + (decoder - 1) * (two_decoder - base)
+        + longer(decoder, 24)
 }

@@ -18,6 +18,6 @@ pub use embedded::embedded;
 pub use error::ModelError;
 pub use ggml::{Checked, check, header};
 pub use header::{Dims, Ftype, Header};
+pub use known::{EMBEDDED, KNOWN, Known, known};
 #[cfg(all(test, feature = "pull"))]
 pub(crate) use layout::tensor_bytes;
-pub use known::{EMBEDDED, KNOWN, Known, known};

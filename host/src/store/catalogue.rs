@@ -7,11 +7,7 @@ use super::{Entry, StoreError};
 /// The commit of `ggerganov/whisper.cpp` on Hugging Face that the entries are of, so that their content never changes.
 macro_rules! at_revision {
     ($name:literal) => {
-        concat!(
-            "ggerganov/whisper.cpp/resolve/5359861c739e955e79d9a303bcbc70fb988958b1/ggml-",
-            $name,
-            ".bin"
-        )
+        concat!("ggerganov/whisper.cpp/resolve/5359861c739e955e79d9a303bcbc70fb988958b1/ggml-", $name, ".bin")
     };
 }
 
@@ -93,6 +89,7 @@ const fn entry(
 /// Lengths and SHA-256 are those of the repository's large files at the commit in the paths, as Hugging Face's interface
 /// states them (`api/models/ggerganov/whisper.cpp/tree/…`). The lengths are also what the dimensions give: a test
 /// computes them.
+#[rustfmt::skip]
 pub static CATALOGUE: [Entry; 33] = [
     entry!("tiny.en-q5_1", TINY.english(), Q5_1, 32_166_155, "c77c5766f1cef09b6b7d47f21b546cbddd4157886b3b5d6d4f709e91e66c7c2b"),
     entry!("tiny.en-q8_0", TINY.english(), Q8_0, 43_550_795, "5bc2b3860aa151a4c6e7bb095e1fcce7cf12c7b020ca08dcec0c6d018bb7dd94"),
@@ -165,7 +162,9 @@ mod tests {
             let same = Entry::new(&entry.name, &entry.path, entry.bytes, &entry.sha256).unwrap();
             assert_eq!(same.file(), format!("ggml-{}.bin", entry.name));
             assert!(entry.path.ends_with(&same.file()));
-            assert!(CATALOGUE[..at].iter().all(|other| other.name != entry.name && other.sha256 != entry.sha256));
+            assert!(
+                CATALOGUE[..at].iter().all(|other| other.name != entry.name && other.sha256 != entry.sha256)
+            );
             assert_eq!(entry.name.contains(".en"), entry.multilingual() == Some(false), "{}", entry.name);
         }
     }

@@ -28,10 +28,8 @@ pub(super) fn examine(name: &str, path: &Path) -> Result<Examined, StoreError> {
 
 /// SHA-256 of a file, whatever it is, in hexadecimal.
 pub(super) fn sha256(path: &Path) -> Result<String, StoreError> {
-    let mut reader = Hashing {
-        file: File::open(path).map_err(StoreError::io("read", path))?,
-        sha256: Sha256::new(),
-    };
+    let mut reader =
+        Hashing { file: File::open(path).map_err(StoreError::io("read", path))?, sha256: Sha256::new() };
     io::copy(&mut reader, &mut io::sink()).map_err(StoreError::io("read", path))?;
     Ok(hex(&reader.sha256.finalize()))
 }

@@ -156,8 +156,10 @@ impl StoreError {
     /// Names the nearest of the catalogue and of `others`.
     pub(super) fn unknown<'a>(name: &str, others: impl IntoIterator<Item = &'a str>) -> Self {
         let names = CATALOGUE.iter().map(super::Entry::name).chain(others);
-        let mut near: Vec<(f64, &str)> =
-            names.map(|other| (strsim::jaro_winkler(name, other), other)).filter(|(s, _)| *s >= NEAR).collect();
+        let mut near: Vec<(f64, &str)> = names
+            .map(|other| (strsim::jaro_winkler(name, other), other))
+            .filter(|(s, _)| *s >= NEAR)
+            .collect();
         near.sort_by(|a, b| b.0.total_cmp(&a.0));
         let near: Vec<&str> = near.iter().take(3).map(|(_, name)| *name).collect();
         let remedy = match near.as_slice() {

@@ -114,9 +114,7 @@ pub(super) fn unreadable(url: &str, error: std::io::Error) -> Trouble {
 }
 
 fn explain(url: &str, error: Error) -> Trouble {
-    let redirect = |problem| {
-        Trouble::Fatal(StoreError::Redirect { url: url.to_owned(), problem })
-    };
+    let redirect = |problem| Trouble::Fatal(StoreError::Redirect { url: url.to_owned(), problem });
     match error {
         Error::Timeout(Timeout::PerRead) => Trouble::Passing { problem: Problem::Stalled, wait: None },
         Error::TooManyRedirects => redirect("more often than is followed"),
@@ -170,7 +168,8 @@ fn length(headers: &HeaderMap) -> Option<u64> {
 
 /// `bytes 100-199/200`: where the part starts, and the whole file's length unless it is `*`.
 fn range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
-    let (range, total) = text(headers, header::CONTENT_RANGE)?.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let (range, total) =
+        text(headers, header::CONTENT_RANGE)?.trim().strip_prefix("bytes ")?.split_once('/')?;
     let (start, _) = range.split_once('-')?;
     let total = if total == "*" { None } else { Some(total.parse().ok()?) };
     Some((start.parse().ok()?, total))
@@ -189,7 +188,15 @@ mod tests {
         };
         assert_eq!(read("bytes 100-199/200"), Some((100, Some(200))));
         assert_eq!(read("bytes 0-0/*"), Some((0, None)));
-        for wrong in ["", "bytes */200", "bytes 1/2", "items 0-1/2", "bytes -1-2/3", "bytes 1-2/x", "bytes 99999999999999999999-1/2"] {
+        for wrong in [
+            "",
+            "bytes */200",
+            "bytes 1/2",
+            "items 0-1/2",
+            "bytes -1-2/3",
+            "bytes 1-2/x",
+            "bytes 99999999999999999999-1/2",
+        ] {
             assert_eq!(read(wrong), None, "{wrong:?}");
         }
     }

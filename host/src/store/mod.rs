@@ -20,6 +20,7 @@ mod error;
 mod http;
 mod part;
 mod pull;
+mod receive;
 mod record;
 
 use std::fs;
@@ -129,9 +130,8 @@ impl Store {
     ///
     /// See [`Store::models`].
     pub fn best(&self) -> Result<Option<Stored>, StoreError> {
-        let whole = |model: &Stored| {
-            model.entry.is_some_and(|entry| entry.fits() && model.bytes == entry.bytes)
-        };
+        let whole =
+            |model: &Stored| model.entry.is_some_and(|entry| entry.fits() && model.bytes == entry.bytes);
         Ok(self.models()?.into_iter().rfind(whole))
     }
 
@@ -199,7 +199,8 @@ fn stored(path: PathBuf) -> Option<Stored> {
     let named = stem.strip_prefix("ggml-").unwrap_or(stem);
     // `base.bin` is somebody's own, and must not pass for the official base.
     let entry = if named == stem { None } else { official(named).ok() };
-    let name = if named != stem || official(stem).is_err() { named } else { return foreign(path, metadata.len()) };
+    let name =
+        if named != stem || official(stem).is_err() { named } else { return foreign(path, metadata.len()) };
     Some(Stored { name: name.to_owned(), bytes: metadata.len(), entry, path })
 }
 

@@ -5,14 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::content::{self, Remedy};
-use super::http::{Client, Problem, Trouble, status_error, unreadable};
+use super::http::{Client, Problem, Trouble, status_error};
 use super::part::Part;
+use super::receive::receive;
 use super::{Entry, Record, Store, StoreError, Stored};
 
 /// Where the official models lie.
 const ENDPOINT: &str = "https://huggingface.co";
-/// Bytes that are read and written at once.
-const BLOCK: usize = 128 << 10;
 /// What a try must bring for the count of vain tries to start anew: a bad line is no dead one.
 const GAIN: u64 = 1 << 20;
 /// Longest time between two tries.
@@ -172,7 +171,12 @@ impl<'a> Puller<'a> {
         let examined = match content::examine(&entry.name, part.path()) {
             // That it is not the right file says more than what is wrong with its form.
             Err(error @ StoreError::Model { .. }) => {
-                content::compare(&entry.name, &entry.sha256, &content::sha256(part.path())?, Remedy::Removed)?;
+                content::compare(
+                    &entry.name,
+                    &entry.sha256,
+                    &content::sha256(part.path())?,
+                    Remedy::Removed,
+                )?;
                 return Err(error);
             }
             examined => examined?,
@@ -255,7 +259,8 @@ impl<'a> Puller<'a> {
     /// Fails if the rest does not fit the disk.
     fn room(&self, entry: &Entry, part: &Part) -> Result<(), StoreError> {
         let folder = &self.store.folder;
-        let disk = rustix::fs::statvfs(folder).map_err(|error| StoreError::io("read", folder)(error.into()))?;
+        let disk =
+            rustix::fs::statvfs(folder).map_err(|error| StoreError::io("read", folder)(error.into()))?;
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
         let needs = entry.bytes - part.len();
         if needs.saturating_add(SPARE) > free {
@@ -263,53 +268,6 @@ impl<'a> Puller<'a> {
             return Err(StoreError::NoSpace { name, folder, needs, free });
         }
         Ok(())
-    }
-}
-
-/// One request, and what it brings. Ends well when the server has said all it had to say about it.
-fn receive(
-    client: &Client,
-    url: &str,
-    entry: &Entry,
-    part: &mut Part,
-    etag: &mut Option<String>,
-    progress: &mut impl FnMut(PullProgress),
-) -> Result<(), Trouble> {
-    let cannot_write = |path: &Path, error| Trouble::Fatal(StoreError::io("write", path)(error));
-    let too_long = |came| Trouble::Fatal(StoreError::Length { url: url.to_owned(), expected: entry.bytes, came });
-    let Some(mut answer) = client.get(url, part.len(), etag.as_deref())? else {
-        part.clear().map_err(|error| cannot_write(part.path(), error))?;
-        *etag = None;
-        return Err(Trouble::broken("it has nothing from there on, so it starts again"));
-    };
-    if let Some(total) = answer.total.filter(|total| *total != entry.bytes) {
-        return Err(too_long(total));
-    }
-    if answer.start != part.len() {
-        // A server that knows no ranges, or a file that has changed.
-        part.clear().map_err(|error| cannot_write(part.path(), error))?;
-        if answer.start != 0 {
-            return Err(Trouble::broken("it sent another part than it was asked for"));
-        }
-    }
-    *etag = answer.etag.take();
-    let mut block = vec![0; BLOCK];
-    loop {
-        let count = match answer.body.read(&mut block) {
-            Ok(0) if part.len() == entry.bytes => return Ok(()),
-            Ok(0) => return Err(Trouble::broken("the connection ended too early")),
-            Ok(count) => count,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(unreadable(url, error)),
-        };
-        let came = part.len() + count as u64;
-        if came > entry.bytes {
-            // Not the file, so neither is what came before.
-            part.clear().map_err(|error| cannot_write(part.path(), error))?;
-            return Err(too_long(came));
-        }
-        part.append(&block[..count]).map_err(|error| cannot_write(part.path(), error))?;
-        progress(PullProgress::Received { bytes: part.len(), total: entry.bytes });
     }
 }
 

@@ -66,16 +66,23 @@ fn list_shows_the_catalogue_the_embedded_model_and_what_is_here() {
     assert!(row("base").contains("damaged"), "{table}");
     assert!(row("tiny.en").contains("English") && row("tiny.en").ends_with('-'), "{table}");
     assert!(row("large-v3").contains("  no  "), "{table}");
-    assert!(row("mine").contains("multilingual") && row("mine").ends_with("not from the catalogue"), "{table}");
+    assert!(
+        row("mine").contains("multilingual") && row("mine").ends_with("not from the catalogue"),
+        "{table}"
+    );
     assert!(row("junk").contains("  no  "), "{table}");
 
-    let json: serde_json::Value = serde_json::from_str(&prints(&folder, &["models", "list", "--json"])).unwrap();
+    let json: serde_json::Value =
+        serde_json::from_str(&prints(&folder, &["models", "list", "--json"])).unwrap();
     assert_eq!(json["folder"], folder.path().to_str().unwrap());
     let models = json["models"].as_array().unwrap();
     let one = |name: &str| models.iter().find(|model| model["name"] == name).unwrap();
     assert_eq!((one("tiny")["bytes"].as_u64(), &one("tiny")["pulled"]), (Some(77_691_713), &true.into()));
     assert_eq!((&one("large-v3")["fits"], &one("large-v3")["pulled"]), (&false.into(), &false.into()));
-    assert_eq!((&one("mine")["official"], one("mine")["bytes"].as_u64()), (&false.into(), Some(own.len() as u64)));
+    assert_eq!(
+        (&one("mine")["official"], one("mine")["bytes"].as_u64()),
+        (&false.into(), Some(own.len() as u64))
+    );
     assert_eq!(one("hearken-digits-trial")["embedded"], true);
 }
 
@@ -184,7 +191,8 @@ fn verify_tells_damaged_models_from_sound_ones() {
 fn model_takes_a_name_or_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let clip = folder.path().join("silence.wav");
-    let header = b"RIFF\x24\x7d\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x80\x3e\0\0\0\x7d\0\0\x02\0\x10\0data\0\x7d\0\0";
+    let header =
+        b"RIFF\x24\x7d\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x80\x3e\0\0\0\x7d\0\0\x02\0\x10\0data\0\x7d\0\0";
     fs::write(&clip, [&header[..], &[0; 32_000]].concat()).unwrap();
     let clip = clip.to_str().unwrap();
     let file = folder.path().join("mine.bin");

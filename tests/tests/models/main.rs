@@ -92,7 +92,10 @@ fn a_model_is_pulled_whole_and_loads() {
     assert!(seen.contains(&PullProgress::Received { bytes: total, total }), "{:?}", seen.last());
     assert_eq!(seen.last(), Some(&PullProgress::Checking));
     let [request] = server.requests().try_into().unwrap();
-    assert_eq!((request.path.as_str(), request.header("range")), ("/me/models/resolve/main/ggml-mine.bin", None));
+    assert_eq!(
+        (request.path.as_str(), request.header("range")),
+        ("/me/models/resolve/main/ggml-mine.bin", None)
+    );
     // It is recorded what was pulled, and from where.
     let record = Record::read(&pulled.path).unwrap();
     assert_eq!(record.blake3, hearken::model::check(&file[..], total).unwrap().hash.to_hex().as_str());
@@ -187,7 +190,9 @@ fn a_server_without_ranges_starts_again() {
 fn parts_that_were_not_asked_for_are_not_believed() {
     let file = model();
     let len = file.len();
-    for range in ["Content-Range: bytes 5-9/LEN\r\n", "Content-Range: bytes */LEN\r\n", "Content-Range: what\r\n", ""] {
+    for range in
+        ["Content-Range: bytes 5-9/LEN\r\n", "Content-Range: bytes */LEN\r\n", "Content-Range: what\r\n", ""]
+    {
         let (place, entry) = (Place::new(), entry(&file));
         let range = range.replace("LEN", &len.to_string());
         let file = file.clone();
@@ -211,7 +216,8 @@ fn a_range_beyond_the_end_starts_again() {
         let file = file.clone();
         Server::start(move |before, request, client| match before {
             0 => client.serve(request, &file, 1000),
-            1 => client.status("416 Range Not Satisfiable", &format!("Content-Range: bytes */{}\r\n", file.len())),
+            1 => client
+                .status("416 Range Not Satisfiable", &format!("Content-Range: bytes */{}\r\n", file.len())),
             _ => client.serve(request, &file, usize::MAX),
         })
     };
@@ -293,7 +299,10 @@ fn wrong_bytes_never_take_the_name() {
     let StoreError::Content { expected, came, .. } = &error else { panic!("{error}") };
     assert_eq!(expected, entry.sha256());
     assert_ne!(came, expected);
-    assert!(error.to_string().contains(came.as_str()) && error.to_string().contains("HF_ENDPOINT"), "{error}");
+    assert!(
+        error.to_string().contains(came.as_str()) && error.to_string().contains("HF_ENDPOINT"),
+        "{error}"
+    );
     assert_eq!(place.names(), [""; 0], "what came was removed");
 }
 
@@ -340,12 +349,14 @@ fn a_busy_server_is_asked_again_when_it_says() {
         assert_eq!(waits, [Duration::ZERO], "its wish, and not ours");
     }
     // An hour is not waited for.
-    let server = Server::start(|_, _, client| client.status("429 Too Many Requests", "Retry-After: 3600\r\n"));
+    let server =
+        Server::start(|_, _, client| client.status("429 Too Many Requests", "Retry-After: 3600\r\n"));
     let error = place.puller(&server).force(true).pull(&entry(&file), |_| {}).unwrap_err();
     assert!(matches!(error, StoreError::Status { status: 429, .. }), "{error}");
     assert_eq!(server.requests().len(), 1);
     // Nor is one that never gets better.
-    let server = Server::start(|_, _, client| client.status("500 Internal Server Error", "Retry-After: soon\r\n"));
+    let server =
+        Server::start(|_, _, client| client.status("500 Internal Server Error", "Retry-After: soon\r\n"));
     let error = place.puller(&server).force(true).pull(&entry(&file), |_| {}).unwrap_err();
     assert!(matches!(error, StoreError::Status { status: 500, .. }), "{error}");
     assert_eq!(server.requests().len(), 3);
@@ -372,7 +383,9 @@ fn redirects_lead_to_other_hosts_and_not_in_circles() {
     assert!(matches!(error, StoreError::Redirect { .. }), "{error}");
     assert!(server.requests().len() <= 10);
 
-    for location in ["", "Location: \r\n", "Location: http://\r\n", "Location: ftp://x/y\r\n", "Location: \x01\r\n"] {
+    for location in
+        ["", "Location: \r\n", "Location: http://\r\n", "Location: ftp://x/y\r\n", "Location: \x01\r\n"]
+    {
         let place = Place::new();
         let server = Server::start(move |_, _, client| client.status("302 Found", location));
         let error = place.pull(&server, &entry(&file)).unwrap_err();
