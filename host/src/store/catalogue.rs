@@ -87,8 +87,8 @@ const fn entry(
 /// The last one that is pulled is the one that is used when none is named.
 ///
 /// Lengths and SHA-256 are those of the repository's large files at the commit in the paths, as Hugging Face's interface
-/// states them (`api/models/ggerganov/whisper.cpp/tree/…`). The lengths are also what the dimensions give: a test
-/// computes them.
+/// states them (`api/models/ggerganov/whisper.cpp/tree/…`), taken over from lists that other projects have published and
+/// that agree. The lengths are also what the dimensions give: a test computes them.
 #[rustfmt::skip]
 pub static CATALOGUE: [Entry; 33] = [
     entry!("tiny.en-q5_1", TINY.english(), Q5_1, 32_166_155, "c77c5766f1cef09b6b7d47f21b546cbddd4157886b3b5d6d4f709e91e66c7c2b"),

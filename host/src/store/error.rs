@@ -74,7 +74,7 @@ pub enum StoreError {
         remedy: &'static str,
     },
     /// The server could not be reached, or the connection broke, as often as was tried. What was fetched is kept.
-    #[error("cannot fetch {url}: {problem}; {kept} bytes are kept, so run it again to go on from there")]
+    #[error("cannot fetch {url}: {problem}; {}", again(*kept))]
     Broken {
         /// What was asked for.
         url: String,
@@ -84,7 +84,7 @@ pub enum StoreError {
         kept: u64,
     },
     /// The server sent nothing for too long, as often as was tried. What was fetched is kept.
-    #[error("{url} sent nothing for {idle:?}; {kept} bytes are kept, so run it again to go on from there")]
+    #[error("{url} sent nothing for {idle:?}; {}", again(*kept))]
     Stalled {
         /// What was asked for.
         url: String,
@@ -147,6 +147,14 @@ pub enum StoreError {
         /// Why it failed.
         source: io::Error,
     },
+}
+
+/// What to do when a connection broke.
+fn again(kept: u64) -> String {
+    match kept {
+        0 => "check the network, HF_ENDPOINT and the proxy, then run it again".to_owned(),
+        kept => format!("{kept} bytes are kept: run it again to go on from there"),
+    }
 }
 
 /// How near a name must be to be meant (Jaro-Winkler similarity, 0..=1).
