@@ -28,6 +28,8 @@ pub mod measure;
 pub mod model;
 pub mod sandbox;
 pub mod session;
+#[cfg(feature = "pull")]
+pub mod store;
 mod text;
 mod transcript;
 

@@ -35,6 +35,8 @@ pub fn hearken<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> Command {
 /// Gives a command that runs [`binary`] the environment of all of them.
 pub fn settle(command: &mut Command) {
     command.env("HEARKEN_CACHE_DIR", cache()).stdin(Stdio::null());
+    // Whatever this machine's user has pulled, the embedded model is used where none is named.
+    command.env("HEARKEN_MODELS_DIR", "/nonexistent");
 }
 
 /// How a run ended.

@@ -38,8 +38,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
             limits.cpu_to_load
         ),
     );
+    let (source, why) = args.model.choose()?;
+    row("chosen", why);
     let started = Instant::now();
-    let model = engine.load(&args.model.source())?;
+    let model = engine.load(&source)?;
     let header = model.checked().header;
     let name = model.known().map_or_else(|| header.size_name().to_owned(), |known| known.name.to_owned());
     row(

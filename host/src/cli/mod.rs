@@ -9,17 +9,19 @@ mod doctor;
 mod eval;
 mod file;
 mod live;
+mod model;
+mod models;
 mod output;
 mod progress;
 mod realtime;
 mod record;
 
-use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use hearken::{Engine, EngineBuilder, Model, ModelSource, Preparation};
+pub(crate) use model::ModelArgs;
 
 /// Done, but not all of it.
 const EXIT_PARTIAL: u8 = 3;
@@ -30,7 +32,8 @@ const EXIT_PARTIAL: u8 = 3;
     version,
     about = "Speech to text with whisper.cpp inside a WebAssembly sandbox",
     after_help = "Exit codes: 0 done; 1 error; 2 wrong usage; 3 done, but some audio was damaged or not recognised,\n  or the microphone went away.\n\
-                  HEARKEN_CACHE_DIR names another folder for compiled models; NO_COLOR turns colours off."
+                  HEARKEN_MODELS_DIR names another folder for models, HEARKEN_CACHE_DIR for their compiled form; \
+                  HF_ENDPOINT another server to pull from; NO_COLOR turns colours off."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -47,6 +50,8 @@ enum Command {
     Devices(devices::Args),
     /// Measure accuracy, latency and speed on recordings whose text is known
     Eval(eval::Args),
+    /// List, pull, verify and remove models
+    Models(models::Args),
     /// Show whether hearken works on this machine, and with what
     Doctor(doctor::Args),
     /// Print completions for a shell
@@ -94,6 +99,7 @@ pub(crate) fn run() -> ExitCode {
         Command::File(args) => file::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Models(args) => models::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions { shell } => Ok(completions(shell)),
     };
@@ -124,62 +130,4 @@ pub(crate) fn complain(message: &str) {
 /// The text without what could act on a terminal.
 pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-/// Which model to use.
-#[derive(clap::Args)]
-pub(crate) struct ModelArgs {
-    /// A ggml Whisper model file; without it, the small demonstration model inside hearken (English digits and
-    /// commands)
-    #[arg(long, short, value_name = "FILE")]
-    model: Option<PathBuf>,
-    /// Recogniser threads [default: as many as cores]
-    #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
-}
-
-impl ModelArgs {
-    fn source(&self) -> ModelSource {
-        match &self.model {
-            Some(path) => ModelSource::File(path.clone()),
-            None => ModelSource::Embedded,
-        }
-    }
-
-    /// The model, ready; a person is told when it is only the demonstration.
-    fn load(&self) -> Result<Model, Failure> {
-        let source = self.source();
-        if matches!(source, ModelSource::Embedded) && std::io::stderr().is_terminal() {
-            complain(
-                "using the embedded demonstration model: English digits and commands, nothing else (--model FILE for more)",
-            );
-        }
-        Ok(self.engine()?.load(&source)?)
-    }
-
-    /// An engine that tells a person when a model has to be prepared first.
-    fn engine(&self) -> Result<Engine, Failure> {
-        let spinner = std::io::stderr().is_terminal().then(progress::Spinner::default);
-        let builder = self.builder().on_prepare(move |step| {
-            match (&spinner, &step) {
-                (Some(spinner), Preparation::Started { name }) => spinner.start(format!("preparing {name}, once")),
-                (Some(spinner), _) => spinner.stop(),
-                (None, _) => {}
-            }
-            if let Preparation::NotKept { reason } = step {
-                complain(&format!(
-                    "the prepared model could not be kept for next time: {reason}; HEARKEN_CACHE_DIR names another folder"
-                ));
-            }
-        });
-        Ok(builder.build()?)
-    }
-
-    fn builder(&self) -> EngineBuilder {
-        let builder = Engine::builder();
-        match self.threads {
-            Some(threads) => builder.threads(threads.into()),
-            None => builder,
-        }
-    }
 }

@@ -117,6 +117,41 @@ impl Count {
     }
 }
 
+/// A bar over bytes that come from elsewhere.
+pub(crate) struct Download(ProgressBar);
+
+impl Download {
+    pub(crate) fn new(name: &str) -> Self {
+        let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
+        let style = "{prefix:.bold} [{bar:30}] {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left{msg}";
+        if let Ok(style) = ProgressStyle::with_template(style) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        bar.set_prefix(name.to_owned());
+        bar.enable_steady_tick(TURN);
+        Self(bar)
+    }
+
+    pub(crate) fn update(&self, bytes: u64, total: u64) {
+        if self.0.length() != Some(total) {
+            self.0.set_length(total);
+            // What is here already did not come now, and says nothing about the speed.
+            self.0.set_position(bytes);
+            self.0.reset_eta();
+        }
+        self.0.set_message("");
+        self.0.set_position(bytes);
+    }
+
+    pub(crate) fn say(&self, what: &str) {
+        self.0.set_message(format!(" ({what})"));
+    }
+
+    pub(crate) fn finish(&self) {
+        self.0.finish_and_clear();
+    }
+}
+
 /// Seconds as a person writes them.
 pub(crate) fn clock(seconds: u64) -> String {
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);

@@ -54,17 +54,30 @@ pub struct Checked {
 /// [`ModelError`] tells what is wrong; a reader that ends before or after `len` is an error too.
 pub fn check(reader: impl Read, len: u64) -> Result<Checked, ModelError> {
     let mut source = Source::new(reader, len);
-    magic(&mut source)?;
-    let mut fields = [0; 11];
-    for (field, name) in fields.iter_mut().zip(FIELDS) {
-        *field = source.i32(|| format!("the header's {name}"))?;
-    }
-    let header = Header::new(fields)?;
+    let header = start(&mut source)?;
     filters(&mut source, &header)?;
     vocabulary(&mut source, &header)?;
     tensors(&mut source, &header)?;
     let (hash, len) = source.finish()?;
     Ok(Checked { header, hash, len })
+}
+
+/// Reads no more than a model's header: what the file claims to be, before anything else of it is known to be sound.
+///
+/// # Errors
+///
+/// [`ModelError`] tells what is wrong with the header.
+pub fn header(reader: impl Read) -> Result<Header, ModelError> {
+    start(&mut Source::new(reader, u64::MAX))
+}
+
+fn start(source: &mut Source<impl Read>) -> Result<Header, ModelError> {
+    magic(source)?;
+    let mut fields = [0; 11];
+    for (field, name) in fields.iter_mut().zip(FIELDS) {
+        *field = source.i32(|| format!("the header's {name}"))?;
+    }
+    Header::new(fields)
 }
 
 fn magic(source: &mut Source<impl Read>) -> Result<(), ModelError> {

@@ -84,3 +84,32 @@ pub(crate) fn tensors(header: &Header) -> Vec<Tensor> {
     );
     all
 }
+
+/// Bytes that all tensors take in a file whose header has these fields, with what precedes each: three integers, its
+/// dimensions, its name. Also for models that do not fit the sandbox.
+#[cfg(all(test, feature = "pull"))]
+pub(crate) fn tensor_bytes(mut fields: [i32; 11]) -> u64 {
+    // One layer of each side, then what each further one adds: a header of all of them may be refused.
+    let (encoder, decoder) = (fields[4] as u64, fields[8] as u64);
+    let mut with = |encoder, decoder| -> u64 {
+        (fields[4], fields[8]) = (encoder, decoder);
+        let header = Header::new(fields).expect("two layers of any official size fit");
+        let described = |tensor: &Tensor| {
+            // Vectors have one dimension in files, biases of convolutions two.
+            let dims = match tensor.dims {
+                [_, 1, 1] => 1,
+                [_, _, 1] => 2,
+                _ => 3,
+            };
+            tensor.bytes() + 12 + 4 * dims + tensor.name.len() as u64
+        };
+        tensors(&header).iter().map(described).sum()
+    };
+    let (base, two_encoder, two_decoder) = (with(1, 1), with(2, 1), with(1, 2));
+    // From the eleventh layer on a name is one byte longer.
+    let longer = |layers: u64, parts: u64| parts * layers.saturating_sub(10);
+    base + (encoder - 1) * (two_encoder - base)
+        + longer(encoder, 15)
+        + (decoder - 1) * (two_decoder - base)
+        + longer(decoder, 24)
+}

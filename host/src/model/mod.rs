@@ -16,6 +16,8 @@ mod source;
 
 pub use embedded::embedded;
 pub use error::ModelError;
-pub use ggml::{Checked, check};
+pub use ggml::{Checked, check, header};
 pub use header::{Dims, Ftype, Header};
 pub use known::{EMBEDDED, KNOWN, Known, known};
+#[cfg(all(test, feature = "pull"))]
+pub(crate) use layout::tensor_bytes;

@@ -69,7 +69,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     let root = args.root.clone().unwrap_or_else(|| references::root(&args.references));
     let engine = args.model.engine()?;
-    let model = engine.load(&args.model.source())?;
+    let model = engine.load(&args.model.source()?)?;
     let mut report = Report {
         model: model.name().to_owned(),
         threads: engine.threads(),

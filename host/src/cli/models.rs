@@ -1,0 +1,290 @@
+//! `hearken models`: models by name.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use console::{measure_text_width, pad_str};
+use hearken::model::{self, EMBEDDED, ModelError};
+use hearken::store::{CATALOGUE, Entry, PullProgress, Puller, Store, Stored, Verified, official};
+use serde_json::json;
+
+use super::progress::Download;
+use super::{Failure, complain, printable};
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  \
+    hearken models list                       what there is, what fits, what is here\n  \
+    hearken models pull base.en               fetch it; an interrupted pull goes on where it was\n  \
+    hearken file talk.mp3 --model base.en     use it\n  \
+    hearken models verify                     whether all of them are still what was pulled\n\n\
+    Models lie in HEARKEN_MODELS_DIR, else in $XDG_DATA_HOME/hearken/models.\nThey come from Hugging Face or from \
+    HF_ENDPOINT, through the proxy that HTTPS_PROXY names.")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Show all models: length, memory, languages, whether they fit the sandbox, whether they are here
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Fetch models
+    Pull {
+        /// Names as in `hearken models list`
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+        /// Fetch even what is here already
+        #[arg(long)]
+        force: bool,
+    },
+    /// Print where a model's file lies
+    Path {
+        /// Its name
+        name: String,
+    },
+    /// Check models that are here; exit code 1 if one of them is damaged
+    Verify {
+        /// Names [default: all that are here]
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+    },
+    /// Remove models
+    Rm {
+        /// Names
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+    },
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let store = Store::open()?;
+    match &args.command {
+        Command::List { json } => list(&store, *json),
+        Command::Pull { names, force } => pull(&store, names, *force),
+        Command::Path { name } => print(&format!("{}\n", store.find(name)?.path.display())),
+        Command::Verify { names } => verify(&store, names),
+        Command::Rm { names } => each(names, |name| {
+            let model = store.find(name)?;
+            store.remove(&model)?;
+            if io::stderr().is_terminal() {
+                complain(&format!("removed {}", model.path.display()));
+            }
+            Ok(())
+        }),
+    }
+}
+
+/// Does it with each name, and goes on after errors.
+fn each(names: &[String], mut act: impl FnMut(&str) -> Result<(), Failure>) -> Result<ExitCode, Failure> {
+    let mut failed = false;
+    for name in names {
+        if let Err(failure) = act(name) {
+            complain(&failure.message);
+            failed = true;
+        }
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn pull(store: &Store, names: &[String], force: bool) -> Result<ExitCode, Failure> {
+    // A misspelt name shows before gigabytes are fetched.
+    let entries = names.iter().map(|name| official(name)).collect::<Result<Vec<&Entry>, _>>()?;
+    let mut failed = false;
+    for entry in entries {
+        let bar = Download::new(entry.name());
+        let mut was_here = false;
+        let pulled = Puller::new(store).force(force).pull(entry, |progress| match progress {
+            PullProgress::Here => was_here = true,
+            PullProgress::Waiting => bar.say("another hearken is pulling it: waiting"),
+            PullProgress::Received { bytes, total } => bar.update(bytes, total),
+            PullProgress::Retrying { problem, .. } => bar.say(&format!("{problem}; trying again")),
+            PullProgress::Checking => bar.say("checking"),
+            _ => {}
+        });
+        bar.finish();
+        match pulled {
+            Ok(_) if was_here => complain(&format!("{} is here already", entry.name())),
+            Ok(model) => {
+                complain(&format!(
+                    "pulled {} ({}) to {}",
+                    model.name,
+                    size(model.bytes),
+                    model.path.display()
+                ));
+            }
+            Err(error) => {
+                complain(&error.to_string());
+                failed = true;
+            }
+        }
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn verify(store: &Store, names: &[String]) -> Result<ExitCode, Failure> {
+    let names = match names {
+        [] => store.models()?.into_iter().map(|model| model.name).collect(),
+        names => names.to_vec(),
+    };
+    each(&names, |name| {
+        let model = store.find(name)?;
+        let against = match store.verify(&model)? {
+            Verified::Catalogue => "whole: its SHA-256 is the catalogue's",
+            Verified::Record => "whole: unchanged since it was pulled",
+            _ => "well-formed; nothing is known of what it should be",
+        };
+        print(&format!("{} {against}\n", printable(name)))?;
+        Ok(())
+    })
+}
+
+/// One line of the list.
+struct Row {
+    name: String,
+    bytes: u64,
+    memory: Option<u64>,
+    multilingual: Option<bool>,
+    fits: bool,
+    place: Place,
+}
+
+enum Place {
+    Embedded,
+    Here(Stored),
+    Nowhere,
+}
+
+fn list(store: &Store, as_json: bool) -> Result<ExitCode, Failure> {
+    let rows = rows(store)?;
+    if as_json {
+        let models: Vec<_> = rows.iter().map(Row::json).collect();
+        let list = json!({ "folder": store.folder().to_string_lossy(), "models": models });
+        return print(&format!("{list:#}\n"));
+    }
+    let mut cells = vec![["NAME", "SIZE", "MEMORY", "LANGUAGES", "FITS", "HERE"].map(str::to_owned)];
+    cells.extend(rows.iter().map(Row::cells));
+    let widths: Vec<usize> = (0..6)
+        .map(|column| cells.iter().map(|row| measure_text_width(&row[column])).max().unwrap_or(0))
+        .collect();
+    let mut table = String::new();
+    for row in &cells {
+        let padded: Vec<_> = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| pad_str(cell, *width, console::Alignment::Left, None))
+            .collect();
+        table += padded.join("  ").trim_end();
+        table.push('\n');
+    }
+    print(&table)
+}
+
+/// The embedded model, the catalogue, and what else lies in the store.
+fn rows(store: &Store) -> Result<Vec<Row>, Failure> {
+    let mut here = store.models()?;
+    let bytes = model::embedded()?;
+    let header = model::check(&bytes[..], bytes.len() as u64)?.header;
+    let mut rows = vec![Row {
+        name: EMBEDDED.name.to_owned(),
+        bytes: bytes.len() as u64,
+        memory: Some(header.guest_memory()),
+        multilingual: Some(header.multilingual()),
+        fits: true,
+        place: Place::Embedded,
+    }];
+    for entry in &CATALOGUE {
+        let stored = here.iter().position(|model| model.entry == Some(entry)).map(|at| here.remove(at));
+        rows.push(Row {
+            name: entry.name().to_owned(),
+            bytes: entry.bytes(),
+            memory: entry.memory(),
+            multilingual: entry.multilingual(),
+            fits: entry.fits(),
+            place: stored.map_or(Place::Nowhere, Place::Here),
+        });
+    }
+    rows.extend(here.into_iter().map(foreign));
+    Ok(rows)
+}
+
+/// A model that somebody else has put there.
+fn foreign(model: Stored) -> Row {
+    // Only the header, so that listing does not read gigabytes.
+    let header = std::fs::File::open(&model.path).map_err(ModelError::from).and_then(model::header);
+    let (memory, multilingual, fits) = match header {
+        Ok(header) => (Some(header.guest_memory()), Some(header.multilingual()), true),
+        Err(ModelError::TooLarge { needed, .. }) => (Some(needed), None, false),
+        Err(_) => (None, None, false),
+    };
+    let (name, bytes) = (model.name.clone(), model.bytes);
+    Row { name, bytes, memory, multilingual, fits, place: Place::Here(model) }
+}
+
+impl Row {
+    fn here(&self) -> &'static str {
+        match &self.place {
+            Place::Embedded => "inside hearken",
+            Place::Nowhere => "-",
+            Place::Here(model) => match model.entry {
+                Some(entry) if entry.bytes() != model.bytes => "damaged: pull it again with --force",
+                Some(_) => "yes",
+                None => "yes, not from the catalogue",
+            },
+        }
+    }
+
+    fn cells(&self) -> [String; 6] {
+        let languages = match self.multilingual {
+            Some(true) => "multilingual",
+            Some(false) => "English",
+            None => "?",
+        };
+        [
+            printable(&self.name),
+            size(self.bytes),
+            self.memory.map_or_else(|| "?".to_owned(), |memory| format!("≈ {}", size(memory))),
+            languages.to_owned(),
+            if self.fits { "yes" } else { "no" }.to_owned(),
+            self.here().to_owned(),
+        ]
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let (path, official) = match &self.place {
+            Place::Here(model) => (Some(model.path.to_string_lossy()), model.entry.is_some()),
+            Place::Embedded => (None, false),
+            Place::Nowhere => (None, true),
+        };
+        json!({
+            "name": self.name,
+            "bytes": self.bytes,
+            "memory_bytes": self.memory,
+            "multilingual": self.multilingual,
+            "fits": self.fits,
+            "embedded": matches!(self.place, Place::Embedded),
+            "official": official,
+            "pulled": matches!(self.place, Place::Here(_)),
+            "path": path,
+        })
+    }
+}
+
+/// Bytes as a person reads them.
+fn size(bytes: u64) -> String {
+    let mib = bytes as f64 / f64::from(1 << 20);
+    if mib < 1024.0 { format!("{mib:.0} MiB") } else { format!("{:.2} GiB", mib / 1024.0) }
+}
+
+/// Prints to standard output; that nobody reads it is no error.
+fn print(text: &str) -> Result<ExitCode, Failure> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(format!("cannot write standard output: {error}")))
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}

@@ -1,0 +1,107 @@
+//! A file that is being fetched, and belongs to one puller at a time.
+
+use std::fs::{self, File};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+
+use super::record::beside;
+
+/// Where a model lies while it is fetched.
+pub(super) fn path(model: &Path) -> PathBuf {
+    beside(model, ".part")
+}
+
+/// The part of a model that has come, locked. The lock goes with the process, however that ends.
+pub(super) struct Part {
+    file: File,
+    path: PathBuf,
+    len: u64,
+}
+
+impl Part {
+    /// Opens or makes it; `wait` is called once if another process has it. `None` if it was given its name meanwhile.
+    pub(super) fn lock(model: &Path, mut wait: impl FnMut()) -> io::Result<Option<Self>> {
+        let path = path(model);
+        let mut waited = false;
+        loop {
+            // Never through a symbolic link: what it leads to is not ours to cut short.
+            let flags = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
+            let file = File::options()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .custom_flags(flags)
+                .open(&path)?;
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {}
+                Err(Errno::WOULDBLOCK) => {
+                    if !waited {
+                        wait();
+                    }
+                    waited = true;
+                    rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+            let metadata = file.metadata()?;
+            if !metadata.is_file() {
+                return Err(io::Error::other("it is not a regular file; remove it"));
+            }
+            // What we hold may have been renamed or removed while we waited.
+            let here = fs::symlink_metadata(&path);
+            let same = here.is_ok_and(|here| (here.dev(), here.ino()) == (metadata.dev(), metadata.ino()));
+            if same {
+                return Ok(Some(Self { file, path, len: metadata.len() }));
+            }
+            if model.exists() {
+                return Ok(None);
+            }
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes that have come.
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Starts again from nothing.
+    pub(super) fn clear(&mut self) -> io::Result<()> {
+        self.file.set_len(0)?;
+        self.len = 0;
+        Ok(())
+    }
+
+    /// Puts more at its end.
+    pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(self.len))?;
+        // After an error nobody knows how much was written: what counts is `len`, and the rest is written over.
+        self.file.write_all(bytes)?;
+        self.len += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Gives it its name, for good.
+    pub(super) fn publish(self, model: &Path) -> io::Result<()> {
+        self.file.sync_all()?;
+        fs::rename(&self.path, model)?;
+        // The name, too, must outlive a power cut.
+        if let Some(folder) = model.parent() {
+            File::open(folder)?.sync_all()?;
+        }
+        Ok(())
+    }
+
+    /// Removes it.
+    pub(super) fn discard(self) -> io::Result<()> {
+        fs::remove_file(&self.path)
+    }
+}

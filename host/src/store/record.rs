@@ -1,0 +1,61 @@
+//! What is remembered of a pulled model, in a file beside it.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::StoreError;
+
+/// Longest record that is read.
+const MAX_BYTES: u64 = 64 << 10;
+
+/// What was pulled, and from where. It lies beside the model as `FILE.json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Record {
+    /// The model's name.
+    pub name: String,
+    /// Address it was asked for at, before redirects.
+    pub source: String,
+    /// Length in bytes.
+    pub bytes: u64,
+    /// SHA-256 in hexadecimal, which it was checked against.
+    pub sha256: String,
+    /// BLAKE3 in hexadecimal: the name of its compiled form in the cache.
+    pub blake3: String,
+}
+
+impl Record {
+    pub(super) fn path(model: &Path) -> PathBuf {
+        beside(model, ".json")
+    }
+
+    /// What is recorded of a model file; `None` if nothing is, or nothing that can be read.
+    pub fn read(model: &Path) -> Option<Self> {
+        let mut json = Vec::new();
+        File::open(Self::path(model)).ok()?.take(MAX_BYTES).read_to_end(&mut json).ok()?;
+        serde_json::from_slice(&json).ok()
+    }
+
+    /// Writes it, whole or not at all. Only whoever holds the model's lock may.
+    pub(super) fn write(&self, model: &Path) -> Result<(), StoreError> {
+        let (path, draft) = (Self::path(model), beside(model, ".json.part"));
+        let write = || {
+            let mut file = File::create(&draft)?;
+            serde_json::to_writer_pretty(&mut file, self)?;
+            file.write_all(b"\n")?;
+            file.sync_all()?;
+            fs::rename(&draft, &path)
+        };
+        write().map_err(StoreError::io("write", &path))
+    }
+}
+
+/// The file's name with something after it.
+pub(super) fn beside(file: &Path, suffix: &str) -> PathBuf {
+    let mut path = file.as_os_str().to_owned();
+    path.push(suffix);
+    path.into()
+}
