@@ -2,7 +2,7 @@
 
 use hearken_proto::{Event, ModelInfo, Segment, Word};
 
-/// Where things lie in its memory of [`PAGES`] pages.
+/// Where its buffer lies. Memory has `PAGES` pages.
 pub const BUFFER: u32 = 0x1_0000;
 const RING: u32 = 0x100;
 const EVENTS: u32 = 0x400;

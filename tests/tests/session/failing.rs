@@ -86,8 +86,14 @@ fn session(model: &Model) -> Session {
     Session::driven(model, options).unwrap()
 }
 
-/// The complete utterance, word by word, and what was lost of it.
-fn outcome(events: &[SessionEvent]) -> (Vec<(u64, String)>, Vec<(u64, u64, String)>) {
+/// Where something is said, and what.
+type Said = (u64, String);
+
+/// Where something is lost, how much, and why.
+type Lost = (u64, u64, String);
+
+/// The complete utterances, word by word, and what was lost of them.
+fn outcome(events: &[SessionEvent]) -> (Vec<Said>, Vec<Lost>) {
     let (mut words, mut lost) = (Vec::new(), Vec::new());
     for event in events {
         match event {
@@ -101,7 +107,7 @@ fn outcome(events: &[SessionEvent]) -> (Vec<(u64, String)>, Vec<(u64, u64, Strin
     (words, lost)
 }
 
-fn says(words: &[(u64, &str)]) -> Vec<(u64, String)> {
+fn says(words: &[(u64, &str)]) -> Vec<Said> {
     words.iter().map(|(start, text)| (*start, (*text).to_owned())).collect()
 }
 
