@@ -14,7 +14,7 @@ pub(crate) struct Token {
     /// Heuristic start and end in 10 ms, from the start of the window.
     pub(crate) start: i64,
     pub(crate) end: i64,
-    /// Start by dynamic time warping in 10 ms, or negative.
+    /// End by dynamic time warping in 10 ms, or negative. (whisper.cpp notes where attention leaves the token.)
     pub(crate) aligned: i64,
 }
 
@@ -74,13 +74,13 @@ pub(crate) fn group(tokens: &[Token], span: Span, spaced: bool) -> Vec<Word> {
         let group = &text[index..index + taken];
         let bytes: Vec<u8> = group.iter().flat_map(|token| token.text.iter().copied()).collect();
         let piece = String::from_utf8_lossy(&bytes).into_owned();
-        // With alignment a token ends where the next begins; without, whisper.cpp guesses both ends.
-        let aligned = group[0].aligned >= 0;
-        let start = if aligned { group[0].aligned } else { group[0].start };
-        let end = if aligned {
-            text.get(index + taken).map_or(i64::from(span.end / HOP_LENGTH), |next| next.aligned)
+        // With alignment a token begins where the one before it ended; without, whisper.cpp guesses both ends.
+        let last = group[taken - 1];
+        let (start, end) = if last.aligned >= 0 {
+            let before = index.checked_sub(1).map(|before| text[before].aligned);
+            (before.unwrap_or(i64::from(span.start / HOP_LENGTH)), last.aligned)
         } else {
-            group[taken - 1].end
+            (group[0].start, last.end)
         };
         let probability: f32 = group.iter().map(|token| token.probability).sum();
         index += taken;
@@ -213,13 +213,14 @@ mod tests {
     }
 
     #[test]
-    fn aligned_words_end_where_the_next_begins() {
-        let mut tokens = [token(b" a", 0, 0), token(b" b", 0, 0)];
-        tokens[0].aligned = 10;
-        tokens[1].aligned = 30;
-        let words = group(&tokens, SECOND, true);
-        assert_eq!((words[0].start, words[0].end), (1600, 4800));
-        assert_eq!((words[1].start, words[1].end), (4800, 16_000));
+    fn aligned_words_begin_where_the_one_before_ended() {
+        let mut tokens = [token(b" a", 0, 0), token(b" b", 0, 0), token(b"c", 0, 0)];
+        for (token, end) in tokens.iter_mut().zip([10, 25, 30]) {
+            token.aligned = end;
+        }
+        let words = group(&tokens, Span { start: 800, end: 16_000 }, true);
+        assert_eq!((words[0].start, words[0].end), (800, 1600));
+        assert_eq!((words[1].start, words[1].end), (1600, 4800));
     }
 
     #[test]

@@ -62,6 +62,8 @@ fn build_variant(workspace: &Path, out: &Path, variant: &str, toolchain: &Toolch
         format!("-Ctarget-feature={features}"),
         // Weights stream from the host instead of a file: see guest/src/recognizer.rs.
         "-Clink-arg=--wrap=whisper_init_from_file_with_params_no_state".to_owned(),
+        // One thread: see guest/src/backend/threads.rs.
+        "-Clink-arg=--wrap=ggml_backend_init_by_type".to_owned(),
         // ggml's graphs recurse and keep arrays on the stack; the default is 1 MiB.
         "-Clink-arg=-zstack-size=4194304".to_owned(),
         "-Clink-arg=--stack-first".to_owned(),

@@ -6,6 +6,8 @@ use std::ffi::{c_char, c_void};
 pub(super) use whisper_rs::whisper_rs_sys::ggml_tensor as Tensor;
 
 pub(super) const API_VERSION: i32 = 2;
+/// `GGML_BACKEND_DEVICE_TYPE_CPU`.
+pub(super) const DEVICE_TYPE_CPU: i32 = 0;
 /// `GGML_BACKEND_DEVICE_TYPE_ACCEL`.
 pub(super) const DEVICE_TYPE_ACCEL: i32 = 3;
 

@@ -13,6 +13,8 @@ mod half;
 #[cfg(target_arch = "wasm32")]
 mod products;
 mod simd;
+#[cfg(target_arch = "wasm32")]
+mod threads;
 
 #[cfg(target_arch = "wasm32")]
 pub(crate) use device::register;

@@ -24,7 +24,7 @@ pub(super) fn agreed(one: &[Word], other: &[Word]) -> usize {
 /// already, so they are skipped. The best place is where the fewest edits turn the anchored words into the words
 /// before it; among equals, the one nearest in time to where the anchored words end.
 pub(super) fn continuation(anchored: &[Word], words: &[Word]) -> usize {
-    let Some(last) = anchored.last() else { return 0 };
+    let (Some(first), Some(last)) = (anchored.first(), anchored.last()) else { return 0 };
     // Levenshtein distance of all anchored words to each prefix of the new ones.
     let mut row: Vec<usize> = (0..=words.len()).collect();
     for anchor in anchored {
@@ -37,7 +37,7 @@ pub(super) fn continuation(anchored: &[Word], words: &[Word]) -> usize {
         }
     }
     let distance = |prefix: usize| {
-        let end = prefix.checked_sub(1).map_or(0, |index| words[index].end);
+        let end = prefix.checked_sub(1).map_or(first.start, |index| words[index].end);
         (row[prefix], end.abs_diff(last.end))
     };
     (0..=words.len()).min_by_key(|&prefix| distance(prefix)).unwrap_or(0)
@@ -80,6 +80,20 @@ mod tests {
             let tail: Vec<&str> = hypothesis[at..].iter().map(|word| word.text.as_str()).collect();
             assert_eq!(tail.join(" "), rest, "{anchored:?} {hypothesis:?}");
         }
+    }
+
+    #[test]
+    fn a_word_that_is_not_heard_again_costs_none_of_those_behind() {
+        // Late in a long utterance, where only the last committed word is left in the window.
+        let later = |words: Vec<Word>, by: u32| -> Vec<Word> {
+            words
+                .into_iter()
+                .map(|word| Word { start: word.start + by, end: word.end + by, ..word })
+                .collect()
+        };
+        let anchored = later(words("a"), 1_000);
+        assert_eq!(continuation(&anchored, &later(words("b c"), 1_012)), 0);
+        assert_eq!(continuation(&anchored, &later(words("x b"), 1_000)), 1);
     }
 
     #[test]

@@ -105,11 +105,12 @@ impl Stream {
         committed
     }
 
-    /// Makes room: the window moves past the committed words. If too little of it is committed, it is cut at its
-    /// quietest place and what is thought of the part before is committed as it stands, because its audio goes.
+    /// Makes room: the window moves to the last committed word. That one stays: where it ends is an estimate, and what was
+    /// left of it would be heard as a word of its own. If too little is committed, the window is cut at its quietest place
+    /// and what is thought of the part before is committed as it stands, because its audio goes.
     fn slide(&mut self, window: &mut Window) -> Vec<Word> {
         let mut forced = Vec::new();
-        let mut cut = self.settled;
+        let mut cut = self.anchored.last().map_or(0, |word| word.start);
         if cut < window.least_cut() {
             cut = window.quietest_cut();
             let before = self.tentative.iter().take_while(|word| word.end <= cut).count();

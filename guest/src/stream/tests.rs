@@ -8,6 +8,8 @@ const WORD: usize = 4_000;
 struct Simulated {
     calls: u32,
     unstable: usize,
+    /// Samples by which each word is said to end too early.
+    early: u32,
 }
 
 fn audio(words: std::ops::Range<usize>) -> Vec<f32> {
@@ -36,13 +38,19 @@ impl Recognise for Simulated {
                 word.text = format!("misheard{}", self.calls);
             }
         }
+        for word in &mut words {
+            word.end = word.end.saturating_sub(self.early).max(word.start);
+        }
         Ok(Recognised { words, ..Recognised::default() })
     }
 }
 
 /// Feeds `count` words in steps, and returns all that was committed.
 fn run(count: usize, step: usize, unstable: usize, capacity: usize) -> Vec<Word> {
-    let mut recogniser = Simulated { calls: 0, unstable };
+    run_with(Simulated { calls: 0, unstable, early: 0 }, count, step, capacity)
+}
+
+fn run_with(mut recogniser: Simulated, count: usize, step: usize, capacity: usize) -> Vec<Word> {
     let (mut window, mut stream) = (Window::new(capacity), Stream::default());
     let mut committed: Vec<Word> = Vec::new();
     for block in audio(0..count).chunks(step) {
@@ -93,6 +101,16 @@ fn a_monologue_needs_one_window() {
     let committed = run(1_200, WORD * 2, 1, 160_000);
     assert_eq!(committed.len(), 1_200);
     assert_eq!(committed.last().map(|word| word.end), Some(1_200 * WORD as u32));
+}
+
+#[test]
+fn a_word_whose_end_is_misjudged_is_not_said_twice() {
+    for early in [WORD as u32 / 8, WORD as u32 / 2] {
+        let recogniser = Simulated { calls: 0, unstable: 1, early };
+        let committed = run_with(recogniser, 200, WORD * 2, 160_000);
+        let expected: Vec<String> = (0..200).map(|n| format!("w{n}")).collect();
+        assert_eq!(texts(&committed), expected, "early by {early}");
+    }
 }
 
 #[test]
