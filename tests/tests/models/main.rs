@@ -367,8 +367,10 @@ fn a_busy_server_is_asked_again_when_it_says() {
 #[test]
 fn redirects_lead_to_other_hosts_and_not_in_circles() {
     let (place, file) = (Place::new(), model());
-    let elsewhere = Server::good(file.clone());
-    let target = elsewhere.address.replace("127.0.0.1", "localhost");
+    let served = file.clone();
+    let elsewhere =
+        Server::start_on("127.0.0.2", move |_, request, client| client.serve(request, &served, usize::MAX));
+    let target = elsewhere.address.clone();
     let server = Server::start(move |before, _, client| match before {
         0 => client.status("307 Temporary Redirect", "Location: /relative/path\r\n"),
         _ => client.status("302 Found", &format!("Location: {target}/somewhere\r\n")),

@@ -79,7 +79,15 @@ pub(crate) struct Server {
 impl Server {
     /// Answers each request with `answer`, which is told how many came before.
     pub(crate) fn start(answer: impl Fn(usize, &Request, &mut Client) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::start_on("127.0.0.1", answer)
+    }
+
+    /// One on another host: the loopback network has many.
+    pub(crate) fn start_on(
+        host: &str,
+        answer: impl Fn(usize, &Request, &mut Client) + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind((host, 0)).unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let (requests, sent) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(0)));
         let (all, count, answer) = (Arc::clone(&requests), Arc::clone(&sent), Arc::new(answer));
