@@ -67,7 +67,7 @@ pub fn espeak(voice: &str, words_per_minute: u32, text: &str) -> Recording {
         .output()
         .expect("espeak-ng can be run (`make setup` installs it)");
     assert!(output.status.success(), "espeak-ng: {}", String::from_utf8_lossy(&output.stderr));
-    // A plain WAV header; its lengths are placeholders, since espeak-ng does not know them when it writes them.
+    // A plain WAV header; its lengths are not true, since espeak-ng does not know them when it writes them.
     let (header, pcm) = output.stdout.split_at(44);
     assert_eq!(
         (&header[..4], &header[36..40]),

@@ -25,7 +25,7 @@ pub const EMBEDDED: Known = Known {
     hash: "5f25bd132c62fadda2a81a200ecde66c149f229dc53a28c0371ad023fd78fe29",
     name: "hearken-digits-trial",
     description: "English digits and spoken commands (117 words), 10 s of context; comes with hearken",
-    // Of its nine heads the one whose word ends are nearest to where espeak-ng ends them: half of them within 50 ms.
+    // Of its nine heads the one whose word ends are nearest to where espeak-ng ends them.
     alignment_heads: &[(2, 0)],
     prompts: false,
     short_context: false,
