@@ -13,12 +13,13 @@
 //! |---|---|---|
 //! | [`IMPORT_MODEL_READ`] | `(dst: i32, len: i32) -> i32` | next bytes of the model; only while the snapshot is made |
 //! | [`IMPORT_EMIT`] | `(ptr: i32, len: i32)` | one [`Event`](crate::Event) |
+//! | `product`, `attention` | `(descriptor: i32)` | see [`compute`](crate::compute) |
 //!
 //! Besides these, the guest may import a handful of `wasi_snapshot_preview1` functions, which the host answers
 //! without granting anything: no files, no environment, no arguments, no sockets.
 
 /// Version of this boundary. Host and guest must have the same one.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Returns [`VERSION`].
 pub const EXPORT_ABI: &str = "hearken_abi";

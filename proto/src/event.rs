@@ -4,6 +4,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
+use crate::compute::Weight;
+
 /// One message from the guest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Event {
@@ -62,6 +64,9 @@ pub struct ModelInfo {
     pub multilingual: bool,
     /// Version of whisper.cpp inside the guest.
     pub whisper_cpp: String,
+    /// The weights that the host may pack, at most [`MAX_WEIGHTS`](crate::compute::MAX_WEIGHTS): those of
+    /// [`Kernels::Host`](crate::Kernels::Host), else none.
+    pub weights: Vec<Weight>,
 }
 
 /// A stretch of text.

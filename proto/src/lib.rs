@@ -11,12 +11,13 @@
 extern crate alloc;
 
 pub mod abi;
+pub mod compute;
 mod event;
 mod request;
 pub mod ring;
 
 pub use event::{Event, ModelInfo, Segment, Word};
-pub use request::{LoadOptions, Request, Task};
+pub use request::{Kernels, LoadOptions, Request, Task};
 
 use alloc::vec::Vec;
 

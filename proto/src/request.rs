@@ -10,8 +10,20 @@ pub struct LoadOptions {
     /// Cross-attention heads that align words with time, as (text layer, head), both from 0. Empty: word times
     /// come from whisper.cpp's heuristic over token probabilities instead of dynamic time warping.
     pub alignment_heads: Vec<(u32, u32)>,
-    /// Use the guest's own compute kernels; without, ggml's stock ones (slower, the reference in tests).
-    pub kernels: bool,
+    /// What multiplies matrices.
+    pub kernels: Kernels,
+}
+
+/// What multiplies matrices, and does what goes with it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kernels {
+    /// ggml's own WebAssembly kernels: slow, the reference in tests.
+    Stock,
+    /// The guest's, inside the sandbox.
+    #[default]
+    Guest,
+    /// The host's, on the guest's memory ([`compute`](crate::compute)).
+    Host,
 }
 
 /// One call.

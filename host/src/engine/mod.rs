@@ -13,6 +13,8 @@ pub use load::{Model, ModelSource};
 pub use score::{Sandbox, Score};
 pub use transcribe::{Lost, Progress, TranscribeOptions};
 
+use hearken_proto::Kernels;
+
 use crate::error::Error;
 use crate::executor::Executor;
 use crate::sandbox::{Cache, Key, Limits, Runtime};
@@ -34,7 +36,7 @@ pub(crate) struct Inner {
     cache: Option<Cache>,
     guest: Vec<u8>,
     guest_hash: blake3::Hash,
-    kernels: bool,
+    kernels: Kernels,
     prepare: Option<Box<dyn Fn(Preparation) + Send + Sync>>,
     /// Models in use, so that one that is loaded twice is held once.
     loaded: Mutex<HashMap<Key, Weak<load::Inner>>>,
@@ -199,7 +201,7 @@ impl EngineBuilder {
             cache,
             guest_hash: blake3::hash(&guest),
             guest,
-            kernels: !self.stock_kernels,
+            kernels: if self.stock_kernels { Kernels::Stock } else { Kernels::Guest },
             prepare: self.prepare,
             loaded: Mutex::default(),
         })))
