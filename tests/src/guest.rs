@@ -64,7 +64,13 @@ impl Default for Guest {
 
 /// The model that the tests give it.
 pub fn info() -> ModelInfo {
-    ModelInfo { n_vocab: 51_864, n_audio_ctx: 500, multilingual: false, whisper_cpp: "by hand".to_owned(), weights: Vec::new() }
+    ModelInfo {
+        n_vocab: 51_864,
+        n_audio_ctx: 500,
+        multilingual: false,
+        whisper_cpp: "by hand".to_owned(),
+        weights: Vec::new(),
+    }
 }
 
 /// What it hears.

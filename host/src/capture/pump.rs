@@ -120,7 +120,7 @@ impl Run {
             match self.capture.reader.read(block) {
                 RingRead::Frames(_) => {
                     self.meter.measure(block);
-                    self.session.push(block)?;
+                    self.session.push_as(self.capture.format(), block)?;
                 }
                 RingRead::Lost(frames) => {
                     self.session.skip(frames, "the machine was too busy to take it from the device")?;

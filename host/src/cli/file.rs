@@ -14,7 +14,7 @@ use hearken::{Model, Progress, TranscribeOptions, Transcript};
 use super::captions::Captions;
 use super::output::Output;
 use super::progress::Bar;
-use super::{EXIT_PARTIAL, Failure, ModelArgs, complain, in_writing, printable, realtime};
+use super::{EXIT_PARTIAL, Failure, ModelArgs, SpeechArgs, complain, in_writing, printable, realtime};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
@@ -35,15 +35,8 @@ pub(crate) struct Args {
     /// Write to this file; with several recordings, or if it is a folder, into it
     #[arg(long, short, value_name = "OUT")]
     output: Option<PathBuf>,
-    /// Language as an ISO 639-1 code, or `auto`
-    #[arg(long, short, default_value = "auto")]
-    language: String,
-    /// Translate into English (multilingual models)
-    #[arg(long)]
-    translate: bool,
-    /// Names, spellings and style to expect, as if this text had come before
-    #[arg(long, value_name = "TEXT")]
-    prompt: Option<String>,
+    #[command(flatten)]
+    speech: SpeechArgs,
     /// Take all audio for speech instead of skipping silence
     #[arg(long)]
     no_vad: bool,
@@ -89,9 +82,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     let model = args.model.load()?;
     let options = TranscribeOptions {
-        language: (args.language != "auto").then(|| args.language.clone()),
-        translate: args.translate,
-        prompt: args.prompt.clone(),
+        language: args.speech.language(),
+        translate: args.speech.translate,
+        prompt: args.speech.prompt.clone(),
         voice_activity: (!args.no_vad).then(VadConfig::default),
     };
 

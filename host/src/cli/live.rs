@@ -15,7 +15,7 @@ use hearken::{Language, Model};
 
 use super::captions::Captions;
 use super::record::Record;
-use super::{EXIT_PARTIAL, Failure, ModelArgs, complain, in_writing};
+use super::{EXIT_PARTIAL, Failure, ModelArgs, SpeechArgs, complain, in_writing};
 
 /// How often the loudness is drawn.
 const FRAME: Duration = Duration::from_millis(80);
@@ -50,15 +50,8 @@ pub(crate) struct Args {
     /// txt, srt, vtt, json or jsonl on standard output instead of captions [default: captions on a terminal, else txt]
     #[arg(long, short)]
     format: Option<Format>,
-    /// Language as an ISO 639-1 code, or `auto`
-    #[arg(long, short, default_value = "auto")]
-    language: String,
-    /// Translate into English (multilingual models)
-    #[arg(long)]
-    translate: bool,
-    /// Names, spellings and style to expect, as if this text had come before
-    #[arg(long, value_name = "TEXT")]
-    prompt: Option<String>,
+    #[command(flatten)]
+    speech: SpeechArgs,
 }
 
 #[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
@@ -107,9 +100,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 impl Args {
     fn options(&self, capture: &Capture) -> SessionOptions {
         SessionOptions {
-            language: (self.language != "auto").then(|| self.language.clone()),
-            translate: self.translate,
-            prompt: self.prompt.clone(),
+            language: self.speech.language(),
+            translate: self.speech.translate,
+            prompt: self.speech.prompt.clone(),
             voice_activity: Some(VadConfig::default()),
             ..SessionOptions::new(capture.format())
         }

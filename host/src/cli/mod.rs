@@ -15,6 +15,7 @@ mod output;
 mod progress;
 mod realtime;
 mod record;
+mod speech;
 
 use std::io::Write;
 use std::path::Path;
@@ -22,6 +23,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 pub(crate) use model::ModelArgs;
+pub(crate) use speech::SpeechArgs;
 
 /// Done, but not all of it.
 const EXIT_PARTIAL: u8 = 3;

@@ -43,7 +43,7 @@ pub(crate) fn follow(
                 break;
             }
         }
-        session.push(&block)?;
+        session.push_as(source.format(), &block)?;
         // The next block is spoken when this one is over; until then there are events to wait for.
         let due = started + Duration::from_secs_f64(frames as f64 / f64::from(format.sample_rate));
         while let Ok(event) = session.events().recv_deadline(due) {

@@ -79,6 +79,17 @@ pub enum SessionError {
         /// What the format has.
         channels: u16,
     },
+    /// Audio of another format than the session's: its device or stream changed in the middle.
+    #[error(
+        "audio came as {} Hz with {} channels, but the session takes {} Hz with {}; finish it and start another one",
+        pushed.sample_rate, pushed.channels, session.sample_rate, session.channels
+    )]
+    FormatChanged {
+        /// What the session takes.
+        session: Format,
+        /// What was pushed.
+        pushed: Format,
+    },
 }
 
 /// Listens to one stream of audio. Dropping it cancels what has not been recognised.
@@ -173,7 +184,19 @@ impl Session {
         !self.push_to_talk
     }
 
-    /// Takes interleaved samples, whole frames. Never waits for the recogniser.
+    /// Takes interleaved samples that come with their format, which must be the session's: for sources that may change it.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::FormatChanged`], or as [`push`](Self::push); nothing was taken then.
+    pub fn push_as(&mut self, format: Format, interleaved: &[f32]) -> Result<(), SessionError> {
+        if !self.ended && format != self.format {
+            return Err(SessionError::FormatChanged { session: self.format, pushed: format });
+        }
+        self.push(interleaved)
+    }
+
+    /// Takes interleaved samples of the session's format, whole frames. Never waits for the recogniser.
     ///
     /// # Errors
     ///

@@ -192,6 +192,33 @@ fn misuse_is_a_typed_error_and_takes_nothing() {
 }
 
 #[test]
+fn another_format_in_the_middle_is_a_typed_error_and_takes_nothing() {
+    let ours = SPEECH.format;
+    let others = [
+        Format { sample_rate: ours.sample_rate * 2, ..ours },
+        Format { channels: ours.channels + 1, ..ours },
+    ];
+    let half = SPEECH.samples.len() / 2;
+    let mut session = Session::new(&MODEL, options()).unwrap();
+    let mut refuse = |session: &mut Session, expected: fn(Format) -> SessionError| {
+        for pushed in others {
+            let before = session.accounting();
+            assert_eq!(session.push_as(pushed, &[0.5; 960]), Err(expected(pushed)));
+            assert_eq!(session.accounting(), before);
+        }
+    };
+    let changed = |pushed| SessionError::FormatChanged { session: SPEECH.format, pushed };
+    // Before, in the middle of an utterance, and after the end.
+    refuse(&mut session, changed);
+    session.push_as(ours, &SPEECH.samples[..half]).unwrap();
+    refuse(&mut session, changed);
+    session.push_as(ours, &SPEECH.samples[half..]).unwrap();
+    session.finish().unwrap();
+    refuse(&mut session, |_| SessionError::Ended);
+    assert_eq!(finals(&collect(&session)), PHRASES, "what was pushed rightly is heard");
+}
+
+#[test]
 fn cancelling_or_dropping_closes_the_channel_at_every_stage() {
     for pushed in [0, 4_000, 40_000, SPEECH.samples.len()] {
         let mut session = Session::new(&MODEL, options()).unwrap();
