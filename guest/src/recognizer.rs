@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_void};
 
 use hearken_proto::abi::Status;
-use hearken_proto::{Event, Kernels, LoadOptions, ModelInfo, Segment, Task};
+use hearken_proto::{Event, Kernels, LoadOptions, ModelInfo, Segment, Stage, Task};
 use whisper_rs::whisper_rs_sys as sys;
 use whisper_rs::{
     DtwMode, DtwParameters, FullParams, SamplingStrategy, WhisperContext, WhisperContextParameters,
@@ -164,12 +164,16 @@ impl Recognizer {
             let id = whisper_rs::get_lang_id(language.unwrap_or("en")).ok_or(Status::BadLanguage)?;
             forced.extend([self.context.token_lang(id), self.context.token_transcribe()]);
         }
+        let prompt = forced.len();
         forced.extend(tokens.iter().map(|&token| token as i32));
         if forced.len() > self.context.n_text_ctx() as usize {
             return Err(Status::Malformed);
         }
+        let done = |stage| imports::emit_event(&Event::Stage(stage));
         self.state.pcm_to_mel(pcm, 1).map_err(|_| Status::DecodeFailed)?;
+        done(Stage::Spectrogram);
         self.state.encode(0, 1).map_err(|_| Status::DecodeFailed)?;
+        done(Stage::Encoder);
         let (mut argmax, mut best, mut second) = (Vec::new(), Vec::new(), Vec::new());
         for (past, token) in forced.iter().enumerate() {
             let logits = self.step(*token, past)?;
@@ -186,6 +190,9 @@ impl Recognizer {
             argmax.push(top.0);
             best.push(top.1);
             second.push(runner_up);
+            if past + 1 == prompt {
+                done(Stage::Prompt);
+            }
         }
         imports::emit_event(&Event::Scores { argmax, best, second });
         Ok(())

@@ -18,6 +18,7 @@
 pub mod audio;
 #[cfg(feature = "capture")]
 pub mod capture;
+mod compute;
 mod engine;
 mod error;
 mod executor;
@@ -33,8 +34,9 @@ pub mod store;
 mod text;
 mod transcript;
 
+pub use compute::{Compute, UnknownCompute};
 pub use engine::{
-    Engine, EngineBuilder, GuestInfo, Lost, Model, ModelSource, Preparation, Progress, Sandbox, Score,
+    Engine, EngineBuilder, GuestInfo, Lost, Model, ModelSource, Preparation, Progress, Sandbox, Score, Timing,
     TranscribeOptions, guest_info, guests,
 };
 pub use error::Error;

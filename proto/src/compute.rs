@@ -12,7 +12,8 @@
 //! 1. every matrix, vector and descriptor lies inside the guest's memory, from its first to its last byte;
 //! 2. addresses and strides are multiples of the element's size;
 //! 3. no byte of the output belongs to an input, and no two of its rows share a byte;
-//! 4. no extent is 0, none is above [`MAX_EXTENT`], and one call has at most [`MAX_WORK`] multiplications;
+//! 4. no extent is 0, none is above [`MAX_EXTENT`], planes are at most [`MAX_PLANES`], an attention's width at most
+//!    [`MAX_WIDTH`], and one call has at most [`MAX_WORK`] multiplications;
 //! 5. a weight's number is one that the guest [registered](Weight), and its shape is the product's.
 //!
 //! What is computed depends on shapes alone: no value, NaN included, changes which instructions run or which bytes are
@@ -27,6 +28,10 @@ pub const IMPORT_ATTENTION: &str = "attention";
 
 /// Largest extent of a matrix, in elements: more than twice Whisper's vocabulary.
 pub const MAX_EXTENT: u64 = 1 << 17;
+/// Most matrices of a batch: Whisper's largest model has 20 heads, and no other batch.
+pub const MAX_PLANES: u64 = 256;
+/// Largest width of a head: four times that of all Whisper models.
+pub const MAX_WIDTH: u64 = 256;
 /// Most multiplications of one call: four times what the largest product of Whisper's largest model needs.
 pub const MAX_WORK: u64 = 1 << 36;
 /// Most weights of one model.

@@ -51,6 +51,19 @@ pub enum Event {
         /// The second best logit.
         second: Vec<f32>,
     },
+    /// A stage of [`Request::Score`](crate::Request::Score) is done, so that the host can time each.
+    Stage(Stage),
+}
+
+/// What is done, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stage {
+    /// The spectrogram is made.
+    Spectrogram,
+    /// The encoder has run, and the cross-attention's keys and values are there.
+    Encoder,
+    /// The decoder has read what comes before the first token.
+    Prompt,
 }
 
 /// The model, as whisper.cpp read it.

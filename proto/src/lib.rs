@@ -16,7 +16,7 @@ mod event;
 mod request;
 pub mod ring;
 
-pub use event::{Event, ModelInfo, Segment, Word};
+pub use event::{Event, ModelInfo, Segment, Stage, Word};
 pub use request::{Kernels, LoadOptions, Request, Task};
 
 use alloc::vec::Vec;

@@ -13,7 +13,7 @@ pub const MEMORY_BYTES: u32 = PAGES << 16;
 /// What it says of every window that is not loud.
 pub const TEXT: &str = "as expected";
 
-/// The host functions that it imports, by name, are `$emit`, `$model_read`, `$fd_write`, `$random_get` and
+/// The host functions that it imports, by name, are `$emit`, `$model_read`, `$product`, `$attention`, `$fd_write`, `$random_get` and
 /// `$proc_exit`. In its code `$loud` tells whether a sample above 0.5 came since the instance began.
 #[derive(Clone)]
 pub struct Guest {
@@ -133,6 +133,8 @@ impl Guest {
             r#"(module
   (import "hearken" "emit" (func $emit (param i32 i32)))
   (import "hearken" "model_read" (func $model_read (param i32 i32) (result i32)))
+  (import "hearken" "product" (func $product (param i32)))
+  (import "hearken" "attention" (func $attention (param i32)))
   (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "random_get" (func $random_get (param i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
@@ -186,6 +188,7 @@ impl Guest {
     }
 }
 
-fn escape(bytes: &[u8]) -> String {
+/// Bytes as a string of the text format.
+pub fn escape(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("\\{byte:02x}")).collect()
 }

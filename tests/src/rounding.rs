@@ -19,6 +19,7 @@ pub fn of_margins(model: &[u8], samples: &[f32], language: &str, tokens: &[u32])
     let bytes: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
     fs::write(&sample_file, bytes).expect("room for the samples");
     let output = Command::new(env!("HEARKEN_PORTABLE_NATIVE"))
+        .arg("score")
         .args([&model_file, &sample_file])
         .arg(language)
         .args(tokens.iter().map(u32::to_string))

@@ -228,17 +228,15 @@ fn agree(name: &str, model: &SyntheticModel, all: bool) {
     let bytes = model.bytes();
     let forced = Forced::new(&bytes);
     for (variant, guest) in hearken::guests() {
-        for stock in [false, true] {
-            let default = !stock && variant == hearken::guest_info().variant;
+        for compute in [Compute::Exact, Compute::Guest, Compute::Stock] {
+            let default = compute != Compute::Stock && variant == hearken::guest_info().variant;
             if !all && !default {
                 continue;
             }
-            let engine =
-                Engine::builder().no_cache().guest(guest).stock_kernels(stock).build().expect("an engine");
+            let engine = Engine::builder().no_cache().guest(guest).compute(compute).build().expect("an engine");
             let scores =
                 load(&engine, &bytes).score(&forced.samples, Some("de"), &forced.tokens).expect("scores");
-            let kernels = if stock { "ggml's kernels" } else { "hearken's kernels" };
-            forced.hold(&format!("{name}, {variant} guest, {kernels}"), &scores);
+            forced.hold(&format!("{name}, {variant} guest, {compute}"), &scores);
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 an error (nothing written for that input), 2 wrong usage, 3 done but some audio was damaged
 //! or could not be recognised, or the microphone went away.
 
+mod bench;
 mod captions;
 mod devices;
 mod doctor;
@@ -52,6 +53,8 @@ enum Command {
     Devices(devices::Args),
     /// Measure accuracy, latency and speed on recordings whose text is known
     Eval(eval::Args),
+    /// Measure how fast a model is on this machine
+    Bench(bench::Args),
     /// List, pull, verify and remove models
     Models(models::Args),
     /// Show whether hearken works on this machine, and with what
@@ -101,6 +104,7 @@ pub(crate) fn run() -> ExitCode {
         Command::File(args) => file::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Models(args) => models::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions { shell } => Ok(completions(shell)),

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use hearken::store::{Store, official};
-use hearken::{Engine, EngineBuilder, Model, ModelSource, Preparation};
+use hearken::{Compute, Engine, EngineBuilder, Model, ModelSource, Preparation};
 
 use super::{Failure, complain, progress};
 
@@ -18,6 +18,10 @@ pub(crate) struct ModelArgs {
     /// Recogniser threads [default: as many as cores]
     #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+    /// Who multiplies matrices: `fast` (the host, in 8 bits), `exact` (the host, as native whisper.cpp) or `guest` (nothing
+    /// leaves the sandbox)
+    #[arg(long, value_name = "WAY", default_value_t)]
+    compute: Compute,
 }
 
 impl ModelArgs {
@@ -80,7 +84,7 @@ impl ModelArgs {
     }
 
     fn builder(&self) -> EngineBuilder {
-        let builder = Engine::builder();
+        let builder = Engine::builder().compute(self.compute);
         match self.threads {
             Some(threads) => builder.threads(threads.into()),
             None => builder,

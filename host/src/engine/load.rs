@@ -5,9 +5,10 @@ use std::io::{self, BufReader, Cursor, Read};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use hearken_proto::LoadOptions;
+use hearken_proto::{Kernels, LoadOptions};
 
 use super::{Engine, Preparation};
+use crate::compute::Compute;
 use crate::error::Error;
 use crate::model::{self, Checked, Known};
 use crate::sandbox::{Image, Instance, Key, SandboxError, Template};
@@ -59,7 +60,11 @@ impl Engine {
         let options = LoadOptions {
             alignment_heads: model::known(&checked.hash)
                 .map_or_else(Vec::new, |known| known.alignment_heads.to_vec()),
-            kernels: self.0.kernels,
+            kernels: match self.0.compute {
+                Compute::Fast | Compute::Exact => Kernels::Host,
+                Compute::Guest => Kernels::Guest,
+                Compute::Stock => Kernels::Stock,
+            },
         };
         let key = self.key(&checked, &options);
 
@@ -229,6 +234,11 @@ impl Model {
     /// The first token that is no text: `<|endoftext|>`, in English and in multilingual vocabularies.
     pub(super) fn first_special_token(&self) -> u32 {
         if self.multilingual() { 50_257 } else { 50_256 }
+    }
+
+    /// Bytes of the weights that the host keeps packed beside the snapshot, for all sandboxes of this model together.
+    pub fn packed_bytes(&self) -> usize {
+        self.inner.template.packed_bytes()
     }
 
     /// A fresh sandbox.

@@ -10,11 +10,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 pub use load::{Model, ModelSource};
-pub use score::{Sandbox, Score};
+pub use score::{Sandbox, Score, Timing};
 pub use transcribe::{Lost, Progress, TranscribeOptions};
 
-use hearken_proto::Kernels;
-
+use crate::compute::{Compute, Computing, Precision};
 use crate::error::Error;
 use crate::executor::Executor;
 use crate::sandbox::{Cache, Key, Limits, Runtime};
@@ -36,7 +35,7 @@ pub(crate) struct Inner {
     cache: Option<Cache>,
     guest: Vec<u8>,
     guest_hash: blake3::Hash,
-    kernels: Kernels,
+    compute: Compute,
     prepare: Option<Box<dyn Fn(Preparation) + Send + Sync>>,
     /// Models in use, so that one that is loaded twice is held once.
     loaded: Mutex<HashMap<Key, Weak<load::Inner>>>,
@@ -68,7 +67,7 @@ pub struct EngineBuilder {
     cache: CacheSetting,
     cache_bytes: Option<u64>,
     guest: Option<Vec<u8>>,
-    stock_kernels: bool,
+    compute: Compute,
     prepare: Option<Box<dyn Fn(Preparation) + Send + Sync>>,
 }
 
@@ -102,6 +101,19 @@ impl Engine {
 
     pub(crate) fn executor(&self) -> &Executor {
         &self.0.executor
+    }
+
+    /// Who multiplies.
+    pub fn compute(&self) -> Compute {
+        self.0.compute
+    }
+
+    /// Which instructions multiply, in words: for people and for comparing machines.
+    pub fn describe_compute(&self) -> String {
+        match self.0.runtime.computing() {
+            Some(computing) => format!("{}: {}", self.compute(), computing.describe()),
+            None => format!("{}: WebAssembly, {} build", self.compute(), guest_info().variant),
+        }
     }
 
     /// What each guest may take.
@@ -155,9 +167,9 @@ impl EngineBuilder {
         self
     }
 
-    /// Computes with ggml's stock WebAssembly kernels instead of hearken's: slower; for comparisons.
-    pub fn stock_kernels(mut self, stock: bool) -> Self {
-        self.stock_kernels = stock;
+    /// Who multiplies, and how exactly. Default: [`Compute::Fast`].
+    pub fn compute(mut self, compute: Compute) -> Self {
+        self.compute = compute;
         self
     }
 
@@ -193,15 +205,25 @@ impl EngineBuilder {
                 })
             })
             .transpose()?;
+        let executor = Executor::start(threads)
+            .map_err(|source| Error::System { what: "cannot start a thread".to_owned(), source })?;
+        let computing = match self.compute {
+            Compute::Fast => Some(Precision::Fast),
+            Compute::Exact => Some(Precision::Exact),
+            Compute::Guest | Compute::Stock => None,
+        };
+        let computing = computing
+            .map(|precision| Computing::start(precision, threads - 1))
+            .transpose()
+            .map_err(|source| Error::System { what: "cannot start a thread".to_owned(), source })?;
         let guest = self.guest.unwrap_or_else(|| builtin_guest().to_vec());
         Ok(Engine(Arc::new(Inner {
-            runtime: Runtime::new(self.limits)?,
-            executor: Executor::start(threads)
-                .map_err(|source| Error::System { what: "cannot start a thread".to_owned(), source })?,
+            runtime: Runtime::new(self.limits, computing)?,
+            executor,
             cache,
             guest_hash: blake3::hash(&guest),
             guest,
-            kernels: if self.stock_kernels { Kernels::Stock } else { Kernels::Guest },
+            compute: self.compute,
             prepare: self.prepare,
             loaded: Mutex::default(),
         })))

@@ -1,7 +1,9 @@
 //! What the model would say at each step: for comparing builds, and for measuring what a sandbox costs.
 
+use std::time::{Duration, Instant};
+
 use hearken_proto::abi::Status;
-use hearken_proto::{Event, Request};
+use hearken_proto::{Event, Request, Stage};
 
 use super::Model;
 use crate::error::Error;
@@ -17,6 +19,20 @@ pub struct Score {
     pub best: f32,
     /// The second highest logit. With a small `best - second` rounding decides.
     pub second: f32,
+}
+
+/// How long the parts of a decode took, on the wall's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timing {
+    /// From samples to the spectrogram.
+    pub spectrogram: Duration,
+    /// From the spectrogram to the encoder's output and the cross-attention's keys and values.
+    pub encoder: Duration,
+    /// From there to what the model says first.
+    pub prompt: Duration,
+    /// All tokens after that.
+    pub tokens: Duration,
 }
 
 /// One sandbox with its model loaded, held by the caller: what [`Model::transcribe`] makes for each chunk of speech and
@@ -86,6 +102,31 @@ impl Sandbox {
                     .collect())
             }
             _ => Err(SandboxError::Misbehaved("its scores are not one for each token".to_owned()).into()),
+        }
+    }
+
+    /// As [`score`](Self::score), but answers how long it took.
+    ///
+    /// # Errors
+    ///
+    /// As [`score`](Self::score).
+    pub fn measure(
+        &mut self,
+        samples: &[f32],
+        language: Option<&str>,
+        tokens: &[u32],
+    ) -> Result<Timing, Error> {
+        let written = Instant::now();
+        self.score(samples, language, tokens)?;
+        let done = Instant::now();
+        match *self.0.stages() {
+            [(Stage::Spectrogram, heard), (Stage::Encoder, encoded), (Stage::Prompt, prompted)] => Ok(Timing {
+                spectrogram: heard - written,
+                encoder: encoded - heard,
+                prompt: prompted - encoded,
+                tokens: done - prompted,
+            }),
+            _ => Err(SandboxError::Misbehaved("its stages are not in order".to_owned()).into()),
         }
     }
 

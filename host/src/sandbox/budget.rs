@@ -31,7 +31,23 @@ impl Budget {
 
     /// Whether the call may go on.
     pub(super) fn check(&self) -> Result<(), UsedUp> {
-        if thread_cpu_time() > self.end { Err(UsedUp { limit: self.limit }) } else { Ok(()) }
+        if self.allows(Duration::ZERO) { Ok(()) } else { Err(self.used_up()) }
+    }
+
+    /// Whether it may go on when other threads have spent so much on it.
+    pub(super) fn allows(&self, elsewhere: Duration) -> bool {
+        thread_cpu_time().saturating_add(elsewhere) <= self.end
+    }
+
+    /// Takes what other threads have spent on the call.
+    pub(super) fn charge(&mut self, elsewhere: Duration) -> Result<(), UsedUp> {
+        self.end = self.end.saturating_sub(elsewhere);
+        self.check()
+    }
+
+    /// What a call that may not go on ends with.
+    pub(super) fn used_up(&self) -> UsedUp {
+        UsedUp { limit: self.limit }
     }
 }
 

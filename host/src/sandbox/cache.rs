@@ -240,7 +240,13 @@ mod tests {
         let mut compiled = vec![0; len];
         compiled[len / 2] = 1;
         compiled[len - 1] = 2;
-        let info = ModelInfo { n_vocab: 1, n_audio_ctx: 2, multilingual: true, whisper_cpp: "1".to_owned(), weights: Vec::new() };
+        let info = ModelInfo {
+            n_vocab: 1,
+            n_audio_ctx: 2,
+            multilingual: true,
+            whisper_cpp: "1".to_owned(),
+            weights: Vec::new(),
+        };
         Snapshot { compiled, info }
     }
 

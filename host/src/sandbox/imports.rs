@@ -1,25 +1,31 @@
 //! What the host gives a guest: a model to read while the snapshot is made, and a way to emit events.
 
 use std::io::Read;
+use std::sync::Arc;
 use std::time::Instant;
 
-use hearken_proto::Event;
+use hearken_proto::{Event, Stage};
 use hearken_proto::abi::{EXPORT_MEMORY, IMPORT_EMIT, IMPORT_MODEL_READ, IMPORTS, MAX_EVENT};
 use wasmtime::{Caller, Linker, Memory, Result};
 
 use super::budget::Budget;
 use super::limits::{Limiter, Limits};
 use super::{SandboxError, memory};
+use crate::compute::Prepared;
 
 /// What the host knows of one instance.
 pub(super) struct HostState {
     pub(super) limiter: Limiter,
     pub(super) budget: Budget,
+    /// What multiplies for it; `None` while the snapshot is made, and where the guest does it by itself.
+    pub(super) compute: Option<Arc<Prepared>>,
     pub(super) log: Log,
     pub(super) random: Random,
     pub(super) started: Instant,
     /// Events of the current call.
     pub(super) events: Vec<Event>,
+    /// When each stage of the current call was done, by this process's clock.
+    pub(super) stages: Vec<(Stage, Instant)>,
     event_bytes: usize,
     max_events: usize,
     max_event_bytes: usize,
@@ -34,10 +40,12 @@ impl HostState {
         Self {
             limiter: Limiter { memory_bytes: limits.memory_bytes, refused: false, table_refused: false },
             budget: Budget::new(),
+            compute: None,
             log: Log { bytes: Vec::new(), limit: limits.log_bytes, dropped: 0 },
             random: Random(0x9e37_79b9_7f4a_7c15),
             started: Instant::now(),
             events: Vec::new(),
+            stages: Vec::new(),
             event_bytes: 0,
             max_events: limits.events_per_call,
             max_event_bytes: limits.event_bytes_per_call,
@@ -118,6 +126,10 @@ fn emit(mut caller: Caller<'_, HostState>, address: u32, len: u32) -> Result<()>
         return misbehaved("it emitted too many events in one call".to_owned());
     }
     match hearken_proto::decode(&memory[range]) {
+        Ok(Event::Stage(_)) if state.stages.len() >= state.max_events => {
+            return misbehaved("it emitted too many events in one call".to_owned());
+        }
+        Ok(Event::Stage(stage)) => state.stages.push((stage, Instant::now())),
         Ok(event) => state.events.push(event),
         Err(error) => return misbehaved(format!("it emitted a {error}")),
     }

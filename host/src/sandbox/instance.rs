@@ -1,12 +1,12 @@
 //! A guest that runs: one instance, its memory, and the calls into it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hearken_proto::abi::{
     EXPORT_ABI, EXPORT_BUFFER, EXPORT_CALL, EXPORT_MEMORY, EXPORT_RING, MAX_REQUEST, Status, VERSION,
 };
-use hearken_proto::{Event, ModelInfo, Request};
+use hearken_proto::{Event, ModelInfo, Request, Stage};
 use wasmtime::{InstancePre, Memory, Module, Store, Trap, UpdateDeadline, WasmParams, WasmResults};
 
 use super::budget::UsedUp;
@@ -15,6 +15,7 @@ use super::imports::HostState;
 use super::ring::Ring;
 use super::ticker::Ticker;
 use super::{Image, Limits, Runtime, SandboxError, TrapKind, memory};
+use crate::compute::Prepared;
 
 /// A compiled snapshot, ready to be instantiated.
 pub(crate) struct Template {
@@ -22,6 +23,7 @@ pub(crate) struct Template {
     ticker: Arc<Ticker>,
     limits: Limits,
     info: ModelInfo,
+    compute: Option<Arc<Prepared>>,
 }
 
 impl Runtime {
@@ -37,7 +39,18 @@ impl Runtime {
             .linker
             .instantiate_pre(&module)
             .map_err(|error| SandboxError::NotAGuest(format!("{error:#}")))?;
-        Ok(Template { pre, ticker: Arc::clone(&self.ticker), limits: self.limits.clone(), info })
+        let mut template =
+            Template { pre, ticker: Arc::clone(&self.ticker), limits: self.limits.clone(), info, compute: None };
+        if let Some(computing) = &self.computing {
+            // None of its code runs in this instance, so its memory is the snapshot's.
+            let pristine = template.start()?;
+            let memory = pristine.memory.data(&pristine.store);
+            let prepared = computing.prepare(&template.info.weights, memory, self.limits.memory_bytes);
+            let prepared = prepared
+                .map_err(|violation| SandboxError::Misbehaved(format!("it registered weights {violation}")))?;
+            template.compute = Some(Arc::new(prepared));
+        }
+        Ok(template)
     }
 }
 
@@ -58,10 +71,22 @@ impl Template {
         Ok(())
     }
 
+    /// Bytes of the weights that the host keeps packed.
+    pub(crate) fn packed_bytes(&self) -> usize {
+        self.compute.as_ref().map_or(0, |compute| compute.bytes())
+    }
+
+    /// An instance that was not called yet.
+    fn start(&self) -> Result<Guest, SandboxError> {
+        let mut state = HostState::new(&self.limits);
+        state.compute = self.compute.clone();
+        let store = Store::new(self.pre.module().engine(), state);
+        Guest::start(store, &self.pre, &self.ticker, self.limits.cpu_per_call)
+    }
+
     /// A fresh sandbox with the model loaded.
     pub(crate) fn instantiate(&self) -> Result<Instance, SandboxError> {
-        let store = Store::new(self.pre.module().engine(), HostState::new(&self.limits));
-        let mut guest = Guest::start(store, &self.pre, &self.ticker, self.limits.cpu_per_call)?;
+        let mut guest = self.start()?;
         let header: u32 = guest.call(EXPORT_RING, ())?;
         let ring = Ring::open(guest.memory.data(&guest.store), header)?;
         Ok(Instance { guest, ring, cpu_per_call: self.limits.cpu_per_call })
@@ -99,9 +124,15 @@ impl Instance {
         self.guest.memory.data_size(&self.guest.store) as u64
     }
 
+    /// When each stage of the latest call was done.
+    pub(crate) fn stages(&self) -> &[(Stage, Instant)] {
+        &self.guest.store.data().stages
+    }
+
     /// Makes one request and returns the events it caused.
     pub(crate) fn call(&mut self, request: &Request) -> Result<Vec<Event>, SandboxError> {
         self.guest.allow(self.cpu_per_call);
+        self.guest.store.data_mut().stages.clear();
         self.guest.request(EXPORT_CALL, &hearken_proto::encode(request))
     }
 }

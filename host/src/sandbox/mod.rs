@@ -9,6 +9,7 @@
 
 mod budget;
 mod cache;
+mod compute;
 mod error;
 mod image;
 mod imports;
@@ -29,6 +30,7 @@ pub(crate) use instance::{Instance, Template};
 pub use limits::Limits;
 pub(crate) use snapshot::Snapshot;
 
+use crate::compute::Computing;
 use ticker::Ticker;
 
 /// Compiles and runs guests, under one set of limits.
@@ -37,11 +39,13 @@ pub(crate) struct Runtime {
     linker: wasmtime::Linker<imports::HostState>,
     ticker: Arc<Ticker>,
     limits: Limits,
+    /// What multiplies for guests; `None` where they do it by themselves.
+    computing: Option<Computing>,
 }
 
 impl Runtime {
     /// Prepares the compiler and the epoch clock.
-    pub(crate) fn new(limits: Limits) -> Result<Self, SandboxError> {
+    pub(crate) fn new(limits: Limits, computing: Option<Computing>) -> Result<Self, SandboxError> {
         let mut config = wasmtime::Config::new();
         config
             .epoch_interruption(true)
@@ -62,15 +66,21 @@ impl Runtime {
         let engine = wasmtime::Engine::new(&config).map_err(SandboxError::engine)?;
         let mut linker = wasmtime::Linker::new(&engine);
         imports::link(&mut linker).map_err(SandboxError::engine)?;
+        compute::link(&mut linker).map_err(SandboxError::engine)?;
         wasi::link(&mut linker).map_err(SandboxError::engine)?;
         let ticker = Ticker::start(engine.clone())
             .map_err(|error| SandboxError::Engine(format!("cannot start a thread: {error}")))?;
-        Ok(Self { engine, linker, ticker, limits })
+        Ok(Self { engine, linker, ticker, limits, computing })
     }
 
     /// The limits that hold for every instance.
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// What multiplies for guests, if not they themselves.
+    pub(crate) fn computing(&self) -> Option<&Computing> {
+        self.computing.as_ref()
     }
 
     /// What a compiled module depends on besides the module: compiler version, settings, processor features.

@@ -2,6 +2,7 @@
 
 use std::ffi::{c_int, c_void};
 use std::sync::Once;
+use std::time::{Duration, Instant};
 
 pub use whisper_rs;
 use whisper_rs::whisper_rs_sys as sys;
@@ -16,6 +17,7 @@ pub struct Native {
 pub struct State<'a> {
     native: &'a Native,
     state: WhisperState,
+    threads: usize,
 }
 
 /// What whisper.cpp made of one chunk.
@@ -54,9 +56,20 @@ impl Native {
     ///
     /// When whisper.cpp refuses the model.
     pub fn load(model: &[u8]) -> Self {
+        Self::load_with(model, false)
+    }
+
+    /// The same, with or without flash attention.
+    ///
+    /// # Panics
+    ///
+    /// When whisper.cpp refuses the model.
+    pub fn load_with(model: &[u8], flash: bool) -> Self {
         static QUIET: Once = Once::new();
         QUIET.call_once(whisper_rs::install_logging_hooks);
-        let context = WhisperContext::new_from_buffer_with_params(model, WhisperContextParameters::default());
+        let mut parameters = WhisperContextParameters::default();
+        parameters.flash_attn(flash);
+        let context = WhisperContext::new_from_buffer_with_params(model, parameters);
         Self { context: context.expect("whisper.cpp loads it") }
     }
 
@@ -66,11 +79,39 @@ impl Native {
     ///
     /// When memory runs out.
     pub fn state(&self) -> State<'_> {
-        State { native: self, state: self.context.create_state().expect("memory for a state") }
+        State { native: self, state: self.context.create_state().expect("memory for a state"), threads: 1 }
     }
 }
 
 impl State<'_> {
+    /// Threads for encoder and decoder; 1 unless this is called.
+    pub fn set_threads(&mut self, threads: usize) {
+        self.threads = threads;
+    }
+
+    /// Encodes `samples` and feeds `count` tokens, after those that start a transcript; how long the encoder and the tokens
+    /// took, without the spectrogram and the start.
+    ///
+    /// # Panics
+    ///
+    /// When whisper.cpp fails.
+    pub fn time(&mut self, samples: &[f32], count: usize) -> (Duration, Duration) {
+        self.state.pcm_to_mel(samples, self.threads).expect("a spectrogram");
+        let start = Instant::now();
+        self.state.encode(0, self.threads).expect("whisper.cpp encodes");
+        let encoder = start.elapsed();
+        let prompt = self.prompt("en");
+        let past = prompt.len();
+        for (past, token) in prompt.into_iter().enumerate() {
+            self.step(token, past);
+        }
+        let start = Instant::now();
+        for index in 0..count {
+            self.step(1000 + index as i32, past + index);
+        }
+        (encoder, start.elapsed())
+    }
+
     /// Decodes English with the guest's parameters.
     ///
     /// # Panics
@@ -152,19 +193,25 @@ impl State<'_> {
     }
 
     fn start(&mut self, samples: &[f32], language: &str) -> Vec<Vec<f32>> {
+        self.state.pcm_to_mel(samples, self.threads).expect("a spectrogram");
+        self.state.encode(0, self.threads).expect("whisper.cpp encodes");
+        let prompt = self.prompt(language).into_iter().enumerate();
+        prompt.map(|(past, token)| self.step(token, past)).collect()
+    }
+
+    /// The tokens that start a transcript.
+    fn prompt(&self, language: &str) -> Vec<i32> {
         let context = &self.native.context;
         let mut prompt = vec![context.token_sot()];
         if context.is_multilingual() {
             let id = whisper_rs::get_lang_id(language).expect("a language that Whisper knows");
             prompt.extend([context.token_lang(id), context.token_transcribe()]);
         }
-        self.state.pcm_to_mel(samples, 1).expect("a spectrogram");
-        self.state.encode(0, 1).expect("whisper.cpp encodes");
-        prompt.into_iter().enumerate().map(|(past, token)| self.step(token, past)).collect()
+        prompt
     }
 
     fn step(&mut self, token: i32, past: usize) -> Vec<f32> {
-        self.state.decode(&[token], past, 1).expect("whisper.cpp decodes");
+        self.state.decode(&[token], past, self.threads).expect("whisper.cpp decodes");
         self.state.get_logits().expect("logits").to_vec()
     }
 }

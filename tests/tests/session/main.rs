@@ -200,7 +200,7 @@ fn another_format_in_the_middle_is_a_typed_error_and_takes_nothing() {
     ];
     let half = SPEECH.samples.len() / 2;
     let mut session = Session::new(&MODEL, options()).unwrap();
-    let mut refuse = |session: &mut Session, expected: fn(Format) -> SessionError| {
+    let refuse = |session: &mut Session, expected: fn(Format) -> SessionError| {
         for pushed in others {
             let before = session.accounting();
             assert_eq!(session.push_as(pushed, &[0.5; 960]), Err(expected(pushed)));

@@ -1,0 +1,399 @@
+//! Whether an operation that a guest asks for may be done: the whole of the contract in [`hearken_proto::compute`], and
+//! nothing else. All arithmetic is in `u64` and checked; nothing here touches memory.
+
+use std::ops::Range;
+
+use hearken_proto::compute::{
+    Attention, Bias, Element, Left, MAX_EXTENT, MAX_PLANES, MAX_WEIGHTS, MAX_WIDTH, MAX_WORK, Matrix, Product, Weight,
+};
+
+/// Which rule an operation breaks. The text completes "it asked for an operation …".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Violation {
+    #[error("whose descriptor means nothing")]
+    Meaningless,
+    #[error("whose {0} lies outside of its memory")]
+    Outside(Operand),
+    #[error("whose {0} is not aligned")]
+    Misaligned(Operand),
+    #[error("whose output overlaps its {0}")]
+    Overlap(Operand),
+    #[error("whose output's rows overlap")]
+    OverlappingRows,
+    #[error("with an extent out of range")]
+    Extent,
+    #[error("with too much work for one call")]
+    TooMuchWork,
+    #[error("on a weight that it did not register in this shape")]
+    Weight,
+    #[error("with more weights than a model has, or weights that overlap")]
+    TooManyWeights,
+}
+
+/// A part of an operation, as messages call it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operand {
+    Left,
+    Right,
+    Output,
+    Bias,
+    Residual,
+    Query,
+    Key,
+    Value,
+    Mask,
+    Weight,
+}
+
+impl std::fmt::Display for Operand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Left => "left side",
+            Self::Right => "right side",
+            Self::Output => "output",
+            Self::Bias => "bias",
+            Self::Residual => "residual",
+            Self::Query => "query",
+            Self::Key => "key",
+            Self::Value => "value",
+            Self::Mask => "mask",
+            Self::Weight => "weight",
+        })
+    }
+}
+
+/// Checks a product on a memory of `memory` bytes, by a guest with these weights.
+pub(crate) fn product(product: &Product, memory: u64, weights: &[Weight]) -> Result<(), Violation> {
+    let &Product { planes, rows, columns, depth, .. } = product;
+    extents(&[planes, rows, columns, depth])?;
+    at_most(planes, MAX_PLANES)?;
+    work(&[planes, rows, columns, depth])?;
+    let out = Place { memory, planes, rows: columns, cols: rows };
+    let output = out.output(&product.out)?;
+
+    match product.left {
+        Left::Weight(number) => {
+            let weight = usize::try_from(number).ok().and_then(|number| weights.get(number));
+            weight.filter(|weight| (weight.rows, weight.depth) == (rows, depth)).ok_or(Violation::Weight)?;
+        }
+        Left::Memory(left) => {
+            Place { memory, planes, rows, cols: depth }.input(Operand::Left, &left, &output)?;
+        }
+    }
+    Place { memory, planes, rows: columns, cols: depth }.input(Operand::Right, &product.right, &output)?;
+    let floats = match product.bias {
+        Bias::None => None,
+        Bias::Left(address) => Some((address, rows)),
+        Bias::Right(address) => Some((address, columns)),
+    };
+    if let Some((address, cols)) = floats {
+        let bias = Matrix { address, row_stride: 0, plane_stride: 0, element: Element::F32 };
+        Place { memory, planes: 1, rows: 1, cols }.input(Operand::Bias, &bias, &output)?;
+    }
+    if let Some(residual) = &product.residual {
+        out.input(Operand::Residual, residual, &output)?;
+    }
+    Ok(())
+}
+
+/// Checks an attention on a memory of `memory` bytes.
+pub(crate) fn attention(attention: &Attention, memory: u64) -> Result<(), Violation> {
+    let &Attention { heads, queries, keys, width, .. } = attention;
+    extents(&[heads, queries, keys, width])?;
+    at_most(heads, MAX_PLANES)?;
+    at_most(width, MAX_WIDTH)?;
+    // Two products, each of this many multiplications.
+    work(&[heads, queries, keys, width, 2])?;
+    let rows_of_width = |rows| Place { memory, planes: heads, rows, cols: width };
+    let output = rows_of_width(queries).output(&attention.out)?;
+    rows_of_width(queries).input(Operand::Query, &attention.query, &output)?;
+    rows_of_width(keys).input(Operand::Key, &attention.key, &output)?;
+    let transposed = Place { memory, planes: heads, rows: width, cols: keys };
+    transposed.input(Operand::Value, &attention.value, &output)?;
+    if let Some(mask) = &attention.mask {
+        Place { memory, planes: 1, rows: queries, cols: keys }.input(Operand::Mask, mask, &output)?;
+    }
+    Ok(())
+}
+
+/// Checks what a guest says its weights are.
+pub(crate) fn weights(weights: &[Weight], memory: u64) -> Result<(), Violation> {
+    if weights.len() > MAX_WEIGHTS {
+        return Err(Violation::TooManyWeights);
+    }
+    let mut places = Vec::with_capacity(weights.len());
+    for &Weight { address, rows, depth, row_stride, element } in weights {
+        extents(&[rows, depth])?;
+        if !depth.is_multiple_of(element.block_len()) {
+            return Err(Violation::Extent);
+        }
+        let matrix = Matrix { address, row_stride, plane_stride: 0, element };
+        places.push(Place { memory, planes: 1, rows, cols: depth }.range(Operand::Weight, &matrix)?);
+    }
+    // No byte is packed twice: what the host keeps is bounded by what the guest has.
+    places.sort_by_key(|place| place.start);
+    if places.windows(2).any(|pair| pair[0].end > pair[1].start) {
+        return Err(Violation::TooManyWeights);
+    }
+    Ok(())
+}
+
+fn extents(extents: &[u64]) -> Result<(), Violation> {
+    if extents.iter().all(|extent| (1..=MAX_EXTENT).contains(extent)) {
+        Ok(())
+    } else {
+        Err(Violation::Extent)
+    }
+}
+
+fn at_most(extent: u64, most: u64) -> Result<(), Violation> {
+    if extent <= most { Ok(()) } else { Err(Violation::Extent) }
+}
+
+fn work(factors: &[u64]) -> Result<(), Violation> {
+    let work = factors.iter().try_fold(1u64, |work, &factor| work.checked_mul(factor));
+    if work.is_some_and(|work| work <= MAX_WORK) { Ok(()) } else { Err(Violation::TooMuchWork) }
+}
+
+/// The shape that an operation gives to a matrix, and the memory that it must lie in.
+#[derive(Clone, Copy)]
+struct Place {
+    memory: u64,
+    planes: u64,
+    rows: u64,
+    cols: u64,
+}
+
+impl Place {
+    /// Bytes of a row.
+    fn row(self, element: Element) -> u64 {
+        // An extent is at most `MAX_EXTENT`, so this is far from the end of u64.
+        self.cols / element.block_len() * element.block_bytes()
+    }
+
+    /// All bytes of the matrix, from its first to its last.
+    fn range(self, operand: Operand, matrix: &Matrix) -> Result<Range<u64>, Violation> {
+        let &Matrix { address, row_stride, plane_stride, element } = matrix;
+        if [address, row_stride, plane_stride].iter().any(|bytes| !bytes.is_multiple_of(element.align())) {
+            return Err(Violation::Misaligned(operand));
+        }
+        let last = || {
+            let plane = (self.planes - 1).checked_mul(plane_stride)?;
+            let row = (self.rows - 1).checked_mul(row_stride)?;
+            address.checked_add(plane)?.checked_add(row)?.checked_add(self.row(element))
+        };
+        match last() {
+            Some(end) if end <= self.memory => Ok(address..end),
+            _ => Err(Violation::Outside(operand)),
+        }
+    }
+
+    /// An input: may lie anywhere but in the output's bytes, gaps between its rows included.
+    fn input(self, operand: Operand, matrix: &Matrix, output: &Range<u64>) -> Result<(), Violation> {
+        let range = self.range(operand, matrix)?;
+        if range.start < output.end && output.start < range.end {
+            return Err(Violation::Overlap(operand));
+        }
+        Ok(())
+    }
+
+    /// The output: all its rows apart, either plane after plane or plane beside plane.
+    fn output(self, matrix: &Matrix) -> Result<Range<u64>, Violation> {
+        let range = self.range(Operand::Output, matrix)?;
+        let row = self.row(matrix.element);
+        // In range, so the products are, too.
+        let apart = |count: u64, stride: u64, size: u64| count == 1 || stride >= size;
+        let all = |count: u64, stride: u64, size: u64| (count - 1) * stride + size;
+        let rows = (self.rows, matrix.row_stride);
+        let planes = (self.planes, matrix.plane_stride);
+        let nested = |inner: (u64, u64), outer: (u64, u64)| {
+            apart(inner.0, inner.1, row) && apart(outer.0, outer.1, all(inner.0, inner.1, row))
+        };
+        if nested(rows, planes) || nested(planes, rows) { Ok(range) } else { Err(Violation::OverlappingRows) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MEMORY: u64 = 96;
+
+    fn matrix(elements: &'static [Element]) -> impl Strategy<Value = Matrix> {
+        let stride = || prop_oneof![8 => 0u64..40, 1 => Just(u64::MAX), 1 => Just(1 << 63)];
+        (prop_oneof![16 => 0u64..110, 1 => Just(u64::MAX - 3)], stride(), stride(), 0..elements.len()).prop_map(
+            |(address, row_stride, plane_stride, element)| {
+                let element = elements[element];
+                // Mostly aligned, or nothing would come through.
+                let round = |bytes: u64| if bytes % 5 == 0 { bytes } else { bytes & !(element.align() - 1) };
+                Matrix {
+                    address: round(address),
+                    row_stride: round(row_stride),
+                    plane_stride: round(plane_stride),
+                    element,
+                }
+            },
+        )
+    }
+
+    /// Every byte of every row, by the book; `None` if one is not in memory.
+    fn bytes(matrix: &Matrix, [planes, rows, cols]: [u64; 3]) -> Option<Vec<Vec<u64>>> {
+        let size = u128::from(matrix.element.block_bytes());
+        let mut all = Vec::new();
+        for plane in 0..u128::from(planes) {
+            for row in 0..u128::from(rows) {
+                let start = u128::from(matrix.address)
+                    + plane * u128::from(matrix.plane_stride)
+                    + row * u128::from(matrix.row_stride);
+                let end = start + u128::from(cols) * size;
+                if end > u128::from(MEMORY) {
+                    return None;
+                }
+                all.push((start as u64..end as u64).collect());
+            }
+        }
+        Some(all)
+    }
+
+    /// Whether an output and inputs are as they must be, byte by byte.
+    fn sound(output: (&Matrix, [u64; 3]), inputs: &[(&Matrix, [u64; 3])]) -> bool {
+        let Some(rows) = bytes(output.0, output.1) else { return false };
+        let mut written = HashSet::new();
+        if !rows.into_iter().flatten().all(|byte| written.insert(byte)) {
+            return false;
+        }
+        let mut all = inputs.to_vec();
+        all.push(output);
+        let aligned = |matrix: &Matrix| {
+            [matrix.address, matrix.row_stride, matrix.plane_stride]
+                .iter()
+                .all(|bytes| bytes.is_multiple_of(matrix.element.align()))
+        };
+        all.iter().all(|(matrix, _)| aligned(matrix))
+            && inputs.iter().all(|(matrix, shape)| {
+                bytes(matrix, *shape)
+                    .is_some_and(|rows| rows.into_iter().flatten().all(|byte| !written.contains(&byte)))
+            })
+    }
+
+    const FLOATS: &[Element] = &[Element::F32];
+    const BOTH: &[Element] = &[Element::F32, Element::F16];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        #[test]
+        fn an_accepted_product_touches_only_what_it_may(
+            shape in [1u64..4, 1u64..4, 1u64..4, 1u64..4],
+            left in matrix(BOTH), right in matrix(BOTH), out in matrix(FLOATS),
+            residual in proptest::option::of(matrix(FLOATS)),
+            bias in prop_oneof![
+                Just(Bias::None), (0u64..100).prop_map(Bias::Left), (0u64..100).prop_map(Bias::Right),
+            ],
+        ) {
+            let [planes, rows, columns, depth] = shape;
+            let asked = Product {
+                planes, rows, columns, depth, left: Left::Memory(left), right, out, bias, gelu: false, residual,
+            };
+            if product(&asked, MEMORY, &[]).is_ok() {
+                let float = |address| Matrix { address, row_stride: 0, plane_stride: 0, element: Element::F32 };
+                let mut inputs =
+                    vec![(left, [planes, rows, depth]), (right, [planes, columns, depth])];
+                inputs.extend(residual.map(|residual| (residual, [planes, columns, rows])));
+                inputs.extend(match bias {
+                    Bias::None => None,
+                    Bias::Left(address) => Some((float(address), [1, 1, rows])),
+                    Bias::Right(address) => Some((float(address), [1, 1, columns])),
+                });
+                let inputs: Vec<_> = inputs.iter().map(|(matrix, shape)| (matrix, *shape)).collect();
+                prop_assert!(sound((&out, [planes, columns, rows]), &inputs));
+            }
+        }
+
+        #[test]
+        fn an_accepted_attention_touches_only_what_it_may(
+            shape in [1u64..3, 1u64..3, 1u64..3, 1u64..3],
+            query in matrix(FLOATS), key in matrix(BOTH), value in matrix(BOTH), out in matrix(FLOATS),
+            mask in proptest::option::of(matrix(FLOATS)),
+        ) {
+            let [heads, queries, keys, width] = shape;
+            let asked = Attention { heads, queries, keys, width, scale: 1.0, query, key, value, mask, out };
+            if attention(&asked, MEMORY).is_ok() {
+                let mut inputs = vec![
+                    (&query, [heads, queries, width]), (&key, [heads, keys, width]), (&value, [heads, width, keys]),
+                ];
+                inputs.extend(mask.as_ref().map(|mask| (mask, [1, queries, keys])));
+                prop_assert!(sound((&out, [heads, queries, width]), &inputs));
+            }
+        }
+    }
+
+    /// A product that is in order: everything in its place, row after row.
+    fn good() -> Product {
+        let matrix = |address, row_stride| Matrix { address, row_stride, plane_stride: 0, element: Element::F32 };
+        Product {
+            planes: 1,
+            rows: 2,
+            columns: 2,
+            depth: 1,
+            left: Left::Memory(matrix(0, 4)),
+            right: matrix(8, 4),
+            out: matrix(16, 8),
+            bias: Bias::Left(32),
+            gelu: true,
+            residual: Some(matrix(40, 8)),
+        }
+    }
+
+    #[test]
+    fn each_rule_has_its_violation() {
+        let refused = |change: fn(&mut Product)| {
+            let mut asked = good();
+            change(&mut asked);
+            product(&asked, 56, &[]).expect_err("one rule is broken")
+        };
+        assert_eq!(product(&good(), 56, &[]), Ok(()));
+        assert_eq!(product(&good(), 55, &[]), Err(Violation::Outside(Operand::Residual)));
+        assert_eq!(refused(|p| p.right.address = 56), Violation::Outside(Operand::Right));
+        assert_eq!(refused(|p| p.right.row_stride = u64::MAX - 3), Violation::Outside(Operand::Right));
+        assert_eq!(refused(|p| p.right.address = 9), Violation::Misaligned(Operand::Right));
+        assert_eq!(refused(|p| p.right.row_stride = 2), Violation::Misaligned(Operand::Right));
+        assert_eq!(refused(|p| p.right.address = 16), Violation::Overlap(Operand::Right));
+        assert_eq!(refused(|p| p.bias = Bias::Right(28)), Violation::Overlap(Operand::Bias));
+        assert_eq!(refused(|p| p.out.row_stride = 4), Violation::OverlappingRows);
+        assert_eq!(refused(|p| p.planes = 2), Violation::OverlappingRows);
+        assert_eq!(refused(|p| p.rows = 0), Violation::Extent);
+        assert_eq!(refused(|p| p.depth = MAX_EXTENT + 1), Violation::Extent);
+        assert_eq!(refused(|p| p.left = Left::Weight(0)), Violation::Weight);
+        let large = |p: &mut Product| (p.rows, p.columns, p.depth) = (1 << 13, 1 << 13, 1 << 13);
+        assert_eq!(refused(large), Violation::TooMuchWork);
+    }
+
+    #[test]
+    fn a_product_takes_a_weight_only_in_its_own_shape() {
+        let weight = Weight { address: 0, rows: 2, depth: 1, row_stride: 4, element: Element::F32 };
+        let asked = Product { left: Left::Weight(0), ..good() };
+        assert_eq!(product(&asked, 56, std::slice::from_ref(&weight)), Ok(()));
+        for other in [Weight { rows: 3, ..weight.clone() }, Weight { depth: 2, ..weight.clone() }] {
+            assert_eq!(product(&asked, 56, &[other]), Err(Violation::Weight));
+        }
+        let asked = Product { left: Left::Weight(u64::MAX), ..good() };
+        assert_eq!(product(&asked, 56, &[weight]), Err(Violation::Weight));
+    }
+
+    #[test]
+    fn weights_lie_apart_and_inside() {
+        let weight = |address, rows| Weight { address, rows, depth: 32, row_stride: 34, element: Element::Q8_0 };
+        assert_eq!(weights(&[weight(34, 2), weight(0, 1)], 102), Ok(()));
+        assert_eq!(weights(&[weight(34, 2), weight(0, 1)], 101), Err(Violation::Outside(Operand::Weight)));
+        assert_eq!(weights(&[weight(34, 2), weight(2, 1)], 102), Err(Violation::TooManyWeights));
+        assert_eq!(weights(&[weight(33, 1)], 102), Err(Violation::Misaligned(Operand::Weight)));
+        let odd = Weight { depth: 33, ..weight(0, 1) };
+        assert_eq!(weights(&[odd], 102), Err(Violation::Extent));
+        assert_eq!(weights(&vec![weight(0, 1); MAX_WEIGHTS + 1], 102), Err(Violation::TooManyWeights));
+    }
+}

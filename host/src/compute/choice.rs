@@ -1,0 +1,66 @@
+//! What a user chooses.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Who multiplies the model's matrices, and how exactly.
+///
+/// Everything else of the recogniser — parser, spectrogram, tokens, decoding, policy — runs inside the sandbox in any case.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Compute {
+    /// The host, with the processor's fastest instructions: weights and activations are rounded to 8 bits in blocks of 32,
+    /// or to bfloat16, and summed in 32 bits.
+    #[default]
+    Fast,
+    /// The host, as native whisper.cpp does: weights as the model has them, activations in single precision, or rounded to 8
+    /// bits where the weights are.
+    Exact,
+    /// The guest, inside the sandbox: nothing crosses but audio and text.
+    Guest,
+    /// ggml's own WebAssembly kernels inside the sandbox: slow; for comparisons.
+    Stock,
+}
+
+/// No such way to compute.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("computing is `fast`, `exact` or `guest`, not `{0}`")]
+pub struct UnknownCompute(String);
+
+impl FromStr for Compute {
+    type Err = UnknownCompute;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        match name {
+            "fast" => Ok(Self::Fast),
+            "exact" => Ok(Self::Exact),
+            "guest" => Ok(Self::Guest),
+            "stock" => Ok(Self::Stock),
+            _ => Err(UnknownCompute(name.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Compute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fast => "fast",
+            Self::Exact => "exact",
+            Self::Guest => "guest",
+            Self::Stock => "stock",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_mean_what_they_say() {
+        for compute in [Compute::Fast, Compute::Exact, Compute::Guest, Compute::Stock] {
+            assert_eq!(compute.to_string().parse(), Ok(compute));
+        }
+        assert!("Fast".parse::<Compute>().is_err());
+    }
+}
