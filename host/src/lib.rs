@@ -36,8 +36,8 @@ mod transcript;
 
 pub use compute::{Compute, UnknownCompute};
 pub use engine::{
-    Engine, EngineBuilder, GuestInfo, Lost, Model, ModelSource, Preparation, Progress, Sandbox, Score, Timing,
-    TranscribeOptions, guest_info, guests,
+    Engine, EngineBuilder, GuestInfo, Lost, Model, ModelSource, Preparation, Progress, Sandbox, Score,
+    Timing, TranscribeOptions, guest_info, guests,
 };
 pub use error::Error;
 pub use transcript::{Language, Segment, Transcript, Word};

@@ -28,7 +28,13 @@ fn main() {
     };
     let only = std::env::var("HEARKEN_PEERS_ONLY").unwrap_or_default();
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let base = SyntheticModel { n_state: 512, n_head: 8, n_audio_layer: 6, n_text_layer: 6, ..SyntheticModel::tiny() };
+    let base = SyntheticModel {
+        n_state: 512,
+        n_head: 8,
+        n_audio_layer: 6,
+        n_text_layer: 6,
+        ..SyntheticModel::tiny()
+    };
     for (name, model) in [("tiny", SyntheticModel::tiny()), ("base", base)] {
         if !only.is_empty() && !only.split(',').any(|word| word == name) {
             continue;
@@ -116,7 +122,8 @@ fn peers(programs: &Path, files: &Files) -> Vec<Peer> {
         Peer::new(name, Program::start(command))
     };
     let ours = |name: &str, compute: Compute, threads: usize, model: &Path| {
-        let engine = Engine::builder().no_cache().threads(threads).compute(compute).build().expect("an engine");
+        let engine =
+            Engine::builder().no_cache().threads(threads).compute(compute).build().expect("an engine");
         let model = engine.load(&ModelSource::File(model.to_owned())).expect("hearken loads it");
         let samples = files.noise.clone();
         Peer::new(name, move || hearken(&model, &samples))
@@ -203,7 +210,8 @@ fn print(dimensions: &str, peers: &[Peer]) {
     }
     println!();
     let find = |name: &str| times.iter().find(|time| time.0 == name).copied().unwrap_or_default();
-    let (fast, exact, guest) = (find("hearken fast, f16"), find("hearken exact, f16"), find("hearken guest, f16"));
+    let (fast, exact, guest) =
+        (find("hearken fast, f16"), find("hearken exact, f16"), find("hearken guest, f16"));
     let translate = find("CTranslate2, int8");
     let best = |part: fn(&(&str, f64, f64)) -> f64| {
         let f16 = times.iter().filter(|time| time.0.starts_with("whisper.cpp, f16"));
@@ -221,7 +229,10 @@ fn print(dimensions: &str, peers: &[Peer]) {
         ("exact, encoder, two threads / one", twice(exact, "hearken exact, f16, two threads"), 1.0 / 1.7),
     ];
     for (name, ratio, bar) in bars {
-        println!("{name:<40} {ratio:.3} (at most {bar:.2}) {}", if ratio <= bar { "holds" } else { "FALLS SHORT" });
+        println!(
+            "{name:<40} {ratio:.3} (at most {bar:.2}) {}",
+            if ratio <= bar { "holds" } else { "FALLS SHORT" }
+        );
     }
     println!();
 }

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::thread;
 
-use hearken::{Engine, Model, ModelSource, Score, TranscribeOptions};
+use hearken::{Compute, Engine, Model, ModelSource, Score, TranscribeOptions};
 use hearken_native::{Native, top_two};
 use hearken_tests::model::{SyntheticModel, Weights};
 
@@ -233,7 +233,8 @@ fn agree(name: &str, model: &SyntheticModel, all: bool) {
             if !all && !default {
                 continue;
             }
-            let engine = Engine::builder().no_cache().guest(guest).compute(compute).build().expect("an engine");
+            let engine =
+                Engine::builder().no_cache().guest(guest).compute(compute).build().expect("an engine");
             let scores =
                 load(&engine, &bytes).score(&forced.samples, Some("de"), &forced.tokens).expect("scores");
             forced.hold(&format!("{name}, {variant} guest, {compute}"), &scores);

@@ -20,11 +20,13 @@ const BUSY: Duration = Duration::from_secs(3);
 const ROUNDS: usize = 5;
 
 #[derive(clap::Args)]
-#[command(after_help = "It decodes noise, and feeds the decoder as many tokens as speech would have; nothing depends on what is said.\n\n\
+#[command(
+    after_help = "It decodes noise, and feeds the decoder as many tokens as speech would have; nothing depends on what is said.\n\n\
     encoder    one pass over the model's context, alone on the machine\n  \
     token      one step of the decoder, alone on the machine\n  \
     recording  seconds of speech transcribed in a second, on each core, with all cores busy\n  \
-    live       speakers for each core who get a new text every second, with ten seconds in the window")]
+    live       speakers for each core who get a new text every second, with ten seconds in the window"
+)]
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,

@@ -4,7 +4,8 @@
 use std::ops::Range;
 
 use hearken_proto::compute::{
-    Attention, Bias, Element, Left, MAX_EXTENT, MAX_PLANES, MAX_WEIGHTS, MAX_WIDTH, MAX_WORK, Matrix, Product, Weight,
+    Attention, Bias, Element, Left, MAX_EXTENT, MAX_PLANES, MAX_WEIGHTS, MAX_WIDTH, MAX_WORK, Matrix,
+    Product, Weight,
 };
 
 /// Which rule an operation breaks. The text completes "it asked for an operation …".
@@ -225,8 +226,8 @@ mod tests {
 
     fn matrix(elements: &'static [Element]) -> impl Strategy<Value = Matrix> {
         let stride = || prop_oneof![8 => 0u64..40, 1 => Just(u64::MAX), 1 => Just(1 << 63)];
-        (prop_oneof![16 => 0u64..110, 1 => Just(u64::MAX - 3)], stride(), stride(), 0..elements.len()).prop_map(
-            |(address, row_stride, plane_stride, element)| {
+        (prop_oneof![16 => 0u64..110, 1 => Just(u64::MAX - 3)], stride(), stride(), 0..elements.len())
+            .prop_map(|(address, row_stride, plane_stride, element)| {
                 let element = elements[element];
                 // Mostly aligned, or nothing would come through.
                 let round = |bytes: u64| if bytes % 5 == 0 { bytes } else { bytes & !(element.align() - 1) };
@@ -236,8 +237,7 @@ mod tests {
                     plane_stride: round(plane_stride),
                     element,
                 }
-            },
-        )
+            })
     }
 
     /// Every byte of every row, by the book; `None` if one is not in memory.
@@ -334,7 +334,8 @@ mod tests {
 
     /// A product that is in order: everything in its place, row after row.
     fn good() -> Product {
-        let matrix = |address, row_stride| Matrix { address, row_stride, plane_stride: 0, element: Element::F32 };
+        let matrix =
+            |address, row_stride| Matrix { address, row_stride, plane_stride: 0, element: Element::F32 };
         Product {
             planes: 1,
             rows: 2,
@@ -387,7 +388,8 @@ mod tests {
 
     #[test]
     fn weights_lie_apart_and_inside() {
-        let weight = |address, rows| Weight { address, rows, depth: 32, row_stride: 34, element: Element::Q8_0 };
+        let weight =
+            |address, rows| Weight { address, rows, depth: 32, row_stride: 34, element: Element::Q8_0 };
         assert_eq!(weights(&[weight(34, 2), weight(0, 1)], 102), Ok(()));
         assert_eq!(weights(&[weight(34, 2), weight(0, 1)], 101), Err(Violation::Outside(Operand::Weight)));
         assert_eq!(weights(&[weight(34, 2), weight(2, 1)], 102), Err(Violation::TooManyWeights));

@@ -8,14 +8,14 @@ use hearken_proto::compute::{
     PRODUCT_WORDS, Product as AskedProduct, Weight,
 };
 
-use super::check::{self, Violation};
-use super::rows::{Float, Rows, RowsMut};
 use super::attention::Attention;
+use super::check::{self, Violation};
 use super::crew::Crew;
 use super::kernels::{Kernels, Precision};
 use super::pace::Stopped;
 use super::packed::Packed;
 use super::product::{Bias, Left, Product};
+use super::rows::{Float, Rows, RowsMut};
 
 /// Who multiplies for the guests of an engine.
 #[derive(Clone)]
@@ -36,7 +36,12 @@ impl Computing {
     }
 
     /// Packs a model's weights out of the memory of an instance in which nothing has run, into at most `limit` bytes.
-    pub(crate) fn prepare(&self, weights: &[Weight], memory: &[u8], limit: u64) -> Result<Prepared, Violation> {
+    pub(crate) fn prepare(
+        &self,
+        weights: &[Weight],
+        memory: &[u8],
+        limit: u64,
+    ) -> Result<Prepared, Violation> {
         Prepared::new(self, weights, memory, limit)
     }
 }
@@ -70,18 +75,14 @@ impl From<Stopped> for Refusal {
 }
 
 impl Prepared {
-    fn new(
-        computing: &Computing,
-        weights: &[Weight],
-        memory: &[u8],
-        limit: u64,
-    ) -> Result<Self, Violation> {
+    fn new(computing: &Computing, weights: &[Weight], memory: &[u8], limit: u64) -> Result<Self, Violation> {
         let kernels = &computing.kernels;
         check::weights(weights, memory.len() as u64)?;
         let mut bytes = 0u64;
         let mut packed = Vec::with_capacity(weights.len());
         for weight in weights {
-            bytes += kernels.packed_bytes(weight.element, weight.rows as usize, weight.depth as usize) as u64;
+            let (rows, depth) = (weight.rows as usize, weight.depth as usize);
+            bytes += Packed::size(kernels, weight.element, rows, depth) as u64;
             // Rows are padded, so many small weights could become a large one.
             if bytes > limit {
                 return Err(Violation::TooManyWeights);
@@ -92,13 +93,7 @@ impl Prepared {
                 let start = weight.address + index as u64 * weight.row_stride;
                 &memory[start as usize..(start + len) as usize]
             };
-            packed.push(Packed::pack(
-                kernels,
-                weight.element,
-                weight.rows as usize,
-                weight.depth as usize,
-                row,
-            ));
+            packed.push(Packed::pack(kernels, weight.element, rows, depth, row));
         }
         Ok(Self { computing: computing.clone(), weights: weights.to_vec(), packed })
     }
@@ -256,7 +251,8 @@ mod tests {
 
     fn read(memory: &[u8], matrix: &Matrix, [plane, row, col]: [u64; 3]) -> f64 {
         let size = matrix.element.block_bytes();
-        let at = (matrix.address + plane * matrix.plane_stride + row * matrix.row_stride + col * size) as usize;
+        let at =
+            (matrix.address + plane * matrix.plane_stride + row * matrix.row_stride + col * size) as usize;
         match matrix.element {
             Element::F32 => f32::from_le_bytes(memory[at..at + 4].try_into().unwrap()).into(),
             _ => f16::from_le_bytes(memory[at..at + 2].try_into().unwrap()).into(),
@@ -287,8 +283,9 @@ mod tests {
         for plane in 0..planes {
             for row in 0..rows {
                 for col in 0..cols {
-                    let at = (matrix.address + plane * matrix.plane_stride + row * matrix.row_stride + 4 * col)
-                        as usize;
+                    let at =
+                        (matrix.address + plane * matrix.plane_stride + row * matrix.row_stride + 4 * col)
+                            as usize;
                     let mixed = (seed + 31 * plane + 17 * row + 7 * col).wrapping_mul(0x9e37_79b9_7f4a_7c15);
                     let value = (mixed >> 40) as f32 / (1 << 23) as f32 - 1.0;
                     memory[at..at + 4].copy_from_slice(&value.to_le_bytes());

@@ -120,12 +120,14 @@ impl Sandbox {
         self.score(samples, language, tokens)?;
         let done = Instant::now();
         match *self.0.stages() {
-            [(Stage::Spectrogram, heard), (Stage::Encoder, encoded), (Stage::Prompt, prompted)] => Ok(Timing {
-                spectrogram: heard - written,
-                encoder: encoded - heard,
-                prompt: prompted - encoded,
-                tokens: done - prompted,
-            }),
+            [(Stage::Spectrogram, heard), (Stage::Encoder, encoded), (Stage::Prompt, prompted)] => {
+                Ok(Timing {
+                    spectrogram: heard - written,
+                    encoder: encoded - heard,
+                    prompt: prompted - encoded,
+                    tokens: done - prompted,
+                })
+            }
             _ => Err(SandboxError::Misbehaved("its stages are not in order".to_owned()).into()),
         }
     }

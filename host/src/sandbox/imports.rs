@@ -4,8 +4,8 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hearken_proto::{Event, Stage};
 use hearken_proto::abi::{EXPORT_MEMORY, IMPORT_EMIT, IMPORT_MODEL_READ, IMPORTS, MAX_EVENT};
+use hearken_proto::{Event, Stage};
 use wasmtime::{Caller, Linker, Memory, Result};
 
 use super::budget::Budget;

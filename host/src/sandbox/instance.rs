@@ -39,15 +39,21 @@ impl Runtime {
             .linker
             .instantiate_pre(&module)
             .map_err(|error| SandboxError::NotAGuest(format!("{error:#}")))?;
-        let mut template =
-            Template { pre, ticker: Arc::clone(&self.ticker), limits: self.limits.clone(), info, compute: None };
+        let mut template = Template {
+            pre,
+            ticker: Arc::clone(&self.ticker),
+            limits: self.limits.clone(),
+            info,
+            compute: None,
+        };
         if let Some(computing) = &self.computing {
             // None of its code runs in this instance, so its memory is the snapshot's.
             let pristine = template.start()?;
             let memory = pristine.memory.data(&pristine.store);
             let prepared = computing.prepare(&template.info.weights, memory, self.limits.memory_bytes);
-            let prepared = prepared
-                .map_err(|violation| SandboxError::Misbehaved(format!("it registered weights {violation}")))?;
+            let prepared = prepared.map_err(|violation| {
+                SandboxError::Misbehaved(format!("it registered weights {violation}"))
+            })?;
             template.compute = Some(Arc::new(prepared));
         }
         Ok(template)

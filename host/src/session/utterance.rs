@@ -178,7 +178,11 @@ impl Utterance {
                     emit(SessionEvent::Partial { utterance: self.start, committed, tentative });
                 }
             }
-            Event::Loaded(_) | Event::Stage(_) | Event::Segment(_) | Event::Decoded { .. } | Event::Scores { .. } => {}
+            Event::Loaded(_)
+            | Event::Stage(_)
+            | Event::Segment(_)
+            | Event::Decoded { .. }
+            | Event::Scores { .. } => {}
         }
     }
 

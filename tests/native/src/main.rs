@@ -13,8 +13,7 @@ use std::{env, fs};
 
 use hearken_native::{Native, floats};
 
-const USAGE: &str =
-    "usage: hearken-native score MODEL SAMPLES LANGUAGE [TOKEN…] | hearken-native time MODEL SAMPLES [--flash]";
+const USAGE: &str = "usage: hearken-native score MODEL SAMPLES LANGUAGE [TOKEN…] | hearken-native time MODEL SAMPLES [--flash]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -37,7 +36,8 @@ fn main() -> ExitCode {
 fn score(model: &str, samples: &str, language: &str, tokens: &[&str]) -> io::Result<()> {
     let tokens = tokens.iter().map(|token| token.parse().map_err(io::Error::other));
     let tokens = tokens.collect::<io::Result<Vec<u32>>>()?;
-    let logits = Native::load(&fs::read(model)?).state().score(&floats(&fs::read(samples)?), language, &tokens);
+    let logits =
+        Native::load(&fs::read(model)?).state().score(&floats(&fs::read(samples)?), language, &tokens);
     let bytes: Vec<u8> = logits.iter().flatten().flat_map(|logit| logit.to_le_bytes()).collect();
     io::stdout().lock().write_all(&bytes)
 }

@@ -82,8 +82,7 @@ fn expecting(address: u64, floats: &[f32]) -> String {
 #[test]
 fn what_is_in_order_is_computed() {
     // Rows (1 2) and (3 4) against (5 6) and (7 8); biased, and added to what was there.
-    let asked =
-        Product { bias: Bias::Left(DATA + 48), residual: Some(matrix(DATA + 56, 8)), ..product() };
+    let asked = Product { bias: Bias::Left(DATA + 48), residual: Some(matrix(DATA + 56, 8)), ..product() };
     let floats = [1., 2., 3., 4., 5., 6., 7., 8., 0., 0., 0., 0., 100., 200., 0.5, 0.25, 0.125, 0.];
     let right = expecting(DATA + 32, &[117.5, 239.25, 123.125, 253.]);
     let guest = asking("product", &asked.words(), &floats, &right);
@@ -116,7 +115,11 @@ fn operations_that_break_the_contract_are_refused() {
     };
     let wild = u64::MAX - 7;
     for (name, asked, why) in [
-        ("a left side past the end", change(&|p| p.left = Left::Memory(matrix(END - 12, 8))), "left side lies outside"),
+        (
+            "a left side past the end",
+            change(&|p| p.left = Left::Memory(matrix(END - 12, 8))),
+            "left side lies outside",
+        ),
         ("a right side past the end", change(&|p| p.right.address = END - 12), "right side lies outside"),
         ("an output past the end", change(&|p| p.out.address = END - 12), "output lies outside"),
         ("an output far away", change(&|p| p.out.address = 1 << 40), "output lies outside"),
@@ -124,8 +127,16 @@ fn operations_that_break_the_contract_are_refused() {
         ("a stride that wraps", change(&|p| p.right.row_stride = wild), "right side lies outside"),
         ("planes that wrap", change(&|p| (p.planes, p.right.plane_stride) = (2, wild)), "lie"),
         ("a bias past the end", change(&|p| p.bias = Bias::Right(END - 4)), "bias lies outside"),
-        ("a residual past the end", change(&|p| p.residual = Some(matrix(END - 12, 8))), "residual lies outside"),
-        ("an output over its input", change(&|p| p.out.address = DATA + 16), "output overlaps its right side"),
+        (
+            "a residual past the end",
+            change(&|p| p.residual = Some(matrix(END - 12, 8))),
+            "residual lies outside",
+        ),
+        (
+            "an output over its input",
+            change(&|p| p.out.address = DATA + 16),
+            "output overlaps its right side",
+        ),
         ("an output over its bias", change(&|p| p.bias = Bias::Left(DATA + 40)), "output overlaps its bias"),
         ("rows on top of each other", change(&|p| p.out.row_stride = 4), "rows overlap"),
         ("planes on top of each other", change(&|p| p.planes = 2), "rows overlap"),
@@ -146,23 +157,40 @@ fn operations_that_break_the_contract_are_refused() {
     words[12] = Element::Q8_0 as u64;
     costs_one_utterance("blocks outside of weights", &asking("product", &words, &[], ""), "means nothing");
     let asked = Attention { value: matrix(END - 12, 8), ..attention() };
-    costs_one_utterance("a value past the end", &asking("attention", &asked.words(), &[], ""), "value lies outside");
+    costs_one_utterance(
+        "a value past the end",
+        &asking("attention", &asked.words(), &[], ""),
+        "value lies outside",
+    );
     let asked = Attention { mask: Some(matrix(END - 12, 8)), ..attention() };
-    costs_one_utterance("a mask past the end", &asking("attention", &asked.words(), &[], ""), "mask lies outside");
+    costs_one_utterance(
+        "a mask past the end",
+        &asking("attention", &asked.words(), &[], ""),
+        "mask lies outside",
+    );
     let asked = Attention { queries: MAX_EXTENT, keys: MAX_EXTENT, width: 64, ..attention() };
-    costs_one_utterance("attention without end", &asking("attention", &asked.words(), &[], ""), "too much work");
+    costs_one_utterance(
+        "attention without end",
+        &asking("attention", &asked.words(), &[], ""),
+        "too much work",
+    );
 
     for (name, address) in [("past the end", END - 8), ("that wraps", u64::from(u32::MAX) - 3)] {
         for function in ["product", "attention"] {
             let attack = format!("(call ${function} (i32.const {address}))");
-            costs_one_utterance(&format!("a descriptor {name}"), &Guest::attacking(&attack), "of a memory of");
+            costs_one_utterance(
+                &format!("a descriptor {name}"),
+                &Guest::attacking(&attack),
+                "of a memory of",
+            );
         }
     }
 }
 
 #[test]
 fn values_without_a_meaning_change_nothing_but_values() {
-    let floats = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MIN_POSITIVE / 2., f32::MAX, f32::MIN, f32::NAN];
+    let floats =
+        [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, f32::MIN_POSITIVE / 2., f32::MAX, f32::MIN, f32::NAN];
     for gelu in [false, true] {
         let asked = Product { gelu, ..product() };
         let guest = asking("product", &asked.words(), &floats, "");
@@ -204,7 +232,8 @@ fn helpers_are_charged_too() {
     };
     let mut guest = multiplying(&asked);
     guest.attack = format!("(loop $more {} (br $more))", guest.attack);
-    let engine = Engine::builder().guest(guest.module()).no_cache().threads(4).limits(limits()).build().unwrap();
+    let engine =
+        Engine::builder().guest(guest.module()).no_cache().threads(4).limits(limits()).build().unwrap();
     let model = engine.load(&model_file()).unwrap();
     let (transcript, spent) = spent(|| hear(&model, true));
     assert_eq!(transcript.lost.len(), 1);
@@ -230,11 +259,23 @@ fn registering(weights: Vec<Weight>) -> Guest {
 fn weights_that_lie_do_not_load() {
     let weight = Weight { address: DATA, rows: 2, depth: 2, row_stride: 8, element: Element::F32 };
     for (name, weights, why) in [
-        ("a weight past the end", vec![Weight { address: END - 12, ..weight.clone() }], "weight lies outside"),
-        ("a weight that wraps", vec![Weight { row_stride: u64::MAX - 7, ..weight.clone() }], "weight lies outside"),
+        (
+            "a weight past the end",
+            vec![Weight { address: END - 12, ..weight.clone() }],
+            "weight lies outside",
+        ),
+        (
+            "a weight that wraps",
+            vec![Weight { row_stride: u64::MAX - 7, ..weight.clone() }],
+            "weight lies outside",
+        ),
         ("the same weight twice", vec![weight.clone(), weight.clone()], "weights that overlap"),
         ("a weight of nothing", vec![Weight { depth: 0, ..weight.clone() }], "extent out of range"),
-        ("half a block", vec![Weight { element: Element::Q8_0, depth: 16, ..weight.clone() }], "extent out of range"),
+        (
+            "half a block",
+            vec![Weight { element: Element::Q8_0, depth: 16, ..weight.clone() }],
+            "extent out of range",
+        ),
         // Zero strides would make much of little.
         (
             "a small weight many times as large",

@@ -1,0 +1,184 @@
+//! The inner loops, for each instruction set, and the choice between them.
+//!
+//! A kernel is generic over [`Isa`](isa::Isa) and compiled once for each instruction set (`entry`). What calls kernels is
+//! not generic: it reads a [`Table`] of functions. A new instruction set is a file with an `Isa` and its table; one that
+//! multiplies whole tiles, such as AMX, replaces the [`Format`] it is good at, for it can read the same panels.
+
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod dots;
+mod entry;
+mod exp;
+mod finish;
+mod isa;
+mod pack;
+mod portable;
+mod softmax;
+mod stage;
+mod tile;
+
+use entry::{bf16_entry_points, byte_entry_points, compiled, entry_points};
+
+pub(super) use dots::{Dots, SoftenOne};
+pub(super) use finish::{Finish, FinishRow};
+pub(super) use pack::{Pack, Unpack};
+pub(super) use softmax::{LOWEST, Rescale, Soften, State};
+pub(super) use stage::{BLOCK, ELEMENTS, ROW, Stage};
+pub(super) use tile::{Tile, block_bytes};
+
+/// How exactly products are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Precision {
+    /// Floats as they are; quantised weights as ggml computes with them natively.
+    Exact,
+    /// Weights of floats as blocks of bytes, products of two matrices in bfloat16, where the processor is made for it.
+    Fast,
+}
+
+/// The kernels of one instruction set. All are unsafe to call where the processor does not have it.
+#[derive(Clone, Copy)]
+pub(super) struct Table {
+    /// Left rows of a panel.
+    pub(super) panel: usize,
+    pub(super) singles: Format,
+    /// Panels of binary16, rows of floats.
+    pub(super) halves: Format,
+    pub(super) bytes: Format,
+    pub(super) bytes_with_minimum: Format,
+    pub(super) bf16: Option<Bf16Table>,
+    pub(super) pack: Pack,
+    pub(super) soften: Soften,
+    pub(super) unpack: Unpack,
+    pub(super) finish: FinishRow,
+    pub(super) rescale: Rescale,
+    pub(super) dots: Dots,
+    pub(super) soften_one: SoftenOne,
+}
+
+/// How one format of panels is multiplied.
+#[derive(Clone, Copy)]
+pub(super) struct Format {
+    /// The tile of `n` right rows at `n − 1`.
+    pub(super) tiles: &'static [Tile],
+    /// Stages right rows.
+    pub(super) stage: Stage,
+}
+
+/// The kernels that work on bfloat16.
+#[derive(Clone, Copy)]
+pub(super) struct Bf16Table {
+    pub(super) pairs: Format,
+    pub(super) pack: Pack,
+    pub(super) soften: Soften,
+}
+
+/// What a processor may have, from least to most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    Portable,
+    Avx512,
+    Avx512Vnni,
+    Avx512VnniBf16,
+}
+
+impl Level {
+    const ALL: [Self; 4] = [Self::Portable, Self::Avx512, Self::Avx512Vnni, Self::Avx512VnniBf16];
+
+    /// Those that this processor has; the last is the best.
+    pub(crate) fn available() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|level| level.is_available())
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn is_available(self) -> bool {
+        let avx512 = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl");
+        let vnni = avx512 && is_x86_feature_detected!("avx512vnni");
+        match self {
+            Self::Portable => true,
+            Self::Avx512 => avx512,
+            Self::Avx512Vnni => vnni,
+            Self::Avx512VnniBf16 => vnni && is_x86_feature_detected!("avx512bf16"),
+        }
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn is_available(self) -> bool {
+        self == Self::Portable
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn table(self) -> Table {
+        let vnni = Table {
+            bytes: avx512::vnni::BYTES,
+            bytes_with_minimum: avx512::vnni::BYTES_WITH_MINIMUM,
+            ..avx512::TABLE
+        };
+        match self {
+            Self::Portable => portable::TABLE,
+            Self::Avx512 => avx512::TABLE,
+            Self::Avx512Vnni => vnni,
+            Self::Avx512VnniBf16 => Table { bf16: Some(avx512::bf16::BF16), ..vnni },
+        }
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn table(self) -> Table {
+        portable::TABLE
+    }
+
+    /// Whether products of bytes are faster than those of floats.
+    fn has_byte_products(self) -> bool {
+        self >= Self::Avx512Vnni
+    }
+}
+
+/// The kernels that this processor and a precision call for.
+#[derive(Clone, Copy)]
+pub(crate) struct Kernels {
+    level: Level,
+    precision: Precision,
+    table: Table,
+}
+
+impl Kernels {
+    /// The best that this processor has.
+    pub(crate) fn new(precision: Precision) -> Self {
+        Self::with(Level::available().last().unwrap_or(Level::Portable), precision)
+    }
+
+    /// Those of a level, or the portable ones where the processor does not have it.
+    pub(crate) fn with(level: Level, precision: Precision) -> Self {
+        let level = if level.is_available() { level } else { Level::Portable };
+        Self { level, precision, table: level.table() }
+    }
+
+    /// The names of the instruction sets, for people.
+    pub(crate) fn describe(&self) -> &'static str {
+        match self.level {
+            Level::Portable => "portable",
+            Level::Avx512 => "AVX-512",
+            Level::Avx512Vnni => "AVX-512 with VNNI",
+            Level::Avx512VnniBf16 => "AVX-512 with VNNI and BF16",
+        }
+    }
+
+    pub(super) fn level(&self) -> Level {
+        self.level
+    }
+
+    pub(super) fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// Whether weights of floats are to become bytes.
+    pub(super) fn prefers_bytes(&self) -> bool {
+        self.precision == Precision::Fast && self.level.has_byte_products()
+    }
+
+    /// The kernels for bfloat16, where they are to be used.
+    pub(super) fn bf16(&self) -> Option<&Bf16Table> {
+        self.table.bf16.as_ref().filter(|_| self.precision == Precision::Fast)
+    }
+}

@@ -1,0 +1,286 @@
+//! Products of two matrices, on one thread or several.
+//!
+//! Right rows are taken in blocks, and of their depth as much as a staged row holds. A block is staged once, in a form that
+//! the tiles read, and every panel of left rows passes over it. What a unit of work is depends on how many may help, what it
+//! computes does not: results are the same to the last bit.
+
+use std::time::Duration;
+
+use super::crew::Crew;
+use super::kernels::{BLOCK, ELEMENTS, Finish, Format, Kernels, ROW};
+use super::pace::{Pace, Stopped};
+use super::packed::{Content, Packed};
+use super::rows::{Rows, RowsMut};
+use super::scratch::{COLUMNS, Scratch};
+
+/// `out[j][i] = f(Σₖ left[i][k] · right[j][k] + bias) + residual[j][i]`, where `f` is the identity or GELU.
+pub(super) struct Product<'a> {
+    pub(super) left: Left<'a>,
+    pub(super) right: Rows<'a>,
+    pub(super) out: RowsMut<'a>,
+    pub(super) bias: Bias<'a>,
+    pub(super) gelu: bool,
+    pub(super) residual: Option<Rows<'a>>,
+}
+
+/// The left side of a [`Product`].
+#[derive(Clone, Copy)]
+pub(super) enum Left<'a> {
+    Weights(&'a Packed),
+    Memory(Rows<'a>),
+}
+
+/// What is added before the activation.
+#[derive(Clone, Copy)]
+pub(super) enum Bias<'a> {
+    None,
+    /// One for each left row.
+    Left(&'a [f32]),
+    /// One for each right row.
+    Right(&'a [f32]),
+}
+
+/// Multiplications below which waking a helper takes longer than it saves.
+const WORTH_HELP: usize = 1 << 21;
+/// Units for each thread, so that all end at about the same time.
+const UNITS_PER_THREAD: usize = 4;
+
+impl Kernels {
+    /// Does products. Those of one call are spread over the crew together. `go_on` is asked on this thread between tiles,
+    /// with the CPU time that helpers have spent so far. Returns the helpers' CPU time.
+    ///
+    /// # Panics
+    ///
+    /// If the shapes of a product's parts do not fit, or weights are packed for other kernels.
+    pub(super) fn multiply(
+        &self,
+        products: &[Product<'_>],
+        crew: &Crew,
+        go_on: &dyn Fn(Duration) -> bool,
+    ) -> Result<Duration, Stopped> {
+        products.iter().for_each(|product| product.check(self));
+        let work: usize = products.iter().map(Product::work).sum();
+        let helpers = if work < WORTH_HELP { 0 } else { crew.helpers() };
+        let blocks: usize = products.iter().map(Product::blocks).sum();
+        let parts = if helpers == 0 { 1 } else { (UNITS_PER_THREAD * (helpers + 1)).div_ceil(blocks) };
+        let plans: Vec<_> = products.iter().map(|product| Plan::new(self, product, parts)).collect();
+        let units = plans.iter().map(Plan::units).sum();
+        crew.operate(units, helpers, go_on, &|mut unit, scratch, pace| {
+            for plan in &plans {
+                match unit.checked_sub(plan.units()) {
+                    None => return plan.run(unit, scratch, pace),
+                    Some(rest) => unit = rest,
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Product<'_> {
+    fn rows(&self) -> usize {
+        match self.left {
+            Left::Weights(packed) => packed.rows(),
+            Left::Memory(rows) => rows.rows(),
+        }
+    }
+
+    fn depth(&self) -> usize {
+        self.right.cols()
+    }
+
+    fn blocks(&self) -> usize {
+        self.right.rows().div_ceil(COLUMNS)
+    }
+
+    fn work(&self) -> usize {
+        self.rows() * self.right.rows() * self.depth()
+    }
+
+    /// What the kernels rely on.
+    fn check(&self, kernels: &Kernels) {
+        let (rows, columns, depth) = (self.rows(), self.right.rows(), self.depth());
+        let left = match self.left {
+            Left::Weights(packed) => {
+                assert!(packed.level() == kernels.level(), "weights are packed for other kernels");
+                packed.depth()
+            }
+            Left::Memory(rows) => rows.cols(),
+        };
+        let bias = match self.bias {
+            Bias::None => true,
+            Bias::Left(bias) => bias.len() == rows,
+            Bias::Right(bias) => bias.len() == columns,
+        };
+        let shape = (columns, rows);
+        let residual = self.residual.is_none_or(|of| (of.rows(), of.cols()) == shape && !of.half());
+        let out = (self.out.rows(), self.out.cols()) == shape;
+        assert!(left == depth && bias && residual && out, "a product's shapes do not fit");
+    }
+}
+
+/// How one product is done.
+struct Plan<'a> {
+    kernels: &'a Kernels,
+    product: &'a Product<'a>,
+    /// How right rows are staged.
+    format: Format,
+    /// Bytes of a staged element.
+    element: usize,
+    /// Elements of one step of a tile.
+    step: usize,
+    /// Left rows of a panel.
+    panel: usize,
+    /// Panels of a unit.
+    part: usize,
+    /// Units for each block of right rows.
+    parts: usize,
+}
+
+impl<'a> Plan<'a> {
+    fn new(kernels: &'a Kernels, product: &'a Product<'a>, parts: usize) -> Self {
+        let table = kernels.table();
+        let content = match product.left {
+            Left::Weights(packed) => Some(packed.content()),
+            Left::Memory(_) => None,
+        };
+        let (format, element, step) = match (content, kernels.bf16()) {
+            (Some(Content::Bytes { minimum: false, .. }), _) => (table.bytes, 1, BLOCK),
+            (Some(Content::Bytes { minimum: true, .. }), _) => (table.bytes_with_minimum, 1, BLOCK),
+            (Some(Content::Halves), _) => (table.halves, 4, 1),
+            (None, Some(bf16)) => (bf16.pairs, 2, 2),
+            (Some(Content::Singles), _) | (None, None) => (table.singles, 4, 1),
+        };
+        let panels = product.rows().div_ceil(table.panel);
+        let part = panels.div_ceil(parts);
+        Self {
+            kernels,
+            product,
+            format,
+            element,
+            step,
+            panel: table.panel,
+            part,
+            parts: panels.div_ceil(part),
+        }
+    }
+
+    fn units(&self) -> usize {
+        self.product.blocks() * self.parts
+    }
+
+    /// Elements of the depth that are staged together.
+    fn stretch(&self) -> usize {
+        let depth = self.product.depth();
+        let times = depth.div_ceil(ELEMENTS / self.element);
+        depth.div_ceil(times).next_multiple_of(self.step)
+    }
+
+    fn run(&self, unit: usize, scratch: &mut Scratch, pace: &Pace<'_>) -> Result<(), Stopped> {
+        let Product { right, .. } = self.product;
+        let first = COLUMNS * (unit / self.parts);
+        let columns = COLUMNS.min(right.rows() - first);
+        let panels = self.product.rows().div_ceil(self.panel);
+        let from = self.part * (unit % self.parts);
+        let depth = self.product.depth();
+        let stretch = self.stretch();
+        for k in (0..depth).step_by(stretch) {
+            let elements = stretch.min(depth - k);
+            self.stage(first, columns, k, elements, scratch);
+            for panel in from..panels.min(from + self.part) {
+                self.pass(panel, first, columns, k, elements, scratch);
+                pace.did(self.panel * columns * elements)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stages elements `k..k + elements` of right rows.
+    fn stage(&self, first: usize, columns: usize, k: usize, elements: usize, scratch: &mut Scratch) {
+        let Product { right, left, .. } = self.product;
+        let zero = match left {
+            Left::Weights(packed) => packed.content().zero(),
+            Left::Memory(_) => 0,
+        };
+        for column in 0..columns {
+            // SAFETY: the elements are the matrix's; there is room for this many rows of this many elements.
+            unsafe {
+                let to = scratch.rows.as_mut_ptr().add(ROW * column);
+                (self.format.stage)(right.at(first + column, k), right.half(), elements, zero, to);
+            }
+        }
+    }
+
+    /// One panel over the staged rows.
+    fn pass(
+        &self,
+        panel: usize,
+        first: usize,
+        columns: usize,
+        k: usize,
+        elements: usize,
+        scratch: &mut Scratch,
+    ) {
+        let table = self.kernels.table();
+        let i = self.panel * panel;
+        let rows = self.panel.min(self.product.rows() - i);
+        let mut tiles = self.format.tiles;
+        let room = scratch.panel.as_mut_ptr();
+        let left = match self.product.left {
+            Left::Memory(left) => {
+                let pack = self.kernels.bf16().map_or(table.pack, |bf16| bf16.pack);
+                // SAFETY: the rows are the matrix's; the room holds a panel of as many elements as a staged row.
+                unsafe { pack(left.at(i, k), left.stride(), left.half(), rows, elements, 1.0, room) };
+                room.cast_const()
+            }
+            Left::Weights(packed) => {
+                let left = packed.panel(panel, self.panel, k);
+                if packed.content() == Content::Halves && columns > tiles.len() {
+                    tiles = table.singles.tiles;
+                    // SAFETY: the panel's elements are contiguous, and the room holds as many floats.
+                    unsafe { (table.singles.stage)(left, true, self.panel * elements, 0, room) };
+                    room.cast_const()
+                } else {
+                    left
+                }
+            }
+        };
+        let sums: *mut f32 = scratch.sums.as_mut_ptr().cast();
+        let mut column = 0;
+        for width in split(columns, tiles.len()) {
+            // SAFETY: panel and rows have these steps, and the sums have room for the widest tile.
+            unsafe {
+                let rows = scratch.rows.as_ptr().add(ROW * column);
+                tiles[width - 1](left, rows, elements.div_ceil(self.step), sums, false);
+            }
+            for c in 0..width {
+                let how = self.how(i, first + column + c, k, elements);
+                // SAFETY: the sums are of this row; `how` points into matrices that have it.
+                unsafe {
+                    let sums = sums.add(self.panel * c);
+                    (table.finish)(sums, rows, self.product.out.at(first + column + c, i), &how);
+                }
+            }
+            column += width;
+        }
+    }
+
+    /// What is done with the sums of left rows from `i` on and right row `j`.
+    fn how(&self, i: usize, j: usize, k: usize, elements: usize) -> Finish {
+        let Product { bias, gelu, residual, .. } = *self.product;
+        Finish {
+            more: k > 0,
+            last: k + elements == self.product.depth(),
+            bias: if let Bias::Left(bias) = bias { bias[i..].as_ptr() } else { std::ptr::null() },
+            offset: if let Bias::Right(bias) = bias { bias[j] } else { 0.0 },
+            gelu,
+            residual: residual.map_or(std::ptr::null(), |residual| residual.at(j, i).cast()),
+        }
+    }
+}
+
+/// Splits `columns` into as few tiles as there must be, of about the same width.
+pub(super) fn split(columns: usize, widest: usize) -> impl Iterator<Item = usize> {
+    let tiles = columns.div_ceil(widest);
+    (0..tiles).map(move |tile| columns * (tile + 1) / tiles - columns * tile / tiles)
+}
