@@ -129,7 +129,11 @@ pub(crate) fn weights(weights: &[Weight], memory: u64) -> Result<(), Violation> 
             return Err(Violation::Extent);
         }
         let matrix = Matrix { address, row_stride, plane_stride: 0, element };
-        places.push(Place { memory, planes: 1, rows, cols: depth }.range(Operand::Weight, &matrix)?);
+        let place = Place { memory, planes: 1, rows, cols: depth };
+        if rows > 1 && row_stride < place.row(element) {
+            return Err(Violation::TooManyWeights);
+        }
+        places.push(place.range(Operand::Weight, &matrix)?);
     }
     // No byte is packed twice: what the host keeps is bounded by what the guest has.
     places.sort_by_key(|place| place.start);

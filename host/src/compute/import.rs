@@ -314,6 +314,21 @@ mod tests {
         all
     }
 
+    #[test]
+    fn weights_that_padding_makes_too_large_are_refused() {
+        for computing in computings() {
+            let weight = Weight { address: 0, rows: 1, depth: 1024, row_stride: 4096, element: Element::F32 };
+            let weights = [weight.clone(), Weight { address: 4096, ..weight }];
+            let memory = vec![0; 8192];
+            let whole = computing.prepare(&weights, &memory, u64::MAX).unwrap().bytes() as u64;
+            assert!(computing.prepare(&weights, &memory, whole).is_ok());
+            assert!(matches!(
+                computing.prepare(&weights, &memory, whole - 1),
+                Err(Violation::TooManyWeights)
+            ));
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(200))]
 

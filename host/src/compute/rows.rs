@@ -53,14 +53,6 @@ impl<'a> Rows<'a> {
         Self { base, stride, rows, cols, element, memory: PhantomData }
     }
 
-    /// Contiguous rows of `cols` floats.
-    #[cfg(test)]
-    pub(super) fn of(floats: &'a [f32], cols: usize) -> Self {
-        let rows = floats.len() / cols;
-        // SAFETY: a slice is readable, aligned, and not written while it is borrowed.
-        unsafe { Self::new(floats.as_ptr().cast(), 4 * cols, rows, cols, Float::F32) }
-    }
-
     pub(super) fn rows(&self) -> usize {
         self.rows
     }
