@@ -4,7 +4,7 @@
 //! native kernels do it. For many columns blocks are widened to floats.
 
 use super::half;
-use super::simd::{F32x4, I32x4};
+use super::simd::{F32x4, I8x32};
 
 /// Elements of one block of every format that is multiplied here.
 pub(in crate::backend) const BLOCK: usize = 32;
@@ -22,13 +22,6 @@ pub(in crate::backend) enum Blocks {
     Q4_1,
     /// Another of ggml's, which knows how to widen it.
     Other { len: usize, bytes: usize, widen: Widen },
-}
-
-/// A block of weights, unpacked: `scale * integer + minimum`.
-struct Unpacked {
-    integers: [i8; BLOCK],
-    scale: f32,
-    minimum: f32,
 }
 
 impl Blocks {
@@ -62,82 +55,100 @@ impl Blocks {
             // `out`.
             return unsafe { widen(blocks.as_ptr(), out.as_mut_ptr(), out.len() as i64) };
         }
-        for (block, out) in blocks.chunks_exact(self.bytes()).zip(out.as_chunks_mut::<BLOCK>().0) {
-            let block = self.unpack(block);
-            for (out, integer) in out.iter_mut().zip(block.integers) {
-                *out = f32::from(integer) * block.scale + block.minimum;
-            }
-        }
-    }
-
-    /// Unpacks one block; what is of another length becomes zeroes.
-    #[inline(always)]
-    fn unpack(self, block: &[u8]) -> Unpacked {
-        let header = |at: usize| half::widen(u16::from_le_bytes([block[at], block[at + 1]]));
-        let mut unpacked = Unpacked { integers: [0; BLOCK], scale: header(0), minimum: 0.0 };
-        let integers = &mut unpacked.integers;
-        match self {
-            Self::Q8_0 => {
-                if let Some(bytes) = block[2..].first_chunk::<BLOCK>() {
-                    *integers = bytes.map(|byte| byte as i8);
+        fn each<const BYTES: usize>(blocks: &[u8], out: &mut [f32], unpack: impl Fn(&[u8; BYTES]) -> Unpacked) {
+            for (block, out) in blocks.as_chunks().0.iter().zip(out.as_chunks_mut::<BLOCK>().0) {
+                let Unpacked { integers, scale, minimum } = unpack(block);
+                for (out, integer) in out.iter_mut().zip(integers.lanes()) {
+                    *out = f32::from(integer) * scale + minimum;
                 }
             }
-            Self::Q4_0 => nibbles(&block[2..], 8, integers),
-            Self::Q4_1 => {
-                unpacked.minimum = header(2);
-                nibbles(&block[4..], 0, integers);
-            }
-            Self::Q5_0 => {
-                nibbles(&block[6..], 16, integers);
-                fifth_bits(&block[2..], integers);
-            }
-            Self::Q5_1 => {
-                unpacked.minimum = header(2);
-                nibbles(&block[8..], 0, integers);
-                fifth_bits(&block[4..], integers);
-            }
+        }
+        match self {
+            Self::Q8_0 => each(blocks, out, q8_0),
+            Self::Q5_0 => each(blocks, out, q5_0),
+            Self::Q5_1 => each(blocks, out, q5_1),
+            Self::Q4_0 => each(blocks, out, q4_0),
+            Self::Q4_1 => each(blocks, out, q4_1),
             Self::Other { .. } => {}
         }
-        unpacked
     }
 
-    /// Dot product of a row with activations.
+    /// Dot product of a row with activations; 0 for [`Other`](Self::Other).
     pub(super) fn dot(self, row: &[u8], activations: &Rounded) -> f32 {
-        let mut sums = F32x4::zero();
-        let mut minima = 0.0;
-        let blocks = row.chunks_exact(self.bytes()).zip(&activations.integers);
-        for ((block, integers), scale) in blocks.zip(&activations.scales) {
-            let block = self.unpack(block);
-            let (bytes, _) = block.integers.as_chunks::<8>();
-            let (words, _) = integers.as_chunks::<8>();
-            let [one, two] = [[0, 1], [2, 3]].map(|pair| {
-                I32x4::zero().dot(&bytes[pair[0]], &words[pair[0]]).dot(&bytes[pair[1]], &words[pair[1]])
-            });
-            let sum = one.to_floats().add(two.to_floats());
-            sums = sums.madd(sum, F32x4::splat(block.scale * scale.step));
-            minima += block.minimum * scale.sum;
+        #[inline(always)]
+        fn all<const BYTES: usize>(
+            row: &[u8],
+            activations: &Rounded,
+            unpack: impl Fn(&[u8; BYTES]) -> Unpacked,
+        ) -> f32 {
+            let mut sums = F32x4::zero();
+            let mut minima = 0.0;
+            let blocks = row.as_chunks().0.iter().zip(&activations.integers);
+            for ((block, integers), of_block) in blocks.zip(&activations.scales) {
+                let Unpacked { integers: weights, scale, minimum } = unpack(block);
+                sums = sums.madd(weights.dot(integers).to_floats(), F32x4::splat(scale * of_block.step));
+                minima += minimum * of_block.sum;
+            }
+            sums.sum() + minima
         }
-        sums.sum() + minima
+        match self {
+            Self::Q8_0 => all(row, activations, q8_0),
+            Self::Q5_0 => all(row, activations, q5_0),
+            Self::Q5_1 => all(row, activations, q5_1),
+            Self::Q4_0 => all(row, activations, q4_0),
+            Self::Q4_1 => all(row, activations, q4_1),
+            Self::Other { .. } => 0.0,
+        }
     }
 }
 
-/// Low nibbles are the first half of a block, high ones the second.
-#[inline(always)]
-fn nibbles(bytes: &[u8], offset: i8, integers: &mut [i8; BLOCK]) {
-    let (low, high) = integers.split_at_mut(BLOCK / 2);
-    for ((byte, low), high) in bytes.iter().zip(low).zip(high) {
-        *low = (byte & 15) as i8 - offset;
-        *high = (byte >> 4) as i8 - offset;
-    }
+/// A block of weights, unpacked: `scale · integer + minimum`.
+struct Unpacked {
+    integers: I8x32,
+    scale: f32,
+    minimum: f32,
 }
 
-/// Adds the fifth bits, 32 of them.
+/// The binary16 at byte `AT`.
 #[inline(always)]
-fn fifth_bits(bytes: &[u8], integers: &mut [i8; BLOCK]) {
-    let bits = bytes.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
-    for (place, integer) in integers.iter_mut().enumerate() {
-        *integer += ((bits >> place & 1) << 4) as i8;
-    }
+fn header<const AT: usize>(block: &[u8]) -> f32 {
+    half::widen(u16::from_le_bytes([block[AT], block[AT + 1]]))
+}
+
+/// `N` bytes from `AT` on.
+#[inline(always)]
+fn bytes<const AT: usize, const N: usize>(block: &[u8]) -> &[u8; N] {
+    // The blocks are long enough; a constant index leaves nothing to check.
+    block[AT..].first_chunk().unwrap_or(&[0; N])
+}
+
+#[inline(always)]
+fn q8_0(block: &[u8; 34]) -> Unpacked {
+    Unpacked { integers: I8x32::load(bytes::<2, BLOCK>(block)), scale: header::<0>(block), minimum: 0.0 }
+}
+
+#[inline(always)]
+fn q4_0(block: &[u8; 18]) -> Unpacked {
+    let integers = I8x32::nibbles(bytes::<2, 16>(block)).minus(8);
+    Unpacked { integers, scale: header::<0>(block), minimum: 0.0 }
+}
+
+#[inline(always)]
+fn q4_1(block: &[u8; 20]) -> Unpacked {
+    let integers = I8x32::nibbles(bytes::<4, 16>(block));
+    Unpacked { integers, scale: header::<0>(block), minimum: header::<2>(block) }
+}
+
+#[inline(always)]
+fn q5_0(block: &[u8; 22]) -> Unpacked {
+    let integers = I8x32::nibbles(bytes::<6, 16>(block)).with_fifth_bits(bytes::<2, 4>(block)).minus(16);
+    Unpacked { integers, scale: header::<0>(block), minimum: 0.0 }
+}
+
+#[inline(always)]
+fn q5_1(block: &[u8; 24]) -> Unpacked {
+    let integers = I8x32::nibbles(bytes::<8, 16>(block)).with_fifth_bits(bytes::<4, 4>(block));
+    Unpacked { integers, scale: header::<0>(block), minimum: header::<2>(block) }
 }
 
 /// One row of activations, rounded to 8 bits in blocks.

@@ -1,4 +1,4 @@
-//! Four floats, or four or eight integers, at a time.
+//! Four floats, or four or thirty-two integers, at a time.
 //!
 //! In the guest these are WebAssembly's vectors; elsewhere, for the tests, arrays that do the same.
 
@@ -10,16 +10,24 @@ pub(super) struct F32x4(Floats);
 #[derive(Clone, Copy)]
 pub(super) struct I32x4(Words);
 
+/// Two vectors, of 32 `i8` in all: a block of quantised weights.
+#[derive(Clone, Copy)]
+pub(super) struct I8x32(Bytes);
+
 #[cfg(target_arch = "wasm32")]
 use core::arch::wasm32::*;
 #[cfg(target_arch = "wasm32")]
 type Floats = v128;
 #[cfg(target_arch = "wasm32")]
 type Words = v128;
+#[cfg(target_arch = "wasm32")]
+type Bytes = [v128; 2];
 #[cfg(not(target_arch = "wasm32"))]
 type Floats = [f32; 4];
 #[cfg(not(target_arch = "wasm32"))]
 type Words = [i32; 4];
+#[cfg(not(target_arch = "wasm32"))]
+type Bytes = [i8; 32];
 
 /// What [`F32x4::widen_shrunk`] leaves off: 2^112, the difference of the exponents' biases.
 pub(super) const SHRUNK_BY: f32 = f32::from_bits(0x7780_0000);
@@ -175,22 +183,72 @@ fn narrow_bits(floats: v128) -> v128 {
 #[cfg(target_arch = "wasm32")]
 impl I32x4 {
     #[inline(always)]
-    pub(super) fn zero() -> Self {
-        Self(i32x4_splat(0))
-    }
-
-    /// Adds the products of neighbours, two by two: exact while they are bytes.
-    #[inline(always)]
-    pub(super) fn dot(self, bytes: &[i8; 8], words: &[i16; 8]) -> Self {
-        // SAFETY: the references cover the 8 and 16 bytes that are read; WebAssembly loads need no alignment.
-        let (bytes, words) =
-            unsafe { (i16x8_load_extend_i8x8(bytes.as_ptr()), v128_load(words.as_ptr().cast())) };
-        Self(i32x4_add(self.0, i32x4_dot_i16x8(bytes, words)))
-    }
-
-    #[inline(always)]
     pub(super) fn to_floats(self) -> F32x4 {
         F32x4(f32x4_convert_i32x4(self.0))
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+impl I8x32 {
+    #[inline(always)]
+    pub(super) fn load(bytes: &[u8; 32]) -> Self {
+        // SAFETY: the reference covers the 32 bytes that are read; WebAssembly loads need no alignment.
+        Self(unsafe { [v128_load(bytes.as_ptr().cast()), v128_load(bytes[16..].as_ptr().cast())] })
+    }
+
+    /// The low halves of all bytes, then the high ones.
+    #[inline(always)]
+    pub(super) fn nibbles(bytes: &[u8; 16]) -> Self {
+        // SAFETY: the reference covers the 16 bytes that are read; WebAssembly loads need no alignment.
+        let bytes = unsafe { v128_load(bytes.as_ptr().cast()) };
+        let low = u8x16_splat(15);
+        Self([v128_and(bytes, low), v128_and(u16x8_shr(bytes, 4), low)])
+    }
+
+    /// Adds 16 to each element whose bit is set.
+    #[inline(always)]
+    pub(super) fn with_fifth_bits(self, bits: &[u8; 4]) -> Self {
+        let all = u32x4_splat(u32::from_le_bytes(*bits));
+        let places = u64x2_splat(0x8040_2010_0804_0201);
+        let sixteen = |bytes, integers| {
+            let is_set = u8x16_eq(v128_and(bytes, places), places);
+            v128_or(integers, v128_and(is_set, u8x16_splat(16)))
+        };
+        let low = u8x16_shuffle::<0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1>(all, all);
+        let high = u8x16_shuffle::<2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3>(all, all);
+        Self([sixteen(low, self.0[0]), sixteen(high, self.0[1])])
+    }
+
+    #[inline(always)]
+    pub(super) fn minus(self, offset: i8) -> Self {
+        Self(self.0.map(|integers| i8x16_sub(integers, i8x16_splat(offset))))
+    }
+
+    #[inline(always)]
+    pub(super) fn lanes(self) -> [i8; 32] {
+        let mut lanes = [0; 32];
+        let (low, high) = lanes.split_at_mut(16);
+        // SAFETY: each half has the 16 bytes that are written; WebAssembly stores need no alignment.
+        unsafe {
+            v128_store(low.as_mut_ptr().cast(), self.0[0]);
+            v128_store(high.as_mut_ptr().cast(), self.0[1]);
+        }
+        lanes
+    }
+
+    /// Four sums whose sum is the dot product: exact while the words are bytes.
+    #[inline(always)]
+    pub(super) fn dot(self, words: &[i16; 32]) -> I32x4 {
+        let word = |at: usize| {
+            // SAFETY: the slice has the 16 bytes that are read; WebAssembly loads need no alignment.
+            unsafe { v128_load(words[at..at + 8].as_ptr().cast()) }
+        };
+        let [low, high] = self.0;
+        let one = i32x4_dot_i16x8(i16x8_extend_low_i8x16(low), word(0));
+        let two = i32x4_dot_i16x8(i16x8_extend_high_i8x16(low), word(8));
+        let three = i32x4_dot_i16x8(i16x8_extend_low_i8x16(high), word(16));
+        let four = i32x4_dot_i16x8(i16x8_extend_high_i8x16(high), word(24));
+        I32x4(i32x4_add(i32x4_add(one, two), i32x4_add(three, four)))
     }
 }
 
@@ -272,17 +330,39 @@ impl F32x4 {
 
 #[cfg(not(target_arch = "wasm32"))]
 impl I32x4 {
-    pub(super) fn zero() -> Self {
-        Self([0; 4])
-    }
-
-    pub(super) fn dot(self, bytes: &[i8; 8], words: &[i16; 8]) -> Self {
-        let product = |i: usize| i32::from(bytes[i]) * i32::from(words[i]);
-        Self(std::array::from_fn(|i| self.0[i] + product(2 * i) + product(2 * i + 1)))
-    }
-
     pub(super) fn to_floats(self) -> F32x4 {
         F32x4(self.0.map(|value| value as f32))
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl I8x32 {
+    pub(super) fn load(bytes: &[u8; 32]) -> Self {
+        Self(bytes.map(|byte| byte as i8))
+    }
+
+    pub(super) fn nibbles(bytes: &[u8; 16]) -> Self {
+        Self(std::array::from_fn(|i| (if i < 16 { bytes[i] & 15 } else { bytes[i - 16] >> 4 }) as i8))
+    }
+
+    pub(super) fn with_fifth_bits(self, bits: &[u8; 4]) -> Self {
+        let bits = u32::from_le_bytes(*bits);
+        Self(std::array::from_fn(|i| self.0[i] + ((bits >> i & 1) << 4) as i8))
+    }
+
+    pub(super) fn minus(self, offset: i8) -> Self {
+        Self(self.0.map(|integer| integer - offset))
+    }
+
+    pub(super) fn lanes(self) -> [i8; 32] {
+        self.0
+    }
+
+    pub(super) fn dot(self, words: &[i16; 32]) -> I32x4 {
+        let product = |i: usize| i32::from(self.0[i]) * i32::from(words[i]);
+        // As the vectors do it: neighbours are added, then what is at the same place of each eight.
+        let eight = |at: usize, i: usize| product(at + 2 * i) + product(at + 2 * i + 1);
+        I32x4(std::array::from_fn(|i| [0, 8, 16, 24].map(|at| eight(at, i)).iter().sum()))
     }
 }
 

@@ -10,8 +10,9 @@
 mod attention;
 mod pass;
 mod product;
+#[cfg(test)]
+mod tests;
 
-#[cfg(target_arch = "wasm32")]
 pub(super) use pass::same_shape;
 
 use super::kernels::convolution::Window;
@@ -239,7 +240,7 @@ fn single(node: &Node) -> Option<Step> {
         Op::Gelu => Step::Gelu { from, out },
         Op::Scale { factor, offset } => Step::Scale { from, factor, offset, out },
         Op::Copy => {
-            let [from, out] = pass::same_shape(from, out)?;
+            let [from, out] = same_shape(from, out)?;
             Step::Copy { from, factor: 1.0, out }
         }
         Op::Patches(window) => Step::Patches { from, window, out },
