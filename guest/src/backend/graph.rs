@@ -129,8 +129,7 @@ unsafe fn read(operation: &GgmlTensor) -> Option<(Op, [*mut GgmlTensor; 2])> {
             let window =
                 Window { taps: kernel.extent[0], step: whole(0)?, padding: whole(2)?, dilation: whole(4)? };
             let is_along_one_axis = parameter(6) == 0 && input.extent[2..] == [1, 1];
-            let fits =
-                is_along_one_axis && is_floats(&input) && out.format.is_f16() && out.has_whole_rows();
+            let fits = is_along_one_axis && is_floats(&input) && out.format.is_f16() && out.has_whole_rows();
             fits.then_some((Op::Patches(window), [sources[1], none]))?
         }
         sys::ggml_op_GGML_OP_GET_ROWS => {
@@ -191,6 +190,8 @@ fn other_blocks(kind: sys::ggml_type) -> Option<Blocks> {
     let (len, widen) = (usize::try_from(traits.blck_size).ok()?, traits.to_float?);
     let fits = traits.is_quantized && len > 1 && KC.is_multiple_of(len);
     // SAFETY: the two types differ only in what they call the blocks, `void` or bytes.
-    let widen = unsafe { std::mem::transmute::<sys::ggml_to_float_t, Option<super::kernels::quant::Widen>>(Some(widen)) };
+    let widen = unsafe {
+        std::mem::transmute::<sys::ggml_to_float_t, Option<super::kernels::quant::Widen>>(Some(widen))
+    };
     fits.then_some(Blocks::Other { len, bytes: traits.type_size, widen: widen? })
 }

@@ -198,7 +198,9 @@ mod tests {
         let (left, right) = (at(&mut left, Format::F32, 4), at(&mut right, Format::F32, 4));
         assert!(run(&mut host, [rows, 1, 1], left, right).iter().all(|out| *out == 1.0));
         assert_eq!(PRODUCT.take(), None);
-        assert!(!is_within([1 << 13, 1 << 13, 1 << 13, 1], 1) && is_within([1 << 12, 1 << 12, 1 << 12, 1], 1));
+        assert!(
+            !is_within([1 << 13, 1 << 13, 1 << 13, 1], 1) && is_within([1 << 12, 1 << 12, 1 << 12, 1], 1)
+        );
     }
 
     #[test]

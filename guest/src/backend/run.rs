@@ -32,7 +32,12 @@ impl<D: Dense> Runner<D> {
                         let place = take_row(&from, &out, row);
                         match then {
                             Some([gain, bias]) => {
-                                norm::normalise_with(place, epsilon, floats(&gain, [0; 3]), floats(&bias, [0; 3]));
+                                norm::normalise_with(
+                                    place,
+                                    epsilon,
+                                    floats(&gain, [0; 3]),
+                                    floats(&bias, [0; 3]),
+                                );
                             }
                             None => norm::normalise(place, epsilon),
                         }
@@ -197,7 +202,14 @@ unsafe fn combine(one: &Tensor, other: &Tensor, out: &Tensor, f: fn(&mut [f32], 
         unsafe {
             let place = take_row(one, out, row);
             let values = floats(other, repeated(other, row));
-            f(place, if let ([value], true) = (values, place.len() > 1) { Other::One(*value) } else { Other::Row(values) });
+            f(
+                place,
+                if let ([value], true) = (values, place.len() > 1) {
+                    Other::One(*value)
+                } else {
+                    Other::Row(values)
+                },
+            );
         }
     }
 }

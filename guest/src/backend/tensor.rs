@@ -106,7 +106,8 @@ impl Tensor {
 
     /// Addresses from the first byte to the last; what lies between rows is counted in.
     pub(super) fn span(&self) -> Range<usize> {
-        let blocks = [self.extent[0] / self.format.block_len(), self.extent[1], self.extent[2], self.extent[3]];
+        let blocks =
+            [self.extent[0] / self.format.block_len(), self.extent[1], self.extent[2], self.extent[3]];
         let last: usize = blocks.iter().zip(self.stride).map(|(count, stride)| (count - 1) * stride).sum();
         let start = self.data.addr();
         start..start + last + self.format.block_bytes()

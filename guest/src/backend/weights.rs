@@ -94,8 +94,12 @@ mod tests {
     use super::*;
 
     fn tensor(address: usize, rows: usize, format: Format) -> Tensor {
-        let tensor =
-            Tensor { data: std::ptr::without_provenance_mut(address), format, extent: [1; 4], stride: [0; 4] };
+        let tensor = Tensor {
+            data: std::ptr::without_provenance_mut(address),
+            format,
+            extent: [1; 4],
+            stride: [0; 4],
+        };
         tensor.reshaped([64, rows, 1, 1])
     }
 

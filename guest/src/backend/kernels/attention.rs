@@ -89,7 +89,9 @@ impl Head<'_> {
                 }
             }
             let mut factors = [0.0; BLOCK];
-            for ((query, row), factor) in block.clone().zip(scores.chunks_exact_mut(self.keys)).zip(&mut factors) {
+            for ((query, row), factor) in
+                block.clone().zip(scores.chunks_exact_mut(self.keys)).zip(&mut factors)
+            {
                 *factor = exponentials(row, self.scale, self.mask(query)).recip();
             }
             for group in block.clone().step_by(NR) {
@@ -129,7 +131,8 @@ mod tests {
         for (queries, keys, width) in shapes {
             for (masked, format) in [(false, Format::F16), (true, Format::F32), (true, Format::F16)] {
                 let query = Owned::new(queries, width, 5, &mut noise);
-                let (key, value) = (Owned::new(keys, width, 2, &mut noise), Owned::new(width, keys, 1, &mut noise));
+                let (key, value) =
+                    (Owned::new(keys, width, 2, &mut noise), Owned::new(width, keys, 1, &mut noise));
                 let mut mask = Owned::new(queries, keys, 0, &mut noise);
                 // Key 0 stays, or nothing would be left.
                 mask.floats.iter_mut().enumerate().for_each(|(at, value)| {
@@ -160,7 +163,10 @@ mod tests {
                         let terms = scores.iter().zip(value.row(c));
                         let exact: f64 = terms.map(|(s, v)| (s - largest).exp() / sum * f64::from(*v)).sum();
                         let found = out.row(q)[c];
-                        assert!((f64::from(found) - exact).abs() < 1e-5, "{queries}×{keys}×{width}: {found}, {exact}");
+                        assert!(
+                            (f64::from(found) - exact).abs() < 1e-5,
+                            "{queries}×{keys}×{width}: {found}, {exact}"
+                        );
                     }
                 }
                 assert_eq!(out.gaps(), gaps, "nothing is written between rows");

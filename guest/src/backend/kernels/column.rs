@@ -8,9 +8,6 @@ use super::quant::Rounded;
 use super::rows::{Row, Rows};
 use super::simd::F32x4;
 
-/// Left rows that are multiplied at once: they share what is loaded of the column.
-const ROWS: usize = 4;
-
 /// Columns of halves are multiplied by this, so that products with halves as [`F32x4::widen_shrunk`] leaves them are far
 /// from both ends of a float's range: the square root of what these were divided by.
 const LIFT: f32 = f32::from_bits((127 + 56) << 23);
@@ -32,8 +29,9 @@ impl Column {
         match format {
             Format::Blocks(blocks) if blocks.has_integers() => self.rounded.round(column),
             Format::F16 => {
-                let (eights, rest) = column.as_chunks::<8>();
-                for eight in eights {
+                // Sixteens, as they are multiplied: what is left over stays in order.
+                let (turns, rest) = column.as_chunks::<16>();
+                for eight in turns.as_flattened().as_chunks::<8>().0 {
                     self.floats.extend([0, 2, 4, 6, 1, 3, 5, 7].map(|place| eight[place] * LIFT));
                 }
                 self.floats.extend(rest.iter().map(|value| value * LIFT));
@@ -51,78 +49,56 @@ impl Column {
                     _ => {
                         self.wide.resize(left.len(), 0.0);
                         left.widen(index, 0..left.len(), &mut self.wide);
-                        let wide = &self.wide[..];
-                        float_dots([wide], &self.floats)[0]
+                        float_dot(&self.wide, &self.floats)
                     }
                 };
             }
             return;
         }
-        let (groups, rest) = out.as_chunks_mut::<ROWS>();
-        let mut index = rows.start;
-        for group in groups {
-            *group = self.several(left, index);
-            index += ROWS;
-        }
-        for out in rest {
-            [*out] = self.several(left, index);
-            index += 1;
-        }
-    }
-
-    fn several<const N: usize>(&self, left: &Rows, first: usize) -> [f32; N] {
-        let rows: [Row; N] = std::array::from_fn(|row| left.row(first + row));
-        // All rows have the same format.
-        if let Row::F16(_) = rows[0] {
-            half_dots(rows.map(|row| if let Row::F16(row) = row { row } else { &[] }), &self.floats)
-        } else {
-            float_dots(rows.map(|row| if let Row::F32(row) = row { row } else { &[] }), &self.floats)
+        for (index, out) in rows.zip(out) {
+            *out = match left.row(index) {
+                Row::F16(row) => half_dot(row, &self.floats),
+                Row::F32(row) => float_dot(row, &self.floats),
+                Row::Blocks(_) => 0.0,
+            };
         }
     }
 }
 
-/// Dot products of rows of floats.
+/// Dot product with a row of floats.
 #[inline(always)]
-fn float_dots<const N: usize>(rows: [&[f32]; N], column: &[f32]) -> [f32; N] {
-    let mut sums = [[F32x4::zero(); 2]; N];
-    let (eights, rest) = column.as_chunks::<8>();
-    let chunks = rows.map(|row| &row.as_chunks::<8>().0[..eights.len()]);
-    for (at, eight) in eights.iter().enumerate() {
-        let (values, _) = eight.as_chunks::<4>();
-        let values = [F32x4::load(&values[0]), F32x4::load(&values[1])];
-        for (sums, chunks) in sums.iter_mut().zip(chunks) {
-            let (lanes, _) = chunks[at].as_chunks::<4>();
-            sums[0] = sums[0].madd(F32x4::load(&lanes[0]), values[0]);
-            sums[1] = sums[1].madd(F32x4::load(&lanes[1]), values[1]);
+fn float_dot(row: &[f32], column: &[f32]) -> f32 {
+    let (turns, column_rest) = column.as_chunks::<16>();
+    let (weights, row_rest) = row.as_chunks::<16>();
+    let mut sums = [F32x4::zero(); 4];
+    for (values, weights) in turns.iter().zip(weights) {
+        let (values, weights) = (values.as_chunks::<4>().0, weights.as_chunks::<4>().0);
+        for (sum, (value, weight)) in sums.iter_mut().zip(values.iter().zip(weights)) {
+            *sum = sum.madd(F32x4::load(weight), F32x4::load(value));
         }
     }
-    let done = eights.len() * 8;
-    std::array::from_fn(|row| {
-        let tail: f32 = rows[row][done..].iter().zip(rest).map(|(weight, value)| weight * value).sum();
-        sums[row][0].add(sums[row][1]).sum() + tail
-    })
+    let tail: f32 = row_rest.iter().zip(column_rest).map(|(weight, value)| weight * value).sum();
+    sums[0].add(sums[1]).add(sums[2].add(sums[3])).sum() + tail
 }
 
-/// Dot products of rows of halves with a lifted column.
+/// Dot product of a row of halves with a lifted column.
 #[inline(always)]
-fn half_dots<const N: usize>(rows: [&[u16]; N], column: &[f32]) -> [f32; N] {
-    let mut sums = [[F32x4::zero(); 2]; N];
-    let (eights, rest) = column.as_chunks::<8>();
-    let chunks = rows.map(|row| &row.as_chunks::<8>().0[..eights.len()]);
-    for (at, eight) in eights.iter().enumerate() {
-        let (values, _) = eight.as_chunks::<4>();
-        let (even, odd) = (F32x4::load(&values[0]), F32x4::load(&values[1]));
-        for (sums, chunks) in sums.iter_mut().zip(chunks) {
-            let [weights_even, weights_odd] = F32x4::widen_shrunk(&chunks[at]);
-            sums[0] = sums[0].madd(weights_even, even);
-            sums[1] = sums[1].madd(weights_odd, odd);
+fn half_dot(row: &[u16], column: &[f32]) -> f32 {
+    let (turns, column_rest) = column.as_chunks::<16>();
+    let (weights, row_rest) = row.as_chunks::<16>();
+    let mut sums = [F32x4::zero(); 4];
+    for (values, weights) in turns.iter().zip(weights) {
+        let (values, weights) = (values.as_chunks::<8>().0, weights.as_chunks::<8>().0);
+        for pair in 0..2 {
+            let (values, _) = values[pair].as_chunks::<4>();
+            let [even, odd] = F32x4::widen_shrunk(&weights[pair]);
+            sums[2 * pair] = sums[2 * pair].madd(even, F32x4::load(&values[0]));
+            sums[2 * pair + 1] = sums[2 * pair + 1].madd(odd, F32x4::load(&values[1]));
         }
     }
-    let done = eights.len() * 8;
-    std::array::from_fn(|row| {
-        let tail: f32 = rows[row][done..].iter().zip(rest).map(|(weight, value)| half::widen(*weight) * value).sum();
-        sums[row][0].add(sums[row][1]).sum() * LIFT + tail / LIFT
-    })
+    let products = row_rest.iter().zip(column_rest).map(|(weight, value)| half::widen(*weight) * value);
+    let tail: f32 = products.sum();
+    sums[0].add(sums[1]).add(sums[2].add(sums[3])).sum() * LIFT + tail / LIFT
 }
 
 #[cfg(test)]

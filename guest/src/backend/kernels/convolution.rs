@@ -28,7 +28,12 @@ pub(in crate::backend) struct Scratch {
 ///
 /// `input` is a matrix of floats and `out` one of halves, of `taps` times as many columns as `input` has rows. Both lie in
 /// memory that is theirs, with whole rows, and do not overlap.
-pub(in crate::backend) unsafe fn patches(input: &Tensor, out: &Tensor, window: Window, scratch: &mut Scratch) {
+pub(in crate::backend) unsafe fn patches(
+    input: &Tensor,
+    out: &Tensor,
+    window: Window,
+    scratch: &mut Scratch,
+) {
     let Window { taps, step, padding, dilation } = window;
     let len = input.extent[0];
     scratch.channel.resize(len, 0);

@@ -137,10 +137,13 @@ unsafe fn copy_each(
 ) {
     for row in rows {
         for column in columns.clone() {
-            let at = |tensor: &Tensor| tensor.data.wrapping_add(column * tensor.stride[0] + row * tensor.stride[1]);
+            let at = |tensor: &Tensor| {
+                tensor.data.wrapping_add(column * tensor.stride[0] + row * tensor.stride[1])
+            };
             // SAFETY: the element is in its tensor, of its format.
             unsafe {
-                let value = if from.format.is_f32() { *at(from).cast() } else { half::widen(*at(from).cast()) };
+                let value =
+                    if from.format.is_f32() { *at(from).cast() } else { half::widen(*at(from).cast()) };
                 if to.format.is_f32() {
                     *at(to).cast() = value * factor;
                 } else {
@@ -195,8 +198,12 @@ mod tests {
         let orders = [[0, 1, 2, 3], [1, 0, 2, 3], [2, 0, 1, 3], [0, 2, 1, 3], [3, 1, 0, 2]];
         for extent in [[1, 1, 1, 1], [8, 4, 1, 1], [17, 9, 3, 2], [64, 6, 5, 1], [9, 64, 2, 1]] {
             for (source, target) in orders.into_iter().flat_map(|one| orders.map(|two| (one, two))) {
-                for formats in [[Format::F32; 2], [Format::F32, Format::F16], [Format::F16, Format::F32], [Format::F16; 2]]
-                {
+                for formats in [
+                    [Format::F32; 2],
+                    [Format::F32, Format::F16],
+                    [Format::F16, Format::F32],
+                    [Format::F16; 2],
+                ] {
                     for factor in [1.0, 0.5] {
                         let (_one, from) = tensor(extent, source, formats[0], &mut noise);
                         let (_two, to) = tensor(extent, target, formats[1], &mut noise);

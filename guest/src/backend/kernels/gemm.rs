@@ -199,13 +199,22 @@ mod tests {
             (64, 64, 2 * KC + 3),
         ] {
             let (left, right) = (Owned::new(m, k, 3, &mut noise), Owned::new(n, k, 1, &mut noise));
-            for (one, two) in [(Format::F32, Format::F32), (Format::F16, Format::F32), (Format::F16, Format::F16)] {
+            for (one, two) in
+                [(Format::F32, Format::F32), (Format::F16, Format::F32), (Format::F16, Format::F16)]
+            {
                 let mut out = Owned::new(n, m, 2, &mut noise);
                 let gaps = out.gaps();
                 let finish = |j: usize, i0: usize, out: &mut [f32]| {
                     out.iter_mut().enumerate().for_each(|(i, out)| *out += (1000 * j + i0 + i) as f32);
                 };
-                multiply((m, n), &left.rows(one), &right.rows(two), &mut out.rows_mut(), finish, &mut scratch);
+                multiply(
+                    (m, n),
+                    &left.rows(one),
+                    &right.rows(two),
+                    &mut out.rows_mut(),
+                    finish,
+                    &mut scratch,
+                );
                 for j in 0..n {
                     for i in 0..m {
                         let products = left.row(i).iter().zip(right.row(j));

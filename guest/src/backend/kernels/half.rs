@@ -105,7 +105,11 @@ mod tests {
                 let bit = if sign < 0.0 { 0x8000 } else { 0 };
                 assert_eq!(narrow(sign * middle), even | bit, "the middle above {half:#06x}");
                 assert_eq!(narrow(sign * middle.next_down()), half | bit, "below the middle of {half:#06x}");
-                assert_eq!(narrow(sign * middle.next_up()), (half + 1) | bit, "above the middle of {half:#06x}");
+                assert_eq!(
+                    narrow(sign * middle.next_up()),
+                    (half + 1) | bit,
+                    "above the middle of {half:#06x}"
+                );
             }
         }
     }

@@ -20,7 +20,8 @@ pub(in crate::backend) fn normalise_with(row: &mut [f32], epsilon: f32, gain: &[
 fn moments(row: &[f32], epsilon: f32) -> (F32x4, F32x4) {
     let mean = sum(row, |x| x) / row.len() as f32;
     let shift = F32x4::splat(mean);
-    let (padding, squares) = (row.len().next_multiple_of(4) - row.len(), |x: F32x4| x.sub(shift).mul(x.sub(shift)));
+    let (padding, squares) =
+        (row.len().next_multiple_of(4) - row.len(), |x: F32x4| x.sub(shift).mul(x.sub(shift)));
     // Padding is 0, and counts as that far from the mean.
     let variance = (sum(row, squares) - padding as f32 * mean * mean) / row.len() as f32;
     (shift, F32x4::splat(1.0 / (variance + epsilon).sqrt()))

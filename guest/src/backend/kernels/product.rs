@@ -104,7 +104,9 @@ mod tests {
     fn products_and_what_follows_equal_the_definition() {
         let mut noise = Noise::new(8);
         let mut scratch = Scratch::default();
-        for (m, n, k) in [(1, 1, 1), (5, 1, 64), (300, 1, 33), (131, 3, 40), (9, 7, 20), (9, 8, 20), (140, 13, 530)] {
+        for (m, n, k) in
+            [(1, 1, 1), (5, 1, 64), (300, 1, 33), (131, 3, 40), (9, 7, 20), (9, 8, 20), (140, 13, 530)]
+        {
             for (case, format) in [Format::F32, Format::F16, Format::F16].into_iter().enumerate() {
                 let (left, right) = (Owned::new(m, k, 1, &mut noise), Owned::new(n, k, 2, &mut noise));
                 let (residual, mut out) = (Owned::new(n, m, 3, &mut noise), Owned::new(n, m, 0, &mut noise));
@@ -123,7 +125,10 @@ mod tests {
                     exact = if case == 0 { exact } else { gelu(exact) };
                     exact += if has_residual { f64::from(residual.row(j)[i]) } else { 0.0 };
                     let found = out.row(j)[i];
-                    assert!((f64::from(found) - exact).abs() < 2e-5 * (k as f64).sqrt(), "{m}×{n}×{k}: {found}, {exact}");
+                    assert!(
+                        (f64::from(found) - exact).abs() < 2e-5 * (k as f64).sqrt(),
+                        "{m}×{n}×{k}: {found}, {exact}"
+                    );
                 }
             }
         }

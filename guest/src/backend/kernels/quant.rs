@@ -21,7 +21,11 @@ pub(in crate::backend) enum Blocks {
     Q4_0,
     Q4_1,
     /// Another of ggml's, which knows how to widen it.
-    Other { len: usize, bytes: usize, widen: Widen },
+    Other {
+        len: usize,
+        bytes: usize,
+        widen: Widen,
+    },
 }
 
 impl Blocks {
@@ -55,7 +59,11 @@ impl Blocks {
             // `out`.
             return unsafe { widen(blocks.as_ptr(), out.as_mut_ptr(), out.len() as i64) };
         }
-        fn each<const BYTES: usize>(blocks: &[u8], out: &mut [f32], unpack: impl Fn(&[u8; BYTES]) -> Unpacked) {
+        fn each<const BYTES: usize>(
+            blocks: &[u8],
+            out: &mut [f32],
+            unpack: impl Fn(&[u8; BYTES]) -> Unpacked,
+        ) {
             for (block, out) in blocks.as_chunks().0.iter().zip(out.as_chunks_mut::<BLOCK>().0) {
                 let Unpacked { integers, scale, minimum } = unpack(block);
                 for (out, integer) in out.iter_mut().zip(integers.lanes()) {
@@ -208,7 +216,8 @@ mod tests {
 
     /// Element `at` of a block by the definition in `ggml-common.h` and `ggml-quants.c`.
     fn element(format: Blocks, block: &[u8], at: usize) -> f64 {
-        let half = |offset: usize| f64::from(half::widen(u16::from_le_bytes([block[offset], block[offset + 1]])));
+        let half =
+            |offset: usize| f64::from(half::widen(u16::from_le_bytes([block[offset], block[offset + 1]])));
         let nibble = |offset: usize| {
             let byte = block[offset + at % 16];
             f64::from(if at < 16 { byte & 15 } else { byte >> 4 })

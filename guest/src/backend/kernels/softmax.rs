@@ -52,10 +52,13 @@ mod tests {
             for (factor, masked) in [(0.125, false), (1.0, true), (30.0, true), (-2.0, false)] {
                 let row: Vec<f32> = noise.floats(len).iter().map(|value| value * 8.0).collect();
                 let hidden = |at: usize| masked && at % 3 == 1;
-                let mask: Vec<f32> =
-                    (0..len).map(|at| if hidden(at) { f32::NEG_INFINITY } else { at as f32 / 64.0 }).collect();
+                let mask: Vec<f32> = (0..len)
+                    .map(|at| if hidden(at) { f32::NEG_INFINITY } else { at as f32 / 64.0 })
+                    .collect();
                 let exact: Vec<f64> = (row.iter().zip(&mask))
-                    .map(|(x, m)| f64::from(*x) * f64::from(factor) + if masked { f64::from(*m) } else { 0.0 })
+                    .map(|(x, m)| {
+                        f64::from(*x) * f64::from(factor) + if masked { f64::from(*m) } else { 0.0 }
+                    })
                     .collect();
                 let largest = exact.iter().copied().fold(f64::NEG_INFINITY, f64::max);
                 // Large scores are rounded before they become powers.
@@ -66,7 +69,10 @@ mod tests {
                 softmax(&mut found, factor, masked.then_some(&mask));
                 for (at, (found, exact)) in found.iter().zip(&exact).enumerate() {
                     let exact = (exact - largest).exp() / sum;
-                    assert!((f64::from(*found) - exact).abs() < bound * exact.max(1e-3), "{len}, {at}: {found}");
+                    assert!(
+                        (f64::from(*found) - exact).abs() < bound * exact.max(1e-3),
+                        "{len}, {at}: {found}"
+                    );
                     assert!(!hidden(at) || *found == 0.0);
                 }
             }

@@ -30,12 +30,19 @@ pub(super) enum Op {
     /// First times second, which is repeated.
     Mul,
     /// Rows of mean 0 and variance 1.
-    Norm { epsilon: f32 },
+    Norm {
+        epsilon: f32,
+    },
     /// Soft-max of the first, scaled, plus the second if there is one.
-    SoftMax { scale: f32 },
+    SoftMax {
+        scale: f32,
+    },
     Gelu,
     /// `factor · first + offset`.
-    Scale { factor: f32, offset: f32 },
+    Scale {
+        factor: f32,
+        offset: f32,
+    },
     /// The first in another layout, shape or type.
     Copy,
     /// A convolution's patches of the first.
@@ -43,7 +50,9 @@ pub(super) enum Op {
     /// Rows of the first that the second names.
     Rows,
     /// The first, then the second, along an axis.
-    Concat { axis: usize },
+    Concat {
+        axis: usize,
+    },
 }
 
 /// What an operation reads.
@@ -112,17 +121,60 @@ pub(super) enum Step {
     Product(Product),
     Attention(Attention),
     /// Rows of mean 0 and variance 1, then times a gain and plus a bias.
-    Norm { from: Tensor, epsilon: f32, then: Option<[Tensor; 2]>, out: Tensor },
-    Add { one: Tensor, other: Tensor, out: Tensor },
-    Mul { one: Tensor, other: Tensor, out: Tensor },
-    SoftMax { from: Tensor, scale: f32, mask: Option<Tensor>, out: Tensor },
-    Gelu { from: Tensor, out: Tensor },
-    Scale { from: Tensor, factor: f32, offset: f32, out: Tensor },
+    Norm {
+        from: Tensor,
+        epsilon: f32,
+        then: Option<[Tensor; 2]>,
+        out: Tensor,
+    },
+    Add {
+        one: Tensor,
+        other: Tensor,
+        out: Tensor,
+    },
+    Mul {
+        one: Tensor,
+        other: Tensor,
+        out: Tensor,
+    },
+    SoftMax {
+        from: Tensor,
+        scale: f32,
+        mask: Option<Tensor>,
+        out: Tensor,
+    },
+    Gelu {
+        from: Tensor,
+        out: Tensor,
+    },
+    Scale {
+        from: Tensor,
+        factor: f32,
+        offset: f32,
+        out: Tensor,
+    },
     /// Both have the same shape.
-    Copy { from: Tensor, factor: f32, out: Tensor },
-    Patches { from: Tensor, window: Window, out: Tensor },
-    Rows { table: Tensor, indices: Tensor, out: Tensor },
-    Concat { one: Tensor, other: Tensor, axis: usize, out: Tensor },
+    Copy {
+        from: Tensor,
+        factor: f32,
+        out: Tensor,
+    },
+    Patches {
+        from: Tensor,
+        window: Window,
+        out: Tensor,
+    },
+    Rows {
+        table: Tensor,
+        indices: Tensor,
+        out: Tensor,
+    },
+    Concat {
+        one: Tensor,
+        other: Tensor,
+        axis: usize,
+        out: Tensor,
+    },
 }
 
 /// Operations that become one step.
@@ -218,9 +270,10 @@ impl Graph<'_> {
             let node = &self.nodes[place];
             node.op == Op::View
                 || fused.members.contains(&place)
-                || fused.inputs.iter().all(|input| {
-                    self.origin(input) == Some(place) || !node.out.overlaps(&input.tensor)
-                })
+                || fused
+                    .inputs
+                    .iter()
+                    .all(|input| self.origin(input) == Some(place) || !node.out.overlaps(&input.tensor))
         })
     }
 }

@@ -161,7 +161,8 @@ fn what_writes_over_an_input_meanwhile_prevents_fusion() {
         let bias = builder.leaf(Format::F32, [STATE, 1, 1, 1]);
         let product = builder.op(Op::MulMat, &[weight, right], [STATE, COLUMNS, 1, 1]);
         // ggml thinks that `right` is used up, and gives its memory to others.
-        let between = if disturbs { right.tensor } else { builder.tensor(Format::F32, [STATE, COLUMNS, 1, 1]) };
+        let between =
+            if disturbs { right.tensor } else { builder.tensor(Format::F32, [STATE, COLUMNS, 1, 1]) };
         builder.node(Op::Gelu, &[weight], between);
         builder.in_place(Op::Add, &[product, bias]);
         let expected: &[_] = if disturbs { &["product", "gelu", "add"] } else { &["gelu", "product"] };
@@ -172,12 +173,9 @@ fn what_writes_over_an_input_meanwhile_prevents_fusion() {
 #[test]
 fn additions_of_every_form_find_their_place() {
     let whole = [STATE, COLUMNS, 1, 1];
-    for (extent, is_fused) in [
-        ([STATE, 1, 1, 1], true),
-        ([1, COLUMNS, 1, 1], true),
-        (whole, true),
-        ([1, 1, 1, 1], false),
-    ] {
+    for (extent, is_fused) in
+        [([STATE, 1, 1, 1], true), ([1, COLUMNS, 1, 1], true), (whole, true), ([1, 1, 1, 1], false)]
+    {
         for swapped in [false, true] {
             let mut builder = Builder::default();
             let weight = builder.leaf(Format::F16, [STATE, STATE, 1, 1]);
@@ -252,9 +250,11 @@ fn alignment_heads_stay_observable() {
     // Dynamic time warping reads the soft-max through a view.
     builder.view(weights, [KEYS * COLUMNS, HEADS, 1, 1], [4, 4 * KEYS * COLUMNS, n3, n3]);
     assert_eq!(builder.plan(), ["product", "soft-max", "product", "copy"]);
-    assert!(plan(&builder.nodes).iter().any(
-        |step| matches!(step, Step::SoftMax { out, .. } if out.coincides(&weights.tensor))
-    ));
+    assert!(
+        plan(&builder.nodes)
+            .iter()
+            .any(|step| matches!(step, Step::SoftMax { out, .. } if out.coincides(&weights.tensor)))
+    );
 }
 
 #[test]
@@ -321,7 +321,9 @@ fn a_scale_goes_into_the_copy_that_follows() {
     let cache = builder.tensor(Format::F16, [STATE * COLUMNS, 1, 1, 1]);
     builder.node(Op::Copy, &[scaled], cache);
     let steps = plan(&builder.nodes);
-    assert!(matches!(steps[..], [Step::Copy { from: read, factor: 0.25, .. }] if read.data == from.tensor.data));
+    assert!(
+        matches!(steps[..], [Step::Copy { from: read, factor: 0.25, .. }] if read.data == from.tensor.data)
+    );
     builder.set(scaled, |node| node.op = Op::Scale { factor: 0.25, offset: 1.0 });
     assert_eq!(builder.plan(), ["scale", "copy"]);
     builder.set(scaled, |node| (node.op, node.uses) = (Op::Scale { factor: 0.25, offset: 0.0 }, 2));
