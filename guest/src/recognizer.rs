@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_void};
 
 use hearken_proto::abi::Status;
-use hearken_proto::{Event, Kernels, LoadOptions, ModelInfo, Segment, Stage, Task};
+use hearken_proto::{Event, LoadOptions, ModelInfo, Segment, Stage, Task};
 use whisper_rs::whisper_rs_sys as sys;
 use whisper_rs::{
     DtwMode, DtwParameters, FullParams, SamplingStrategy, WhisperContext, WhisperContextParameters,
@@ -29,9 +29,7 @@ pub(crate) struct Recognizer {
 impl Recognizer {
     /// Reads the model from the host. Only possible while the snapshot is made.
     pub(crate) fn load(options: &LoadOptions) -> Result<Self, Status> {
-        if options.kernels != Kernels::Stock {
-            backend::register();
-        }
+        backend::register(options.kernels);
         let heads: Vec<sys::whisper_ahead> = options
             .alignment_heads
             .iter()
@@ -52,7 +50,7 @@ impl Recognizer {
             n_audio_ctx: context.n_audio_ctx() as u32,
             multilingual: context.is_multilingual(),
             whisper_cpp: whisper_rs::WHISPER_CPP_VERSION.to_owned(),
-            weights: Vec::new(),
+            weights: backend::weights(),
         }));
         Ok(Self { context, state })
     }

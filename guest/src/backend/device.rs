@@ -4,24 +4,42 @@ use std::cell::RefCell;
 use std::ffi::{CStr, c_void};
 use std::ptr;
 
+use hearken_proto::Kernels;
 use whisper_rs::whisper_rs_sys as sys;
 
+use super::dense::{Dense, Guest};
 use super::ffi::{
-    API_VERSION, Backend, BackendInterface, Capabilities, DEVICE_TYPE_ACCEL, Device, DeviceInterface, Graph,
-    Name, Properties, Registry, RegistryInterface, Tensor, ggml_backend_buft_is_host,
-    ggml_backend_cpu_buffer_type, ggml_backend_register,
+    API_VERSION, Backend, BackendInterface, Capabilities, DEVICE_TYPE_ACCEL, Device, DeviceInterface,
+    GgmlTensor, Graph, Name, Properties, Registry, RegistryInterface, STATUS_FAILED, STATUS_SUCCESS,
+    ggml_backend_buft_is_host, ggml_backend_cpu_buffer_type, ggml_backend_register,
 };
-use super::gemm::Scratch;
-use super::products;
+use super::host::Host;
+use super::run::Runner;
+use super::{graph, plan, weights};
 
 const NAME: &CStr = c"hearken";
 
-thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
+/// Who does the dense operations.
+enum Executor {
+    Guest(Runner<Guest>),
+    Host(Runner<Host>),
 }
 
-/// Registers the backend with ggml. Contexts that are made afterwards use it.
-pub(crate) fn register() {
+thread_local! {
+    // The guest has one thread, so this is a plain static.
+    static EXECUTOR: RefCell<Executor> = RefCell::new(Executor::Guest(Runner::default()));
+}
+
+/// Registers the backend with ggml, unless its own kernels are asked for. Contexts that are made afterwards use it.
+pub(crate) fn register(kernels: Kernels) {
+    match kernels {
+        Kernels::Stock => return,
+        Kernels::Guest => {}
+        Kernels::Host => {
+            EXECUTOR.set(Executor::Host(Runner::default()));
+            weights::open();
+        }
+    }
     // ggml keeps pointers to both for the life of the module.
     let registry = Box::leak(Box::new(Registry {
         api_version: API_VERSION,
@@ -138,24 +156,56 @@ unsafe extern "C" fn supports_buft(_: *mut Device, buffer_type: *mut c_void) -> 
     unsafe { ggml_backend_buft_is_host(buffer_type) }
 }
 
-unsafe extern "C" fn supports_op(_: *mut Device, operation: *const Tensor) -> bool {
-    // SAFETY: ggml passes a valid tensor whose sources are valid.
-    unsafe { products::supports(&*operation) }
+unsafe extern "C" fn supports_op(_: *mut Device, operation: *const GgmlTensor) -> bool {
+    // SAFETY: ggml passes a valid tensor whose sources are null or valid.
+    unsafe {
+        let operation = &*operation;
+        note_weight(operation);
+        graph::supports(operation)
+    }
+}
+
+/// Notes what an operation multiplies with, if it is a weight of the model.
+///
+/// # Safety
+///
+/// The tensor's sources are null or valid.
+unsafe fn note_weight(operation: &GgmlTensor) {
+    if operation.op != sys::ggml_op_GGML_OP_MUL_MAT {
+        return;
+    }
+    // SAFETY: the caller's; a tensor's buffer is null or valid.
+    unsafe {
+        let Some(left) = operation.src[0].as_ref() else { return };
+        let is_weight = !left.buffer.is_null()
+            && sys::ggml_backend_buffer_get_usage(left.buffer)
+                == sys::ggml_backend_buffer_usage_GGML_BACKEND_BUFFER_USAGE_WEIGHTS;
+        if let Some(left) = graph::describe(left).filter(|_| is_weight) {
+            weights::note(&left);
+        }
+    }
 }
 
 unsafe extern "C" fn graph_compute(_: *mut Backend, graph: *mut Graph) -> i32 {
-    SCRATCH.with_borrow_mut(|scratch| {
-        // SAFETY: ggml passes a valid graph of operations that `supports_op` accepted, with all tensors allocated in
-        // host memory, and touches none of them before this returns.
-        unsafe {
-            for index in 0..sys::ggml_graph_n_nodes(graph) {
-                let node = sys::ggml_graph_node(graph, index);
-                if (*node).op == sys::ggml_op_GGML_OP_MUL_MAT {
-                    products::compute(&*node, scratch);
-                }
-            }
-        }
-    });
-    // GGML_STATUS_SUCCESS
-    0
+    // SAFETY: ggml passes a valid graph of operations that `supports_op` accepted, with all tensors allocated in host
+    // memory, and touches none of them before this returns.
+    unsafe {
+        let Some(nodes) = graph::nodes(&*graph) else { return STATUS_FAILED };
+        let steps = plan::plan(&nodes);
+        EXECUTOR.with_borrow_mut(|executor| match executor {
+            Executor::Guest(runner) => run(runner, &steps),
+            Executor::Host(runner) => run(runner, &steps),
+        });
+    }
+    STATUS_SUCCESS
+}
+
+/// # Safety
+///
+/// [`Runner::run`]'s.
+unsafe fn run<D: Dense>(runner: &mut Runner<D>, steps: &[plan::Step]) {
+    for step in steps {
+        // SAFETY: the caller's.
+        unsafe { runner.run(step) }
+    }
 }

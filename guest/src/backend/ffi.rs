@@ -3,7 +3,7 @@
 
 use std::ffi::{c_char, c_void};
 
-pub(super) use whisper_rs::whisper_rs_sys::ggml_tensor as Tensor;
+pub(super) use whisper_rs::whisper_rs_sys::ggml_tensor as GgmlTensor;
 
 pub(super) const API_VERSION: i32 = 2;
 /// `GGML_BACKEND_DEVICE_TYPE_CPU`.
@@ -11,12 +11,63 @@ pub(super) const DEVICE_TYPE_CPU: i32 = 0;
 /// `GGML_BACKEND_DEVICE_TYPE_ACCEL`.
 pub(super) const DEVICE_TYPE_ACCEL: i32 = 3;
 
+/// `GGML_STATUS_SUCCESS`.
+pub(super) const STATUS_SUCCESS: i32 = 0;
+/// `GGML_STATUS_FAILED`.
+pub(super) const STATUS_FAILED: i32 = -1;
+
 /// A function that this backend does not have, or an object that only ggml looks into.
 pub(super) type Absent = *const c_void;
 /// A C string that lives for ever.
 pub(super) type Name = *const c_char;
-/// `struct ggml_cgraph`, opaque.
-pub(super) type Graph = whisper_rs::whisper_rs_sys::ggml_cgraph;
+
+/// `struct ggml_cgraph` (`ggml-impl.h`), as far as this backend reads it.
+#[repr(C)]
+pub(super) struct Graph {
+    size: i32,
+    pub(super) n_nodes: i32,
+    n_leafs: i32,
+    pub(super) nodes: *mut *mut GgmlTensor,
+    gradients: [Absent; 2],
+    leafs: Absent,
+    /// By slot of `visited`.
+    use_counts: *const i32,
+    visited: Set,
+}
+
+/// `struct ggml_hash_set`.
+#[repr(C)]
+struct Set {
+    size: usize,
+    used: *const u32,
+    keys: *const *mut GgmlTensor,
+}
+
+impl Graph {
+    /// How often operations of the whole graph read a tensor: `ggml_node_get_use_count`.
+    ///
+    /// # Safety
+    ///
+    /// The graph is a valid one of ggml's, or a view of one.
+    pub(super) unsafe fn uses(&self, tensor: *const GgmlTensor) -> usize {
+        let Set { size, used, keys } = self.visited;
+        // ggml's hash: the lowest four bits of all tensors are the same.
+        let start = (tensor.addr() >> 4) % size;
+        for slot in (start..size).chain(0..start) {
+            // SAFETY: the caller's: there are `size` slots, with a bit of `used` for each.
+            unsafe {
+                if *used.add(slot / 32) >> (slot % 32) & 1 == 0 {
+                    break;
+                }
+                if std::ptr::eq(*keys.add(slot), tensor) {
+                    return usize::try_from(*self.use_counts.add(slot)).unwrap_or(usize::MAX);
+                }
+            }
+        }
+        // What the graph does not know it cannot have counted: as if many read it.
+        usize::MAX
+    }
+}
 
 #[repr(C)]
 pub(super) struct BackendInterface {
@@ -68,7 +119,7 @@ pub(super) struct DeviceInterface {
     pub(super) get_buffer_type: unsafe extern "C" fn(*mut Device) -> *mut c_void,
     /// get_host_buffer_type, buffer_from_host_ptr.
     pub(super) absent: [Absent; 2],
-    pub(super) supports_op: unsafe extern "C" fn(*mut Device, *const Tensor) -> bool,
+    pub(super) supports_op: unsafe extern "C" fn(*mut Device, *const GgmlTensor) -> bool,
     pub(super) supports_buft: unsafe extern "C" fn(*mut Device, *mut c_void) -> bool,
     /// offload_op, event_new, event_free, event_synchronize.
     pub(super) absent_too: [Absent; 4],

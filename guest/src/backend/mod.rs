@@ -1,20 +1,30 @@
-//! hearken's ggml backend: the matrix products, inside the sandbox.
+//! hearken's ggml backend: the operations of Whisper's graphs, inside the sandbox or by the host.
 //!
 //! whisper.cpp takes up every registered backend of type ACCEL by itself and lets ggml's scheduler give it the
-//! operations that it [supports](device); the rest stays with ggml's CPU backend. Both work on the same memory.
+//! operations that it supports: all of Whisper's, so that a graph comes in one piece. The [graph](graph) becomes plain
+//! data, the data a [plan] of few, fused steps, and the steps are [run]: the [dense] ones by the guest's own [kernels] or
+//! by the [host], the rest by the kernels.
 
-// What touches ggml exists only in the guest; the arithmetic is tested natively too.
+// What touches ggml exists only in the guest; the rest is tested natively too.
+#![cfg_attr(not(target_arch = "wasm32"), expect(dead_code, reason = "only the guest has graphs to compute"))]
+
+mod dense;
 #[cfg(target_arch = "wasm32")]
 mod device;
 #[cfg(target_arch = "wasm32")]
 mod ffi;
-mod gemm;
-mod half;
 #[cfg(target_arch = "wasm32")]
-mod products;
-mod simd;
+mod graph;
+mod host;
+mod kernels;
+mod plan;
+mod run;
+mod tensor;
 #[cfg(target_arch = "wasm32")]
 mod threads;
+mod weights;
 
 #[cfg(target_arch = "wasm32")]
 pub(crate) use device::register;
+#[cfg(target_arch = "wasm32")]
+pub(crate) use weights::close as weights;
