@@ -5,6 +5,7 @@
 //! `measure`.
 
 mod alignment;
+mod bootstrap;
 mod errors;
 mod flicker;
 pub mod normalise;
@@ -14,6 +15,7 @@ mod spread;
 mod timeline;
 
 pub use alignment::correct_words;
+pub use bootstrap::Difference;
 pub use errors::Errors;
 pub use flicker::{Flicker, FlickerMeter};
 pub use simulation::{Computation, Simulation, Stamped, simulate};
