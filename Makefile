@@ -1,7 +1,7 @@
 # hearken: `make demo` and `make test` do everything, from nothing. `make help` lists the rest.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo build test lint fmt bench pictures package fresh clean
+.PHONY: help setup demo build test lint fmt bench bench-peers bench-precision fuzz pictures package fresh clean
 
 CARGO := cargo
 MAKEFLAGS += --no-print-directory
@@ -10,7 +10,7 @@ ALL := --release --workspace --features hearken/cli
 export CARGO_TERM_COLOR ?= $(if $(CI),never,auto)
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what building needs (Debian; elsewhere it says what to install)
 	@.ci/setup build
@@ -47,6 +47,17 @@ fmt: ## format the code
 bench: ## measure hearken against native whisper.cpp, as ratios
 	@.ci/setup test
 	@$(CARGO) bench --profile release --workspace --features hearken/cli --bench sandbox
+
+bench-peers: ## measure hearken against other engines, as ratios (needs libopenblas-pthread-dev)
+	@.ci/setup peers
+	@tests/peers/run
+
+bench-precision: ## what the rounding of --compute fast costs in words (HEARKEN_REFERENCES names lists of recordings)
+	@.ci/setup build
+	@$(CARGO) bench --profile release --workspace --features hearken/cli --bench precision
+
+fuzz: ## attack the compute import under the address sanitizer (five minutes)
+	@tests/fuzz/run
 
 pictures: ## draw the pictures of the documentation from what the commands print
 	@.ci/setup lint

@@ -330,7 +330,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(200))]
+        #![proptest_config(ProptestConfig::default())]
 
         #[test]
         fn products_are_what_the_contract_says_and_nothing_else_is_written(
