@@ -157,12 +157,16 @@ unsafe fn step<I: Isa, S: Step<I>, const C: usize>(
 /// `to` has `2 · C` vectors, initialised with `more`.
 #[inline(always)]
 unsafe fn put<I: Isa, const C: usize>(isa: I, sums: &[[I::F; 2]; C], to: *mut f32, more: bool) {
-    for (n, &sum) in sums.iter().flatten().enumerate() {
+    // Unrolled by hand as far as the compiler needs to keep the sums in registers.
+    for c in 0..C {
         // SAFETY: the caller's promise.
         unsafe {
-            let to = to.add(I::LANES * n);
-            let sum = if more { isa.add(isa.load(to), sum) } else { sum };
-            isa.store(to, sum);
+            let to = [to.add(2 * I::LANES * c), to.add(2 * I::LANES * c + I::LANES)];
+            let [low, high] = sums[c];
+            let (low, high) =
+                if more { (isa.add(isa.load(to[0]), low), isa.add(isa.load(to[1]), high)) } else { (low, high) };
+            isa.store(to[0], low);
+            isa.store(to[1], high);
         }
     }
 }
