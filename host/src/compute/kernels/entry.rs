@@ -16,7 +16,7 @@ macro_rules! entry_points {
                 = pack::singles::<$isa>;
             unpack[](from: *const f32, divisors: *const f32, count: usize, n: usize, to: *mut f32, stride: usize)
                 = pack::unpack::<$isa>;
-            finish[](sums: *const f32, n: usize, out: *mut f32, how: &Finish)
+            finish[](sums: *const f32, n: usize, columns: usize, out: *mut f32, how: &Finish)
                 = finish::finish::<$isa>;
             soften_singles[](scores: *mut f32, n: usize, mask: *const f32, state: &State)
                 = softmax::soften::<$isa, softmax::Singles>;

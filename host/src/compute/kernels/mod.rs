@@ -17,10 +17,11 @@ mod softmax;
 mod stage;
 mod tile;
 
+use super::aligned::LINE;
 use entry::{bf16_entry_points, byte_entry_points, compiled, entry_points};
 
 pub(super) use dots::{Dots, SoftenOne};
-pub(super) use finish::{Finish, FinishRow};
+pub(super) use finish::{Finish, FinishTile};
 pub(super) use pack::{Pack, Unpack};
 pub(super) use softmax::{LOWEST, Rescale, Soften, State};
 pub(super) use stage::{BLOCK, ELEMENTS, ROW, Stage};
@@ -49,7 +50,7 @@ pub(super) struct Table {
     pub(super) pack: Pack,
     pub(super) soften: Soften,
     pub(super) unpack: Unpack,
-    pub(super) finish: FinishRow,
+    pub(super) finish: FinishTile,
     pub(super) rescale: Rescale,
     pub(super) dots: Dots,
     pub(super) soften_one: SoftenOne,
@@ -181,4 +182,28 @@ impl Kernels {
     pub(super) fn bf16(&self) -> Option<&Bf16Table> {
         self.table.bf16.as_ref().filter(|_| self.precision == Precision::Fast)
     }
+}
+
+/// Asks for the cache lines of `bytes` bytes that are about to be read. It is no access: any address will do.
+pub(super) fn prefetch(at: *const u8, bytes: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for line in (0..bytes).step_by(LINE) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(line).cast()) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (at, bytes);
+}
+
+/// As [`prefetch`], of bytes that are about to be written.
+pub(super) fn prefetch_write(at: *const u8, bytes: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for line in (0..bytes).step_by(LINE) {
+        use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+        // SAFETY: a hint, which processors take for nothing where they do not know it.
+        unsafe { _mm_prefetch::<_MM_HINT_ET0>(at.wrapping_add(line).cast()) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (at, bytes);
 }

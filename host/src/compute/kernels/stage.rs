@@ -48,9 +48,24 @@ pub(super) unsafe fn elements<I: Isa>(isa: I, from: *const u8, half: bool, k: us
 /// `n` elements are readable; `to` has a staged row, and `n` floats fit into it.
 #[inline(always)]
 pub(super) unsafe fn singles<I: Isa>(isa: I, from: *const u8, half: bool, n: usize, _zero: u8, to: *mut u8) {
-    for k in (0..n).step_by(I::LANES) {
-        // SAFETY: the vector lies in the row, whose elements' room is a multiple of every vector.
-        unsafe { isa.store(to.cast::<f32>().add(k), elements(isa, from, half, k, n)) }
+    const TOGETHER: usize = 4;
+    let to: *mut f32 = to.cast();
+    let mut k = 0;
+    // SAFETY: the vectors lie in the row, whose elements' room is a multiple of every vector.
+    unsafe {
+        // A loop without a question in it, for panels of binary16 are widened by it too.
+        while k + TOGETHER * I::LANES <= n {
+            for at in (k..).step_by(I::LANES).take(TOGETHER) {
+                let vector =
+                    if half { isa.load_half(from.cast::<u16>().add(at)) } else { isa.load(from.cast::<f32>().add(at)) };
+                isa.store(to.add(at), vector);
+            }
+            k += TOGETHER * I::LANES;
+        }
+        while k < n {
+            isa.store(to.add(k), elements(isa, from, half, k, n));
+            k += I::LANES;
+        }
     }
 }
 
