@@ -20,7 +20,7 @@ mod tile;
 use super::aligned::LINE;
 use entry::{bf16_entry_points, byte_entry_points, compiled, entry_points};
 
-pub(super) use dots::{Dots, SoftenOne};
+pub(super) use dots::{Dots, SoftenOne, Vectors};
 pub(super) use finish::{Finish, FinishTile};
 pub(super) use pack::{Pack, Unpack};
 pub(super) use softmax::{LOWEST, Rescale, Soften, State};
@@ -52,7 +52,8 @@ pub(super) struct Table {
     pub(super) unpack: Unpack,
     pub(super) finish: FinishTile,
     pub(super) rescale: Rescale,
-    pub(super) dots: Dots,
+    /// The one of `n` vectors at `n − 1`.
+    pub(super) dots: &'static [Dots],
     pub(super) soften_one: SoftenOne,
 }
 
@@ -185,6 +186,7 @@ impl Kernels {
 }
 
 /// Asks for the cache lines of `bytes` bytes that are about to be read. It is no access: any address will do.
+#[inline(always)]
 pub(super) fn prefetch(at: *const u8, bytes: usize) {
     #[cfg(target_arch = "x86_64")]
     for line in (0..bytes).step_by(LINE) {
@@ -197,6 +199,7 @@ pub(super) fn prefetch(at: *const u8, bytes: usize) {
 }
 
 /// As [`prefetch`], of bytes that are about to be written.
+#[inline(always)]
 pub(super) fn prefetch_write(at: *const u8, bytes: usize) {
     #[cfg(target_arch = "x86_64")]
     for line in (0..bytes).step_by(LINE) {

@@ -208,4 +208,5 @@ super::entry_points! {
     Portable, Plain,
     singles: [1 2, 2 1, 3 1, 4 1],
     bytes: [1, 2, 3, 4],
+    dots: [1 4, 2 2, 3 1, 4 1],
 }

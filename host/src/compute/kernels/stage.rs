@@ -56,8 +56,11 @@ pub(super) unsafe fn singles<I: Isa>(isa: I, from: *const u8, half: bool, n: usi
         // A loop without a question in it, for panels of binary16 are widened by it too.
         while k + TOGETHER * I::LANES <= n {
             for at in (k..).step_by(I::LANES).take(TOGETHER) {
-                let vector =
-                    if half { isa.load_half(from.cast::<u16>().add(at)) } else { isa.load(from.cast::<f32>().add(at)) };
+                let vector = if half {
+                    isa.load_half(from.cast::<u16>().add(at))
+                } else {
+                    isa.load(from.cast::<f32>().add(at))
+                };
                 isa.store(to.add(at), vector);
             }
             k += TOGETHER * I::LANES;
