@@ -56,7 +56,7 @@ macro_rules! byte_entry_points {
             tile_bytes_with_minimum[C](left: *const u8, right: *const u8, steps: usize, sums: *mut f32, more: bool)
                 = tile::tile_bytes::<$isa, $dot, C, true>;
             stage_bytes[](from: *const u8, half: bool, n: usize, zero: u8, to: *mut u8)
-                = stage::bytes::<$isa>;
+                = stage::bytes::<$isa, $dot>;
         }
 
         pub(in crate::compute) const BYTES: Format = Format { tiles: &[$(tile_bytes::<$b>),*], stage: stage_bytes };

@@ -113,7 +113,11 @@ pub(super) trait Isa: Copy {
 
 /// Sums of products of four bytes in each lane.
 pub(super) trait ByteDot<I: Isa>: Copy {
-    /// `sums + Σ left · right`, with unsigned bytes on the left and signed ones, of at most 127, on the right.
+    /// Subtracted from each byte on the left.
+    const SUBTRACTED: u8 = 0;
+
+    /// `sums + Σ (left − SUBTRACTED) · right`, with unsigned bytes on the left and signed ones, of at most 127, on the
+    /// right.
     fn dot(isa: I, sums: I::N, left: I::N, right: I::N) -> I::N;
 }
 

@@ -5,6 +5,8 @@
 //! multiplies whole tiles, such as AMX, replaces the [`Format`] it is good at, for it can read the same panels.
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 mod dots;
 mod entry;
@@ -78,13 +80,14 @@ pub(super) struct Bf16Table {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
     Portable,
+    Avx2,
     Avx512,
     Avx512Vnni,
     Avx512VnniBf16,
 }
 
 impl Level {
-    const ALL: [Self; 4] = [Self::Portable, Self::Avx512, Self::Avx512Vnni, Self::Avx512VnniBf16];
+    const ALL: [Self; 5] = [Self::Portable, Self::Avx2, Self::Avx512, Self::Avx512Vnni, Self::Avx512VnniBf16];
 
     /// Those that this processor has; the last is the best.
     pub(crate) fn available() -> impl Iterator<Item = Self> {
@@ -93,12 +96,16 @@ impl Level {
 
     #[cfg(target_arch = "x86_64")]
     fn is_available(self) -> bool {
+        let avx2 = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c");
         let avx512 = is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512vl");
         let vnni = avx512 && is_x86_feature_detected!("avx512vnni");
         match self {
             Self::Portable => true,
+            Self::Avx2 => avx2,
             Self::Avx512 => avx512,
             Self::Avx512Vnni => vnni,
             Self::Avx512VnniBf16 => vnni && is_x86_feature_detected!("avx512bf16"),
@@ -119,6 +126,7 @@ impl Level {
         };
         match self {
             Self::Portable => portable::TABLE,
+            Self::Avx2 => avx2::TABLE,
             Self::Avx512 => avx512::TABLE,
             Self::Avx512Vnni => vnni,
             Self::Avx512VnniBf16 => Table { bf16: Some(avx512::bf16::BF16), ..vnni },
@@ -160,6 +168,7 @@ impl Kernels {
     pub(crate) fn describe(&self) -> &'static str {
         match self.level {
             Level::Portable => "portable",
+            Level::Avx2 => "AVX2 with FMA and F16C",
             Level::Avx512 => "AVX-512",
             Level::Avx512Vnni => "AVX-512 with VNNI",
             Level::Avx512VnniBf16 => "AVX-512 with VNNI and BF16",

@@ -3,7 +3,7 @@
 //! A staged row has [`ELEMENTS`] bytes for elements, then for rows of bytes what belongs to each block of 32: the scale, the
 //! correction for the left side's offset, and the moment for its minimum.
 
-use super::isa::{Bf16, Isa};
+use super::isa::{Bf16, ByteDot, Isa};
 
 /// Elements of a block, as ggml has them.
 pub(in super::super) const BLOCK: usize = 32;
@@ -19,7 +19,7 @@ pub(super) const MOMENTS: usize = ZEROS + 4 * ELEMENTS / BLOCK;
 pub(in super::super) const ROW: usize = MOMENTS + 4 * ELEMENTS / BLOCK + 64;
 
 /// Stages `n` elements of a row, of binary16 where `half`. Elements up to the end of the tile's last step become 0.
-/// `zero` is what the left side's bytes are greater by than what they stand for.
+/// `zero` is what the left side's bytes are greater by than what they stand for; [`ByteDot`] may subtract of it already.
 pub(in super::super) type Stage = unsafe fn(from: *const u8, half: bool, n: usize, zero: u8, to: *mut u8);
 
 /// Elements `k..k + LANES` of a row of `n`, widened; past the end they are 0.
@@ -103,7 +103,14 @@ pub(super) unsafe fn pairs<I: Isa, B: Bf16<I>>(
 ///
 /// As of [`singles`], for elements of one byte.
 #[inline(always)]
-pub(super) unsafe fn bytes<I: Isa>(isa: I, from: *const u8, half: bool, n: usize, zero: u8, to: *mut u8) {
+pub(super) unsafe fn bytes<I: Isa, D: ByteDot<I>>(
+    isa: I,
+    from: *const u8,
+    half: bool,
+    n: usize,
+    zero: u8,
+    to: *mut u8,
+) {
     let vectors = BLOCK / I::LANES;
     for block in 0..n.div_ceil(BLOCK) {
         let mut values = [isa.zero(); BLOCK / MIN_LANES];
@@ -130,7 +137,7 @@ pub(super) unsafe fn bytes<I: Isa>(isa: I, from: *const u8, half: bool, n: usize
         unsafe {
             let side = to.add(4 * block);
             side.add(SCALES).cast::<f32>().write(isa.through_half(scale));
-            side.add(ZEROS).cast::<i32>().write(sum.wrapping_mul(-i32::from(zero)));
+            side.add(ZEROS).cast::<i32>().write(sum.wrapping_mul(i32::from(D::SUBTRACTED) - i32::from(zero)));
             side.add(MOMENTS).cast::<f32>().write(isa.through_half(scale * sum as f32));
         }
     }
