@@ -70,9 +70,7 @@ impl Isa for Avx2 {
         abs(a: __m256) -> __m256 { _mm256_andnot_ps(_mm256_set1_ps(-0.0), a) }
         round(a: __m256) -> __m256 { _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
         first(a: __m256) -> f32 { _mm256_cvtss_f32(a) }
-        through_half(value: f32) -> f32 {
-            _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(_mm_set_ss(value))))
-        }
+        through_half(a: __m256) -> __m256 { _mm256_cvtph_ps(_mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(a)) }
         splat_word(value: i32) -> __m256i { _mm256_set1_epi32(value) }
         to_floats(a: __m256i) -> __m256 { _mm256_cvtepi32_ps(a) }
         to_integers(a: __m256) -> __m256i { _mm256_cvtps_epi32(a) }

@@ -2,7 +2,7 @@
 
 use super::exp::exp2;
 use super::isa::Isa;
-use super::stage::elements;
+use super::stage::{elements, whole};
 
 /// Vectors that rows are multiplied by, and where the sums go.
 #[derive(Clone, Copy)]
@@ -40,7 +40,7 @@ pub(super) unsafe fn dots<I: Isa, const Q: usize, const R: usize>(
     n: usize,
     vectors: &Vectors,
 ) {
-    let whole = n - n % I::LANES;
+    let vectors_end = n - n % I::LANES;
     let mut r = 0;
     while r < count {
         let mut sums = [[isa.zero(); R]; Q];
@@ -53,12 +53,9 @@ pub(super) unsafe fn dots<I: Isa, const Q: usize, const R: usize>(
             }
             let mut left = [isa.zero(); R];
             let mut k = 0;
-            while k < whole {
+            while k < vectors_end {
                 for i in 0..R {
-                    left[i] = match half {
-                        true => isa.load_half(from[i].cast::<u16>().add(k)),
-                        false => isa.load(from[i].cast::<f32>().add(k)),
-                    };
+                    left[i] = whole(isa, from[i], half, k);
                 }
                 add(isa, &left, vectors, k, &mut sums);
                 k += I::LANES;

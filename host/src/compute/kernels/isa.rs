@@ -33,8 +33,8 @@ pub(super) trait Isa: Copy {
     fn scale_by_power(self, a: Self::F, n: Self::F) -> Self::F;
     /// Lane 0.
     fn first(self, a: Self::F) -> f32;
-    /// A float rounded to binary16 and back.
-    fn through_half(self, value: f32) -> f32;
+    /// Floats rounded to binary16 and back.
+    fn through_half(self, a: Self::F) -> Self::F;
     /// The sum of all lanes.
     fn sum(self, a: Self::F) -> f32;
     /// The greatest lane; any, if one is not a number.

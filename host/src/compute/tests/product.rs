@@ -153,6 +153,32 @@ fn weights_of_every_format() {
     }
 }
 
+/// Sums of pairs of bytes may not be cut off at 16 bits.
+#[test]
+fn the_greatest_bytes() {
+    let (rows, columns, depth) = (33, 7, 96);
+    for kernels in all() {
+        for element in &ELEMENTS[2..] {
+            for byte in [0, 0x7f, 0x80, 0xff] {
+                let weights = Weights::uniform(*element, rows, depth, byte);
+                for value in [1.0, -1.0] {
+                    let right = Memory::new(Float::F32, depth, 0, &vec![value; depth * columns]);
+                    compare(
+                        &kernels,
+                        Left::Weights(&weights.packed(&kernels)),
+                        &weights.table(),
+                        &right,
+                        rows,
+                        EXTRAS[0],
+                        1e-6,
+                        &format!("{element:?} {byte:#x} {value}"),
+                    );
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn matrices_in_memory() {
     for kernels in all() {
