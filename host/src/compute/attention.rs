@@ -9,7 +9,7 @@ use std::f32::consts::LOG2_E;
 use std::time::Duration;
 
 use super::crew::Crew;
-use super::kernels::{Format, Kernels, LOWEST, Pack, ROW, Soften, State, Vectors};
+use super::kernels::{Format, Kernels, LOWEST, Loose, Pack, ROW, Soften, State, Vectors};
 use super::pace::{Pace, Stopped};
 use super::product::split;
 use super::rows::{Rows, RowsMut};
@@ -145,11 +145,17 @@ impl Kernels {
             .map(|(index, query)| Panel::new(index, query, panel.min(head.queries() - query), panel, scratch))
             .collect();
         for part in &panels {
-            let factor = head.scale * LOG2_E;
-            let from = head.query.at(part.query, 0);
+            let loose = Loose {
+                from: head.query.at(part.query, 0),
+                stride: head.query.stride(),
+                half: false,
+                count: part.count,
+                n: width,
+                factor: head.scale * LOG2_E,
+            };
             // SAFETY: the rows are the matrix's; each panel has room for the widest head, and one more line of state.
             unsafe {
-                (how.pack)(from, head.query.stride(), false, part.count, width, factor, part.queries);
+                (how.pack)(&loose, part.queries);
                 std::slice::from_raw_parts_mut(part.values, panel * width).fill(0.0);
                 std::slice::from_raw_parts_mut(part.state.greatest, panel).fill(LOWEST);
                 std::slice::from_raw_parts_mut(part.state.sum, panel).fill(0.0);
@@ -164,18 +170,20 @@ impl Kernels {
                 let mask = match head.mask {
                     None => std::ptr::null(),
                     Some(mask) => {
-                        let (from, to) = (mask.at(part.query, k), scratch.mask.as_mut_ptr());
+                        let (from, stride) = (mask.at(part.query, k), mask.stride());
+                        let loose = Loose { from, stride, half: false, count: part.count, n, factor: LOG2_E };
+                        let to = scratch.mask.as_mut_ptr();
                         // SAFETY: the rows are the matrix's; the room is for as many keys as are staged.
-                        unsafe { (table.pack)(from, mask.stride(), false, part.count, n, LOG2_E, to) };
+                        unsafe { (table.pack)(&loose, to) };
                         to.cast_const().cast()
                     }
                 };
                 // SAFETY: keys and values are staged, scores have room for as many keys.
                 unsafe {
-                    how.tiles(part.queries, staged, n, width, scores, panel, false);
+                    how.tiles(part.queries, staged, n, width, scores, false);
                     (how.soften)(scores, n, mask, &part.state);
                     (table.rescale)(part.values, width, part.state.factor);
-                    how.tiles(scores.cast(), staged.add(ROW * KEYS), width, n, part.values, panel, true);
+                    how.tiles(scores.cast(), staged.add(ROW * KEYS), width, n, part.values, true);
                 }
                 pace.did(2 * panel * n * width)?;
             }
@@ -259,14 +267,17 @@ struct How {
     soften: Soften,
     /// Elements of a step.
     step: usize,
+    /// Queries of a panel.
+    panel: usize,
 }
 
 impl How {
     fn new(kernels: &Kernels) -> Self {
         let table = kernels.table();
+        let panel = table.panel;
         match kernels.bf16() {
-            Some(bf16) => Self { format: bf16.pairs, pack: bf16.pack, soften: bf16.soften, step: 2 },
-            None => Self { format: table.singles, pack: table.pack, soften: table.soften, step: 1 },
+            Some(bf16) => Self { format: bf16.pairs, pack: bf16.pack, soften: bf16.soften, step: 2, panel },
+            None => Self { format: table.singles, pack: table.pack, soften: table.soften, step: 1, panel },
         }
     }
 
@@ -297,7 +308,6 @@ impl How {
         columns: usize,
         elements: usize,
         sums: *mut f32,
-        panel: usize,
         more: bool,
     ) {
         let mut column = 0;
@@ -306,7 +316,7 @@ impl How {
             unsafe {
                 let tile = self.format.tiles[width - 1];
                 let steps = elements.div_ceil(self.step);
-                tile(left, rows.add(ROW * column), steps, sums.add(panel * column), more);
+                tile(left, rows.add(ROW * column), steps, sums.add(self.panel * column), more);
             }
             column += width;
         }

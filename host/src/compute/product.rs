@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::crew::Crew;
-use super::kernels::{BLOCK, ELEMENTS, Finish, Format, Kernels, ROW, prefetch, prefetch_write};
+use super::kernels::{BLOCK, ELEMENTS, Finish, Format, Kernels, Loose, ROW, prefetch, prefetch_write};
 use super::pace::{Pace, Stopped};
 use super::packed::{Content, Packed};
 use super::rows::{Rows, RowsMut};
@@ -234,8 +234,10 @@ impl<'a> Plan<'a> {
         let left = match self.product.left {
             Left::Memory(left) => {
                 let pack = self.kernels.bf16().map_or(table.pack, |bf16| bf16.pack);
+                let (from, stride) = (left.at(i, k), left.stride());
+                let loose = Loose { from, stride, half: left.half(), count: rows, n: elements, factor: 1.0 };
                 // SAFETY: the rows are the matrix's; the room holds a panel of as many elements as a staged row.
-                unsafe { pack(left.at(i, k), left.stride(), left.half(), rows, elements, 1.0, room) };
+                unsafe { pack(&loose, room) };
                 room.cast_const()
             }
             Left::Weights(packed) => {

@@ -92,11 +92,11 @@ unsafe fn add<I: Isa, const Q: usize, const R: usize>(
     k: usize,
     sums: &mut [[I::F; R]; Q],
 ) {
-    for q in 0..Q {
+    for (q, sums) in sums.iter_mut().enumerate() {
         // SAFETY: the caller's promise.
         let with = unsafe { isa.load(vectors.from.add(vectors.stride * q + k)) };
-        for i in 0..R {
-            sums[q][i] = isa.fma(left[i], with, sums[q][i]);
+        for (sum, &left) in sums.iter_mut().zip(left) {
+            *sum = isa.fma(left, with, *sum);
         }
     }
 }

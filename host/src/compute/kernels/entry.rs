@@ -12,7 +12,7 @@ macro_rules! entry_points {
                 = tile::tile::<$isa, tile::Halves, C, U>;
             stage_singles[](from: *const u8, half: bool, n: usize, zero: u8, to: *mut u8)
                 = stage::singles::<$isa>;
-            pack_singles[](from: *const u8, stride: usize, half: bool, count: usize, n: usize, factor: f32, to: *mut u8)
+            pack_singles[](loose: &Loose, to: *mut u8)
                 = pack::singles::<$isa>;
             unpack[](from: *const f32, divisors: *const f32, count: usize, n: usize, to: *mut f32, stride: usize)
                 = pack::unpack::<$isa>;
@@ -73,7 +73,7 @@ macro_rules! bf16_entry_points {
                 = tile::tile::<$isa, tile::Pairs<$bf16>, C, U>;
             stage_pairs[](from: *const u8, half: bool, n: usize, zero: u8, to: *mut u8)
                 = stage::pairs::<$isa, $bf16>;
-            pack_pairs[](from: *const u8, stride: usize, half: bool, count: usize, n: usize, factor: f32, to: *mut u8)
+            pack_pairs[](loose: &Loose, to: *mut u8)
                 = pack::pairs::<$isa, $bf16>;
             soften_pairs[](scores: *mut f32, n: usize, mask: *const f32, state: &State)
                 = softmax::soften::<$isa, softmax::Pairs<$bf16>>;

@@ -24,7 +24,7 @@ use entry::{bf16_entry_points, byte_entry_points, compiled, entry_points};
 
 pub(super) use dots::{Dots, SoftenOne, Vectors};
 pub(super) use finish::{Finish, FinishTile};
-pub(super) use pack::{Pack, Unpack};
+pub(super) use pack::{Loose, Pack, Unpack};
 pub(super) use softmax::{LOWEST, Rescale, Soften, State};
 pub(super) use stage::{BLOCK, ELEMENTS, ROW, Stage};
 pub(super) use tile::{Tile, block_bytes};

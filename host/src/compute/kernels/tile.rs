@@ -166,12 +166,11 @@ unsafe fn step<I: Isa, S: Step<I>, const C: usize>(
 /// `to` has `2 · C` vectors, initialised with `more`.
 #[inline(always)]
 unsafe fn put<I: Isa, const C: usize>(isa: I, sums: &[[I::F; 2]; C], to: *mut f32, more: bool) {
-    // Unrolled by hand as far as the compiler needs to keep the sums in registers.
-    for c in 0..C {
+    // One right row after the other: flattened, the compiler would not unroll it, and put all sums on the stack.
+    for (c, &[low, high]) in sums.iter().enumerate() {
         // SAFETY: the caller's promise.
         unsafe {
             let to = [to.add(2 * I::LANES * c), to.add(2 * I::LANES * c + I::LANES)];
-            let [low, high] = sums[c];
             let (low, high) = if more {
                 (isa.add(isa.load(to[0]), low), isa.add(isa.load(to[1]), high))
             } else {
