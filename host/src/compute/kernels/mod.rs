@@ -4,6 +4,16 @@
 //! not generic: it reads a [`Table`] of functions. A new instruction set is a file with an `Isa` and its table; one that
 //! multiplies whole tiles, such as AMX, replaces the [`Format`] it is good at, for it can read the same panels.
 
+#![cfg_attr(
+    not(target_arch = "x86_64"),
+    allow(
+        dead_code,
+        unused_imports,
+        unused_macros,
+        reason = "kernels for bfloat16, and prefetching, are x86-64's alone"
+    )
+)]
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -13,6 +23,8 @@ mod entry;
 mod exp;
 mod finish;
 mod isa;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod pack;
 mod portable;
 mod softmax;
@@ -80,6 +92,7 @@ pub(super) struct Bf16Table {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
     Portable,
+    Neon,
     Avx2,
     Avx512,
     Avx512Vnni,
@@ -105,6 +118,7 @@ impl Level {
         let vnni = avx512 && is_x86_feature_detected!("avx512vnni");
         match self {
             Self::Portable => true,
+            Self::Neon => false,
             Self::Avx2 => avx2,
             Self::Avx512 => avx512,
             Self::Avx512Vnni => vnni,
@@ -112,7 +126,12 @@ impl Level {
         }
     }
 
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(target_arch = "aarch64")]
+    fn is_available(self) -> bool {
+        self <= Self::Neon
+    }
+
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     fn is_available(self) -> bool {
         self == Self::Portable
     }
@@ -125,7 +144,7 @@ impl Level {
             ..avx512::TABLE
         };
         match self {
-            Self::Portable => portable::TABLE,
+            Self::Portable | Self::Neon => portable::TABLE,
             Self::Avx2 => avx2::TABLE,
             Self::Avx512 => avx512::TABLE,
             Self::Avx512Vnni => vnni,
@@ -133,7 +152,12 @@ impl Level {
         }
     }
 
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(target_arch = "aarch64")]
+    fn table(self) -> Table {
+        if self == Self::Neon { neon::TABLE } else { portable::TABLE }
+    }
+
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     fn table(self) -> Table {
         portable::TABLE
     }
@@ -168,6 +192,7 @@ impl Kernels {
     pub(crate) fn describe(&self) -> &'static str {
         match self.level {
             Level::Portable => "portable",
+            Level::Neon => "NEON",
             Level::Avx2 => "AVX2 with FMA and F16C",
             Level::Avx512 => "AVX-512",
             Level::Avx512Vnni => "AVX-512 with VNNI",
