@@ -3,6 +3,11 @@
 //! A kernel is generic over [`Isa`](isa::Isa) and compiled once for each instruction set (`entry`). What calls kernels is
 //! not generic: it reads a [`Table`] of functions. A new instruction set is a file with an `Isa` and its table; one that
 //! multiplies whole tiles, such as AMX, replaces the [`Format`] it is good at, for it can read the same panels.
+//!
+//! Why not a library: `gemm` 0.19 and `matrixmultiply` 0.3 multiply floats only, know neither binary16 nor blocks of bytes,
+//! write sums that are then read again for bias and activation, and cannot be interrupted. On Whisper tiny's encoder shapes,
+//! one thread of a Zen 4, floats, in one run: these kernels reach 0.95 to 1.01 times the rate of `gemm` (both with AVX-512)
+//! and, with AVX2 as it has, 1.07 to 1.20 times that of `matrixmultiply`.
 
 #![cfg_attr(
     not(target_arch = "x86_64"),
@@ -100,7 +105,8 @@ pub(crate) enum Level {
 }
 
 impl Level {
-    const ALL: [Self; 5] = [Self::Portable, Self::Avx2, Self::Avx512, Self::Avx512Vnni, Self::Avx512VnniBf16];
+    const ALL: [Self; 6] =
+        [Self::Portable, Self::Neon, Self::Avx2, Self::Avx512, Self::Avx512Vnni, Self::Avx512VnniBf16];
 
     /// Those that this processor has; the last is the best.
     pub(crate) fn available() -> impl Iterator<Item = Self> {
