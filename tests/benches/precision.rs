@@ -29,7 +29,9 @@ fn main() {
     };
     let models = [model(Compute::Exact), model(Compute::Fast)];
     println!("fast is {}\n", models[1].engine().describe_compute());
-    println!("| recordings | words | exact | fast | difference | 95 of 100 | other words |\n|---|---|---|---|---|---|---|");
+    println!(
+        "| recordings | words | exact | fast | difference | 95 of 100 | other words |\n|---|---|---|---|---|---|---|"
+    );
     let mut all = Vec::new();
     for list in lists.split(':') {
         let (pairs, others) = compare(Path::new(list), &models);
@@ -66,7 +68,8 @@ fn compare(list: &Path, models: &[Model; 2]) -> (Vec<(Errors, Errors)>, usize) {
             normaliser.text(&texts.join(" "))
         });
         others += usize::from(heard[0] != heard[1]);
-        let [exact, fast] = heard.map(|heard| Errors::between(said.split_whitespace(), heard.split_whitespace()));
+        let [exact, fast] =
+            heard.map(|heard| Errors::between(said.split_whitespace(), heard.split_whitespace()));
         pairs.push((exact, fast));
     }
     eprint!("\r\x1b[K");

@@ -1,14 +1,15 @@
 //! Attention, fused: scores of some keys at a time, soft-max as they come, and the sums of values.
 //!
 //! With many queries vectors run across queries: scores lie as `[key][query]`, which is a panel, so that their soft-max
-//! needs nothing from other lanes, and they are the left side of the product with the values as they are. A few queries
-//! are done one by one: each reads the keys and values once, which takes longer than computing with them.
+//! needs nothing from other lanes, and they are the left side of the product with the values as they are. With a few
+//! queries vectors run along keys and values where they lie: to read those, once for all queries, takes longer than to
+//! compute with them.
 
 use std::f32::consts::LOG2_E;
 use std::time::Duration;
 
 use super::crew::Crew;
-use super::kernels::{Format, Kernels, LOWEST, Pack, ROW, Soften, State};
+use super::kernels::{Format, Kernels, LOWEST, Loose, Pack, ROW, Soften, State, Vectors};
 use super::pace::{Pace, Stopped};
 use super::product::split;
 use super::rows::{Rows, RowsMut};
@@ -29,7 +30,7 @@ pub(super) struct Attention<'a> {
     pub(super) out: RowsMut<'a>,
 }
 
-/// Queries up to which they are done one by one.
+/// Queries up to which vectors run along keys and values as they lie.
 const FEW: usize = 8;
 /// Multiplications below which waking a helper takes longer than it saves.
 const WORTH_HELP: usize = 1 << 20;
@@ -50,14 +51,13 @@ impl Kernels {
         heads.iter().for_each(Attention::check);
         let work: usize = heads.iter().map(Attention::work).sum();
         let helpers = if work < WORTH_HELP { 0 } else { crew.helpers() };
-        let group = QUERY_PANELS * self.table().panel;
-        let units =
-            |head: &Attention<'_>| if head.few() { head.queries() } else { head.queries().div_ceil(group) };
+        let (few, many) = (self.table().dots.len(), QUERY_PANELS * self.table().panel);
+        let units = |head: &Attention<'_>| head.queries().div_ceil(if head.few() { few } else { many });
         crew.operate(heads.iter().map(units).sum(), helpers, go_on, &|mut unit, scratch, pace| {
             for head in heads {
                 match unit.checked_sub(units(head)) {
-                    None if head.few() => return self.attend_one(head, unit, scratch, pace),
-                    None => return self.attend_group(head, group * unit, scratch, pace),
+                    None if head.few() => return self.attend_few(head, few * unit, scratch, pace),
+                    None => return self.attend_group(head, many * unit, scratch, pace),
                     Some(rest) => unit = rest,
                 }
             }
@@ -65,44 +65,64 @@ impl Kernels {
         })
     }
 
-    /// One query.
-    fn attend_one(
+    /// A few queries from `first` on: as many as share a reading of keys and values.
+    fn attend_few(
         &self,
         head: &Attention<'_>,
-        query: usize,
+        first: usize,
         scratch: &mut Scratch,
         pace: &Pace<'_>,
     ) -> Result<(), Stopped> {
         let table = self.table();
         let (keys, width) = (head.keys(), head.width());
+        let count = table.dots.len().min(head.queries() - first);
+        let dots = table.dots[count - 1];
         let scaled = scratch.queries.floats_mut();
-        scaled[..width.next_multiple_of(16)].fill(0.0);
-        // SAFETY: a row of the matrix.
-        let row = unsafe { std::slice::from_raw_parts(head.query.at(query, 0).cast::<f32>(), width) };
-        scaled.iter_mut().zip(row).for_each(|(to, from)| *to = from * head.scale * LOG2_E);
-        let scaled: *const f32 = scaled.as_ptr();
-        let sums = &mut scratch.values.floats_mut()[..width];
-        sums.fill(0.0);
+        for (q, to) in scaled.chunks_exact_mut(MAX_WIDTH).take(count).enumerate() {
+            // SAFETY: a row of the matrix.
+            let row = unsafe { std::slice::from_raw_parts(head.query.at(first + q, 0).cast::<f32>(), width) };
+            to.fill(0.0);
+            to.iter_mut().zip(row).for_each(|(to, from)| *to = from * head.scale * LOG2_E);
+        }
         let scores = scratch.scores.floats_mut();
-        let together = scores.len();
-        let mut state = [LOWEST, 0.0];
+        let together = scores.len() / count / 16 * 16;
+        let (mut states, mut keep) = ([[LOWEST, 0.0]; FEW], [0.0; FEW]);
+        let of_keys = Vectors {
+            from: scaled.as_ptr(),
+            stride: MAX_WIDTH,
+            keep: std::ptr::null(),
+            out: scores.as_mut_ptr(),
+            out_stride: together,
+        };
+        let sums = scratch.values.floats_mut();
+        sums[..MAX_WIDTH * count].fill(0.0);
         for k in (0..keys).step_by(together) {
             let n = together.min(keys - k);
-            let mask = head.mask.map_or(std::ptr::null(), |mask| mask.at(query, k).cast());
             let (key, value) = (head.key, head.value);
-            // SAFETY: all rows are the matrices'; vectors have room for n scores and as many elements as are wide.
+            // SAFETY: all rows are the matrices'; vectors have room for as many scores and for the widest head.
             unsafe {
-                let scores = scores.as_mut_ptr();
-                (table.dots)(key.at(k, 0), key.stride(), key.half(), n, width, scaled, None, scores);
-                let keep = (table.soften_one)(scores, n, mask, LOG2_E, &mut state);
-                let to = sums.as_mut_ptr();
-                (table.dots)(value.at(0, k), value.stride(), value.half(), width, n, scores, Some(keep), to);
+                dots(key.at(k, 0), key.stride(), key.half(), n, width, &of_keys);
+                for q in 0..count {
+                    let mask = head.mask.map_or(std::ptr::null(), |mask| mask.at(first + q, k).cast());
+                    let scores = of_keys.out.add(together * q);
+                    keep[q] = (table.soften_one)(scores, n, mask, LOG2_E, &mut states[q]);
+                }
+                let of_values = Vectors {
+                    from: of_keys.out,
+                    stride: together,
+                    keep: keep.as_ptr(),
+                    out: sums.as_mut_ptr(),
+                    out_stride: MAX_WIDTH,
+                };
+                dots(value.at(0, k), value.stride(), value.half(), width, n, &of_values);
             }
-            pace.did(2 * n * width)?;
+            pace.did(2 * n * width * count)?;
         }
-        for (c, sum) in sums.iter().enumerate() {
-            // SAFETY: an element of the matrix.
-            unsafe { head.out.at(query, c).write(sum / state[1]) }
+        for (q, sums) in sums.chunks_exact(MAX_WIDTH).take(count).enumerate() {
+            for (c, sum) in sums[..width].iter().enumerate() {
+                // SAFETY: an element of the matrix.
+                unsafe { head.out.at(first + q, c).write(sum / states[q][1]) }
+            }
         }
         Ok(())
     }
@@ -125,11 +145,17 @@ impl Kernels {
             .map(|(index, query)| Panel::new(index, query, panel.min(head.queries() - query), panel, scratch))
             .collect();
         for part in &panels {
-            let factor = head.scale * LOG2_E;
-            let from = head.query.at(part.query, 0);
+            let loose = Loose {
+                from: head.query.at(part.query, 0),
+                stride: head.query.stride(),
+                half: false,
+                count: part.count,
+                n: width,
+                factor: head.scale * LOG2_E,
+            };
             // SAFETY: the rows are the matrix's; each panel has room for the widest head, and one more line of state.
             unsafe {
-                (how.pack)(from, head.query.stride(), false, part.count, width, factor, part.queries);
+                (how.pack)(&loose, part.queries);
                 std::slice::from_raw_parts_mut(part.values, panel * width).fill(0.0);
                 std::slice::from_raw_parts_mut(part.state.greatest, panel).fill(LOWEST);
                 std::slice::from_raw_parts_mut(part.state.sum, panel).fill(0.0);
@@ -144,18 +170,20 @@ impl Kernels {
                 let mask = match head.mask {
                     None => std::ptr::null(),
                     Some(mask) => {
-                        let (from, to) = (mask.at(part.query, k), scratch.mask.as_mut_ptr());
+                        let (from, stride) = (mask.at(part.query, k), mask.stride());
+                        let loose = Loose { from, stride, half: false, count: part.count, n, factor: LOG2_E };
+                        let to = scratch.mask.as_mut_ptr();
                         // SAFETY: the rows are the matrix's; the room is for as many keys as are staged.
-                        unsafe { (table.pack)(from, mask.stride(), false, part.count, n, LOG2_E, to) };
+                        unsafe { (table.pack)(&loose, to) };
                         to.cast_const().cast()
                     }
                 };
                 // SAFETY: keys and values are staged, scores have room for as many keys.
                 unsafe {
-                    how.tiles(part.queries, staged, n, width, scores, panel, false);
+                    how.tiles(part.queries, staged, n, width, scores, false);
                     (how.soften)(scores, n, mask, &part.state);
                     (table.rescale)(part.values, width, part.state.factor);
-                    how.tiles(scores.cast(), staged.add(ROW * KEYS), width, n, part.values, panel, true);
+                    how.tiles(scores.cast(), staged.add(ROW * KEYS), width, n, part.values, true);
                 }
                 pace.did(2 * panel * n * width)?;
             }
@@ -239,14 +267,17 @@ struct How {
     soften: Soften,
     /// Elements of a step.
     step: usize,
+    /// Queries of a panel.
+    panel: usize,
 }
 
 impl How {
     fn new(kernels: &Kernels) -> Self {
         let table = kernels.table();
+        let panel = table.panel;
         match kernels.bf16() {
-            Some(bf16) => Self { format: bf16.pairs, pack: bf16.pack, soften: bf16.soften, step: 2 },
-            None => Self { format: table.singles, pack: table.pack, soften: table.soften, step: 1 },
+            Some(bf16) => Self { format: bf16.pairs, pack: bf16.pack, soften: bf16.soften, step: 2, panel },
+            None => Self { format: table.singles, pack: table.pack, soften: table.soften, step: 1, panel },
         }
     }
 
@@ -277,7 +308,6 @@ impl How {
         columns: usize,
         elements: usize,
         sums: *mut f32,
-        panel: usize,
         more: bool,
     ) {
         let mut column = 0;
@@ -286,7 +316,7 @@ impl How {
             unsafe {
                 let tile = self.format.tiles[width - 1];
                 let steps = elements.div_ceil(self.step);
-                tile(left, rows.add(ROW * column), steps, sums.add(panel * column), more);
+                tile(left, rows.add(ROW * column), steps, sums.add(self.panel * column), more);
             }
             column += width;
         }

@@ -234,7 +234,8 @@ mod tests {
             .prop_map(|(address, row_stride, plane_stride, element)| {
                 let element = elements[element];
                 // Mostly aligned, or nothing would come through.
-                let round = |bytes: u64| if bytes % 5 == 0 { bytes } else { bytes & !(element.align() - 1) };
+                let round =
+                    |bytes: u64| if bytes.is_multiple_of(5) { bytes } else { bytes & !(element.align() - 1) };
                 Matrix {
                     address: round(address),
                     row_stride: round(row_stride),

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::crew::Crew;
-use super::kernels::{BLOCK, ELEMENTS, Finish, Format, Kernels, ROW};
+use super::kernels::{BLOCK, ELEMENTS, Finish, Format, Kernels, Loose, ROW, prefetch, prefetch_write};
 use super::pace::{Pace, Stopped};
 use super::packed::{Content, Packed};
 use super::rows::{Rows, RowsMut};
@@ -202,7 +202,12 @@ impl<'a> Plan<'a> {
             Left::Weights(packed) => packed.content().zero(),
             Left::Memory(_) => 0,
         };
+        let bytes = elements * if right.half() { 2 } else { 4 };
         for column in 0..columns {
+            // Rows may lie far apart: the processor does not foresee the next one.
+            if column + 1 < columns {
+                prefetch(right.at(first + column + 1, k), bytes);
+            }
             // SAFETY: the elements are the matrix's; there is room for this many rows of this many elements.
             unsafe {
                 let to = scratch.rows.as_mut_ptr().add(ROW * column);
@@ -229,8 +234,10 @@ impl<'a> Plan<'a> {
         let left = match self.product.left {
             Left::Memory(left) => {
                 let pack = self.kernels.bf16().map_or(table.pack, |bf16| bf16.pack);
+                let (from, stride) = (left.at(i, k), left.stride());
+                let loose = Loose { from, stride, half: left.half(), count: rows, n: elements, factor: 1.0 };
                 // SAFETY: the rows are the matrix's; the room holds a panel of as many elements as a staged row.
-                unsafe { pack(left.at(i, k), left.stride(), left.half(), rows, elements, 1.0, room) };
+                unsafe { pack(&loose, room) };
                 room.cast_const()
             }
             Left::Weights(packed) => {
@@ -248,33 +255,34 @@ impl<'a> Plan<'a> {
         let sums: *mut f32 = scratch.sums.as_mut_ptr().cast();
         let mut column = 0;
         for width in split(columns, tiles.len()) {
-            // SAFETY: panel and rows have these steps, and the sums have room for the widest tile.
-            unsafe {
-                let rows = scratch.rows.as_ptr().add(ROW * column);
-                tiles[width - 1](left, rows, elements.div_ceil(self.step), sums, false);
-            }
+            let how = self.how(i, first + column, k, elements);
+            let out = self.product.out.at(first + column, i);
             for c in 0..width {
-                let how = self.how(i, first + column + c, k, elements);
-                // SAFETY: the sums are of this row; `how` points into matrices that have it.
-                unsafe {
-                    let sums = sums.add(self.panel * c);
-                    (table.finish)(sums, rows, self.product.out.at(first + column + c, i), &how);
-                }
+                prefetch_write(out.cast::<u8>().wrapping_add(how.stride * c), 4 * rows);
+            }
+            // SAFETY: panel and rows have these steps, and the sums have room for the widest tile; `how` points into
+            // matrices that have these rows.
+            unsafe {
+                let staged = scratch.rows.as_ptr().add(ROW * column);
+                tiles[width - 1](left, staged, elements.div_ceil(self.step), sums, false);
+                (table.finish)(sums, rows, width, out, &how);
             }
             column += width;
         }
     }
 
-    /// What is done with the sums of left rows from `i` on and right row `j`.
+    /// What is done with the sums of left rows from `i` on and right rows from `j` on.
     fn how(&self, i: usize, j: usize, k: usize, elements: usize) -> Finish {
-        let Product { bias, gelu, residual, .. } = *self.product;
+        let Product { bias, gelu, residual, ref out, .. } = *self.product;
         Finish {
+            stride: out.stride(),
             more: k > 0,
             last: k + elements == self.product.depth(),
             bias: if let Bias::Left(bias) = bias { bias[i..].as_ptr() } else { std::ptr::null() },
-            offset: if let Bias::Right(bias) = bias { bias[j] } else { 0.0 },
+            offsets: if let Bias::Right(bias) = bias { bias[j..].as_ptr() } else { std::ptr::null() },
             gelu,
             residual: residual.map_or(std::ptr::null(), |residual| residual.at(j, i).cast()),
+            residual_stride: residual.map_or(0, |residual| residual.stride()),
         }
     }
 }

@@ -12,7 +12,7 @@ pub(super) const KEYS: usize = 120;
 /// Widest head.
 pub(super) const MAX_WIDTH: usize = hearken_proto::compute::MAX_WIDTH as usize;
 /// Panels of queries that share staged keys.
-pub(super) const QUERY_PANELS: usize = 4;
+pub(super) const QUERY_PANELS: usize = 8;
 /// Most rows of a panel.
 const MAX_PANEL: usize = 32;
 /// Most right rows of a tile.

@@ -54,9 +54,7 @@ impl Isa for Avx512 {
         round(a: __m512) -> __m512 { _mm512_roundscale_ps::<_MM_FROUND_TO_NEAREST_INT>(a) }
         scale_by_power(a: __m512, n: __m512) -> __m512 { _mm512_scalef_ps(a, n) }
         first(a: __m512) -> f32 { _mm512_cvtss_f32(a) }
-        through_half(value: f32) -> f32 {
-            _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(_mm_set_ss(value))))
-        }
+        through_half(a: __m512) -> __m512 { _mm512_cvtph_ps(_mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(a)) }
         sum(a: __m512) -> f32 { _mm512_reduce_add_ps(a) }
         greatest(a: __m512) -> f32 { _mm512_reduce_max_ps(a) }
         splat_word(value: i32) -> __m512i { _mm512_set1_epi32(value) }
@@ -231,6 +229,7 @@ super::entry_points! {
     Avx512, Widened,
     singles: [1 4, 2 2, 3 1, 4 1, 5 1, 6 1, 7 1, 8 1, 9 1, 10 1, 11 1, 12 1],
     bytes: [1, 2, 3, 4, 5, 6],
+    dots: [1 8, 2 4, 3 4, 4 4, 5 4, 6 3, 7 3, 8 3],
 }
 
 /// With VNNI.

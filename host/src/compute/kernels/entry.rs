@@ -2,7 +2,7 @@
 
 /// Defines a module's `TABLE`: all kernels for one instruction set, with its way to add products of bytes.
 macro_rules! entry_points {
-    (#$attr:tt $isa:ident, $dot:ident, singles: [$($c:literal $u:literal),*], bytes: [$($b:literal),*],) => {
+    (#$attr:tt $isa:ident, $dot:ident, singles: [$($c:literal $u:literal),*], bytes: [$($b:literal),*], dots: [$($q:literal $r:literal),*],) => {
         use super::*;
 
         $crate::compute::kernels::compiled! { #$attr $isa,
@@ -12,18 +12,18 @@ macro_rules! entry_points {
                 = tile::tile::<$isa, tile::Halves, C, U>;
             stage_singles[](from: *const u8, half: bool, n: usize, zero: u8, to: *mut u8)
                 = stage::singles::<$isa>;
-            pack_singles[](from: *const u8, stride: usize, half: bool, count: usize, n: usize, factor: f32, to: *mut u8)
+            pack_singles[](loose: &Loose, to: *mut u8)
                 = pack::singles::<$isa>;
             unpack[](from: *const f32, divisors: *const f32, count: usize, n: usize, to: *mut f32, stride: usize)
                 = pack::unpack::<$isa>;
-            finish[](sums: *const f32, n: usize, out: *mut f32, how: &Finish)
+            finish[](sums: *const f32, n: usize, columns: usize, out: *mut f32, how: &Finish)
                 = finish::finish::<$isa>;
             soften_singles[](scores: *mut f32, n: usize, mask: *const f32, state: &State)
                 = softmax::soften::<$isa, softmax::Singles>;
             rescale[](sums: *mut f32, n: usize, factor: *const f32)
                 = softmax::rescale::<$isa>;
-            dots[](rows: *const u8, stride: usize, half: bool, count: usize, n: usize, vector: *const f32, keep: Option<f32>, out: *mut f32)
-                = dots::dots::<$isa>;
+            dots[Q, R](rows: *const u8, stride: usize, half: bool, count: usize, n: usize, vectors: &Vectors)
+                = dots::dots::<$isa, Q, R>;
             soften_one[](scores: *mut f32, n: usize, mask: *const f32, factor: f32, state: &mut [f32; 2]) -> f32
                 = dots::soften_one::<$isa>;
         }
@@ -41,7 +41,7 @@ macro_rules! entry_points {
             unpack,
             finish,
             rescale,
-            dots,
+            dots: &[$(dots::<$q, $r>),*],
             soften_one,
         };
     };
@@ -56,7 +56,7 @@ macro_rules! byte_entry_points {
             tile_bytes_with_minimum[C](left: *const u8, right: *const u8, steps: usize, sums: *mut f32, more: bool)
                 = tile::tile_bytes::<$isa, $dot, C, true>;
             stage_bytes[](from: *const u8, half: bool, n: usize, zero: u8, to: *mut u8)
-                = stage::bytes::<$isa>;
+                = stage::bytes::<$isa, $dot>;
         }
 
         pub(in crate::compute) const BYTES: Format = Format { tiles: &[$(tile_bytes::<$b>),*], stage: stage_bytes };
@@ -73,7 +73,7 @@ macro_rules! bf16_entry_points {
                 = tile::tile::<$isa, tile::Pairs<$bf16>, C, U>;
             stage_pairs[](from: *const u8, half: bool, n: usize, zero: u8, to: *mut u8)
                 = stage::pairs::<$isa, $bf16>;
-            pack_pairs[](from: *const u8, stride: usize, half: bool, count: usize, n: usize, factor: f32, to: *mut u8)
+            pack_pairs[](loose: &Loose, to: *mut u8)
                 = pack::pairs::<$isa, $bf16>;
             soften_pairs[](scores: *mut f32, n: usize, mask: *const f32, state: &State)
                 = softmax::soften::<$isa, softmax::Pairs<$bf16>>;

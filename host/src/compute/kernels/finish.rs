@@ -3,64 +3,81 @@
 use super::exp::exp2;
 use super::isa::Isa;
 
-/// What to do with a panel's sums for one right row. Pointers are null where there is nothing.
+/// What to do with a tile's sums. Pointers are null where there is nothing; strides are bytes.
 #[derive(Clone, Copy)]
 pub(in super::super) struct Finish {
+    /// From one row of the output to the next.
+    pub(in super::super) stride: usize,
     /// Adds what the output holds: sums of earlier parts of the depth.
     pub(in super::super) more: bool,
     /// Whether these are the last sums. The rest is done then.
     pub(in super::super) last: bool,
     /// A float for each left row, added.
     pub(in super::super) bias: *const f32,
-    /// Added to each.
-    pub(in super::super) offset: f32,
+    /// A float for each right row, added.
+    pub(in super::super) offsets: *const f32,
     /// Whether GELU is applied.
     pub(in super::super) gelu: bool,
-    /// A float for each left row, added at the end.
+    /// A float for each sum, added at the end.
     pub(in super::super) residual: *const f32,
+    /// From one row of the residual to the next.
+    pub(in super::super) residual_stride: usize,
 }
 
-/// Finishes the sums of `n` left rows, at most a panel's.
-pub(in super::super) type FinishRow = unsafe fn(sums: *const f32, n: usize, out: *mut f32, how: &Finish);
+/// Finishes the sums of `n` left rows, at most a panel's, and `columns` right rows.
+pub(in super::super) type FinishTile =
+    unsafe fn(sums: *const f32, n: usize, columns: usize, out: *mut f32, how: &Finish);
 
-/// As [`FinishRow`] says.
+/// As [`FinishTile`] says.
 ///
 /// # Safety
 ///
-/// `sums` has a panel's floats; `bias` and `residual` have `n` or are null; `out` has `n` to read and write.
+/// `sums` has a panel's floats for each right row; `bias` has `n`, `offsets` have `columns`, or they are null; `out` has
+/// `columns` rows of `n` to read and write, and so has `residual`, unless it is null, to read.
 #[inline(always)]
-pub(super) unsafe fn finish<I: Isa>(isa: I, sums: *const f32, n: usize, out: *mut f32, how: &Finish) {
-    let mut at = 0;
-    while at < n {
-        let lanes = I::LANES.min(n - at);
-        // SAFETY: at + lanes is at most n.
-        unsafe {
-            let load = |from: *const f32| {
-                if lanes == I::LANES { isa.load(from.add(at)) } else { isa.load_first(from.add(at), lanes) }
-            };
-            let mut value = isa.load(sums.add(at));
-            if how.more {
-                value = isa.add(value, load(out));
-            }
-            if how.last {
-                value = isa.add(value, isa.splat(how.offset));
-                if !how.bias.is_null() {
-                    value = isa.add(value, load(how.bias));
+pub(super) unsafe fn finish<I: Isa>(
+    isa: I,
+    sums: *const f32,
+    n: usize,
+    columns: usize,
+    out: *mut f32,
+    how: &Finish,
+) {
+    for column in 0..columns {
+        for at in (0..n).step_by(I::LANES) {
+            let lanes = I::LANES.min(n - at);
+            // SAFETY: column is one of them, and at + lanes at most n.
+            unsafe {
+                let load = |from: *const f32| {
+                    if lanes == I::LANES { isa.load(from) } else { isa.load_first(from, lanes) }
+                };
+                let out = out.byte_add(how.stride * column).add(at);
+                let mut value = isa.load(sums.add(2 * I::LANES * column + at));
+                if how.more {
+                    value = isa.add(value, load(out));
                 }
-                if how.gelu {
-                    value = gelu(isa, value);
+                if how.last {
+                    if !how.offsets.is_null() {
+                        value = isa.add(value, isa.splat(how.offsets.add(column).read()));
+                    }
+                    if !how.bias.is_null() {
+                        value = isa.add(value, load(how.bias.add(at)));
+                    }
+                    if how.gelu {
+                        value = gelu(isa, value);
+                    }
+                    if !how.residual.is_null() {
+                        let residual = how.residual.byte_add(how.residual_stride * column);
+                        value = isa.add(value, load(residual.add(at)));
+                    }
                 }
-                if !how.residual.is_null() {
-                    value = isa.add(value, load(how.residual));
+                if lanes == I::LANES {
+                    isa.store(out, value);
+                } else {
+                    isa.store_first(out, value, lanes);
                 }
-            }
-            if lanes == I::LANES {
-                isa.store(out.add(at), value);
-            } else {
-                isa.store_first(out.add(at), value, lanes);
             }
         }
-        at += I::LANES;
     }
 }
 

@@ -33,8 +33,8 @@ pub(super) trait Isa: Copy {
     fn scale_by_power(self, a: Self::F, n: Self::F) -> Self::F;
     /// Lane 0.
     fn first(self, a: Self::F) -> f32;
-    /// A float rounded to binary16 and back.
-    fn through_half(self, value: f32) -> f32;
+    /// Floats rounded to binary16 and back.
+    fn through_half(self, a: Self::F) -> Self::F;
     /// The sum of all lanes.
     fn sum(self, a: Self::F) -> f32;
     /// The greatest lane; any, if one is not a number.
@@ -113,7 +113,11 @@ pub(super) trait Isa: Copy {
 
 /// Sums of products of four bytes in each lane.
 pub(super) trait ByteDot<I: Isa>: Copy {
-    /// `sums + Σ left · right`, with unsigned bytes on the left and signed ones, of at most 127, on the right.
+    /// Subtracted from each byte on the left.
+    const SUBTRACTED: u8 = 0;
+
+    /// `sums + Σ (left − SUBTRACTED) · right`, with unsigned bytes on the left and signed ones, of at most 127, on the
+    /// right.
     fn dot(isa: I, sums: I::N, left: I::N, right: I::N) -> I::N;
 }
 

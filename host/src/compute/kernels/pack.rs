@@ -6,10 +6,22 @@ use super::stage::elements;
 /// Most lanes of a vector.
 const MAX_LANES: usize = 16;
 
-/// Packs `n` elements of `count` rows, at most a panel's, `stride` bytes apart, times `factor`. Rows that are not there
-/// become 0.
-pub(in super::super) type Pack =
-    unsafe fn(from: *const u8, stride: usize, half: bool, count: usize, n: usize, factor: f32, to: *mut u8);
+/// Elements to pack: `n` of each of `count` rows, at most a panel's.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Loose {
+    pub(in super::super) from: *const u8,
+    /// Bytes from one row to the next.
+    pub(in super::super) stride: usize,
+    /// Whether they are binary16.
+    pub(in super::super) half: bool,
+    pub(in super::super) count: usize,
+    pub(in super::super) n: usize,
+    /// What they are multiplied by.
+    pub(in super::super) factor: f32,
+}
+
+/// Packs a panel. Rows that are not there become 0.
+pub(in super::super) type Pack = unsafe fn(loose: &Loose, to: *mut u8);
 
 /// Packs words: `words` of each row, which `word` makes from the vector of it that begins at a word.
 ///
@@ -43,16 +55,8 @@ unsafe fn pack<I: Isa>(isa: I, count: usize, words: usize, to: *mut u8, word: im
 ///
 /// The elements of the rows are readable; `to` has room for `n` steps of a panel.
 #[inline(always)]
-pub(super) unsafe fn singles<I: Isa>(
-    isa: I,
-    from: *const u8,
-    stride: usize,
-    half: bool,
-    count: usize,
-    n: usize,
-    factor: f32,
-    to: *mut u8,
-) {
+pub(super) unsafe fn singles<I: Isa>(isa: I, loose: &Loose, to: *mut u8) {
+    let Loose { from, stride, half, count, n, factor } = *loose;
     let factor = isa.splat(factor);
     // SAFETY: `pack` asks for rows below `count` and words below `n`.
     let word = |row: usize, at| unsafe {
@@ -68,16 +72,8 @@ pub(super) unsafe fn singles<I: Isa>(
 ///
 /// As of [`singles`], with half as many steps, rounded up.
 #[inline(always)]
-pub(super) unsafe fn pairs<I: Isa, B: Bf16<I>>(
-    isa: I,
-    from: *const u8,
-    stride: usize,
-    half: bool,
-    count: usize,
-    n: usize,
-    factor: f32,
-    to: *mut u8,
-) {
+pub(super) unsafe fn pairs<I: Isa, B: Bf16<I>>(isa: I, loose: &Loose, to: *mut u8) {
+    let Loose { from, stride, half, count, n, factor } = *loose;
     let factor = isa.splat(factor);
     // SAFETY: as in `singles`.
     let word = |row: usize, at: usize| unsafe {

@@ -93,8 +93,8 @@ impl Isa for Portable {
         a[0]
     }
     #[inline(always)]
-    fn through_half(self, value: f32) -> f32 {
-        half::f16::from_f32(value).to_f32()
+    fn through_half(self, a: F) -> F {
+        each(a, |a| half::f16::from_f32(a).to_f32())
     }
     #[inline(always)]
     fn sum(self, a: F) -> f32 {
@@ -208,4 +208,5 @@ super::entry_points! {
     Portable, Plain,
     singles: [1 2, 2 1, 3 1, 4 1],
     bytes: [1, 2, 3, 4],
+    dots: [1 4, 2 2, 3 1, 4 1],
 }

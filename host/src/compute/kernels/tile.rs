@@ -9,12 +9,18 @@
 //! ```
 
 use super::isa::{Bf16, ByteDot, Isa};
+use super::prefetch;
 use super::stage::{BLOCK, MOMENTS, ROW, SCALES, ZEROS};
 
 /// Multiplies a panel by `C` staged rows; `steps` are words of a row, or blocks of bytes. The sums are stored, or with
 /// `more` added to those that are there.
 pub(in super::super) type Tile =
     unsafe fn(left: *const u8, right: *const u8, steps: usize, sums: *mut f32, more: bool);
+
+/// Right rows up to which a panel is read from memory about as fast as it is computed with.
+const FEW: usize = 8;
+/// How far before that it is asked for.
+const AHEAD: usize = 6144;
 
 /// How a panel stores what one step takes.
 pub(super) trait Step<I: Isa> {
@@ -142,6 +148,9 @@ unsafe fn step<I: Isa, S: Step<I>, const C: usize>(
     // SAFETY: two vectors of the panel, and a word of each row.
     unsafe {
         let left = left.add(2 * S::BYTES * k);
+        if C <= FEW {
+            prefetch(left.wrapping_add(AHEAD), 2 * S::BYTES);
+        }
         let (low, high) = (S::left(isa, left), S::left(isa, left.add(S::BYTES)));
         for (c, sums) in sums.iter_mut().enumerate() {
             let word = right.add(ROW * c + 4 * k).cast::<i32>().read();
@@ -157,12 +166,18 @@ unsafe fn step<I: Isa, S: Step<I>, const C: usize>(
 /// `to` has `2 · C` vectors, initialised with `more`.
 #[inline(always)]
 unsafe fn put<I: Isa, const C: usize>(isa: I, sums: &[[I::F; 2]; C], to: *mut f32, more: bool) {
-    for (n, &sum) in sums.iter().flatten().enumerate() {
+    // One right row after the other: flattened, the compiler would not unroll it, and put all sums on the stack.
+    for (c, &[low, high]) in sums.iter().enumerate() {
         // SAFETY: the caller's promise.
         unsafe {
-            let to = to.add(I::LANES * n);
-            let sum = if more { isa.add(isa.load(to), sum) } else { sum };
-            isa.store(to, sum);
+            let to = [to.add(2 * I::LANES * c), to.add(2 * I::LANES * c + I::LANES)];
+            let (low, high) = if more {
+                (isa.add(isa.load(to[0]), low), isa.add(isa.load(to[1]), high))
+            } else {
+                (low, high)
+            };
+            isa.store(to[0], low);
+            isa.store(to[1], high);
         }
     }
 }

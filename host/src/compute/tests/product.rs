@@ -96,13 +96,12 @@ fn compare(
     left: Left<'_>,
     table: &[Vec<f64>],
     right: &Memory,
-    rows: usize,
     extras: Extras,
     tolerance: f64,
     what: &str,
 ) {
+    let (rows, columns) = (table.len(), right.rows);
     let got = run(kernels, left, right, rows, extras, &mut Random::new(99));
-    let columns = right.rows;
     let mut staged = right.table();
     if let Left::Weights(packed) = left
         && matches!(packed.content(), Content::Bytes { .. })
@@ -138,16 +137,32 @@ fn weights_of_every_format() {
                 let tolerance = if exact { 2e-6 } else { 8e-3 };
                 let what = format!("{element:?} {blocks}");
                 let extras = EXTRAS[n % 4];
-                compare(
-                    &kernels,
-                    Left::Weights(&packed),
-                    &weights.table(),
-                    &right,
-                    rows,
-                    extras,
-                    tolerance,
-                    &what,
-                );
+                compare(&kernels, Left::Weights(&packed), &weights.table(), &right, extras, tolerance, &what);
+            }
+        }
+    }
+}
+
+/// Sums of pairs of bytes may not be cut off at 16 bits.
+#[test]
+fn the_greatest_bytes() {
+    let (rows, columns, depth) = (33, 7, 96);
+    for kernels in all() {
+        for element in &ELEMENTS[2..] {
+            for byte in [0, 0x7f, 0x80, 0xff] {
+                let weights = Weights::uniform(*element, rows, depth, byte);
+                for value in [1.0, -1.0] {
+                    let right = Memory::new(Float::F32, depth, 0, &vec![value; depth * columns]);
+                    compare(
+                        &kernels,
+                        Left::Weights(&weights.packed(&kernels)),
+                        &weights.table(),
+                        &right,
+                        EXTRAS[0],
+                        1e-6,
+                        &format!("{element:?} {byte:#x} {value}"),
+                    );
+                }
             }
         }
     }
@@ -164,16 +179,7 @@ fn matrices_in_memory() {
                 let tolerance = if kernels.bf16().is_some() { 4e-3 } else { 2e-6 };
                 let extras = EXTRAS[(n + 1) % 4];
                 let what = format!("{element:?} {depth}");
-                compare(
-                    &kernels,
-                    Left::Memory(left.rows()),
-                    &left.table(),
-                    &right,
-                    rows,
-                    extras,
-                    tolerance,
-                    &what,
-                );
+                compare(&kernels, Left::Memory(left.rows()), &left.table(), &right, extras, tolerance, &what);
             }
         }
     }

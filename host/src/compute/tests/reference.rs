@@ -4,7 +4,7 @@ use half::f16;
 use hearken_proto::compute::Element;
 
 use crate::compute::blocks;
-use crate::compute::kernels::{Kernels, Level, Precision};
+use crate::compute::kernels::{BLOCK, Kernels, Level, Precision};
 use crate::compute::packed::Packed;
 use crate::compute::rows::{Float, Rows};
 
@@ -113,6 +113,20 @@ impl Weights {
                         bytes[at + 2..at + 4].copy_from_slice(&f16::from_f32(random.float()).to_le_bytes());
                     }
                 }
+            }
+        }
+        Self { element, rows, depth, bytes }
+    }
+
+    /// Blocks whose every byte is `byte`, but for scales, and minima of 0.
+    pub(super) fn uniform(element: Element, rows: usize, depth: usize, byte: u8) -> Self {
+        let mut bytes = Vec::new();
+        for _ in 0..rows * depth / BLOCK {
+            let at = bytes.len();
+            bytes.resize(at + element.block_bytes() as usize, byte);
+            bytes[at..at + 2].copy_from_slice(&f16::from_f32(0.25).to_le_bytes());
+            if blocks::has_minimum(element) {
+                bytes[at + 2..at + 4].fill(0);
             }
         }
         Self { element, rows, depth, bytes }
