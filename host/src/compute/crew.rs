@@ -17,6 +17,17 @@ use super::scratch::Scratch;
 pub(crate) struct Crew {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
+    /// Threads that work on decodes of their own now.
+    busy: Arc<AtomicUsize>,
+}
+
+/// A thread works on a decode, as long as this lives.
+pub(crate) struct Busy(Arc<AtomicUsize>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Default)]
@@ -55,7 +66,7 @@ unsafe impl Send for Task {}
 impl Crew {
     /// Nobody: whoever calls works alone.
     pub(crate) fn alone() -> Self {
-        Self { shared: Arc::default(), threads: Vec::new() }
+        Self { shared: Arc::default(), threads: Vec::new(), busy: Arc::default() }
     }
 
     /// Starts `helpers` threads.
@@ -69,8 +80,18 @@ impl Crew {
         Ok(crew)
     }
 
+    /// Tells that the calling thread works on a decode. Helpers and such threads together are to be no more than the helpers
+    /// and one: where there is a decode for each core, nobody helps.
+    pub(crate) fn busy(&self) -> Busy {
+        self.busy.fetch_add(1, Ordering::Relaxed);
+        Busy(Arc::clone(&self.busy))
+    }
+
+    /// Helpers that an operation may have now.
     pub(super) fn helpers(&self) -> usize {
-        self.threads.len()
+        // Whoever asks is busy, whether he said so or not.
+        let others = self.busy.load(Ordering::Relaxed).saturating_sub(1);
+        self.threads.len().saturating_sub(others)
     }
 
     /// Does units of work `0..units`, on this thread and at most `helpers` others. Between tiles `go_on` is asked on this

@@ -10,7 +10,7 @@ use hearken_proto::compute::{
 
 use super::attention::Attention;
 use super::check::{self, Violation};
-use super::crew::Crew;
+use super::crew::{Busy, Crew};
 use super::kernels::{Kernels, Precision};
 use super::pace::Stopped;
 use super::packed::Packed;
@@ -96,6 +96,11 @@ impl Prepared {
             packed.push(Packed::pack(kernels, weight.element, rows, depth, row));
         }
         Ok(Self { computing: computing.clone(), weights: weights.to_vec(), packed })
+    }
+
+    /// Tells that the calling thread decodes: see [`Crew::busy`].
+    pub(crate) fn busy(&self) -> Busy {
+        self.computing.crew.busy()
     }
 
     /// Bytes of the packed weights.

@@ -201,8 +201,9 @@ impl Guest {
             .map_err(|error| SandboxError::NotAGuest(format!("{name}: {error:#}")))?;
         self.store.set_epoch_deadline(1);
         let running = self.ticker.running();
+        let busy = self.store.data().compute.as_ref().map(|compute| compute.busy());
         let result = function.call(&mut self.store, params);
-        drop(running);
+        drop((running, busy));
         result.map_err(|error| explain(&self.store, &error))
     }
 

@@ -50,3 +50,19 @@ fn what_helpers_spend_is_counted() {
     let spent: Duration = (0..5).map(|_| work(&crew, &|_| true).unwrap()).sum();
     assert!(spent > Duration::ZERO, "helpers did nothing");
 }
+
+#[test]
+fn where_every_core_has_a_decode_nobody_helps() {
+    let crew = Crew::start(2).unwrap();
+    assert_eq!(crew.helpers(), 2);
+    let first = crew.busy();
+    assert_eq!(crew.helpers(), 2, "one decode alone");
+    let second = crew.busy();
+    assert_eq!(crew.helpers(), 1);
+    let third = (crew.busy(), crew.busy());
+    assert_eq!(crew.helpers(), 0);
+    drop((second, third));
+    assert_eq!(crew.helpers(), 2);
+    drop(first);
+    assert_eq!(crew.helpers(), 2);
+}
