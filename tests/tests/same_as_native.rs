@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::thread;
 
-use hearken::{Compute, Engine, Model, ModelSource, Score, TranscribeOptions};
+use hearken::{Compute, Engine, Model, ModelSource, Score, TranscribeOptions, Transcript};
 use hearken_native::{Native, top_two};
 use hearken_tests::model::{SyntheticModel, Weights};
 
@@ -92,24 +92,41 @@ struct Tally {
     skipped: usize,
 }
 
-/// Transcribes recordings with the embedded model on both sides.
+/// Transcribes recordings with the embedded model on both sides: natively, and in each way that is to be the same.
 fn compare(what: &str, recordings: &[Recording]) {
     let bytes = hearken::model::embedded().expect("the embedded model");
-    let engine = Engine::builder().no_cache().build().expect("an engine");
-    let model = load(&engine, &bytes);
+    let ways = [Compute::Exact, Compute::Guest];
+    let models = ways.map(|compute| {
+        let engine = Engine::builder().no_cache().compute(compute).build().expect("an engine");
+        load(&engine, &bytes)
+    });
     let native = Native::load(&bytes);
     let options = TranscribeOptions { language: Some("en".to_owned()), ..TranscribeOptions::new() };
-    let context = model.context_samples();
+    let context = models[0].context_samples();
     let (expected, found) = thread::scope(|scope| {
         let reference = |recording: &Recording| Expected::new(&native, recording, context);
         let expected = scope.spawn(move || recordings.iter().map(reference).collect::<Vec<_>>());
-        let transcribe = |recording: &Recording| {
-            model.transcribe(&mut recording.source(), &options, |_| {}).expect("a transcript")
-        };
-        let found: Vec<_> = recordings.iter().map(transcribe).collect();
+        let found = models.each_ref().map(|model| {
+            let transcribe = |recording: &Recording| {
+                model.transcribe(&mut recording.source(), &options, |_| {}).expect("a transcript")
+            };
+            recordings.iter().map(transcribe).collect::<Vec<_>>()
+        });
         (expected.join().expect("the reference"), found)
     });
+    for (compute, found) in ways.into_iter().zip(found) {
+        hold_to_native(&format!("{what}, {compute}"), &bytes, &native, recordings, &expected, found);
+    }
+}
 
+fn hold_to_native(
+    what: &str,
+    bytes: &[u8],
+    native: &Native,
+    recordings: &[Recording],
+    expected: &[Expected],
+    found: Vec<Transcript>,
+) {
     let (mut tally, mut wrong) = (Tally::default(), String::new());
     for ((recording, expected), transcript) in recordings.iter().zip(expected).zip(found) {
         assert!(transcript.lost.is_empty(), "{}: {:?}", recording.name, transcript.lost);
@@ -131,7 +148,7 @@ fn compare(what: &str, recordings: &[Recording]) {
                 recording.name, text.0, text.1
             );
         } else if tokens.0 != tokens.1 {
-            if expected.undecided(&native, &bytes, &tokens.1) {
+            if expected.undecided(native, bytes, &tokens.1) {
                 tally.undecided += 1;
             } else {
                 let _ = writeln!(
@@ -179,6 +196,11 @@ struct Forced {
     epsilon: f32,
 }
 
+/// The likeliest token, its logit and the second best, as [`top_two`] has them.
+fn top(scores: &[Score]) -> impl Iterator<Item = (u32, f32, f32)> {
+    scores.iter().map(|score| (score.token, score.best, score.second))
+}
+
 impl Forced {
     fn new(model: &[u8]) -> Self {
         // A chirp from 0 to 2.6 kHz.
@@ -188,13 +210,22 @@ impl Forced {
         Self { epsilon: rounding::of_margins(model, &samples, "de", &tokens), samples, tokens, logits }
     }
 
+    /// How far the best two logits are from the native ones, at each position.
+    fn differences(&self, found: impl IntoIterator<Item = (u32, f32, f32)>) -> Vec<f32> {
+        let of_one = |((_, first, runner_up), logits): ((u32, f32, f32), &Vec<f32>)| {
+            let (_, best, second) = top_two(logits);
+            (first - best).abs().max((runner_up - second).abs())
+        };
+        found.into_iter().zip(&self.logits).map(of_one).collect()
+    }
+
     /// Holds the sandbox's answers against the native ones, wherever the margin is wider than rounding moves it.
     fn hold(&self, what: &str, scores: &[Score]) {
         assert_eq!(scores.len(), self.logits.len(), "{what}");
-        let (mut compared, mut farthest) = (0, 0f32);
+        let farthest = self.differences(top(scores)).into_iter().fold(0f32, f32::max);
+        let mut compared = 0;
         for (position, (score, logits)) in scores.iter().zip(&self.logits).enumerate() {
             let (token, best, second) = top_two(logits);
-            farthest = farthest.max((score.best - best).abs()).max((score.second - second).abs());
             if best - second > self.epsilon {
                 compared += 1;
                 assert_eq!(score.token, token, "{what}: position {position}, margin {}", best - second);
@@ -264,4 +295,29 @@ fn other_dimensions_and_languages_choose_the_same_tokens() {
         false,
     );
     agree("q4_0", &SyntheticModel { weights: Weights::Q4_0, ..small() }, false);
+}
+
+/// `fast` rounds the weights of a half-precision model as whoever quantises it does: it is to be no farther from native than
+/// the quantised model is, natively.
+#[test]
+fn fast_is_no_farther_from_native_than_quantised_weights_are() {
+    for (name, model) in [("f16", medium()), ("f16, multilingual", medium().multilingual(false))] {
+        let forced = Forced::new(&model.bytes());
+        let quantised = SyntheticModel { weights: Weights::Q8_0, ..model.clone() };
+        let native = Native::load(&quantised.bytes());
+        let logits = native.state().score(&forced.samples, "de", &forced.tokens);
+        let quantised = logits.iter().map(|logits| top_two(logits));
+        let engine = Engine::builder().no_cache().compute(Compute::Fast).build().expect("an engine");
+        let fast =
+            load(&engine, &model.bytes()).score(&forced.samples, Some("de"), &forced.tokens).expect("scores");
+        let (fast, quantised) = (forced.differences(top(&fast)), forced.differences(quantised));
+        let mean = |differences: &[f32]| differences.iter().sum::<f32>() / differences.len() as f32;
+        println!(
+            "{name}, {}: the best two logits differ by {:.4} on average; those of native q8_0 by {:.4}",
+            engine.describe_compute(),
+            mean(&fast),
+            mean(&quantised)
+        );
+        assert!(mean(&fast) <= 1.25 * mean(&quantised), "{name}");
+    }
 }
