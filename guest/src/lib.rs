@@ -12,9 +12,13 @@ mod exports;
 #[cfg(target_arch = "wasm32")]
 mod imports;
 #[cfg(target_arch = "wasm32")]
+mod loader;
+#[cfg(target_arch = "wasm32")]
 mod recognizer;
 #[cfg(any(target_arch = "wasm32", test))]
 mod ring;
+#[cfg(target_arch = "wasm32")]
+mod spectrogram;
 #[cfg(any(target_arch = "wasm32", test))]
 mod stream;
 #[cfg(any(target_arch = "wasm32", test))]

@@ -1,9 +1,9 @@
 //! whisper.cpp behind the operations that the host asks for.
 
-use std::ffi::{c_char, c_void};
+use std::ffi::c_void;
 
 use hearken_proto::abi::Status;
-use hearken_proto::{Event, LoadOptions, ModelInfo, Segment, Stage, Task};
+use hearken_proto::{Event, Kernels, LoadOptions, ModelInfo, Segment, Stage, Task};
 use whisper_rs::whisper_rs_sys as sys;
 use whisper_rs::{
     DtwMode, DtwParameters, FullParams, SamplingStrategy, WhisperContext, WhisperContextParameters,
@@ -12,7 +12,7 @@ use whisper_rs::{
 
 use crate::stream::{Effort, Recognise, Recognised};
 use crate::words::{self, Token};
-use crate::{backend, imports};
+use crate::{backend, imports, spectrogram};
 
 /// Samples for each encoder position: the encoder's convolution halves the 10 ms mel frames.
 const SAMPLES_PER_POSITION: usize = 320;
@@ -24,6 +24,8 @@ const BEST_OF: i32 = 5;
 pub(crate) struct Recognizer {
     context: WhisperContext,
     state: WhisperState,
+    /// Word times come from attention.
+    is_aligned: bool,
 }
 
 impl Recognizer {
@@ -42,8 +44,11 @@ impl Recognizer {
                 ..DtwParameters::default()
             });
         }
-        // The path is only a name: `__wrap_whisper_init_from_file_with_params_no_state` below reads the host's bytes.
+        // The path is only a name: `loader` reads the host's bytes.
         let context = WhisperContext::new_with_params("model", parameters).map_err(|_| Status::BadModel)?;
+        if options.kernels != Kernels::Stock {
+            spectrogram::register();
+        }
         let state = context.create_state().map_err(|_| Status::BadModel)?;
         imports::emit_event(&Event::Loaded(ModelInfo {
             n_vocab: context.n_vocab() as u32,
@@ -52,7 +57,7 @@ impl Recognizer {
             whisper_cpp: whisper_rs::WHISPER_CPP_VERSION.to_owned(),
             weights: backend::weights(),
         }));
-        Ok(Self { context, state })
+        Ok(Self { context, state, is_aligned: !heads.is_empty() })
     }
 
     /// Longest window in samples: past the model's context whisper.cpp loses text and reports success.
@@ -89,7 +94,10 @@ impl Recognizer {
         params.set_no_context(true);
         params.set_language(Some(language));
         params.set_translate(task.translate);
-        params.set_token_timestamps(true);
+        // What the samples' energy tells of word times is slow to compute, and worth less than what attention tells.
+        params.set_token_timestamps(!self.is_aligned);
+        // As long as it is: what computed the spectrogram had no way to say so.
+        params.set_duration_ms(spectrogram::duration_ms(pcm.len()));
         params.set_print_progress(false);
         params.set_print_realtime(false);
         params.set_print_special(false);
@@ -296,39 +304,3 @@ unsafe extern "C" fn count_encode(
     unsafe { *counter.cast::<u32>() += 1 };
     true
 }
-
-/// Takes the place of whisper.cpp's file loader (the linker's `--wrap`), so that weights stream from the host into
-/// tensors without a second copy in linear memory, and whisper-rs's safe API serves for the rest.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn __wrap_whisper_init_from_file_with_params_no_state(
-    _path: *const c_char,
-    params: sys::whisper_context_params,
-) -> *mut sys::whisper_context {
-    let mut ended = false;
-    let mut loader = sys::whisper_model_loader {
-        context: (&raw mut ended).cast(),
-        read: Some(loader_read),
-        eof: Some(loader_eof),
-        close: Some(loader_close),
-    };
-    // SAFETY: the loader and its context outlive the call, which keeps neither.
-    unsafe { sys::whisper_init_with_params_no_state(&mut loader, params) }
-}
-
-unsafe extern "C" fn loader_read(context: *mut c_void, output: *mut c_void, len: usize) -> usize {
-    // SAFETY: whisper.cpp passes the context given above and `len` writable bytes.
-    let (ended, output) =
-        unsafe { (&mut *context.cast::<bool>(), std::slice::from_raw_parts_mut(output.cast(), len)) };
-    let read = imports::read_model(output);
-    // whisper.cpp ignores short reads; what it then uses must at least be the same every time.
-    output[read..].fill(0);
-    *ended = read < len;
-    read
-}
-
-unsafe extern "C" fn loader_eof(context: *mut c_void) -> bool {
-    // SAFETY: whisper.cpp passes the context given above.
-    unsafe { *context.cast::<bool>() }
-}
-
-unsafe extern "C" fn loader_close(_: *mut c_void) {}

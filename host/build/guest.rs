@@ -60,8 +60,10 @@ fn build_variant(workspace: &Path, out: &Path, variant: &str, toolchain: &Toolch
     let features = if variant == "relaxed" { "+simd128,+relaxed-simd" } else { "+simd128" };
     let mut rust_flags = vec![
         format!("-Ctarget-feature={features}"),
-        // Weights stream from the host instead of a file: see guest/src/recognizer.rs.
+        // Weights stream from the host instead of a file: see guest/src/loader.rs.
         "-Clink-arg=--wrap=whisper_init_from_file_with_params_no_state".to_owned(),
+        // Its spectrogram is slow: see guest/src/spectrogram.rs.
+        "-Clink-arg=--wrap=whisper_pcm_to_mel_with_state".to_owned(),
         // One thread: see guest/src/backend/threads.rs.
         "-Clink-arg=--wrap=ggml_backend_init_by_type".to_owned(),
         // ggml's graphs recurse and keep arrays on the stack; the default is 1 MiB.

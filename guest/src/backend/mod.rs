@@ -27,4 +27,6 @@ mod weights;
 #[cfg(target_arch = "wasm32")]
 pub(crate) use device::register;
 #[cfg(target_arch = "wasm32")]
+pub(crate) use kernels::spectrogram;
+#[cfg(target_arch = "wasm32")]
 pub(crate) use weights::close as weights;

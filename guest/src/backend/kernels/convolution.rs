@@ -1,7 +1,7 @@
 //! The patches that a convolution along one axis multiplies.
 
-use super::super::tensor::Tensor;
-use super::half;
+use super::super::tensor::{Format, Tensor};
+use super::copy::copy;
 
 /// How a kernel moves along the input.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -16,10 +16,15 @@ pub(in crate::backend) struct Window {
     pub(in crate::backend) dilation: usize,
 }
 
+/// Patches that are made at once: their input, with 1280 channels as halves, stays in a second-level cache.
+const BLOCK: usize = 128;
+
 /// Room that is kept between calls.
 #[derive(Default)]
 pub(in crate::backend) struct Scratch {
-    channel: Vec<u16>,
+    /// The channels of each position, side by side.
+    positions: Vec<u16>,
+    zeroes: Vec<u16>,
 }
 
 /// Writes patches as halves: `out[t][c · taps + k] = input[c][t · step + k · dilation - padding]`, zero outside the input.
@@ -35,19 +40,31 @@ pub(in crate::backend) unsafe fn patches(
     scratch: &mut Scratch,
 ) {
     let Window { taps, step, padding, dilation } = window;
-    let len = input.extent[0];
-    scratch.channel.resize(len, 0);
-    for channel in 0..input.extent[1] {
-        // SAFETY: a row of the input.
-        let row: &[f32] = unsafe { std::slice::from_raw_parts(input.row([channel, 0, 0]).cast(), len) };
-        half::narrow_row(row, 1.0, &mut scratch.channel);
-        for patch in 0..out.extent[1] {
-            let start = out.row([patch, 0, 0]).cast::<u16>().wrapping_add(channel * taps);
-            // SAFETY: the channel's taps of one patch, which are inside a row of the output.
-            let to = unsafe { std::slice::from_raw_parts_mut(start, taps) };
-            for (tap, to) in to.iter_mut().enumerate() {
-                let at = (patch * step + tap * dilation).checked_sub(padding);
-                *to = at.and_then(|at| scratch.channel.get(at)).copied().unwrap_or(0);
+    let [len, channels, ..] = input.extent;
+    let Scratch { positions, zeroes } = scratch;
+    zeroes.resize(channels, 0);
+    for first in (0..out.extent[1]).step_by(BLOCK) {
+        let last = out.extent[1].min(first + BLOCK) - 1;
+        let begin = (first * step).saturating_sub(padding).min(len - 1);
+        let end = (last * step + (taps - 1) * dilation + 1).saturating_sub(padding).clamp(begin + 1, len);
+        positions.resize((end - begin) * channels, 0);
+        let data = input.data.wrapping_add(begin * input.stride[0]);
+        let [across, along, ..] = input.stride;
+        let extent = [channels, end - begin, 1, 1];
+        let from = Tensor { data, extent, stride: [along, across, 0, 0], ..*input };
+        let to = Tensor { data: positions.as_mut_ptr().cast(), format: Format::F16, ..from }.reshaped(extent);
+        // SAFETY: the positions lie in the input, and in the vector.
+        unsafe { copy(&from, &to, 1.0) }
+        for patch in first..=last {
+            let row = out.row([patch, 0, 0]).cast::<u16>();
+            // SAFETY: a row of the output.
+            let row = unsafe { std::slice::from_raw_parts_mut(row, channels * taps) };
+            for tap in 0..taps {
+                let at =
+                    (patch * step + tap * dilation).checked_sub(padding).and_then(|at| at.checked_sub(begin));
+                let inside = at.and_then(|at| positions.get(at * channels..)?.get(..channels));
+                let values = inside.unwrap_or(zeroes);
+                row[tap..].iter_mut().step_by(taps).zip(values).for_each(|(to, value)| *to = *value);
             }
         }
     }
@@ -55,7 +72,7 @@ pub(in crate::backend) unsafe fn patches(
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::tensor::Format;
+    use super::super::half;
     use super::super::rows::tests::Noise;
     use super::*;
 
@@ -66,6 +83,8 @@ mod tests {
             (5, 20, Window { taps: 3, step: 1, padding: 1, dilation: 1 }),
             (4, 21, Window { taps: 3, step: 2, padding: 1, dilation: 1 }),
             (2, 9, Window { taps: 2, step: 3, padding: 0, dilation: 2 }),
+            (9, 3 * BLOCK + 5, Window { taps: 3, step: 1, padding: 1, dilation: 1 }),
+            (7, 5 * BLOCK, Window { taps: 4, step: 2, padding: 3, dilation: 2 }),
         ] {
             let Window { taps, step, padding, dilation } = window;
             let count = (len + 2 * padding - dilation * (taps - 1) - 1) / step + 1;

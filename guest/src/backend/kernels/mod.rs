@@ -14,3 +14,4 @@ pub(super) mod quant;
 pub(super) mod rows;
 mod simd;
 pub(super) mod softmax;
+pub(crate) mod spectrogram;
