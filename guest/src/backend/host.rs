@@ -200,9 +200,12 @@ mod tests {
         let (left, right) = (at(&mut left, Format::F32, 4), at(&mut right, Format::F32, 4));
         assert!(run(&mut host, [rows, 1, 1], left, right).iter().all(|out| *out == 1.0));
         assert_eq!(PRODUCT.take(), None);
+        let side = 1 << 12;
         assert!(
-            !is_within([1 << 13, 1 << 13, 1 << 13, 1], 1) && is_within([1 << 12, 1 << 12, 1 << 12, 1], 1)
+            is_within([1, side, side, side], 1) && !is_within([1, 2 * side, side, side], 1),
+            "too much work"
         );
+        assert!(is_within([256, 1, 1, 1], 1) && !is_within([257, 1, 1, 1], 1), "too many planes");
     }
 
     #[test]

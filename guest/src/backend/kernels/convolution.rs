@@ -16,8 +16,9 @@ pub(in crate::backend) struct Window {
     pub(in crate::backend) dilation: usize,
 }
 
-/// Patches that are made at once: their input, with 1280 channels as halves, stays in a second-level cache.
-const BLOCK: usize = 128;
+/// Patches that are made at once: their input, with 1280 channels as halves, stays in a second-level cache, and is read in
+/// stretches of some length.
+const BLOCK: usize = 256;
 
 /// Room that is kept between calls.
 #[derive(Default)]

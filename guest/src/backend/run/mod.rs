@@ -1,5 +1,8 @@
 //! Does the steps of a plan.
 
+#[cfg(test)]
+mod tests;
+
 use super::dense::{self, Addend, Dense, Matrix};
 use super::kernels::elementwise::{self, Other};
 use super::kernels::rows::Rows;
