@@ -32,14 +32,15 @@ fn main() {
     println!(
         "| recordings | words | exact | fast | difference | 95 of 100 | other words |\n|---|---|---|---|---|---|---|"
     );
-    let mut all = Vec::new();
+    let (mut all, mut all_others) = (Vec::new(), 0);
     for list in lists.split(':') {
         let (pairs, others) = compare(Path::new(list), &models);
         print(list, &pairs, others);
         all.extend(pairs);
+        all_others += others;
     }
     if lists.contains(':') {
-        print("all", &all, 0);
+        print("all", &all, all_others);
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) fn exp(x: F32x4) -> F32x4 {
     // ln 2 in two parts, the first of few bits, so that its products are exact.
     let rest = clamped.madd(whole, F32x4::splat(-0.693_359_4)).madd(whole, F32x4::splat(2.121_944_4e-4));
     let mut sum = F32x4::splat(1.987_569_1e-4);
-    for coefficient in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1] {
+    for coefficient in [1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
         sum = F32x4::splat(coefficient).madd(sum, rest);
     }
     let power = F32x4::splat(1.0).add(rest.madd(sum, rest.mul(rest)));
@@ -32,7 +32,7 @@ pub(super) fn exp(x: F32x4) -> F32x4 {
 /// `x/2 · (1 + tanh(√(2/π)·(x + 0.044715·x³)))`, which is `x / (1 + exp(-2·√(2/π)·(x + 0.044715·x³)))`.
 #[inline(always)]
 pub(super) fn gelu(x: F32x4) -> F32x4 {
-    let outer = F32x4::splat(-1.595_769_1);
+    let outer = F32x4::splat(-2.0 * std::f32::consts::FRAC_2_SQRT_PI * std::f32::consts::FRAC_1_SQRT_2);
     let inner = F32x4::splat(1.0).madd(F32x4::splat(0.044_715), x.mul(x));
     let one = F32x4::splat(1.0);
     x.div(one.add(exp(outer.mul(x).mul(inner))))
