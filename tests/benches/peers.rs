@@ -15,7 +15,7 @@ use hearken_tests::model::{SyntheticModel, Weights};
 /// Tokens of one run.
 const TOKENS: usize = 48;
 /// Runs of each engine.
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 7;
 
 fn main() {
     // `cargo bench` says so; a test runner that comes by is not to wait for this.

@@ -5,9 +5,8 @@
 //! multiplies whole tiles, such as AMX, replaces the [`Format`] it is good at, for it can read the same panels.
 //!
 //! Why not a library: `gemm` 0.19 and `matrixmultiply` 0.3 multiply floats only, know neither binary16 nor blocks of bytes,
-//! write sums that are then read again for bias and activation, and cannot be interrupted. On Whisper tiny's encoder shapes,
-//! one thread of a Zen 4, floats, in one run: these kernels reach 0.95 to 1.01 times the rate of `gemm` (both with AVX-512)
-//! and, with AVX2 as it has, 1.07 to 1.20 times that of `matrixmultiply`.
+//! write sums that are then read again for bias and activation, and cannot be interrupted. On floats alone these kernels are about
+//! level with them.
 
 #![cfg_attr(
     not(target_arch = "x86_64"),
