@@ -26,10 +26,10 @@ pub(super) type Name = *const c_char;
 pub(super) struct Graph {
     size: i32,
     pub(super) n_nodes: i32,
-    n_leafs: i32,
+    n_leaves: i32,
     pub(super) nodes: *mut *mut GgmlTensor,
     gradients: [Absent; 2],
-    leafs: Absent,
+    leaves: Absent,
     /// By slot of `visited`.
     use_counts: *const i32,
     visited: Set,
