@@ -26,6 +26,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let engine = args.model.engine()?;
     row("processor", processor());
     row("threads", engine.threads().to_string());
+    row("compute", engine.describe_compute());
     let guest = hearken::guest_info();
     row("guest", format!("ABI {}, {} build, {}", guest.abi, guest.variant, guest.hash));
     let limits = engine.limits();
