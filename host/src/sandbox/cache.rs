@@ -25,8 +25,8 @@ const MAGIC: &[u8; 8] = b"hkcwasm1";
 /// Ends the list of blocks.
 const END: u32 = u32::MAX;
 const EXTENSION: &str = "cwasm";
-/// Longest description of a model that is believed.
-const MAX_INFO: u32 = 4096;
+/// Longest description of a model that is believed: one with as many weights as may be has a quarter of this.
+const MAX_INFO: u32 = 1 << 20;
 /// Largest image: the guest's whole memory and its code.
 const MAX_IMAGE: u64 = 5 << 30;
 
@@ -270,6 +270,25 @@ mod tests {
         let (image, info) = cache.get(&key("a")).unwrap();
         assert!(bytes(&image) == snapshot.compiled);
         assert_eq!(info, snapshot.info);
+    }
+
+    #[test]
+    fn the_largest_description_comes_out() {
+        use hearken_proto::compute::{Element, MAX_EXTENT, MAX_WEIGHTS, Weight};
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(folder.path(), u64::MAX).unwrap();
+        let mut snapshot = snapshot(BLOCK);
+        let address = u32::MAX.into();
+        let weight = Weight {
+            address,
+            rows: MAX_EXTENT,
+            depth: MAX_EXTENT,
+            row_stride: address,
+            element: Element::F16,
+        };
+        snapshot.info.weights = vec![weight; MAX_WEIGHTS];
+        cache.put(&key("a"), &snapshot).unwrap();
+        assert_eq!(cache.get(&key("a")).expect("kept").1, snapshot.info);
     }
 
     #[test]
