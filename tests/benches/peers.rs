@@ -2,7 +2,7 @@
 //!
 //! All engines have the same random weights and do the same work: one encoder pass over a full context, then a fixed
 //! number of tokens. They take turns, one run each, so that a busy machine slows down all of them; the table has the
-//! medians as ratios to whisper.cpp as whisper-rs builds it.
+//! medians as ratios to whisper.cpp as whisper-rs builds it. `HEARKEN_PEERS_ONLY=tiny` or `base` measures one size.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use hearken::{Engine, Error, Model, Timing};
+use hearken::{Error, Model, Timing};
 use serde_json::json;
 
 use super::progress::Count;
@@ -36,20 +36,16 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let engine = args.model.engine()?;
-    let source = args.model.source()?;
-    let model = engine.load(&source)?;
+    let model = args.model.engine()?.load(&args.model.source()?)?;
     let bar = Count::new(ROUNDS + 2);
     bar.begin("alone".to_owned());
     let alone = alone(&model, &bar)?;
-    // With all cores busy there is nobody to help: one thread for each sandbox.
-    let single = Engine::builder().threads(1).compute(engine.compute()).build()?.load(&source)?;
     let context = model.context_samples() as f64 / f64::from(hearken::SAMPLE_RATE);
     bar.begin("recordings".to_owned());
-    let recording = context / busy(&single, engine.threads(), context)?;
+    let recording = context / busy(&model, context)?;
     bar.done();
     bar.begin("live".to_owned());
-    let live = 1.0 / busy(&single, engine.threads(), LIVE_WINDOW.min(context))?;
+    let live = 1.0 / busy(&model, LIVE_WINDOW.min(context))?;
     bar.finish();
 
     let figures = Figures { context, alone, recording, live };
@@ -146,8 +142,9 @@ fn alone(model: &Model, bar: &Count) -> Result<(f64, f64), Error> {
     Ok((median(|timing| timing.encoder), median(|timing| timing.tokens) / tokens.len().max(1) as f64))
 }
 
-/// Seconds that a core needs to decode `seconds` of speech in a sandbox of their own, with all cores doing so.
-fn busy(model: &Model, threads: usize, seconds: f64) -> Result<f64, Error> {
+/// Seconds that a core needs to decode `seconds` of speech in a sandbox of their own, with all cores doing so, and nobody left
+/// to help another.
+fn busy(model: &Model, seconds: f64) -> Result<f64, Error> {
     let (samples, tokens) = work(model, seconds);
     let started = Instant::now();
     let decode = || {
@@ -159,7 +156,7 @@ fn busy(model: &Model, threads: usize, seconds: f64) -> Result<f64, Error> {
         Ok::<f64, Error>(started.elapsed().as_secs_f64() / f64::from(decodes))
     };
     let each: Vec<Result<f64, Error>> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(decode)).collect();
+        let workers: Vec<_> = (0..model.engine().threads()).map(|_| scope.spawn(decode)).collect();
         workers.into_iter().map(|worker| worker.join().unwrap_or(Err(Error::Panicked))).collect()
     });
     let each = each.into_iter().collect::<Result<Vec<f64>, Error>>()?;

@@ -33,8 +33,8 @@ impl Runtime {
         // SAFETY: the image holds what this very engine compiled (`Runtime::snapshot`), either just now or from
         // the private cache, whose reader has compared its hash and its compatibility key; it is sealed, so it
         // cannot change while it is mapped.
-        let module =
-            unsafe { Module::deserialize_open_file(&self.engine, file) }.map_err(SandboxError::engine)?;
+        let module = unsafe { Module::deserialize_open_file(&self.engine, file) };
+        let module = module.map_err(SandboxError::engine)?;
         let pre = self
             .linker
             .instantiate_pre(&module)

@@ -16,7 +16,7 @@ pub struct Limits {
     pub memory_bytes: u64,
     /// Stack in bytes. Default: 1 MiB (the C stack lies in linear memory; this is WebAssembly's own).
     pub stack_bytes: usize,
-    /// CPU time of one call, and of taking in one window, counted as CPU time of the thread and not as wall time, so
+    /// CPU time of one call, and of taking in one window, counted as CPU time of the thread, and of those that help it, and not as wall time, so
     /// that a busy machine does not end an honest guest. Default: 2 minutes.
     pub cpu_per_call: Duration,
     /// CPU time to load a model, once. Default: 5 minutes.
