@@ -1,0 +1,91 @@
+"""Recorded speech: digits of the Free Spoken Digit Dataset, and words cut out of LibriSpeech by alignment.
+
+A LibriSpeech transcript says which words are spoken, not when. espeak-ng speaks the same text, with known times, and
+dynamic time warping of the two spectra carries those times over to the recording. No trained model is needed for it.
+"""
+import csv, pathlib, wave
+
+import librosa
+import numpy as np
+import soundfile
+
+from speech import RATE, Clip, Word, resample, trim
+from vocabulary import DIGITS, WORDS
+from voices import Espeak
+
+HOP = 160
+# Left out of all training: ordinary speech and real words are measured with these two (a woman, a man).
+UNHEARD_READERS = ("237", "260")
+# The written form of each word in a transcript of capitals.
+WRITTEN = {word.upper(): word for word in WORDS if word not in ("a", "an", "and", "at", "for", "in", "is", "it", "of", "on", "or", "that", "the", "to")}
+
+
+def digits(folder):
+    """Every take of FSDD as a clip of one word; the speaker is the file's."""
+    for path in sorted(pathlib.Path(folder).glob("[0-9]_*_*.wav")):
+        digit, speaker, _ = path.stem.split("_")
+        with wave.open(str(path)) as file:
+            audio = np.frombuffer(file.readframes(file.getnframes()), np.int16).astype(np.float32) / 32768
+            audio = resample(audio, file.getframerate())
+        first, last = trim(audio, 35)
+        yield Clip(audio, [Word(DIGITS[int(digit)], first / RATE, last / RATE)], speaker)
+
+
+def transcripts(audio_folder, prefix):
+    """(path, transcript) of each recording that refs.tsv names under `prefix`."""
+    with open(pathlib.Path(audio_folder) / "refs.tsv", encoding="utf-8", newline="") as file:
+        for row in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
+            if row and row[0].startswith(prefix):
+                yield pathlib.Path(audio_folder) / row[0], row[2]
+
+
+def _features(audio):
+    mfcc = librosa.feature.mfcc(y=audio, sr=RATE, n_mfcc=13, n_fft=400, hop_length=HOP)
+    both = np.concatenate([mfcc[1:], librosa.feature.delta(mfcc)[1:], mfcc[:1] * 0.3])
+    return (both - both.mean(1, keepdims=True)) / (both.std(1, keepdims=True) + 1e-5)
+
+
+def align(espeak, audio, text):
+    """The recording as a clip with the time of each word of `text`; None where espeak-ng cannot speak it."""
+    spoken = espeak.say(text.lower(), "en-us", 150)
+    if spoken is None or spoken.seconds < 0.3 or len(audio) < RATE // 2:
+        return None
+    first, last = trim(audio)
+    real = audio[first:last]
+    _, path = librosa.sequence.dtw(_features(spoken.audio), _features(real), metric="cosine",
+                                   step_sizes_sigma=np.array([[1, 1], [1, 2], [2, 1], [1, 3], [3, 1]]))
+    path = path[::-1]
+
+    def there(seconds):
+        return float(np.interp(seconds * RATE / HOP, path[:, 0], path[:, 1])) * HOP / RATE + first / RATE
+
+    words = [Word(word, there(w.start), there(w.end)) for word, w in zip(text.split(" "), spoken.words)]
+    return Clip(audio, words, "")
+
+
+def readers(audio_folder, wanted=None):
+    """LibriSpeech recordings with word times: those of the readers to train with, or of `wanted` ones."""
+    espeak = Espeak()
+    for path, text in transcripts(audio_folder, "librispeech/"):
+        speaker = path.parts[-3]
+        if speaker not in wanted if wanted else speaker in UNHEARD_READERS:
+            continue
+        audio, rate = soundfile.read(path, dtype="float32")
+        try:
+            clip = align(espeak, resample(audio, rate), " ".join(text.split()))
+        except librosa.ParameterError:
+            # The lengths differ by more than three times: not the same words.
+            clip = None
+        if clip:
+            clip.speaker = speaker
+            yield clip
+
+
+def known_words(clip, margin=0.03):
+    """The model's words cut out of an aligned recording. Short function words are too often swallowed to be of use."""
+    for word in clip.words:
+        written, length = WRITTEN.get(word.text), word.end - word.start
+        if written and 0.09 + 0.035 * len(word.text) <= length <= 0.9:
+            cut = clip.cut(max(0.0, word.start - margin), min(clip.seconds, word.end + margin))
+            cut.words = [Word(written, margin, max(margin, cut.seconds - margin))]
+            yield cut

@@ -1,0 +1,88 @@
+"""Clips of speech: samples at 16 kHz, and which word is spoken when."""
+import dataclasses
+from math import gcd
+
+import numpy as np
+from scipy.signal import resample_poly
+
+RATE = 16_000
+
+
+@dataclasses.dataclass
+class Word:
+    """A word and the seconds in which it is spoken."""
+
+    text: str
+    start: float
+    end: float
+
+
+@dataclasses.dataclass
+class Clip:
+    """Mono samples between -1 and 1, the words in it, and who speaks."""
+
+    audio: np.ndarray
+    words: list
+    speaker: str
+
+    @property
+    def seconds(self):
+        return len(self.audio) / RATE
+
+    def cut(self, start, end):
+        """The part from `start` to `end`, in seconds."""
+        audio = self.audio[int(start * RATE) : int(end * RATE)]
+        limit = end - start
+        words = [Word(w.text, min(max(w.start - start, 0), limit), min(max(w.end - start, 0), limit)) for w in self.words]
+        return Clip(audio, words, self.speaker)
+
+
+def resample(audio, rate):
+    """From `rate` to 16 kHz."""
+    if rate == RATE:
+        return audio.astype(np.float32)
+    common = gcd(rate, RATE)
+    return resample_poly(audio, RATE // common, rate // common).astype(np.float32)
+
+
+def trim(audio, below=40.0):
+    """The first and one past the last sample within `below` dB of the loudest 10 ms."""
+    frame = RATE // 100
+    count = len(audio) // frame
+    if count == 0:
+        return 0, 0
+    power = (audio[: count * frame].reshape(count, frame) ** 2).mean(1)
+    loud = np.nonzero(power > power.max() * 10 ** (-below / 10))[0]
+    if power.max() <= 0 or len(loud) == 0:
+        return 0, 0
+    return int(loud[0]) * frame, int(loud[-1] + 1) * frame
+
+
+def save(path, clips):
+    """Writes clips so that many processes can map them: one array of samples, and a table."""
+    table, at, parts = [], 0, []
+    for clip in clips:
+        samples = (np.clip(clip.audio, -1, 1) * 32767).astype(np.int16)
+        table.append((at, len(samples), clip.speaker, [(w.text, w.start, w.end) for w in clip.words]))
+        parts.append(samples)
+        at += len(samples)
+    np.save(f"{path}.samples.npy", np.concatenate(parts))
+    np.save(f"{path}.table.npy", np.array(table, dtype=object), allow_pickle=True)
+
+
+class Corpus:
+    """Clips that `save` wrote, read as they are asked for."""
+
+    def __init__(self, path):
+        self.samples = np.load(f"{path}.samples.npy", mmap_mode="r")
+        self.table = np.load(f"{path}.table.npy", allow_pickle=True)
+
+    def __len__(self):
+        return len(self.table)
+
+    def __getitem__(self, index):
+        at, length, speaker, words = self.table[index]
+        return Clip(self.samples[at : at + length].astype(np.float32) / 32768, [Word(*w) for w in words], speaker)
+
+    def speakers(self):
+        return [row[2] for row in self.table]
