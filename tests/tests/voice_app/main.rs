@@ -1,0 +1,7 @@
+//! What the C interface promises to programs in C and C++, which are compiled and run against the library as `cargo
+//! cinstall` installs it.
+
+mod header;
+mod library;
+mod misuse;
+mod programs;
