@@ -25,7 +25,11 @@ pub(crate) fn cargo() -> Command {
 }
 
 /// The target directory that a build script's `OUT_DIR` lies in. What is built beside it is shared by all profiles: it
-/// is always optimised.
+/// is always optimised. So it is by builds for a named target (cargo-c's are), whose folder lies one deeper.
 pub(crate) fn target_directory(out: &Path) -> Result<&Path, String> {
-    out.ancestors().nth(4).ok_or_else(|| format!("{} is not in a target directory", out.display()))
+    let folder =
+        out.ancestors().nth(4).ok_or_else(|| format!("{} is not in a target directory", out.display()))?;
+    let named =
+        folder.file_name().is_some_and(|name| env::var_os("TARGET").is_some_and(|target| target == name));
+    Ok(folder.parent().filter(|_| named).unwrap_or(folder))
 }

@@ -16,6 +16,8 @@
 //! ```
 
 pub mod audio;
+#[cfg(feature = "capi")]
+pub mod capi;
 #[cfg(feature = "capture")]
 pub mod capture;
 mod compute;
@@ -28,6 +30,8 @@ mod language;
 pub mod measure;
 pub mod model;
 pub mod sandbox;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod session;
 #[cfg(feature = "pull")]
 pub mod store;
@@ -40,6 +44,7 @@ pub use engine::{
     Timing, TranscribeOptions, guest_info, guests,
 };
 pub use error::Error;
+pub use executor::Share;
 pub use transcript::{Language, Segment, Transcript, Word};
 
 /// Sample rate of everything inside hearken, in Hz.

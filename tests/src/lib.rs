@@ -1,10 +1,12 @@
 //! Shared by the tests.
 
+pub mod capi;
 pub mod command;
 pub mod footprint;
 pub mod guest;
 pub mod model;
 pub mod rounding;
+pub mod serve;
 pub mod sound;
 pub mod speech;
 pub mod terminal;

@@ -1,6 +1,6 @@
 //! From any recording to 16 kHz mono, and from that to utterances.
 //!
-//! The order is that of the data: a [`Source`] ([`open`], [`from_reader`], [`RawPcm`]) delivers blocks at whatever rate
+//! The order is that of the data: a [`Source`] ([`open`], [`from_file`], [`from_reader`], [`RawPcm`]) delivers blocks at whatever rate
 //! and channel count the recording has, a [`Resampler`] turns them into 16 kHz mono, [`VoiceActivity`] marks the speech
 //! in that, and, when a whole file is decoded, a [`Chunker`] packs the speech into pieces that fit a model's context.
 //! Nothing here decides where audio comes from or where text goes, and nothing drops a sample without saying so: see
@@ -19,13 +19,14 @@ mod vad;
 
 pub use accounting::Accounting;
 pub use chunks::{Chunk, Chunker};
-pub use decode::{from_reader, open};
+pub use decode::{from_file, from_reader, open};
 pub use error::AudioError;
 pub use raw::{Encoding, RawPcm, UnknownEncoding};
 pub use resample::Resampler;
 pub(crate) use resample::resampled;
 pub use ring::{RingRead, RingReader, RingWriter, ring};
 pub use samples::Samples;
+pub(crate) use sanitise::usable;
 pub use vad::{VadConfig, VadEvent, VoiceActivity};
 
 /// Shape of interleaved PCM audio.

@@ -16,6 +16,10 @@ pub enum Encoding {
     S16Le,
     /// 32-bit little-endian floats, nominally -1 to 1 (`f32le`).
     F32Le,
+    /// G.711 µ-law, the telephone's 8 bits in America and Japan (`mulaw`).
+    MuLaw,
+    /// G.711 A-law, the telephone's 8 bits elsewhere (`alaw`).
+    ALaw,
 }
 
 impl Encoding {
@@ -24,13 +28,50 @@ impl Encoding {
         match self {
             Self::S16Le => 2,
             Self::F32Le => 4,
+            Self::MuLaw | Self::ALaw => 1,
         }
     }
+
+    /// Appends the samples that `bytes` are, each from -1 to 1 and a number; bytes of an incomplete one are left out. What had
+    /// to be repaired is counted.
+    pub(crate) fn decode(self, bytes: &[u8], samples: &mut Vec<f32>, faults: &mut Faults) {
+        let start = samples.len();
+        // 32768, not 32767: what every WAV reader divides by, so that raw and WAV input give the same text.
+        let from_i16 = |sample: i16| f32::from(sample) / 32_768.0;
+        match self {
+            Self::S16Le => {
+                samples.extend(bytes.as_chunks().0.iter().map(|bytes| from_i16(i16::from_le_bytes(*bytes))))
+            }
+            Self::F32Le => samples.extend(bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes))),
+            Self::MuLaw => samples.extend(bytes.iter().map(|byte| from_i16(mu_law(*byte)))),
+            Self::ALaw => samples.extend(bytes.iter().map(|byte| from_i16(a_law(*byte)))),
+        }
+        sanitise(&mut samples[start..], faults);
+    }
+}
+
+/// Table 2a of ITU-T G.711, at 16 bits: sign, three bits of segment, four of step, all inverted.
+fn mu_law(byte: u8) -> i16 {
+    let byte = !byte;
+    let (segment, step) = ((byte & 0x70) >> 4, i16::from(byte & 0x0f));
+    let size = (((step << 3) + 0x84) << segment) - 0x84;
+    if byte & 0x80 == 0 { size } else { -size }
+}
+
+/// Table 1a of ITU-T G.711, at 16 bits: the same layout, every other bit inverted.
+fn a_law(byte: u8) -> i16 {
+    let byte = byte ^ 0x55;
+    let (segment, step) = ((byte & 0x70) >> 4, i16::from(byte & 0x0f));
+    let size = match segment {
+        0 => (step << 4) + 8,
+        _ => ((step << 4) + 0x108) << (segment - 1),
+    };
+    if byte & 0x80 == 0 { -size } else { size }
 }
 
 /// An encoding's name is none of ours.
 #[derive(Debug, thiserror::Error)]
-#[error("unknown encoding; use s16le or f32le")]
+#[error("unknown encoding; use s16le, f32le, mulaw or alaw")]
 #[non_exhaustive]
 pub struct UnknownEncoding;
 
@@ -41,6 +82,8 @@ impl std::str::FromStr for Encoding {
         match name {
             "s16le" => Ok(Self::S16Le),
             "f32le" => Ok(Self::F32Le),
+            "mulaw" => Ok(Self::MuLaw),
+            "alaw" => Ok(Self::ALaw),
             _ => Err(UnknownEncoding),
         }
     }
@@ -128,22 +171,10 @@ impl<R: Read + Send> Source for RawPcm<R> {
             let filled = self.carried + read;
             let frames = filled / frame_bytes;
             let whole = frames * frame_bytes;
-            match self.encoding {
-                // 32768, not 32767: what every WAV reader divides by, so that raw and WAV input give the same text.
-                Encoding::S16Le => block.extend(
-                    self.bytes[..whole]
-                        .as_chunks()
-                        .0
-                        .iter()
-                        .map(|bytes| f32::from(i16::from_le_bytes(*bytes)) / 32_768.0),
-                ),
-                Encoding::F32Le => block
-                    .extend(self.bytes[..whole].as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes))),
-            }
+            self.encoding.decode(&self.bytes[..whole], block, &mut self.faults);
             self.bytes.copy_within(whole..filled, 0);
             self.carried = filled - whole;
             if frames > 0 {
-                sanitise(block, &mut self.faults);
                 self.delivered += frames as u64;
                 return Ok(frames);
             }
@@ -216,7 +247,7 @@ mod tests {
             let expected: Vec<f32> = samples.iter().map(|&s| f32::from(s) / 32_768.0).collect();
             let data = match encoding {
                 Encoding::S16Le => samples.iter().flat_map(|s| s.to_le_bytes()).collect(),
-                Encoding::F32Le => expected.iter().flat_map(|s| s.to_le_bytes()).collect::<Vec<u8>>(),
+                _ => expected.iter().flat_map(|s| s.to_le_bytes()).collect::<Vec<u8>>(),
             };
             let format = Format { sample_rate: 8_000, channels };
             let mut source =
@@ -233,6 +264,30 @@ mod tests {
                 Some(other) => prop_assert!(false, "{other}"),
             }
         }
+    }
+
+    /// Values of the standard's tables, and the order of all others.
+    #[test]
+    fn telephone_codes_are_those_of_the_standard() {
+        let decode = |encoding: Encoding, byte| {
+            let mut samples = Vec::new();
+            encoding.decode(&[byte], &mut samples, &mut Faults::default());
+            (samples[0] * 32_768.0) as i32
+        };
+        for (byte, sample) in
+            [(0x00, -32_124), (0x80, 32_124), (0xff, 0), (0x7f, 0), (0xfe, 8), (0x8f, 16_764)]
+        {
+            assert_eq!(decode(Encoding::MuLaw, byte), sample, "µ-law {byte:#x}");
+        }
+        for (byte, sample) in [(0x2a, -32_256), (0xaa, 32_256), (0xd5, 8), (0x55, -8), (0x80, 5_504)] {
+            assert_eq!(decode(Encoding::ALaw, byte), sample, "A-law {byte:#x}");
+        }
+        // All codes of a sign are in order, from segment to segment.
+        let sizes = |encoding, order: &dyn Fn(u8) -> u8| {
+            (0..128).map(|n| decode(encoding, order(n))).collect::<Vec<_>>()
+        };
+        assert!(sizes(Encoding::MuLaw, &|n| !n).is_sorted());
+        assert!(sizes(Encoding::ALaw, &|n| (n | 0x80) ^ 0x55).is_sorted());
     }
 
     #[test]

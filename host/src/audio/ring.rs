@@ -21,7 +21,10 @@ pub fn ring(format: Format, capacity: Duration) -> Result<(RingWriter, RingReade
     let format = format.validate()?;
     let frames = (capacity.as_secs_f64() * f64::from(format.sample_rate)).ceil().max(1.0) as usize;
     let channels = usize::from(format.channels);
-    let (samples_in, samples_out) = HeapRb::new(frames.saturating_mul(channels)).split();
+    let (mut samples_in, mut samples_out) = HeapRb::new(frames.saturating_mul(channels)).split();
+    // The first touch of a page is the kernel's business: not in the callback.
+    samples_in.push_iter(std::iter::repeat(0.0));
+    samples_out.clear();
     let (gaps_in, gaps_out) = HeapRb::new(GAPS).split();
     let offered = Arc::new(AtomicU64::new(0));
     let writer = RingWriter {

@@ -1,5 +1,7 @@
 //! Samples that are safe to compute with.
 
+use std::borrow::Cow;
+
 use super::Faults;
 
 /// Sets what is not finite to 0, clamps the rest to -1 to 1, and counts both.
@@ -18,6 +20,16 @@ pub(super) fn sanitise(block: &mut [f32], faults: &mut Faults) {
     }
 }
 
+/// The block as it is, if all of it can be computed with; otherwise [sanitised](sanitise).
+pub(crate) fn usable(block: &[f32]) -> Cow<'_, [f32]> {
+    if block.iter().all(|sample| sample.abs() <= 1.0) {
+        return Cow::Borrowed(block);
+    }
+    let mut clean = block.to_vec();
+    sanitise(&mut clean, &mut Faults::default());
+    Cow::Owned(clean)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -30,5 +42,11 @@ mod tests {
         assert_eq!(block, [0.5, 0.0, 0.0, 0.0, 1.0, -1.0, -1.0, 1.0, -0.0]);
         assert_eq!((faults.non_finite_samples, faults.clipped_samples), (3, 2));
         assert!(faults.is_damaged());
+    }
+
+    #[test]
+    fn what_is_usable_is_not_copied() {
+        assert!(matches!(usable(&[0.5, -1.0, 1.0]), Cow::Borrowed(_)));
+        assert_eq!(usable(&[0.5, f32::NAN, 2.0])[..], [0.5, 0.0, 1.0]);
     }
 }

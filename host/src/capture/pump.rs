@@ -117,14 +117,9 @@ impl Run {
     /// Feeds it what there is; answers how the ring is then.
     fn feed(&mut self, block: &mut Vec<f32>) -> Result<RingRead, CaptureError> {
         loop {
-            match self.capture.reader.read(block) {
-                RingRead::Frames(_) => {
-                    self.meter.measure(block);
-                    self.session.push_as(self.capture.format(), block)?;
-                }
-                RingRead::Lost(frames) => {
-                    self.session.skip(frames, "the machine was too busy to take it from the device")?;
-                }
+            match self.session.push_from(&mut self.capture.reader, block)? {
+                RingRead::Frames(_) => self.meter.measure(block),
+                RingRead::Lost(_) => {}
                 end => return Ok(end),
             }
         }

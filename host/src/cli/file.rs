@@ -43,7 +43,7 @@ pub(crate) struct Args {
     /// Go at the pace of speech, as live audio would, with text while it is spoken
     #[arg(long)]
     realtime: bool,
-    /// Input has no header: interleaved little-endian PCM, s16le or f32le
+    /// Input has no header: interleaved PCM, s16le, f32le, mulaw or alaw
     #[arg(long, value_name = "ENCODING")]
     raw: Option<Encoding>,
     /// Frames per second of raw input, 8000 to 192000
@@ -86,6 +86,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         translate: args.speech.translate,
         prompt: args.speech.prompt.clone(),
         voice_activity: (!args.no_vad).then(VadConfig::default),
+        ..TranscribeOptions::new()
     };
 
     let (mut failed, mut partial) = (false, false);

@@ -16,6 +16,7 @@ mod output;
 mod progress;
 mod realtime;
 mod record;
+mod serve;
 mod speech;
 
 use std::io::Write;
@@ -51,6 +52,8 @@ enum Command {
     File(file::Args),
     /// List what `live` can listen to
     Devices(devices::Args),
+    /// Serve transcription to programs: OpenAI's and Deepgram's interfaces, and a WebSocket of hearken's own
+    Serve(serve::Args),
     /// Measure accuracy, latency and speed on recordings whose text is known
     Eval(eval::Args),
     /// Measure how fast a model is on this machine
@@ -103,6 +106,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Live(args) => live::run(&args),
         Command::File(args) => file::run(&args),
         Command::Devices(args) => devices::run(&args),
+        Command::Serve(args) => serve::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Models(args) => models::run(&args),

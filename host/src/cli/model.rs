@@ -54,6 +54,11 @@ impl ModelArgs {
         })
     }
 
+    /// Whether a model was asked for.
+    pub(crate) fn is_named(&self) -> bool {
+        self.model.is_some()
+    }
+
     /// The model, ready; a person is told when it is only the demonstration.
     pub(crate) fn load(&self) -> Result<Model, Failure> {
         let source = self.source()?;
@@ -93,7 +98,7 @@ impl ModelArgs {
 }
 
 /// A name of the catalogue means that model, whatever files lie around; anything else that is a file is that file.
-fn find(named: &Path) -> Result<(ModelSource, String), Failure> {
+pub(super) fn find(named: &Path) -> Result<(ModelSource, String), Failure> {
     let file = || (ModelSource::File(named.to_owned()), format!("the file {}", named.display()));
     let Some(name) = named.to_str().filter(|name| !name.contains('/')) else {
         return Ok(file());

@@ -15,7 +15,7 @@ pub use transcribe::{Lost, Progress, TranscribeOptions};
 
 use crate::compute::{Compute, Computing, Precision};
 use crate::error::Error;
-use crate::executor::Executor;
+use crate::executor::{Executor, Share};
 use crate::sandbox::{Cache, Key, Limits, Runtime};
 
 /// The guest that this crate carries, in both its builds.
@@ -32,6 +32,8 @@ pub struct Engine(Arc<Inner>);
 pub(crate) struct Inner {
     runtime: Runtime,
     executor: Executor,
+    /// Of all work that names no share.
+    share: Share,
     cache: Option<Cache>,
     guest: Vec<u8>,
     guest_hash: blake3::Hash,
@@ -101,6 +103,10 @@ impl Engine {
 
     pub(crate) fn executor(&self) -> &Executor {
         &self.0.executor
+    }
+
+    pub(crate) fn common_share(&self) -> &Share {
+        &self.0.share
     }
 
     /// Who multiplies.
@@ -220,6 +226,7 @@ impl EngineBuilder {
         Ok(Engine(Arc::new(Inner {
             runtime: Runtime::new(self.limits, computing)?,
             executor,
+            share: Share::default(),
             cache,
             guest_hash: blake3::hash(&guest),
             guest,

@@ -12,7 +12,7 @@ use crate::audio::{self, Chunk, Chunker, Resampler, Source, VadConfig, VoiceActi
 use crate::error::Error;
 use crate::executor::Class;
 use crate::sandbox::SandboxError;
-use crate::{Language, SAMPLE_RATE, Segment, Transcript, Word, language, text, transcript};
+use crate::{Language, SAMPLE_RATE, Segment, Share, Transcript, Word, language, text, transcript};
 
 /// Longest chunk, in samples: under 30 s whisper.cpp decodes it in one window (it skips a whole 30 s at a time).
 const MAX_CHUNK: usize = 29 * SAMPLE_RATE as usize;
@@ -28,6 +28,8 @@ pub struct TranscribeOptions {
     pub prompt: Option<String>,
     /// Voice activity; `None` takes all audio for speech.
     pub voice_activity: Option<VadConfig>,
+    /// Whose part of the engine's threads this is. Default: one that all have together who name none.
+    pub share: Option<Share>,
 }
 
 impl TranscribeOptions {
@@ -115,7 +117,7 @@ impl Model {
         options: &TranscribeOptions,
         observer: impl FnMut(Progress<'_>),
     ) -> Result<Transcript, Error> {
-        self.can(options)?;
+        self.can(options.language.as_deref(), options.translate)?;
         let mut run = Run {
             model: self,
             options,
@@ -132,14 +134,13 @@ impl Model {
     }
 
     /// Whether it can do what is asked, before any work is done for it.
-    fn can(&self, options: &TranscribeOptions) -> Result<(), Error> {
-        let language = options.language.as_deref();
+    pub(crate) fn can(&self, language: Option<&str>, translate: bool) -> Result<(), Error> {
         if let Some(language) = language.filter(|code| !self.knows(code)) {
             return Err(Error::Language { language: text::sanitise(language) });
         }
         let wanted = match language {
             _ if self.multilingual() => return Ok(()),
-            _ if options.translate => "translate".to_owned(),
+            _ if translate => "translate".to_owned(),
             None | Some("en") => return Ok(()),
             Some(other) => format!("recognise {other}"),
         };
@@ -294,7 +295,9 @@ impl<O: FnMut(Progress<'_>)> Run<'_, O> {
             let (answer, outcome) = crossbeam_channel::bounded(1);
             self.pending.push_back(Pending { start: chunk.start, end: chunk.end(), outcome });
             // A recording has no deadline of its own: first come, first served.
-            self.model.engine.0.executor.submit(Class::Batch, Instant::now(), move || {
+            let engine = &self.model.engine;
+            let share = self.options.share.as_ref().unwrap_or(engine.common_share());
+            engine.executor().submit(share, Class::Batch, Instant::now(), move || {
                 let decode = || model.decode(chunk.start, &chunk.samples, &task);
                 let outcome = match decode() {
                     // It may have come from what the instance had become: once more, in a fresh one.

@@ -15,10 +15,25 @@ const COLUMNS_PER_SECOND: u64 = 20;
 
 /// Text on the screen for a time, in milliseconds.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Cue {
-    pub(super) start: u64,
-    pub(super) end: u64,
-    pub(super) lines: Vec<String>,
+pub struct Cue {
+    /// When it appears.
+    pub start: u64,
+    /// When it goes.
+    pub end: u64,
+    /// What it says, at most two lines.
+    pub lines: Vec<String>,
+}
+
+/// The cues of one segment alone. The last one lasts as long as it takes to read, whatever comes after.
+pub fn cues(segment: &Segment) -> Vec<Cue> {
+    let (mut cutter, mut cues) = (Cutter::default(), Vec::new());
+    let given = cutter.segment(segment, |cue| -> Result<(), std::convert::Infallible> {
+        cues.push(cue);
+        Ok(())
+    });
+    let Ok(()) = given;
+    cues.extend(cutter.end());
+    cues
 }
 
 /// Takes segments and gives cues, one late: where a cue may end depends on the next.

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::milliseconds;
+use super::seconds;
 use crate::text::sanitise_trimmed;
 use crate::{Language, Segment, Word};
 
@@ -151,9 +151,4 @@ fn summary(language: Option<&Language>, duration: u64, out: &mut impl Write) -> 
     serde_json::to_writer(&mut *out, &language.and_then(|language| language.probability))?;
     out.write_all(b",\"duration\":")?;
     Ok(serde_json::to_writer(out, &seconds(duration))?)
-}
-
-/// Seconds with three decimals: the nearest double to a whole number of milliseconds prints as such.
-fn seconds(samples: u64) -> f64 {
-    milliseconds(samples) as f64 / 1000.0
 }

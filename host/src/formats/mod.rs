@@ -21,6 +21,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::str::FromStr;
 
+pub use self::cues::{Cue, cues};
 use crate::session::SessionEvent;
 use crate::text::sanitise_trimmed;
 use crate::{Language, Segment, Transcript};
@@ -191,6 +192,11 @@ impl<W: Write> Writer<W> {
 /// Samples at 16 kHz in whole milliseconds, rounded down so that order is kept.
 fn milliseconds(samples: u64) -> u64 {
     samples / (u64::from(crate::SAMPLE_RATE) / 1000)
+}
+
+/// Seconds with three decimals: the nearest double to a whole number of milliseconds prints as such.
+pub(crate) fn seconds(samples: u64) -> f64 {
+    milliseconds(samples) as f64 / 1000.0
 }
 
 #[cfg(test)]

@@ -40,6 +40,8 @@ pub(super) enum Drive {
 struct State {
     /// `None` once the channel is to be closed.
     events: Option<Sender<SessionEvent>>,
+    /// Told when there may be something new.
+    wake: Option<Box<dyn Fn() + Send + Sync>>,
     /// Utterances that are not complete, oldest first. The last one may still be spoken.
     utterances: VecDeque<Utterance>,
     /// Whether a job is queued or runs: there is one at a time, so that events are in order.
@@ -67,6 +69,7 @@ impl Core {
             drive,
             state: Mutex::new(State {
                 events: Some(events),
+                wake: None,
                 utterances: VecDeque::new(),
                 busy: false,
                 cost: Duration::ZERO,
@@ -94,6 +97,15 @@ impl Core {
         self.lock().journal.clone()
     }
 
+    pub(super) fn on_progress(&self, wake: Box<dyn Fn() + Send + Sync>) {
+        self.lock().wake = Some(wake);
+    }
+
+    /// Speech that no decode has heard, in samples.
+    pub(super) fn waiting(&self) -> u64 {
+        self.lock().waiting()
+    }
+
     /// Takes what voice activity found.
     pub(super) fn hear(self: &Arc<Self>, event: &VadEvent<'_>) {
         let mut state = self.lock();
@@ -103,8 +115,8 @@ impl Core {
                 state.emit(SessionEvent::SpeechStarted { position });
             }
             VadEvent::Speech { position, samples } => {
-                let waiting: u64 = state.utterances.iter().map(Utterance::unheard).sum();
-                let room = samples_of(self.options.backlog).saturating_sub(waiting).min(samples.len() as u64);
+                let room = samples_of(self.options.backlog).saturating_sub(state.waiting());
+                let room = room.min(samples.len() as u64);
                 let (taken, dropped) = samples.split_at(room as usize);
                 if let Some(utterance) = state.utterances.back_mut() {
                     utterance.append(taken);
@@ -183,7 +195,7 @@ impl Core {
             && let Some(duration) = state.finished
         {
             state.emit(SessionEvent::Finished { duration });
-            state.events = None;
+            state.close();
         }
         if self.drive == Drive::Owner {
             return;
@@ -193,7 +205,9 @@ impl Core {
         let core = Arc::clone(self);
         // A text is wanted before the next one is due.
         let deadline = Instant::now() + self.options.step;
-        self.model.engine().executor().submit(class, deadline, move || {
+        let engine = self.model.engine();
+        let share = self.options.share.as_ref().unwrap_or(engine.common_share());
+        engine.executor().submit(share, class, deadline, move || {
             core.run();
         });
     }
@@ -266,6 +280,8 @@ impl Core {
             state.emit(event);
         }
         self.schedule(&mut state);
+        // Also without an event: there is room for more audio.
+        state.wake();
         Some(decode)
     }
 }
@@ -275,12 +291,29 @@ impl State {
         if let Some(events) = &self.events {
             // Nobody listens any more: the session is being dropped.
             let _ = events.send(event);
+            self.wake();
         }
+    }
+
+    fn wake(&self) {
+        if let Some(wake) = &self.wake {
+            wake();
+        }
+    }
+
+    fn waiting(&self) -> u64 {
+        self.utterances.iter().map(Utterance::unheard).sum()
+    }
+
+    /// Ends the channel.
+    fn close(&mut self) {
+        self.events = None;
+        self.wake();
     }
 
     fn give_up(&mut self) {
         self.utterances.clear();
-        self.events = None;
+        self.close();
     }
 }
 

@@ -6,7 +6,7 @@ use super::event::SessionEvent;
 use super::utterance::Utterance;
 use super::{SessionError, SessionOptions};
 use crate::Model;
-use crate::audio::{Resampler, VadEvent, VoiceActivity};
+use crate::audio::{Resampler, VadEvent, VoiceActivity, usable};
 use crate::error::Error;
 
 /// One decode.
@@ -52,7 +52,7 @@ impl Journal {
         };
         let (mut resampler, mut activity) = (Resampler::new(options.format)?, VoiceActivity::new(config));
         let mut mono = Vec::new();
-        resampler.push(audio, &mut mono);
+        resampler.push(&usable(audio), &mut mono);
         resampler.finish(&mut mono);
         let mut speech: Vec<(u64, Vec<f32>)> = Vec::new();
         let mut collect = |event: VadEvent<'_>| match event {

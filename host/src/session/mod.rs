@@ -20,9 +20,12 @@ use crossbeam_channel::Receiver;
 use self::core::{Core, Drive};
 pub use self::event::SessionEvent;
 pub use self::journal::{Decode, Journal};
-use crate::audio::{Accounting, Format, Resampler, VadConfig, VadEvent, VoiceActivity, resampled};
+use crate::audio::{
+    Accounting, Format, Resampler, RingRead, RingReader, VadConfig, VadEvent, VoiceActivity, resampled,
+    usable,
+};
 use crate::error::Error;
-use crate::{Engine, Model};
+use crate::{Engine, Model, Share};
 
 /// How a session listens.
 #[derive(Debug, Clone)]
@@ -42,6 +45,8 @@ pub struct SessionOptions {
     pub step: Duration,
     /// Speech that may wait to be recognised. What comes on top is dropped, and said to be. Default: 2 minutes.
     pub backlog: Duration,
+    /// Whose part of the engine's threads this is. Default: one that all have together who name none.
+    pub share: Option<Share>,
 }
 
 impl SessionOptions {
@@ -55,6 +60,7 @@ impl SessionOptions {
             voice_activity: Some(VadConfig::default()),
             step: Duration::from_millis(500),
             backlog: Duration::from_secs(120),
+            share: None,
         }
     }
 }
@@ -114,7 +120,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Error::Audio`] for a format out of range.
+    /// [`Error::Audio`] for a format out of range, [`Error::Language`] or [`Error::EnglishOnly`] for what the model cannot
+    /// do.
     pub fn new(model: &Model, options: SessionOptions) -> Result<Self, Error> {
         Self::start(model, options, Drive::Engine)
     }
@@ -150,6 +157,7 @@ impl Session {
     }
 
     fn start(model: &Model, options: SessionOptions, drive: Drive) -> Result<Self, Error> {
+        model.can(options.language.as_deref(), options.translate)?;
         let resampler = Resampler::new(options.format)?;
         let activity = options.voice_activity.map_or_else(VoiceActivity::always_on, VoiceActivity::new);
         let (sender, events) = crossbeam_channel::unbounded();
@@ -174,6 +182,19 @@ impl Session {
         &self.events
     }
 
+    /// Has `wake` called whenever there may be something new: an event on the channel, its end, or room for more audio
+    /// after a decode. For programs that cannot block on a channel, such as an async runtime's tasks. It is called on
+    /// whatever thread that happens on, with the session locked: it must return at once, and call nothing of the session.
+    pub fn on_progress(&mut self, wake: impl Fn() + Send + Sync + 'static) {
+        self.core.on_progress(Box::new(wake));
+    }
+
+    /// Speech that waits to be recognised, in samples at 16 kHz: [`SessionOptions::backlog`] bounds it. Whoever can make
+    /// his source wait does so before that.
+    pub fn waiting(&self) -> u64 {
+        self.core.waiting()
+    }
+
     /// The engine that recognises.
     pub fn engine(&self) -> &Engine {
         self.core.engine()
@@ -196,7 +217,8 @@ impl Session {
         self.push(interleaved)
     }
 
-    /// Takes interleaved samples of the session's format, whole frames. Never waits for the recogniser.
+    /// Takes interleaved samples of the session's format, whole frames. Never waits for the recogniser. What is no number,
+    /// or infinite, is taken as 0, and what is beyond -1 to 1 as that.
     ///
     /// # Errors
     ///
@@ -211,9 +233,31 @@ impl Session {
         }
         self.frames += (interleaved.len() / usize::from(channels)) as u64;
         self.mono.clear();
-        self.resampler.push(interleaved, &mut self.mono);
+        self.resampler.push(&usable(interleaved), &mut self.mono);
         self.listen();
         Ok(())
+    }
+
+    /// Takes what a ring has next, by way of `block`: what was lost on the way in is [skipped](Self::skip). To be called until
+    /// there is nothing; then again some milliseconds later.
+    ///
+    /// # Errors
+    ///
+    /// As [`push_as`](Self::push_as), with the ring's format. What was read is gone then.
+    pub fn push_from(
+        &mut self,
+        ring: &mut RingReader,
+        block: &mut Vec<f32>,
+    ) -> Result<RingRead, SessionError> {
+        let read = ring.read(block);
+        match read {
+            RingRead::Frames(_) => self.push_as(ring.format(), block)?,
+            RingRead::Lost(frames) => {
+                self.skip(frames, "the machine was too busy to take it from the device")?;
+            }
+            RingRead::Empty | RingRead::Ended => {}
+        }
+        Ok(read)
     }
 
     /// Audio that never came, as long as so many frames: an utterance that runs ends here, the clock goes on, and the gap
@@ -223,6 +267,24 @@ impl Session {
     ///
     /// [`SessionError::Ended`].
     pub fn skip(&mut self, frames: u64, reason: &str) -> Result<(), SessionError> {
+        self.flush()?;
+        // From the whole, so that the rounding of many gaps does not add up.
+        self.frames += frames;
+        let position = self.accounting.total();
+        let len = resampled(self.frames, self.format.sample_rate).saturating_sub(position);
+        self.activity.skip(len);
+        self.accounting.dropped += len;
+        self.core.lose(position, len, reason);
+        Ok(())
+    }
+
+    /// Ends the utterance that runs, if any, at the last sample that was pushed; its [`SessionEvent::SpeechEnded`] is on the
+    /// channel when this returns. What is pushed next may begin another one.
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Ended`].
+    pub fn flush(&mut self) -> Result<(), SessionError> {
         if self.ended {
             return Err(SessionError::Ended);
         }
@@ -232,13 +294,6 @@ impl Session {
         let talking = self.talking;
         self.release();
         self.talking = talking;
-        // From the whole, so that the rounding of many gaps does not add up.
-        self.frames += frames;
-        let position = self.accounting.total();
-        let len = resampled(self.frames, self.format.sample_rate).saturating_sub(position);
-        self.activity.skip(len);
-        self.accounting.dropped += len;
-        self.core.lose(position, len, reason);
         Ok(())
     }
 

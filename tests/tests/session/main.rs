@@ -3,6 +3,7 @@
 mod driven;
 mod endurance;
 mod failing;
+mod waiting;
 
 use std::sync::LazyLock;
 use std::time::Duration;

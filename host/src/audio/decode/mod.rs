@@ -48,17 +48,48 @@ pub fn open(path: &Path) -> Result<Box<dyn Source>, AudioError> {
         return Err(AudioError::Empty { name });
     }
     let extension = path.extension().and_then(|extension| extension.to_str());
-    Decoded::new(name.clone(), Box::new(file), extension)
+    decoded(&name, file, extension, || File::open(path))
+}
+
+/// Reads a file, which `again` opens a second time.
+fn decoded(
+    name: &str,
+    file: File,
+    extension: Option<&str>,
+    again: impl FnOnce() -> std::io::Result<File>,
+) -> Result<Box<dyn Source>, AudioError> {
+    Decoded::new(name.to_owned(), Box::new(file), extension)
         .or_else(|error| {
             // A Matroska file that is cut off has lost the index that its start points to, and readers that seek give
             // up; read from front to back, it still has its audio.
             if !matches!(error, AudioError::NotAudio { .. }) {
                 return Err(error);
             }
-            let again = File::open(path).map_err(failed)?;
-            Decoded::new(name.clone(), Box::new(ReadOnlySource::new(again)), extension).map_err(|_| error)
+            let again = again().map_err(|source| AudioError::Open { name: name.to_owned(), source })?;
+            Decoded::new(name.to_owned(), Box::new(ReadOnlySource::new(again)), extension).map_err(|_| error)
         })
         .map(|decoded| Box::new(decoded) as Box<dyn Source>)
+}
+
+/// Like [`open`], for a file that is open already, from its start, and whose content alone says what it is: one without a
+/// name, say. `name` is what errors call it.
+///
+/// # Errors
+/// As [`open`].
+pub fn from_file(name: &str, mut file: File) -> Result<Box<dyn Source>, AudioError> {
+    use std::io::Seek;
+    let failed = |source| AudioError::Open { name: name.to_owned(), source };
+    if file.metadata().map_err(failed)?.len() == 0 {
+        return Err(AudioError::Empty { name: name.to_owned() });
+    }
+    // One position in the file for both: the first reader is gone when the second starts.
+    let again = file.try_clone().map_err(failed)?;
+    file.rewind().map_err(failed)?;
+    decoded(name, file, None, || {
+        let mut again = again;
+        again.rewind()?;
+        Ok(again)
+    })
 }
 
 /// Like [`open`], for a stream that cannot seek, such as a pipe; `name` is what errors call it.

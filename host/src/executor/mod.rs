@@ -1,11 +1,14 @@
 //! The recogniser threads: as many as cores, shared by everything an engine does.
 
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
+mod queue;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
+
+use self::queue::Queue;
+pub use self::queue::Share;
 
 /// What a job is for. Earlier variants go first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,7 +21,7 @@ pub(crate) enum Class {
     Batch,
 }
 
-/// A pool of threads that takes jobs by class, then by deadline, then in order.
+/// A pool of threads that takes jobs by class, then fairly by share, then by deadline, then in order.
 pub(crate) struct Executor {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
@@ -30,45 +33,15 @@ struct Shared {
 }
 
 struct State {
-    jobs: BinaryHeap<Job>,
-    next: u64,
+    jobs: Queue,
     closed: bool,
 }
-
-struct Job {
-    class: Class,
-    deadline: Instant,
-    number: u64,
-    run: Box<dyn FnOnce() + Send>,
-}
-
-impl Ord for Job {
-    fn cmp(&self, other: &Self) -> Ordering {
-        // The heap gives out its greatest: reverse, so that the most urgent is greatest.
-        let key = |job: &Self| (job.class, job.deadline, job.number);
-        key(other).cmp(&key(self))
-    }
-}
-
-impl PartialOrd for Job {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Job {
-    fn eq(&self, other: &Self) -> bool {
-        self.number == other.number
-    }
-}
-
-impl Eq for Job {}
 
 impl Executor {
     /// Starts `threads` threads, at least one.
     pub(crate) fn start(threads: usize) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
-            state: Mutex::new(State { jobs: BinaryHeap::new(), next: 0, closed: false }),
+            state: Mutex::new(State { jobs: Queue::default(), closed: false }),
             wake: Condvar::new(),
         });
         let mut executor = Self { shared, threads: Vec::new() };
@@ -87,11 +60,15 @@ impl Executor {
     }
 
     /// Queues a job.
-    pub(crate) fn submit(&self, class: Class, deadline: Instant, run: impl FnOnce() + Send + 'static) {
+    pub(crate) fn submit(
+        &self,
+        share: &Share,
+        class: Class,
+        deadline: Instant,
+        run: impl FnOnce() + Send + 'static,
+    ) {
         let mut state = self.shared.lock();
-        let number = state.next;
-        state.next += 1;
-        state.jobs.push(Job { class, deadline, number, run: Box::new(run) });
+        state.jobs.push(share, class, deadline, Box::new(run));
         drop(state);
         self.shared.wake.notify_one();
     }
@@ -122,9 +99,9 @@ impl Shared {
     fn work(&self) {
         loop {
             let mut state = self.lock();
-            let job = loop {
-                if let Some(job) = state.jobs.pop() {
-                    break job;
+            let (share, job) = loop {
+                if let Some(next) = state.jobs.pop() {
+                    break next;
                 }
                 if state.closed {
                     return;
@@ -132,8 +109,10 @@ impl Shared {
                 state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
             };
             drop(state);
+            let started = Instant::now();
             // A job that panics drops its end of its channel, which is how its owner learns of it; the thread lives on.
             let _ = catch_unwind(AssertUnwindSafe(job.run));
+            self.lock().jobs.charge(&share, started.elapsed());
         }
     }
 }
@@ -150,12 +129,13 @@ mod tests {
         let (hold, held) = crossbeam_channel::bounded::<()>(0);
         let (done, order) = crossbeam_channel::unbounded();
         let now = Instant::now();
-        executor.submit(Class::Batch, now, move || {
+        let share = Share::default();
+        executor.submit(&share, Class::Batch, now, move || {
             let _ = held.recv();
         });
         for (name, after) in [("late", 30), ("early", 10), ("middle", 20)] {
             let done = done.clone();
-            executor.submit(Class::Batch, now + Duration::from_secs(after), move || {
+            executor.submit(&share, Class::Batch, now + Duration::from_secs(after), move || {
                 let _ = done.send(name);
             });
         }
@@ -168,8 +148,8 @@ mod tests {
     fn a_panic_costs_one_job() {
         let executor = Executor::start(1).unwrap();
         let (done, result) = crossbeam_channel::bounded(1);
-        executor.submit(Class::Batch, Instant::now(), || panic!("expected by this test"));
-        executor.submit(Class::Batch, Instant::now(), move || {
+        executor.submit(&Share::default(), Class::Batch, Instant::now(), || panic!("expected by this test"));
+        executor.submit(&Share::default(), Class::Batch, Instant::now(), move || {
             let _ = done.send(7);
         });
         assert_eq!(result.recv(), Ok(7));
@@ -180,10 +160,10 @@ mod tests {
         let executor = Executor::start(1).unwrap();
         let (hold, held) = crossbeam_channel::bounded::<()>(0);
         let (done, result) = crossbeam_channel::bounded::<()>(1);
-        executor.submit(Class::Batch, Instant::now(), move || {
+        executor.submit(&Share::default(), Class::Batch, Instant::now(), move || {
             let _ = held.recv();
         });
-        executor.submit(Class::Batch, Instant::now(), move || {
+        executor.submit(&Share::default(), Class::Batch, Instant::now(), move || {
             let _ = done.send(());
         });
         let dropper = std::thread::spawn(move || drop(executor));

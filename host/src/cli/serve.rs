@@ -1,0 +1,192 @@
+//! `hearken serve`: transcription for programs.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use hearken::ModelSource;
+use hearken::server::{Config, Control, Key, LogFormat, NamedModel, Server};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::{Failure, ModelArgs, complain, model};
+
+/// The name of a server's only model where the configuration gives none.
+const ONLY_MODEL: &str = "hearken";
+
+/// Threads that move bytes. Recognition has its own; these hardly work.
+const MOST_WORKERS: usize = 4;
+
+#[derive(clap::Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "SIGTERM or Ctrl-C ends it: running streams get their final texts. Again ends it at once. SIGHUP reads\n\
+    tenants, keys and the certificate of the configuration again. HEARKEN_LOG=debug logs more.\n\n\
+    Examples:\n  \
+    hearken serve                                     for programs on this machine, without keys\n  \
+    hearken serve --config hearken.toml               for tenants: see docs/operations.md\n  \
+    hearken serve key                                 a new key, and its hash for the configuration\n  \
+    curl http://127.0.0.1:8080/v1/audio/transcriptions -F file=@talk.mp3 -F model=whisper-1"
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Tenants, models, limits, TLS: a TOML file
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address and port [default: what the configuration says, else 127.0.0.1:8080]
+    #[arg(long, short, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    #[command(flatten)]
+    model: ModelArgs,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Make a key for a tenant
+    Key,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    if let Some(Command::Key) = args.command {
+        return make_key();
+    }
+    let config = args.configuration()?;
+    start_log(config.log);
+    let models = args.models(&config)?;
+    raise_file_limit();
+    let engine = args.model.engine()?;
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_WORKERS);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .thread_name("hearken-io")
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("cannot start the server's threads: {error}")))?;
+    let ended = runtime.block_on(async {
+        let server = Server::bind(config, engine, models).await?;
+        let (url, control) = (server.url(), server.control());
+        let signals = tokio::spawn(watch(args.config.clone(), args.listen, control.clone())?);
+        let greet = tokio::spawn(async move {
+            control.ready().await;
+            complain(&format!(
+                "serving {url}/v1 (OpenAI's and Deepgram's interfaces) and ws{}/v1/stream",
+                &url[4..]
+            ));
+        });
+        let ended = server.run().await;
+        greet.abort();
+        signals.abort();
+        ended?;
+        Ok(ExitCode::SUCCESS)
+    });
+    // Recordings that were not done in their time are not waited for.
+    runtime.shutdown_background();
+    ended
+}
+
+impl Args {
+    fn configuration(&self) -> Result<Config, Failure> {
+        read(self.config.as_deref(), self.listen)
+    }
+
+    /// Those of the configuration, else the one that every other command would use.
+    fn models(&self, config: &Config) -> Result<Vec<NamedModel>, Failure> {
+        if config.models.is_empty() {
+            return Ok(vec![NamedModel { name: ONLY_MODEL.to_owned(), source: self.model.source()? }]);
+        }
+        if self.model.is_named() {
+            return Err(Failure::usage(
+                "--model and [models] of the configuration exclude each other; use one",
+            ));
+        }
+        let named = config.models.iter().map(|(name, source)| {
+            let source =
+                if source == Path::new("embedded") { ModelSource::Embedded } else { model::find(source)?.0 };
+            Ok(NamedModel { name: name.clone(), source })
+        });
+        named.collect()
+    }
+}
+
+fn read(file: Option<&Path>, listen: Option<SocketAddr>) -> Result<Config, Failure> {
+    let mut config = match file {
+        Some(path) => Config::read(path)?,
+        None => Config::default(),
+    };
+    config.listen = listen.unwrap_or(config.listen);
+    Ok(config)
+}
+
+fn make_key() -> Result<ExitCode, Failure> {
+    let key = Key::generate().map_err(|error| Failure::new(format!("no randomness for a key: {error}")))?;
+    println!("key   {}   (for the tenant; it is kept nowhere)", key.expose());
+    println!("hash  {}   (for `keys` in the configuration)", key.hash());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Logs go to standard error. Nothing that was said is in them.
+fn start_log(format: LogFormat) {
+    let filter = EnvFilter::try_from_env("HEARKEN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    // Only one thing in a process logs: this is the first.
+    let _ = match format {
+        LogFormat::Json => log.json().try_init(),
+        _ => log.with_target(false).try_init(),
+    };
+}
+
+/// A connection is an open file, and many systems allow a thousand unless they are asked for more.
+fn raise_file_limit() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_err() {
+        tracing::warn!("the limit of open files could not be raised");
+    }
+}
+
+/// What the signals do, until the task is ended.
+fn watch(
+    file: Option<PathBuf>,
+    listen: Option<SocketAddr>,
+    control: Control,
+) -> Result<impl Future<Output = ()> + Send, Failure> {
+    let watch =
+        |kind| signal(kind).map_err(|error| Failure::new(format!("cannot watch for signals: {error}")));
+    let mut interrupt = watch(SignalKind::interrupt())?;
+    let mut terminate = watch(SignalKind::terminate())?;
+    let mut hangup = watch(SignalKind::hangup())?;
+    Ok(async move {
+        let mut ending = false;
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                _ = hangup.recv() => {
+                    reload(file.as_deref(), listen, &control);
+                    continue;
+                }
+            }
+            if std::mem::replace(&mut ending, true) {
+                // Asked twice.
+                std::process::exit(130);
+            }
+            tracing::info!("ending: streams get their final texts");
+            control.drain();
+        }
+    })
+}
+
+fn reload(file: Option<&Path>, listen: Option<SocketAddr>, control: &Control) {
+    let Some(path) = file else {
+        tracing::info!("there is no configuration to read again");
+        return;
+    };
+    let reloaded = read(Some(path), listen)
+        .map_err(|failure| failure.message)
+        .and_then(|config| control.reload(&config).map_err(|error| error.to_string()));
+    match reloaded {
+        Ok(()) => tracing::info!("tenants, keys and certificate were read again"),
+        Err(error) => tracing::error!("the configuration stays as it was: {error}"),
+    }
+}

@@ -1,0 +1,148 @@
+//! Who may come in: the key, the place it is shown from, and whether there is room.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use axum::http::{HeaderMap, header};
+
+use super::App;
+use super::metrics::{ByProtocol, ByTenant, Counted};
+use super::refusal::Refusal;
+use super::tenants::Tenant;
+
+impl App {
+    /// Whose request that is. `offered` is a key that came otherwise than in the header `Authorization`, which browsers
+    /// cannot set for a WebSocket.
+    pub(super) fn admit(&self, headers: &HeaderMap, offered: Option<&str>) -> Result<Arc<Tenant>, Refusal> {
+        if self.tenants.is_open() && !is_local(headers) {
+            return Err(Refusal::Foreign);
+        }
+        let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let key = authorization.and_then(|value| {
+            let (scheme, key) = value.split_once(' ')?;
+            // OpenAI's clients say Bearer, Deepgram's Token.
+            let known = scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token");
+            known.then(|| key.trim())
+        });
+        self.tenants.find(key.or(offered))
+    }
+
+    /// Room for one more stream or recording, until the ticket is dropped.
+    pub(super) fn open(
+        self: &Arc<Self>,
+        tenant: &Arc<Tenant>,
+        protocol: &'static str,
+    ) -> Result<Ticket, Refusal> {
+        if self.is_draining() {
+            return Err(Refusal::Draining);
+        }
+        let all = self.config.streams;
+        self.open
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < all).then_some(open + 1))
+            .map_err(|_| Refusal::Full)?;
+        if let Err(refusal) = tenant.take_stream() {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+            return Err(refusal);
+        }
+        let labels = ByProtocol { tenant: Arc::clone(&tenant.name), protocol };
+        self.metrics.opened.get_or_create(&labels).inc();
+        let counted = Counted::new(&self.metrics.open.get_or_create(&labels));
+        Ok(Ticket { app: Arc::clone(self), tenant: Arc::clone(tenant), counted: Some(counted) })
+    }
+}
+
+/// A place among those that the tenant and the server have.
+pub(super) struct Ticket {
+    pub(super) app: Arc<App>,
+    pub(super) tenant: Arc<Tenant>,
+    /// Until it is given back.
+    counted: Option<Counted>,
+}
+
+impl Ticket {
+    pub(super) fn by_tenant(&self) -> ByTenant {
+        ByTenant { tenant: Arc::clone(&self.tenant.name) }
+    }
+
+    /// Gives the tenant its place back before the server's: a client that was told of its stream's end may open another one
+    /// while the connection says goodbye.
+    pub(super) fn give_back(&mut self) {
+        if self.counted.take().is_some() {
+            self.tenant.give_stream_back();
+        }
+    }
+
+    /// Charges the tenant for audio, and counts it. Nothing is counted that is refused.
+    pub(super) fn charge(&self, seconds: f64) -> Result<(), Refusal> {
+        self.tenant.check_credit(Instant::now())?;
+        self.count(seconds);
+        Ok(())
+    }
+
+    /// The same, also when there is no credit left.
+    pub(super) fn count(&self, seconds: f64) {
+        self.tenant.debit(seconds, Instant::now());
+        self.app.metrics.audio.get_or_create(&self.by_tenant()).inc_by(seconds);
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.give_back();
+        self.app.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The subprotocols that a client offers for its WebSocket.
+pub(super) fn offered_protocols(headers: &HeaderMap) -> Vec<&str> {
+    let lists =
+        headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    lists.flat_map(|list| list.split(',')).map(str::trim).collect()
+}
+
+/// Whether a request to a server without keys comes from a program on this machine or from the server's own page. Another
+/// site's page in a browser here could reach the port as well: its requests state where it is from, and after a trick with
+/// names (DNS rebinding) they are addressed to a name that is not this machine's.
+fn is_local(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
+    let Some(host) = text(header::HOST) else { return false };
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    let here = name.eq_ignore_ascii_case("localhost")
+        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    let same = match headers.get(header::ORIGIN) {
+        None => true,
+        Some(origin) => {
+            let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
+            origin.is_some_and(|(_, origin)| origin.eq_ignore_ascii_case(host))
+        }
+    };
+    here && same
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_and_the_servers_own_page_need_no_key() {
+        let local = |pairs: &[(header::HeaderName, &str)]| {
+            is_local(&pairs.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect())
+        };
+        for host in ["localhost:8080", "127.0.0.1:8080", "127.0.0.1", "[::1]:8080", "LOCALHOST"] {
+            assert!(local(&[(header::HOST, host)]), "{host}");
+        }
+        for host in ["example.com:8080", "localhost.example.com", "10.0.0.1", "[::2]:80", ""] {
+            assert!(!local(&[(header::HOST, host)]), "{host}");
+        }
+        assert!(!local(&[]));
+        let from = |origin| local(&[(header::HOST, "localhost:8080"), (header::ORIGIN, origin)]);
+        assert!(from("http://localhost:8080"));
+        for origin in ["http://localhost:3000", "https://example.com", "null", "localhost:8080"] {
+            assert!(!from(origin), "{origin}");
+        }
+    }
+}

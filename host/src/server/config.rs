@@ -1,0 +1,322 @@
+//! The configuration file.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::keys::KeyHash;
+
+/// How the server listens, with which models, for whom. [`Config::default`] is that of a server without a file: this machine
+/// alone, without keys.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Config {
+    /// Address and port. Default: 127.0.0.1:8080.
+    pub listen: SocketAddr,
+    /// Another address, for `/metrics` and health alone. Without it metrics are answered on `listen`, to this machine alone.
+    pub operations: Option<SocketAddr>,
+    /// Certificate and key; without them there is no TLS.
+    pub tls: Option<Tls>,
+    /// Names and sources of models: `embedded`, a name that `hearken models list` knows, or a file. None: the best at hand.
+    pub models: BTreeMap<String, PathBuf>,
+    /// The model of clients that name none. Default: the only one there is.
+    pub default_model: Option<String>,
+    /// Other names of models. Default: those that clients of OpenAI and Deepgram send unasked, for the default model.
+    pub aliases: Option<BTreeMap<String, String>>,
+    /// Who may use it. None: whoever is on this machine, and only if `listen` is a loopback address.
+    pub tenants: BTreeMap<String, TenantConfig>,
+    /// Streams and recordings at once, of all tenants together. Default: 10,000.
+    pub streams: u32,
+    /// Connections at once, idle ones included. Default: 20,000.
+    pub connections: usize,
+    /// Seconds for which a stream waits for a client that lost its connection. Default: 30.
+    pub resume_seconds: u64,
+    /// Seconds that running streams and uploads have to end when the server is asked to. Default: 30.
+    pub shutdown_seconds: u64,
+    /// How logs are written.
+    pub log: LogFormat,
+}
+
+/// Certificate chain and private key, as PEM files.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Tls {
+    /// The certificate, and those between it and its authority.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// How logs are written on standard error.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum LogFormat {
+    /// A line for people.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// A tenant: its keys, and what it may use.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct TenantConfig {
+    /// Hashes of its keys; several, so that one can be replaced without a gap.
+    pub keys: Vec<KeyHash>,
+    /// Streams and recordings at once. Default: 100.
+    pub streams: u32,
+    /// Seconds of audio a minute, over all its streams and recordings. Default: no limit.
+    pub audio_seconds_per_minute: Option<u32>,
+    /// Largest upload, in MiB. Default: 200.
+    pub upload_mib: u32,
+    /// Longest recording, in minutes: compressed silence is small. Default: 240.
+    pub recording_minutes: u32,
+    /// The models it may use; others do not exist for it. Default: all.
+    pub models: Option<Vec<String>>,
+    /// Its part of the recogniser's time when there is not enough for all, against the weights of the others. Default: 1.
+    pub weight: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            operations: None,
+            tls: None,
+            models: BTreeMap::new(),
+            default_model: None,
+            aliases: None,
+            tenants: BTreeMap::new(),
+            streams: 10_000,
+            connections: 20_000,
+            resume_seconds: 30,
+            shutdown_seconds: 30,
+            log: LogFormat::default(),
+        }
+    }
+}
+
+impl Default for TenantConfig {
+    fn default() -> Self {
+        Self {
+            keys: Vec::new(),
+            streams: 100,
+            audio_seconds_per_minute: None,
+            upload_mib: 200,
+            recording_minutes: 240,
+            models: None,
+            weight: 1,
+        }
+    }
+}
+
+/// Why a configuration cannot be used. One line: file, line or key, and the remedy.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}; check the path and its permissions", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is not TOML, or has a key that does not exist, or a value of another kind.
+    #[error("{}:{line}: {key}{message}; docs/server.md lists the keys", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// The key on that line, for the message; empty or `"key: "`.
+        key: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// A value cannot be.
+    #[error("{key}: {message}")]
+    Value {
+        /// The key.
+        key: String,
+        /// What is wrong, and what to do.
+        message: String,
+    },
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] says what to change where.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Self::parse(path, &text)
+    }
+
+    fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start).min(text.len());
+            let before = text.get(..at).unwrap_or_default();
+            let line = before.matches('\n').count();
+            let key = text.lines().nth(line).and_then(|line| line.split_once('=')).map(|(key, _)| key.trim());
+            ConfigError::Syntax {
+                path: path.to_owned(),
+                line: line + 1,
+                key: key.map(|key| format!("{key}: ")).unwrap_or_default(),
+                message: error.message().replace('\n', " "),
+            }
+        })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Checks what a type cannot say.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let wrong = |key: String, message: &str| Err(ConfigError::Value { key, message: message.to_owned() });
+        if self.tenants.is_empty() && !self.listen.ip().is_loopback() {
+            return wrong(
+                "listen".to_owned(),
+                "without tenants anybody could use the server; listen on 127.0.0.1, or add [tenants.NAME] with keys (`hearken serve key` makes one)",
+            );
+        }
+        for (name, value) in [("streams", u64::from(self.streams)), ("connections", self.connections as u64)]
+        {
+            if value == 0 {
+                return wrong(name.to_owned(), "nobody could use the server; give at least 1");
+            }
+        }
+        for (name, seconds) in
+            [("resume_seconds", self.resume_seconds), ("shutdown_seconds", self.shutdown_seconds)]
+        {
+            if seconds > 3_600 {
+                return wrong(name.to_owned(), "give at most an hour, 3600");
+            }
+        }
+        if let Some(default) = self.default_model.as_ref().filter(|name| !self.models.contains_key(*name)) {
+            return wrong(
+                "default_model".to_owned(),
+                &format!("there is no {default:?} under [models]; add it, or name one that is there"),
+            );
+        }
+        if self.default_model.is_none() && self.models.len() > 1 {
+            return wrong("default_model".to_owned(), "there are several models; name one of them");
+        }
+        for (alias, model) in self.aliases.iter().flatten() {
+            if !self.models.contains_key(model) || self.models.contains_key(alias) {
+                return wrong(
+                    format!("aliases.{alias}"),
+                    "an alias is a new name for a model under [models]; name one that is there",
+                );
+            }
+        }
+        for (name, tenant) in &self.tenants {
+            self.check_tenant(name, tenant)?;
+        }
+        Ok(())
+    }
+
+    fn check_tenant(&self, name: &str, tenant: &TenantConfig) -> Result<(), ConfigError> {
+        let wrong = |key: &str, message: String| {
+            Err(ConfigError::Value { key: format!("tenants.{name}{key}"), message })
+        };
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
+            // It is a label in logs and metrics.
+            return wrong(
+                "",
+                "a tenant's name is 1 to 64 letters, digits, `-`, `_` and `.`; rename it".to_owned(),
+            );
+        }
+        for (key, value) in [
+            (".streams", tenant.streams),
+            (".audio_seconds_per_minute", tenant.audio_seconds_per_minute.unwrap_or(1)),
+            (".upload_mib", tenant.upload_mib),
+            (".recording_minutes", tenant.recording_minutes),
+            (".weight", tenant.weight),
+        ] {
+            if value == 0 {
+                return wrong(
+                    key,
+                    "the tenant could do nothing; give at least 1, or take its keys away".to_owned(),
+                );
+            }
+        }
+        for hash in &tenant.keys {
+            let others = self.tenants.iter().filter(|(other, _)| *other != name);
+            if let Some((other, _)) = others.into_iter().find(|(_, tenant)| tenant.keys.contains(hash)) {
+                return wrong(".keys", format!("{other} has the same key; give each tenant its own"));
+            }
+        }
+        let unknown = tenant.models.iter().flatten().find(|model| !self.models.contains_key(*model));
+        if let Some(unknown) = unknown {
+            return wrong(
+                ".models",
+                format!("there is no {unknown:?} under [models]; add it, or name another"),
+            );
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        Config::parse(Path::new("hearken.toml"), text).expect_err(text).to_string()
+    }
+
+    #[test]
+    fn the_documented_example_is_a_configuration() {
+        let page = include_str!("../../../docs/operations.md");
+        let (_, rest) = page.split_once("```toml\n").expect("an example");
+        let (example, _) = rest.split_once("```").expect("its end");
+        let config = Config::parse(Path::new("hearken.toml"), example).unwrap();
+        assert!(config.tenants.len() >= 2 && config.tls.is_some() && !config.models.is_empty());
+    }
+
+    #[test]
+    fn an_empty_file_is_a_server_for_this_machine() {
+        let config = Config::parse(Path::new("hearken.toml"), "").unwrap();
+        assert!(config.listen.ip().is_loopback() && config.tenants.is_empty());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_line_and_key() {
+        let message = error("listen = \"127.0.0.1:1\"\n\n[tenants.acme]\nstraems = 3\n");
+        assert!(message.starts_with("hearken.toml:4: straems: unknown field `straems`"), "{message}");
+        let message = error("streams = \"many\"");
+        assert!(message.starts_with("hearken.toml:1: streams: "), "{message}");
+        let message = error("[tenants.acme]\nkeys = [\"secret\"]");
+        assert!(message.contains("hearken serve key") && message.contains(":2: keys"), "{message}");
+        assert!(error("streams = ").starts_with("hearken.toml:1: "));
+        for (text, key) in [
+            ("listen = \"0.0.0.0:80\"", "listen: "),
+            ("streams = 0", "streams: "),
+            ("resume_seconds = 100000", "resume_seconds: "),
+            ("default_model = \"x\"", "default_model: "),
+            ("[models]\na = \"a\"\nb = \"b\"", "default_model: "),
+            ("[models]\na = \"a\"\n[aliases]\nb = \"c\"", "aliases.b: "),
+            ("[tenants.\"a b\"]", "tenants.a b: "),
+            ("[tenants.a]\nmodels = [\"x\"]", "tenants.a.models: "),
+            ("[tenants.a]\nupload_mib = 0", "tenants.a.upload_mib: "),
+        ] {
+            assert!(error(text).starts_with(key), "{text}: {}", error(text));
+        }
+        let hash = KeyHash::of("x");
+        let twice = format!("[tenants.a]\nkeys = [\"{hash}\"]\n[tenants.b]\nkeys = [\"{hash}\"]");
+        assert!(error(&twice).starts_with("tenants.a.keys: b has the same key"), "{}", error(&twice));
+    }
+}

@@ -1,0 +1,32 @@
+//! Deepgram's `/v1/listen`, as its clients speak it: <https://developers.deepgram.com/reference/speech-to-text>.
+
+mod error;
+mod live;
+mod message;
+mod prerecorded;
+mod query;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::get;
+
+use super::App;
+use super::keys::random_name;
+
+pub(super) fn routes() -> Router<Arc<App>> {
+    let listen = get(live::upgrade).post(prerecorded::transcribe).layer(DefaultBodyLimit::disable());
+    Router::new().route("/v1/listen", listen)
+}
+
+/// A new name, in the form that Deepgram's have.
+fn request_id() -> String {
+    uuid(&random_name())
+}
+
+/// 32 hexadecimal digits, with dashes.
+fn uuid(digits: &str) -> String {
+    let part = |range| digits.get(range).unwrap_or_default();
+    [part(0..8), part(8..12), part(12..16), part(16..20), part(20..32)].join("-")
+}

@@ -1,0 +1,126 @@
+//! `POST /v1/listen`: a whole recording.
+
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use super::error::refused;
+use super::message::{Alternative, Recogniser, digits, now};
+use super::query::Asked;
+use super::request_id;
+use crate::formats::seconds;
+use crate::server::App;
+use crate::server::recording::{Recording, transcribe as recognise, warnings};
+use crate::server::refusal::Refusal;
+use crate::server::upload;
+use crate::{TranscribeOptions, Transcript, Word};
+
+pub(super) async fn transcribe(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Query(query): Query<Vec<(String, String)>>,
+    body: Body,
+) -> Response {
+    match answer(&app, &headers, &query, body).await {
+        Ok(answer) => Json(answer).into_response(),
+        Err(refusal) => refused(&app, &refusal),
+    }
+}
+
+async fn answer(
+    app: &Arc<App>,
+    headers: &HeaderMap,
+    query: &[(String, String)],
+    body: Body,
+) -> Result<Value, Refusal> {
+    let tenant = app.admit(headers, None)?;
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if kind.starts_with("application/json") {
+        return Err(Refusal::unsupported(
+            "url",
+            "recordings are not fetched from addresses; send the recording as the body",
+        ));
+    }
+    let asked = Asked::parse(query)?;
+    let raw = asked.raw()?;
+    let (name, model) = app.models.find(&tenant, asked.model.as_deref())?;
+    let options = TranscribeOptions {
+        language: asked.language.clone(),
+        prompt: asked.prompt.clone(),
+        ..TranscribeOptions::new()
+    };
+    model.can(options.language.as_deref(), options.translate)?;
+    let ticket = app.open(&tenant, "deepgram")?;
+    let file = upload::whole(body, u64::from(tenant.limits.upload_mib) << 20).await?;
+    let (file, hash) = tokio::task::spawn_blocking(|| hashed(file))
+        .await
+        .map_err(|_| Refusal::Internal)?
+        .map_err(|_| Refusal::Internal)?;
+    let recording = match raw {
+        Some((encoding, format)) => Recording::Raw { file, format, encoding },
+        None => Recording::Container(file),
+    };
+    let recogniser = Recogniser::of(&name, &model);
+    let transcript = recognise(ticket, model, recording, options, |_| {}).await?;
+    Ok(written(&transcript, &asked, &recogniser, &hash))
+}
+
+/// The file, and its SHA-256.
+fn hashed(mut file: File) -> std::io::Result<(File, String)> {
+    file.rewind()?;
+    let mut hasher = Sha256::new();
+    let mut block = vec![0; 64 << 10];
+    loop {
+        match file.read(&mut block)? {
+            0 => return Ok((file, digits(hasher))),
+            count => hasher.update(&block[..count]),
+        }
+    }
+}
+
+fn written(transcript: &Transcript, asked: &Asked, recogniser: &Recogniser, hash: &str) -> Value {
+    let words: Vec<Word> =
+        transcript.segments.iter().flat_map(|segment| segment.words.iter().cloned()).collect();
+    let mut channel = json!({ "alternatives": [Alternative::of(&words, asked.punctuate)] });
+    if let Some(language) = transcript.language.as_ref().filter(|_| asked.detect_language) {
+        channel["detected_language"] = json!(language.code);
+        channel["language_confidence"] = json!(language.probability);
+    }
+    let mut results = json!({ "channels": [channel] });
+    if asked.utterances {
+        let utterance = |segment: &crate::Segment| {
+            let mut said = json!(Alternative::of(&segment.words, asked.punctuate));
+            said["id"] = json!(request_id());
+            said["channel"] = json!(0);
+            said["start"] = json!(seconds(segment.start));
+            said["end"] = json!(seconds(segment.end));
+            said
+        };
+        results["utterances"] = transcript.segments.iter().map(utterance).collect();
+    }
+    let mut infos = Map::new();
+    infos.insert(recogniser.uuid.clone(), recogniser.info.clone());
+    let mut metadata = json!({
+        "transaction_key": "deprecated",
+        "request_id": request_id(),
+        "sha256": hash,
+        "created": now(),
+        "duration": seconds(transcript.duration),
+        "channels": 1,
+        "models": [recogniser.uuid],
+        "model_info": infos,
+    });
+    let warnings = warnings(transcript);
+    if !warnings.is_empty() {
+        metadata["warnings"] = json!(warnings);
+    }
+    json!({ "metadata": metadata, "results": results })
+}

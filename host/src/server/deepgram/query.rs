@@ -1,0 +1,228 @@
+//! What a client asks for in the query.
+
+use std::time::Duration;
+
+use crate::audio::{Encoding, Format, VadConfig};
+use crate::server::refusal::{Refusal, quote};
+
+/// Most names that are given to listen for, and the longest text of them.
+const MAX_KEYTERMS: usize = 100;
+
+/// Parameters that would change what the answer means, and that are not done here.
+const REFUSED: [&str; 16] = [
+    "callback",
+    "custom_intent",
+    "custom_topic",
+    "detect_entities",
+    "diarize",
+    "diarize_model",
+    "intents",
+    "multichannel",
+    "profanity_filter",
+    "redact",
+    "replace",
+    "search",
+    "sentiment",
+    "summarize",
+    "topics",
+    "measurements",
+];
+
+/// What is asked for.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) model: Option<String>,
+    pub(super) language: Option<String>,
+    pub(super) detect_language: bool,
+    /// Names to listen for.
+    pub(super) prompt: Option<String>,
+    encoding: Option<Encoding>,
+    sample_rate: Option<u32>,
+    channels: u16,
+    pub(super) interim_results: bool,
+    /// Silence that ends an utterance; `None`: utterances end, and `speech_final` is not said.
+    pub(super) endpointing: Option<Duration>,
+    pub(super) utterance_end: Option<Duration>,
+    pub(super) vad_events: bool,
+    /// Whether text has capitals and punctuation.
+    pub(super) punctuate: bool,
+    pub(super) utterances: bool,
+}
+
+impl Asked {
+    pub(super) fn parse(pairs: &[(String, String)]) -> Result<Self, Refusal> {
+        let mut asked = Self {
+            model: None,
+            language: None,
+            detect_language: false,
+            prompt: None,
+            encoding: None,
+            sample_rate: None,
+            channels: 1,
+            interim_results: false,
+            endpointing: Some(Duration::from_millis(u64::from(VadConfig::default().hangover_ms))),
+            utterance_end: None,
+            vad_events: false,
+            punctuate: false,
+            utterances: false,
+        };
+        let mut keyterms: Vec<&str> = Vec::new();
+        for (name, value) in pairs {
+            match name.as_str() {
+                "model" => asked.model = Some(value.clone()),
+                "language" => asked.language = language(value),
+                "detect_language" => asked.detect_language = value != "false",
+                "keyterm" => keyterms.push(value),
+                // A word and how much it counts: here it counts as it is.
+                "keywords" => keyterms.push(value.split(':').next().unwrap_or_default()),
+                "encoding" => asked.encoding = Some(encoding(value)?),
+                "sample_rate" => asked.sample_rate = Some(number("sample_rate", value)?),
+                "channels" => {
+                    asked.channels = number::<u16>("channels", value)?;
+                }
+                "interim_results" => asked.interim_results = flag("interim_results", value)?,
+                "endpointing" => asked.endpointing = endpointing(value)?,
+                "utterance_end_ms" => {
+                    let ms = number::<u64>("utterance_end_ms", value)?.clamp(500, 60_000);
+                    asked.utterance_end = Some(Duration::from_millis(ms));
+                }
+                "vad_events" => asked.vad_events = flag("vad_events", value)?,
+                "punctuate" => asked.punctuate |= flag("punctuate", value)?,
+                "smart_format" => asked.punctuate |= flag("smart_format", value)?,
+                "utterances" => asked.utterances = flag("utterances", value)?,
+                _ => refuse(name, value)?,
+            }
+        }
+        if keyterms.len() > MAX_KEYTERMS || keyterms.iter().map(|term| term.len()).sum::<usize>() > 4096 {
+            return Err(Refusal::invalid(
+                "keyterm",
+                "there are more than 100 keyterms, or 4096 bytes of them; send fewer",
+            ));
+        }
+        asked.prompt = (!keyterms.is_empty()).then(|| keyterms.join(", "));
+        if asked.detect_language {
+            asked.language = None;
+        }
+        Ok(asked)
+    }
+
+    /// Rate, channels and encoding of audio that has no header; `None` if it is said to have one.
+    pub(super) fn raw(&self) -> Result<Option<(Encoding, Format)>, Refusal> {
+        let Some(encoding) = self.encoding else { return Ok(None) };
+        let sample_rate = self
+            .sample_rate
+            .or(matches!(encoding, Encoding::MuLaw | Encoding::ALaw).then_some(8_000))
+            .ok_or_else(|| Refusal::invalid("sample_rate", "encoding needs a sample_rate"))?;
+        Ok(Some((encoding, Format { sample_rate, channels: self.channels }.validate()?)))
+    }
+
+    /// How speech is told from silence.
+    pub(super) fn voice_activity(&self) -> VadConfig {
+        let default = VadConfig::default();
+        let hangover = self.endpointing.map_or(default.hangover_ms, |silence| silence.as_millis() as u32);
+        VadConfig { hangover_ms: hangover, ..default }
+    }
+}
+
+/// `en-US` is English; `multi` is whatever it is.
+fn language(tag: &str) -> Option<String> {
+    let primary = tag.split(['-', '_']).next().unwrap_or_default().to_ascii_lowercase();
+    (primary != "multi").then_some(primary)
+}
+
+fn encoding(name: &str) -> Result<Encoding, Refusal> {
+    match name {
+        "linear16" => Ok(Encoding::S16Le),
+        "linear32" => Ok(Encoding::F32Le),
+        "mulaw" => Ok(Encoding::MuLaw),
+        "alaw" => Ok(Encoding::ALaw),
+        _ => Err(Refusal::unsupported(
+            "encoding",
+            format!("{} is not supported; send linear16, linear32, mulaw or alaw", quote(name)),
+        )),
+    }
+}
+
+fn endpointing(value: &str) -> Result<Option<Duration>, Refusal> {
+    match value {
+        "false" => Ok(None),
+        "true" => Ok(Some(Duration::from_millis(u64::from(VadConfig::default().hangover_ms)))),
+        // Deepgram's default of 10 ms is for models that wait for words; here each pause would be an end.
+        ms => Ok(Some(Duration::from_millis(number::<u64>("endpointing", ms)?.clamp(100, 60_000)))),
+    }
+}
+
+fn number<T: std::str::FromStr>(name: &'static str, value: &str) -> Result<T, Refusal> {
+    value.parse().map_err(|_| Refusal::invalid(name, format!("{name} is a number, not {}", quote(value))))
+}
+
+fn flag(name: &'static str, value: &str) -> Result<bool, Refusal> {
+    match value {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(Refusal::invalid(name, format!("{name} is true or false, not {}", quote(value)))),
+    }
+}
+
+/// Refuses what cannot be ignored.
+fn refuse(name: &str, value: &str) -> Result<(), Refusal> {
+    match REFUSED.iter().find(|refused| **refused == name) {
+        Some(name) if value != "false" => {
+            Err(Refusal::unsupported(name, format!("{name} is not supported here; leave it out")))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(query: &[(&str, &str)]) -> Result<Asked, Refusal> {
+        let pairs: Vec<_> =
+            query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Asked::parse(&pairs)
+    }
+
+    #[test]
+    fn what_is_asked_for_is_understood() {
+        let asked = parse(&[
+            ("encoding", "linear16"),
+            ("sample_rate", "16000"),
+            ("language", "en-US"),
+            ("keyterm", "hearken"),
+            ("keywords", "wasm:2"),
+            ("endpointing", "300"),
+            ("utterance_end_ms", "1000"),
+            ("smart_format", "true"),
+            ("diarize", "false"),
+            ("tag", "anything"),
+        ])
+        .unwrap();
+        assert_eq!(
+            asked.raw().unwrap(),
+            Some((Encoding::S16Le, Format { sample_rate: 16_000, channels: 1 }))
+        );
+        assert_eq!((asked.language.as_deref(), asked.prompt.as_deref()), (Some("en"), Some("hearken, wasm")));
+        assert_eq!(asked.voice_activity().hangover_ms, 300);
+        assert!(asked.punctuate && !asked.interim_results);
+        assert_eq!(parse(&[("language", "multi")]).unwrap().language, None);
+        assert_eq!(parse(&[]).unwrap().raw().unwrap(), None);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_by_name() {
+        for (query, parameter) in [
+            (&[("encoding", "speex")][..], "encoding"),
+            (&[("sample_rate", "fast")], "sample_rate"),
+            (&[("channels", "-1")], "channels"),
+            (&[("interim_results", "maybe")], "interim_results"),
+            (&[("diarize", "true")], "diarize"),
+            (&[("callback", "https://example.com")], "callback"),
+        ] {
+            assert_eq!(parse(query).unwrap_err().parameter(), Some(parameter), "{query:?}");
+        }
+        assert!(parse(&[("encoding", "linear16")]).unwrap().raw().is_err(), "no rate");
+        assert!(parse(&[("encoding", "linear16"), ("sample_rate", "7")]).unwrap().raw().is_err());
+    }
+}

@@ -1,0 +1,49 @@
+//! What whoever runs the server asks it.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Extension, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use super::App;
+use super::listener::Peer;
+use super::metrics::CONTENT_TYPE;
+
+/// Health for everybody; `metrics` decides who sees the numbers, which name tenants.
+pub(super) fn routes(metrics: Audience) -> Router<Arc<App>> {
+    let metrics = move |state: State<Arc<App>>, peer: Extension<Peer>| async move {
+        match metrics {
+            Audience::Nobody => StatusCode::NOT_FOUND.into_response(),
+            Audience::ThisMachine if !peer.address.ip().to_canonical().is_loopback() => (
+                StatusCode::FORBIDDEN,
+                "metrics are for this machine; set `operations` for another address\n",
+            )
+                .into_response(),
+            _ => ([(header::CONTENT_TYPE, CONTENT_TYPE)], state.metrics.text()).into_response(),
+        }
+    };
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+}
+
+/// Who may read the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Audience {
+    Nobody,
+    ThisMachine,
+    Everybody,
+}
+
+async fn ready(State(app): State<Arc<App>>) -> Response {
+    let (status, text) = match (app.is_draining(), app.models.are_loaded()) {
+        (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n"),
+        (false, false) => (StatusCode::SERVICE_UNAVAILABLE, "loading models\n"),
+        (false, true) => (StatusCode::OK, "ready\n"),
+    };
+    (status, text).into_response()
+}

@@ -1,0 +1,124 @@
+//! Connections: accepting them, TLS, and the limits that hold before a request is read.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::timeout;
+use tower::ServiceExt;
+
+use super::App;
+use super::metrics::Counted;
+
+/// How long a request's headers may take, and a TLS handshake.
+const HEADERS: Duration = Duration::from_secs(15);
+/// Bytes of a request's headers.
+const MAX_HEADERS: usize = 32 << 10;
+/// How long the system keeps trying to deliver what a client does not read, before it breaks the connection.
+const UNREAD: Duration = Duration::from_secs(60);
+/// Pause after an error that would come again at once, such as too many open files.
+const BACK_OFF: Duration = Duration::from_millis(100);
+
+/// Who is at the other end of a connection, and its place among those that the server has. A WebSocket that comes of it keeps
+/// this as long as it lives.
+#[derive(Clone)]
+pub(super) struct Peer {
+    pub(super) address: SocketAddr,
+    _held: Arc<Held>,
+}
+
+struct Held {
+    _place: OwnedSemaphorePermit,
+    _alive: mpsc::Sender<()>,
+    _counted: Counted,
+}
+
+/// Takes connections and serves `router` on them until the server drains. `alive` is held until each has ended.
+pub(super) async fn accept(app: Arc<App>, listener: TcpListener, router: Router, alive: mpsc::Sender<()>) {
+    let room = Arc::new(Semaphore::new(app.config.connections.min(Semaphore::MAX_PERMITS)));
+    loop {
+        let accepted = tokio::select! {
+            accepted = next(&listener, &room) => accepted,
+            () = app.drained() => return,
+        };
+        let (stream, address, place) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(BACK_OFF).await;
+                continue;
+            }
+        };
+        let held =
+            Held { _place: place, _alive: alive.clone(), _counted: Counted::new(&app.metrics.connections) };
+        let peer = Peer { address, _held: Arc::new(held) };
+        let (app, router) = (Arc::clone(&app), router.clone());
+        tokio::spawn(async move {
+            settle(&stream);
+            match app.acceptor() {
+                None => serve(&app, stream, peer, router).await,
+                Some(acceptor) => match timeout(HEADERS, acceptor.accept(stream)).await {
+                    Ok(Ok(stream)) => serve(&app, stream, peer, router).await,
+                    Ok(Err(error)) => tracing::debug!(%address, %error, "no TLS"),
+                    Err(_) => tracing::debug!(%address, "the TLS handshake took too long"),
+                },
+            }
+        });
+    }
+}
+
+/// The next connection, when there is room for one; others wait in the system's queue.
+async fn next(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let place = Arc::clone(room).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, place))
+}
+
+/// Text goes out as it comes, and to whoever reads it.
+fn settle(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+    #[cfg(target_os = "linux")]
+    let _ = rustix::net::sockopt::set_tcp_user_timeout(stream, UNREAD.as_millis() as u32);
+}
+
+async fn serve<S>(app: &App, stream: S, peer: Peer, router: Router)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let address = peer.address;
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer.clone());
+        router.clone().oneshot(request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS)
+        .max_buf_size(MAX_HEADERS)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = app.drained() => {
+            // What was asked for is answered, and nothing more is taken.
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%address, %error, "connection ended");
+    }
+}

@@ -1,0 +1,124 @@
+//! What the server counts, for Prometheus.
+
+use std::sync::Arc;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+/// The content type of what [`Metrics::text`] gives.
+pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Seconds as a counter.
+type Seconds = Counter<f64, std::sync::atomic::AtomicU64>;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ByTenant {
+    pub(super) tenant: Arc<str>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ByProtocol {
+    pub(super) tenant: Arc<str>,
+    pub(super) protocol: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByReason {
+    reason: &'static str,
+}
+
+/// All metrics. Cloning shares them.
+#[derive(Clone)]
+pub(super) struct Metrics {
+    registry: Arc<Registry>,
+    /// Streams and recordings that are open.
+    pub(super) open: Family<ByProtocol, Gauge>,
+    /// Those that were ever opened.
+    pub(super) opened: Family<ByProtocol, Counter>,
+    /// Seconds of audio that came.
+    pub(super) audio: Family<ByTenant, Seconds>,
+    /// Seconds of audio that were not recognised.
+    pub(super) dropped: Family<ByTenant, Seconds>,
+    /// From the end of an utterance, as it was detected, to its final text.
+    pub(super) final_latency: Family<ByTenant, Histogram>,
+    /// Time that a recording took, for each second of it.
+    pub(super) recording_factor: Family<ByTenant, Histogram>,
+    refused: Family<ByReason, Counter>,
+    pub(super) connections: Gauge,
+    /// Streams that wait for their client to come back.
+    pub(super) parked: Gauge,
+}
+
+impl Metrics {
+    pub(super) fn new() -> Self {
+        let mut registry = Registry::with_prefix("hearken");
+        // 10 ms to 20 s.
+        let latency: fn() -> Histogram = || Histogram::new(exponential_buckets(0.01, 2.0, 12));
+        let factor: fn() -> Histogram = || Histogram::new(exponential_buckets(0.001, 2.0, 12));
+        let mut metrics = Self {
+            registry: Arc::default(),
+            open: Family::default(),
+            opened: Family::default(),
+            audio: Family::default(),
+            dropped: Family::default(),
+            final_latency: Family::new_with_constructor(latency),
+            recording_factor: Family::new_with_constructor(factor),
+            refused: Family::default(),
+            connections: Gauge::default(),
+            parked: Gauge::default(),
+        };
+        let r = &mut registry;
+        r.register("open", "Streams and recordings that are open", metrics.open.clone());
+        r.register("opened", "Streams and recordings that were opened", metrics.opened.clone());
+        r.register("audio_seconds", "Audio that was received", metrics.audio.clone());
+        r.register("dropped_seconds", "Audio that was not recognised", metrics.dropped.clone());
+        r.register(
+            "final_latency_seconds",
+            "From the detected end of an utterance to its final text",
+            metrics.final_latency.clone(),
+        );
+        r.register(
+            "recording_real_time_factor",
+            "Time that a recording took, for each second of audio",
+            metrics.recording_factor.clone(),
+        );
+        r.register("refusals", "Requests that were refused", metrics.refused.clone());
+        r.register("connections", "Connections that are open", metrics.connections.clone());
+        r.register("parked", "Streams whose client lost its connection", metrics.parked.clone());
+        metrics.registry = Arc::new(registry);
+        metrics
+    }
+
+    pub(super) fn refused(&self, reason: &'static str) {
+        self.refused.get_or_create(&ByReason { reason }).inc();
+    }
+
+    /// All of them, in OpenMetrics' text format.
+    pub(super) fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing into a string does not fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+/// Adds one to a gauge as long as it lives.
+pub(super) struct Counted(Gauge);
+
+impl Counted {
+    pub(super) fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

@@ -1,0 +1,275 @@
+//! A transcription server for many tenants: hearken's own WebSocket, and the interfaces of OpenAI and Deepgram.
+//!
+//! Everything stands on [`Session`](crate::session::Session) and [`Model::transcribe`](crate::Model::transcribe): recognition
+//! happens on the engine's threads, while the async runtime's only move bytes. `hearken serve` is this module behind a command
+//! line; docs/server.md has the interfaces, docs/operations.md the configuration.
+//!
+//! ```no_run
+//! use hearken::server::{Config, NamedModel, Server};
+//! use hearken::{Engine, ModelSource};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let model = NamedModel { name: "digits".into(), source: ModelSource::Embedded };
+//! let server = Server::bind(Config::default(), Engine::new()?, vec![model]).await?;
+//! println!("{}", server.url());
+//! server.run().await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod admission;
+mod config;
+mod deepgram;
+mod health;
+mod keys;
+mod listener;
+mod metrics;
+mod models;
+mod openai;
+mod own;
+mod page;
+mod realtime;
+mod recording;
+mod refusal;
+mod socket;
+mod stream;
+mod tenants;
+mod tls;
+mod upload;
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
+
+use axum::Router;
+use axum::response::Response;
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio_rustls::TlsAcceptor;
+
+pub use self::config::{Config, ConfigError, LogFormat, TenantConfig, Tls};
+use self::health::Audience;
+pub use self::keys::{InvalidKeyHash, Key, KeyHash};
+use self::metrics::Metrics;
+use self::models::Models;
+pub use self::models::NamedModel;
+use self::refusal::Refusal;
+use self::tenants::Tenants;
+use crate::Engine;
+use crate::error::Error;
+
+/// Why a server does not run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServerError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A model cannot be loaded.
+    #[error(transparent)]
+    Model(#[from] Error),
+    /// The address cannot be had.
+    #[error("cannot listen on {address}: {source}; end what listens there, or choose another address")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// What all connections share.
+struct App {
+    config: Config,
+    engine: Engine,
+    models: Models,
+    tenants: Tenants,
+    metrics: Metrics,
+    parked: own::Parked,
+    /// Streams and recordings that are open.
+    open: AtomicU32,
+    drain: watch::Sender<bool>,
+    tls: RwLock<Option<TlsAcceptor>>,
+}
+
+impl App {
+    /// Waits until the server is to end.
+    async fn drained(&self) {
+        // Its sender is here.
+        let _ = self.drain.subscribe().wait_for(|drain| *drain).await;
+    }
+
+    fn is_draining(&self) -> bool {
+        *self.drain.borrow()
+    }
+
+    fn acceptor(&self) -> Option<TlsAcceptor> {
+        self.tls.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Counts and logs a refusal, and answers with it in hearken's own form.
+    fn refuse(&self, refusal: &Refusal) -> Response {
+        self.note(refusal);
+        refusal.plain()
+    }
+
+    /// Counts and logs a refusal. Its message may quote what the client sent, and that is nobody's business.
+    fn note(&self, refusal: &Refusal) {
+        self.metrics.refused(refusal.code());
+        tracing::info!(code = refusal.code(), parameter = refusal.parameter(), "refused");
+        tracing::debug!("refused: {refusal}");
+    }
+}
+
+/// A server that has its address.
+pub struct Server {
+    app: Arc<App>,
+    listener: TcpListener,
+    operations: Option<TcpListener>,
+    models: Vec<NamedModel>,
+    address: SocketAddr,
+}
+
+/// Tells a running server what to do.
+#[derive(Clone)]
+pub struct Control(Arc<App>);
+
+impl Server {
+    /// Takes the address. `models` are loaded when it [runs](Self::run); the first is the default one unless the
+    /// configuration names another.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError::Config`] and [`ServerError::Listen`].
+    pub async fn bind(config: Config, engine: Engine, models: Vec<NamedModel>) -> Result<Self, ServerError> {
+        config.check()?;
+        let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
+        let listener = listen(config.listen).await?;
+        let operations = match config.operations {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
+        let address = listener.local_addr().unwrap_or(config.listen);
+        let app = App {
+            models: Models::new(&config, &models),
+            tenants: Tenants::new(&config.tenants),
+            metrics: Metrics::new(),
+            parked: own::Parked::default(),
+            open: AtomicU32::new(0),
+            drain: watch::Sender::new(false),
+            tls: RwLock::new(tls),
+            config,
+            engine,
+        };
+        Ok(Self { app: Arc::new(app), listener, operations, models, address })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where clients find it.
+    pub fn url(&self) -> String {
+        let scheme = if self.app.config.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// What tells it to reload, and to end.
+    pub fn control(&self) -> Control {
+        Control(Arc::clone(&self.app))
+    }
+
+    /// Loads the models and serves, until [`Control::drain`]: then new streams are refused, running ones get their final texts,
+    /// and it returns when they have, or when `shutdown_seconds` are over.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError::Model`].
+    pub async fn run(self) -> Result<(), ServerError> {
+        let Self { app, listener, operations, models, .. } = self;
+        let failed = Arc::new(OnceLock::new());
+        let loading = {
+            let (app, failed) = (Arc::clone(&app), Arc::clone(&failed));
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = app.models.load(&app.engine, &models) {
+                    let _ = failed.set(error);
+                    app.drain.send_replace(true);
+                }
+            })
+        };
+        let (alive, mut ended) = mpsc::channel(1);
+        let public = if operations.is_some() { Audience::Nobody } else { Audience::ThisMachine };
+        let main = listener::accept(Arc::clone(&app), listener, routes(&app, public), alive.clone());
+        let aside = async {
+            if let Some(operations) = operations {
+                let router = health::routes(Audience::Everybody).with_state(Arc::clone(&app));
+                listener::accept(Arc::clone(&app), operations, router, alive).await;
+            }
+        };
+        tokio::join!(main, aside);
+        app.parked.clear();
+        // Until the last connection drops its end.
+        let quiet = ended.recv();
+        if tokio::time::timeout(Duration::from_secs(app.config.shutdown_seconds), quiet).await.is_err() {
+            tracing::warn!(open = app.open.load(Ordering::Relaxed), "ending with streams that are not done");
+        }
+        // It may still compile; the runtime waits for it.
+        drop(loading);
+        match Arc::into_inner(failed).and_then(OnceLock::into_inner) {
+            Some(error) => Err(error.into()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Control {
+    /// Waits until the models are loaded.
+    pub async fn ready(&self) {
+        self.0.models.ready().await;
+    }
+
+    /// Ends the server, with grace: see [`Server::run`].
+    pub fn drain(&self) {
+        self.0.drain.send_replace(true);
+    }
+
+    /// Takes over tenants and certificate of another configuration; the rest needs a restart. Nothing changes on an error.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn reload(&self, config: &Config) -> Result<(), ConfigError> {
+        config.check()?;
+        if config.tenants.is_empty() && !self.0.config.tenants.is_empty() {
+            return Err(ConfigError::Value {
+                key: "tenants".to_owned(),
+                message: "a server with tenants does not become open while it runs; restart it".to_owned(),
+            });
+        }
+        let acceptor = config.tls.as_ref().map(tls::acceptor).transpose()?;
+        self.0.tenants.replace(&config.tenants);
+        if acceptor.is_some() && self.0.config.tls.is_some() {
+            *self.0.tls.write().unwrap_or_else(PoisonError::into_inner) = acceptor;
+        }
+        Ok(())
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
+    TcpListener::bind(address).await.map_err(|source| ServerError::Listen { address, source })
+}
+
+fn routes(app: &Arc<App>, metrics: Audience) -> Router {
+    Router::new()
+        .route("/v1/stream", get(own::upgrade))
+        .route("/v1/realtime", get(realtime::upgrade))
+        .merge(page::routes())
+        .merge(openai::routes())
+        .merge(deepgram::routes())
+        .merge(health::routes(metrics))
+        .fallback(openai::nothing_here)
+        .with_state(Arc::clone(app))
+}

@@ -1,0 +1,103 @@
+//! The models that the server has, and under which names.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use tokio::sync::watch;
+
+use super::config::Config;
+use super::refusal::{Refusal, quote};
+use super::tenants::Tenant;
+use crate::error::Error;
+use crate::{Engine, Model, ModelSource};
+
+/// What clients of OpenAI and Deepgram ask for when nobody tells them otherwise.
+const USUAL_NAMES: [&str; 6] =
+    ["whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe", "gpt-realtime-whisper", "nova-2", "nova-3"];
+
+/// Where a model comes from, under which name.
+#[derive(Debug, Clone)]
+pub struct NamedModel {
+    /// What clients call it.
+    pub name: String,
+    /// Its file.
+    pub source: ModelSource,
+}
+
+/// The models, once they are loaded.
+pub(super) struct Models {
+    loaded: watch::Sender<Option<Loaded>>,
+    default: String,
+    aliases: BTreeMap<String, String>,
+}
+
+#[derive(Clone)]
+struct Loaded {
+    models: BTreeMap<String, Model>,
+    since: u64,
+}
+
+/// A model under its name.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Listed {
+    pub(super) name: String,
+    /// When it was loaded: seconds since 1970.
+    pub(super) created: u64,
+}
+
+impl Models {
+    /// Nothing is loaded yet.
+    pub(super) fn new(config: &Config, models: &[NamedModel]) -> Self {
+        let first = models.first().map(|model| model.name.clone()).unwrap_or_default();
+        let default = config.default_model.clone().unwrap_or(first);
+        let usual = || USUAL_NAMES.map(|name| (name.to_owned(), default.clone())).into();
+        Self {
+            aliases: config.aliases.clone().unwrap_or_else(usual),
+            default,
+            loaded: watch::Sender::new(None),
+        }
+    }
+
+    /// Loads them; takes seconds where one was never used before.
+    pub(super) fn load(&self, engine: &Engine, models: &[NamedModel]) -> Result<(), Error> {
+        let load = |named: &NamedModel| Ok((named.name.clone(), engine.load(&named.source)?));
+        let models = models.iter().map(load).collect::<Result<_, Error>>()?;
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let since = since.map_or(0, |since| since.as_secs());
+        self.loaded.send_replace(Some(Loaded { models, since }));
+        Ok(())
+    }
+
+    pub(super) fn are_loaded(&self) -> bool {
+        self.loaded.borrow().is_some()
+    }
+
+    /// Waits until they are.
+    pub(super) async fn ready(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.loaded.subscribe().wait_for(Option::is_some).await;
+    }
+
+    /// The model that a client means, and its name here. Without a name, the default one, or the first that it may use.
+    pub(super) fn find(&self, tenant: &Tenant, asked: Option<&str>) -> Result<(String, Model), Refusal> {
+        let loaded = self.loaded.borrow();
+        let models = &loaded.as_ref().ok_or(Refusal::NotReady)?.models;
+        let allowed = |name: &str| {
+            let model = models.get(name).filter(|_| tenant.may_use(name))?;
+            Some((name.to_owned(), model.clone()))
+        };
+        let found = match asked {
+            Some(name) => allowed(name).or_else(|| allowed(self.aliases.get(name)?)),
+            None => allowed(&self.default).or_else(|| models.keys().find_map(|name| allowed(name))),
+        };
+        found.ok_or_else(|| Refusal::UnknownModel(quote(asked.unwrap_or(&self.default))))
+    }
+
+    /// The models of a tenant, by name.
+    pub(super) fn list(&self, tenant: &Tenant) -> Result<Vec<Listed>, Refusal> {
+        let loaded = self.loaded.borrow();
+        let loaded = loaded.as_ref().ok_or(Refusal::NotReady)?;
+        let names = loaded.models.keys().filter(|name| tenant.may_use(name));
+        Ok(names.map(|name| Listed { name: name.clone(), created: loaded.since }).collect())
+    }
+}

@@ -1,0 +1,163 @@
+//! Transcripts in OpenAI's forms.
+
+use std::io::Write;
+
+use axum::Json;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
+use serde::Serialize;
+
+use super::form::{Form, Request};
+use crate::formats::{Format, seconds};
+use crate::server::recording::warnings;
+use crate::text::sanitise_trimmed;
+use crate::{Segment, Transcript, language};
+
+#[derive(Serialize)]
+struct Plain {
+    text: String,
+    usage: Usage,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Verbose {
+    task: &'static str,
+    language: String,
+    duration: f64,
+    text: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    words: Option<Vec<VerboseWord>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    segments: Option<Vec<VerboseSegment>>,
+    usage: Usage,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct VerboseWord {
+    word: String,
+    start: f64,
+    end: f64,
+}
+
+#[derive(Serialize)]
+struct VerboseSegment {
+    id: usize,
+    /// Where it starts, in hundredths of a second.
+    seek: u64,
+    start: f64,
+    end: f64,
+    text: String,
+    tokens: Vec<u32>,
+    /// Where decoding starts; fallbacks are not told.
+    temperature: f32,
+    avg_logprob: f32,
+    compression_ratio: f64,
+    no_speech_prob: f32,
+}
+
+/// What is billed elsewhere: seconds of audio, begun ones included.
+#[derive(Serialize)]
+pub(super) struct Usage {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    seconds: u64,
+}
+
+impl Usage {
+    pub(super) fn of(transcript: &Transcript) -> Self {
+        Self { kind: "duration", seconds: transcript.duration.div_ceil(u64::from(crate::SAMPLE_RATE)) }
+    }
+}
+
+/// The answer to a request that did not ask for a stream.
+pub(super) fn answer(transcript: &Transcript, request: &Request, translated: bool) -> Response {
+    let text = sanitise_trimmed(&transcript.text());
+    match request.form {
+        Form::Json => {
+            let plain = Plain { text, usage: Usage::of(transcript), warnings: warnings(transcript) };
+            Json(plain).into_response()
+        }
+        Form::VerboseJson => Json(verbose(transcript, text, request, translated)).into_response(),
+        Form::Text => plain("text/plain; charset=utf-8", text + "\n"),
+        Form::Srt => plain("application/x-subrip; charset=utf-8", subtitles(transcript, Format::Srt)),
+        Form::Vtt => plain("text/vtt; charset=utf-8", subtitles(transcript, Format::Vtt)),
+    }
+}
+
+fn plain(kind: &'static str, body: String) -> Response {
+    // What a model said must not become a page, whatever a browser thinks that it looks like.
+    ([(header::CONTENT_TYPE, kind), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")], body).into_response()
+}
+
+fn subtitles(transcript: &Transcript, format: Format) -> String {
+    let mut out = Vec::new();
+    // Writing into memory does not fail, and what is written is UTF-8.
+    let _ = format.write(transcript, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn verbose(transcript: &Transcript, text: String, request: &Request, translated: bool) -> Verbose {
+    let code = transcript.language.as_ref().map_or("en", |language| language.code.as_str());
+    let words = request.words.then(|| {
+        let words = transcript.segments.iter().flat_map(|segment| &segment.words);
+        let word = |word: &crate::Word| VerboseWord {
+            word: sanitise_trimmed(&word.text),
+            start: seconds(word.start),
+            end: seconds(word.end),
+        };
+        words.map(word).collect()
+    });
+    let segments = request.segments.then(|| transcript.segments.iter().enumerate().map(segment).collect());
+    Verbose {
+        task: if translated { "translate" } else { "transcribe" },
+        language: language::name(code).unwrap_or(code).to_owned(),
+        duration: seconds(transcript.duration),
+        text,
+        words,
+        segments,
+        usage: Usage::of(transcript),
+        warnings: warnings(transcript),
+    }
+}
+
+fn segment((id, segment): (usize, &Segment)) -> VerboseSegment {
+    let text = sanitise_trimmed(&segment.text);
+    VerboseSegment {
+        id,
+        seek: segment.start * 100 / u64::from(crate::SAMPLE_RATE),
+        start: seconds(segment.start),
+        end: seconds(segment.end),
+        compression_ratio: compression_ratio(&text),
+        text,
+        tokens: segment.tokens.clone(),
+        temperature: 0.0,
+        avg_logprob: segment.avg_logprob,
+        no_speech_prob: segment.no_speech,
+    }
+}
+
+/// Length of the text over its length compressed by zlib, as Whisper has it: above 2.4 it repeats itself.
+fn compression_ratio(text: &str) -> f64 {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+    let compressed = encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish());
+    compressed.map_or(0.0, |compressed| text.len() as f64 / compressed.len().max(1) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_that_repeats_itself_shows_in_its_ratio() {
+        assert!(compression_ratio(&"one two ".repeat(50)) > 10.0);
+        let plain = compression_ratio("seven three nine two zero five");
+        assert!((0.5..1.2).contains(&plain), "{plain}");
+        assert_eq!(compression_ratio(""), 0.0);
+    }
+}

@@ -1,0 +1,205 @@
+//! What a client asks for, in its multipart form.
+
+use std::error::Error as _;
+use std::fs::File;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, header};
+use multer::{Constraints, Field, Multipart, SizeLimit};
+
+use crate::server::refusal::{Refusal, quote};
+use crate::server::upload::{Upload, paced};
+
+/// Longest value of a field that is no file.
+const MAX_FIELD: u64 = 16 << 10;
+/// Room for boundaries, headers and small fields beside the file.
+const OVERHEAD: u64 = 1 << 20;
+/// Most parts: OpenAI has a dozen, some of them several times.
+const MAX_PARTS: usize = 100;
+
+/// How the text is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Json,
+    Text,
+    Srt,
+    VerboseJson,
+    Vtt,
+}
+
+/// A request, read to its end.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) file: File,
+    pub(super) model: Option<String>,
+    pub(super) language: Option<String>,
+    pub(super) prompt: Option<String>,
+    pub(super) form: Form,
+    pub(super) words: bool,
+    pub(super) segments: bool,
+    pub(super) stream: bool,
+}
+
+/// Fields as they come, before they are checked against each other.
+#[derive(Default)]
+struct Fields {
+    file: Option<File>,
+    model: Option<String>,
+    language: Option<String>,
+    prompt: Option<String>,
+    form: Option<String>,
+    granularities: Vec<String>,
+    stream: bool,
+}
+
+/// Reads the form; the file goes to disk as it comes, at most `limit` bytes of it.
+pub(super) async fn read(headers: &HeaderMap, body: Body, limit: u64) -> Result<Request, Refusal> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let boundary = multer::parse_boundary(kind).map_err(|_| {
+        Refusal::malformed("send the request as multipart/form-data, with the recording as its part `file`")
+    })?;
+    // A length that is stated is believed when it is too long.
+    let stated =
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if stated.is_some_and(|stated| stated > limit + OVERHEAD) {
+        return Err(Refusal::TooLarge(limit));
+    }
+    let sizes = SizeLimit::new().whole_stream(limit + OVERHEAD);
+    let constraints = Constraints::new().size_limit(sizes);
+    let mut form = Multipart::with_constraints(paced(body), boundary, constraints);
+    let mut fields = Fields::default();
+    let mut parts = 0;
+    while let Some(field) = form.next_field().await.map_err(|error| broken(&error, limit))? {
+        parts += 1;
+        if parts > MAX_PARTS {
+            return Err(Refusal::malformed(
+                "the form has more than a hundred parts; send those that are documented",
+            ));
+        }
+        fields.take(field, limit).await?;
+    }
+    fields.check()
+}
+
+impl Fields {
+    async fn take(&mut self, mut field: Field<'_>, limit: u64) -> Result<(), Refusal> {
+        let name = field.name().unwrap_or_default().to_owned();
+        if name == "file" {
+            if self.file.is_some() {
+                return Err(Refusal::invalid("file", "there are two parts `file`; send one recording"));
+            }
+            let mut upload = Upload::new(limit).await?;
+            while let Some(piece) = field.chunk().await.map_err(|error| broken(&error, limit))? {
+                upload.write(&piece).await?;
+            }
+            self.file = Some(upload.finish().await?);
+            return Ok(());
+        }
+        let mut bytes = Vec::new();
+        while let Some(piece) = field.chunk().await.map_err(|error| broken(&error, limit))? {
+            if bytes.len() as u64 + piece.len() as u64 > MAX_FIELD {
+                return Err(Refusal::malformed(format!(
+                    "the field {} is longer than {MAX_FIELD} bytes",
+                    quote(&name)
+                )));
+            }
+            bytes.extend_from_slice(&piece);
+        }
+        let text = String::from_utf8(bytes)
+            .map_err(|_| Refusal::malformed(format!("the field {} is not UTF-8", quote(&name))))?;
+        match name.as_str() {
+            "model" => self.model = Some(text),
+            // Some clients send an empty one when there is none.
+            "language" => self.language = Some(text.trim().to_owned()).filter(|code| !code.is_empty()),
+            "prompt" => self.prompt = Some(text).filter(|prompt| !prompt.trim().is_empty()),
+            "response_format" => self.form = Some(text),
+            "timestamp_granularities[]" | "timestamp_granularities" => self.granularities.push(text),
+            "stream" => {
+                self.stream = match text.to_ascii_lowercase().as_str() {
+                    "true" | "1" => true,
+                    "false" | "0" | "" => false,
+                    _ => return Err(Refusal::invalid("stream", "stream is true or false")),
+                }
+            }
+            "temperature" => check_temperature(&text)?,
+            // Others are for models that are not ours: docs/server.md says which.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn check(self) -> Result<Request, Refusal> {
+        let form = match self.form.as_deref().unwrap_or("json") {
+            "json" => Form::Json,
+            "text" => Form::Text,
+            "srt" => Form::Srt,
+            "verbose_json" => Form::VerboseJson,
+            "vtt" => Form::Vtt,
+            _ => {
+                return Err(Refusal::invalid(
+                    "response_format",
+                    "response_format is json, text, srt, verbose_json or vtt",
+                ));
+            }
+        };
+        if let Some(other) =
+            self.granularities.iter().find(|name| !["word", "segment"].contains(&name.as_str()))
+        {
+            return Err(Refusal::invalid(
+                "timestamp_granularities",
+                format!("{} is no granularity; use word or segment", quote(other)),
+            ));
+        }
+        if !self.granularities.is_empty() && form != Form::VerboseJson {
+            return Err(Refusal::invalid(
+                "timestamp_granularities",
+                "timestamp_granularities need response_format=verbose_json",
+            ));
+        }
+        if self.stream && !matches!(form, Form::Json | Form::Text) {
+            return Err(Refusal::invalid(
+                "stream",
+                "stream=true sends text as it comes; use response_format=json",
+            ));
+        }
+        let asked = |name: &str| self.granularities.iter().any(|granularity| granularity == name);
+        Ok(Request {
+            words: asked("word"),
+            segments: self.granularities.is_empty() || asked("segment"),
+            file: self
+                .file
+                .ok_or_else(|| Refusal::invalid("file", "the form has no part `file`; send a recording"))?,
+            model: self.model,
+            language: self.language,
+            prompt: self.prompt,
+            form,
+            stream: self.stream,
+        })
+    }
+}
+
+/// The decoder chooses its temperature itself, as OpenAI's does when it is told 0; others are taken and not used.
+fn check_temperature(text: &str) -> Result<(), Refusal> {
+    match text.trim().parse::<f32>() {
+        Ok(temperature) if (0.0..=1.0).contains(&temperature) => Ok(()),
+        _ => Err(Refusal::invalid("temperature", "temperature is a number from 0 to 1")),
+    }
+}
+
+/// Why a form cannot be read.
+fn broken(error: &multer::Error, limit: u64) -> Refusal {
+    match error {
+        multer::Error::StreamSizeExceeded { .. } | multer::Error::FieldSizeExceeded { .. } => {
+            return Refusal::TooLarge(limit);
+        }
+        multer::Error::IncompleteStream
+        | multer::Error::IncompleteFieldData { .. }
+        | multer::Error::IncompleteHeaders => return Refusal::Incomplete,
+        _ => {}
+    }
+    match error.source().and_then(|source| source.downcast_ref::<Refusal>()) {
+        Some(Refusal::TooSlow) => Refusal::TooSlow,
+        Some(_) => Refusal::Incomplete,
+        None => Refusal::malformed(format!("the form cannot be read: {}", quote(&error.to_string()))),
+    }
+}

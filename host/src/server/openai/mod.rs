@@ -1,0 +1,66 @@
+//! OpenAI's interfaces, as its clients speak them: <https://platform.openai.com/docs/api-reference/audio>.
+
+mod answer;
+mod error;
+mod form;
+mod transcriptions;
+
+use std::sync::Arc;
+
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+
+pub(super) use self::error::body as error_body;
+use self::error::refused;
+use super::App;
+use super::models::Listed;
+use super::refusal::{Refusal, quote};
+
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/audio/transcriptions", post(transcriptions::transcribe))
+        .route("/v1/audio/translations", post(transcriptions::translate))
+        // Uploads have a limit of their own, each tenant's.
+        .layer(DefaultBodyLimit::disable())
+        .route("/v1/models", get(models))
+        .route("/v1/models/{model}", get(model))
+}
+
+/// What is at no address, in OpenAI's words.
+pub(super) async fn nothing_here(method: Method, uri: Uri) -> Response {
+    let message = format!("there is no {method} {}; see docs/server.md for what there is", quote(uri.path()));
+    let error =
+        json!({ "message": message, "type": "invalid_request_error", "param": null, "code": "unknown_url" });
+    (StatusCode::NOT_FOUND, Json(json!({ "error": error }))).into_response()
+}
+
+async fn models(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    let list = app.admit(&headers, None).and_then(|tenant| app.models.list(&tenant));
+    match list {
+        Ok(list) => {
+            let data: Vec<Value> = list.iter().map(describe).collect();
+            Json(json!({ "object": "list", "data": data })).into_response()
+        }
+        Err(refusal) => refused(&app, &refusal),
+    }
+}
+
+async fn model(State(app): State<Arc<App>>, Path(name): Path<String>, headers: HeaderMap) -> Response {
+    let found = app.admit(&headers, None).and_then(|tenant| {
+        let (known, _) = app.models.find(&tenant, Some(&name))?;
+        let listed = app.models.list(&tenant)?.into_iter().find(|model| model.name == known);
+        listed.ok_or_else(|| Refusal::UnknownModel(quote(&name)))
+    });
+    match found {
+        Ok(model) => Json(describe(&model)).into_response(),
+        Err(refusal) => refused(&app, &refusal),
+    }
+}
+
+fn describe(model: &Listed) -> Value {
+    json!({ "id": model.name, "object": "model", "created": model.created, "owned_by": "hearken" })
+}

@@ -1,0 +1,104 @@
+//! `POST /v1/audio/transcriptions` and `/v1/audio/translations`.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::answer::{Usage, answer};
+use super::error::{body as error_body, refused};
+use super::form::{self, Request};
+use crate::server::App;
+use crate::server::admission::Ticket;
+use crate::server::recording::{Recording, transcribe as recognise};
+use crate::server::refusal::Refusal;
+use crate::text::sanitise_trimmed;
+use crate::{Model, TranscribeOptions};
+
+pub(super) async fn transcribe(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Response {
+    respond(app, headers, body, false).await
+}
+
+pub(super) async fn translate(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Response {
+    respond(app, headers, body, true).await
+}
+
+async fn respond(app: Arc<App>, headers: HeaderMap, body: Body, translate: bool) -> Response {
+    match take(&app, &headers, body, translate).await {
+        Ok(response) => response,
+        Err(refusal) => refused(&app, &refusal),
+    }
+}
+
+async fn take(app: &Arc<App>, headers: &HeaderMap, body: Body, translate: bool) -> Result<Response, Refusal> {
+    let tenant = app.admit(headers, None)?;
+    // Held while the body comes: uploads that nobody has room for are not taken.
+    let ticket = app.open(&tenant, "openai")?;
+    let limit = u64::from(tenant.limits.upload_mib) << 20;
+    let request = form::read(headers, body, limit).await?;
+    let (_, model) = app.models.find(&tenant, request.model.as_deref())?;
+    let options = TranscribeOptions {
+        language: request.language.clone(),
+        translate,
+        prompt: request.prompt.clone(),
+        ..TranscribeOptions::new()
+    };
+    // Before a stream of events begins with status 200.
+    model.can(options.language.as_deref(), options.translate)?;
+    if request.stream {
+        return Ok(events(Arc::clone(app), ticket, model, options, request));
+    }
+    let file = request.file.try_clone().map_err(|_| Refusal::Internal)?;
+    let transcript = recognise(ticket, model, Recording::Container(file), options, |_| {}).await?;
+    Ok(answer(&transcript, &request, translate))
+}
+
+/// The text as server-sent events, a delta for each segment.
+fn events(
+    app: Arc<App>,
+    ticket: Ticket,
+    model: Model,
+    options: TranscribeOptions,
+    request: Request,
+) -> Response {
+    // As much as the recording has text. The task ends when nobody reads any more.
+    let (sender, receiver) = mpsc::unbounded_channel::<Value>();
+    let deltas = sender.clone();
+    tokio::spawn(async move {
+        let mut first = true;
+        let recognised =
+            recognise(ticket, model, Recording::Container(request.file), options, move |segment| {
+                let text = sanitise_trimmed(&segment.text);
+                // Deltas, one after the other, are the text.
+                let delta = if std::mem::take(&mut first) { text } else { format!(" {text}") };
+                let _ = deltas.send(json!({ "type": "transcript.text.delta", "delta": delta }));
+            });
+        let last = tokio::select! {
+            recognised = recognised => match recognised {
+                Ok(transcript) => json!({
+                    "type": "transcript.text.done",
+                    "text": sanitise_trimmed(&transcript.text()),
+                    "usage": Usage::of(&transcript),
+                }),
+                Err(refusal) => {
+                    app.note(&refusal);
+                    error_body(&refusal)
+                }
+            },
+            () = sender.closed() => return,
+        };
+        let _ = sender.send(last);
+    });
+    let events = stream::unfold(receiver, |mut receiver| async move {
+        let message = receiver.recv().await?;
+        Some((Ok::<_, Infallible>(Event::default().data(message.to_string())), receiver))
+    });
+    Sse::new(events).keep_alive(KeepAlive::default()).into_response()
+}

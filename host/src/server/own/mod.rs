@@ -1,0 +1,214 @@
+//! hearken's own protocol: committed and tentative words over a WebSocket that survives a broken connection.
+//!
+//! docs/server.md describes it for those who write clients.
+
+mod history;
+mod message;
+mod parked;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{Extension, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use self::history::History;
+use self::message::{Event, FromClient, Said, Start};
+pub(super) use self::parked::Parked;
+use super::App;
+use super::admission::offered_protocols;
+use super::keys::random_name;
+use super::listener::Peer;
+use super::refusal::Refusal;
+use super::socket::{Adapter, Ended, Outbox, drive, limited};
+use super::stream::Stream;
+use super::tenants::Tenant;
+use crate::session::SessionEvent;
+
+/// The subprotocol, for clients that must name one.
+const SUBPROTOCOL: &str = "hearken";
+/// What comes before the key in the subprotocol that carries it.
+const KEY_PREFIX: &str = "hearken.key.";
+/// How long the first message may take.
+const FIRST_MESSAGE: Duration = Duration::from_secs(10);
+
+/// `GET /v1/stream`.
+pub(super) async fn upgrade(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
+) -> Response {
+    let offered = offered_protocols(&headers);
+    let key = offered.iter().find_map(|protocol| protocol.strip_prefix(KEY_PREFIX));
+    let tenant = match app.admit(&headers, key) {
+        Ok(tenant) => tenant,
+        Err(refusal) => return app.refuse(&refusal),
+    };
+    match upgrade {
+        Ok(upgrade) => limited(upgrade).protocols([SUBPROTOCOL]).on_upgrade(move |socket| async move {
+            serve(app, tenant, socket).await;
+            drop(peer);
+        }),
+        Err(rejection) => rejection.into_response(),
+    }
+}
+
+async fn serve(app: Arc<App>, tenant: Arc<Tenant>, mut socket: WebSocket) {
+    let mut client = match connect(&app, &tenant, &mut socket).await {
+        Ok(Some(client)) => client,
+        Ok(None) => return,
+        Err(refusal) => {
+            app.note(&refusal);
+            super::socket::refuse(&mut socket, &refusal, Event::error(&refusal)).await;
+            return;
+        }
+    };
+    tracing::info!(tenant = &*tenant.name, stream = client.log_name(), "connected");
+    let given_up = Arc::new(Notify::new());
+    app.parked.attach(&client.id, &tenant, &given_up);
+    let ended = drive(&mut socket, &mut client, &app, &given_up).await;
+    tracing::info!(tenant = &*tenant.name, stream = client.log_name(), "{ended:?}");
+    if ended == Ended::Lost && !app.is_draining() {
+        app.parked.park(&app, client, &tenant);
+    } else {
+        app.parked.forget(&client.id);
+    }
+}
+
+/// Reads the first message, and starts or resumes a stream. `None`: the client has gone.
+async fn connect(
+    app: &Arc<App>,
+    tenant: &Arc<Tenant>,
+    socket: &mut WebSocket,
+) -> Result<Option<Client>, Refusal> {
+    let first = loop {
+        match timeout(FIRST_MESSAGE, socket.recv()).await.map_err(|_| Refusal::TooSlow)? {
+            Some(Ok(Message::Text(text))) => break text,
+            Some(Ok(Message::Binary(_))) => {
+                return Err(Refusal::malformed("audio came first; send a start message before it"));
+            }
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+            Some(Ok(Message::Close(_)) | Err(_)) | None => return Ok(None),
+        }
+    };
+    match FromClient::parse(&first)? {
+        FromClient::Start(start) => Client::start(app, tenant, start).map(Some),
+        FromClient::Resume { stream, received } => {
+            let mut client = app.parked.take(&stream, tenant).await?;
+            client.resume(received)?;
+            Ok(Some(client))
+        }
+        _ => Err(Refusal::malformed("the first message is of type start or resume")),
+    }
+}
+
+/// A client and its stream, with or without a connection.
+pub(super) struct Client {
+    id: String,
+    stream: Stream,
+    history: History,
+    /// What to send as soon as there is a connection.
+    greeting: Option<Greeting>,
+}
+
+enum Greeting {
+    Started(Event),
+    Resumed { after: u64 },
+}
+
+impl Client {
+    fn start(app: &Arc<App>, tenant: &Arc<Tenant>, start: Start) -> Result<Self, Refusal> {
+        let (name, model) = app.models.find(tenant, start.model.as_deref())?;
+        let (encoding, options) = start.options()?;
+        let ticket = app.open(tenant, "hearken")?;
+        let stream = Stream::open(ticket, &model, encoding, options)?;
+        let id = random_name();
+        let greeting =
+            Event::Started { stream: id.clone(), model: name, resume_seconds: app.config.resume_seconds };
+        Ok(Self { id, stream, history: History::default(), greeting: Some(Greeting::Started(greeting)) })
+    }
+
+    /// Goes on after the event with this number, the last that the client has.
+    fn resume(&mut self, received: u64) -> Result<(), Refusal> {
+        // Whether it is all there is known before the stream is touched.
+        drop(self.history.after(received)?);
+        self.history.acknowledge(received)?;
+        // What was not taken in is sent again.
+        self.stream.rewind();
+        self.greeting = Some(Greeting::Resumed { after: received });
+        Ok(())
+    }
+
+    /// The beginning of its name: the whole would let whoever reads the log resume it.
+    fn log_name(&self) -> &str {
+        &self.id[..8]
+    }
+
+    fn say(&mut self, event: Event, out: &mut Outbox) {
+        let said = Said { seq: self.history.next(), frames: self.stream.frames(), event };
+        if let Ok(text) = serde_json::to_string(&said) {
+            self.history.push(&text);
+            out.text(text);
+        }
+    }
+
+    /// What a new connection is told first.
+    fn greet(&mut self, out: &mut Outbox) {
+        match self.greeting.take() {
+            None => {}
+            Some(Greeting::Started(event)) => self.say(event, out),
+            Some(Greeting::Resumed { after }) => {
+                // Not an event of the stream: it has no number, and is not said again.
+                out.json(&message::Resumed::new(after, self.stream.frames()));
+                let missed = self.history.after(after).into_iter().flatten();
+                missed.for_each(|text| out.text(text.to_owned()));
+            }
+        }
+    }
+}
+
+impl Adapter for Client {
+    fn stream(&mut self) -> Option<&mut Stream> {
+        Some(&mut self.stream)
+    }
+
+    fn connected(&mut self, out: &mut Outbox) {
+        self.greet(out);
+    }
+
+    fn event(&mut self, event: SessionEvent, out: &mut Outbox) {
+        if let Some(event) = Event::of(&event) {
+            self.say(event, out);
+        }
+    }
+
+    fn text(&mut self, text: &str, _out: &mut Outbox) -> Result<(), Refusal> {
+        match FromClient::parse(text)? {
+            FromClient::Finish => self.stream.finish(),
+            FromClient::Flush => self.stream.flush(),
+            FromClient::Acknowledge { seq } => self.history.acknowledge(seq)?,
+            FromClient::Start(_) | FromClient::Resume { .. } => {
+                return Err(Refusal::malformed(
+                    "the stream runs already; open another connection for another one",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn binary(&mut self, data: Bytes, _out: &mut Outbox) -> Result<(), Refusal> {
+        self.stream.feed(data);
+        Ok(())
+    }
+
+    fn refused(&mut self, refusal: &Refusal, out: &mut Outbox) -> (u16, String) {
+        self.say(Event::error(refusal), out);
+        (refusal.close_code(), refusal.code().to_owned())
+    }
+}

@@ -1,0 +1,34 @@
+//! The page at `/`: a microphone in a browser, captioned over hearken's own WebSocket.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::routing::get;
+
+use super::App;
+
+/// Nothing but what is served here, and nobody may frame it: what a model says cannot become a script even if it became markup.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; \
+                      form-action 'none'; frame-ancestors 'none'";
+
+pub(super) fn routes() -> Router<Arc<App>> {
+    let file = |kind: &'static str, text: &'static str| get(move || async move { answer(kind, text) });
+    Router::new()
+        .route("/", file("text/html; charset=utf-8", include_str!("index.html")))
+        .route("/page/style.css", file("text/css; charset=utf-8", include_str!("style.css")))
+        .route("/page/page.js", file("text/javascript; charset=utf-8", include_str!("page.js")))
+        .route("/page/worklet.js", file("text/javascript; charset=utf-8", include_str!("worklet.js")))
+}
+
+fn answer(kind: &'static str, text: &'static str) -> impl IntoResponse {
+    let headers = [
+        (header::CONTENT_TYPE, kind),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    (headers, text)
+}

@@ -1,0 +1,49 @@
+//! OpenAI's Realtime interface, transcription sessions: <https://platform.openai.com/docs/guides/realtime-transcription>.
+
+mod session;
+mod setup;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{WebSocket, WebSocketUpgrade};
+use axum::extract::{Extension, Query, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use tokio::sync::Notify;
+
+use self::session::Realtime;
+use super::App;
+use super::listener::Peer;
+use super::openai::error_body;
+use super::socket::{drive, limited};
+
+/// `GET /v1/realtime`.
+pub(super) async fn upgrade(
+    State(app): State<Arc<App>>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    Query(query): Query<Vec<(String, String)>>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(rejection) => return rejection.into_response(),
+    };
+    match Realtime::open(&app, &headers, &query) {
+        Ok(realtime) => limited(upgrade).protocols(["realtime"]).on_upgrade(move |socket| async move {
+            serve(app, realtime, socket).await;
+            drop(peer);
+        }),
+        Err(refusal) => {
+            app.note(&refusal);
+            refusal.answer(Json(error_body(&refusal)))
+        }
+    }
+}
+
+async fn serve(app: Arc<App>, mut realtime: Realtime, mut socket: WebSocket) {
+    let ended = drive(&mut socket, &mut realtime, &app, &Notify::new()).await;
+    tracing::info!(stream = realtime.log_name(), "{ended:?}");
+}

@@ -1,0 +1,287 @@
+//! A WebSocket with a stream behind it: the loop that all protocols share.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use bytes::Bytes;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::App;
+use super::refusal::Refusal;
+use super::stream::Stream;
+use crate::session::SessionEvent;
+
+/// Longest message: half a minute of speech as most clients send it. Longer ones are refused before they are read.
+pub(super) const MAX_MESSAGE: usize = 1 << 20;
+/// What a connection reads at once; ten thousand idle ones hold as many buffers.
+const READ_BUFFER: usize = 4 << 10;
+/// How long a client may take to read what it is sent.
+const WRITE_PATIENCE: Duration = Duration::from_secs(20);
+/// Silence after which a client is asked whether it is still there, and the longest that it may take to answer.
+const PING_AFTER: Duration = Duration::from_secs(30);
+
+/// A protocol over a WebSocket: what the client says to a [`Stream`], and what it is told of the stream's events.
+pub(super) trait Adapter: Send {
+    /// The stream, once there is one.
+    fn stream(&mut self) -> Option<&mut Stream>;
+
+    /// There is a connection.
+    fn connected(&mut self, _out: &mut Outbox) {}
+
+    /// Tells the client of an event.
+    fn event(&mut self, event: SessionEvent, out: &mut Outbox);
+
+    /// Takes a text message. A refusal ends the connection.
+    fn text(&mut self, text: &str, out: &mut Outbox) -> Result<(), Refusal>;
+
+    /// Takes a binary message. A refusal ends the connection.
+    fn binary(&mut self, data: Bytes, out: &mut Outbox) -> Result<(), Refusal>;
+
+    /// All events so far were told, and perhaps audio was taken in.
+    fn settled(&mut self, _out: &mut Outbox) {}
+
+    /// The stream's last event was told.
+    fn ended(&mut self, _out: &mut Outbox) {}
+
+    /// Says in the protocol's own words why it ends; the answer is what the close frame says.
+    fn refused(&mut self, refusal: &Refusal, out: &mut Outbox) -> (u16, String);
+
+    /// How long a client may send nothing, if the protocol says so.
+    fn patience(&self) -> Option<Duration> {
+        None
+    }
+}
+
+/// Messages on their way to the client.
+#[derive(Default)]
+pub(super) struct Outbox(VecDeque<Message>);
+
+impl Outbox {
+    pub(super) fn json(&mut self, message: &impl serde::Serialize) {
+        // Our own types serialise.
+        if let Ok(text) = serde_json::to_string(message) {
+            self.text(text);
+        }
+    }
+
+    pub(super) fn text(&mut self, text: String) {
+        self.0.push_back(Message::Text(text.into()));
+    }
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Everything was said.
+    Finished,
+    /// The client closed it.
+    Closed,
+    /// It was refused, and told why.
+    Refused,
+    /// It broke.
+    Lost,
+}
+
+/// Sets the limits of a connection that becomes a WebSocket.
+pub(super) fn limited(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
+    upgrade
+        .max_message_size(MAX_MESSAGE)
+        .max_frame_size(MAX_MESSAGE)
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_write_buffer_size(4 * MAX_MESSAGE)
+}
+
+/// Serves a connection to its end. `given_up` ends it at once when it is notified.
+pub(super) async fn drive(
+    socket: &mut WebSocket,
+    adapter: &mut impl Adapter,
+    app: &App,
+    given_up: &tokio::sync::Notify,
+) -> Ended {
+    let mut out = Outbox::default();
+    let ended = tokio::select! {
+        ended = serve(socket, adapter, app, &mut out) => ended,
+        () = given_up.notified() => return Ended::Lost,
+    };
+    match ended {
+        Ok(ended) => ended,
+        Err(refusal) => {
+            app.note(&refusal);
+            let (code, reason) = adapter.refused(&refusal, &mut out);
+            if let Some(stream) = adapter.stream() {
+                stream.give_place_back();
+            }
+            if send_all(socket, &mut out).await.is_ok() {
+                close(socket, code, &reason).await;
+            }
+            Ended::Refused
+        }
+    }
+}
+
+async fn serve(
+    socket: &mut WebSocket,
+    adapter: &mut impl Adapter,
+    app: &App,
+    out: &mut Outbox,
+) -> Result<Ended, Refusal> {
+    let mut draining = false;
+    // When something came, and when something came that was no answer to a ping.
+    let (mut alive, mut spoke) = (Instant::now(), Instant::now());
+    let mut asked = false;
+    adapter.connected(out);
+    loop {
+        if let Some(ended) = tell(socket, adapter, out).await {
+            let code = if draining { 1001 } else { 1000 };
+            if ended == Ended::Finished {
+                close(socket, code, "").await;
+            }
+            return Ok(ended);
+        }
+        let Some(stream) = adapter.stream() else {
+            // Nothing to end properly.
+            if draining {
+                return Err(Refusal::Draining);
+            }
+            let limit = spoke + adapter.patience().unwrap_or(PING_AFTER);
+            tokio::select! {
+                message = socket.recv() => {
+                    spoke = Instant::now();
+                    if let Some(ended) = take(adapter, message, out)? {
+                        return Ok(ended);
+                    }
+                }
+                () = sleep_until(limit) => return Err(Refusal::TooSlow),
+                () = app.drained() => draining = true,
+            }
+            continue;
+        };
+        if stream.has_work() {
+            stream.take()?;
+            // Others have their turn.
+            tokio::task::yield_now().await;
+            continue;
+        }
+        let hungry = stream.is_hungry();
+        if !hungry {
+            // Nothing is read from the client now, so its silence says nothing.
+            alive = Instant::now();
+        }
+        if !hungry || !stream.is_listening() {
+            spoke = Instant::now();
+        }
+        let patience = adapter.patience();
+        let silent = patience.map(|patience| spoke + patience);
+        let check = alive + if asked { 2 * PING_AFTER } else { PING_AFTER };
+        // Only now: it was borrowed until here.
+        let Some(stream) = adapter.stream() else { continue };
+        tokio::select! {
+            () = stream.changed() => {}
+            message = socket.recv(), if hungry => {
+                (alive, asked) = (Instant::now(), false);
+                if matches!(message, Some(Ok(Message::Text(_) | Message::Binary(_)))) {
+                    spoke = Instant::now();
+                }
+                if let Some(ended) = take(adapter, message, out)? {
+                    return Ok(ended);
+                }
+            }
+            () = sleep_until(silent.unwrap_or(check)), if hungry && silent.is_some() => {
+                return Err(Refusal::TooSlow);
+            }
+            () = sleep_until(check), if hungry => {
+                if std::mem::replace(&mut asked, true) {
+                    return Ok(Ended::Lost);
+                }
+                out.0.push_back(Message::Ping(Bytes::new()));
+            }
+            () = app.drained(), if !draining => {
+                draining = true;
+                stream.finish();
+            }
+        }
+    }
+}
+
+/// Tells the client what happened; whether it was the last.
+async fn tell(socket: &mut WebSocket, adapter: &mut impl Adapter, out: &mut Outbox) -> Option<Ended> {
+    while let Some(event) = adapter.stream().and_then(Stream::next) {
+        adapter.event(event, out);
+    }
+    adapter.settled(out);
+    let over = adapter.stream().filter(|stream| stream.is_over()).map(Stream::give_place_back).is_some();
+    if over {
+        adapter.ended(out);
+    }
+    if send_all(socket, out).await.is_err() {
+        return Some(Ended::Lost);
+    }
+    over.then_some(Ended::Finished)
+}
+
+/// Takes a message of the client; whether it was the last.
+fn take(
+    adapter: &mut impl Adapter,
+    message: Option<Result<Message, axum::Error>>,
+    out: &mut Outbox,
+) -> Result<Option<Ended>, Refusal> {
+    match message {
+        Some(Ok(Message::Text(text))) => adapter.text(&text, out).map(|()| None),
+        Some(Ok(Message::Binary(data))) => adapter.binary(data, out).map(|()| None),
+        Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
+        // Lost connections are told apart from closed ones: a stream that was closed is not waited for.
+        Some(Ok(Message::Close(_))) => Ok(Some(Ended::Closed)),
+        Some(Err(error)) => refusal(error).map_or(Ok(Some(Ended::Lost)), Err),
+        None => Ok(Some(Ended::Lost)),
+    }
+}
+
+/// Why a message could not be read, if that is the client's fault.
+fn refusal(error: axum::Error) -> Option<Refusal> {
+    use tungstenite::Error;
+    match *error.into_inner().downcast::<Error>().ok()? {
+        Error::Capacity(_) => Some(Refusal::TooLarge(MAX_MESSAGE as u64)),
+        Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => None,
+        Error::Protocol(error) => {
+            Some(Refusal::malformed(format!("this is not a WebSocket message: {error}")))
+        }
+        Error::Utf8(_) => {
+            Some(Refusal::malformed("a text message is not UTF-8; send audio as binary messages"))
+        }
+        _ => None,
+    }
+}
+
+/// Sends what there is, within [`WRITE_PATIENCE`].
+async fn send_all(socket: &mut WebSocket, out: &mut Outbox) -> Result<(), ()> {
+    while let Some(message) = out.0.pop_front() {
+        let sent = timeout(WRITE_PATIENCE, socket.send(message)).await;
+        sent.map_err(drop)?.map_err(drop)?;
+    }
+    Ok(())
+}
+
+/// Refuses a client before it has a stream: says why, in the protocol's words, and closes.
+pub(super) async fn refuse(socket: &mut WebSocket, refusal: &Refusal, message: impl serde::Serialize) {
+    let mut out = Outbox::default();
+    out.json(&message);
+    if send_all(socket, &mut out).await.is_ok() {
+        close(socket, refusal.close_code(), refusal.code()).await;
+    }
+}
+
+/// Says goodbye, and waits a little for the client's own.
+async fn close(socket: &mut WebSocket, code: u16, reason: &str) {
+    // A close frame holds 125 bytes: two of them are the code.
+    let end = (0..=reason.len().min(123)).rev().find(|end| reason.is_char_boundary(*end)).unwrap_or(0);
+    let frame = CloseFrame { code, reason: reason[..end].into() };
+    let goodbye = async {
+        if socket.send(Message::Close(Some(frame))).await.is_ok() {
+            while let Some(Ok(_)) = socket.recv().await {}
+        }
+    };
+    // Whoever does not answer has been told.
+    let _ = timeout(Duration::from_secs(2), goodbye).await;
+}

@@ -1,0 +1,223 @@
+//! A session on its way through the server: bytes in, events out, without a thread and without blocking the runtime.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use crossbeam_channel::TryRecvError;
+use tokio::sync::Notify;
+
+use super::admission::Ticket;
+use super::refusal::Refusal;
+use crate::audio::{Encoding, Faults, Format};
+use crate::session::{Session, SessionEvent, SessionOptions};
+use crate::{Model, SAMPLE_RATE};
+
+/// Speech that may wait to be recognised before no more audio is read from the client: half of what a session takes before
+/// it drops any. A client that sends a recording as fast as it can is slowed down, and loses nothing.
+const FULL: u64 = 60 * SAMPLE_RATE as u64;
+
+/// Audio that is resampled and searched for speech at once, as a part of a second: a short task of the runtime, after which other
+/// connections have their turn.
+const SLICES_PER_SECOND: usize = 2;
+
+/// One session, its client's audio that is not taken in yet, and its place in the server.
+pub(super) struct Stream {
+    session: Session,
+    wake: Arc<Notify>,
+    ticket: Ticket,
+    encoding: Encoding,
+    format: Format,
+    /// Audio as it came.
+    intake: Bytes,
+    /// What is in `intake` is an utterance of its own.
+    turn: bool,
+    /// Bytes of a frame that is not complete.
+    carried: Vec<u8>,
+    /// Frames taken in.
+    frames: u64,
+    /// When each utterance ended whose final text has not come.
+    ended: VecDeque<Instant>,
+    /// Utterances that began, and those that are complete.
+    started: u64,
+    completed: u64,
+    /// No more audio comes.
+    finished: bool,
+    over: bool,
+}
+
+impl Stream {
+    pub(super) fn open(
+        ticket: Ticket,
+        model: &Model,
+        encoding: Encoding,
+        options: SessionOptions,
+    ) -> Result<Self, Refusal> {
+        let format = options.format;
+        let share = Some(ticket.tenant.share.clone());
+        let mut session = Session::new(model, SessionOptions { share, ..options })?;
+        let wake = Arc::new(Notify::new());
+        let waker = Arc::clone(&wake);
+        // Leaves a permit when nobody waits, so that nothing is missed.
+        session.on_progress(move || waker.notify_one());
+        Ok(Self {
+            session,
+            wake,
+            ticket,
+            encoding,
+            format,
+            intake: Bytes::new(),
+            turn: false,
+            carried: Vec::new(),
+            frames: 0,
+            ended: VecDeque::new(),
+            started: 0,
+            completed: 0,
+            finished: false,
+            over: false,
+        })
+    }
+
+    /// Its client is about to hear that it is over: its place is free.
+    pub(super) fn give_place_back(&mut self) {
+        self.ticket.give_back();
+    }
+
+    /// What happened next, if anything has.
+    pub(super) fn next(&mut self) -> Option<SessionEvent> {
+        let event = match self.session.events().try_recv() {
+            Ok(event) => event,
+            Err(TryRecvError::Empty) => return None,
+            Err(TryRecvError::Disconnected) => {
+                self.over = true;
+                return None;
+            }
+        };
+        let metrics = &self.ticket.app.metrics;
+        match &event {
+            SessionEvent::SpeechStarted { .. } => self.started += 1,
+            SessionEvent::SpeechEnded { .. } => self.ended.push_back(Instant::now()),
+            SessionEvent::Final { .. } => {
+                self.completed += 1;
+                if let Some(ended) = self.ended.pop_front() {
+                    let latency = metrics.final_latency.get_or_create(&self.ticket.by_tenant());
+                    latency.observe(ended.elapsed().as_secs_f64());
+                }
+            }
+            SessionEvent::Dropped { len, .. } => {
+                let seconds = *len as f64 / f64::from(SAMPLE_RATE);
+                metrics.dropped.get_or_create(&self.ticket.by_tenant()).inc_by(seconds);
+            }
+            _ => {}
+        }
+        Some(event)
+    }
+
+    /// Waits until there may be something new. Nothing is missed if it is given up and called again.
+    pub(super) fn changed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let wake = Arc::clone(&self.wake);
+        async move { wake.notified().await }
+    }
+
+    /// Whether the last event was given out.
+    pub(super) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Whether utterances are being spoken or recognised.
+    pub(super) fn is_busy(&self) -> bool {
+        self.started > self.completed
+    }
+
+    /// Whether [`take`](Self::take) would do something.
+    pub(super) fn has_work(&self) -> bool {
+        !self.intake.is_empty() && self.session.waiting() < FULL
+    }
+
+    /// Whether more may be read from the client. Also after the end: its pings want answers while it waits.
+    pub(super) fn is_hungry(&self) -> bool {
+        self.intake.is_empty()
+    }
+
+    /// Whether more audio is expected.
+    pub(super) fn is_listening(&self) -> bool {
+        !self.finished
+    }
+
+    /// Frames taken in so far.
+    pub(super) fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// Length of the audio taken in, in samples at 16 kHz.
+    pub(super) fn position(&self) -> u64 {
+        crate::audio::resampled(self.frames, self.format.sample_rate)
+    }
+
+    /// Accepts audio, to be taken in when there is room. Only called when it [is hungry](Self::is_hungry); what comes after
+    /// the end is nobody's.
+    pub(super) fn feed(&mut self, audio: Bytes) {
+        if !self.finished {
+            self.intake = audio;
+        }
+    }
+
+    /// Accepts a whole utterance, for a session without voice activity.
+    pub(super) fn feed_utterance(&mut self, audio: Bytes) {
+        // Refused only where speech is detected, or at the end.
+        self.turn = self.session.begin().is_ok();
+        self.feed(audio);
+    }
+
+    /// Forgets what was fed and not taken in: the next audio is that after [`frames`](Self::frames).
+    pub(super) fn rewind(&mut self) {
+        self.intake.clear();
+        self.carried.clear();
+    }
+
+    /// Takes in some of the audio that was fed.
+    pub(super) fn take(&mut self) -> Result<(), Refusal> {
+        let frame = self.encoding.bytes() * usize::from(self.format.channels);
+        let most = frame * self.format.sample_rate as usize / SLICES_PER_SECOND;
+        let slice = self.intake.split_to(self.intake.len().min(most));
+        let mut joined;
+        let bytes = if self.carried.is_empty() {
+            &slice[..]
+        } else {
+            joined = std::mem::take(&mut self.carried);
+            joined.extend_from_slice(&slice);
+            &joined[..]
+        };
+        let (whole, rest) = bytes.split_at(bytes.len() / frame * frame);
+        let rest = rest.to_vec();
+        let mut samples = Vec::new();
+        // What is no number became silence, as it does in recordings.
+        self.encoding.decode(whole, &mut samples, &mut Faults::default());
+        self.carried = rest;
+        let frames = (samples.len() / usize::from(self.format.channels)) as u64;
+        self.ticket.charge(frames as f64 / f64::from(self.format.sample_rate))?;
+        self.frames += frames;
+        self.session.push(&samples).map_err(|_| Refusal::Internal)?;
+        if self.intake.is_empty() && std::mem::take(&mut self.turn) {
+            let _ = self.session.end();
+        }
+        Ok(())
+    }
+
+    /// Ends the utterance that runs: its final text comes, and the stream goes on.
+    pub(super) fn flush(&mut self) {
+        // It has ended already when it was finished, and with it the utterance.
+        let _ = self.session.flush();
+    }
+
+    /// No more audio comes; what came is recognised.
+    pub(super) fn finish(&mut self) {
+        if !std::mem::replace(&mut self.finished, true) {
+            // At most one message: what the session has no room for it reports.
+            while !self.intake.is_empty() && self.take().is_ok() {}
+            self.intake.clear();
+            let _ = self.session.finish();
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Tenants: who may use the server, and how much.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use super::config::TenantConfig;
+use super::keys::KeyHash;
+use super::refusal::Refusal;
+use crate::Share;
+
+/// The tenant of a server that has none in its configuration.
+const LOCAL: &str = "local";
+
+/// A tenant as it was configured when its client came.
+#[derive(Debug)]
+pub(super) struct Tenant {
+    pub(super) name: Arc<str>,
+    pub(super) limits: TenantConfig,
+    /// Its part of the recogniser's threads.
+    pub(super) share: Share,
+    /// What it uses now; it survives when the configuration is read again.
+    usage: Arc<Usage>,
+}
+
+#[derive(Debug, Default)]
+struct Usage {
+    streams: AtomicU32,
+    credit: Mutex<Option<Credit>>,
+}
+
+/// Seconds of audio that may still be sent: refilled as time passes, up to a minute's worth.
+#[derive(Debug, Clone, Copy)]
+struct Credit {
+    seconds: f64,
+    at: Instant,
+}
+
+impl Tenant {
+    /// Takes one of its streams, if one is free.
+    pub(super) fn take_stream(&self) -> Result<(), Refusal> {
+        let limit = self.limits.streams;
+        let taken = self
+            .usage
+            .streams
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < limit).then_some(open + 1));
+        taken.map(drop).map_err(|_| Refusal::TooManyStreams(limit))
+    }
+
+    pub(super) fn give_stream_back(&self) {
+        self.usage.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether it may send audio: refused once there is no credit left, so that whoever sends a long piece is charged in full,
+    /// and waits for it afterwards.
+    pub(super) fn check_credit(&self, now: Instant) -> Result<(), Refusal> {
+        let Some(allowed) = self.limits.audio_seconds_per_minute else { return Ok(()) };
+        let left = self.spend(0.0, allowed, now);
+        if left > 0.0 {
+            return Ok(());
+        }
+        let retry = Duration::from_secs_f64((-left * 60.0 / f64::from(allowed)).min(86_400.0));
+        Err(Refusal::TooMuchAudio { allowed, retry: retry + Duration::from_secs(1) })
+    }
+
+    /// Charges for audio, also when there is no credit left.
+    pub(super) fn debit(&self, seconds: f64, now: Instant) {
+        if let Some(allowed) = self.limits.audio_seconds_per_minute {
+            self.spend(seconds, allowed, now);
+        }
+    }
+
+    /// What is left of the credit after this.
+    fn spend(&self, seconds: f64, allowed: u32, now: Instant) -> f64 {
+        let full = f64::from(allowed);
+        let mut credit = self.usage.credit.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = credit.unwrap_or(Credit { seconds: full, at: now });
+        let refill = now.saturating_duration_since(before.at).as_secs_f64() * full / 60.0;
+        let left = (before.seconds + refill).min(full) - seconds;
+        *credit = Some(Credit { seconds: left, at: now });
+        left
+    }
+
+    pub(super) fn may_use(&self, model: &str) -> bool {
+        self.limits.models.as_ref().is_none_or(|models| models.iter().any(|name| name == model))
+    }
+}
+
+/// All tenants. Read by every request, replaced when the configuration is read again.
+pub(super) struct Tenants(RwLock<Arc<Directory>>);
+
+struct Directory {
+    /// Whether the configuration has none, and whoever is on this machine may come.
+    open: bool,
+    tenants: Vec<Arc<Tenant>>,
+}
+
+impl Tenants {
+    pub(super) fn new(configured: &BTreeMap<String, TenantConfig>) -> Self {
+        Self(RwLock::new(Arc::new(Directory::new(configured, &[]))))
+    }
+
+    /// Takes over another configuration. Streams that run keep the limits that they began with.
+    pub(super) fn replace(&self, configured: &BTreeMap<String, TenantConfig>) {
+        let mut directory = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        *directory = Arc::new(Directory::new(configured, &directory.tenants));
+    }
+
+    fn directory(&self) -> Arc<Directory> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether no key is asked for.
+    pub(super) fn is_open(&self) -> bool {
+        self.directory().open
+    }
+
+    /// Whose key that is. All hashes are compared, each in constant time: how long it takes tells nothing.
+    pub(super) fn find(&self, key: Option<&str>) -> Result<Arc<Tenant>, Refusal> {
+        let directory = self.directory();
+        if directory.open {
+            return directory.tenants.first().cloned().ok_or(Refusal::WrongKey);
+        }
+        let hash = KeyHash::of(key.ok_or(Refusal::NoKey)?);
+        let mut found = None;
+        for tenant in &directory.tenants {
+            for known in &tenant.limits.keys {
+                if bool::from(known.matches(&hash)) {
+                    found = Some(tenant);
+                }
+            }
+        }
+        found.cloned().ok_or(Refusal::WrongKey)
+    }
+}
+
+impl Directory {
+    fn new(configured: &BTreeMap<String, TenantConfig>, before: &[Arc<Tenant>]) -> Self {
+        let tenant = |name: &str, limits: TenantConfig| {
+            let same = before.iter().find(|tenant| &*tenant.name == name);
+            let usage = same.map_or_else(Arc::default, |tenant| Arc::clone(&tenant.usage));
+            let kept = same.filter(|tenant| tenant.limits.weight == limits.weight);
+            let share = kept.map_or_else(|| Share::new(limits.weight), |tenant| tenant.share.clone());
+            Arc::new(Tenant { name: name.into(), limits, share, usage })
+        };
+        if configured.is_empty() {
+            // The one user of the machine is limited by the machine.
+            let unlimited = TenantConfig { streams: u32::MAX, upload_mib: 4096, ..TenantConfig::default() };
+            return Self { open: true, tenants: vec![tenant(LOCAL, unlimited)] };
+        }
+        let tenants = configured.iter().map(|(name, limits)| tenant(name, limits.clone())).collect();
+        Self { open: false, tenants }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn configured(limits: TenantConfig) -> BTreeMap<String, TenantConfig> {
+        BTreeMap::from([("a".to_owned(), TenantConfig { keys: vec![KeyHash::of("key a")], ..limits })])
+    }
+
+    #[test]
+    fn a_key_opens_its_own_tenant_and_nothing_else_does() {
+        let mut two = configured(TenantConfig::default());
+        two.insert("b".into(), TenantConfig { keys: vec![KeyHash::of("key b")], ..TenantConfig::default() });
+        let tenants = Tenants::new(&two);
+        assert_eq!(&*tenants.find(Some("key a")).unwrap().name, "a");
+        assert_eq!(&*tenants.find(Some("key b")).unwrap().name, "b");
+        assert!(matches!(tenants.find(Some("key c")), Err(Refusal::WrongKey)));
+        assert!(matches!(tenants.find(Some("")), Err(Refusal::WrongKey)));
+        assert!(matches!(tenants.find(None), Err(Refusal::NoKey)));
+        two.remove("a");
+        tenants.replace(&two);
+        assert!(matches!(tenants.find(Some("key a")), Err(Refusal::WrongKey)), "revoked");
+    }
+
+    #[test]
+    fn streams_are_counted_across_a_reload() {
+        let tenants = Tenants::new(&configured(TenantConfig { streams: 2, ..TenantConfig::default() }));
+        let first = tenants.find(Some("key a")).unwrap();
+        first.take_stream().unwrap();
+        first.take_stream().unwrap();
+        assert!(matches!(first.take_stream(), Err(Refusal::TooManyStreams(2))));
+        tenants.replace(&configured(TenantConfig { streams: 3, ..TenantConfig::default() }));
+        let second = tenants.find(Some("key a")).unwrap();
+        second.take_stream().unwrap();
+        assert!(second.take_stream().is_err());
+        first.give_stream_back();
+        second.take_stream().unwrap();
+    }
+
+    #[test]
+    fn audio_is_paid_for_from_a_credit_that_fills_with_time() {
+        let limits = TenantConfig { audio_seconds_per_minute: Some(60), ..TenantConfig::default() };
+        let tenants = Tenants::new(&configured(limits));
+        let tenant = tenants.find(Some("key a")).unwrap();
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let spend = |seconds, now| tenant.check_credit(now).map(|()| tenant.debit(seconds, now));
+        spend(50.0, at(0)).unwrap();
+        // The rest is charged in full, and waited for.
+        spend(30.0, at(0)).unwrap();
+        let Err(Refusal::TooMuchAudio { retry, .. }) = spend(1.0, at(0)) else { panic!("no credit") };
+        assert_eq!(retry.as_secs(), 21);
+        assert!(spend(1.0, at(19)).is_err());
+        spend(1.0, at(22)).unwrap();
+        // No more than a minute's worth is saved.
+        spend(61.0, at(10_000)).unwrap();
+        assert!(spend(1.0, at(10_000)).is_err());
+    }
+}

@@ -1,0 +1,85 @@
+//! Bodies of requests: into a file that has no name, at a pace that makes sense, up to a size.
+
+use std::fs::File;
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use tokio::io::{AsyncWriteExt, BufWriter};
+use tokio::time::{Instant, timeout};
+
+use super::refusal::Refusal;
+
+/// Longest pause between two pieces of a body.
+const PAUSE: Duration = Duration::from_secs(20);
+/// Time before the average is looked at.
+const GRACE: Duration = Duration::from_secs(30);
+/// Slowest average, in bytes a second: a sixth of the slowest telephone line.
+const SLOWEST: f64 = 1024.0;
+
+/// The pieces of a body; an error if they come too slowly, or stop.
+pub(super) fn paced(body: Body) -> impl Stream<Item = Result<Bytes, Refusal>> + Send + Unpin {
+    let started = Instant::now();
+    let pieces = stream::unfold((body.into_data_stream(), 0u64), move |(mut body, mut bytes)| async move {
+        let piece = match timeout(PAUSE, body.next()).await {
+            Err(_) => Err(Refusal::TooSlow),
+            Ok(None) => return None,
+            Ok(Some(Err(_))) => Err(Refusal::Incomplete),
+            Ok(Some(Ok(piece))) => {
+                bytes += piece.len() as u64;
+                let elapsed = started.elapsed();
+                let slow = elapsed > GRACE && (bytes as f64) < elapsed.as_secs_f64() * SLOWEST;
+                if slow { Err(Refusal::TooSlow) } else { Ok(piece) }
+            }
+        };
+        Some((piece, (body, bytes)))
+    });
+    Box::pin(pieces)
+}
+
+/// A file that grows; it is gone when nobody holds it any more.
+pub(super) struct Upload {
+    file: BufWriter<tokio::fs::File>,
+    bytes: u64,
+    limit: u64,
+}
+
+impl Upload {
+    /// An empty one, in the system's folder for temporary files, for at most `limit` bytes.
+    pub(super) async fn new(limit: u64) -> Result<Self, Refusal> {
+        let file = tokio::task::spawn_blocking(tempfile::tempfile).await;
+        let file = file.map_err(std::io::Error::other).flatten().map_err(|error| not_stored(&error))?;
+        Ok(Self { file: BufWriter::with_capacity(256 << 10, file.into()), bytes: 0, limit })
+    }
+
+    pub(super) async fn write(&mut self, piece: &[u8]) -> Result<(), Refusal> {
+        self.bytes += piece.len() as u64;
+        if self.bytes > self.limit {
+            return Err(Refusal::TooLarge(self.limit));
+        }
+        self.file.write_all(piece).await.map_err(|error| not_stored(&error))
+    }
+
+    /// The file, written to its end.
+    pub(super) async fn finish(mut self) -> Result<File, Refusal> {
+        self.file.flush().await.map_err(|error| not_stored(&error))?;
+        Ok(self.file.into_inner().into_std().await)
+    }
+}
+
+/// A whole body, in a file.
+pub(super) async fn whole(body: Body, limit: u64) -> Result<File, Refusal> {
+    let mut pieces = paced(body);
+    let mut upload = Upload::new(limit).await?;
+    while let Some(piece) = pieces.next().await {
+        upload.write(&piece?).await?;
+    }
+    upload.finish().await
+}
+
+fn not_stored(error: &std::io::Error) -> Refusal {
+    // The disk is the operator's.
+    tracing::error!(%error, "an upload could not be stored; TMPDIR names another folder");
+    Refusal::Internal
+}

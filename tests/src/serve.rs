@@ -1,0 +1,416 @@
+//! A running `hearken serve`, and clients for it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+use tungstenite::client::IntoClientRequest;
+use tungstenite::http::HeaderValue;
+use tungstenite::{Message, WebSocket};
+
+use crate::command;
+
+/// Longest wait for anything: far beyond what it takes.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A server as a child process on a free port of this machine. Killed when dropped.
+pub struct Server {
+    child: Child,
+    /// Where it listens.
+    pub address: SocketAddr,
+    log: Arc<Mutex<String>>,
+    folder: TempDir,
+}
+
+impl Server {
+    /// Without configuration.
+    pub fn start() -> Self {
+        Self::with("")
+    }
+
+    /// With this configuration.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub fn with(configuration: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("hearken.toml");
+        std::fs::write(&file, configuration).expect("room for a configuration");
+        let mut command = command::hearken(&["serve", "--listen", "127.0.0.1:0", "--config"]);
+        command.arg(&file).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the command starts");
+        let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+        let mut log = String::new();
+        let address = loop {
+            let mut line = String::new();
+            assert!(stderr.read_line(&mut line).expect("text") > 0, "it never served:\n{log}");
+            if let Some(rest) = line.strip_prefix("hearken: serving ") {
+                let (_, rest) = rest.split_once("://").expect("an address");
+                let (address, _) = rest.split_once('/').expect("an address");
+                break address.parse().expect("an address");
+            }
+            log.push_str(&line);
+        };
+        let log = Arc::new(Mutex::new(log));
+        let written = Arc::clone(&log);
+        thread::spawn(move || {
+            let mut line = String::new();
+            while stderr.read_line(&mut line).is_ok_and(|count| count > 0) {
+                written.lock().unwrap_or_else(PoisonError::into_inner).push_str(&line);
+                line.clear();
+            }
+        });
+        Self { child, address, log, folder }
+    }
+
+    /// Replaces the configuration's text; the server reads it when it is told to.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be written.
+    pub fn configure(&self, configuration: &str) {
+        std::fs::write(self.folder.path().join("hearken.toml"), configuration).expect("room");
+    }
+
+    /// A folder that is gone with the server.
+    pub fn folder(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until its log says so.
+    ///
+    /// # Panics
+    ///
+    /// When it never does.
+    pub fn wait_for_log(&self, text: &str) {
+        let start = std::time::Instant::now();
+        while !self.log().contains(text) {
+            assert!(start.elapsed() < PATIENCE, "{text:?} was never logged:\n{}", self.log());
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Waits until its metrics have this line.
+    ///
+    /// # Panics
+    ///
+    /// When they never do.
+    pub fn wait_for_metric(&self, line: &str) {
+        let start = std::time::Instant::now();
+        loop {
+            let metrics = self.get("/metrics", &[]).body;
+            if metrics.lines().any(|other| other == line) {
+                return;
+            }
+            assert!(start.elapsed() < PATIENCE, "{line:?} is not in\n{metrics}");
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Bytes of memory that are its own, or that it has touched of what it shares.
+    pub fn memory(&self) -> u64 {
+        self.status("VmRSS:") << 10
+    }
+
+    /// How many threads it has.
+    pub fn threads(&self) -> u64 {
+        self.status("Threads:")
+    }
+
+    fn status(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a known line");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Panics
+    ///
+    /// When it runs no more.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("the server runs");
+    }
+
+    /// Asks it to end, and waits until it has; its log.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end well.
+    pub fn end(mut self) -> String {
+        self.signal(Signal::TERM);
+        self.wait()
+    }
+
+    /// Waits until it has ended; its log.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end well.
+    pub fn wait(&mut self) -> String {
+        let status = self.child.wait().expect("it was started");
+        assert!(status.success(), "{status}:\n{}", self.log());
+        assert!(!self.log().contains("panicked"), "{}", self.log());
+        self.log()
+    }
+
+    /// An answer to a request without a body.
+    pub fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        self.request("GET", path, headers, b"")
+    }
+
+    /// An answer to a request.
+    pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let mut request =
+            format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address);
+        if !body.is_empty() {
+            request += &format!("Content-Length: {}\r\n", body.len());
+        }
+        for (name, value) in headers {
+            request += &format!("{name}: {value}\r\n");
+        }
+        request += "\r\n";
+        self.raw(&[request.as_bytes(), body].concat())
+    }
+
+    /// An answer to these bytes.
+    ///
+    /// # Panics
+    ///
+    /// When none comes.
+    pub fn raw(&self, request: &[u8]) -> Answer {
+        let mut stream = self.connect();
+        // The server may have answered, and closed, before it has everything.
+        let _ = stream.write_all(request);
+        Answer::read(stream)
+    }
+
+    /// A bare connection.
+    ///
+    /// # Panics
+    ///
+    /// When there is none to be had.
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).expect("the server listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+        stream.set_nodelay(true).expect("a socket");
+        stream
+    }
+
+    /// A WebSocket, or the answer that there is none.
+    ///
+    /// # Errors
+    ///
+    /// The status and the body of another answer.
+    ///
+    /// # Panics
+    ///
+    /// When there is no answer.
+    pub fn socket(&self, path: &str, headers: &[(&'static str, &str)]) -> Result<Socket, (u16, String)> {
+        let mut request = format!("ws://{}{path}", self.address).into_client_request().expect("an address");
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, HeaderValue::from_str(value).expect("a header"));
+        }
+        match tungstenite::client(request, self.connect()) {
+            Ok((socket, _)) => Ok(Socket(socket)),
+            Err(tungstenite::HandshakeError::Failure(tungstenite::Error::Http(response))) => {
+                let body = response.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+                Err((response.status().as_u16(), body.into_owned()))
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What an HTTP server answered.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// Its headers, as they came.
+    pub head: String,
+    /// Its body, without chunks' sizes.
+    pub body: String,
+}
+
+impl Answer {
+    /// Reads to the end of the connection.
+    ///
+    /// # Panics
+    ///
+    /// When it is no answer.
+    pub fn read(mut stream: TcpStream) -> Self {
+        let mut bytes = Vec::new();
+        let ended = stream.read_to_end(&mut bytes);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else {
+            panic!("no answer ({ended:?}): {text:?}")
+        };
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+        let body = if chunked { unchunk(body) } else { body.to_owned() };
+        Self { status, head: head.to_owned(), body }
+    }
+
+    /// The body as JSON.
+    ///
+    /// # Panics
+    ///
+    /// When it is none.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+fn unchunk(mut body: &str) -> String {
+    let mut all = String::new();
+    while let Some((size, rest)) = body.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).expect("a chunk's size");
+        if size == 0 {
+            break;
+        }
+        all.push_str(&rest[..size]);
+        body = &rest[size + 2..];
+    }
+    all
+}
+
+/// A multipart form: names and values, and a file under the name `file`.
+pub fn form(fields: &[(&str, &str)], file: Option<(&str, &[u8])>) -> (String, Vec<u8>) {
+    const BOUNDARY: &str = "----hearken-test";
+    let mut body = Vec::new();
+    for (name, value) in fields {
+        body.extend(
+            format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+                .bytes(),
+        );
+    }
+    if let Some((name, bytes)) = file {
+        let head = format!(
+            "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n"
+        );
+        body.extend(head.bytes());
+        body.extend(bytes);
+        body.extend(b"\r\n");
+    }
+    body.extend(format!("--{BOUNDARY}--\r\n").bytes());
+    (format!("multipart/form-data; boundary={BOUNDARY}"), body)
+}
+
+/// A WebSocket to a server.
+pub struct Socket(pub WebSocket<TcpStream>);
+
+/// What came over a [`Socket`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Came {
+    /// A message.
+    Json(Value),
+    /// The server closed, with this code and reason.
+    Closed(u16, String),
+    /// The connection ended without a word.
+    Lost,
+}
+
+impl Socket {
+    /// Sends a text message.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be sent.
+    pub fn say(&mut self, message: &Value) {
+        self.0.send(Message::text(message.to_string())).expect("the server reads");
+    }
+
+    /// Sends audio; whether the server still takes any.
+    pub fn push(&mut self, audio: &[u8]) -> bool {
+        self.0.send(Message::binary(audio.to_vec())).is_ok()
+    }
+
+    /// The next thing that comes.
+    ///
+    /// # Panics
+    ///
+    /// When a message is no JSON.
+    pub fn come(&mut self) -> Came {
+        loop {
+            match self.0.read() {
+                Ok(Message::Text(text)) => {
+                    return Came::Json(serde_json::from_str(&text).expect("messages are JSON"));
+                }
+                Ok(Message::Close(Some(frame))) => {
+                    return Came::Closed(frame.code.into(), frame.reason.to_string());
+                }
+                Ok(Message::Close(None)) => return Came::Closed(1005, String::new()),
+                Ok(_) => {}
+                Err(_) => return Came::Lost,
+            }
+        }
+    }
+
+    /// The next message.
+    ///
+    /// # Panics
+    ///
+    /// When something else comes.
+    #[track_caller]
+    pub fn json(&mut self) -> Value {
+        match self.come() {
+            Came::Json(value) => value,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// All messages until the server closes, and how it does.
+    pub fn rest(&mut self) -> (Vec<Value>, Came) {
+        let mut all = Vec::new();
+        loop {
+            match self.come() {
+                Came::Json(value) => all.push(value),
+                end => return (all, end),
+            }
+        }
+    }
+
+    /// Reads until a message is of this type, and returns it and those before it.
+    ///
+    /// # Panics
+    ///
+    /// When it closes before.
+    #[track_caller]
+    pub fn until(&mut self, kind: &str) -> Vec<Value> {
+        let mut all = Vec::new();
+        loop {
+            let message = self.json();
+            let found = message["type"] == kind;
+            all.push(message);
+            if found {
+                return all;
+            }
+        }
+    }
+
+    /// Breaks the connection as a cable that is pulled does: no goodbye.
+    pub fn cut(self) {
+        let _ = self.0.get_ref().shutdown(std::net::Shutdown::Both);
+    }
+}
