@@ -64,7 +64,7 @@ lint: ## formatting, lints, spelling, dependencies
 	@$(CARGO) clippy --release --locked --manifest-path examples/gstreamer/Cargo.toml --target-dir target --all-targets -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(ALL) --no-deps --quiet
 	@$(CARGO) deny --log-level error check bans licenses sources
-	@$(CARGO) deny --manifest-path examples/gstreamer/Cargo.toml --log-level error check --config $(CURDIR)/deny.toml bans licenses sources
+	@$(CARGO) deny --manifest-path examples/gstreamer/Cargo.toml --log-level error --config $(CURDIR)/deny.toml check bans licenses sources
 	@target/tools/bin/typos
 
 fmt: ## format the code
