@@ -1,6 +1,7 @@
 //! The recogniser threads: as many as cores, shared by everything an engine does.
 
 mod queue;
+mod waits;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -14,7 +14,7 @@ use super::journal::{Decode, Journal};
 use super::utterance::Utterance;
 use crate::audio::VadEvent;
 use crate::error::Error;
-use crate::executor::Class;
+use crate::executor::{Class, Share};
 use crate::{Engine, Model, SAMPLE_RATE};
 
 /// A partial text is worth its cost when at least this many times the cost lies between two: the rest of the thread's
@@ -63,6 +63,7 @@ impl Core {
         events: Sender<SessionEvent>,
     ) -> Arc<Self> {
         let language = options.language.clone().or_else(|| (!model.multilingual()).then(|| "en".to_owned()));
+        let model = model.billed(options.share.as_ref());
         Arc::new(Self {
             model,
             options,
@@ -219,9 +220,19 @@ impl Core {
         let step = self.options.step.max(state.cost * RELIEF);
         match (front.ended, front.unheard() >= samples_of(step).max(1)) {
             (true, _) => Some(Class::Final),
-            (false, true) => Some(Class::Partial),
-            (false, false) => None,
+            (false, true) if front.has_sandbox() || self.has_room() => Some(Class::Partial),
+            (false, _) => None,
         }
+    }
+
+    /// Whether an utterance may have a sandbox before it ends.
+    fn has_room(&self) -> bool {
+        self.options.share.as_ref().is_none_or(Share::has_room)
+    }
+
+    /// Partial texts that were due since the latest decode.
+    fn overdue(&self, state: &State, utterance: &Utterance) -> u64 {
+        utterance.unheard() / samples_of(self.options.step.max(state.cost * RELIEF)).max(1)
     }
 
     /// The job: decodes what there is of the oldest utterance. `None` if there was none any more.
@@ -233,6 +244,13 @@ impl Core {
         };
         // Taken now and not when it was queued: what came meanwhile is heard in the same decode.
         let (heard, last) = (utterance.len(), utterance.ended);
+        if !last && !utterance.has_sandbox() && !self.has_room() {
+            // Others were quicker. The next audio asks again.
+            state.utterances.push_front(utterance);
+            state.busy = false;
+            return None;
+        }
+        self.model.joined(self.overdue(&state, &utterance).saturating_sub(u64::from(!last)));
         let task = Task {
             language: state.language.clone(),
             translate: self.options.translate,

@@ -126,7 +126,7 @@ impl Live {
             voice_activity: Some(asked.voice_activity()),
             ..SessionOptions::new(format)
         };
-        let ticket = app.open(&tenant, "deepgram")?;
+        let ticket = app.open(&tenant, "deepgram", Some(&model))?;
         Ok(Self {
             id: request_id(),
             stream: Stream::open(ticket, &model, encoding, options)?,

@@ -79,8 +79,8 @@ impl Realtime {
             return Err(Refusal::unsupported("intent", "there is only intent=transcription here"));
         }
         let setup = Setup::new(asked("model").map(str::to_owned), beta);
-        app.models.find(&tenant, setup.model.as_deref())?;
-        let ticket = app.open(&tenant, "realtime")?;
+        let (_, model) = app.models.find(&tenant, setup.model.as_deref())?;
+        let ticket = app.open(&tenant, "realtime", Some(&model))?;
         Ok(Self {
             app: Arc::clone(app),
             tenant,
