@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::SAMPLE_RATE;
-use crate::sandbox::{SandboxError, TrapKind};
+use crate::sandbox::{SandboxError, TrapKind, thread_cpu_time};
 
 /// After so many final texts an earlier one weighs e times less in [`Meter::cost_of_speech`].
 const MEMORY: f64 = 50.0;
@@ -65,7 +65,7 @@ impl Meter {
 
     /// So much CPU time makes the final text of so many samples of speech.
     pub(crate) fn learn(&self, cpu: Duration, heard: u64) {
-        let mut speech = self.speech.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut speech = self.lock_speech();
         let keep = 1.0 - 1.0 / MEMORY;
         speech.cpu = speech.cpu * keep + cpu.as_secs_f64();
         speech.seconds = speech.seconds * keep + heard as f64 / f64::from(SAMPLE_RATE);
@@ -73,7 +73,7 @@ impl Meter {
 
     /// CPU time that final texts take for each second of speech, all threads together; `None` before the first.
     pub(crate) fn cost_of_speech(&self) -> Option<f64> {
-        let Speech { cpu, seconds } = *self.speech.lock().unwrap_or_else(PoisonError::into_inner);
+        let Speech { cpu, seconds } = *self.lock_speech();
         (seconds > 0.0).then(|| cpu / seconds)
     }
 
@@ -101,6 +101,10 @@ impl Meter {
     /// Where the memories of its sandboxes lie.
     pub(crate) fn spaces(&self) -> Vec<Range<usize>> {
         self.lock_spaces().clone()
+    }
+
+    fn lock_speech(&self) -> MutexGuard<'_, Speech> {
+        self.speech.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_spaces(&self) -> MutexGuard<'_, Vec<Range<usize>>> {
@@ -134,6 +138,12 @@ impl Meter {
 pub(crate) struct Metered {
     meters: Vec<Arc<Meter>>,
     space: Option<Range<usize>>,
+    /// CPU time that making the sandbox took.
+    making: Duration,
+    /// It made a final text.
+    pub(crate) complete: bool,
+    /// CPU time of the thread when the sandbox began to end.
+    pub(crate) leaving: Option<Duration>,
 }
 
 impl Metered {
@@ -142,13 +152,20 @@ impl Metered {
         for meter in &meters {
             meter.live.fetch_add(1, Relaxed);
         }
-        Self { meters, space: None }
+        let mut metered = Self::default();
+        metered.meters = meters;
+        metered
     }
 
     /// Its memory lies there.
     pub(crate) fn lives_at(&mut self, space: Range<usize>) {
         self.meters.iter().for_each(|meter| meter.lock_spaces().push(space.clone()));
         self.space = Some(space);
+    }
+
+    /// Making the sandbox took so long.
+    pub(crate) fn overhead(&mut self, cpu: Duration) {
+        self.making = cpu;
     }
 
     /// All of them.
@@ -159,8 +176,13 @@ impl Metered {
 
 impl Drop for Metered {
     fn drop(&mut self) {
+        let leaving = self.leaving.map_or(Duration::ZERO, |began| thread_cpu_time().saturating_sub(began));
         for meter in &self.meters {
             meter.live.fetch_sub(1, Relaxed);
+            if self.complete {
+                // The sandbox of a final text costs what making and ending it costs, too.
+                meter.lock_speech().cpu += (self.making + leaving).as_secs_f64();
+            }
             if let Some(space) = &self.space {
                 let mut spaces = meter.lock_spaces();
                 if let Some(at) = spaces.iter().position(|other| other == space) {

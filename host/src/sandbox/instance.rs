@@ -9,7 +9,7 @@ use hearken_proto::abi::{
 use hearken_proto::{Event, ModelInfo, Request, Stage};
 use wasmtime::{InstancePre, Memory, Module, Store, Trap, UpdateDeadline, WasmParams, WasmResults};
 
-use super::budget::UsedUp;
+use super::budget::{UsedUp, thread_cpu_time};
 use super::error::shorten;
 use super::imports::HostState;
 use super::ring::Ring;
@@ -72,10 +72,11 @@ impl Template {
 
     /// Whether its instances can be talked to, so that a guest which cannot is refused once and not at each utterance.
     pub(crate) fn try_out(&self) -> Result<(), SandboxError> {
-        let Guest { mut store, instance, .. } = self.instantiate(Metered::default())?.guest;
+        let mut sandbox = self.instantiate(Metered::default())?;
+        let Guest { store, instance, .. } = &mut sandbox.guest;
         for name in [EXPORT_BUFFER, EXPORT_CALL] {
             instance
-                .get_typed_func::<u32, u32>(&mut store, name)
+                .get_typed_func::<u32, u32>(&mut *store, name)
                 .map_err(|error| SandboxError::NotAGuest(format!("{name}: {error:#}")))?;
         }
         Ok(())
@@ -101,6 +102,7 @@ impl Template {
 
     /// A fresh sandbox with the model loaded; what it does is counted by `metered`.
     pub(crate) fn instantiate(&self, mut metered: Metered) -> Result<Instance, SandboxError> {
+        let before = thread_cpu_time();
         let open = || {
             let mut guest = self.start()?;
             let header: u32 = guest.call(EXPORT_RING, ())?;
@@ -110,6 +112,7 @@ impl Template {
         let (guest, ring) = open().inspect_err(|error| metered.each(|meter| meter.failed(error)))?;
         let start = guest.memory.data_ptr(&guest.store) as usize;
         metered.lives_at(start..start.saturating_add(4 << 30));
+        metered.overhead(thread_cpu_time().saturating_sub(before));
         Ok(Instance { guest, ring, cpu_per_call: self.limits.cpu_per_call, metered, heard: 0 })
     }
 }
@@ -119,9 +122,10 @@ pub(crate) struct Instance {
     guest: Guest,
     ring: Ring,
     cpu_per_call: Duration,
-    metered: Metered,
     /// Samples that were written.
     heard: u64,
+    /// The last field: it is dropped after the memory.
+    metered: Metered,
 }
 
 impl Instance {
@@ -175,10 +179,10 @@ impl Instance {
             Err(error) => self.metered.each(|meter| meter.failed(error)),
             Ok(events) => {
                 let (encodes, heard) = (events.iter().map(encodes).sum(), self.heard);
-                self.metered.each(|meter| match work {
-                    Some(work) => meter.decoded(work, spent, heard, encodes),
-                    None => {}
-                });
+                self.metered.complete |= work == Some(Work::Final);
+                if let Some(work) = work {
+                    self.metered.each(|meter| meter.decoded(work, spent, heard, encodes));
+                }
             }
         }
         answer
@@ -187,6 +191,13 @@ impl Instance {
     /// CPU time of the latest call, that of threads which helped included.
     pub(crate) fn spent(&self) -> Duration {
         self.guest.store.data().budget.spent()
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        // Giving memory back takes time, too; the meters are dropped after the memory.
+        self.metered.leaving = Some(thread_cpu_time());
     }
 }
 

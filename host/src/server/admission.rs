@@ -119,7 +119,7 @@ pub(super) fn offered_protocols(headers: &HeaderMap) -> Vec<&str> {
 /// Whether a request to a server without keys comes from a program on this machine or from the server's own page. Another
 /// site's page in a browser here could reach the port as well: its requests state where it is from, and after a trick with
 /// names (DNS rebinding) they are addressed to a name that is not this machine's.
-fn is_local(headers: &HeaderMap) -> bool {
+pub(super) fn is_local(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
     let Some(host) = text(header::HOST) else { return false };
     let name = match host.strip_prefix('[') {

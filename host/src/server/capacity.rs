@@ -6,7 +6,8 @@
 //!
 //! Streams that have just come are counted as so many speakers as there are among the others, so that a crowd of listeners that
 //! comes back after a restart is let in, twice as many each time, and a crowd of speakers only as far as there is room.
-//! What the estimate does not know, such as another program on the same cores, shows as final texts that wait for a thread.
+//! Other programs on the same cores show in how much of a core the recogniser's threads get; what the estimate does not know
+//! shows as final texts that wait for a thread.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::config::Admission;
 use super::refusal::Refusal;
-use crate::{Model, Share};
+use crate::{Engine, Model, Share};
 
 /// How long it takes until a stream that came is known to speak or not: speech begins, and is detected.
 const NEW: Duration = Duration::from_secs(2);
@@ -22,7 +23,8 @@ const NEW: Duration = Duration::from_secs(2);
 /// What the streams need of the recogniser.
 pub(super) struct Capacity {
     config: Admission,
-    /// Threads that can run at once.
+    /// The recogniser, and how many of its threads can run at once.
+    engine: Engine,
     threads: f64,
     state: Mutex<State>,
 }
@@ -51,10 +53,11 @@ struct Moment {
 }
 
 impl Capacity {
-    pub(super) fn new(config: Admission, threads: usize) -> Arc<Self> {
+    pub(super) fn new(config: Admission, engine: Engine) -> Arc<Self> {
+        let threads = engine.threads();
         // More threads than cores do not recognise more.
         let cores = std::thread::available_parallelism().map_or(threads, usize::from);
-        Arc::new(Self { config, threads: threads.min(cores) as f64, state: Mutex::default() })
+        Arc::new(Self { config, engine, threads: threads.min(cores) as f64, state: Mutex::default() })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -63,7 +66,12 @@ impl Capacity {
 
     /// Threads' time that final texts need now, as a part of what there is.
     pub(super) fn load(&self, models: &[Model]) -> f64 {
-        needed(models).1 / self.threads
+        needed(models).1 / self.capable()
+    }
+
+    /// Threads' time that there is.
+    fn capable(&self) -> f64 {
+        self.threads * self.engine.executor().pace()
     }
 
     /// The most that may be needed.
@@ -95,7 +103,7 @@ impl Capacity {
                 new_needed: state.new.iter().map(|(_, cost)| cost).sum(),
                 settled: state.open.saturating_sub(state.new.len()),
             };
-            self.fits(moment, cost)?;
+            fits(moment, cost, self.config.load * self.capable())?;
             self.in_time(own, shares, now)?;
         }
         state.open += 1;
@@ -119,23 +127,6 @@ impl Capacity {
         self.in_time(own, shares, Instant::now())
     }
 
-    /// Whether there is time for one more whose speech costs so much.
-    fn fits(&self, moment: Moment, cost: f64) -> Result<(), Refusal> {
-        let Moment { speaking, needed, new, new_needed, settled } = moment;
-        if speaking == 0 && new == 0 {
-            // Alone it gets what the machine can do, whatever that is.
-            return Ok(());
-        }
-        let most = self.config.load * self.threads;
-        // Laplace's rule: before anything is known, all of them speak.
-        let speakers = ((speaking + 1) as f64 / (settled + 1) as f64).min(1.0);
-        if needed + speakers * new_needed + cost <= most {
-            return Ok(());
-        }
-        let soon = needed + cost <= most;
-        Err(Refusal::Busy { retry: if soon { NEW } else { NEW * 2 } })
-    }
-
     /// Whether final texts begin in time: those of the tenant itself, and those of most others. One that asks for more than
     /// its share waits for itself, and is no reason to refuse others.
     fn in_time(&self, own: &Share, shares: &[Share], now: Instant) -> Result<(), Refusal> {
@@ -145,6 +136,22 @@ impl Capacity {
         let most = all.iter().filter(|late| **late).count() * 2 > all.len();
         if most || late(own) == Some(true) { Err(Refusal::Busy { retry: NEW * 2 }) } else { Ok(()) }
     }
+}
+
+/// Whether there is time for one more whose speech costs so much, where there are so many threads for all.
+fn fits(moment: Moment, cost: f64, most: f64) -> Result<(), Refusal> {
+    let Moment { speaking, needed, new, new_needed, settled } = moment;
+    if speaking == 0 && new == 0 {
+        // Alone it gets what the machine can do, whatever that is.
+        return Ok(());
+    }
+    // Laplace's rule: before anything is known, all of them speak.
+    let speakers = ((speaking + 1) as f64 / (settled + 1) as f64).min(1.0);
+    if needed + speakers * new_needed + cost <= most {
+        return Ok(());
+    }
+    let soon = needed + cost <= most;
+    Err(Refusal::Busy { retry: if soon { NEW } else { NEW * 2 } })
 }
 
 /// Streams in which somebody speaks, and the threads that their final texts need.
@@ -167,61 +174,49 @@ impl Drop for Seat {
 mod tests {
     use super::*;
 
-    fn capacity(load: f64, threads: f64) -> Capacity {
-        let config = Admission { load, ..Admission::default() };
-        Capacity { config, threads, state: Mutex::default() }
-    }
-
     fn speakers(speaking: u64, cost: f64) -> Moment {
         Moment { speaking, needed: speaking as f64 * cost, settled: speaking as usize, ..Moment::default() }
     }
 
     #[test]
     fn speakers_are_let_in_up_to_the_limit() {
-        let capacity = capacity(0.75, 4.0);
-        // Each needs a tenth of a thread: thirty of them need three.
-        assert!(capacity.fits(speakers(29, 0.1), 0.1).is_ok());
-        assert!(capacity.fits(speakers(30, 0.1), 0.1).is_err());
+        // Each needs an eighth of a thread: two dozen of them need three.
+        assert!(fits(speakers(23, 0.125), 0.125, 3.0).is_ok());
+        assert!(fits(speakers(24, 0.125), 0.125, 3.0).is_err());
         // A model that costs nothing that matters has room still.
-        assert!(capacity.fits(speakers(30, 0.0999), 0.0001).is_ok());
+        assert!(fits(speakers(24, 0.1249), 0.0001, 3.0).is_ok());
     }
 
     #[test]
     fn whoever_comes_alone_is_let_in() {
-        let capacity = capacity(0.75, 1.0);
-        assert!(capacity.fits(Moment::default(), 10.0).is_ok());
-        assert!(
-            capacity.fits(Moment { settled: 5, ..Moment::default() }, 10.0).is_ok(),
-            "beside silent ones"
-        );
-        assert!(capacity.fits(speakers(1, 10.0), 10.0).is_err());
+        assert!(fits(Moment::default(), 10.0, 3.0).is_ok());
+        assert!(fits(Moment { settled: 5, ..Moment::default() }, 10.0, 3.0).is_ok(), "beside silent ones");
+        assert!(fits(speakers(1, 10.0), 10.0, 3.0).is_err());
     }
 
     /// How many of a crowd that comes at once are let in, with so many settled streams of which some speak.
-    fn crowd(capacity: &Capacity, moment: Moment, cost: f64) -> usize {
+    fn crowd(moment: Moment, cost: f64) -> usize {
         let more = |new: usize| Moment { new, new_needed: new as f64 * cost, ..moment };
-        (0..100_000).find(|&new| capacity.fits(more(new), cost).is_err()).expect("an end")
+        (0..100_000).find(|&new| fits(more(new), cost, 3.0).is_err()).expect("an end")
     }
 
     #[test]
     fn a_crowd_counts_as_speakers_as_far_as_the_others_speak() {
-        let capacity = capacity(0.75, 4.0);
-        let settled = |settled, speaking| Moment { settled, ..speakers(speaking, 0.1) };
+        let settled = |settled, speaking| Moment { settled, ..speakers(speaking, 0.125) };
         // Nothing is known: as if all spoke.
-        assert!((30..=31).contains(&crowd(&capacity, settled(0, 0), 0.1)));
-        // Nobody speaks of those that are there: a crowd of listeners comes back, and doubles.
-        assert!((800..=1000).contains(&crowd(&capacity, settled(30, 0), 0.1)));
+        assert_eq!(crowd(settled(0, 0), 0.125), 24);
+        // Nobody speaks of those that are there: a crowd of listeners comes back.
+        assert_eq!(crowd(settled(24, 0), 0.125), 24 * 24);
         // Half of them do.
-        assert!((35..=45).contains(&crowd(&capacity, settled(20, 10), 0.1)));
+        assert_eq!(crowd(settled(20, 10), 0.125), 25);
     }
 
     #[test]
     fn it_says_when_to_try_again() {
-        let capacity = capacity(0.75, 4.0);
-        let Err(Refusal::Busy { retry }) = capacity.fits(speakers(30, 0.1), 0.1) else { panic!("full") };
+        let Err(Refusal::Busy { retry }) = fits(speakers(30, 0.125), 0.125, 3.0) else { panic!("full") };
         assert_eq!(retry, NEW * 2);
         let crowded = Moment { new: 100, new_needed: 10.0, ..Moment::default() };
-        let Err(Refusal::Busy { retry }) = capacity.fits(crowded, 0.1) else { panic!("crowded") };
+        let Err(Refusal::Busy { retry }) = fits(crowded, 0.1, 3.0) else { panic!("crowded") };
         assert_eq!(retry, NEW, "it will be known whether they speak");
     }
 }

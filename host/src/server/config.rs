@@ -159,7 +159,7 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// It is not TOML, or has a key that does not exist, or a value of another kind.
-    #[error("{}:{line}: {key}{message}; docs/server.md lists the keys", path.display())]
+    #[error("{}:{line}: {key}{message}; docs/operations.md lists the keys", path.display())]
     Syntax {
         /// The file.
         path: PathBuf,

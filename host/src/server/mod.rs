@@ -23,6 +23,8 @@ mod census;
 mod config;
 mod deepgram;
 mod health;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 mod keys;
 mod listener;
 mod metrics;
@@ -162,7 +164,7 @@ impl Server {
             metrics: Metrics::new(),
             parked: own::Parked::default(),
             open: AtomicU32::new(0),
-            capacity: Capacity::new(config.admission, engine.threads()),
+            capacity: Capacity::new(config.admission, engine.clone()),
             drain: watch::Sender::new(false),
             tls: RwLock::new(tls),
             config,

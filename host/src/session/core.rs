@@ -46,6 +46,8 @@ struct State {
     utterances: VecDeque<Utterance>,
     /// Whether a job is queued or runs: there is one at a time, so that events are in order.
     busy: bool,
+    /// What the job that is queued is for, until it is begun.
+    queued: Option<Class>,
     /// What the latest partial cost.
     cost: Duration,
     language: Option<String>,
@@ -73,6 +75,7 @@ impl Core {
                 wake: None,
                 utterances: VecDeque::new(),
                 busy: false,
+                queued: None,
                 cost: Duration::ZERO,
                 language,
                 dropped: 0,
@@ -190,6 +193,11 @@ impl Core {
     /// is under way.
     fn schedule(self: &Arc<Self>, state: &mut State) {
         if state.busy {
+            // What was queued for a partial text would wait behind everybody's final ones.
+            let ended = state.utterances.front().is_some_and(|utterance| utterance.ended);
+            if ended && state.queued == Some(Class::Partial) {
+                self.submit(state, Class::Final);
+            }
             return;
         }
         if state.utterances.is_empty()
@@ -203,13 +211,22 @@ impl Core {
         }
         let Some(class) = self.due(state) else { return };
         state.busy = true;
+        self.submit(state, class);
+    }
+
+    fn submit(self: &Arc<Self>, state: &mut State, class: Class) {
+        state.queued = Some(class);
         let core = Arc::clone(self);
         // A text is wanted before the next one is due.
         let deadline = Instant::now() + self.options.step;
         let engine = self.model.engine();
         let share = self.options.share.as_ref().unwrap_or(engine.common_share());
         engine.executor().submit(share, class, deadline, move || {
-            core.run();
+            // Another job for the same may have been quicker.
+            let wanted = core.lock().queued.take().is_some();
+            if wanted {
+                core.run();
+            }
         });
     }
 

@@ -213,3 +213,12 @@ impl Adapter for Client {
         (refusal.close_code(), refusal.code().to_owned())
     }
 }
+
+/// Gives what a client may send to what reads it.
+#[cfg(any(test, fuzzing))]
+pub(super) fn attack(text: &str) -> Result<(), Refusal> {
+    match FromClient::parse(text)? {
+        FromClient::Start(start) => start.options().map(drop),
+        _ => Ok(()),
+    }
+}
