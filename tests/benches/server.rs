@@ -106,8 +106,14 @@ fn capacity(guess: usize, trial: impl Fn(usize) -> f64) -> usize {
 /// The recordings as files with a list, and as utterances.
 struct Speech {
     folder: TempDir,
-    /// Length of each recording and its pause, in seconds; its utterances: where each ends, and its samples at 16 kHz.
-    clips: Vec<(f64, Vec<(f64, Vec<f32>)>)>,
+    clips: Vec<Clip>,
+}
+
+/// A recording and its pause.
+struct Clip {
+    seconds: f64,
+    /// Where each utterance ends, in seconds, and its samples at 16 kHz.
+    utterances: Vec<(f64, Vec<f32>)>,
 }
 
 impl Speech {
@@ -128,14 +134,15 @@ impl Speech {
 }
 
 /// What voice activity makes of a recording and its pause.
-fn utterances(spoken: &Recording) -> (f64, Vec<(f64, Vec<f32>)>) {
+fn utterances(spoken: &Recording) -> Clip {
     let rate = f64::from(spoken.format.sample_rate);
     let seconds = spoken.samples.len() as f64 / rate + PAUSE;
     let mut padded = spoken.clone();
     padded.samples.resize((seconds * rate) as usize, 0.0);
     // Ten seconds hold any of them: no two are packed into one for want of room.
     let chunks = padded.chunks(10 * 16_000);
-    (seconds, chunks.into_iter().map(|chunk| (chunk.end() as f64 / 16_000.0, chunk.samples)).collect())
+    let utterances = chunks.into_iter().map(|chunk| (chunk.end() as f64 / 16_000.0, chunk.samples)).collect();
+    Clip { seconds, utterances }
 }
 
 /// The 95th percentile of what native whisper.cpp takes from an utterance's end to its text.
@@ -147,7 +154,7 @@ fn reference(native: &Native, speech: &Speech, streams: usize, cores: usize, onc
             if at >= TRIAL as f64 {
                 break;
             }
-            let (seconds, utterances) = &speech.clips[clip % speech.clips.len()];
+            let Clip { seconds, utterances } = &speech.clips[clip % speech.clips.len()];
             for (end, samples) in utterances {
                 due.insert((((at + end) * 1e6) as u64, stream, clip), samples);
             }

@@ -135,8 +135,8 @@ fn live(model: &Model, recording: &Recording) -> (Vec<SessionEvent>, Journal) {
     let mut events = Vec::new();
     for block in recording.samples.chunks(recording.format.sample_rate as usize / 50) {
         session.push(block).unwrap();
-        // As fast as it is recognised: half a second may wait.
-        while session.waiting() > 8_000 {
+        // About as fast as it is recognised.
+        if session.waiting() > 8_000 {
             events.extend(session.events().recv_timeout(Duration::from_millis(10)));
         }
     }

@@ -163,7 +163,7 @@ fn conversations(server: &Server) -> [(&'static str, Vec<Vec<u8>>); 4] {
 
 #[test]
 fn whoever_leaves_at_any_point_harms_nobody() {
-    let server = Server::with("resume_seconds = 1\n");
+    let server = Server::with("resume_seconds = 1\n[admission]\nenabled = false\n");
     for (_, parts) in conversations(&server) {
         let mut before = Vec::new();
         for part in &parts {
@@ -217,7 +217,7 @@ fn thousands_of_connections_that_say_nothing_hold_up_nobody() {
     let (memory, threads) = (server.memory(), server.threads());
     let mute: Vec<_> = (0..3000).map(|_| server.connect()).collect();
     still_serves(&server);
-    assert_eq!(server.threads(), threads);
+    assert!(server.threads() <= threads, "no connection has a thread");
     let each = server.memory().saturating_sub(memory) / mute.len() as u64;
     assert!(each < 64 << 10, "{each} bytes");
     drop(mute);

@@ -38,8 +38,11 @@ pub(super) fn attack(text: &str) -> Vec<super::refusal::Refusal> {
         let uri = format!("/?{text}").parse().ok()?;
         let axum::extract::Query::<Vec<(String, String)>>(pairs) =
             axum::extract::Query::try_from_uri(&uri).ok()?;
-        let asked = query::Asked::parse(&pairs).inspect(|asked| drop(asked.voice_activity()));
-        asked.and_then(|asked| asked.raw().map(drop)).err()
+        let asked = query::Asked::parse(&pairs).and_then(|asked| {
+            asked.voice_activity();
+            asked.raw()
+        });
+        asked.err()
     };
     query().into_iter().chain(live::attack(text).err()).collect()
 }
