@@ -3,6 +3,7 @@
 //! Live sessions of several tenants share an engine. What the others were told is compared with a replay of their
 //! journals in an engine where nobody else is.
 
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -160,20 +161,26 @@ type Told = (Recording, Vec<SessionEvent>, Journal);
 /// Runs the honest ones beside a hostile one, which goes on until they are done; what they were told, and what it was.
 fn beside(honest: &Model, hostile: &Model) -> (Vec<Told>, Vec<SessionEvent>) {
     let done = AtomicBool::new(false);
+    let together = Barrier::new(PHRASES.len() + 1);
+    let together = &together;
     thread::scope(|scope| {
         let attacker = scope.spawn(|| {
             let loud = speech("seven", 0.9);
+            together.wait();
             let mut all = Vec::new();
-            while !done.load(Ordering::Relaxed) {
+            loop {
                 all.extend(live(hostile, &loud).0);
+                if done.load(Ordering::Relaxed) {
+                    return all;
+                }
             }
-            all
         });
         let others: Vec<_> = PHRASES
             .iter()
             .map(|phrase| {
                 scope.spawn(move || {
                     let quiet = speech(phrase, 0.4);
+                    together.wait();
                     let (events, journal) = live(honest, &quiet);
                     (quiet, events, journal)
                 })
