@@ -58,8 +58,8 @@ fn main() {
                 return;
             }
             let tiny = speech.folder.path().join("tiny.bin");
-            // Such a model never ends by itself: a short text context ends it, after twenty tokens or so.
-            let bytes = SyntheticModel { n_text_ctx: 48, ..SyntheticModel::tiny() }.bytes();
+            // Such a model never ends by itself: a short text context ends it, after 28 tokens.
+            let bytes = SyntheticModel { n_text_ctx: 64, ..SyntheticModel::tiny() }.bytes();
             std::fs::write(&tiny, &bytes).expect("room for a model");
             compare("tiny's dimensions, random", &speech, Some(&tiny), &bytes, cores, 4);
         }
