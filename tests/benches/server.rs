@@ -251,15 +251,19 @@ fn soak(speech: &Speech, seconds: u64) {
     let output = watching.join().expect("it ends").expect("it was started");
     let figures: Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr)));
-    let settled: Vec<_> =
-        samples.iter().filter(|(at, _)| (seconds / 10) as f64 <= *at && *at <= seconds as f64).collect();
-    let [first, .., last] = settled[..] else { panic!("too short to say anything: {samples:?}") };
+    // The least of each part: what lives for an utterance comes and goes.
+    let least = |part: std::ops::Range<f64>| {
+        let part = part.start * seconds as f64..part.end * seconds as f64;
+        let inside = samples.iter().filter(|(at, _)| part.contains(at)).map(|(_, bytes)| *bytes);
+        inside.min().unwrap_or_else(|| panic!("too short to say anything: {samples:?}"))
+    };
+    let (first, last) = (least(0.2..0.4), least(0.8..1.0));
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     println!("{streams} streams for {seconds} s, {} recordings", figures["recordings"]);
     println!(
-        "resident memory: {:.1} MiB after a tenth of the time, {:.1} MiB at the end",
-        mib(first.1),
-        mib(last.1)
+        "least resident memory: {:.1} MiB in the second fifth, {:.1} MiB in the last",
+        mib(first),
+        mib(last)
     );
     let words = &figures["words"];
     println!("words lost: {} of {}; word error rate {}", words["lost"], words["reference"], words["rate"]);
