@@ -1,7 +1,7 @@
 # hearken: `make demo` and `make test` do everything, from nothing. `make help` lists the rest.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo build test lint fmt install-c gstreamer voice bench bench-voice bench-peers bench-precision bench-server fuzz pictures package fresh clean
+.PHONY: help setup demo build test lint fmt install-c gstreamer voice bench bench-voice bench-peers bench-precision bench-server soak-server fuzz pictures package fresh clean
 
 CARGO := cargo
 MAKEFLAGS += --no-print-directory
@@ -90,13 +90,23 @@ bench-precision: ## what the rounding of --compute fast costs in words (HEARKEN_
 	@.ci/setup build
 	@$(CARGO) bench --profile release --workspace --features hearken/cli --bench precision
 
-bench-server: ## measure the server: memory of 10,000 idle streams, and what one tenant's flood costs another
+bench-server: ## measure the server: capacity against native, memory of 10,000 idle streams, one tenant's flood
 	@.ci/setup test
 	@$(CARGO) build $(ALL) --tests --bins
 	@HEARKEN_IDLE_STREAMS=10000 $(CARGO) nextest run $(ALL) --test-threads 1 --success-output final \
 		-E 'test(idle_streams_take) + test(ten_times_its_share)'
+	@$(CARGO) bench --profile release --workspace --features hearken/cli --bench server
 
-fuzz: ## attack the compute import under the address sanitizer (five minutes)
+# How long, and how many streams (four fifths of the capacity, which is measured first).
+SECONDS ?= 3600
+STREAMS ?=
+soak-server: ## four fifths of the server's capacity for an hour (SECONDS=3600): memory and lost words
+	@.ci/setup test
+	@$(CARGO) build $(ALL) --tests --bins
+	@HEARKEN_SOAK_SECONDS=$(SECONDS) $(if $(STREAMS),HEARKEN_SOAK_STREAMS=$(STREAMS)) \
+		$(CARGO) bench --profile release --workspace --features hearken/cli --bench server
+
+fuzz: ## attack the compute import and what the network sends under the address sanitizer (five minutes each)
 	@tests/fuzz/run
 
 pictures: ## draw the pictures of the documentation from what the commands print

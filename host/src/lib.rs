@@ -28,6 +28,7 @@ pub mod formats;
 mod language;
 #[cfg(feature = "measure")]
 pub mod measure;
+mod meter;
 pub mod model;
 pub mod sandbox;
 #[cfg(feature = "server")]

@@ -10,6 +10,7 @@ mod doctor;
 mod eval;
 mod file;
 mod live;
+mod load;
 mod model;
 mod models;
 mod output;
@@ -54,6 +55,8 @@ enum Command {
     Devices(devices::Args),
     /// Serve transcription to programs: OpenAI's and Deepgram's interfaces, and a WebSocket of hearken's own
     Serve(serve::Args),
+    /// Load a server with many streams of speech, and measure how soon and how right it answers
+    Load(load::Args),
     /// Measure accuracy, latency and speed on recordings whose text is known
     Eval(eval::Args),
     /// Measure how fast a model is on this machine
@@ -107,6 +110,7 @@ pub(crate) fn run() -> ExitCode {
         Command::File(args) => file::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Load(args) => load::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Models(args) => models::run(&args),

@@ -152,6 +152,33 @@ impl Download {
     }
 }
 
+/// A bar over a stretch of time.
+pub(crate) struct Timed {
+    bar: ProgressBar,
+    started: Instant,
+}
+
+impl Timed {
+    pub(crate) fn new(length: Duration) -> Self {
+        let visible = std::io::stderr().is_terminal();
+        let bar = if visible { ProgressBar::new(length.as_secs().max(1)) } else { ProgressBar::hidden() };
+        if let Ok(style) = ProgressStyle::with_template("[{bar:30}] {msg}") {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        Self { bar, started: Instant::now() }
+    }
+
+    pub(crate) fn update(&self, message: &str) {
+        let (passed, length) = (self.started.elapsed().as_secs(), self.bar.length().unwrap_or_default());
+        self.bar.set_position(passed.min(length));
+        self.bar.set_message(format!("{} of {}, {message}", clock(passed), clock(length)));
+    }
+
+    pub(crate) fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
 /// Seconds as a person writes them.
 pub(crate) fn clock(seconds: u64) -> String {
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);

@@ -10,6 +10,8 @@ use hearken_proto::{Kernels, LoadOptions};
 use super::{Engine, Preparation};
 use crate::compute::Compute;
 use crate::error::Error;
+use crate::executor::Share;
+use crate::meter::{Meter, Metered};
 use crate::model::{self, Checked, Known};
 use crate::sandbox::{Image, Instance, Key, SandboxError, Template};
 use crate::text;
@@ -31,12 +33,15 @@ pub enum ModelSource {
 pub struct Model {
     pub(super) engine: Engine,
     pub(super) inner: Arc<Inner>,
+    /// Whose sandboxes these are, if not everybody's.
+    share: Option<Share>,
 }
 
 pub(crate) struct Inner {
     name: String,
     template: Template,
     checked: Checked,
+    meter: Arc<Meter>,
 }
 
 impl Engine {
@@ -72,7 +77,7 @@ impl Engine {
         let mut loaded = self.0.loaded();
         loaded.retain(|_, model| model.strong_count() > 0);
         if let Some(inner) = loaded.get(&key).and_then(std::sync::Weak::upgrade) {
-            return Ok(Model { engine: self.clone(), inner });
+            return Ok(Model { engine: self.clone(), inner, share: None });
         }
         let cached = self.0.cache.as_ref().and_then(|cache| cache.get(&key));
         let template = match cached.map(|(image, info)| self.0.runtime.template(&image, info)) {
@@ -80,9 +85,9 @@ impl Engine {
             // Stale: another compiler's work under the same key cannot be, but is no reason to fail.
             Some(Err(_)) | None => self.prepare(&name, source, &checked, &options, &key)?,
         };
-        let inner = Arc::new(Inner { name, template, checked });
+        let inner = Arc::new(Inner { name, template, checked, meter: Arc::default() });
         loaded.insert(key, Arc::downgrade(&inner));
-        Ok(Model { engine: self.clone(), inner })
+        Ok(Model { engine: self.clone(), inner, share: None })
     }
 
     /// What a compiled model depends on.
@@ -241,8 +246,35 @@ impl Model {
         self.inner.template.packed_bytes()
     }
 
+    /// Bytes of memory of the compiled snapshot, which all sandboxes of this model share.
+    pub fn snapshot_bytes(&self) -> u64 {
+        self.inner.template.image_bytes()
+    }
+
+    /// The same model, whose sandboxes count as this share's.
+    pub(crate) fn billed(mut self, share: Option<&Share>) -> Self {
+        self.share = share.cloned().or(self.share);
+        self
+    }
+
+    /// Counts what all sandboxes of this model do.
+    pub(crate) fn meter(&self) -> &Arc<Meter> {
+        &self.inner.meter
+    }
+
+    /// Counts partial texts that were due and not made.
+    pub(crate) fn joined(&self, count: u64) {
+        self.inner.meter.joined(count);
+        self.share().meter().joined(count);
+    }
+
+    fn share(&self) -> &Share {
+        self.share.as_ref().unwrap_or(self.engine.common_share())
+    }
+
     /// A fresh sandbox.
     pub(crate) fn instantiate(&self) -> Result<Instance, Error> {
-        Ok(self.inner.template.instantiate()?)
+        let metered = Metered::new([Arc::clone(&self.inner.meter), Arc::clone(self.share().meter())]);
+        Ok(self.inner.template.instantiate(metered)?)
     }
 }

@@ -291,7 +291,7 @@ impl<O: FnMut(Progress<'_>)> Run<'_, O> {
                 translate: self.options.translate,
                 prompt: self.options.prompt.clone(),
             };
-            let model = self.model.clone();
+            let model = self.model.clone().billed(self.options.share.as_ref());
             let (answer, outcome) = crossbeam_channel::bounded(1);
             self.pending.push_back(Pending { start: chunk.start, end: chunk.end(), outcome });
             // A recording has no deadline of its own: first come, first served.

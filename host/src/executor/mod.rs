@@ -1,14 +1,18 @@
 //! The recogniser threads: as many as cores, shared by everything an engine does.
 
+mod pace;
 mod queue;
+mod waits;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use self::pace::Pace;
 use self::queue::Queue;
 pub use self::queue::Share;
+use crate::sandbox::thread_cpu_time;
 
 /// What a job is for. Earlier variants go first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +34,7 @@ pub(crate) struct Executor {
 struct Shared {
     state: Mutex<State>,
     wake: Condvar,
+    pace: Mutex<Pace>,
 }
 
 struct State {
@@ -43,6 +48,7 @@ impl Executor {
         let shared = Arc::new(Shared {
             state: Mutex::new(State { jobs: Queue::default(), closed: false }),
             wake: Condvar::new(),
+            pace: Mutex::default(),
         });
         let mut executor = Self { shared, threads: Vec::new() };
         for index in 0..threads.max(1) {
@@ -57,6 +63,13 @@ impl Executor {
     /// Number of threads.
     pub(crate) fn threads(&self) -> usize {
         self.threads.len()
+    }
+
+    /// The part of a core that a thread gets while it has something to do, above 0, at most 1: less where other programs,
+    /// or this one's other threads, want the same cores.
+    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server admits by it"))]
+    pub(crate) fn pace(&self) -> f64 {
+        self.shared.pace.lock().unwrap_or_else(PoisonError::into_inner).of_a_core()
     }
 
     /// Queues a job.
@@ -109,10 +122,13 @@ impl Shared {
                 state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
             };
             drop(state);
-            let started = Instant::now();
+            let (started, used) = (Instant::now(), thread_cpu_time());
             // A job that panics drops its end of its channel, which is how its owner learns of it; the thread lives on.
             let _ = catch_unwind(AssertUnwindSafe(job.run));
-            self.lock().jobs.charge(&share, started.elapsed());
+            let took = started.elapsed();
+            let cpu = thread_cpu_time().saturating_sub(used);
+            self.pace.lock().unwrap_or_else(PoisonError::into_inner).ran(cpu, took);
+            self.lock().jobs.charge(&share, took);
         }
     }
 }

@@ -2,11 +2,13 @@
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Class;
+use super::waits::Waits;
+use crate::meter::Meter;
 
 /// A part of an engine's threads, for somebody who shares them with others: a tenant of a server, say. When all threads are
 /// busy, each share gets time in proportion to its weight, however much is asked for; what one does not use the others have.
@@ -17,6 +19,10 @@ pub struct Share(Arc<Account>);
 #[derive(Debug)]
 struct Account {
     weight: u32,
+    /// Sandboxes that may live at once before partial texts wait for one of them to end.
+    sandboxes: u64,
+    meter: Arc<Meter>,
+    waits: Mutex<Waits>,
     /// Time used, over the weight, in nanoseconds: its virtual time. Touched only under the executor's lock.
     used: AtomicU64,
 }
@@ -24,7 +30,36 @@ struct Account {
 impl Share {
     /// A share of this weight, at least 1.
     pub fn new(weight: u32) -> Self {
-        Self(Arc::new(Account { weight: weight.max(1), used: AtomicU64::new(0) }))
+        Self::limited(weight, u32::MAX)
+    }
+
+    /// The same, with at most about so many sandboxes at once: each holds the memory that it has written. An utterance that
+    /// would need one more has no partial texts until another one is complete; final texts, and recordings, are made all the
+    /// same, as many at once as the engine has threads.
+    pub fn limited(weight: u32, sandboxes: u32) -> Self {
+        Self(Arc::new(Account {
+            weight: weight.max(1),
+            sandboxes: sandboxes.into(),
+            meter: Arc::default(),
+            waits: Mutex::default(),
+            used: AtomicU64::new(0),
+        }))
+    }
+
+    /// Counts what its sandboxes do.
+    pub(crate) fn meter(&self) -> &Arc<Meter> {
+        &self.0.meter
+    }
+
+    /// Whether one more sandbox may live for partial texts.
+    pub(crate) fn has_room(&self) -> bool {
+        self.0.meter.live() < self.0.sandboxes
+    }
+
+    /// How long final texts waited for a thread lately, before they were begun: the 95th percentile, `None` without any.
+    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server admits by it"))]
+    pub(crate) fn final_wait(&self, now: Instant) -> Option<Duration> {
+        self.0.waits.lock().unwrap_or_else(PoisonError::into_inner).percentile(now)
     }
 }
 
@@ -39,6 +74,7 @@ pub(super) struct Job {
     class: Class,
     deadline: Instant,
     number: u64,
+    queued: Instant,
     pub(super) run: Box<dyn FnOnce() + Send>,
 }
 
@@ -97,7 +133,7 @@ impl Queue {
         deadline: Instant,
         run: Box<dyn FnOnce() + Send>,
     ) {
-        let job = Job { class, deadline, number: self.next, run };
+        let job = Job { class, deadline, number: self.next, queued: Instant::now(), run };
         self.next += 1;
         let lane = match self.position(share) {
             Some(at) => &mut self.lanes[at],
@@ -123,6 +159,11 @@ impl Queue {
         let job = lane.jobs.pop()?;
         lane.running += 1;
         self.now = self.now.max(lane.share.0.used.load(Relaxed));
+        if job.class == Class::Final {
+            let now = Instant::now();
+            let mut waits = lane.share.0.waits.lock().unwrap_or_else(PoisonError::into_inner);
+            waits.add(now, now.saturating_duration_since(job.queued));
+        }
         Some((lane.share.clone(), job))
     }
 

@@ -45,6 +45,13 @@ impl Budget {
         self.check()
     }
 
+    /// What the call has used so far, other threads' part included.
+    pub(super) fn spent(&self) -> Duration {
+        let started = self.end.saturating_sub(self.limit);
+        // What others spent moved the end, and with it the start.
+        thread_cpu_time().saturating_sub(started)
+    }
+
     /// What a call that may not go on ends with.
     pub(super) fn used_up(&self) -> UsedUp {
         UsedUp { limit: self.limit }
@@ -52,7 +59,7 @@ impl Budget {
 }
 
 /// CPU time that this thread has used.
-fn thread_cpu_time() -> Duration {
+pub(crate) fn thread_cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.max(0) as u64, time.tv_nsec.clamp(0, 999_999_999) as u32)
 }

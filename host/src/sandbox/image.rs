@@ -22,6 +22,12 @@ impl Image {
         draft.seal(compiled.len() as u64)
     }
 
+    /// Bytes of memory that it takes: holes take none.
+    pub(super) fn bytes(&self) -> io::Result<u64> {
+        use std::os::unix::fs::MetadataExt;
+        Ok(self.0.metadata()?.blocks() * 512)
+    }
+
     /// A descriptor of the same bytes.
     pub(super) fn file(&self) -> io::Result<File> {
         self.0.try_clone()
@@ -74,6 +80,7 @@ mod tests {
         bytes[BLOCK * 5 + 16] = 9;
         assert_eq!(blocks(&bytes).count(), 2);
         let image = Image::new(&bytes).unwrap();
+        assert!(image.bytes().unwrap() <= 3 * BLOCK as u64);
         let mut copy = Vec::new();
         image.file().unwrap().read_to_end(&mut copy).unwrap();
         assert!(copy == bytes);

@@ -9,13 +9,14 @@ use hearken_proto::abi::{
 use hearken_proto::{Event, ModelInfo, Request, Stage};
 use wasmtime::{InstancePre, Memory, Module, Store, Trap, UpdateDeadline, WasmParams, WasmResults};
 
-use super::budget::UsedUp;
+use super::budget::{UsedUp, thread_cpu_time};
 use super::error::shorten;
 use super::imports::HostState;
 use super::ring::Ring;
 use super::ticker::Ticker;
 use super::{Image, Limits, Runtime, SandboxError, TrapKind, memory};
 use crate::compute::Prepared;
+use crate::meter::{Metered, Work};
 
 /// A compiled snapshot, ready to be instantiated.
 pub(crate) struct Template {
@@ -24,12 +25,14 @@ pub(crate) struct Template {
     limits: Limits,
     info: ModelInfo,
     compute: Option<Arc<Prepared>>,
+    image_bytes: u64,
 }
 
 impl Runtime {
     /// Maps a snapshot.
     pub(crate) fn template(&self, image: &Image, info: ModelInfo) -> Result<Template, SandboxError> {
         let file = image.file().map_err(SandboxError::Image)?;
+        let image_bytes = image.bytes().map_err(SandboxError::Image)?;
         // SAFETY: the image holds what this very engine compiled (`Runtime::snapshot`), either just now or from
         // the private cache, whose reader has compared its hash and its compatibility key; it is sealed, so it
         // cannot change while it is mapped.
@@ -45,6 +48,7 @@ impl Runtime {
             limits: self.limits.clone(),
             info,
             compute: None,
+            image_bytes,
         };
         if let Some(computing) = &self.computing {
             // None of its code runs in this instance, so its memory is the snapshot's.
@@ -68,10 +72,11 @@ impl Template {
 
     /// Whether its instances can be talked to, so that a guest which cannot is refused once and not at each utterance.
     pub(crate) fn try_out(&self) -> Result<(), SandboxError> {
-        let Guest { mut store, instance, .. } = self.instantiate()?.guest;
+        let mut sandbox = self.instantiate(Metered::default())?;
+        let Guest { store, instance, .. } = &mut sandbox.guest;
         for name in [EXPORT_BUFFER, EXPORT_CALL] {
             instance
-                .get_typed_func::<u32, u32>(&mut store, name)
+                .get_typed_func::<u32, u32>(&mut *store, name)
                 .map_err(|error| SandboxError::NotAGuest(format!("{name}: {error:#}")))?;
         }
         Ok(())
@@ -82,6 +87,11 @@ impl Template {
         self.compute.as_ref().map_or(0, |compute| compute.bytes())
     }
 
+    /// Bytes of memory that the snapshot takes.
+    pub(crate) fn image_bytes(&self) -> u64 {
+        self.image_bytes
+    }
+
     /// An instance that was not called yet.
     fn start(&self) -> Result<Guest, SandboxError> {
         let mut state = HostState::new(&self.limits);
@@ -90,12 +100,20 @@ impl Template {
         Guest::start(store, &self.pre, &self.ticker, self.limits.cpu_per_call)
     }
 
-    /// A fresh sandbox with the model loaded.
-    pub(crate) fn instantiate(&self) -> Result<Instance, SandboxError> {
-        let mut guest = self.start()?;
-        let header: u32 = guest.call(EXPORT_RING, ())?;
-        let ring = Ring::open(guest.memory.data(&guest.store), header)?;
-        Ok(Instance { guest, ring, cpu_per_call: self.limits.cpu_per_call })
+    /// A fresh sandbox with the model loaded; what it does is counted by `metered`.
+    pub(crate) fn instantiate(&self, mut metered: Metered) -> Result<Instance, SandboxError> {
+        let before = thread_cpu_time();
+        let open = || {
+            let mut guest = self.start()?;
+            let header: u32 = guest.call(EXPORT_RING, ())?;
+            let ring = Ring::open(guest.memory.data(&guest.store), header)?;
+            Ok((guest, ring))
+        };
+        let (guest, ring) = open().inspect_err(|error| metered.each(|meter| meter.failed(error)))?;
+        let start = guest.memory.data_ptr(&guest.store) as usize;
+        metered.lives_at(start..start.saturating_add(4 << 30));
+        metered.overhead(thread_cpu_time().saturating_sub(before));
+        Ok(Instance { guest, ring, cpu_per_call: self.limits.cpu_per_call, metered, heard: 0 })
     }
 }
 
@@ -104,11 +122,21 @@ pub(crate) struct Instance {
     guest: Guest,
     ring: Ring,
     cpu_per_call: Duration,
+    /// Samples that were written.
+    heard: u64,
+    /// The last field: it is dropped after the memory.
+    metered: Metered,
 }
 
 impl Instance {
     /// Moves `samples` (16 kHz mono) into the guest, through as many ringfuls as it takes.
-    pub(crate) fn write(&mut self, mut samples: &[f32]) -> Result<(), SandboxError> {
+    pub(crate) fn write(&mut self, samples: &[f32]) -> Result<(), SandboxError> {
+        self.heard += samples.len() as u64;
+        let written = self.fill(samples);
+        written.inspect_err(|error| self.metered.each(|meter| meter.failed(error)))
+    }
+
+    fn fill(&mut self, mut samples: &[f32]) -> Result<(), SandboxError> {
         // One budget for all of it: the guest chooses the size of its ring, and so how often it is called.
         self.guest.allow(self.cpu_per_call);
         loop {
@@ -139,7 +167,47 @@ impl Instance {
     pub(crate) fn call(&mut self, request: &Request) -> Result<Vec<Event>, SandboxError> {
         self.guest.allow(self.cpu_per_call);
         self.guest.store.data_mut().stages.clear();
-        self.guest.request(EXPORT_CALL, &hearken_proto::encode(request))
+        let answer = self.guest.request(EXPORT_CALL, &hearken_proto::encode(request));
+        let work = match request {
+            Request::Partial(_) => Some(Work::Partial),
+            Request::Final(_) => Some(Work::Final),
+            Request::Decode(_) => Some(Work::Recording),
+            Request::Drain | Request::Score { .. } => None,
+        };
+        let spent = self.guest.store.data().budget.spent();
+        match &answer {
+            Err(error) => self.metered.each(|meter| meter.failed(error)),
+            Ok(events) => {
+                let (encodes, heard) = (events.iter().map(encodes).sum(), self.heard);
+                self.metered.complete |= work == Some(Work::Final);
+                if let Some(work) = work {
+                    self.metered.each(|meter| meter.decoded(work, spent, heard, encodes));
+                }
+            }
+        }
+        answer
+    }
+
+    /// CPU time of the latest call, that of threads which helped included.
+    pub(crate) fn spent(&self) -> Duration {
+        self.guest.store.data().budget.spent()
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        // Giving memory back takes time, too; the meters are dropped after the memory.
+        self.metered.leaving = Some(thread_cpu_time());
+    }
+}
+
+/// Encoder passes that an event tells of.
+fn encodes(event: &Event) -> u64 {
+    match event {
+        Event::Decoded { encodes, .. } => u64::from(*encodes),
+        // One window, one pass.
+        Event::Hypothesis { .. } => 1,
+        _ => 0,
     }
 }
 

@@ -23,6 +23,7 @@ mod wasi;
 
 use std::sync::Arc;
 
+pub(crate) use budget::thread_cpu_time;
 pub(crate) use cache::{Cache, Key};
 pub use error::{SandboxError, TrapKind};
 pub(crate) use image::Image;

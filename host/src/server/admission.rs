@@ -7,9 +7,11 @@ use std::time::Instant;
 use axum::http::{HeaderMap, header};
 
 use super::App;
+use super::capacity::Seat;
 use super::metrics::{ByProtocol, ByTenant, Counted};
 use super::refusal::Refusal;
 use super::tenants::Tenant;
+use crate::Model;
 
 impl App {
     /// Whose request that is. `offered` is a key that came otherwise than in the header `Authorization`, which browsers
@@ -28,11 +30,12 @@ impl App {
         self.tenants.find(key.or(offered))
     }
 
-    /// Room for one more stream or recording, until the ticket is dropped.
+    /// Room for one more stream of this model, or for a recording, until the ticket is dropped.
     pub(super) fn open(
         self: &Arc<Self>,
         tenant: &Arc<Tenant>,
         protocol: &'static str,
+        stream: Option<&Model>,
     ) -> Result<Ticket, Refusal> {
         if self.is_draining() {
             return Err(Refusal::Draining);
@@ -41,14 +44,25 @@ impl App {
         self.open
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < all).then_some(open + 1))
             .map_err(|_| Refusal::Full)?;
-        if let Err(refusal) = tenant.take_stream() {
+        let seat = tenant
+            .take_stream()
+            .and_then(|()| self.seat(tenant, stream).inspect_err(|_| tenant.give_stream_back()));
+        let seat = seat.inspect_err(|_| {
             self.open.fetch_sub(1, Ordering::Relaxed);
-            return Err(refusal);
-        }
+        })?;
         let labels = ByProtocol { tenant: Arc::clone(&tenant.name), protocol };
         self.metrics.opened.get_or_create(&labels).inc();
         let counted = Counted::new(&self.metrics.open.get_or_create(&labels));
-        Ok(Ticket { app: Arc::clone(self), tenant: Arc::clone(tenant), counted: Some(counted) })
+        Ok(Ticket { app: Arc::clone(self), tenant: Arc::clone(tenant), counted: Some(counted), _seat: seat })
+    }
+
+    /// A place as far as the recogniser's time goes.
+    fn seat(&self, tenant: &Tenant, stream: Option<&Model>) -> Result<Option<Seat>, Refusal> {
+        let (models, shares) = (self.models.all(), self.tenants.shares());
+        match stream {
+            Some(model) => self.capacity.admit(model, &models, &tenant.share, &shares).map(Some),
+            None => self.capacity.admit_recording(&tenant.share, &shares, &models).map(|()| None),
+        }
     }
 }
 
@@ -58,6 +72,7 @@ pub(super) struct Ticket {
     pub(super) tenant: Arc<Tenant>,
     /// Until it is given back.
     counted: Option<Counted>,
+    _seat: Option<Seat>,
 }
 
 impl Ticket {
@@ -104,7 +119,7 @@ pub(super) fn offered_protocols(headers: &HeaderMap) -> Vec<&str> {
 /// Whether a request to a server without keys comes from a program on this machine or from the server's own page. Another
 /// site's page in a browser here could reach the port as well: its requests state where it is from, and after a trick with
 /// names (DNS rebinding) they are addressed to a name that is not this machine's.
-fn is_local(headers: &HeaderMap) -> bool {
+pub(super) fn is_local(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
     let Some(host) = text(header::HOST) else { return false };
     let name = match host.strip_prefix('[') {

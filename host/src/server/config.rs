@@ -32,6 +32,8 @@ pub struct Config {
     pub tenants: BTreeMap<String, TenantConfig>,
     /// Streams and recordings at once, of all tenants together. Default: 10,000.
     pub streams: u32,
+    /// When new streams are refused so that those that are there keep their latency.
+    pub admission: Admission,
     /// Connections at once, idle ones included. Default: 20,000.
     pub connections: usize,
     /// Seconds for which a stream waits for a client that lost its connection. Default: 30.
@@ -40,6 +42,26 @@ pub struct Config {
     pub shutdown_seconds: u64,
     /// How logs are written.
     pub log: LogFormat,
+}
+
+/// When new streams are refused so that those that are there keep their latency.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Admission {
+    /// Whether any are. Default: true.
+    pub enabled: bool,
+    /// The recogniser's time that final texts may need, one stream more included: a part of all threads' time, above 0, at
+    /// most 1. Default: 0.7.
+    pub load: f64,
+    /// How long final texts may wait for a thread, in milliseconds: the 95th percentile of the last ten seconds. Default: 500.
+    pub final_wait_ms: u64,
+}
+
+impl Default for Admission {
+    fn default() -> Self {
+        Self { enabled: true, load: 0.7, final_wait_ms: 500 }
+    }
 }
 
 /// Certificate chain and private key, as PEM files.
@@ -74,6 +96,9 @@ pub struct TenantConfig {
     pub keys: Vec<KeyHash>,
     /// Streams and recordings at once. Default: 100.
     pub streams: u32,
+    /// Sandboxes at once: each utterance that has partial texts holds one, with the memory that it has written, until its final
+    /// text. Beyond that utterances have only final texts. Default: no limit.
+    pub sandboxes: Option<u32>,
     /// Seconds of audio a minute, over all its streams and recordings. Default: no limit.
     pub audio_seconds_per_minute: Option<u32>,
     /// Largest upload, in MiB. Default: 200.
@@ -97,6 +122,7 @@ impl Default for Config {
             aliases: None,
             tenants: BTreeMap::new(),
             streams: 10_000,
+            admission: Admission::default(),
             connections: 20_000,
             resume_seconds: 30,
             shutdown_seconds: 30,
@@ -110,6 +136,7 @@ impl Default for TenantConfig {
         Self {
             keys: Vec::new(),
             streams: 100,
+            sandboxes: None,
             audio_seconds_per_minute: None,
             upload_mib: 200,
             recording_minutes: 240,
@@ -132,7 +159,7 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// It is not TOML, or has a key that does not exist, or a value of another kind.
-    #[error("{}:{line}: {key}{message}; docs/server.md lists the keys", path.display())]
+    #[error("{}:{line}: {key}{message}; docs/operations.md lists the keys", path.display())]
     Syntax {
         /// The file.
         path: PathBuf,
@@ -197,6 +224,12 @@ impl Config {
                 return wrong(name.to_owned(), "nobody could use the server; give at least 1");
             }
         }
+        if !(self.admission.load > 0.0 && self.admission.load <= 1.0) {
+            return wrong(
+                "admission.load".to_owned(),
+                "it is a part of the recogniser's time; give more than 0 and at most 1, or `enabled = false`",
+            );
+        }
         for (name, seconds) in
             [("resume_seconds", self.resume_seconds), ("shutdown_seconds", self.shutdown_seconds)]
         {
@@ -241,6 +274,7 @@ impl Config {
         }
         for (key, value) in [
             (".streams", tenant.streams),
+            (".sandboxes", tenant.sandboxes.unwrap_or(1)),
             (".audio_seconds_per_minute", tenant.audio_seconds_per_minute.unwrap_or(1)),
             (".upload_mib", tenant.upload_mib),
             (".recording_minutes", tenant.recording_minutes),
@@ -306,6 +340,9 @@ mod tests {
             ("listen = \"0.0.0.0:80\"", "listen: "),
             ("streams = 0", "streams: "),
             ("resume_seconds = 100000", "resume_seconds: "),
+            ("[admission]\nload = 0.0", "admission.load: "),
+            ("[admission]\nload = 1.5", "admission.load: "),
+            ("[tenants.a]\nsandboxes = 0", "tenants.a.sandboxes: "),
             ("default_model = \"x\"", "default_model: "),
             ("[models]\na = \"a\"\nb = \"b\"", "default_model: "),
             ("[models]\na = \"a\"\n[aliases]\nb = \"c\"", "aliases.b: "),

@@ -8,9 +8,9 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::App;
 use super::listener::Peer;
 use super::metrics::CONTENT_TYPE;
+use super::{App, census};
 
 /// Health for everybody; `metrics` decides who sees the numbers, which name tenants.
 pub(super) fn routes(metrics: Audience) -> Router<Arc<App>> {
@@ -22,7 +22,10 @@ pub(super) fn routes(metrics: Audience) -> Router<Arc<App>> {
                 "metrics are for this machine; set `operations` for another address\n",
             )
                 .into_response(),
-            _ => ([(header::CONTENT_TYPE, CONTENT_TYPE)], state.metrics.text()).into_response(),
+            _ => {
+                let text = state.metrics.text(&census::registry(&state));
+                ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response()
+            }
         }
     };
     Router::new()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -14,7 +14,7 @@ use prometheus_client::registry::Registry;
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Seconds as a counter.
-type Seconds = Counter<f64, std::sync::atomic::AtomicU64>;
+pub(super) type Seconds = Counter<f64, std::sync::atomic::AtomicU64>;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct ByTenant {
@@ -98,11 +98,13 @@ impl Metrics {
         self.refused.get_or_create(&ByReason { reason }).inc();
     }
 
-    /// All of them, in OpenMetrics' text format.
-    pub(super) fn text(&self) -> String {
+    /// All of them, and those in `more`, in OpenMetrics' text format.
+    pub(super) fn text(&self, more: &Registry) -> String {
         let mut text = String::new();
         // Writing into a string does not fail.
-        let _ = encode(&mut text, &self.registry);
+        let _ = encode_registry(&mut text, &self.registry);
+        let _ = encode_registry(&mut text, more);
+        let _ = encode_eof(&mut text);
         text
     }
 }

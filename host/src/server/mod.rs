@@ -18,9 +18,13 @@
 //! ```
 
 mod admission;
+mod capacity;
+mod census;
 mod config;
 mod deepgram;
 mod health;
+#[cfg(any(test, fuzzing))]
+pub mod hostile;
 mod keys;
 mod listener;
 mod metrics;
@@ -49,7 +53,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
-pub use self::config::{Config, ConfigError, LogFormat, TenantConfig, Tls};
+use self::capacity::Capacity;
+pub use self::config::{Admission, Config, ConfigError, LogFormat, TenantConfig, Tls};
 use self::health::Audience;
 pub use self::keys::{InvalidKeyHash, Key, KeyHash};
 use self::metrics::Metrics;
@@ -90,6 +95,7 @@ struct App {
     parked: own::Parked,
     /// Streams and recordings that are open.
     open: AtomicU32,
+    capacity: Arc<Capacity>,
     drain: watch::Sender<bool>,
     tls: RwLock<Option<TlsAcceptor>>,
 }
@@ -158,6 +164,7 @@ impl Server {
             metrics: Metrics::new(),
             parked: own::Parked::default(),
             open: AtomicU32::new(0),
+            capacity: Capacity::new(config.admission, engine.clone()),
             drain: watch::Sender::new(false),
             tls: RwLock::new(tls),
             config,

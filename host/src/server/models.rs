@@ -1,6 +1,7 @@
 //! The models that the server has, and under which names.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use tokio::sync::watch;
@@ -60,12 +61,39 @@ impl Models {
 
     /// Loads them; takes seconds where one was never used before.
     pub(super) fn load(&self, engine: &Engine, models: &[NamedModel]) -> Result<(), Error> {
-        let load = |named: &NamedModel| Ok((named.name.clone(), engine.load(&named.source)?));
+        let load = |named: &NamedModel| {
+            let model = engine.load(&named.source)?;
+            // What a stream costs is known before the first comes.
+            if let Err(error) = model.rehearse() {
+                tracing::warn!(model = named.name, %error, "what its speech costs could not be measured yet");
+            }
+            Ok((named.name.clone(), model))
+        };
         let models = models.iter().map(load).collect::<Result<_, Error>>()?;
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let since = since.map_or(0, |since| since.as_secs());
         self.loaded.send_replace(Some(Loaded { models, since }));
         Ok(())
+    }
+
+    /// All that are loaded, each once, however many names it has.
+    pub(super) fn all(&self) -> Vec<Model> {
+        let loaded = self.loaded.borrow();
+        let mut all: Vec<Model> = Vec::new();
+        for model in loaded.iter().flat_map(|loaded| loaded.models.values()) {
+            if !all.iter().any(|other| Arc::ptr_eq(other.meter(), model.meter())) {
+                all.push(model.clone());
+            }
+        }
+        all
+    }
+
+    /// The first of a model's names.
+    pub(super) fn name(&self, model: &Model) -> String {
+        let loaded = self.loaded.borrow();
+        let mut models = loaded.iter().flat_map(|loaded| &loaded.models);
+        let found = models.find(|(_, other)| Arc::ptr_eq(other.meter(), model.meter()));
+        found.map(|(name, _)| name.clone()).unwrap_or_default()
     }
 
     pub(super) fn are_loaded(&self) -> bool {

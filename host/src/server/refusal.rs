@@ -34,6 +34,11 @@ pub(super) enum Refusal {
     TooManyStreams(u32),
     #[error("the server is full; try again later")]
     Full,
+    /// One more would make the others wait.
+    #[error(
+        "the server has as much speech to recognise as it can in time; try again in {} seconds", retry.as_secs().max(1)
+    )]
+    Busy { retry: Duration },
     #[error(
         "this key may send {allowed} seconds of audio a minute, and has; try again in {} seconds", retry.as_secs().max(1)
     )]
@@ -76,7 +81,9 @@ impl Refusal {
             Self::NoKey | Self::WrongKey => StatusCode::UNAUTHORIZED,
             Self::Foreign => StatusCode::FORBIDDEN,
             Self::UnknownModel(_) => StatusCode::NOT_FOUND,
-            Self::NotReady | Self::Draining | Self::Full => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotReady | Self::Draining | Self::Full | Self::Busy { .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::TooManyStreams(_) | Self::TooMuchAudio { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLarge(_) | Self::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -98,6 +105,7 @@ impl Refusal {
             Self::Draining => "shutting_down",
             Self::TooManyStreams(_) => "too_many_streams",
             Self::Full => "server_full",
+            Self::Busy { .. } => "server_busy",
             Self::TooMuchAudio { .. } => "rate_limit_exceeded",
             Self::TooLarge(_) => "upload_too_large",
             Self::TooLong(_) => "recording_too_long",
@@ -125,7 +133,9 @@ impl Refusal {
         match self {
             Self::NotReady => Some(Duration::from_secs(1)),
             Self::Draining | Self::Full | Self::TooManyStreams(_) => Some(Duration::from_secs(5)),
-            Self::TooMuchAudio { retry, .. } => Some((*retry).max(Duration::from_secs(1))),
+            Self::Busy { retry } | Self::TooMuchAudio { retry, .. } => {
+                Some((*retry).max(Duration::from_secs(1)))
+            }
             _ => None,
         }
     }
@@ -135,7 +145,7 @@ impl Refusal {
         match self {
             Self::TooLarge(_) => 1009,
             Self::Internal => 1011,
-            Self::NotReady | Self::Draining | Self::Full => 1013,
+            Self::NotReady | Self::Draining | Self::Full | Self::Busy { .. } => 1013,
             _ => 1008,
         }
     }

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use super::admission::Ticket;
 use super::refusal::Refusal;
 use crate::audio::{Encoding, Faults, Format};
+use crate::meter::{Meter, Speaking};
 use crate::session::{Session, SessionEvent, SessionOptions};
 use crate::{Model, SAMPLE_RATE};
 
@@ -42,6 +43,9 @@ pub(super) struct Stream {
     /// Utterances that began, and those that are complete.
     started: u64,
     completed: u64,
+    /// As long as somebody speaks.
+    speaking: Option<Speaking>,
+    meter: Arc<Meter>,
     /// No more audio comes.
     finished: bool,
     over: bool,
@@ -74,6 +78,8 @@ impl Stream {
             ended: VecDeque::new(),
             started: 0,
             completed: 0,
+            speaking: None,
+            meter: Arc::clone(model.meter()),
             finished: false,
             over: false,
         })
@@ -96,8 +102,14 @@ impl Stream {
         };
         let metrics = &self.ticket.app.metrics;
         match &event {
-            SessionEvent::SpeechStarted { .. } => self.started += 1,
-            SessionEvent::SpeechEnded { .. } => self.ended.push_back(Instant::now()),
+            SessionEvent::SpeechStarted { .. } => {
+                self.started += 1;
+                self.speaking = Some(Speaking::new(Arc::clone(&self.meter)));
+            }
+            SessionEvent::SpeechEnded { .. } => {
+                self.ended.push_back(Instant::now());
+                self.speaking = None;
+            }
             SessionEvent::Final { .. } => {
                 self.completed += 1;
                 if let Some(ended) = self.ended.pop_front() {
@@ -168,6 +180,11 @@ impl Stream {
         // Refused only where speech is detected, or at the end.
         self.turn = self.session.begin().is_ok();
         self.feed(audio);
+    }
+
+    /// Its client has gone, for now: nobody speaks.
+    pub(super) fn pause(&mut self) {
+        self.speaking = None;
     }
 
     /// Forgets what was fed and not taken in: the next audio is that after [`frames`](Self::frames).

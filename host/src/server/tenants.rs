@@ -111,6 +111,16 @@ impl Tenants {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// All of them.
+    pub(super) fn all(&self) -> Vec<Arc<Tenant>> {
+        self.directory().tenants.clone()
+    }
+
+    /// The shares of all of them.
+    pub(super) fn shares(&self) -> Vec<Share> {
+        self.directory().tenants.iter().map(|tenant| tenant.share.clone()).collect()
+    }
+
     /// Whether no key is asked for.
     pub(super) fn is_open(&self) -> bool {
         self.directory().open
@@ -140,8 +150,13 @@ impl Directory {
         let tenant = |name: &str, limits: TenantConfig| {
             let same = before.iter().find(|tenant| &*tenant.name == name);
             let usage = same.map_or_else(Arc::default, |tenant| Arc::clone(&tenant.usage));
-            let kept = same.filter(|tenant| tenant.limits.weight == limits.weight);
-            let share = kept.map_or_else(|| Share::new(limits.weight), |tenant| tenant.share.clone());
+            let kept = same.filter(|tenant| {
+                (tenant.limits.weight, tenant.limits.sandboxes) == (limits.weight, limits.sandboxes)
+            });
+            let share = kept.map_or_else(
+                || Share::limited(limits.weight, limits.sandboxes.unwrap_or(u32::MAX)),
+                |tenant| tenant.share.clone(),
+            );
             Arc::new(Tenant { name: name.into(), limits, share, usage })
         };
         if configured.is_empty() {

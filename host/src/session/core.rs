@@ -14,7 +14,7 @@ use super::journal::{Decode, Journal};
 use super::utterance::Utterance;
 use crate::audio::VadEvent;
 use crate::error::Error;
-use crate::executor::Class;
+use crate::executor::{Class, Share};
 use crate::{Engine, Model, SAMPLE_RATE};
 
 /// A partial text is worth its cost when at least this many times the cost lies between two: the rest of the thread's
@@ -46,6 +46,8 @@ struct State {
     utterances: VecDeque<Utterance>,
     /// Whether a job is queued or runs: there is one at a time, so that events are in order.
     busy: bool,
+    /// What the job that is queued is for, until it is begun.
+    queued: Option<Class>,
     /// What the latest partial cost.
     cost: Duration,
     language: Option<String>,
@@ -63,6 +65,7 @@ impl Core {
         events: Sender<SessionEvent>,
     ) -> Arc<Self> {
         let language = options.language.clone().or_else(|| (!model.multilingual()).then(|| "en".to_owned()));
+        let model = model.billed(options.share.as_ref());
         Arc::new(Self {
             model,
             options,
@@ -72,6 +75,7 @@ impl Core {
                 wake: None,
                 utterances: VecDeque::new(),
                 busy: false,
+                queued: None,
                 cost: Duration::ZERO,
                 language,
                 dropped: 0,
@@ -189,6 +193,11 @@ impl Core {
     /// is under way.
     fn schedule(self: &Arc<Self>, state: &mut State) {
         if state.busy {
+            // What was queued for a partial text would wait behind everybody's final ones.
+            let ended = state.utterances.front().is_some_and(|utterance| utterance.ended);
+            if ended && state.queued == Some(Class::Partial) {
+                self.submit(state, Class::Final);
+            }
             return;
         }
         if state.utterances.is_empty()
@@ -202,13 +211,22 @@ impl Core {
         }
         let Some(class) = self.due(state) else { return };
         state.busy = true;
+        self.submit(state, class);
+    }
+
+    fn submit(self: &Arc<Self>, state: &mut State, class: Class) {
+        state.queued = Some(class);
         let core = Arc::clone(self);
         // A text is wanted before the next one is due.
         let deadline = Instant::now() + self.options.step;
         let engine = self.model.engine();
         let share = self.options.share.as_ref().unwrap_or(engine.common_share());
         engine.executor().submit(share, class, deadline, move || {
-            core.run();
+            // Another job for the same may have been quicker.
+            let wanted = core.lock().queued.take().is_some();
+            if wanted {
+                core.run();
+            }
         });
     }
 
@@ -219,9 +237,19 @@ impl Core {
         let step = self.options.step.max(state.cost * RELIEF);
         match (front.ended, front.unheard() >= samples_of(step).max(1)) {
             (true, _) => Some(Class::Final),
-            (false, true) => Some(Class::Partial),
-            (false, false) => None,
+            (false, true) if front.has_sandbox() || self.has_room() => Some(Class::Partial),
+            (false, _) => None,
         }
+    }
+
+    /// Whether an utterance may have a sandbox before it ends.
+    fn has_room(&self) -> bool {
+        self.options.share.as_ref().is_none_or(Share::has_room)
+    }
+
+    /// Partial texts that were due since the latest decode.
+    fn overdue(&self, state: &State, utterance: &Utterance) -> u64 {
+        utterance.unheard() / samples_of(self.options.step.max(state.cost * RELIEF)).max(1)
     }
 
     /// The job: decodes what there is of the oldest utterance. `None` if there was none any more.
@@ -233,6 +261,13 @@ impl Core {
         };
         // Taken now and not when it was queued: what came meanwhile is heard in the same decode.
         let (heard, last) = (utterance.len(), utterance.ended);
+        if !last && !utterance.has_sandbox() && !self.has_room() {
+            // Others were quicker. The next audio asks again.
+            state.utterances.push_front(utterance);
+            state.busy = false;
+            return None;
+        }
+        self.model.joined(self.overdue(&state, &utterance).saturating_sub(u64::from(!last)));
         let task = Task {
             language: state.language.clone(),
             translate: self.options.translate,

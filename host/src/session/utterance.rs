@@ -65,6 +65,11 @@ impl Utterance {
         self.len() - self.written
     }
 
+    /// Whether a sandbox is at work on it.
+    pub(super) fn has_sandbox(&self) -> bool {
+        self.instance.is_some()
+    }
+
     /// Takes audio in while the utterance itself is being decoded.
     pub(super) fn stand_in(&self) -> Self {
         let len = self.len();

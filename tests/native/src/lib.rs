@@ -118,9 +118,25 @@ impl State<'_> {
     ///
     /// When whisper.cpp fails.
     pub fn hear(&mut self, samples: &[f32]) -> Heard {
+        self.decode(samples, true)
+    }
+
+    /// The same without falling back: for weights that were drawn at random.
+    ///
+    /// # Panics
+    ///
+    /// When whisper.cpp fails.
+    pub fn hear_once(&mut self, samples: &[f32]) -> Heard {
+        self.decode(samples, false)
+    }
+
+    fn decode(&mut self, samples: &[f32], fall_back: bool) -> Heard {
         let mut counts = Counts::default();
         let mut params = FullParams::new(SamplingStrategy::Greedy { best_of: 5 });
-        params.set_n_threads(1);
+        params.set_n_threads(self.threads as i32);
+        if !fall_back {
+            params.set_temperature_inc(0.0);
+        }
         params.set_no_context(true);
         params.set_language(Some("en"));
         params.set_translate(false);

@@ -2,10 +2,11 @@
 //!
 //! A model file can take over the guest through a bug in whisper.cpp. So each test puts a guest that was written by
 //! hand in place of ours: one that behaves, except for what the test changes. Here is what it may take; `boundary` is what it
-//! says, `compute` what it asks the host to multiply, `loading` a guest that never gets so far.
+//! says, `compute` what it asks the host to multiply, `loading` a guest that never gets so far; `isolation` what others notice of it.
 
 mod boundary;
 mod compute;
+mod isolation;
 mod loading;
 
 use std::sync::{Arc, OnceLock};

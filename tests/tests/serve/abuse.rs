@@ -109,47 +109,137 @@ fn huge_and_broken_frames_end_one_connection() {
     server.end();
 }
 
+/// The handshake of a WebSocket, as bytes.
+fn handshake(server: &Server, path: &str) -> Vec<u8> {
+    let address = server.address;
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+/// A frame of a client, masked with zeroes.
+fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0x80 | opcode, 0xff];
+    frame.extend((payload.len() as u64).to_be_bytes());
+    frame.extend([0; 4]);
+    frame.extend(payload);
+    frame
+}
+
+const TEXT: u8 = 1;
+const BINARY: u8 = 2;
+
+/// Everything that a client of each protocol sends, and where its parts begin.
+fn conversations(server: &Server) -> [(&'static str, Vec<Vec<u8>>); 4] {
+    let rate = SPEECH.format.sample_rate;
+    let audio = || PCM.chunks(16 << 10).take(6);
+    let words = |value: Value| frame(TEXT, value.to_string().as_bytes());
+    let mut own = vec![handshake(server, "/v1/stream"), words(start())];
+    own.extend(audio().map(|audio| frame(BINARY, audio)));
+    own.push(words(json!({"type": "finish"})));
+    let mut deepgram = vec![handshake(server, &format!("/v1/listen?encoding=linear16&sample_rate={rate}"))];
+    deepgram.extend(audio().map(|audio| frame(BINARY, audio)));
+    deepgram.push(words(json!({"type": "CloseStream"})));
+    let settings = json!({"type": "session.update", "session": {"type": "transcription",
+        "audio": {"input": {"format": {"type": "audio/pcm", "rate": rate}}}}});
+    let mut realtime = vec![handshake(server, "/v1/realtime?intent=transcription"), words(settings)];
+    // Zeroes in base64: what is said does not matter here.
+    let silence = "A".repeat(16 << 10);
+    realtime.extend((0..3).map(|_| words(json!({"type": "input_audio_buffer.append", "audio": silence}))));
+    realtime.push(words(json!({"type": "input_audio_buffer.commit"})));
+    let wave = hearken_tests::wav::pcm16(&SPEECH.samples, rate, 1);
+    let (kind, body) = hearken_tests::serve::form(&[("model", "whisper-1")], Some(("speech.wav", &wave)));
+    let head = format!(
+        "POST /v1/audio/transcriptions HTTP/1.1\r\nHost: {}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
+        server.address,
+        body.len()
+    );
+    let mut upload = vec![head.into_bytes()];
+    upload.extend(body.chunks(64 << 10).map(<[u8]>::to_vec));
+    [("hearken", own), ("deepgram", deepgram), ("realtime", realtime), ("openai", upload)]
+}
+
 #[test]
 fn whoever_leaves_at_any_point_harms_nobody() {
-    let server = Server::start();
-    let request = format!(
-        "GET /v1/stream HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-         Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
-        server.address
-    );
-    let text = start().to_string();
-    let mut all = request.into_bytes();
-    let head = all.len();
-    all.extend([0x81, 0xfe]);
-    all.extend((text.len() as u16).to_be_bytes());
-    all.extend([0; 4]);
-    all.extend(text.bytes());
-    for audio in PCM.chunks(16 << 10).take(6) {
-        all.extend([0x82, 0xff]);
-        all.extend((audio.len() as u64).to_be_bytes());
-        all.extend([0; 4]);
-        all.extend(audio);
-    }
-    let places = [
-        0,
-        1,
-        20,
-        head - 1,
-        head,
-        head + 1,
-        head + 3,
-        head + 20,
-        head + 8 + text.len(),
-        head + 200,
-        all.len() / 2,
-    ];
-    for place in places.into_iter().chain([all.len()]) {
-        let mut connection = server.connect();
-        connection.write_all(&all[..place]).unwrap();
-        drop(connection);
+    let server = Server::with("resume_seconds = 1\n[admission]\nenabled = false\n");
+    for (_, parts) in conversations(&server) {
+        let mut before = Vec::new();
+        for part in &parts {
+            // Before a part, within its first bytes, in the middle of it, and just before its end.
+            for cut in [0, 1, 3, 7, part.len() / 2, part.len() - 1] {
+                let mut connection = server.connect();
+                // Refused, or already given up: both are answers.
+                let _ = connection.write_all(&before);
+                let _ = connection.write_all(&part[..cut]);
+            }
+            before.extend_from_slice(part);
+        }
+        server.connect().write_all(&before).unwrap();
     }
     still_serves(&server);
+    // Nothing is left of them.
+    server.wait_for_metric("hearken_connections 1");
+    for protocol in ["hearken", "deepgram", "realtime", "openai"] {
+        server.wait_for_metric(&format!("hearken_open{{tenant=\"local\",protocol=\"{protocol}\"}} 0"));
+    }
+    server.wait_for_metric("hearken_sandboxes{tenant=\"local\"} 0");
     server.end();
+}
+
+#[test]
+fn a_frame_of_a_hundred_megabytes_is_refused_by_every_protocol_before_it_comes() {
+    let server = Server::start();
+    for (protocol, parts) in conversations(&server).into_iter().take(3) {
+        let mut connection = server.connect();
+        connection.write_all(&parts[..2].concat()).unwrap();
+        let mut announced = vec![0x82, 0xff];
+        announced.extend(100_000_000u64.to_be_bytes());
+        announced.extend([0; 4]);
+        connection.write_all(&announced).unwrap();
+        let mut answer = Vec::new();
+        std::io::Read::read_to_end(&mut connection, &mut answer).unwrap();
+        // The close frame: 1009, too large.
+        let close = answer.windows(2).rposition(|bytes| bytes == 1009u16.to_be_bytes());
+        assert!(close.is_some(), "{protocol}: {}", String::from_utf8_lossy(&answer));
+    }
+    assert!(server.memory() < 1 << 30);
+    still_serves(&server);
+    server.end();
+}
+
+#[test]
+fn thousands_of_connections_that_say_nothing_hold_up_nobody() {
+    let server = Server::with("connections = 20000\n");
+    // What is made once is made before anything is measured.
+    still_serves(&server);
+    let (memory, threads) = (server.memory(), server.threads());
+    let mute: Vec<_> = (0..3000).map(|_| server.connect()).collect();
+    still_serves(&server);
+    assert!(server.threads() <= threads, "no connection has a thread");
+    let each = server.memory().saturating_sub(memory) / mute.len() as u64;
+    assert!(each < 64 << 10, "{each} bytes");
+    drop(mute);
+    server.wait_for_metric("hearken_connections 1");
+    server.end();
+}
+
+#[test]
+fn a_refusal_is_one_line_of_the_log() {
+    let server = Server::start();
+    let refused = |log: &str| log.lines().filter(|line| line.contains("refused")).count();
+    let mut socket = server.socket("/v1/stream", &[]).unwrap();
+    socket.0.send(Message::text("nonsense\nrefused\u{1b}[31m")).unwrap();
+    socket.rest();
+    assert!(server.socket("/v1/listen?encoding=opus", &[]).is_err());
+    assert!(server.socket("/v1/realtime?intent=conversation", &[]).is_err());
+    assert_eq!(server.request("POST", "/v1/audio/transcriptions", &[], b"x").status, 400);
+    server.wait_for_metric("hearken_refusals_total{reason=\"unsupported\"} 2");
+    server.wait_for_metric("hearken_refusals_total{reason=\"invalid_request\"} 2");
+    let log = server.end();
+    assert_eq!(refused(&log), 4, "{log}");
+    assert!(!log.contains("nonsense") && !log.contains('\u{1b}'), "what clients send is not logged: {log}");
 }
 
 #[test]

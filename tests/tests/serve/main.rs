@@ -2,11 +2,14 @@
 
 mod abuse;
 mod browser;
+mod capacity;
 mod clients;
 mod fairness;
 mod idle;
+mod load;
 mod operations;
 mod protocols;
+mod sinks;
 mod stream;
 
 use std::sync::LazyLock;

@@ -121,7 +121,7 @@ fn what_is_wrong_with_a_configuration_is_one_line() {
     let file = folder.path().join("hearken.toml");
     for (text, words) in [
         ("listen = \"0.0.0.0:0\"", ["listen: ", "hearken serve key"]),
-        ("prot = 1", ["hearken.toml:1: prot: ", "docs/server.md"]),
+        ("prot = 1", ["hearken.toml:1: prot: ", "docs/operations.md"]),
         ("[models]\nx = \"no-such-model\"", ["no-such-model", "model"]),
         (
             "[tls]\ncertificate = \"/nonexistent\"\nkey = \"/nonexistent\"",

@@ -3,6 +3,7 @@
 mod driven;
 mod endurance;
 mod failing;
+mod urgency;
 mod waiting;
 
 use std::sync::LazyLock;

@@ -2,7 +2,7 @@
 
 mod json;
 mod plot;
-mod references;
+pub(in crate::cli) mod references;
 mod score;
 mod table;
 

@@ -6,17 +6,17 @@ use super::super::Failure;
 
 /// A recording whose text is known.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Reference {
+pub(in crate::cli) struct Reference {
     /// As the list has it.
-    pub(super) path: String,
-    pub(super) language: String,
-    pub(super) text: String,
+    pub(in crate::cli) path: String,
+    pub(in crate::cli) language: String,
+    pub(in crate::cli) text: String,
     /// Where the last word ends, in seconds, if the list says so.
-    pub(super) speech_end: Option<f64>,
+    pub(in crate::cli) speech_end: Option<f64>,
 }
 
 /// Reads a list.
-pub(super) fn read(list: &Path) -> Result<Vec<Reference>, Failure> {
+pub(in crate::cli) fn read(list: &Path) -> Result<Vec<Reference>, Failure> {
     let text = std::fs::read_to_string(list)
         .map_err(|error| Failure::new(format!("cannot read {}: {error}", list.display())))?;
     let lines =
@@ -34,7 +34,7 @@ pub(super) fn read(list: &Path) -> Result<Vec<Reference>, Failure> {
 }
 
 /// The folder that the list's paths start from.
-pub(super) fn root(list: &Path) -> PathBuf {
+pub(in crate::cli) fn root(list: &Path) -> PathBuf {
     list.parent().unwrap_or(Path::new("")).to_owned()
 }
 

@@ -32,7 +32,7 @@ fn code(refusal: &Refusal) -> &'static str {
         Refusal::TooManyStreams(_) | Refusal::TooMuchAudio { .. } => "TOO_MANY_REQUESTS",
         Refusal::TooSlow => "SLOW_UPLOAD",
         Refusal::Incomplete | Refusal::Audio(_) => "Bad Request",
-        Refusal::NotReady | Refusal::Draining | Refusal::Full => "SERVICE_UNAVAILABLE",
+        Refusal::NotReady | Refusal::Draining | Refusal::Full | Refusal::Busy { .. } => "SERVICE_UNAVAILABLE",
         Refusal::Internal => "INTERNAL_SERVER_ERROR",
     }
 }

@@ -73,6 +73,24 @@ enum FromClient {
     CloseStream,
 }
 
+impl FromClient {
+    fn parse(text: &str) -> Result<Self, Refusal> {
+        serde_json::from_str(text).map_err(|error| {
+            Refusal::malformed(format!(
+                "{} is no control message: {}",
+                quote(text),
+                quote(&error.to_string())
+            ))
+        })
+    }
+}
+
+/// Gives a message that a client may send to what reads it.
+#[cfg(any(test, fuzzing))]
+pub(super) fn attack(text: &str) -> Result<(), Refusal> {
+    FromClient::parse(text).map(drop)
+}
+
 struct Live {
     id: String,
     stream: Stream,
@@ -126,7 +144,7 @@ impl Live {
             voice_activity: Some(asked.voice_activity()),
             ..SessionOptions::new(format)
         };
-        let ticket = app.open(&tenant, "deepgram")?;
+        let ticket = app.open(&tenant, "deepgram", Some(&model))?;
         Ok(Self {
             id: request_id(),
             stream: Stream::open(ticket, &model, encoding, options)?,
@@ -246,14 +264,7 @@ impl Adapter for Live {
     }
 
     fn text(&mut self, text: &str, _out: &mut Outbox) -> Result<(), Refusal> {
-        let message = serde_json::from_str(text).map_err(|error| {
-            Refusal::malformed(format!(
-                "{} is no control message: {}",
-                quote(text),
-                quote(&error.to_string())
-            ))
-        })?;
-        match message {
+        match FromClient::parse(text)? {
             FromClient::KeepAlive => {}
             FromClient::Finalize => {
                 self.stream.flush();

@@ -30,3 +30,19 @@ fn uuid(digits: &str) -> String {
     let part = |range| digits.get(range).unwrap_or_default();
     [part(0..8), part(8..12), part(12..16), part(16..20), part(20..32)].join("-")
 }
+
+/// Gives what a client may send, as a query and as a message, to what reads it; the refusals.
+#[cfg(any(test, fuzzing))]
+pub(super) fn attack(text: &str) -> Vec<super::refusal::Refusal> {
+    let query = || {
+        let uri = format!("/?{text}").parse().ok()?;
+        let axum::extract::Query::<Vec<(String, String)>>(pairs) =
+            axum::extract::Query::try_from_uri(&uri).ok()?;
+        let asked = query::Asked::parse(&pairs).and_then(|asked| {
+            asked.voice_activity();
+            asked.raw()
+        });
+        asked.err()
+    };
+    query().into_iter().chain(live::attack(text).err()).collect()
+}

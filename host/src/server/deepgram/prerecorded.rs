@@ -58,7 +58,7 @@ async fn answer(
         ..TranscribeOptions::new()
     };
     model.can(options.language.as_deref(), options.translate)?;
-    let ticket = app.open(&tenant, "deepgram")?;
+    let ticket = app.open(&tenant, "deepgram", None)?;
     let file = upload::whole(body, u64::from(tenant.limits.upload_mib) << 20).await?;
     let (file, hash) = tokio::task::spawn_blocking(|| hashed(file))
         .await

@@ -64,3 +64,9 @@ async fn model(State(app): State<Arc<App>>, Path(name): Path<String>, headers: H
 fn describe(model: &Listed) -> Value {
     json!({ "id": model.name, "object": "model", "created": model.created, "owned_by": "hearken" })
 }
+
+/// Gives a form that a client may send to what reads it.
+#[cfg(any(test, fuzzing))]
+pub(super) async fn attack(headers: &HeaderMap, body: axum::body::Body, limit: u64) -> Result<(), Refusal> {
+    form::read(headers, body, limit).await.map(drop)
+}

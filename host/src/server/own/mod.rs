@@ -75,6 +75,7 @@ async fn serve(app: Arc<App>, tenant: Arc<Tenant>, mut socket: WebSocket) {
     let ended = drive(&mut socket, &mut client, &app, &given_up).await;
     tracing::info!(tenant = &*tenant.name, stream = client.log_name(), "{ended:?}");
     if ended == Ended::Lost && !app.is_draining() {
+        client.stream.pause();
         app.parked.park(&app, client, &tenant);
     } else {
         app.parked.forget(&client.id);
@@ -126,7 +127,7 @@ impl Client {
     fn start(app: &Arc<App>, tenant: &Arc<Tenant>, start: Start) -> Result<Self, Refusal> {
         let (name, model) = app.models.find(tenant, start.model.as_deref())?;
         let (encoding, options) = start.options()?;
-        let ticket = app.open(tenant, "hearken")?;
+        let ticket = app.open(tenant, "hearken", Some(&model))?;
         let stream = Stream::open(ticket, &model, encoding, options)?;
         let id = random_name();
         let greeting =
@@ -210,5 +211,14 @@ impl Adapter for Client {
     fn refused(&mut self, refusal: &Refusal, out: &mut Outbox) -> (u16, String) {
         self.say(Event::error(refusal), out);
         (refusal.close_code(), refusal.code().to_owned())
+    }
+}
+
+/// Gives what a client may send to what reads it.
+#[cfg(any(test, fuzzing))]
+pub(super) fn attack(text: &str) -> Result<(), Refusal> {
+    match FromClient::parse(text)? {
+        FromClient::Start(start) => start.options().map(drop),
+        _ => Ok(()),
     }
 }

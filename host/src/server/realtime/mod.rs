@@ -14,6 +14,8 @@ use axum::response::{IntoResponse, Response};
 use tokio::sync::Notify;
 
 use self::session::Realtime;
+#[cfg(any(test, fuzzing))]
+pub(super) use self::session::attack;
 use super::App;
 use super::listener::Peer;
 use super::openai::error_body;

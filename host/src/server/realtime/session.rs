@@ -41,6 +41,35 @@ struct FromClient {
     audio: Option<String>,
 }
 
+impl FromClient {
+    fn parse(text: &str) -> Result<Self, Refusal> {
+        serde_json::from_str(text).map_err(|error| {
+            let error = quote(&error.to_string());
+            Refusal::malformed(format!("{} is no event: {error}", quote(text)))
+        })
+    }
+
+    /// Its audio.
+    fn decoded(&self) -> Result<Vec<u8>, Refusal> {
+        STANDARD.decode(self.audio.as_deref().unwrap_or_default()).map_err(|error| {
+            Refusal::invalid("audio", format!("the audio is not base64 ({error}); encode its bytes"))
+        })
+    }
+}
+
+/// Gives a message that a client may send to what reads it.
+#[cfg(any(test, fuzzing))]
+pub(in crate::server) fn attack(text: &str) -> Result<(), Refusal> {
+    let message = FromClient::parse(text)?;
+    for beta in [false, true] {
+        let setup = Setup::new(None, beta);
+        let setup = message.session.as_ref().map_or(Ok(setup.clone()), |session| setup.updated(session))?;
+        setup.describe("fuzz");
+        setup.options()?;
+    }
+    message.decoded().map(drop)
+}
+
 /// One session of a client.
 pub(super) struct Realtime {
     app: Arc<App>,
@@ -79,8 +108,8 @@ impl Realtime {
             return Err(Refusal::unsupported("intent", "there is only intent=transcription here"));
         }
         let setup = Setup::new(asked("model").map(str::to_owned), beta);
-        app.models.find(&tenant, setup.model.as_deref())?;
-        let ticket = app.open(&tenant, "realtime")?;
+        let (_, model) = app.models.find(&tenant, setup.model.as_deref())?;
+        let ticket = app.open(&tenant, "realtime", Some(&model))?;
         Ok(Self {
             app: Arc::clone(app),
             tenant,
@@ -137,11 +166,7 @@ impl Realtime {
                 self.say(kind, json!({ "session": session }), out);
             }
             "input_audio_buffer.append" => {
-                let audio = message.audio.as_deref().unwrap_or_default();
-                let audio = STANDARD.decode(audio).map_err(|error| {
-                    Refusal::invalid("audio", format!("the audio is not base64 ({error}); encode its bytes"))
-                })?;
-                self.append(audio)?;
+                self.append(message.decoded()?)?;
             }
             "input_audio_buffer.commit" => self.commit()?,
             "input_audio_buffer.clear" => {
@@ -278,12 +303,9 @@ impl Adapter for Realtime {
     }
 
     fn text(&mut self, text: &str, out: &mut Outbox) -> Result<(), Refusal> {
-        let taken = match serde_json::from_str::<FromClient>(text) {
+        let taken = match FromClient::parse(text) {
             Ok(message) => self.take(&message, out).map_err(|refusal| (refusal, message.event_id)),
-            Err(error) => {
-                let error = quote(&error.to_string());
-                Err((Refusal::malformed(format!("{} is no event: {error}", quote(text))), None))
-            }
+            Err(refusal) => Err((refusal, None)),
         };
         match taken {
             // A mistake in one event is told, and the session goes on, as it does at OpenAI.

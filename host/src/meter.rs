@@ -1,0 +1,266 @@
+//! What sandboxes did and cost: counted for each model, and for whoever has a share of the engine.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::SAMPLE_RATE;
+use crate::sandbox::{SandboxError, TrapKind, thread_cpu_time};
+
+/// After so many final texts an earlier one weighs e times less in [`Meter::cost_of_speech`].
+const MEMORY: f64 = 50.0;
+
+/// What a decode is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// A text that will be replaced.
+    Partial,
+    /// The text of an utterance that has ended.
+    Final,
+    /// A chunk of a recording.
+    Recording,
+}
+
+/// All kinds of work, and what metrics call them.
+pub(crate) const WORK: [(Work, &str); 3] =
+    [(Work::Partial, "partial"), (Work::Final, "final"), (Work::Recording, "recording")];
+
+/// All kinds of failures of a sandbox, as metrics call them, in the order of [`kind`].
+pub(crate) const FAILURES: [&str; 9] =
+    ["out_of_bounds", "stack", "abort", "bad_call", "trap", "cpu_time", "memory", "misbehaved", "refused"];
+
+/// Counters. All of them only grow, but for `live` and `speaking`.
+#[derive(Debug, Default)]
+pub(crate) struct Meter {
+    decodes: [AtomicU64; WORK.len()],
+    cpu_nanos: [AtomicU64; WORK.len()],
+    encodes: AtomicU64,
+    failures: [AtomicU64; FAILURES.len()],
+    joined: AtomicU64,
+    live: AtomicU64,
+    speaking: AtomicU64,
+    /// Where the memories of the living lie.
+    spaces: Mutex<Vec<Range<usize>>>,
+    speech: Mutex<Speech>,
+}
+
+/// Final texts, the later ones counting more: CPU time and the speech that it was spent on, in seconds.
+#[derive(Debug, Default, Clone, Copy)]
+struct Speech {
+    cpu: f64,
+    seconds: f64,
+}
+
+impl Meter {
+    /// A decode was made: what it took, and how much speech its sandbox has heard, in samples.
+    pub(crate) fn decoded(&self, work: Work, cpu: Duration, heard: u64, encodes: u64) {
+        self.decodes[work as usize].fetch_add(1, Relaxed);
+        self.cpu_nanos[work as usize].fetch_add(cpu.as_nanos() as u64, Relaxed);
+        self.encodes.fetch_add(encodes, Relaxed);
+        if work == Work::Final {
+            self.learn(cpu, heard);
+        }
+    }
+
+    /// So much CPU time makes the final text of so many samples of speech.
+    pub(crate) fn learn(&self, cpu: Duration, heard: u64) {
+        let mut speech = self.lock_speech();
+        let keep = 1.0 - 1.0 / MEMORY;
+        speech.cpu = speech.cpu * keep + cpu.as_secs_f64();
+        speech.seconds = speech.seconds * keep + heard as f64 / f64::from(SAMPLE_RATE);
+    }
+
+    /// CPU time that final texts take for each second of speech, all threads together; `None` before the first.
+    pub(crate) fn cost_of_speech(&self) -> Option<f64> {
+        let Speech { cpu, seconds } = *self.lock_speech();
+        (seconds > 0.0).then(|| cpu / seconds)
+    }
+
+    pub(crate) fn failed(&self, error: &SandboxError) {
+        if let Some(kind) = kind(error) {
+            self.failures[kind].fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Partial texts that were due and were not made, since a later text says more.
+    pub(crate) fn joined(&self, count: u64) {
+        self.joined.fetch_add(count, Relaxed);
+    }
+
+    /// Sandboxes that live now.
+    pub(crate) fn live(&self) -> u64 {
+        self.live.load(Relaxed)
+    }
+
+    /// Streams in which somebody speaks now.
+    pub(crate) fn speaking(&self) -> u64 {
+        self.speaking.load(Relaxed)
+    }
+
+    /// Where the memories of its sandboxes lie.
+    pub(crate) fn spaces(&self) -> Vec<Range<usize>> {
+        self.lock_spaces().clone()
+    }
+
+    fn lock_speech(&self) -> MutexGuard<'_, Speech> {
+        self.speech.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_spaces(&self) -> MutexGuard<'_, Vec<Range<usize>>> {
+        self.spaces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn decodes(&self, work: Work) -> u64 {
+        self.decodes[work as usize].load(Relaxed)
+    }
+
+    pub(crate) fn cpu(&self, work: Work) -> Duration {
+        Duration::from_nanos(self.cpu_nanos[work as usize].load(Relaxed))
+    }
+
+    pub(crate) fn encodes(&self) -> u64 {
+        self.encodes.load(Relaxed)
+    }
+
+    pub(crate) fn joins(&self) -> u64 {
+        self.joined.load(Relaxed)
+    }
+
+    /// Failures, in the order of [`FAILURES`].
+    pub(crate) fn failures(&self) -> [u64; FAILURES.len()] {
+        self.failures.each_ref().map(|count| count.load(Relaxed))
+    }
+}
+
+/// Counts a sandbox as living, for each of its meters, until it is dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Metered {
+    meters: Vec<Arc<Meter>>,
+    space: Option<Range<usize>>,
+    /// CPU time that making the sandbox took.
+    making: Duration,
+    /// It made a final text.
+    pub(crate) complete: bool,
+    /// CPU time of the thread when the sandbox began to end.
+    pub(crate) leaving: Option<Duration>,
+}
+
+impl Metered {
+    pub(crate) fn new(meters: impl IntoIterator<Item = Arc<Meter>>) -> Self {
+        let meters: Vec<_> = meters.into_iter().collect();
+        for meter in &meters {
+            meter.live.fetch_add(1, Relaxed);
+        }
+        let mut metered = Self::default();
+        metered.meters = meters;
+        metered
+    }
+
+    /// Its memory lies there.
+    pub(crate) fn lives_at(&mut self, space: Range<usize>) {
+        self.meters.iter().for_each(|meter| meter.lock_spaces().push(space.clone()));
+        self.space = Some(space);
+    }
+
+    /// Making the sandbox took so long.
+    pub(crate) fn overhead(&mut self, cpu: Duration) {
+        self.making = cpu;
+    }
+
+    /// All of them.
+    pub(crate) fn each(&self, count: impl Fn(&Meter)) {
+        self.meters.iter().for_each(|meter| count(meter));
+    }
+}
+
+impl Drop for Metered {
+    fn drop(&mut self) {
+        let leaving = self.leaving.map_or(Duration::ZERO, |began| thread_cpu_time().saturating_sub(began));
+        for meter in &self.meters {
+            meter.live.fetch_sub(1, Relaxed);
+            if self.complete {
+                // The sandbox of a final text costs what making and ending it costs, too.
+                meter.lock_speech().cpu += (self.making + leaving).as_secs_f64();
+            }
+            if let Some(space) = &self.space {
+                let mut spaces = meter.lock_spaces();
+                if let Some(at) = spaces.iter().position(|other| other == space) {
+                    spaces.swap_remove(at);
+                }
+            }
+        }
+    }
+}
+
+/// Counts a stream as one in which somebody speaks, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Speaking(Arc<Meter>);
+
+impl Speaking {
+    pub(crate) fn new(meter: Arc<Meter>) -> Self {
+        meter.speaking.fetch_add(1, Relaxed);
+        Self(meter)
+    }
+}
+
+impl Drop for Speaking {
+    fn drop(&mut self) {
+        self.0.speaking.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Where a failure is counted in [`FAILURES`]; `None` if it is the machine's or the module's, and no sandbox's.
+fn kind(error: &SandboxError) -> Option<usize> {
+    Some(match error {
+        SandboxError::Trap { kind: TrapKind::MemoryOutOfBounds, .. } => 0,
+        SandboxError::Trap { kind: TrapKind::StackOverflow, .. } => 1,
+        SandboxError::Trap { kind: TrapKind::Abort, .. } => 2,
+        SandboxError::Trap { kind: TrapKind::BadCall, .. } => 3,
+        SandboxError::Trap { kind: TrapKind::Other, .. } => 4,
+        SandboxError::CpuTime { .. } => 5,
+        SandboxError::Memory { .. } => 6,
+        SandboxError::Misbehaved(_) => 7,
+        SandboxError::Refused { .. } => 8,
+        SandboxError::Engine(_)
+        | SandboxError::NotAGuest(_)
+        | SandboxError::Abi { .. }
+        | SandboxError::Image(_) => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cost_of_speech_follows_what_it_costs_now() {
+        let meter = Meter::default();
+        assert_eq!(meter.cost_of_speech(), None);
+        let second = u64::from(SAMPLE_RATE);
+        meter.learn(Duration::from_secs(9), 3 * second);
+        assert_eq!(meter.cost_of_speech(), Some(3.0));
+        for _ in 0..500 {
+            meter.decoded(Work::Final, Duration::from_millis(100), second, 1);
+        }
+        let cost = meter.cost_of_speech().unwrap();
+        assert!((0.0999..0.11).contains(&cost), "{cost}");
+        // Partial texts are made when there is time for them: they cost nobody else anything.
+        meter.decoded(Work::Partial, Duration::from_secs(100), second, 1);
+        assert_eq!(meter.cost_of_speech(), Some(cost));
+        assert_eq!(
+            (meter.decodes(Work::Final), meter.decodes(Work::Partial), meter.encodes()),
+            (500, 1, 501)
+        );
+    }
+
+    #[test]
+    fn each_sandbox_lives_once_for_each_of_its_meters() {
+        let (model, share) = (Arc::new(Meter::default()), Arc::new(Meter::default()));
+        let one = Metered::new([Arc::clone(&model), Arc::clone(&share)]);
+        let other = Metered::new([Arc::clone(&model)]);
+        assert_eq!((model.live(), share.live()), (2, 1));
+        drop((one, other));
+        assert_eq!((model.live(), share.live()), (0, 0));
+    }
+}

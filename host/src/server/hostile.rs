@@ -1,0 +1,126 @@
+//! What the network may send, for tests and fuzzers: every parser gets it, and what they refuse is fit to be shown.
+
+use std::cell::RefCell;
+use std::io::Cursor;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, header};
+use tokio::runtime::{Builder, Runtime};
+
+use super::refusal::Refusal;
+use super::{admission, deepgram, keys, openai, own, realtime};
+use crate::audio::{self, Encoding, Faults};
+
+/// Bytes of an upload.
+const LIMIT: u64 = 1 << 20;
+/// Samples that are read of a recording.
+const SAMPLES: usize = 1 << 20;
+
+thread_local! {
+    static RUNTIME: RefCell<Runtime> =
+        RefCell::new(Builder::new_current_thread().enable_time().build().expect("a runtime"));
+}
+
+/// Gives the bytes to everything that reads what clients send.
+///
+/// # Panics
+///
+/// When something panics that must not, or a refusal is not one short line.
+pub fn attack(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let mut refusals = Vec::new();
+    refusals.extend(own::attack(&text).err());
+    refusals.extend(deepgram::attack(&text));
+    refusals.extend(realtime::attack(&text).err());
+    refusals.extend(upload(bytes));
+    for encoding in [Encoding::S16Le, Encoding::F32Le, Encoding::MuLaw, Encoding::ALaw] {
+        let whole = bytes.len() / encoding.bytes() * encoding.bytes();
+        encoding.decode(&bytes[..whole], &mut Vec::new(), &mut Faults::default());
+    }
+    if let Ok(value) = HeaderValue::from_bytes(bytes) {
+        let of = |name| HeaderMap::from_iter([(name, value.clone())]);
+        let _ = admission::is_local(&of(header::HOST));
+        let _ = admission::offered_protocols(&of(header::SEC_WEBSOCKET_PROTOCOL));
+    }
+    let _ = text.parse::<keys::KeyHash>();
+    refusals.extend(recording(bytes).err());
+    for refusal in &refusals {
+        let message = refusal.to_string();
+        assert!(!message.chars().any(char::is_control), "{message:?}");
+        assert!(message.len() < 2000, "{message:?}");
+    }
+}
+
+/// As a form; the first line names the boundary.
+fn upload(bytes: &[u8]) -> Option<Refusal> {
+    let end = bytes.iter().position(|byte| *byte == b'\n')?;
+    let kind = HeaderValue::from_bytes(&[b"multipart/form-data; boundary=", &bytes[..end]].concat()).ok()?;
+    let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, kind)]);
+    let body = Body::from(bytes[end + 1..].to_vec());
+    RUNTIME.with_borrow(|runtime| runtime.block_on(openai::attack(&headers, body, LIMIT))).err()
+}
+
+/// As a recording.
+fn recording(bytes: &[u8]) -> Result<(), Refusal> {
+    let mut source = audio::from_reader("the upload", Cursor::new(bytes.to_vec()))?;
+    let (mut block, mut samples) = (Vec::new(), 0);
+    while samples < SAMPLES && source.read(&mut block)? > 0 {
+        samples += block.len();
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What a client sends that means well, one of each kind.
+    const GOOD: [&str; 12] = [
+        r#"{"type":"start","encoding":"s16le","sample_rate":48000,"channels":2,"model":"m","language":"en","step_ms":500}"#,
+        r#"{"type":"resume","stream":"0123456789abcdef","received":17}"#,
+        r#"{"type":"ack","seq":18446744073709551615}"#,
+        "encoding=linear16&sample_rate=16000&channels=1&endpointing=300&utterance_end_ms=1000&keyterm=a&interim_results=true",
+        r#"{"type":"KeepAlive"}"#,
+        r#"{"type":"session.update","session":{"type":"transcription","audio":{"input":{"format":{"type":"audio/pcm","rate":24000},"transcription":{"model":"m","language":"en","prompt":"p"},"turn_detection":{"type":"server_vad","prefix_padding_ms":300,"silence_duration_ms":500}}}}}"#,
+        r#"{"type":"transcription_session.update","session":{"input_audio_format":"pcm16","turn_detection":null}}"#,
+        r#"{"type":"input_audio_buffer.append","audio":"AAAA"}"#,
+        "x\n--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\nRIFF\r\n--x\r\nContent-Disposition: form-data; name=\"temperature\"\r\n\r\n0.5\r\n--x--\r\n",
+        "hearken, hearken.key.hk_0123456789, token",
+        "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+        "RIFF\x24\x7d\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\0\x7d\0\0\0\0\x01\0\x02\0\x10\0data\0\x7d\0\0\0\0\0\0\0\0\0\0",
+    ];
+
+    #[test]
+    fn what_means_well_is_understood() {
+        for (index, good) in GOOD[..3].iter().enumerate() {
+            assert!(own::attack(good).is_ok(), "{index}");
+        }
+        assert!(deepgram::attack(GOOD[3]).len() < 2, "only one of the two is it");
+        for good in &GOOD[5..8] {
+            assert!(realtime::attack(good).is_ok(), "{good}");
+        }
+        assert!(upload(GOOD[8].as_bytes()).is_none());
+        GOOD.iter().for_each(|good| attack(good.as_bytes()));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_is_answered(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            attack(&bytes);
+        }
+
+        /// What means well, with pieces of it changed, doubled, cut out or taken from elsewhere.
+        #[test]
+        fn what_nearly_means_well_is_answered(
+            first in 0..GOOD.len(), other in 0..GOOD.len(), cut in any::<(u16, u16, u16)>(), noise in proptest::collection::vec(any::<u8>(), 0..12),
+        ) {
+            let (first, other) = (GOOD[first].as_bytes(), GOOD[other].as_bytes());
+            let at = |place: u16, of: &[u8]| usize::from(place) % (of.len() + 1);
+            let (from, to) = (at(cut.0, first), at(cut.1, first));
+            let changed = [&first[..from], &noise, &other[at(cut.2, other)..], &first[to..]].concat();
+            attack(&changed);
+        }
+    }
+}

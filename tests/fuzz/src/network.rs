@@ -1,0 +1,7 @@
+//! A client that sends anything: to every parser of the server, and as a recording.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| hearken::server::hostile::attack(bytes));
