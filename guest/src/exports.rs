@@ -76,7 +76,7 @@ impl Instance {
         let recognizer = self.recognizer.as_mut().ok_or(Status::NoModel)?;
         let heard = self.window.end();
         let mut streaming = recognizer.streaming(task);
-        let hypothesis = self.stream.step(&mut self.window, &mut streaming, effort)?;
+        let hypothesis = self.stream.step(&mut self.window, &mut streaming, task.commit, effort)?;
         imports::emit_event(&Event::Hypothesis {
             committed: hypothesis.committed,
             tentative: hypothesis.tentative,
@@ -84,6 +84,7 @@ impl Instance {
             heard,
             no_speech: hypothesis.no_speech,
             avg_logprob: hypothesis.avg_logprob,
+            encodes: hypothesis.encodes,
         });
         Ok(())
     }

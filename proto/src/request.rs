@@ -33,9 +33,9 @@ pub enum Request {
     Drain,
     /// Drain, then decode the whole window once, with fallback, and empty the window.
     Decode(Task),
-    /// Drain, then decode what the window holds of an utterance that goes on: greedy, without fallback. Words that two
-    /// hypotheses agree on are committed; the window slides when it is full. Answered by
-    /// [`Event::Hypothesis`](crate::Event::Hypothesis).
+    /// Drain, then decode what the window holds of an utterance that goes on: greedy, without fallback, behind what is
+    /// committed. Words that are certain by [`Task::commit`] are committed; the window slides when it is full. Answered
+    /// by [`Event::Hypothesis`](crate::Event::Hypothesis).
     Partial(Task),
     /// As [`Partial`](Self::Partial), at the end of the utterance: with one fallback, and everything is committed.
     Final(Task),
@@ -58,4 +58,27 @@ pub struct Task {
     pub translate: bool,
     /// Text that the decoder is told came before: names, spelling, style.
     pub prompt: Option<String>,
+    /// When a word of an utterance that goes on is certain; the first request of an utterance decides.
+    pub commit: Commit,
+}
+
+/// When a word is certain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Commit {
+    /// When so many hypotheses in a row agree on it (LocalAgreement).
+    Agreement {
+        /// At least 1.
+        hypotheses: u8,
+    },
+    /// When the decoder did not look at the end of the audio to say it (AlignAtt).
+    Attention {
+        /// The end, in samples.
+        margin: u32,
+    },
+}
+
+impl Default for Commit {
+    fn default() -> Self {
+        Self::Agreement { hypotheses: 2 }
+    }
 }

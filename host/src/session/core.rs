@@ -5,9 +5,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Sender;
-use hearken_proto::Task;
-
 use super::SessionOptions;
 use super::event::SessionEvent;
 use super::journal::{Decode, Journal};
@@ -16,6 +13,7 @@ use crate::audio::VadEvent;
 use crate::error::Error;
 use crate::executor::Class;
 use crate::{Engine, Model, SAMPLE_RATE};
+use crossbeam_channel::Sender;
 
 /// A partial text is worth its cost when at least this many times the cost lies between two: the rest of the thread's
 /// time is for finals, and for other sessions.
@@ -50,6 +48,8 @@ struct State {
     cost: Duration,
     language: Option<String>,
     dropped: u64,
+    /// Encoder passes.
+    encodes: u64,
     journal: Journal,
     /// Length of the audio, once it is complete.
     finished: Option<u64>,
@@ -75,6 +75,7 @@ impl Core {
                 cost: Duration::ZERO,
                 language,
                 dropped: 0,
+                encodes: 0,
                 journal: Journal::default(),
                 finished: None,
             }),
@@ -91,6 +92,10 @@ impl Core {
 
     pub(super) fn dropped(&self) -> u64 {
         self.lock().dropped
+    }
+
+    pub(super) fn encodes(&self) -> u64 {
+        self.lock().encodes
     }
 
     pub(super) fn journal(&self) -> Journal {
@@ -233,11 +238,7 @@ impl Core {
         };
         // Taken now and not when it was queued: what came meanwhile is heard in the same decode.
         let (heard, last) = (utterance.len(), utterance.ended);
-        let task = Task {
-            language: state.language.clone(),
-            translate: self.options.translate,
-            prompt: self.options.prompt.clone(),
-        };
+        let task = self.options.task(state.language.clone());
         let decode = Decode { utterance: utterance.start, heard, last, language: task.language.clone() };
         state.journal.decodes.push(decode.clone());
         // While it is decoded, audio goes into a stand-in at its place in the queue.
@@ -257,6 +258,7 @@ impl Core {
 
         let mut state = self.lock();
         state.busy = false;
+        state.encodes += utterance.take_encodes();
         if state.events.is_none() {
             return Some(decode);
         }
