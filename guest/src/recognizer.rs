@@ -1,6 +1,6 @@
 //! whisper.cpp behind the operations that the host asks for.
 
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
 
 use hearken_proto::abi::Status;
 use hearken_proto::{Event, Kernels, LoadOptions, ModelInfo, Segment, Stage, Task};
@@ -17,6 +17,13 @@ use crate::{backend, imports, spectrogram};
 
 /// Samples for each encoder position: the encoder's convolution halves the 10 ms mel frames.
 const SAMPLES_PER_POSITION: usize = 320;
+
+/// Positions of a short context, at least, and those behind the audio: with fewer, models repeat themselves or lose the end.
+const LEAST_POSITIONS: usize = 512;
+const SPARE_POSITIONS: usize = 128;
+
+/// See [`Recognizer::encode_within`].
+const NOTHING_TO_DO_MS: c_int = 100;
 
 /// Candidates of temperature fallback, whisper.cpp's own default.
 const BEST_OF: i32 = 5;
@@ -88,6 +95,26 @@ impl Recognizer {
     fn encode(&mut self, pcm: &[f32]) -> Result<(), Status> {
         self.state.pcm_to_mel(pcm, 1).map_err(|_| Status::DecodeFailed)?;
         self.state.encode(0, 1).map_err(|_| Status::DecodeFailed)
+    }
+
+    /// The same with no more than so many positions; 0 are all that the model has.
+    fn encode_within(&mut self, pcm: &[f32], positions: c_int) -> Result<(), Status> {
+        // Only `whisper_full` sets the number of positions. It takes less than 100 ms for nothing to do, and looks whether
+        // there is that much before, and whether there is more after it has set it.
+        let mut params = FullParams::new(SamplingStrategy::Greedy { best_of: 1 });
+        params.set_language(Some("en"));
+        params.set_audio_ctx(positions);
+        params.set_duration_ms(NOTHING_TO_DO_MS);
+        self.state.full(params, pcm).map_err(|_| Status::DecodeFailed)?;
+        self.state.encode(0, 1).map_err(|_| Status::DecodeFailed)
+    }
+
+    /// Positions for a window of `len` samples where the context may be short; 0 for all.
+    fn positions(&self, len: usize) -> c_int {
+        let needed = len.div_ceil(SAMPLES_PER_POSITION) + SPARE_POSITIONS;
+        let needed = needed.max(LEAST_POSITIONS).next_multiple_of(8);
+        let all = self.context.n_audio_ctx().max(0) as usize;
+        if needed < all { needed as c_int } else { 0 }
     }
 
     /// What the decoder says of the window that was encoded, behind what it is told.
@@ -279,13 +306,25 @@ impl Recognise for Streaming<'_> {
         let Self { recognizer, task } = self;
         let detects = recognizer.context.is_multilingual() && task.language.is_none();
         let language = recognizer.language(pcm, task)?;
-        if !detects {
+        let mut positions = 0;
+        // Whoever told the language has encoded the window for it.
+        if task.short_context && !detects {
+            positions = recognizer.positions(pcm.len());
+            recognizer.encode_within(pcm, positions)?;
+        } else if !detects {
             recognizer.encode(pcm)?;
         }
         // A step of its own, so only where it decides something.
         let no_speech = if effort == Effort::Final { recognizer.no_speech()? } else { 0.0 };
         let order = Order { task, language: &language, told, len: pcm.len(), temperature: 0.0 };
         let mut decoded = recognizer.decode_behind(&order)?;
+        let mut encodes = 1;
+        if decoded.stalled && positions > 0 {
+            // It lost its way in the short context.
+            recognizer.encode_within(pcm, 0)?;
+            decoded = recognizer.decode_behind(&order)?;
+            encodes += 1;
+        }
         let doubtful = decoded.stalled || (decoded.avg_logprob < LOGPROB && no_speech < NO_SPEECH);
         if effort == Effort::Final && doubtful {
             let again = recognizer.decode_behind(&Order { temperature: RETRY_TEMPERATURE, ..order })?;
@@ -300,7 +339,7 @@ impl Recognise for Streaming<'_> {
             no_speech,
             avg_logprob: decoded.avg_logprob,
             words: decoded.words,
-            encodes: 1,
+            encodes,
         })
     }
 }

@@ -60,6 +60,9 @@ pub struct Task {
     pub prompt: Option<String>,
     /// When a word of an utterance that goes on is certain; the first request of an utterance decides.
     pub commit: Commit,
+    /// Encodes no more positions than the window of an utterance that goes on needs, with a margin: only for models that
+    /// were made for that. A text that repeats itself is heard again with all.
+    pub short_context: bool,
 }
 
 /// When a word is certain.

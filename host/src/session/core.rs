@@ -238,7 +238,7 @@ impl Core {
         };
         // Taken now and not when it was queued: what came meanwhile is heard in the same decode.
         let (heard, last) = (utterance.len(), utterance.ended);
-        let task = self.options.task(state.language.clone());
+        let task = self.options.task(&self.model, state.language.clone());
         let decode = Decode { utterance: utterance.start, heard, last, language: task.language.clone() };
         state.journal.decodes.push(decode.clone());
         // While it is decoded, audio goes into a stand-in at its place in the queue.

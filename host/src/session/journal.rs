@@ -71,7 +71,7 @@ impl Journal {
             for decode in self.decodes.iter().filter(|decode| decode.utterance == start) {
                 let have = utterance.len() as usize;
                 utterance.append(&samples[have..(decode.heard as usize).clamp(have, samples.len())]);
-                let task = options.task(decode.language.clone());
+                let task = options.task(model, decode.language.clone());
                 let heard = utterance.len();
                 utterance.decode(model, &task, heard, decode.last, &mut |event| events.push(event));
             }

@@ -45,6 +45,9 @@ pub struct SessionOptions {
     pub voice_activity: Option<VadConfig>,
     /// When a word is certain while the utterance goes on.
     pub commit: CommitPolicy,
+    /// Lets the encoder see little more than the audio that there is, which is cheaper, and ruins models that were not made
+    /// for it. `None` does so where that is known of the model ([`Known::short_context`](crate::model::Known::short_context)).
+    pub short_context: Option<bool>,
     /// Least new speech, between partial texts. The session makes it longer when recognising takes longer. Default:
     /// 500 ms.
     pub step: Duration,
@@ -64,6 +67,7 @@ impl SessionOptions {
             prompt: None,
             voice_activity: Some(VadConfig::default()),
             commit: CommitPolicy::default(),
+            short_context: None,
             step: Duration::from_millis(500),
             backlog: Duration::from_secs(120),
             share: None,
@@ -73,12 +77,15 @@ impl SessionOptions {
 
 impl SessionOptions {
     /// What the guest is told of them.
-    fn task(&self, language: Option<String>) -> Task {
+    fn task(&self, model: &Model, language: Option<String>) -> Task {
         Task {
             language,
             translate: self.translate,
             prompt: self.prompt.clone(),
             commit: self.commit.to_proto(),
+            short_context: self
+                .short_context
+                .unwrap_or_else(|| model.known().is_some_and(|known| known.short_context)),
         }
     }
 }

@@ -49,6 +49,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "MS", value_delimiter = ',', default_value = "500",
         value_parser = clap::value_parser!(u16).range(50..=10_000))]
     step: Vec<u16>,
+    /// Let the encoder see little more than the audio that there is, also where the model is not known to have been made for
+    /// that
+    #[arg(long)]
+    short_context: bool,
     /// How texts are compared
     #[arg(long, value_name = "HOW", value_enum, default_value_t = Comparison::Whisper)]
     compare: Comparison,
@@ -99,7 +103,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
             args.step.iter().map(move |ms| Configuration { policy: *policy, step: step(ms) })
         })
         .collect();
-    let scorer = Scorer { model: &model, configurations: &configurations.clone(), comparison: args.compare };
+    let scorer = Scorer {
+        model: &model,
+        configurations: &configurations.clone(),
+        comparison: args.compare,
+        short_context: args.short_context.then_some(true),
+    };
     let mut report = Report {
         model: model.name().to_owned(),
         threads: engine.threads(),

@@ -143,6 +143,7 @@ pub(super) struct Scorer<'a> {
     pub(super) model: &'a Model,
     pub(super) configurations: &'a [Configuration],
     pub(super) comparison: Comparison,
+    pub(super) short_context: Option<bool>,
 }
 
 impl Scorer<'_> {
@@ -205,6 +206,7 @@ impl Scorer<'_> {
             language: Some(reference.language.clone()),
             commit: configuration.policy,
             step: configuration.step,
+            short_context: self.short_context,
             ..SessionOptions::new(recording.format)
         };
         let simulation = simulate(self.model, &options, &recording.samples, computation)?;
