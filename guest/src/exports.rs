@@ -43,7 +43,8 @@ impl Instance {
         let options: LoadOptions =
             hearken_proto::decode(self.message(len)?).map_err(|_| Status::Malformed)?;
         let recognizer = Recognizer::load(&options)?;
-        self.window = Window::new(recognizer.max_window());
+        let window = if options.window == 0 { usize::MAX } else { options.window as usize };
+        self.window = Window::new(recognizer.max_window().min(window));
         self.recognizer = Some(recognizer);
         Ok(())
     }

@@ -12,6 +12,9 @@ pub struct LoadOptions {
     pub alignment_heads: Vec<(u32, u32)>,
     /// What multiplies matrices.
     pub kernels: Kernels,
+    /// Longest window of an utterance that goes on, in samples, where the model hears less well than its context says; 0
+    /// is as much as its context.
+    pub window: u32,
 }
 
 /// What multiplies matrices, and does what goes with it.

@@ -1,15 +1,18 @@
 //! An utterance that goes on: a sliding window, and words that become certain.
 //!
-//! Every step hears the whole window. The decoder is told the committed words of it, and says what follows; a
+//! Every step hears the whole window. The decoder is told what it said of the committed words in it, and says what follows; a
 //! [policy](policy) decides what of that is certain. Committed words never change. When the window is full it slides past
-//! what is committed.
+//! what is committed. In a window that has moved the decoder is told nothing: what it says of the committed words, which may be
+//! something else, is what it is told from then on. (Told what it had said in another window it lost words.)
 
+mod agreement;
 mod policy;
 mod window;
 
 use hearken_proto::abi::Status;
 use hearken_proto::{Commit, Word};
 
+use agreement::continuation;
 use policy::Policy;
 pub(crate) use window::Window;
 
@@ -84,8 +87,10 @@ pub(crate) struct Hypothesis {
 #[derive(Default)]
 pub(crate) struct Stream {
     policy: Option<Box<dyn Policy>>,
-    /// Committed words whose audio is still in the window.
+    /// Committed words whose audio is still in the window, as the decoder said them there last.
     anchored: Vec<Spoken>,
+    /// The window has slid since it was heard.
+    moved: bool,
     /// The words behind them in the latest hypothesis.
     tentative: Vec<Spoken>,
     /// End of the last committed word: what comes later starts no earlier.
@@ -141,12 +146,18 @@ impl Stream {
         hypothesis: &mut Hypothesis,
     ) -> Result<Recognised, Status> {
         let start = window.start();
+        let known = if self.moved { &[] } else { &self.anchored[..] };
         let told: Vec<Spoken> =
-            self.anchored.iter().map(|spoken| spoken.moved(|at| at.saturating_sub(start))).collect();
+            known.iter().map(|spoken| spoken.moved(|at| at.saturating_sub(start))).collect();
         let mut heard = recogniser.recognise(window.samples(), &told, effort)?;
         hypothesis.encodes += heard.encodes;
         self.tentative =
             heard.words.drain(..).map(|spoken| spoken.moved(|at| at.saturating_add(start))).collect();
+        if std::mem::take(&mut self.moved) {
+            let again = continuation(&self.anchored, &self.tentative);
+            self.anchored = self.tentative.drain(..again).collect();
+            heard.settled = heard.settled.saturating_sub(again);
+        }
         Ok(heard)
     }
 
@@ -179,6 +190,7 @@ impl Stream {
         }
         window.cut(cut);
         self.anchored.retain(|spoken| spoken.word.start >= cut);
+        self.moved = true;
         forced
     }
 }

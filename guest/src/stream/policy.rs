@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 
-use hearken_proto::{Commit, Word};
+use hearken_proto::Commit;
 
 use super::Spoken;
+use super::agreement::essence;
 
 /// Decides which of the words that are not committed yet become so.
 pub(crate) trait Policy {
@@ -80,15 +81,10 @@ impl Policy for Attention {
     fn forced(&mut self, _: usize) {}
 }
 
-/// What of a word counts when hypotheses are compared: not its case, nor the punctuation around it.
-fn essence(word: &Word) -> String {
-    let core = word.text.trim_matches(|c: char| !c.is_alphanumeric());
-    // A word that is only punctuation is compared as it is.
-    if core.is_empty() { word.text.clone() } else { core.to_lowercase() }
-}
-
 #[cfg(test)]
 mod tests {
+    use hearken_proto::Word;
+
     use super::*;
 
     fn tail(text: &str) -> Vec<Spoken> {

@@ -133,7 +133,7 @@ impl Utterance {
         emit: &mut dyn FnMut(SessionEvent),
     ) -> Result<(), Error> {
         // The window slides when four fifths of it are full, so a fifth always fits.
-        let stride = (model.context_samples() / 5).max(1) as u64;
+        let stride = (model.window_samples() / 5).max(1) as u64;
         let mut instance = match self.instance.take() {
             Some(instance) => instance,
             None => Box::new(model.instantiate()?),
