@@ -43,7 +43,8 @@ impl Instance {
         let options: LoadOptions =
             hearken_proto::decode(self.message(len)?).map_err(|_| Status::Malformed)?;
         let recognizer = Recognizer::load(&options)?;
-        self.window = Window::new(recognizer.max_window());
+        let window = if options.window == 0 { usize::MAX } else { options.window as usize };
+        self.window = Window::new(recognizer.max_window().min(window));
         self.recognizer = Some(recognizer);
         Ok(())
     }
@@ -76,7 +77,7 @@ impl Instance {
         let recognizer = self.recognizer.as_mut().ok_or(Status::NoModel)?;
         let heard = self.window.end();
         let mut streaming = recognizer.streaming(task);
-        let hypothesis = self.stream.step(&mut self.window, &mut streaming, effort)?;
+        let hypothesis = self.stream.step(&mut self.window, &mut streaming, task.commit, effort)?;
         imports::emit_event(&Event::Hypothesis {
             committed: hypothesis.committed,
             tentative: hypothesis.tentative,
@@ -84,6 +85,7 @@ impl Instance {
             heard,
             no_speech: hypothesis.no_speech,
             avg_logprob: hypothesis.avg_logprob,
+            encodes: hypothesis.encodes,
         });
         Ok(())
     }

@@ -7,6 +7,8 @@
 // What needs no recogniser is written against plain data, and tested natively.
 #[cfg(any(target_arch = "wasm32", test))]
 mod backend;
+#[cfg(any(target_arch = "wasm32", test))]
+mod decoder;
 #[cfg(target_arch = "wasm32")]
 mod exports;
 #[cfg(target_arch = "wasm32")]

@@ -1,6 +1,6 @@
 //! whisper.cpp behind the operations that the host asks for.
 
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
 
 use hearken_proto::abi::Status;
 use hearken_proto::{Event, Kernels, LoadOptions, ModelInfo, Segment, Stage, Task};
@@ -10,12 +10,20 @@ use whisper_rs::{
     WhisperState,
 };
 
-use crate::stream::{Effort, Recognise, Recognised};
+use crate::decoder::{Decoded, Decoder, Order};
+use crate::stream::{Effort, Recognise, Recognised, Spoken};
 use crate::words::{self, Token};
 use crate::{backend, imports, spectrogram};
 
 /// Samples for each encoder position: the encoder's convolution halves the 10 ms mel frames.
 const SAMPLES_PER_POSITION: usize = 320;
+
+/// Positions of a short context, at least, and those behind the audio: with fewer, models repeat themselves or lose the end.
+const LEAST_POSITIONS: usize = 512;
+const SPARE_POSITIONS: usize = 128;
+
+/// See [`Recognizer::encode_within`].
+const NOTHING_TO_DO_MS: c_int = 100;
 
 /// Candidates of temperature fallback, whisper.cpp's own default.
 const BEST_OF: i32 = 5;
@@ -24,6 +32,7 @@ const BEST_OF: i32 = 5;
 pub(crate) struct Recognizer {
     context: WhisperContext,
     state: WhisperState,
+    decoder: Decoder,
     /// Word times come from attention.
     is_aligned: bool,
 }
@@ -57,7 +66,8 @@ impl Recognizer {
             whisper_cpp: whisper_rs::WHISPER_CPP_VERSION.to_owned(),
             weights: backend::weights(),
         }));
-        Ok(Self { context, state, is_aligned: !heads.is_empty() })
+        let decoder = Decoder::new(&context, &options.alignment_heads);
+        Ok(Self { context, state, decoder, is_aligned: !heads.is_empty() })
     }
 
     /// Longest window in samples: past the model's context whisper.cpp loses text and reports success.
@@ -72,7 +82,7 @@ impl Recognizer {
             return Ok(());
         }
         let language = self.language(pcm, task)?;
-        let encodes = self.full(pcm, task, &language, Fallback::Full)?;
+        let encodes = self.full(pcm, task, &language)?;
         for segment in self.segments(pcm.len(), &language) {
             imports::emit_event(&Event::Segment(segment));
         }
@@ -81,13 +91,44 @@ impl Recognizer {
         Ok(())
     }
 
+    /// Encodes a window, for the decoder.
+    fn encode(&mut self, pcm: &[f32]) -> Result<(), Status> {
+        self.state.pcm_to_mel(pcm, 1).map_err(|_| Status::DecodeFailed)?;
+        self.state.encode(0, 1).map_err(|_| Status::DecodeFailed)
+    }
+
+    /// The same with no more than so many positions; 0 are all that the model has.
+    fn encode_within(&mut self, pcm: &[f32], positions: c_int) -> Result<(), Status> {
+        // Only `whisper_full` sets the number of positions. It takes less than 100 ms for nothing to do, and looks whether
+        // there is that much before, and whether there is more after it has set it.
+        let mut params = FullParams::new(SamplingStrategy::Greedy { best_of: 1 });
+        params.set_language(Some("en"));
+        params.set_audio_ctx(positions);
+        params.set_duration_ms(NOTHING_TO_DO_MS);
+        self.state.full(params, pcm).map_err(|_| Status::DecodeFailed)?;
+        self.state.encode(0, 1).map_err(|_| Status::DecodeFailed)
+    }
+
+    /// Positions for a window of `len` samples where the context may be short; 0 for all.
+    fn positions(&self, len: usize) -> c_int {
+        let needed = len.div_ceil(SAMPLES_PER_POSITION) + SPARE_POSITIONS;
+        let needed = needed.max(LEAST_POSITIONS).next_multiple_of(8);
+        let all = self.context.n_audio_ctx().max(0) as usize;
+        if needed < all { needed as c_int } else { 0 }
+    }
+
+    /// What the decoder says of the window that was encoded, behind what it is told.
+    fn decode_behind(&mut self, order: &Order<'_>) -> Result<Decoded, Status> {
+        self.decoder.decode(&self.context, &mut self.state, order)
+    }
+
     /// This recogniser as the streaming policy wants it.
     pub(crate) fn streaming<'a>(&'a mut self, task: &'a Task) -> Streaming<'a> {
         Streaming { recognizer: self, task }
     }
 
     /// Runs whisper.cpp over `pcm`; returns the number of encoder passes.
-    fn full(&mut self, pcm: &[f32], task: &Task, language: &str, fallback: Fallback) -> Result<u32, Status> {
+    fn full(&mut self, pcm: &[f32], task: &Task, language: &str) -> Result<u32, Status> {
         let mut encodes = 0u32;
         let mut params = FullParams::new(SamplingStrategy::Greedy { best_of: BEST_OF });
         params.set_n_threads(1);
@@ -102,11 +143,6 @@ impl Recognizer {
         params.set_print_realtime(false);
         params.set_print_special(false);
         params.set_print_timestamps(false);
-        match fallback {
-            Fallback::None => params.set_temperature_inc(0.0),
-            Fallback::Once => params.set_temperature_inc(RETRY_TEMPERATURE),
-            Fallback::Full => {}
-        }
         if let Some(prompt) = &task.prompt {
             // A NUL cannot be part of a C string, and means nothing to a tokenizer.
             params.set_initial_prompt(&prompt.replace('\0', ""));
@@ -249,17 +285,12 @@ impl Recognizer {
     }
 }
 
-/// How often a doubtful window is decoded again, hotter.
-#[derive(Clone, Copy)]
-enum Fallback {
-    None,
-    Once,
-    /// whisper.cpp's default: up to five times.
-    Full,
-}
-
-/// Temperature step that leaves room for one retry, at 0.6, below whisper.cpp's limit of 1.
+/// The temperature of a final text's second try.
 const RETRY_TEMPERATURE: f32 = 0.6;
+/// A text is doubtful when its tokens are less likely than this on average and the window is not silent: OpenAI's
+/// thresholds, as whisper.cpp has them.
+const LOGPROB: f32 = -1.0;
+const NO_SPEECH: f32 = 0.6;
 
 /// A recogniser with a task, for the streaming policy.
 pub(crate) struct Streaming<'a> {
@@ -268,26 +299,47 @@ pub(crate) struct Streaming<'a> {
 }
 
 impl Recognise for Streaming<'_> {
-    fn recognise(&mut self, pcm: &[f32], effort: Effort) -> Result<Recognised, Status> {
+    fn recognise(&mut self, pcm: &[f32], told: &[Spoken], effort: Effort) -> Result<Recognised, Status> {
         if pcm.len() < SHORTEST {
             return Ok(Recognised { no_speech: 1.0, ..Recognised::default() });
         }
-        let language = self.recognizer.language(pcm, self.task)?;
-        let fallback = match effort {
-            Effort::Partial => Fallback::None,
-            Effort::Final => Fallback::Once,
-        };
-        self.recognizer.full(pcm, self.task, &language, fallback)?;
-        let segments = self.recognizer.segments(pcm.len(), &language);
-        let (sum, count) = segments
-            .iter()
-            .filter(|segment| !segment.words.is_empty())
-            .fold((0.0, 0u32), |(sum, count), segment| (sum + segment.avg_logprob, count + 1));
+        let Self { recognizer, task } = self;
+        let detects = recognizer.context.is_multilingual() && task.language.is_none();
+        let language = recognizer.language(pcm, task)?;
+        let mut positions = 0;
+        // Whoever told the language has encoded the window for it.
+        if task.short_context && !detects {
+            positions = recognizer.positions(pcm.len());
+            recognizer.encode_within(pcm, positions)?;
+        } else if !detects {
+            recognizer.encode(pcm)?;
+        }
+        // A step of its own, so only where it decides something.
+        let no_speech = if effort == Effort::Final { recognizer.no_speech()? } else { 0.0 };
+        let order = Order { task, language: &language, told, len: pcm.len(), temperature: 0.0 };
+        let mut decoded = recognizer.decode_behind(&order)?;
+        let mut encodes = 1;
+        if decoded.stalled && positions > 0 {
+            // It lost its way in the short context.
+            recognizer.encode_within(pcm, 0)?;
+            decoded = recognizer.decode_behind(&order)?;
+            encodes += 1;
+        }
+        let doubtful = decoded.stalled || (decoded.avg_logprob < LOGPROB && no_speech < NO_SPEECH);
+        if effort == Effort::Final && doubtful {
+            let again = recognizer.decode_behind(&Order { temperature: RETRY_TEMPERATURE, ..order })?;
+            let score = |decoded: &Decoded| (!decoded.stalled, decoded.avg_logprob);
+            if score(&again) > score(&decoded) {
+                decoded = again;
+            }
+        }
         Ok(Recognised {
-            // A step of its own, so only where it decides something.
-            no_speech: if effort == Effort::Final { self.recognizer.no_speech()? } else { 0.0 },
-            avg_logprob: if count == 0 { 0.0 } else { sum / count as f32 },
-            words: segments.into_iter().flat_map(|segment| segment.words).collect(),
+            settled: decoded.settled,
+            rest: decoded.rest,
+            no_speech,
+            avg_logprob: decoded.avg_logprob,
+            words: decoded.words,
+            encodes,
         })
     }
 }

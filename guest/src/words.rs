@@ -1,5 +1,7 @@
 //! From tokens to words with times.
 
+use std::ops::Range;
+
 use hearken_proto::{HOP_LENGTH, Word};
 
 /// A token as whisper.cpp reports it.
@@ -59,13 +61,19 @@ const CLOSING: &str = "\"'.。,，!！?？:：”)]}、";
 struct Draft {
     text: String,
     probability: f32,
-    tokens: u32,
+    /// Places of its tokens among the text tokens.
+    tokens: Range<usize>,
     start: i64,
     end: i64,
 }
 
 /// Groups text tokens into words whose times lie in `span` and never run backwards.
 pub(crate) fn group(tokens: &[Token], span: Span, spaced: bool) -> Vec<Word> {
+    group_places(tokens, span, spaced).into_iter().map(|(word, _)| word).collect()
+}
+
+/// The same, with the places of each word's tokens among the text tokens.
+pub(crate) fn group_places(tokens: &[Token], span: Span, spaced: bool) -> Vec<(Word, Range<usize>)> {
     let text: Vec<&Token> = tokens.iter().filter(|token| !token.special).collect();
     let mut drafts: Vec<Draft> = Vec::new();
     let mut index = 0;
@@ -90,10 +98,10 @@ pub(crate) fn group(tokens: &[Token], span: Span, spaced: bool) -> Vec<Word> {
             Some(last) if !begins || joins(&last.text, &piece) => {
                 last.text.push_str(&piece);
                 last.probability += probability;
-                last.tokens += taken as u32;
+                last.tokens.end = index;
                 last.end = end;
             }
-            _ => drafts.push(Draft { text: piece, probability, tokens: taken as u32, start, end }),
+            _ => drafts.push(Draft { text: piece, probability, tokens: index - taken..index, start, end }),
         }
     }
 
@@ -108,12 +116,13 @@ pub(crate) fn group(tokens: &[Token], span: Span, spaced: bool) -> Vec<Word> {
         let start = placed.start.max(earliest);
         let end = placed.end.max(start);
         earliest = end;
-        words.push(Word {
+        let word = Word {
             start,
             end,
             text: text.to_owned(),
-            probability: (draft.probability / draft.tokens as f32).clamp(0.0, 1.0),
-        });
+            probability: (draft.probability / draft.tokens.len() as f32).clamp(0.0, 1.0),
+        };
+        words.push((word, draft.tokens));
     }
     words
 }

@@ -41,6 +41,8 @@ pub enum Event {
         no_speech: f32,
         /// Mean log-probability of the text tokens.
         avg_logprob: f32,
+        /// Encoder passes that were made.
+        encodes: u32,
     },
     /// Answer to [`Request::Score`](crate::Request::Score): one entry for each position, prompt included.
     Scores {
@@ -100,7 +102,7 @@ pub struct Segment {
 }
 
 /// A word with its place in time.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Word {
     /// First sample.
     pub start: u32,

@@ -17,7 +17,7 @@ mod request;
 pub mod ring;
 
 pub use event::{Event, ModelInfo, Segment, Stage, Word};
-pub use request::{Kernels, LoadOptions, Request, Task};
+pub use request::{Commit, Kernels, LoadOptions, Request, Task};
 
 use alloc::vec::Vec;
 

@@ -12,6 +12,9 @@ pub struct LoadOptions {
     pub alignment_heads: Vec<(u32, u32)>,
     /// What multiplies matrices.
     pub kernels: Kernels,
+    /// Longest window of an utterance that goes on, in samples, where the model hears less well than its context says; 0
+    /// is as much as its context.
+    pub window: u32,
 }
 
 /// What multiplies matrices, and does what goes with it.
@@ -33,9 +36,9 @@ pub enum Request {
     Drain,
     /// Drain, then decode the whole window once, with fallback, and empty the window.
     Decode(Task),
-    /// Drain, then decode what the window holds of an utterance that goes on: greedy, without fallback. Words that two
-    /// hypotheses agree on are committed; the window slides when it is full. Answered by
-    /// [`Event::Hypothesis`](crate::Event::Hypothesis).
+    /// Drain, then decode what the window holds of an utterance that goes on: greedy, without fallback, behind what is
+    /// committed. Words that are certain by [`Task::commit`] are committed; the window slides when it is full. Answered
+    /// by [`Event::Hypothesis`](crate::Event::Hypothesis).
     Partial(Task),
     /// As [`Partial`](Self::Partial), at the end of the utterance: with one fallback, and everything is committed.
     Final(Task),
@@ -58,4 +61,30 @@ pub struct Task {
     pub translate: bool,
     /// Text that the decoder is told came before: names, spelling, style.
     pub prompt: Option<String>,
+    /// When a word of an utterance that goes on is certain; the first request of an utterance decides.
+    pub commit: Commit,
+    /// Encodes no more positions than the window of an utterance that goes on needs, with a margin: only for models that
+    /// were made for that. A text that repeats itself is heard again with all.
+    pub short_context: bool,
+}
+
+/// When a word is certain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Commit {
+    /// When so many hypotheses in a row agree on it (LocalAgreement).
+    Agreement {
+        /// At least 1.
+        hypotheses: u8,
+    },
+    /// When the decoder did not look at the end of the audio to say it (AlignAtt).
+    Attention {
+        /// The end, in samples.
+        margin: u32,
+    },
+}
+
+impl Default for Commit {
+    fn default() -> Self {
+        Self::Agreement { hypotheses: 2 }
+    }
 }

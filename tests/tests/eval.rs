@@ -58,8 +58,8 @@ fn list(lines: &str) -> (TempDir, String) {
 fn ways(figures: &Value) -> [&Value; 3] {
     [
         &figures["offline"],
-        &figures["streaming"]["computation_unaware"],
-        &figures["streaming"]["computation_aware"],
+        &figures["streaming"][0]["computation_unaware"],
+        &figures["streaming"][0]["computation_aware"],
     ]
 }
 

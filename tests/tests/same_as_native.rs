@@ -5,7 +5,10 @@
 
 use std::fmt::Write as _;
 use std::thread;
+use std::time::Duration;
 
+use hearken::audio::Format;
+use hearken::session::{Session, SessionEvent, SessionOptions};
 use hearken::{Compute, Engine, Model, ModelSource, Score, TranscribeOptions, Transcript};
 use hearken_native::{Native, top_two};
 use hearken_tests::model::{SyntheticModel, Weights};
@@ -185,6 +188,61 @@ fn spoken_digits_read_the_same() {
         return;
     };
     compare("spoken digits", &speech::spoken_digits(&folder.join("fsdd"), 6, 6));
+}
+
+/// Streaming has a decoder of its own. Where one window holds all of an utterance, and nothing was said of it before, it has
+/// to say what `whisper_full` does.
+fn stream(what: &str, recordings: &[Recording]) {
+    let bytes = hearken::model::embedded().expect("the embedded model");
+    let engine = Engine::builder().no_cache().compute(Compute::Exact).build().expect("an engine");
+    let (model, native) = (load(&engine, &bytes), Native::load(&bytes));
+    let options = SessionOptions {
+        // One hypothesis, at the end.
+        voice_activity: None,
+        step: Duration::from_secs(60),
+        ..SessionOptions::new(Format::MODEL)
+    };
+    let (mut compared, mut words) = (0, 0);
+    for recording in recordings {
+        for chunk in recording.chunks(model.context_samples()) {
+            let heard = native.state().hear(&chunk.samples);
+            if heard.fell_back {
+                continue;
+            }
+            let expected: Vec<&str> =
+                heard.segments.iter().flat_map(|segment| segment.text.split_whitespace()).collect();
+            let mut session = Session::driven(&model, options.clone()).expect("a session");
+            session.begin().expect("a key to press");
+            session.push(&chunk.samples).expect("whole frames");
+            session.finish().expect("an end");
+            while session.decode_pending().is_some() {}
+            let found: Vec<String> = (session.events().try_iter())
+                .filter_map(
+                    |event| if let SessionEvent::Final { words, .. } = event { Some(words) } else { None },
+                )
+                .flat_map(|words| words.into_iter().map(|word| word.text))
+                .collect();
+            assert_eq!(found, expected, "{what}, {}", recording.name);
+            compared += 1;
+            words += found.len();
+        }
+    }
+    println!("{what}: {words} words in {compared} windows");
+    assert!(compared * 8 >= recordings.len() * 7, "{what}: only {compared} were compared");
+}
+
+#[test]
+fn a_window_is_streamed_as_whisper_full_hears_it() {
+    let mut recordings = Vec::new();
+    for voice in ["en-gb", "en-us", "en-gb-scotland", "en-us+f3"] {
+        recordings.push(speech::espeak(voice, 120, "three one four one five nine two"));
+        recordings.push(speech::espeak(voice, 160, "zero eight. six, seven"));
+        recordings.push(speech::espeak(voice, 140, "zero zero zero zero"));
+    }
+    stream("synthesised speech", &recordings);
+    if let Some(folder) = speech::recordings() {
+        stream("spoken digits", &speech::spoken_digits(&folder.join("fsdd"), 6, 6));
+    }
 }
 
 /// Tokens that native whisper.cpp says when it is forced to what it finds likeliest, and how sure it is of them.

@@ -22,11 +22,14 @@ mod run;
 mod tensor;
 #[cfg(target_arch = "wasm32")]
 mod threads;
+pub(crate) mod watch;
 mod weights;
 
 #[cfg(target_arch = "wasm32")]
 pub(crate) use device::register;
+pub(crate) use kernels::softmax::log_sum_exp;
 #[cfg(target_arch = "wasm32")]
 pub(crate) use kernels::spectrogram;
+pub(crate) use watch::Watched;
 #[cfg(target_arch = "wasm32")]
 pub(crate) use weights::close as weights;

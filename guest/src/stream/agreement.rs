@@ -1,9 +1,11 @@
-//! Where hypotheses agree.
+//! Where words were said before.
 
 use hearken_proto::Word;
 
+use super::Spoken;
+
 /// What of a word counts when hypotheses are compared: not its case, nor the punctuation around it.
-fn essence(word: &Word) -> String {
+pub(super) fn essence(word: &Word) -> String {
     let core = word.text.trim_matches(|c: char| !c.is_alphanumeric());
     // A word that is only punctuation is compared as it is.
     if core.is_empty() { word.text.clone() } else { core.to_lowercase() }
@@ -13,18 +15,14 @@ fn same(one: &Word, other: &Word) -> bool {
     essence(one) == essence(other)
 }
 
-/// How many words two hypotheses of the same stretch have in common from the start.
-pub(super) fn agreed(one: &[Word], other: &[Word]) -> usize {
-    one.iter().zip(other).take_while(|(one, other)| same(one, other)).count()
-}
-
 /// Where in `words` what follows `anchored` begins.
 ///
 /// A new hypothesis says the committed words of the window again, perhaps not in the same way; they were said
 /// already, so they are skipped. The best place is where the fewest edits turn the anchored words into the words
 /// before it; among equals, the one nearest in time to where the anchored words end.
-pub(super) fn continuation(anchored: &[Word], words: &[Word]) -> usize {
+pub(super) fn continuation(anchored: &[Spoken], words: &[Spoken]) -> usize {
     let (Some(first), Some(last)) = (anchored.first(), anchored.last()) else { return 0 };
+    let (first, last) = (&first.word, &last.word);
     // Levenshtein distance of all anchored words to each prefix of the new ones.
     let mut row: Vec<usize> = (0..=words.len()).collect();
     for anchor in anchored {
@@ -32,12 +30,13 @@ pub(super) fn continuation(anchored: &[Word], words: &[Word]) -> usize {
         row[0] += 1;
         for (index, word) in words.iter().enumerate() {
             let above = row[index + 1];
-            row[index + 1] = (diagonal + usize::from(!same(anchor, word))).min(above + 1).min(row[index] + 1);
+            row[index + 1] =
+                (diagonal + usize::from(!same(&anchor.word, &word.word))).min(above + 1).min(row[index] + 1);
             diagonal = above;
         }
     }
     let distance = |prefix: usize| {
-        let end = prefix.checked_sub(1).map_or(first.start, |index| words[index].end);
+        let end = prefix.checked_sub(1).map_or(first.start, |index| words[index].word.end);
         (row[prefix], end.abs_diff(last.end))
     };
     (0..=words.len()).min_by_key(|&prefix| distance(prefix)).unwrap_or(0)
@@ -47,23 +46,14 @@ pub(super) fn continuation(anchored: &[Word], words: &[Word]) -> usize {
 mod tests {
     use super::*;
 
-    fn words(text: &str) -> Vec<Word> {
-        text.split_whitespace()
-            .zip(0u32..)
-            .map(|(text, index)| Word {
-                start: index * 10,
-                end: index * 10 + 10,
-                text: text.to_owned(),
-                probability: 1.0,
-            })
-            .collect()
-    }
-
-    #[test]
-    fn case_and_punctuation_do_not_disagree() {
-        assert_eq!(agreed(&words("Hello, world"), &words("hello World. again")), 2);
-        assert_eq!(agreed(&words("one two three"), &words("one too three")), 1);
-        assert_eq!(agreed(&[], &words("one")), 0);
+    /// Words of 10 samples each, from `first` on.
+    fn words(text: &str, first: u32) -> Vec<Spoken> {
+        let place = |(text, index): (&str, u32)| {
+            let (start, end) = (first + index * 10, first + index * 10 + 10);
+            let word = Word { start, end, text: text.to_owned(), probability: 1.0 };
+            Spoken { word, ..Spoken::default() }
+        };
+        text.split_whitespace().zip(0u32..).map(place).collect()
     }
 
     #[test]
@@ -71,13 +61,14 @@ mod tests {
         for (anchored, hypothesis, rest) in [
             ("", "a b", "a b"),
             ("a b", "a b c d", "c d"),
+            ("a b", "A, b. c d", "c d"),
             ("a b", "a x c d", "c d"), // one word became another
             ("a b c", "a c d", "d"),   // one is missing
             ("a b c", "", ""),
         ] {
-            let (anchored, hypothesis) = (words(anchored), words(hypothesis));
+            let (anchored, hypothesis) = (words(anchored, 0), words(hypothesis, 0));
             let at = continuation(&anchored, &hypothesis);
-            let tail: Vec<&str> = hypothesis[at..].iter().map(|word| word.text.as_str()).collect();
+            let tail: Vec<&str> = hypothesis[at..].iter().map(|spoken| spoken.word.text.as_str()).collect();
             assert_eq!(tail.join(" "), rest, "{anchored:?} {hypothesis:?}");
         }
     }
@@ -85,20 +76,13 @@ mod tests {
     #[test]
     fn a_word_that_is_not_heard_again_costs_none_of_those_behind() {
         // Late in a long utterance, where only the last committed word is left in the window.
-        let later = |words: Vec<Word>, by: u32| -> Vec<Word> {
-            words
-                .into_iter()
-                .map(|word| Word { start: word.start + by, end: word.end + by, ..word })
-                .collect()
-        };
-        let anchored = later(words("a"), 1_000);
-        assert_eq!(continuation(&anchored, &later(words("b c"), 1_012)), 0);
-        assert_eq!(continuation(&anchored, &later(words("x b"), 1_000)), 1);
+        let anchored = words("a", 1_000);
+        assert_eq!(continuation(&anchored, &words("b c", 1_012)), 0);
+        assert_eq!(continuation(&anchored, &words("x b", 1_000)), 1);
     }
 
     #[test]
     fn spoken_repetitions_are_kept() {
-        let (anchored, hypothesis) = (words("zero zero"), words("zero zero zero zero"));
-        assert_eq!(continuation(&anchored, &hypothesis), 2);
+        assert_eq!(continuation(&words("zero zero", 0), &words("zero zero zero zero", 0)), 2);
     }
 }

@@ -1,17 +1,23 @@
 //! An utterance that goes on: a sliding window, and words that become certain.
 //!
-//! Every hypothesis decodes the whole window. Words that two hypotheses in a row agree on are committed
-//! (LocalAgreement-2: Liu, Spanakis and Niehues, 2020; Macháček, Dabre and Bojar, 2023). Committed words never change.
-//! When the window is full it slides past what is committed.
+//! Every step hears the whole window. The decoder is told what it said of the committed words in it, and says what follows; a
+//! [policy](policy) decides what of that is certain. Committed words never change. When the window is full it slides past
+//! what is committed. In a window that has moved the decoder is told nothing: what it says of the committed words, which may be
+//! something else, is what it is told from then on. (Told what it had said in another window it lost words.)
 
 mod agreement;
+mod policy;
 mod window;
 
-use hearken_proto::Word;
 use hearken_proto::abi::Status;
+use hearken_proto::{Commit, Word};
 
-use agreement::{agreed, continuation};
+use agreement::continuation;
+use policy::Policy;
 pub(crate) use window::Window;
+
+/// Tokens that the decoder is told at most: the window slides when there are more, so that there is room for what is new.
+const MOST_TOLD: usize = 120;
 
 /// How one window is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,18 +28,49 @@ pub(crate) enum Effort {
     Final,
 }
 
+/// A word, and what the decoder knows of it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Spoken {
+    pub(crate) word: Word,
+    /// Its tokens.
+    pub(crate) tokens: Vec<i32>,
+    /// The timestamps that were said before it, in samples.
+    pub(crate) marks: Vec<u32>,
+    /// The last sample that the decoder looked at to say it, if that is known.
+    pub(crate) attended: Option<u32>,
+}
+
+impl Spoken {
+    /// The same on another clock.
+    fn moved(&self, to: impl Fn(u32) -> u32) -> Self {
+        Self {
+            word: Word { start: to(self.word.start), end: to(self.word.end), ..self.word.clone() },
+            tokens: self.tokens.clone(),
+            marks: self.marks.iter().map(|mark| to(*mark)).collect(),
+            attended: self.attended.map(to),
+        }
+    }
+}
+
 /// What a recogniser makes of a window. Times count from the window's start.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Recognised {
-    pub(crate) words: Vec<Word>,
+    /// Words behind those that it was told.
+    pub(crate) words: Vec<Spoken>,
+    /// How many of them stand if the window is heard again from `rest` on.
+    pub(crate) settled: usize,
+    /// Where the recogniser stopped listening, if that was before the window's end.
+    pub(crate) rest: Option<u32>,
     pub(crate) no_speech: f32,
     pub(crate) avg_logprob: f32,
+    /// Encoder passes that were made.
+    pub(crate) encodes: u32,
 }
 
 /// Something that turns a window into words: whisper.cpp, or in tests a simulation.
 pub(crate) trait Recognise {
-    /// Recognises `pcm` (16 kHz mono).
-    fn recognise(&mut self, pcm: &[f32], effort: Effort) -> Result<Recognised, Status>;
+    /// Recognises `pcm` (16 kHz mono), of whose beginning `told` was said.
+    fn recognise(&mut self, pcm: &[f32], told: &[Spoken], effort: Effort) -> Result<Recognised, Status>;
 }
 
 /// What is thought of the utterance so far. Times count from its start.
@@ -43,65 +80,97 @@ pub(crate) struct Hypothesis {
     pub(crate) tentative: Vec<Word>,
     pub(crate) no_speech: f32,
     pub(crate) avg_logprob: f32,
+    pub(crate) encodes: u32,
 }
 
-/// The policy's memory of one utterance.
+/// The memory of one utterance.
 #[derive(Default)]
 pub(crate) struct Stream {
-    /// Committed words whose audio is still in the window.
-    anchored: Vec<Word>,
+    policy: Option<Box<dyn Policy>>,
+    /// Committed words whose audio is still in the window, as the decoder said them there last.
+    anchored: Vec<Spoken>,
+    /// The window has slid since it was heard.
+    moved: bool,
     /// The words behind them in the latest hypothesis.
-    tentative: Vec<Word>,
+    tentative: Vec<Spoken>,
     /// End of the last committed word: what comes later starts no earlier.
     settled: u32,
 }
 
 impl Stream {
-    /// Decodes the window once, and slides it if it must.
+    /// Hears the window, and slides it if it must. The policy is the one that is named first.
     pub(crate) fn step(
         &mut self,
         window: &mut Window,
         recogniser: &mut impl Recognise,
+        commit: Commit,
         effort: Effort,
     ) -> Result<Hypothesis, Status> {
-        let heard = recogniser.recognise(window.samples(), effort)?;
-        let words: Vec<Word> = heard
-            .words
-            .into_iter()
-            .map(|word| Word {
-                start: word.start.saturating_add(window.start()),
-                end: word.end.saturating_add(window.start()),
-                ..word
-            })
-            .collect();
-        let tail = words[continuation(&self.anchored, &words)..].to_vec();
-        let certain = match effort {
-            Effort::Final => tail.len(),
-            Effort::Partial => agreed(&self.tentative, &tail),
-        };
-        let mut committed = self.commit(&tail[..certain]);
-        self.tentative = tail[certain..].to_vec();
-        if effort == Effort::Partial && window.is_full() {
-            committed.extend(self.slide(window));
+        let mut hypothesis = Hypothesis::default();
+        let heard = self.hear(window, recogniser, effort, &mut hypothesis)?;
+        (hypothesis.no_speech, hypothesis.avg_logprob) = (heard.no_speech, heard.avg_logprob);
+        match effort {
+            Effort::Partial => {
+                let certain = self
+                    .policy
+                    .get_or_insert_with(|| policy::policy(commit))
+                    .certain(&self.tentative, window.end());
+                hypothesis.committed = self.commit(certain);
+                let told: usize = self.anchored.iter().map(|spoken| spoken.tokens.len()).sum();
+                if window.is_full() || told > MOST_TOLD {
+                    hypothesis.committed.extend(self.slide(window));
+                }
+            }
+            Effort::Final => {
+                let mut heard = heard;
+                // Until the whole window was listened to; each turn leaves less of it.
+                while let Some(rest) = heard.rest.filter(|rest| *rest > 0) {
+                    hypothesis.committed.extend(self.commit(heard.settled));
+                    window.cut(window.start().saturating_add(rest));
+                    self.anchored.clear();
+                    heard = self.hear(window, recogniser, effort, &mut hypothesis)?;
+                }
+                hypothesis.committed.extend(self.commit(self.tentative.len()));
+            }
         }
-        Ok(Hypothesis {
-            committed,
-            tentative: self.tentative.clone(),
-            no_speech: heard.no_speech,
-            avg_logprob: heard.avg_logprob,
-        })
+        hypothesis.tentative = self.tentative.iter().map(|spoken| spoken.word.clone()).collect();
+        Ok(hypothesis)
     }
 
-    /// Commits words, none of which starts before the last one ended.
-    fn commit(&mut self, words: &[Word]) -> Vec<Word> {
-        let mut committed = Vec::with_capacity(words.len());
-        for word in words {
-            let start = word.start.max(self.settled);
-            let end = word.end.max(start);
-            self.settled = end;
-            committed.push(Word { start, end, ..word.clone() });
+    /// Hears the window once, and takes what is new for tentative.
+    fn hear(
+        &mut self,
+        window: &Window,
+        recogniser: &mut impl Recognise,
+        effort: Effort,
+        hypothesis: &mut Hypothesis,
+    ) -> Result<Recognised, Status> {
+        let start = window.start();
+        let known = if self.moved { &[] } else { &self.anchored[..] };
+        let told: Vec<Spoken> =
+            known.iter().map(|spoken| spoken.moved(|at| at.saturating_sub(start))).collect();
+        let mut heard = recogniser.recognise(window.samples(), &told, effort)?;
+        hypothesis.encodes += heard.encodes;
+        self.tentative =
+            heard.words.drain(..).map(|spoken| spoken.moved(|at| at.saturating_add(start))).collect();
+        if std::mem::take(&mut self.moved) {
+            let again = continuation(&self.anchored, &self.tentative);
+            self.anchored = self.tentative.drain(..again).collect();
+            heard.settled = heard.settled.saturating_sub(again);
         }
-        self.anchored.extend(committed.iter().cloned());
+        Ok(heard)
+    }
+
+    /// Commits the first tentative words, none of which starts before the last one ended.
+    fn commit(&mut self, words: usize) -> Vec<Word> {
+        let mut committed = Vec::with_capacity(words);
+        for mut spoken in self.tentative.drain(..words.min(self.tentative.len())) {
+            spoken.word.start = spoken.word.start.max(self.settled);
+            spoken.word.end = spoken.word.end.max(spoken.word.start);
+            self.settled = spoken.word.end;
+            committed.push(spoken.word.clone());
+            self.anchored.push(spoken);
+        }
         committed
     }
 
@@ -110,15 +179,18 @@ impl Stream {
     /// and what is thought of the part before is committed as it stands, because its audio goes.
     fn slide(&mut self, window: &mut Window) -> Vec<Word> {
         let mut forced = Vec::new();
-        let mut cut = self.anchored.last().map_or(0, |word| word.start);
+        let mut cut = self.anchored.last().map_or(0, |spoken| spoken.word.start);
         if cut < window.least_cut() {
             cut = window.quietest_cut();
-            let before = self.tentative.iter().take_while(|word| word.end <= cut).count();
-            let words: Vec<Word> = self.tentative.drain(..before).collect();
-            forced = self.commit(&words);
+            let before = self.tentative.iter().take_while(|spoken| spoken.word.end <= cut).count();
+            forced = self.commit(before);
+            if let Some(policy) = &mut self.policy {
+                policy.forced(before);
+            }
         }
         window.cut(cut);
-        self.anchored.retain(|word| word.start >= cut);
+        self.anchored.retain(|spoken| spoken.word.start >= cut);
+        self.moved = true;
         forced
     }
 }

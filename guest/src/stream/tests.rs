@@ -17,7 +17,7 @@ fn audio(words: std::ops::Range<usize>) -> Vec<f32> {
 }
 
 impl Recognise for Simulated {
-    fn recognise(&mut self, pcm: &[f32], effort: Effort) -> Result<Recognised, Status> {
+    fn recognise(&mut self, pcm: &[f32], told: &[Spoken], effort: Effort) -> Result<Recognised, Status> {
         self.calls += 1;
         let mut words: Vec<Word> = Vec::new();
         for (position, sample) in pcm.iter().enumerate() {
@@ -32,37 +32,58 @@ impl Recognise for Simulated {
                 }),
             }
         }
-        if effort == Effort::Partial {
-            let stable = words.len().saturating_sub(self.unstable);
-            for word in &mut words[stable..] {
-                word.text = format!("misheard{}", self.calls);
+        // It goes on behind what it was told, where that can still be heard.
+        let number =
+            |word: &Word| word.text.trim_start_matches(|c: char| !c.is_ascii_digit()).parse::<usize>();
+        if let Some(Ok(last)) = told.last().map(|spoken| number(&spoken.word)) {
+            words.retain(|word| number(word).is_ok_and(|number| number > last));
+        }
+        let stable = words.len().saturating_sub(self.unstable);
+        let spoken = words.into_iter().enumerate().map(|(index, mut word)| {
+            let attended = Some(word.end);
+            if effort == Effort::Partial && index >= stable {
+                word.text = format!("misheard in call {} as w{}", self.calls, number(&word).unwrap_or(0));
             }
-        }
-        for word in &mut words {
             word.end = word.end.saturating_sub(self.early).max(word.start);
-        }
-        Ok(Recognised { words, ..Recognised::default() })
+            Spoken { word, tokens: vec![1], marks: Vec::new(), attended }
+        });
+        let words: Vec<Spoken> = spoken.collect();
+        Ok(Recognised { settled: words.len(), words, encodes: 1, ..Recognised::default() })
     }
 }
 
-/// Feeds `count` words in steps, and returns all that was committed.
-fn run(count: usize, step: usize, unstable: usize, capacity: usize) -> Vec<Word> {
-    run_with(Simulated { calls: 0, unstable, early: 0 }, count, step, capacity)
+const AGREEMENT: Commit = Commit::Agreement { hypotheses: 2 };
+
+/// Attention, for a recogniser that mishears so many words.
+fn attention(unstable: usize) -> Commit {
+    Commit::Attention { margin: (unstable * WORD) as u32 }
 }
 
-fn run_with(mut recogniser: Simulated, count: usize, step: usize, capacity: usize) -> Vec<Word> {
+/// Feeds `count` words in steps, and returns all that was committed.
+fn run(commit: Commit, count: usize, step: usize, unstable: usize, capacity: usize) -> Vec<Word> {
+    run_with(commit, Simulated { calls: 0, unstable, early: 0 }, count, step, capacity)
+}
+
+fn run_with(
+    commit: Commit,
+    mut recogniser: Simulated,
+    count: usize,
+    step: usize,
+    capacity: usize,
+) -> Vec<Word> {
     let (mut window, mut stream) = (Window::new(capacity), Stream::default());
     let mut committed: Vec<Word> = Vec::new();
     for block in audio(0..count).chunks(step) {
         window.samples_mut().extend_from_slice(block);
         assert!(window.samples().len() <= capacity, "the window outgrew the model");
-        let hypothesis = stream.step(&mut window, &mut recogniser, Effort::Partial).unwrap();
+        let hypothesis = stream.step(&mut window, &mut recogniser, commit, Effort::Partial).unwrap();
         for word in hypothesis.committed.iter().chain(&hypothesis.tentative) {
             assert!(word.end <= window.end());
         }
+        assert_eq!(hypothesis.encodes, 1);
         committed.extend(hypothesis.committed);
     }
-    let last = stream.step(&mut window, &mut recogniser, Effort::Final).unwrap();
+    let last = stream.step(&mut window, &mut recogniser, commit, Effort::Final).unwrap();
     assert!(last.tentative.is_empty());
     committed.extend(last.committed);
     committed
@@ -77,45 +98,82 @@ fn what_is_committed_is_what_was_said_whatever_the_tail_did() {
     let expected: Vec<String> = (0..40).map(|n| format!("w{n}")).collect();
     for unstable in 0..3 {
         for step in [WORD / 2, WORD, WORD * 3 / 2, WORD * 2] {
-            // Ten seconds, as a small model has; 40 words are as long.
-            let committed = run(40, step, unstable, 160_000);
-            assert_eq!(texts(&committed), expected, "unstable {unstable}, step {step}");
+            for commit in [AGREEMENT, attention(unstable)] {
+                // Ten seconds, as a small model has; 40 words are as long.
+                let committed = run(commit, 40, step, unstable, 160_000);
+                assert_eq!(texts(&committed), expected, "{commit:?}, unstable {unstable}, step {step}");
+            }
         }
     }
 }
 
 #[test]
 fn committed_words_are_in_order_and_in_place() {
-    let committed = run(60, WORD, 2, 160_000);
-    let mut settled = 0;
-    for (n, word) in committed.iter().enumerate() {
-        assert!(word.start >= settled && word.end >= word.start, "{word:?}");
-        assert!((word.start as usize).abs_diff(n * WORD) <= WORD, "word {n} at {}", word.start);
-        settled = word.end;
+    for commit in [AGREEMENT, attention(2)] {
+        let committed = run(commit, 60, WORD, 2, 160_000);
+        let mut settled = 0;
+        for (n, word) in committed.iter().enumerate() {
+            assert!(word.start >= settled && word.end >= word.start, "{word:?}");
+            assert!((word.start as usize).abs_diff(n * WORD) <= WORD, "word {n} at {}", word.start);
+            settled = word.end;
+        }
     }
 }
 
 #[test]
 fn a_monologue_needs_one_window() {
-    // 1,200 words are five minutes.
-    let committed = run(1_200, WORD * 2, 1, 160_000);
-    assert_eq!(committed.len(), 1_200);
-    assert_eq!(committed.last().map(|word| word.end), Some(1_200 * WORD as u32));
+    for commit in [AGREEMENT, attention(1)] {
+        // 1,200 words are five minutes.
+        let committed = run(commit, 1_200, WORD * 2, 1, 160_000);
+        assert_eq!(committed.len(), 1_200);
+        assert_eq!(committed.last().map(|word| word.end), Some(1_200 * WORD as u32));
+    }
 }
 
 #[test]
 fn a_word_whose_end_is_misjudged_is_not_said_twice() {
     for early in [WORD as u32 / 8, WORD as u32 / 2] {
-        let recogniser = Simulated { calls: 0, unstable: 1, early };
-        let committed = run_with(recogniser, 200, WORD * 2, 160_000);
-        let expected: Vec<String> = (0..200).map(|n| format!("w{n}")).collect();
-        assert_eq!(texts(&committed), expected, "early by {early}");
+        for commit in [AGREEMENT, attention(1)] {
+            let recogniser = Simulated { calls: 0, unstable: 1, early };
+            let committed = run_with(commit, recogniser, 200, WORD * 2, 160_000);
+            let expected: Vec<String> = (0..200).map(|n| format!("w{n}")).collect();
+            assert_eq!(texts(&committed), expected, "early by {early}");
+        }
     }
 }
 
 #[test]
 fn a_recogniser_that_never_agrees_with_itself_is_cut_all_the_same() {
     // All words are unstable until they are forced out; nothing is lost, and the window stays within bounds.
-    let committed = run(100, WORD, 100, 160_000);
-    assert!(committed.len() >= 90, "{}", committed.len());
+    for commit in [AGREEMENT, attention(100)] {
+        let committed = run(commit, 100, WORD, 100, 160_000);
+        assert!(committed.len() >= 90, "{}", committed.len());
+    }
+}
+
+/// Says one word of each window, and wants to go on behind it.
+struct Sparing;
+
+impl Recognise for Sparing {
+    fn recognise(&mut self, pcm: &[f32], told: &[Spoken], _: Effort) -> Result<Recognised, Status> {
+        assert!(told.is_empty(), "a window that is heard again from elsewhere has nothing that was said");
+        let text = format!("w{}", pcm[0] as usize - 1);
+        let word = Word { start: 0, end: WORD as u32, text, probability: 1.0 };
+        let rest = (pcm.len() > WORD).then_some(WORD as u32);
+        // What it says besides does not stand.
+        let more = Spoken { word: Word { text: "more".to_owned(), ..word.clone() }, ..Spoken::default() };
+        let words = vec![Spoken { word, ..Spoken::default() }, more];
+        let settled = if rest.is_some() { 1 } else { 2 };
+        Ok(Recognised { words, settled, rest, encodes: 1, ..Recognised::default() })
+    }
+}
+
+#[test]
+fn a_final_goes_on_where_the_recogniser_stopped_listening() {
+    let (mut window, mut stream) = (Window::new(160_000), Stream::default());
+    window.samples_mut().extend(audio(0..4));
+    let last = stream.step(&mut window, &mut Sparing, AGREEMENT, Effort::Final).unwrap();
+    assert_eq!(texts(&last.committed), ["w0", "w1", "w2", "w3", "more"]);
+    assert_eq!(last.encodes, 4);
+    assert!(last.committed.windows(2).all(|pair| pair[0].end <= pair[1].start));
 }

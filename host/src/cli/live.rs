@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, never, select, tick};
 use hearken::audio::VadConfig;
 use hearken::capture::{Capture, Input, Level, Pump, System};
 use hearken::formats::{Format, Writer};
-use hearken::session::{Session, SessionEvent, SessionOptions};
+use hearken::session::{CommitPolicy, Session, SessionEvent, SessionOptions};
 use hearken::{Language, Model};
 
 use super::captions::Captions;
@@ -50,6 +50,10 @@ pub(crate) struct Args {
     /// txt, srt, vtt, json or jsonl on standard output instead of captions [default: captions on a terminal, else txt]
     #[arg(long, short)]
     format: Option<Format>,
+    /// When words are certain, and no longer dim: `agreement:N` (N hypotheses in a row agree) or `attention:MS` (the decoder
+    /// did not look at the last MS milliseconds to say them)
+    #[arg(long, value_name = "POLICY", default_value_t)]
+    policy: CommitPolicy,
     #[command(flatten)]
     speech: SpeechArgs,
 }
@@ -104,6 +108,7 @@ impl Args {
             translate: self.speech.translate,
             prompt: self.speech.prompt.clone(),
             voice_activity: Some(VadConfig::default()),
+            commit: self.policy,
             ..SessionOptions::new(capture.format())
         }
     }

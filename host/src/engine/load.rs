@@ -62,9 +62,10 @@ impl Engine {
         if needs > limit {
             return Err(Error::ModelTooLarge { name, needs, limit });
         }
+        let known = model::known(&checked.hash);
         let options = LoadOptions {
-            alignment_heads: model::known(&checked.hash)
-                .map_or_else(Vec::new, |known| known.alignment_heads.to_vec()),
+            alignment_heads: known.map_or_else(Vec::new, |known| known.alignment_heads.to_vec()),
+            window: known.and_then(|known| known.window).unwrap_or(0),
             kernels: match self.0.compute {
                 Compute::Fast | Compute::Exact => Kernels::Host,
                 Compute::Guest => Kernels::Guest,
@@ -234,6 +235,12 @@ impl Model {
     pub fn context_samples(&self) -> usize {
         let guest = u64::from(self.inner.template.info().n_audio_ctx) * 320;
         guest.min(self.inner.checked.header.context_samples()) as usize
+    }
+
+    /// Longest window of an utterance that goes on, in samples at 16 kHz.
+    pub(crate) fn window_samples(&self) -> usize {
+        let known = self.known().and_then(|known| known.window).map_or(usize::MAX, |window| window as usize);
+        self.context_samples().min(known)
     }
 
     /// The first token that is no text: `<|endoftext|>`, in English and in multilingual vocabularies.

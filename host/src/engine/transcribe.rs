@@ -290,6 +290,7 @@ impl<O: FnMut(Progress<'_>)> Run<'_, O> {
                 language: self.language.clone(),
                 translate: self.options.translate,
                 prompt: self.options.prompt.clone(),
+                ..Task::default()
             };
             let model = self.model.clone().billed(self.options.share.as_ref());
             let (answer, outcome) = crossbeam_channel::bounded(1);

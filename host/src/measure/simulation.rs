@@ -38,6 +38,8 @@ pub struct Simulation {
     pub events: Vec<Stamped>,
     /// Wall time that was spent on the recording, voice activity included.
     pub computing: Duration,
+    /// Encoder passes that were made.
+    pub encodes: u64,
 }
 
 /// Pushes `audio` (interleaved, in the format of `options`) in blocks of 20 ms through a session that runs on this thread
@@ -76,13 +78,14 @@ pub fn simulate(
         pushed: 0,
         finished: false,
         clock: 0,
-        simulation: Simulation { events: Vec::new(), computing: Duration::ZERO },
+        simulation: Simulation { events: Vec::new(), computing: Duration::ZERO, encodes: 0 },
     };
     while !player.finished {
         player.clock = player.clock.max(player.next_due());
         player.push_due()?;
         player.decode(computation)?;
     }
+    player.simulation.encodes = player.session.encodes();
     Ok(player.simulation)
 }
 

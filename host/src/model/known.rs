@@ -16,6 +16,9 @@ pub struct Known {
     pub prompts: bool,
     /// Whether it was made for an encoder context shorter than its file's, so that shrinking costs no accuracy.
     pub short_context: bool,
+    /// Longest window, in samples at 16 kHz, in which it follows an utterance that goes on, where that is less than its context:
+    /// past it words are lost.
+    pub window: Option<u32>,
     /// Whether utterances may share a window. Small models that were trained on single phrases lose words otherwise.
     pub packs: bool,
 }
@@ -29,6 +32,8 @@ pub const EMBEDDED: Known = Known {
     alignment_heads: &[(2, 0)],
     prompts: false,
     short_context: false,
+    // Its timestamps end at 5.5 s, and what it says of later speech is guessed.
+    window: Some(6 * 16_000),
     packs: false,
 };
 

@@ -204,9 +204,7 @@ impl Drop for Instance {
 /// Encoder passes that an event tells of.
 fn encodes(event: &Event) -> u64 {
     match event {
-        Event::Decoded { encodes, .. } => u64::from(*encodes),
-        // One window, one pass.
-        Event::Hypothesis { .. } => 1,
+        Event::Decoded { encodes, .. } | Event::Hypothesis { encodes, .. } => u64::from(*encodes),
         _ => 0,
     }
 }

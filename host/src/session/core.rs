@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
-use hearken_proto::Task;
 
 use super::SessionOptions;
 use super::event::SessionEvent;
@@ -52,6 +51,8 @@ struct State {
     cost: Duration,
     language: Option<String>,
     dropped: u64,
+    /// Encoder passes.
+    encodes: u64,
     journal: Journal,
     /// Length of the audio, once it is complete.
     finished: Option<u64>,
@@ -79,6 +80,7 @@ impl Core {
                 cost: Duration::ZERO,
                 language,
                 dropped: 0,
+                encodes: 0,
                 journal: Journal::default(),
                 finished: None,
             }),
@@ -95,6 +97,10 @@ impl Core {
 
     pub(super) fn dropped(&self) -> u64 {
         self.lock().dropped
+    }
+
+    pub(super) fn encodes(&self) -> u64 {
+        self.lock().encodes
     }
 
     pub(super) fn journal(&self) -> Journal {
@@ -268,11 +274,7 @@ impl Core {
             return None;
         }
         self.model.joined(self.overdue(&state, &utterance).saturating_sub(u64::from(!last)));
-        let task = Task {
-            language: state.language.clone(),
-            translate: self.options.translate,
-            prompt: self.options.prompt.clone(),
-        };
+        let task = self.options.task(&self.model, state.language.clone());
         let decode = Decode { utterance: utterance.start, heard, last, language: task.language.clone() };
         state.journal.decodes.push(decode.clone());
         // While it is decoded, audio goes into a stand-in at its place in the queue.
@@ -292,6 +294,7 @@ impl Core {
 
         let mut state = self.lock();
         state.busy = false;
+        state.encodes += utterance.take_encodes();
         if state.events.is_none() {
             return Some(decode);
         }

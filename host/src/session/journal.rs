@@ -1,7 +1,5 @@
 //! When decodes ran: the one thing about a session that depends on the machine.
 
-use hearken_proto::Task;
-
 use super::event::SessionEvent;
 use super::utterance::Utterance;
 use super::{SessionError, SessionOptions};
@@ -73,11 +71,7 @@ impl Journal {
             for decode in self.decodes.iter().filter(|decode| decode.utterance == start) {
                 let have = utterance.len() as usize;
                 utterance.append(&samples[have..(decode.heard as usize).clamp(have, samples.len())]);
-                let task = Task {
-                    language: decode.language.clone(),
-                    translate: options.translate,
-                    prompt: options.prompt.clone(),
-                };
+                let task = options.task(model, decode.language.clone());
                 let heard = utterance.len();
                 utterance.decode(model, &task, heard, decode.last, &mut |event| events.push(event));
             }

@@ -7,6 +7,7 @@
 //! Who has threads of his own, simulates, or tests takes a [driven](Session::driven) session: it recognises only where and
 //! when it is told to, so that the same pushes and calls give the same events.
 
+mod commit;
 mod core;
 mod event;
 mod journal;
@@ -16,7 +17,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
+use hearken_proto::Task;
 
+pub use self::commit::{CommitPolicy, UnknownPolicy};
 use self::core::{Core, Drive};
 pub use self::event::SessionEvent;
 pub use self::journal::{Decode, Journal};
@@ -40,6 +43,11 @@ pub struct SessionOptions {
     pub prompt: Option<String>,
     /// Voice activity; `None` leaves it to [`Session::begin`] and [`Session::end`] (push-to-talk).
     pub voice_activity: Option<VadConfig>,
+    /// When a word is certain while the utterance goes on.
+    pub commit: CommitPolicy,
+    /// Lets the encoder see little more than the audio that there is, which is cheaper, and ruins models that were not made
+    /// for it. `None` does so where that is known of the model ([`Known::short_context`](crate::model::Known::short_context)).
+    pub short_context: Option<bool>,
     /// Least new speech, between partial texts. The session makes it longer when recognising takes longer. Default:
     /// 500 ms.
     pub step: Duration,
@@ -58,9 +66,26 @@ impl SessionOptions {
             translate: false,
             prompt: None,
             voice_activity: Some(VadConfig::default()),
+            commit: CommitPolicy::default(),
+            short_context: None,
             step: Duration::from_millis(500),
             backlog: Duration::from_secs(120),
             share: None,
+        }
+    }
+}
+
+impl SessionOptions {
+    /// What the guest is told of them.
+    fn task(&self, model: &Model, language: Option<String>) -> Task {
+        Task {
+            language,
+            translate: self.translate,
+            prompt: self.prompt.clone(),
+            commit: self.commit.to_proto(),
+            short_context: self
+                .short_context
+                .unwrap_or_else(|| model.known().is_some_and(|known| known.short_context)),
         }
     }
 }
@@ -362,6 +387,11 @@ impl Session {
         // Speech that there was no room for.
         let refused = self.core.dropped();
         Accounting { speech: speech - refused, silence, dropped: dropped + refused }
+    }
+
+    /// Encoder passes that were made so far: most of what recognising costs.
+    pub fn encodes(&self) -> u64 {
+        self.core.encodes()
     }
 
     /// When each decode ran, in samples: see [`Journal::replay`].

@@ -31,6 +31,8 @@ pub(super) struct Utterance {
     failed: Option<String>,
     /// Committed words, on the session's clock.
     words: Vec<Word>,
+    /// Encoder passes that nobody has taken note of.
+    encodes: u64,
     /// Nothing is appended any more.
     pub(super) ended: bool,
 }
@@ -47,6 +49,7 @@ impl Utterance {
             failures: 0,
             failed: None,
             words: Vec::new(),
+            encodes: 0,
             ended: false,
         }
     }
@@ -80,6 +83,11 @@ impl Utterance {
     pub(super) fn absorb(&mut self, stand_in: Self) {
         self.samples.extend_from_slice(&stand_in.samples);
         self.ended = stand_in.ended;
+    }
+
+    /// Encoder passes since this was last asked.
+    pub(super) fn take_encodes(&mut self) -> u64 {
+        mem::take(&mut self.encodes)
     }
 
     /// Recognises no more of it.
@@ -130,7 +138,7 @@ impl Utterance {
         emit: &mut dyn FnMut(SessionEvent),
     ) -> Result<(), Error> {
         // The window slides when four fifths of it are full, so a fifth always fits.
-        let stride = (model.context_samples() / 5).max(1) as u64;
+        let stride = (model.window_samples() / 5).max(1) as u64;
         let mut instance = match self.instance.take() {
             Some(instance) => instance,
             None => Box::new(model.instantiate()?),
@@ -165,7 +173,8 @@ impl Utterance {
                 code: text::sanitise(&code),
                 probability: Some(transcript::probability(probability)),
             })),
-            Event::Hypothesis { committed, tentative, window, no_speech, avg_logprob, .. } => {
+            Event::Hypothesis { committed, tentative, window, no_speech, avg_logprob, encodes, .. } => {
+                self.encodes += u64::from(encodes);
                 let mut committed = self.place(committed);
                 let tentative = self.place(tentative);
                 if last && self.words.is_empty() && unspoken(&committed, no_speech, avg_logprob) {

@@ -18,6 +18,24 @@ use crate::{MODEL, collect};
 /// What an idle session may take.
 const IDLE_BYTES: i64 = 64 << 10;
 
+/// What recognising has cost.
+#[derive(Debug)]
+struct Cost {
+    time: Duration,
+    encodes: u64,
+}
+
+impl Cost {
+    fn now(session: &Session) -> Self {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        Self { time: Duration::new(time.tv_sec as u64, time.tv_nsec as u32), encodes: session.encodes() }
+    }
+
+    fn since(&self, before: &Self) -> Self {
+        Self { time: self.time - before.time, encodes: self.encodes - before.encodes }
+    }
+}
+
 /// Ten minutes, or as many as `HEARKEN_MONOLOGUE_MINUTES` says.
 #[test]
 fn a_monologue_without_a_pause_is_one_utterance_in_flat_memory() {
@@ -34,6 +52,8 @@ fn a_monologue_without_a_pause_is_one_utterance_in_flat_memory() {
     let mut session = Session::driven(&MODEL, options).unwrap();
     session.begin().unwrap();
     let (mut said, mut committed, mut halfway) = (Vec::new(), Vec::new(), None);
+    // What this thread, which does everything, has computed in each minute, and how often it encoded.
+    let (mut minute, mut costs) = (Cost::now(&session), Vec::new());
     for (word, spoken) in text.iter().zip(&words).cycle() {
         let mut second = spoken.samples.clone();
         second.resize(format.sample_rate as usize, 0.0);
@@ -48,6 +68,11 @@ fn a_monologue_without_a_pause_is_one_utterance_in_flat_memory() {
             }
         }
         let done = session.accounting().total();
+        if done >= (costs.len() as u64 + 1) * 60 * u64::from(SAMPLE_RATE) {
+            let now = Cost::now(&session);
+            costs.push(now.since(&minute));
+            minute = now;
+        }
         if halfway.is_none() && done >= length / 2 {
             halfway = Some(Footprint::now());
         }
@@ -66,6 +91,11 @@ fn a_monologue_without_a_pause_is_one_utterance_in_flat_memory() {
     assert_eq!(all[..committed.len()], committed[..], "what was committed stays");
     assert_eq!(session.accounting().dropped, 0);
     let errors = Errors::between(said.iter().copied(), all.iter().map(|word| word.text.as_str()));
+    for (minute, cost) in (1..).zip(&costs) {
+        let Cost { time, encodes } = cost;
+        let relative = time.as_secs_f64() / costs[0].time.as_secs_f64();
+        println!("minute {minute}: {encodes} encoder passes, {relative:.3} of the first minute's time");
+    }
     println!(
         "{minutes} minutes, {} of {} words committed before the end, {errors:?}; written memory grew by {} KiB \
          in the second half",
@@ -75,6 +105,10 @@ fn a_monologue_without_a_pause_is_one_utterance_in_flat_memory() {
     );
     assert!(committed.len() * 20 >= all.len() * 17, "text comes all the while");
     assert!(errors.rate().is_some_and(|rate| rate < 0.02), "{errors:?}");
+    // It slides when it is full, and that is all that an hour more changes.
+    if let [first, .., last] = &costs[..] {
+        assert!(last.encodes.abs_diff(first.encodes) * 20 <= first.encodes, "{first:?}, {last:?}");
+    }
     // A minute of samples would be 4 MiB.
     assert!(grown.written < 1 << 20, "{grown:?}");
 }

@@ -28,6 +28,7 @@ fn hypothesis(committed: Vec<Word>, tentative: Vec<Word>) -> Vec<u8> {
         heard: 0,
         no_speech: 0.0,
         avg_logprob: -0.1,
+        encodes: 1,
     })
 }
 

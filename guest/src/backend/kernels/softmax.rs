@@ -40,6 +40,25 @@ pub(in crate::backend) fn softmax(row: &mut [f32], scale: f32, mask: Option<&[f3
     map(row, 0.0, |x| x.mul(factor));
 }
 
+/// The logarithm of the sum of the exponentials; of nothing, or of nothing but negative infinities, that too.
+pub(crate) fn log_sum_exp(values: &[f32]) -> f32 {
+    let largest = values.iter().copied().fold(f32::MIN, f32::max);
+    let shift = F32x4::splat(largest);
+    let (turns, rest) = values.as_chunks::<16>();
+    let mut sums = [F32x4::zero(); 2];
+    for turn in turns {
+        for (at, lanes) in turn.as_chunks::<4>().0.iter().enumerate() {
+            sums[at % 2] = sums[at % 2].add(exp(F32x4::load(lanes).sub(shift)));
+        }
+    }
+    for rest in rest.chunks(4) {
+        let mut lanes = [f32::NEG_INFINITY; 4];
+        lanes[..rest.len()].copy_from_slice(rest);
+        sums[0] = sums[0].add(exp(F32x4::load(&lanes).sub(shift)));
+    }
+    sums[0].add(sums[1]).sum().ln() + largest
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::rows::tests::Noise;
@@ -77,5 +96,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn sums_of_powers_equal_the_definition() {
+        let mut noise = Noise::new(5);
+        for len in [1usize, 3, 4, 17, 1501, 51_864] {
+            let mut values: Vec<f32> = noise.floats(len).iter().map(|value| value * 20.0).collect();
+            values.iter_mut().step_by(3).skip(1).for_each(|value| *value = f32::NEG_INFINITY);
+            let exact: f64 = values.iter().map(|value| f64::from(*value).exp()).sum();
+            let found = f64::from(log_sum_exp(&values));
+            assert!((found - exact.ln()).abs() < 1e-4, "{len}: {found}, {}", exact.ln());
+        }
+        assert_eq!(log_sum_exp(&[]), f32::NEG_INFINITY);
+        assert_eq!(log_sum_exp(&[f32::NEG_INFINITY; 9]), f32::NEG_INFINITY);
     }
 }

@@ -9,6 +9,7 @@ use super::kernels::rows::Rows;
 use super::kernels::{convolution, copy, norm, softmax};
 use super::plan::{Attention, Bias, Product, Step};
 use super::tensor::Tensor;
+use super::watch;
 
 /// Does steps, the dense ones through `dense`.
 #[derive(Default)]
@@ -135,6 +136,7 @@ impl<D: Dense> Runner<D> {
         // SAFETY: the tensors are the caller's, and the output overlaps no input, or lies aside.
         unsafe {
             self.dense.attention(&operation);
+            watch::see(attention, &mut self.dense);
             deliver(&out, &attention.out);
         }
     }

@@ -4,35 +4,52 @@ use hearken::measure::{Errors, Spread};
 use serde_json::{Value, json};
 
 use super::Report;
-use super::score::{Scored, Tally};
+use super::score::{Configuration, Outcome, Scored, Tally};
 
 pub(super) fn report(report: &Report) -> Value {
-    let [offline, unaware, aware] = report.totals.each_ref().map(|tally| figures(tally, spread));
     json!({
         "hearken": env!("CARGO_PKG_VERSION"),
         "model": report.model,
         "threads": report.threads,
         "recordings": report.scored.len(),
         "skipped": report.skipped.iter().map(|(path, reason)| json!({"path": path, "reason": reason})).collect::<Vec<_>>(),
-        "offline": offline,
-        "streaming": {"computation_unaware": unaware, "computation_aware": aware},
-        "files": report.scored.iter().map(file).collect::<Vec<_>>(),
+        "offline": figures(&report.offline, spread),
+        "streaming": streaming(&report.configurations, &report.streaming, |tally| figures(tally, spread)),
+        "files": report.scored.iter().map(|scored| file(scored, &report.configurations)).collect::<Vec<_>>(),
     })
 }
 
-fn file(scored: &Scored) -> Value {
-    let [offline, unaware, aware] = scored.ways.each_ref().map(|(heard, tally)| {
+/// An entry for each way to stream.
+fn streaming<T>(
+    configurations: &[Configuration],
+    outcomes: &[[T; 2]],
+    figures: impl Fn(&T) -> Value,
+) -> Vec<Value> {
+    let both = configurations.iter().zip(outcomes);
+    both.map(|(configuration, [unaware, aware])| {
+        json!({
+            "policy": configuration.policy.to_string(),
+            "step_ms": configuration.step.as_millis() as u64,
+            "computation_unaware": figures(unaware),
+            "computation_aware": figures(aware),
+        })
+    })
+    .collect()
+}
+
+fn file(scored: &Scored, configurations: &[Configuration]) -> Value {
+    let outcome = |(heard, tally): &Outcome| {
         let mut figures = figures(tally, |values| json!(values));
         figures["hypothesis"] = json!(heard);
         figures
-    });
+    };
     json!({
         "path": scored.reference.path,
         "language": scored.reference.language,
         "reference": scored.normal,
         "lost": scored.lost,
-        "offline": offline,
-        "streaming": {"computation_unaware": unaware, "computation_aware": aware},
+        "offline": outcome(&scored.offline),
+        "streaming": streaming(configurations, &scored.streaming, outcome),
     })
 }
 
@@ -50,6 +67,9 @@ fn figures(tally: &Tally, times: impl Fn(&[f64]) -> Value) -> Value {
             "words": tally.flicker.words,
         },
         "real_time_factor": tally.real_time_factor(),
+        "encoder_passes": tally.encodes,
+        "encoder_passes_per_second_of_speech": tally.encoder_rate(),
+        "speech_s": tally.speech,
         "computing_s": tally.computing,
         "audio_s": tally.audio,
     })
@@ -68,6 +88,6 @@ fn errors(errors: &Errors, unit: &str) -> Value {
 fn spread(values: &[f64]) -> Value {
     Spread::of(values.iter().copied()).map_or(
         Value::Null,
-        |spread| json!({"count": spread.count, "median": spread.median, "p90": spread.p90, "max": spread.max}),
+        |spread| json!({"count": spread.count, "median": spread.median, "p90": spread.p90, "p95": spread.p95, "max": spread.max}),
     )
 }

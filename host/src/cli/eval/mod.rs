@@ -1,5 +1,6 @@
 //! `hearken eval`: how good the text is, and how soon it comes, on recordings whose text is known.
 
+mod axes;
 mod json;
 mod plot;
 pub(in crate::cli) mod references;
@@ -9,8 +10,11 @@ mod table;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use self::score::{Scored, Tally};
+use hearken::session::CommitPolicy;
+
+use self::score::{Comparison, Configuration, Scored, Scorer, Tally};
 use super::output::Output;
 use super::progress::Count;
 use super::{EXIT_PARTIAL, Failure, ModelArgs, complain, printable};
@@ -24,7 +28,9 @@ use super::{EXIT_PARTIAL, Failure, ModelArgs, complain, printable};
     hearken eval recordings/refs.tsv                      a table\n  \
     hearken eval refs.tsv --root ~/speech --filter clean  some of the recordings, from another folder\n  \
     hearken eval refs.tsv --json > figures.json           all figures, also of each recording\n  \
-    hearken eval refs.tsv --plot latency.svg              how latencies are distributed"
+    hearken eval refs.tsv --plot latency.svg              how latencies are distributed\n  \
+    hearken eval refs.tsv --policy agreement,attention --step 250,500,1000 --plot policies.svg\n  \
+    \u{20}                                                     what latency costs in errors"
 )]
 pub(crate) struct Args {
     /// List of recordings and what is said in them
@@ -35,6 +41,21 @@ pub(crate) struct Args {
     root: Option<PathBuf>,
     #[command(flatten)]
     model: ModelArgs,
+    /// When words are certain: `agreement:N` (N hypotheses in a row agree) or `attention:MS` (the decoder did not look at
+    /// the last MS milliseconds to say them). Several, with commas, are compared
+    #[arg(long, value_name = "POLICY", value_delimiter = ',', default_values_t = [CommitPolicy::default()])]
+    policy: Vec<CommitPolicy>,
+    /// Least new speech between two hypotheses, in milliseconds. Several, with commas, are compared
+    #[arg(long, value_name = "MS", value_delimiter = ',', default_value = "500",
+        value_parser = clap::value_parser!(u16).range(50..=10_000))]
+    step: Vec<u16>,
+    /// Let the encoder see little more than the audio that there is, also where the model is not known to have been made for
+    /// that
+    #[arg(long)]
+    short_context: bool,
+    /// How texts are compared
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = Comparison::Whisper)]
+    compare: Comparison,
     /// Only recordings whose path contains this
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
@@ -44,7 +65,8 @@ pub(crate) struct Args {
     /// Write all figures as JSON instead of the table
     #[arg(long)]
     json: bool,
-    /// Draw the distributions of latencies and of word error rates
+    /// Draw the distributions of latencies and of word error rates; of several policies or steps, latency against word
+    /// error rate
     #[arg(long, value_name = "OUT.svg")]
     plot: Option<PathBuf>,
 }
@@ -56,8 +78,11 @@ struct Report {
     scored: Vec<Scored>,
     /// Paths of recordings without figures, and why.
     skipped: Vec<(String, String)>,
-    /// The sums over all recordings, for each of [`score::WAYS`].
-    totals: [Tally; 3],
+    configurations: Vec<Configuration>,
+    /// The sums over all recordings.
+    offline: Tally,
+    /// For each configuration, on each of [`score::CLOCKS`].
+    streaming: Vec<[Tally; 2]>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
@@ -70,26 +95,42 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let root = args.root.clone().unwrap_or_else(|| references::root(&args.references));
     let engine = args.model.engine()?;
     let model = engine.load(&args.model.source()?)?;
+    let configurations: Vec<Configuration> = args
+        .policy
+        .iter()
+        .flat_map(|policy| {
+            let step = |ms: &u16| Duration::from_millis((*ms).into());
+            args.step.iter().map(move |ms| Configuration { policy: *policy, step: step(ms) })
+        })
+        .collect();
+    let scorer = Scorer {
+        model: &model,
+        configurations: &configurations.clone(),
+        comparison: args.compare,
+        short_context: args.short_context.then_some(true),
+    };
     let mut report = Report {
         model: model.name().to_owned(),
         threads: engine.threads(),
         scored: Vec::new(),
         skipped: Vec::new(),
-        totals: Default::default(),
+        offline: Tally::default(),
+        streaming: vec![Default::default(); configurations.len()],
+        configurations,
     };
 
     let bar = Count::new(references.len());
     for reference in references {
         let name = reference.path.clone();
         bar.begin(printable(&name));
-        match score::score(&model, &root.join(&name), reference) {
+        match scorer.score(&root.join(&name), reference) {
             Ok(scored) => {
                 for reason in &scored.lost {
                     bar.suspend(|| complain(&format!("{name}: part of it was not recognised: {reason}")));
                 }
-                for (total, (_, tally)) in report.totals.iter_mut().zip(&scored.ways) {
-                    total.add(tally);
-                }
+                report.offline.add(&scored.offline.1);
+                let both = report.streaming.iter_mut().flatten().zip(scored.streaming.iter().flatten());
+                both.for_each(|(total, (_, tally))| total.add(tally));
                 report.scored.push(scored);
             }
             Err(error) => {

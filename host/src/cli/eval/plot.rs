@@ -1,22 +1,21 @@
-//! Cumulative distributions as a picture (SVG): latencies on the left, word error rates of the recordings on the right.
+//! Pictures (SVG). Of one way to stream: cumulative distributions, latencies on the left, word error rates of the recordings
+//! on the right. Of several: what latency costs in errors.
 
 use std::fmt::Write;
 
+use hearken::measure::Spread;
+use hearken::session::CommitPolicy;
+
 use super::Report;
+use super::axes::{Axes, MARGIN, WIDTH, picture};
+use super::score::Tally;
 
-const WIDTH: f64 = 400.0;
-const HEIGHT: f64 = 220.0;
-const MARGIN: f64 = 56.0;
-const TOP: f64 = 40.0;
-/// Below a panel: its axis, its title, its legend.
-const BELOW: f64 = 120.0;
-
-/// Colours that also people tell apart who see few (Okabe and Ito), for light and for dark.
-const STYLE: &str = "\
-text{font:13px system-ui,sans-serif;fill:#222}.title{font-weight:600}.ground{fill:#fff}.grid{stroke:#ddd}\
-.curve{fill:none;stroke-width:2}.a{stroke:#0072b2}.b{stroke:#d55e00}.c{stroke:#009e73}.dashed{stroke-dasharray:5 4}\
-@media(prefers-color-scheme:dark){text{fill:#ddd}.ground{fill:#1e2127}.grid{stroke:#3a3f4b}\
-.a{stroke:#56b4e9}.b{stroke:#e69f00}.c{stroke:#2bc79a}}";
+pub(super) fn svg(report: &Report) -> String {
+    match &report.streaming[..] {
+        [streaming] => distributions(report, streaming),
+        _ => tradeoff(report),
+    }
+}
 
 struct Curve {
     name: &'static str,
@@ -24,8 +23,7 @@ struct Curve {
     values: Vec<f64>,
 }
 
-pub(super) fn svg(report: &Report) -> String {
-    let [offline, unaware, aware] = &report.totals;
+fn distributions(report: &Report, [unaware, aware]: &[Tally; 2]) -> String {
     let curve = |name, class, values: &[f64]| Curve { name, class, values: values.to_vec() };
     let latencies = [
         curve("word latency", "a", &unaware.word_latency),
@@ -33,108 +31,98 @@ pub(super) fn svg(report: &Report) -> String {
         curve("final latency", "b", &unaware.final_latency_true),
         curve("final latency, aware", "b dashed", &aware.final_latency_true),
     ];
-    let rates = |way: usize| -> Vec<f64> {
-        let rates = report.scored.iter().map(|scored| scored.ways[way].1.words.rate());
-        rates.flatten().map(|rate| rate * 100.0).collect()
+    let rates = |of: &dyn Fn(&super::Scored) -> Option<f64>| -> Vec<f64> {
+        report.scored.iter().filter_map(of).map(|rate| rate * 100.0).collect()
     };
     let rates = [
-        curve("offline", "c", &rates(0)),
-        curve("streaming", "a", &rates(1)),
-        curve("streaming, aware", "a dashed", &rates(2)),
+        curve("offline", "c", &rates(&|scored| scored.offline.1.words.rate())),
+        curve("streaming", "a", &rates(&|scored| scored.streaming[0][0].1.words.rate())),
+        curve("streaming, aware", "a dashed", &rates(&|scored| scored.streaming[0][1].1.words.rate())),
     ];
-    let (width, height) = (2.0 * (WIDTH + MARGIN) + MARGIN, TOP + HEIGHT + BELOW);
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\">\n\
-         <title>Latency and word error rate of {} recordings, {:.0} s</title>\n<style>{STYLE}</style>\n\
-         <rect class=\"ground\" width=\"100%\" height=\"100%\"/>\n",
+    let title = format!(
+        "Latency and word error rate of {} recordings, {:.0} s",
         report.scored.len(),
-        offline.audio,
+        report.offline.audio
     );
-    panel(&mut svg, MARGIN, "share of words, or of recordings", "latency in seconds", &latencies);
-    panel(&mut svg, 2.0 * MARGIN + WIDTH, "share of recordings", "word error rate in percent", &rates);
-    svg.push_str("</svg>\n");
-    svg
+    picture(2, &title, |svg| {
+        panel(svg, MARGIN, ("share of words, or of recordings", "latency in seconds"), &latencies);
+        panel(svg, 2.0 * MARGIN + WIDTH, ("share of recordings", "word error rate in percent"), &rates);
+    })
 }
 
-/// Draws curves from `left` on. Names are ours: nothing in them needs to be escaped.
-fn panel(svg: &mut String, left: f64, title: &str, axis: &str, curves: &[Curve]) {
+fn panel(svg: &mut String, left: f64, titles: (&str, &str), curves: &[Curve]) {
     let largest = curves.iter().flat_map(|curve| &curve.values).copied().fold(0.0, f64::max);
-    let tick = tick(largest);
-    let end = (largest / tick).ceil().max(1.0) * tick;
-    let x = |value: f64| left + WIDTH * (value / end).clamp(0.0, 1.0);
-    let y = |share: f64| TOP + HEIGHT * (1.0 - share);
-    let mut line = |text: std::fmt::Arguments<'_>| {
-        // Writing to a string cannot fail.
-        let _ = svg.write_fmt(text);
-        svg.push('\n');
-    };
-    line(format_args!("<text class=\"title\" x=\"{left}\" y=\"{}\">{title}</text>", TOP - 16.0));
-    for percent in [0, 25, 50, 75, 100] {
-        let y = y(f64::from(percent) / 100.0);
-        line(format_args!("<path class=\"grid\" d=\"M{left} {y}h{WIDTH}\"/>"));
-        line(format_args!(
-            "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{percent} %</text>",
-            left - 6.0,
-            y + 4.0
-        ));
-    }
-    for step in 0..=(end / tick).round() as u32 {
-        let value = f64::from(step) * tick;
-        let label = if tick < 0.095 {
-            format!("{value:.2}")
-        } else if tick < 0.95 {
-            format!("{value:.1}")
-        } else {
-            format!("{value:.0}")
-        };
-        let (x, y) = (x(value), TOP + HEIGHT);
-        line(format_args!("<path class=\"grid\" d=\"M{x:.1} {TOP}v{HEIGHT}\"/>"));
-        line(format_args!("<text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{label}</text>", y + 18.0));
-    }
-    let middle = left + WIDTH / 2.0;
-    line(format_args!(
-        "<text x=\"{middle}\" y=\"{}\" text-anchor=\"middle\">{axis}</text>",
-        TOP + HEIGHT + 40.0
-    ));
+    let mut axes = Axes::draw(svg, left, titles, (largest, 100.0), " %");
     for (number, curve) in curves.iter().enumerate() {
-        let (column, row) = ((number % 2) as f64, (number / 2) as f64);
-        let (x_key, y_key) = (left + column * WIDTH / 2.0, TOP + HEIGHT + 64.0 + row * 22.0);
-        line(format_args!("<path class=\"curve {}\" d=\"M{x_key} {}h28\"/>", curve.class, y_key - 4.0));
-        line(format_args!("<text x=\"{}\" y=\"{y_key}\">{}</text>", x_key + 36.0, curve.name));
+        axes.key(number, curve.class, curve.name);
         if curve.values.is_empty() {
             continue;
         }
         let mut values = curve.values.clone();
         values.sort_by(f64::total_cmp);
-        let mut path = format!("M{:.1} {:.1}", x(values[0]), y(0.0));
+        let (x, y) = axes.place(values[0], 0.0);
+        let mut path = format!("M{x:.1} {y:.1}");
         for (number, value) in values.iter().enumerate() {
             let share = (number + 1) as f64 / values.len() as f64;
-            let _ = write!(path, "H{:.1}V{:.1}", x(*value), y(share));
+            let (x, y) = axes.place(*value, share * 100.0);
+            let _ = write!(path, "H{x:.1}V{y:.1}");
         }
-        line(format_args!("<path class=\"curve {}\" d=\"{path}H{:.1}\"/>", curve.class, x(end)));
+        let (end, _) = axes.place(axes.end(), 0.0);
+        axes.line(format_args!("<path class=\"curve {}\" d=\"{path}H{end:.1}\"/>", curve.class));
     }
 }
 
-/// Distance of some five to ten marks up to a value: 1, 2 or 5 times a power of ten.
-fn tick(largest: f64) -> f64 {
-    if largest <= 0.0 {
-        return 1.0;
-    }
-    let power = 10f64.powf((largest / 5.0).log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0].into_iter().find(|step| largest / (step * power) <= 8.0);
-    step.unwrap_or(10.0) * power
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn marks_are_few_and_round() {
-        for (largest, expected) in
-            [(0.0, 1.0), (0.4, 0.05), (1.0, 0.2), (3.0, 0.5), (7.9, 1.0), (100.0, 20.0)]
-        {
-            assert!((tick(largest) - expected).abs() < 1e-9, "{largest}: {}", tick(largest));
+/// Word error rate over the median word latency, a curve for each policy with a point for each step, and over the 95th
+/// percentile.
+fn tradeoff(report: &Report) -> String {
+    const CLASSES: [&str; 4] = ["a", "b", "c", "d"];
+    let mut policies: Vec<CommitPolicy> = Vec::new();
+    for configuration in &report.configurations {
+        if !policies.contains(&configuration.policy) {
+            policies.push(configuration.policy);
         }
     }
+    let rate = |tally: &Tally| tally.words.rate().unwrap_or(0.0) * 100.0;
+    let offline = rate(&report.offline);
+    let all: Vec<(CommitPolicy, u128, &Tally)> = report
+        .configurations
+        .iter()
+        .zip(&report.streaming)
+        .map(|(configuration, [unaware, _])| (configuration.policy, configuration.step.as_millis(), unaware))
+        .collect();
+    let title = format!("What latency costs in errors, {} recordings", report.scored.len());
+    picture(2, &title, |svg| {
+        let panels: [(f64, &str, fn(Spread) -> f64); 2] = [
+            (MARGIN, "median word latency in seconds", |spread| spread.median),
+            (2.0 * MARGIN + WIDTH, "95th percentile of word latency in seconds", |spread| spread.p95),
+        ];
+        for (left, across, of) in panels {
+            let latency = |tally: &Tally| Spread::of(tally.word_latency.iter().copied()).map_or(0.0, of);
+            let farthest = all.iter().map(|(.., tally)| latency(tally)).fold(0.0, f64::max);
+            let highest = all.iter().map(|(.., tally)| rate(tally)).fold(offline, f64::max);
+            let titles = ("word error rate; numbers are steps in ms", across);
+            let mut axes = Axes::draw(svg, left, titles, (farthest, highest), " %");
+            let (x, y) = axes.place(0.0, offline);
+            axes.line(format_args!("<path class=\"curve c dashed\" d=\"M{x:.1} {y:.1}h{WIDTH}\"/>"));
+            axes.key(0, "c dashed", "offline");
+            for (number, policy) in policies.iter().enumerate() {
+                let class = CLASSES[number % CLASSES.len()];
+                axes.key(number + 1, class, &policy.to_string());
+                let mut path = String::new();
+                for (.., step, tally) in all.iter().filter(|(other, ..)| other == policy) {
+                    let (x, y) = axes.place(latency(tally), rate(tally));
+                    let _ = write!(path, "{}{x:.1} {y:.1}", if path.is_empty() { "M" } else { "L" });
+                    axes.line(format_args!(
+                        "<circle class=\"curve {class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\"/>"
+                    ));
+                    axes.line(format_args!(
+                        "<text class=\"small\" x=\"{:.1}\" y=\"{:.1}\">{step}</text>",
+                        x + 5.0,
+                        y - 5.0
+                    ));
+                }
+                axes.line(format_args!("<path class=\"curve {class}\" d=\"{path}\"/>"));
+            }
+        }
+    })
 }

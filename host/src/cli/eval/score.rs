@@ -1,25 +1,47 @@
 //! One recording, offline and streaming, against its reference.
 
+use std::fmt;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hearken::audio::{self, Format, Resampler, Samples};
 use hearken::measure::normalise::Normaliser;
 use hearken::measure::{Computation, Errors, Flicker, Timeline, seconds, simulate, speech_span};
-use hearken::session::SessionOptions;
+use hearken::session::{CommitPolicy, SessionOptions};
 use hearken::{Error, Model, SAMPLE_RATE, TranscribeOptions};
 
 use super::references::Reference;
 
-/// The ways in which each recording is transcribed, in the order of the report's columns.
+/// How to stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
-    Offline,
-    Streaming(Computation),
+pub(super) struct Configuration {
+    pub(super) policy: CommitPolicy,
+    pub(super) step: Duration,
 }
 
-pub(super) const WAYS: [Way; 3] =
-    [Way::Offline, Way::Streaming(Computation::Unaware), Way::Streaming(Computation::Aware)];
+impl fmt::Display for Configuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {} ms", self.policy, self.step.as_millis())
+    }
+}
+
+/// How texts are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Comparison {
+    /// After Whisper's normaliser for the language: numbers in digits, spellings and contractions made equal
+    Whisper,
+    /// Word for word, but for case and punctuation
+    Words,
+}
+
+impl Comparison {
+    fn normaliser(self, language: &str) -> Normaliser {
+        match (self, Normaliser::for_language(language)) {
+            (Self::Words, Normaliser::English) => Normaliser::Basic,
+            (_, normaliser) => normaliser,
+        }
+    }
+}
 
 /// What is counted and timed; of one recording, or of all. Times are in seconds.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -32,8 +54,14 @@ pub(super) struct Tally {
     pub(super) word_latency: Vec<f64>,
     pub(super) flicker: Flicker,
     pub(super) computing: f64,
+    pub(super) encodes: u64,
     pub(super) audio: f64,
+    /// From the first sample of speech to the last.
+    pub(super) speech: f64,
 }
+
+/// What was heard, as it is compared, and the figures.
+pub(super) type Outcome = (String, Tally);
 
 /// A recording's figures.
 #[derive(Debug)]
@@ -41,11 +69,15 @@ pub(super) struct Scored {
     pub(super) reference: Reference,
     /// The reference as it is compared.
     pub(super) normal: String,
-    /// What was heard, as it is compared, and the figures, for each of [`WAYS`].
-    pub(super) ways: [(String, Tally); 3],
+    pub(super) offline: Outcome,
+    /// For each configuration, computation-unaware and aware.
+    pub(super) streaming: Vec<[Outcome; 2]>,
     /// Speech that was not recognised, and why.
     pub(super) lost: Vec<String>,
 }
+
+/// The order of [`Scored::streaming`]'s outcomes.
+pub(super) const CLOCKS: [Computation; 2] = [Computation::Unaware, Computation::Aware];
 
 impl Tally {
     pub(super) fn add(&mut self, other: &Self) {
@@ -61,11 +93,18 @@ impl Tally {
         }
         self.flicker += other.flicker;
         self.computing += other.computing;
+        self.encodes += other.encodes;
         self.audio += other.audio;
+        self.speech += other.speech;
     }
 
     pub(super) fn real_time_factor(&self) -> Option<f64> {
         (self.audio > 0.0).then(|| self.computing / self.audio)
+    }
+
+    /// Encoder passes for each second of speech; `None` where they are not counted.
+    pub(super) fn encoder_rate(&self) -> Option<f64> {
+        (self.encodes > 0 && self.speech > 0.0).then(|| self.encodes as f64 / self.speech)
     }
 }
 
@@ -99,79 +138,105 @@ impl Recording {
     }
 }
 
-/// Transcribes a recording in all ways.
-pub(super) fn score(model: &Model, path: &Path, reference: Reference) -> Result<Scored, Error> {
-    let recording = Recording::read(path, &reference)?;
-    let normaliser = Normaliser::for_language(&reference.language);
-    let mut lost = Vec::new();
-    let normal = joined(normaliser, &reference.text);
-    let mut ways: [(String, Tally); 3] = Default::default();
-    for (way, result) in WAYS.into_iter().zip(&mut ways) {
-        let (text, mut tally) = match way {
-            Way::Offline => offline(model, &recording, &reference, &mut lost)?,
-            Way::Streaming(computation) => streaming(model, &recording, &reference, computation, &mut lost)?,
+/// What scores recordings.
+pub(super) struct Scorer<'a> {
+    pub(super) model: &'a Model,
+    pub(super) configurations: &'a [Configuration],
+    pub(super) comparison: Comparison,
+    pub(super) short_context: Option<bool>,
+}
+
+impl Scorer<'_> {
+    /// Transcribes a recording in all ways.
+    pub(super) fn score(&self, path: &Path, reference: Reference) -> Result<Scored, Error> {
+        let recording = Recording::read(path, &reference)?;
+        let normaliser = self.comparison.normaliser(&reference.language);
+        let mut lost = Vec::new();
+        let normal = joined(normaliser, &reference.text);
+        let outcome = |(text, mut tally): (String, Tally)| {
+            let heard = joined(normaliser, &text);
+            tally.words = Errors::between(normal.split_whitespace(), heard.split_whitespace());
+            tally.characters = Errors::of_characters(&normal, &heard);
+            tally.audio = recording.seconds;
+            tally.speech = recording.speech.map_or(0.0, |(start, end)| seconds(start, end).max(0.0));
+            (heard, tally)
         };
-        let heard = joined(normaliser, &text);
-        tally.words = Errors::between(normal.split_whitespace(), heard.split_whitespace());
-        tally.characters = Errors::of_characters(&normal, &heard);
-        tally.audio = recording.seconds;
-        *result = (heard, tally);
+        let offline = outcome(self.offline(&recording, &reference, &mut lost)?);
+        let mut streaming = Vec::new();
+        for configuration in self.configurations {
+            let mut clocks: [Outcome; 2] = Default::default();
+            for (clock, result) in CLOCKS.into_iter().zip(&mut clocks) {
+                *result =
+                    outcome(self.streaming(&recording, &reference, *configuration, clock, &mut lost)?);
+            }
+            streaming.push(clocks);
+        }
+        Ok(Scored { reference, normal, offline, streaming, lost })
     }
-    Ok(Scored { reference, normal, ways, lost })
+
+    /// The whole recording at once, without voice activity.
+    fn offline(
+        &self,
+        recording: &Recording,
+        reference: &Reference,
+        lost: &mut Vec<String>,
+    ) -> Result<(String, Tally), Error> {
+        let options = TranscribeOptions {
+            language: Some(reference.language.clone()),
+            voice_activity: None,
+            ..TranscribeOptions::new()
+        };
+        let mut source = Samples::new(recording.samples.clone(), recording.format)?;
+        let started = Instant::now();
+        let transcript = self.model.transcribe(&mut source, &options, |_| {})?;
+        let computing = started.elapsed();
+        lost.extend(transcript.lost.iter().map(|lost| lost.reason.clone()));
+        Ok((transcript.text(), Tally { computing: computing.as_secs_f64(), ..Tally::default() }))
+    }
+
+    fn streaming(
+        &self,
+        recording: &Recording,
+        reference: &Reference,
+        configuration: Configuration,
+        computation: Computation,
+        lost: &mut Vec<String>,
+    ) -> Result<(String, Tally), Error> {
+        let options = SessionOptions {
+            language: Some(reference.language.clone()),
+            commit: configuration.policy,
+            step: configuration.step,
+            short_context: self.short_context,
+            ..SessionOptions::new(recording.format)
+        };
+        let simulation = simulate(self.model, &options, &recording.samples, computation)?;
+        let timeline = Timeline::of(&simulation.events);
+        if timeline.dropped > 0 {
+            lost.push(format!("{:.1} s were dropped while streaming", seconds(0, timeline.dropped)));
+        }
+        let since = |start: Option<u64>, at: Option<u64>| start.zip(at).map(|(start, at)| seconds(start, at));
+        let spoken = timeline.finals.iter().filter(|text| text.words > 0);
+        let normaliser = self.comparison.normaliser(&reference.language);
+        let tally = Tally {
+            first_partial: since(recording.speech.map(|speech| speech.0), timeline.first_text)
+                .into_iter()
+                .collect(),
+            final_latency_true: since(recording.speech.map(|speech| speech.1), timeline.last_text())
+                .into_iter()
+                .collect(),
+            final_latency_detected: spoken.map(|text| seconds(text.end, text.at)).collect(),
+            word_latency: timeline.word_latencies(&reference.text, normaliser),
+            flicker: timeline.flicker,
+            computing: simulation.computing.as_secs_f64(),
+            encodes: simulation.encodes,
+            ..Tally::default()
+        };
+        Ok((timeline.text(), tally))
+    }
 }
 
 /// Normalised words with a space between them.
 fn joined(normaliser: Normaliser, text: &str) -> String {
     let words = normaliser.words(&[text]);
     words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ")
-}
-
-fn offline(
-    model: &Model,
-    recording: &Recording,
-    reference: &Reference,
-    lost: &mut Vec<String>,
-) -> Result<(String, Tally), Error> {
-    let options =
-        TranscribeOptions { language: Some(reference.language.clone()), ..TranscribeOptions::new() };
-    let mut source = Samples::new(recording.samples.clone(), recording.format)?;
-    let started = Instant::now();
-    let transcript = model.transcribe(&mut source, &options, |_| {})?;
-    let computing = started.elapsed();
-    lost.extend(transcript.lost.iter().map(|lost| lost.reason.clone()));
-    Ok((transcript.text(), Tally { computing: computing.as_secs_f64(), ..Tally::default() }))
-}
-
-fn streaming(
-    model: &Model,
-    recording: &Recording,
-    reference: &Reference,
-    computation: Computation,
-    lost: &mut Vec<String>,
-) -> Result<(String, Tally), Error> {
-    let options = SessionOptions {
-        language: Some(reference.language.clone()),
-        ..SessionOptions::new(recording.format)
-    };
-    let simulation = simulate(model, &options, &recording.samples, computation)?;
-    let timeline = Timeline::of(&simulation.events);
-    if timeline.dropped > 0 {
-        lost.push(format!("{:.1} s were dropped while streaming", seconds(0, timeline.dropped)));
-    }
-    let since = |start: Option<u64>, at: Option<u64>| start.zip(at).map(|(start, at)| seconds(start, at));
-    let spoken = timeline.finals.iter().filter(|text| text.words > 0);
-    let tally = Tally {
-        first_partial: since(recording.speech.map(|speech| speech.0), timeline.first_text)
-            .into_iter()
-            .collect(),
-        final_latency_true: since(recording.speech.map(|speech| speech.1), timeline.last_text())
-            .into_iter()
-            .collect(),
-        final_latency_detected: spoken.map(|text| seconds(text.end, text.at)).collect(),
-        word_latency: timeline.word_latencies(&reference.text, Normaliser::for_language(&reference.language)),
-        flicker: timeline.flicker,
-        computing: simulation.computing.as_secs_f64(),
-        ..Tally::default()
-    };
-    Ok((timeline.text(), tally))
 }

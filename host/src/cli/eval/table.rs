@@ -11,20 +11,25 @@ use super::score::Tally;
 const LABEL: usize = 34;
 const COLUMN: usize = 22;
 
+/// A way to stream beside offline; or, if there are several, a line for each.
 pub(super) fn table(report: &Report) -> String {
+    match &report.streaming[..] {
+        [streaming] => in_detail(report, streaming),
+        all => side_by_side(report, all),
+    }
+}
+
+fn in_detail(report: &Report, [unaware, aware]: &[Tally; 2]) -> String {
     let mut table = String::new();
     let mut row = |label: &str, cells: [String; 3]| {
         let cells: String = cells.iter().map(|cell| format!("{cell:>COLUMN$}")).collect();
         // Writing to a string cannot fail.
         let _ = writeln!(table, "{}", format!("{label:<LABEL$}{cells}").trim_end());
     };
-    let audio = report.totals[0].audio;
-    row(
-        &format!("{} recordings, {}", report.scored.len(), clock(audio.round() as u64)),
-        ["offline", "streaming", "streaming, aware"].map(str::to_owned),
-    );
-    let mut figure =
-        |label: &str, cell: &dyn Fn(&Tally) -> String| row(label, report.totals.each_ref().map(cell));
+    row(&head(report), ["offline", "streaming", "streaming, aware"].map(str::to_owned));
+    let mut figure = |label: &str, cell: &dyn Fn(&Tally) -> String| {
+        row(label, [&report.offline, unaware, aware].map(cell))
+    };
     figure("word error rate", &|tally| percent(tally.words.rate()));
     figure("  substituted, missing, inserted", &|tally| {
         let words = &tally.words;
@@ -36,16 +41,71 @@ pub(super) fn table(report: &Report) -> String {
     figure("final latency, detected end (s)", &|tally| spread(&tally.final_latency_detected));
     figure("word latency (s)", &|tally| spread(&tally.word_latency));
     figure("flicker (unstable words)", &|tally| percent(tally.flicker.rate()));
-    figure("real-time factor", &|tally| {
-        tally.real_time_factor().map_or_else(nothing, |factor| format!("{factor:.3}"))
-    });
-    table.push_str("Times are median / 90th percentile / maximum. ");
-    table.push_str("The clock stands while the recogniser computes, or, aware, goes on.\n");
+    figure("encoder passes a second of speech", &|tally| number(tally.encoder_rate(), 2));
+    figure("real-time factor", &|tally| number(tally.real_time_factor(), 3));
+    let _ = writeln!(table, "Times are median / 95th percentile / maximum. {CLOCK}");
+    let _ = writeln!(table, "Words are committed by {}.", report.configurations[0]);
     table
+}
+
+fn side_by_side(report: &Report, all: &[[Tally; 2]]) -> String {
+    let mut table = String::new();
+    let widths = [22, 8, 15, 15, 15, 10, 12, 10];
+    let mut row = |cells: [String; 8]| {
+        let cells = cells.iter().zip(widths).enumerate();
+        let line: String = cells
+            .map(
+                |(at, (cell, width))| {
+                    if at == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+                },
+            )
+            .collect();
+        let _ = writeln!(table, "{}", line.trim_end());
+    };
+    row([
+        "policy, step",
+        "WER",
+        "first partial",
+        "word latency",
+        "final latency",
+        "flicker",
+        "encodes / s",
+        "RTF",
+    ]
+    .map(str::to_owned));
+    let line = |name: String, tally: &Tally| {
+        [
+            name,
+            percent(tally.words.rate()),
+            short(&tally.first_partial),
+            short(&tally.word_latency),
+            short(&tally.final_latency_true),
+            percent(tally.flicker.rate()),
+            number(tally.encoder_rate(), 2),
+            number(tally.real_time_factor(), 3),
+        ]
+    };
+    row(line("offline".to_owned(), &report.offline));
+    for (configuration, [unaware, aware]) in report.configurations.iter().zip(all) {
+        row(line(configuration.to_string(), unaware));
+        row(line("  aware".to_owned(), aware));
+    }
+    let _ = writeln!(table, "{}. Times are median / 95th percentile in seconds. {CLOCK}", head(report));
+    table
+}
+
+const CLOCK: &str = "The clock stands while the recogniser computes, or, aware, goes on.";
+
+fn head(report: &Report) -> String {
+    format!("{} recordings, {}", report.scored.len(), clock(report.offline.audio.round() as u64))
 }
 
 fn nothing() -> String {
     "–".to_owned()
+}
+
+fn number(number: Option<f64>, places: usize) -> String {
+    number.map_or_else(nothing, |number| format!("{number:.places$}"))
 }
 
 fn percent(rate: Option<f64>) -> String {
@@ -54,5 +114,10 @@ fn percent(rate: Option<f64>) -> String {
 
 fn spread(values: &[f64]) -> String {
     Spread::of(values.iter().copied())
-        .map_or_else(nothing, |Spread { median, p90, max, .. }| format!("{median:.2} / {p90:.2} / {max:.2}"))
+        .map_or_else(nothing, |Spread { median, p95, max, .. }| format!("{median:.2} / {p95:.2} / {max:.2}"))
+}
+
+fn short(values: &[f64]) -> String {
+    Spread::of(values.iter().copied())
+        .map_or_else(nothing, |Spread { median, p95, .. }| format!("{median:.2} / {p95:.2}"))
 }

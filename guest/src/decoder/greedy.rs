@@ -1,0 +1,278 @@
+//! The loop that feeds whisper.cpp's decoder.
+
+use hearken_proto::Task;
+use hearken_proto::abi::Status;
+use whisper_rs::{WhisperContext, WhisperState};
+
+use super::heads::{Head, Shape, following};
+use super::rules::{Chance, Picked, Vocabulary};
+use super::transcript::{SAMPLES_PER_FRAME, Said, Transcript};
+use crate::backend::{Watched, watch};
+use crate::stream::Spoken;
+use crate::words;
+
+/// whisper.cpp's limit for the first timestamp, in seconds.
+const LATEST_FIRST: f32 = 1.0;
+/// Seconds that whisper.cpp takes every model's context to have when it computes that limit.
+const CHUNK: f32 = 30.0;
+/// Windows of which less than this is left are done: whisper.cpp's 100 ms.
+const LEAST_REST: usize = hearken_proto::SAMPLE_RATE as usize / 10;
+/// Above this temperature whisper.cpp gives no prompt.
+const HISTORY_CUTOFF: f32 = 0.5;
+
+/// A model's decoder.
+pub(crate) struct Decoder {
+    vocabulary: Vocabulary,
+    /// Those that follow the audio.
+    heads: Vec<Head>,
+    frames: usize,
+    /// Tokens of a transcript, at most.
+    longest: usize,
+    /// Tokens of a prompt, at most.
+    longest_prompt: usize,
+    logits: Vec<f32>,
+}
+
+/// What one pass over a window gave.
+pub(crate) struct Decoded {
+    pub(crate) words: Vec<Spoken>,
+    pub(crate) avg_logprob: f32,
+    /// It did not come to an end: it repeated itself, or said too much.
+    pub(crate) stalled: bool,
+    /// Where, in samples, the decoder wants to be asked again: it ended before the audio did.
+    pub(crate) rest: Option<u32>,
+    /// How many of the words stand then; the others are heard again.
+    pub(crate) settled: usize,
+}
+
+/// What to decode, and how.
+pub(crate) struct Order<'a> {
+    pub(crate) task: &'a Task,
+    pub(crate) language: &'a str,
+    /// Words that were said of this window's beginning.
+    pub(crate) told: &'a [Spoken],
+    /// Length of the window in samples.
+    pub(crate) len: usize,
+    /// 0 takes the most likely tokens, more draws them.
+    pub(crate) temperature: f32,
+}
+
+impl Decoder {
+    /// `known` are heads of which it is known that they follow the audio, if any are.
+    pub(crate) fn new(context: &WhisperContext, known: &[Head]) -> Self {
+        let layers = context.model_n_text_layer();
+        let count = |number: i32| number.max(0) as u32;
+        let shape = Shape {
+            vocabulary: count(context.n_vocab()),
+            layers: count(layers),
+            heads: count(context.model_n_text_head()),
+        };
+        let heads = following(known, shape);
+        let mut never = vec![
+            context.token_sot(),
+            context.token_solm(),
+            context.token_prev(),
+            context.token_nosp(),
+            context.token_not(),
+            context.token_translate(),
+            context.token_transcribe(),
+        ];
+        never.extend((0..=whisper_rs::get_lang_max_id()).map(|language| context.token_lang(language)));
+        let context_frames = context.n_audio_ctx().max(1);
+        let latest_first = (LATEST_FIRST / (CHUNK / context_frames as f32)).round() as i32;
+        Self {
+            vocabulary: Vocabulary {
+                eot: context.token_eot(),
+                beg: context.token_beg(),
+                blank: context.tokenize(" ", 8).ok().and_then(|tokens| tokens.first().copied()),
+                never,
+                continues: continuing(context),
+                latest_first,
+                // whisper.cpp takes two layers for a distilled model's, which knows no timestamps.
+                timed: layers != 2 || context.n_vocab() == 51_866,
+            },
+            heads,
+            frames: context_frames as usize,
+            longest: (context.n_text_ctx() / 2 - 4).max(1) as usize,
+            longest_prompt: (context.n_text_ctx() / 2).max(1) as usize,
+            logits: Vec::new(),
+        }
+    }
+
+    /// Says what is in the window that `state` has encoded.
+    pub(crate) fn decode(
+        &mut self,
+        context: &WhisperContext,
+        state: &mut WhisperState,
+        order: &Order<'_>,
+    ) -> Result<Decoded, Status> {
+        let mut feed = self.prompt(context, order)?;
+        let before = feed.len();
+        let mut said: Vec<Said> = self.told(order).map(|token| Said { token, logprob: 0.0 }).collect();
+        let told = said.len();
+        feed.extend(said.iter().map(|said| said.token));
+        let spaced = words::is_spaced(order.language);
+        // The same each time, so that a session can be replayed.
+        let mut chance = Chance::new(order.len as u64);
+        let (mut fed, mut ended) = (0, false);
+
+        watch::begin(&self.heads, order.len.div_ceil(SAMPLES_PER_FRAME as usize).min(self.frames));
+        while said.len() < self.longest {
+            watch::pass(feed.len());
+            state.decode(&feed, fed, 1).map_err(|_| Status::DecodeFailed)?;
+            self.take_logits(state, feed.len())?;
+            fed += feed.len();
+            let sequence: Vec<i32> = said.iter().map(|said| said.token).collect();
+            let whole = spaced && told > 0 && said.len() == told;
+            let Picked { token, logprob } = self.pick(&sequence, whole, order.temperature, &mut chance)?;
+            if token == self.vocabulary.eot {
+                ended = true;
+                break;
+            }
+            said.push(Said { token, logprob });
+            if self.reaches_end(token, order.len) {
+                ended = true;
+                break;
+            }
+            let loops = |watched: &Watched| self.transcript(order, &said, told, before, watched).stalled();
+            if let Some(keep) = watch::look(loops).flatten() {
+                said.truncate(keep);
+                break;
+            }
+            feed = vec![token];
+        }
+        let watched = watch::end();
+        let transcript = self.transcript(order, &said, told, before, &watched);
+        let (kept, rest) = if ended { self.rest(&said, told, order.len) } else { (said.len(), None) };
+        let bytes = |token| context.token_to_bytes(token).map(<[u8]>::to_vec).unwrap_or_default();
+        Ok(Decoded {
+            words: transcript.words(bytes),
+            avg_logprob: transcript.average_logprob(),
+            stalled: !ended,
+            settled: self.transcript(order, &said[..kept], told, before, &watched).words(bytes).len(),
+            rest,
+        })
+    }
+
+    fn transcript<'a>(
+        &'a self,
+        order: &Order<'_>,
+        said: &'a [Said],
+        told: usize,
+        before: usize,
+        watched: &'a Watched,
+    ) -> Transcript<'a> {
+        let spaced = words::is_spaced(order.language);
+        // The last position of the prompt says the first token.
+        let position = before - 1;
+        Transcript { vocabulary: &self.vocabulary, said, told, position, watched, len: order.len, spaced }
+    }
+
+    /// What the decoder is fed before anything is said: text that came before, start, language, task.
+    fn prompt(&self, context: &WhisperContext, order: &Order<'_>) -> Result<Vec<i32>, Status> {
+        let mut prompt = Vec::new();
+        // As whisper.cpp: text that came before misleads a decoder that draws.
+        let past = order.task.prompt.as_deref().filter(|_| order.temperature < HISTORY_CUTOFF);
+        if let Some(past) = past {
+            // A NUL cannot be part of a C string, and means nothing to a tokenizer.
+            let past = past.replace('\0', "");
+            let tokens = context.tokenize(&past, past.len() + 1).map_err(|_| Status::Malformed)?;
+            let skipped = tokens.len().saturating_sub(self.longest_prompt - 1);
+            if !tokens.is_empty() {
+                prompt.push(context.token_prev());
+                prompt.extend(&tokens[skipped..]);
+            }
+        }
+        prompt.push(context.token_sot());
+        if context.is_multilingual() {
+            let id = whisper_rs::get_lang_id(order.language).ok_or(Status::BadLanguage)?;
+            let task =
+                if order.task.translate { context.token_translate() } else { context.token_transcribe() };
+            prompt.extend([context.token_lang(id), task]);
+        }
+        if !self.vocabulary.timed {
+            prompt.push(context.token_not());
+        }
+        Ok(prompt)
+    }
+
+    /// The tokens of what was said of the window's beginning; it starts with a timestamp.
+    fn told(&self, order: &Order<'_>) -> impl Iterator<Item = i32> {
+        let mut tokens = Vec::new();
+        let mut latest = 0;
+        for (index, spoken) in order.told.iter().enumerate() {
+            let start = [spoken.word.start];
+            let marks: &[u32] = match (index, spoken.marks.as_slice()) {
+                (0, []) => &start,
+                (0, [.., last]) => std::slice::from_ref(last),
+                (_, marks) => marks,
+            };
+            for mark in marks.iter().filter(|_| self.vocabulary.timed) {
+                latest = latest.max((mark / SAMPLES_PER_FRAME).min(self.frames as u32));
+                tokens.push(self.vocabulary.beg + latest as i32);
+            }
+            tokens.extend(&spoken.tokens);
+        }
+        tokens.into_iter()
+    }
+
+    /// Keeps the logits after the last of `count` tokens that were fed.
+    fn take_logits(&mut self, state: &WhisperState, count: usize) -> Result<(), Status> {
+        let first = state.get_logits().map_err(|_| Status::DecodeFailed)?;
+        // SAFETY: whisper.cpp keeps a row for each token that it was fed in one call, one behind the other, of which only
+        // the last is filled (`whisper_decode_internal`); `get_logits` gives the first.
+        let last = unsafe {
+            std::slice::from_raw_parts(first.as_ptr().wrapping_add((count - 1) * first.len()), first.len())
+        };
+        self.logits.clear();
+        self.logits.extend_from_slice(last);
+        Ok(())
+    }
+
+    fn pick(
+        &mut self,
+        said: &[i32],
+        whole: bool,
+        temperature: f32,
+        chance: &mut Chance,
+    ) -> Result<Picked, Status> {
+        if whole {
+            self.vocabulary.forbid_continuing(&mut self.logits);
+        }
+        let picked = if temperature > 0.0 {
+            self.vocabulary.drawn(&mut self.logits, said, temperature, chance)
+        } else {
+            self.vocabulary.best(&mut self.logits, said)
+        };
+        picked.ok_or(Status::DecodeFailed)
+    }
+
+    /// Whether a timestamp says that the audio is over, but for what whisper.cpp neglects.
+    fn reaches_end(&self, token: i32, len: usize) -> bool {
+        let steps = self.vocabulary.steps(token).filter(|steps| *steps > 0);
+        steps.is_some_and(|steps| steps as usize * SAMPLES_PER_FRAME as usize + LEAST_REST >= len)
+    }
+
+    /// How many tokens stand when the decoder has ended, and where it wants to be asked again. A timestamp that closes a
+    /// segment ends the window; one that opens another, without text or with text that is not closed, is where to go on.
+    fn rest(&self, said: &[Said], told: usize, len: usize) -> (usize, Option<u32>) {
+        let is_late = |said: &Said| said.token > self.vocabulary.beg;
+        let Some(last) = said[told..].iter().rposition(is_late).map(|at| told + at) else {
+            return (said.len(), None);
+        };
+        let closes = last > 0 && self.vocabulary.is_text(said[last - 1].token);
+        if closes && last + 1 == said.len() {
+            return (said.len(), None);
+        }
+        let reached = self.vocabulary.steps(said[last].token).unwrap_or(0) * SAMPLES_PER_FRAME;
+        // What is said after a timestamp that closes nothing is said again.
+        let rest = (reached as usize + LEAST_REST < len).then_some(reached);
+        (last + 1, rest)
+    }
+}
+
+/// Text tokens that continue a word: those that do not begin with a space.
+fn continuing(context: &WhisperContext) -> Vec<bool> {
+    let begins = |token| context.token_to_bytes(token).is_ok_and(|bytes| bytes.starts_with(b" "));
+    (0..context.token_eot()).map(|token| !begins(token)).collect()
+}
