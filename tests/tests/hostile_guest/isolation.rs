@@ -51,6 +51,7 @@ fn guest(attack: &str) -> Guest {
             heard: 0,
             no_speech,
             avg_logprob,
+            encodes: 1,
         })
     };
     let (hypothesis, last) = (say(vec![], word()), say(word(), vec![]));
