@@ -3,7 +3,8 @@
 //! Every step hears the whole window. The decoder is told what it said of the committed words in it, and says what follows; a
 //! [policy](policy) decides what of that is certain. Committed words never change. When the window is full it slides past
 //! what is committed. In a window that has moved the decoder is told nothing: what it says of the committed words, which may be
-//! something else, is what it is told from then on. (Told what it had said in another window it lost words.)
+//! something else, is what it is told from then on: what it said of another window has timestamps that it would not say of this
+//! one.
 
 mod agreement;
 mod policy;
