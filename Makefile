@@ -1,7 +1,7 @@
 # hearken: `make demo` and `make test` do everything, from nothing. `make help` lists the rest.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo build test lint fmt install-c gstreamer voice bench bench-voice bench-peers bench-precision bench-server soak-server fuzz pictures package fresh clean
+.PHONY: help setup demo build test lint fmt install-c gstreamer voice bench bench-voice bench-peers bench-precision bench-vad bench-words bench-server soak-server fuzz pictures package fresh clean
 
 CARGO := cargo
 MAKEFLAGS += --no-print-directory
@@ -89,6 +89,14 @@ bench-peers: ## measure hearken against other engines, as ratios (needs libopenb
 bench-precision: ## what the rounding of --compute fast costs in words (HEARKEN_REFERENCES names lists of recordings)
 	@.ci/setup build
 	@$(CARGO) bench --profile release --workspace --features hearken/cli --bench precision
+
+bench-vad: ## how well voice activity finds speech in noise (HEARKEN_SPEECH and HEARKEN_NOISE name folders of recordings)
+	@.ci/setup build
+	@$(CARGO) bench --profile release --workspace --features hearken/cli --bench voice_activity
+
+bench-words: ## how true the times of words are (HEARKEN_DIGITS names the recordings of the Free Spoken Digit Dataset)
+	@.ci/setup build
+	@$(CARGO) bench --profile release --workspace --features hearken/cli --bench word_times
 
 bench-server: ## measure the server: capacity against native, memory of 10,000 idle streams, one tenant's flood
 	@.ci/setup test

@@ -60,7 +60,7 @@ fn every_step_is_heard_when_decodes_cost_nothing() {
     for decode in decodes.iter().filter(|decode| !decode.last) {
         // A step, and at most a block and a frame of voice activity more; the first hears the pre-roll, too.
         let step = decode.heard - heard;
-        assert!(step >= 4_800 && (heard == 0 || step <= 4_800 + 320 + 480), "{decodes:?}");
+        assert!(step >= 4_800 && (heard == 0 || step <= 4_800 + 320 + 320), "{decodes:?}");
         heard = decode.heard;
     }
 }
@@ -121,9 +121,9 @@ fn a_clock_that_stands_gives_the_same_stamps_each_time() {
     assert_eq!(simulated(Computation::Unaware), events);
     let timeline = Timeline::of(&events);
     assert_eq!(timeline.text(), "seven three nine two zero five");
-    // Decided by voice activity in frames of 30 ms, and noticed with the end of a block of 20 ms.
+    // Decided by voice activity in frames of 20 ms, and noticed with the end of a block of 20 ms.
     let last = timeline.finals[0];
-    assert!((last.end..=last.end + 480 + 320).contains(&last.at), "{last:?}");
+    assert!((last.end..=last.end + 320 + 320).contains(&last.at), "{last:?}");
 }
 
 #[test]

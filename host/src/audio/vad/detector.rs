@@ -19,6 +19,10 @@ const NOISE_SECONDS: usize = 10;
 /// Coefficient of the one-pole high-pass that removes DC: -3 dB at 20 Hz, below any voice.
 const POLE: f32 = 0.992_15;
 
+/// Coefficient of the one-pole high-pass before the level above the noise is taken: -3 dB at 200 Hz. Rumble and the low end of
+/// pink noise vary by much more than [`ABOVE_NOISE`] over 10 ms; every voice has its formants above.
+const VOICE_POLE: f32 = 0.924;
+
 /// webrtc-vad on a copy of the audio that has no DC offset, behind two energy gates: a fixed one, and one above the
 /// steady noise.
 ///
@@ -29,6 +33,8 @@ pub(super) struct Detector {
     mode: u8,
     /// The high-pass' last input and output; none before the first sample, so that an offset makes no step.
     last: Option<(f32, f32)>,
+    /// The voice high-pass' last output; its last input is the other's last output.
+    last_voice: f32,
     pcm: Vec<i16>,
     noise: NoiseFloor,
 }
@@ -36,12 +42,19 @@ pub(super) struct Detector {
 impl Detector {
     /// `mode` from 0 to 3; higher ones count as 3.
     pub(super) fn new(mode: u8) -> Self {
-        Self { vad: Movable::new(mode), mode, last: None, pcm: Vec::new(), noise: NoiseFloor::default() }
+        Self {
+            vad: Movable::new(mode),
+            mode,
+            last: None,
+            last_voice: 0.0,
+            pcm: Vec::new(),
+            noise: NoiseFloor::default(),
+        }
     }
 
     /// Judges the next 10, 20 or 30 ms of 16 kHz audio.
     pub(super) fn is_voiced(&mut self, frame: &[f32]) -> bool {
-        let mut energy = 0.0;
+        let (mut energy, mut voice_energy) = (0.0, 0.0);
         self.pcm.clear();
         for &sample in frame {
             // Whoever pushes samples may push anything; one NaN must not stay in the filter forever.
@@ -50,20 +63,23 @@ impl Detector {
             let output = input - last_input + POLE * last_output;
             self.last = Some((input, output));
             energy += output * output;
+            self.last_voice = output - last_output + VOICE_POLE * self.last_voice;
+            voice_energy += self.last_voice * self.last_voice;
             // A cast saturates.
             self.pcm.push((output * 32_767.0) as i16);
         }
         // The detector sees quiet frames too: it learns the noise from them.
         let voiced = self.vad.0.is_voice_segment(&self.pcm).unwrap_or(false);
-        let level = energy / frame.len() as f32;
-        let noise = self.noise.update(level, frame.len());
-        voiced && level > GATE && level > ABOVE_NOISE * noise
+        let [level, voice] = [energy, voice_energy].map(|energy| energy / frame.len() as f32);
+        let noise = self.noise.update(voice, frame.len());
+        voiced && level > GATE && voice > ABOVE_NOISE * noise
     }
 
     /// Forgets what was heard.
     pub(super) fn reset(&mut self) {
         self.vad = Movable::new(self.mode);
         self.last = None;
+        self.last_voice = 0.0;
         self.noise = NoiseFloor::default();
     }
 }
