@@ -10,7 +10,7 @@ use whisper_rs::{
     WhisperState,
 };
 
-use crate::decoder::{Decoded, Decoder, Order};
+use crate::decoder::{self, Decoded, Decoder, Order};
 use crate::stream::{Effort, Recognise, Recognised, Spoken};
 use crate::words::{self, Token};
 use crate::{backend, imports, spectrogram};
@@ -332,6 +332,9 @@ impl Recognise for Streaming<'_> {
             if score(&again) > score(&decoded) {
                 decoded = again;
             }
+        }
+        for spoken in &mut decoded.words {
+            decoder::trim(&mut spoken.word, spoken.attended, pcm);
         }
         Ok(Recognised {
             settled: decoded.settled,

@@ -8,7 +8,10 @@ mod alignment;
 mod greedy;
 mod heads;
 mod rules;
+mod silence;
 mod transcript;
 
 #[cfg(target_arch = "wasm32")]
 pub(crate) use greedy::{Decoded, Decoder, Order};
+#[cfg(target_arch = "wasm32")]
+pub(crate) use silence::trim;

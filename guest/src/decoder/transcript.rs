@@ -69,6 +69,7 @@ impl Transcript<'_> {
                 // One that continues what was told is not a word of its own.
                 if first >= self.told {
                     spoken.push(Spoken {
+                        from: word.start,
                         word,
                         tokens: self.said[first..last].iter().map(|said| said.token).collect(),
                         marks: std::mem::take(&mut marks),

@@ -35,6 +35,8 @@ pub(crate) struct Spoken {
     pub(crate) word: Word,
     /// Its tokens.
     pub(crate) tokens: Vec<i32>,
+    /// Where the decoder came to it: its beginning, or that of the silence before it.
+    pub(crate) from: u32,
     /// The timestamps that were said before it, in samples.
     pub(crate) marks: Vec<u32>,
     /// The last sample that the decoder looked at to say it, if that is known.
@@ -47,6 +49,7 @@ impl Spoken {
         Self {
             word: Word { start: to(self.word.start), end: to(self.word.end), ..self.word.clone() },
             tokens: self.tokens.clone(),
+            from: to(self.from),
             marks: self.marks.iter().map(|mark| to(*mark)).collect(),
             attended: self.attended.map(to),
         }
@@ -166,6 +169,7 @@ impl Stream {
     fn commit(&mut self, words: usize) -> Vec<Word> {
         let mut committed = Vec::with_capacity(words);
         for mut spoken in self.tentative.drain(..words.min(self.tentative.len())) {
+            spoken.from = spoken.from.max(self.settled);
             spoken.word.start = spoken.word.start.max(self.settled);
             spoken.word.end = spoken.word.end.max(spoken.word.start);
             self.settled = spoken.word.end;
@@ -180,7 +184,7 @@ impl Stream {
     /// and what is thought of the part before is committed as it stands, because its audio goes.
     fn slide(&mut self, window: &mut Window) -> Vec<Word> {
         let mut forced = Vec::new();
-        let mut cut = self.anchored.last().map_or(0, |spoken| spoken.word.start);
+        let mut cut = self.anchored.last().map_or(0, |spoken| spoken.from);
         if cut < window.least_cut() {
             cut = window.quietest_cut();
             let before = self.tentative.iter().take_while(|spoken| spoken.word.end <= cut).count();
@@ -190,7 +194,7 @@ impl Stream {
             }
         }
         window.cut(cut);
-        self.anchored.retain(|spoken| spoken.word.start >= cut);
+        self.anchored.retain(|spoken| spoken.from >= cut);
         self.moved = true;
         forced
     }

@@ -45,7 +45,7 @@ impl Recognise for Simulated {
                 word.text = format!("misheard in call {} as w{}", self.calls, number(&word).unwrap_or(0));
             }
             word.end = word.end.saturating_sub(self.early).max(word.start);
-            Spoken { word, tokens: vec![1], marks: Vec::new(), attended }
+            Spoken { from: word.start, word, tokens: vec![1], marks: Vec::new(), attended }
         });
         let words: Vec<Spoken> = spoken.collect();
         Ok(Recognised { settled: words.len(), words, encodes: 1, ..Recognised::default() })

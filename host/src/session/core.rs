@@ -151,6 +151,15 @@ impl Core {
         self.schedule(&mut state);
     }
 
+    /// Voice was heard up to here in the utterance that runs.
+    pub(super) fn voiced(self: &Arc<Self>, position: u64) {
+        let mut state = self.lock();
+        if let Some(utterance) = state.utterances.back_mut().filter(|utterance| !utterance.ended) {
+            utterance.voiced = position;
+            self.schedule(&mut state);
+        }
+    }
+
     /// Audio between utterances that never came.
     pub(super) fn lose(&self, position: u64, len: u64, reason: &str) {
         if len > 0 {
@@ -241,7 +250,8 @@ impl Core {
         state.events.as_ref()?;
         let front = state.utterances.front()?;
         let step = self.options.step.max(state.cost * RELIEF);
-        match (front.ended, front.unheard() >= samples_of(step).max(1)) {
+        let worth_it = front.unheard() >= samples_of(step).max(1) && front.has_new_speech();
+        match (front.ended, worth_it) {
             (true, _) => Some(Class::Final),
             (false, true) if front.has_sandbox() || self.has_room() => Some(Class::Partial),
             (false, _) => None,

@@ -33,6 +33,8 @@ pub(super) struct Utterance {
     words: Vec<Word>,
     /// Encoder passes that nobody has taken note of.
     encodes: u64,
+    /// Position in the session up to which voice was heard.
+    pub(super) voiced: u64,
     /// Nothing is appended any more.
     pub(super) ended: bool,
 }
@@ -50,6 +52,7 @@ impl Utterance {
             failed: None,
             words: Vec::new(),
             encodes: 0,
+            voiced: start,
             ended: false,
         }
     }
@@ -73,6 +76,11 @@ impl Utterance {
         self.instance.is_some()
     }
 
+    /// Whether somebody has spoken since the last decode: silence alone is not worth another one.
+    pub(super) fn has_new_speech(&self) -> bool {
+        self.voiced > self.start + self.written
+    }
+
     /// Takes audio in while the utterance itself is being decoded.
     pub(super) fn stand_in(&self) -> Self {
         let len = self.len();
@@ -83,6 +91,7 @@ impl Utterance {
     pub(super) fn absorb(&mut self, stand_in: Self) {
         self.samples.extend_from_slice(&stand_in.samples);
         self.ended = stand_in.ended;
+        self.voiced = self.voiced.max(stand_in.voiced);
     }
 
     /// Encoder passes since this was last asked.

@@ -16,7 +16,7 @@ use hearken_tests::speech::{Recording, espeak};
 use crate::{MODEL, collect};
 
 /// What an idle session may take.
-const IDLE_BYTES: i64 = 64 << 10;
+const IDLE_BYTES: i64 = 72 << 10;
 
 /// What recognising has cost.
 #[derive(Debug)]

@@ -147,6 +147,14 @@ impl VoiceActivity {
         matches!(self.state, State::Speech { .. })
     }
 
+    /// Where voice was heard last in the utterance that runs: behind its last voiced frame so far.
+    pub fn voiced_until(&self) -> Option<u64> {
+        match self.state {
+            State::Speech { voiced_until } => Some(voiced_until),
+            _ => None,
+        }
+    }
+
     /// Moves the clock over samples that nobody listens to, between utterances.
     pub fn skip(&mut self, samples: u64) {
         self.position += samples;
