@@ -131,10 +131,13 @@ fn print(noise: &str, snr: &str, score: &Score) {
     );
 }
 
+/// Its name, its values, and how one is set.
+type Setting = (&'static str, &'static [u32], fn(&mut VadConfig, u32));
+
 /// One setting at a time moves away from the default.
 fn curves(scene: &Scene, mixed: &[Mixed<'_>]) -> Vec<Panel> {
     let default = VadConfig::default();
-    let settings: [(&str, &[u32], fn(&mut VadConfig, u32)); 4] = [
+    let settings: [Setting; 4] = [
         ("mode", &[0, 1, 2, 3], |config, value| config.aggressiveness = value as u8),
         ("hangover, ms", &[100, 200, 300, 450, 600, 900, 1_200], |config, value| config.hangover_ms = value),
         ("minimum speech, ms", &[30, 60, 90, 120, 150, 210, 300], |config, value| {
