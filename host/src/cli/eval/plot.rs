@@ -17,6 +17,9 @@ pub(super) fn svg(report: &Report) -> String {
     }
 }
 
+/// Which of a spread's values.
+type Percentile = fn(Spread) -> f64;
+
 struct Curve {
     name: &'static str,
     class: &'static str,
@@ -92,7 +95,7 @@ fn tradeoff(report: &Report) -> String {
         .collect();
     let title = format!("What latency costs in errors, {} recordings", report.scored.len());
     picture(2, &title, |svg| {
-        let panels: [(f64, &str, fn(Spread) -> f64); 2] = [
+        let panels: [(f64, &str, Percentile); 2] = [
             (MARGIN, "median word latency in seconds", |spread| spread.median),
             (2.0 * MARGIN + WIDTH, "95th percentile of word latency in seconds", |spread| spread.p95),
         ];
