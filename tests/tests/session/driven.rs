@@ -128,7 +128,7 @@ fn a_clock_that_stands_gives_the_same_stamps_each_time() {
 
 #[test]
 fn a_clock_that_runs_is_later_by_what_decodes_take() {
-    for computation in [Computation::Unaware, Computation::Aware] {
+    let late = [Computation::Unaware, Computation::Aware].map(|computation| {
         let simulation = simulate(&MODEL, &options(), &SPEECH.samples, computation).unwrap();
         assert!(simulation.events.is_sorted_by_key(|stamped| stamped.at));
         let timeline = Timeline::of(&simulation.events);
@@ -137,8 +137,7 @@ fn a_clock_that_runs_is_later_by_what_decodes_take() {
             assert!(word.committed >= word.word.end && word.committed >= committed, "{word:?}");
             committed = word.committed;
         }
-        let late = timeline.finals[0].at - timeline.finals[0].end;
-        // The final decode alone takes more than a block.
-        assert_eq!(computation == Computation::Aware, late > 640, "{late} samples");
-    }
+        timeline.finals[0].at - timeline.finals[0].end
+    });
+    assert!(late[1] > late[0], "{late:?} samples");
 }
