@@ -77,7 +77,7 @@ impl Instance {
         let recognizer = self.recognizer.as_mut().ok_or(Status::NoModel)?;
         let heard = self.window.end();
         let mut streaming = recognizer.streaming(task);
-        let hypothesis = self.stream.step(&mut self.window, &mut streaming, task.commit, effort)?;
+        let hypothesis = self.stream.step(&mut self.window, &mut streaming, task, effort)?;
         imports::emit_event(&Event::Hypothesis {
             committed: hypothesis.committed,
             tentative: hypothesis.tentative,

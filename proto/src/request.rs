@@ -66,6 +66,9 @@ pub struct Task {
     /// Encodes no more positions than the window of an utterance that goes on needs, with a margin: only for models that
     /// were made for that. A text that repeats itself is heard again with all.
     pub short_context: bool,
+    /// How likely a word of an utterance that goes on must be to be believed though no word beside it is: what the model says
+    /// where nobody speaks is less likely. From 0, where two hearings that agree are enough, to 1.
+    pub alone: f32,
 }
 
 /// When a word is certain.

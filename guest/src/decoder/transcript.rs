@@ -74,6 +74,7 @@ impl Transcript<'_> {
                         tokens: self.said[first..last].iter().map(|said| said.token).collect(),
                         marks: std::mem::take(&mut marks),
                         attended: looked.map(|frame| (frame as u32 + 1) * SAMPLES_PER_FRAME),
+                        sure: false,
                     });
                 } else {
                     marks.clear();

@@ -7,18 +7,23 @@
 //! one.
 
 mod agreement;
+mod doubt;
 mod policy;
 mod window;
 
 use hearken_proto::abi::Status;
-use hearken_proto::{Commit, Word};
+use hearken_proto::{Task, Word};
 
 use agreement::continuation;
+use doubt::{Doubt, believed, stands};
 use policy::Policy;
 pub(crate) use window::Window;
 
 /// Tokens that the decoder is told at most: the window slides when there are more, so that there is room for what is new.
 const MOST_TOLD: usize = 120;
+
+/// By so much less of the window is heard once more when a final text is doubted: five frames of the encoder.
+const SHIFT: usize = hearken_proto::SAMPLE_RATE as usize / 10;
 
 /// How one window is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +46,8 @@ pub(crate) struct Spoken {
     pub(crate) marks: Vec<u32>,
     /// The last sample that the decoder looked at to say it, if that is known.
     pub(crate) attended: Option<u32>,
+    /// Likely, or said in two hearings (`doubt`).
+    pub(crate) sure: bool,
 }
 
 impl Spoken {
@@ -52,6 +59,7 @@ impl Spoken {
             from: to(self.from),
             marks: self.marks.iter().map(|mark| to(*mark)).collect(),
             attended: self.attended.map(to),
+            sure: self.sure,
         }
     }
 }
@@ -91,6 +99,7 @@ pub(crate) struct Hypothesis {
 #[derive(Default)]
 pub(crate) struct Stream {
     policy: Option<Box<dyn Policy>>,
+    doubt: Doubt,
     /// Committed words whose audio is still in the window, as the decoder said them there last.
     anchored: Vec<Spoken>,
     /// The window has slid since it was heard.
@@ -99,6 +108,8 @@ pub(crate) struct Stream {
     tentative: Vec<Spoken>,
     /// End of the last committed word: what comes later starts no earlier.
     settled: u32,
+    /// End of the last committed word that is believed for its own sake.
+    stood: Option<u32>,
 }
 
 impl Stream {
@@ -107,37 +118,43 @@ impl Stream {
         &mut self,
         window: &mut Window,
         recogniser: &mut impl Recognise,
-        commit: Commit,
+        task: &Task,
         effort: Effort,
     ) -> Result<Hypothesis, Status> {
         let mut hypothesis = Hypothesis::default();
-        let heard = self.hear(window, recogniser, effort, &mut hypothesis)?;
+        let heard = self.hear(window, recogniser, task, effort, &mut hypothesis)?;
         (hypothesis.no_speech, hypothesis.avg_logprob) = (heard.no_speech, heard.avg_logprob);
         match effort {
             Effort::Partial => {
-                let certain = self
-                    .policy
-                    .get_or_insert_with(|| policy::policy(commit))
-                    .certain(&self.tentative, window.end());
-                hypothesis.committed = self.commit(certain);
+                let believed = self.believed(task);
+                let is_sure = |(spoken, believed): &(&Spoken, bool)| spoken.sure && *believed;
+                let sure = self.tentative.iter().zip(believed).take_while(is_sure).count();
+                let policy = self.policy.get_or_insert_with(|| policy::policy(task.commit));
+                let certain = policy.certain(&self.tentative, window.end()).min(sure);
+                policy.committed(certain);
+                hypothesis.committed = self.commit(certain, task);
                 let told: usize = self.anchored.iter().map(|spoken| spoken.tokens.len()).sum();
                 if window.is_full() || told > MOST_TOLD {
-                    hypothesis.committed.extend(self.slide(window));
+                    hypothesis.committed.extend(self.slide(window, task));
                 }
             }
             Effort::Final => {
                 let mut heard = heard;
                 // Until the whole window was listened to; each turn leaves less of it.
                 while let Some(rest) = heard.rest.filter(|rest| *rest > 0) {
-                    hypothesis.committed.extend(self.commit(heard.settled));
+                    let settled = self.drop_disbelieved(heard.settled, task);
+                    hypothesis.committed.extend(self.commit(settled, task));
                     window.cut(window.start().saturating_add(rest));
                     self.anchored.clear();
-                    heard = self.hear(window, recogniser, effort, &mut hypothesis)?;
+                    heard = self.hear(window, recogniser, task, effort, &mut hypothesis)?;
                 }
-                hypothesis.committed.extend(self.commit(self.tentative.len()));
+                let left = self.drop_disbelieved(self.tentative.len(), task);
+                hypothesis.committed.extend(self.commit(left, task));
             }
         }
-        hypothesis.tentative = self.tentative.iter().map(|spoken| spoken.word.clone()).collect();
+        let believed = self.believed(task);
+        let shown = self.tentative.iter().zip(believed).filter(|(_, believed)| *believed);
+        hypothesis.tentative = shown.map(|(spoken, _)| spoken.word.clone()).collect();
         Ok(hypothesis)
     }
 
@@ -146,6 +163,7 @@ impl Stream {
         &mut self,
         window: &Window,
         recogniser: &mut impl Recognise,
+        task: &Task,
         effort: Effort,
         hypothesis: &mut Hypothesis,
     ) -> Result<Recognised, Status> {
@@ -162,17 +180,58 @@ impl Stream {
             self.anchored = self.tentative.drain(..again).collect();
             heard.settled = heard.settled.saturating_sub(again);
         }
+        self.doubt.judge(&mut self.tentative);
+        if effort == Effort::Final {
+            self.hear_again(window, recogniser, task, hypothesis)?;
+        }
         Ok(heard)
     }
 
+    /// Where words of a final text are not believed, hears almost the same audio: what is said of speech is said again.
+    fn hear_again(
+        &mut self,
+        window: &Window,
+        recogniser: &mut impl Recognise,
+        task: &Task,
+        hypothesis: &mut Hypothesis,
+    ) -> Result<(), Status> {
+        let doubted = self.believed(task).contains(&false);
+        let Some(samples) = window.samples().get(SHIFT..).filter(|_| doubted) else { return Ok(()) };
+        let mut again = recogniser.recognise(samples, &[], Effort::Partial)?;
+        hypothesis.encodes += again.encodes;
+        let start = window.start().saturating_add(SHIFT as u32);
+        again.words.iter_mut().for_each(|spoken| *spoken = spoken.moved(|at| at.saturating_add(start)));
+        self.doubt.judge(&mut again.words);
+        self.doubt.judge(&mut self.tentative);
+        Ok(())
+    }
+
+    /// Which tentative words are believed.
+    fn believed(&self, task: &Task) -> Vec<bool> {
+        believed(&self.tentative, self.stood, task.alone)
+    }
+
+    /// Of the first so many tentative words those go that nobody should believe; returns how many are left of them.
+    fn drop_disbelieved(&mut self, words: usize, task: &Task) -> usize {
+        let mut believed = self.believed(task).into_iter();
+        let later = self.tentative.split_off(words.min(self.tentative.len()));
+        self.tentative.retain(|_| believed.next().unwrap_or(true));
+        let left = self.tentative.len();
+        self.tentative.extend(later);
+        left
+    }
+
     /// Commits the first tentative words, none of which starts before the last one ended.
-    fn commit(&mut self, words: usize) -> Vec<Word> {
+    fn commit(&mut self, words: usize, task: &Task) -> Vec<Word> {
         let mut committed = Vec::with_capacity(words);
         for mut spoken in self.tentative.drain(..words.min(self.tentative.len())) {
             spoken.from = spoken.from.max(self.settled);
             spoken.word.start = spoken.word.start.max(self.settled);
             spoken.word.end = spoken.word.end.max(spoken.word.start);
             self.settled = spoken.word.end;
+            if stands(&spoken, task.alone) {
+                self.stood = Some(self.settled);
+            }
             committed.push(spoken.word.clone());
             self.anchored.push(spoken);
         }
@@ -182,16 +241,17 @@ impl Stream {
     /// Makes room: the window moves to the last committed word. That one stays: where it ends is an estimate, and what was
     /// left of it would be heard as a word of its own. If too little is committed, the window is cut at its quietest place
     /// and what is thought of the part before is committed as it stands, because its audio goes.
-    fn slide(&mut self, window: &mut Window) -> Vec<Word> {
+    fn slide(&mut self, window: &mut Window, task: &Task) -> Vec<Word> {
         let mut forced = Vec::new();
         let mut cut = self.anchored.last().map_or(0, |spoken| spoken.from);
         if cut < window.least_cut() {
             cut = window.quietest_cut();
             let before = self.tentative.iter().take_while(|spoken| spoken.word.end <= cut).count();
-            forced = self.commit(before);
             if let Some(policy) = &mut self.policy {
-                policy.forced(before);
+                policy.committed(before);
             }
+            let believed = self.drop_disbelieved(before, task);
+            forced = self.commit(believed, task);
         }
         window.cut(cut);
         self.anchored.retain(|spoken| spoken.from >= cut);

@@ -13,8 +13,8 @@ pub(crate) trait Policy {
     /// latest hypothesis; `heard` is where the audio ends, on the same clock.
     fn certain(&mut self, tail: &[Spoken], heard: u32) -> usize;
 
-    /// The first so many words of the latest tail were committed for other reasons.
-    fn forced(&mut self, words: usize);
+    /// The first so many words of the latest tail are committed: the next one begins behind them.
+    fn committed(&mut self, words: usize);
 }
 
 /// The policy that a task asks for.
@@ -53,11 +53,10 @@ impl Policy for Agreement {
         if self.earlier.len() > self.others {
             self.earlier.pop_front();
         }
-        self.forced(certain);
         certain
     }
 
-    fn forced(&mut self, words: usize) {
+    fn committed(&mut self, words: usize) {
         for earlier in &mut self.earlier {
             earlier.drain(..words.min(earlier.len()));
         }
@@ -78,7 +77,7 @@ impl Policy for Attention {
         tail.iter().take_while(|spoken| spoken.attended.unwrap_or(spoken.word.end) <= limit).count()
     }
 
-    fn forced(&mut self, _: usize) {}
+    fn committed(&mut self, _: usize) {}
 }
 
 #[cfg(test)]
@@ -108,17 +107,24 @@ mod tests {
         let mut policy = policy(Commit::Agreement { hypotheses: 2 });
         assert_eq!(policy.certain(&tail("Hello, world"), 0), 0);
         assert_eq!(policy.certain(&tail("hello World. again"), 0), 2);
-        // Compared with what was left of the one before.
+        // Compared with what is left of the one before.
+        policy.committed(2);
         assert_eq!(policy.certain(&tail("again and"), 0), 1);
+        policy.committed(1);
         assert_eq!(policy.certain(&tail("an end"), 0), 0);
-        policy.forced(1);
+        // One word more than it thinks certain.
+        policy.committed(1);
         assert_eq!(policy.certain(&tail("end is near"), 0), 1);
     }
 
     #[test]
     fn more_hypotheses_take_longer_to_agree() {
         let mut policy = policy(Commit::Agreement { hypotheses: 3 });
-        let certain = ["a", "a b", "a b c", "b c d", "c x"].map(|text| policy.certain(&tail(text), 0));
+        let certain = ["a", "a b", "a b c", "b c d", "c x"].map(|text| {
+            let certain = policy.certain(&tail(text), 0);
+            policy.committed(certain);
+            certain
+        });
         assert_eq!(certain, [0, 0, 1, 1, 1]);
         let mut at_once = super::policy(Commit::Agreement { hypotheses: 1 });
         assert_eq!(at_once.certain(&tail("a b"), 0), 2);

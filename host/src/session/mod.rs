@@ -86,6 +86,7 @@ impl SessionOptions {
             short_context: self
                 .short_context
                 .unwrap_or_else(|| model.known().is_some_and(|known| known.short_context)),
+            alone: model.known().map_or(0.0, |known| known.alone),
         }
     }
 }

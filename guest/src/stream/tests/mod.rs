@@ -1,3 +1,7 @@
+mod published;
+
+use hearken_proto::Commit;
+
 use super::*;
 
 /// Samples of one simulated word.
@@ -45,11 +49,15 @@ impl Recognise for Simulated {
                 word.text = format!("misheard in call {} as w{}", self.calls, number(&word).unwrap_or(0));
             }
             word.end = word.end.saturating_sub(self.early).max(word.start);
-            Spoken { from: word.start, word, tokens: vec![1], marks: Vec::new(), attended }
+            Spoken { from: word.start, word, tokens: vec![1], attended, ..Spoken::default() }
         });
         let words: Vec<Spoken> = spoken.collect();
         Ok(Recognised { settled: words.len(), words, encodes: 1, ..Recognised::default() })
     }
+}
+
+fn task(commit: Commit) -> Task {
+    Task { commit, ..Task::default() }
 }
 
 const AGREEMENT: Commit = Commit::Agreement { hypotheses: 2 };
@@ -76,14 +84,14 @@ fn run_with(
     for block in audio(0..count).chunks(step) {
         window.samples_mut().extend_from_slice(block);
         assert!(window.samples().len() <= capacity, "the window outgrew the model");
-        let hypothesis = stream.step(&mut window, &mut recogniser, commit, Effort::Partial).unwrap();
+        let hypothesis = stream.step(&mut window, &mut recogniser, &task(commit), Effort::Partial).unwrap();
         for word in hypothesis.committed.iter().chain(&hypothesis.tentative) {
             assert!(word.end <= window.end());
         }
         assert_eq!(hypothesis.encodes, 1);
         committed.extend(hypothesis.committed);
     }
-    let last = stream.step(&mut window, &mut recogniser, commit, Effort::Final).unwrap();
+    let last = stream.step(&mut window, &mut recogniser, &task(commit), Effort::Final).unwrap();
     assert!(last.tentative.is_empty());
     committed.extend(last.committed);
     committed
@@ -172,8 +180,74 @@ impl Recognise for Sparing {
 fn a_final_goes_on_where_the_recogniser_stopped_listening() {
     let (mut window, mut stream) = (Window::new(160_000), Stream::default());
     window.samples_mut().extend(audio(0..4));
-    let last = stream.step(&mut window, &mut Sparing, AGREEMENT, Effort::Final).unwrap();
+    let last = stream.step(&mut window, &mut Sparing, &task(AGREEMENT), Effort::Final).unwrap();
     assert_eq!(texts(&last.committed), ["w0", "w1", "w2", "w3", "more"]);
     assert_eq!(last.encodes, 4);
     assert!(last.committed.windows(2).all(|pair| pair[0].end <= pair[1].start));
+}
+
+/// Says something of noise: words that it thinks unlikely, and others each time if it is fickle.
+struct Inventive {
+    calls: u32,
+    fickle: bool,
+}
+
+impl Recognise for Inventive {
+    fn recognise(&mut self, pcm: &[f32], _: &[Spoken], _: Effort) -> Result<Recognised, Status> {
+        self.calls += u32::from(self.fickle);
+        let word = |n: usize| {
+            let (start, end) = ((n * WORD) as u32, ((n + 1) * WORD) as u32);
+            let text = format!("noise{}of{}", pcm[n * WORD], self.calls);
+            let word = Word { start, end, text, probability: 0.6 };
+            Spoken { word, attended: Some(end), tokens: vec![1], ..Spoken::default() }
+        };
+        let words: Vec<Spoken> = (0..pcm.len() / WORD).map(word).collect();
+        Ok(Recognised { settled: words.len(), words, encodes: 1, ..Recognised::default() })
+    }
+}
+
+/// What is shown and committed of a minute of noise.
+fn of_noise(mut recogniser: Inventive, task: &Task) -> (usize, usize) {
+    let (mut window, mut stream) = (Window::new(160_000), Stream::default());
+    let (mut shown, mut committed) = (0, 0);
+    for block in audio(0..240).chunks(WORD * 2) {
+        window.samples_mut().extend_from_slice(block);
+        let hypothesis = stream.step(&mut window, &mut recogniser, task, Effort::Partial).unwrap();
+        shown += hypothesis.tentative.len();
+        committed += hypothesis.committed.len();
+    }
+    let last = stream.step(&mut window, &mut recogniser, task, Effort::Final).unwrap();
+    (shown, committed + last.committed.len())
+}
+
+#[test]
+fn what_is_said_of_noise_is_neither_shown_nor_committed() {
+    for commit in [AGREEMENT, attention(0)] {
+        // Another text each time: whatever the model is.
+        assert_eq!(of_noise(Inventive { calls: 0, fickle: true }, &task(commit)), (0, 0), "{commit:?}");
+        // The same text: where it is known what the model says of noise.
+        let known = Task { alone: 0.85, ..task(commit) };
+        assert_eq!(of_noise(Inventive { calls: 0, fickle: false }, &known), (0, 0), "{commit:?}");
+        // Not known: two hearings that agree are believed.
+        assert!(of_noise(Inventive { calls: 0, fickle: false }, &task(commit)).1 > 200, "{commit:?}");
+    }
+}
+
+#[test]
+fn an_unlikely_word_beside_a_likely_one_is_kept() {
+    struct Unsure;
+    impl Recognise for Unsure {
+        fn recognise(&mut self, pcm: &[f32], told: &[Spoken], effort: Effort) -> Result<Recognised, Status> {
+            let mut heard = Simulated { calls: 0, unstable: 0, early: 0 }.recognise(pcm, told, effort)?;
+            heard.words.iter_mut().filter(|spoken| spoken.word.text != "w2").for_each(|spoken| {
+                spoken.word.probability = 0.3;
+            });
+            Ok(heard)
+        }
+    }
+    let (mut window, mut stream) = (Window::new(160_000), Stream::default());
+    window.samples_mut().extend(audio(0..5));
+    let known = Task { alone: 0.85, ..task(AGREEMENT) };
+    let last = stream.step(&mut window, &mut Unsure, &known, Effort::Final).unwrap();
+    assert_eq!(texts(&last.committed), ["w0", "w1", "w2", "w3", "w4"]);
 }

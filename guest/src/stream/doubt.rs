@@ -1,0 +1,93 @@
+//! Words that the decoder was not sure of.
+//!
+//! Where nobody speaks a decoder may say words all the same: unlikely ones, and often others when it hears the place again.
+//! So an unlikely word counts only when two hearings have it at one place, and what cannot stand alone is believed only beside
+//! a word that can.
+
+use hearken_proto::{SAMPLE_RATE, Word};
+
+use super::Spoken;
+use super::agreement::essence;
+
+/// A word that is this likely counts at once.
+const LIKELY: f32 = 0.75;
+/// What two hearings say of one place may be this far apart: 100 ms.
+const SLACK: u32 = SAMPLE_RATE / 10;
+/// A word that ends or begins within so much of another is beside it: 2 s.
+const BESIDE: u32 = 2 * SAMPLE_RATE;
+
+/// Remembers what the hearing before said.
+#[derive(Default)]
+pub(super) struct Doubt {
+    /// Essence, start and end of each word.
+    earlier: Vec<(String, u32, u32)>,
+}
+
+impl Doubt {
+    /// Tells which words are sure: likely, or said before at their place. These words are the hearing before from now on.
+    pub(super) fn judge(&mut self, words: &mut [Spoken]) {
+        let mut heard = Vec::with_capacity(words.len());
+        for Spoken { word, sure, .. } in words {
+            let text = essence(word);
+            let (first, last) = (word.start.saturating_sub(SLACK), word.end.saturating_add(SLACK));
+            let is_it =
+                |(other, start, end): &(String, u32, u32)| first <= *end && *start <= last && *other == text;
+            *sure |= word.probability >= LIKELY || self.earlier.iter().any(is_it);
+            heard.push((text, word.start, word.end));
+        }
+        self.earlier = heard;
+    }
+}
+
+/// Whether a word is believed though none beside it is: it is sure, and as likely as words must be for that.
+pub(super) fn stands(spoken: &Spoken, alone: f32) -> bool {
+    spoken.sure && spoken.word.probability >= alone
+}
+
+/// For each word whether it stands alone, or is beside one that does; the last that did before them ended at `before`.
+pub(super) fn believed(words: &[Spoken], before: Option<u32>, alone: f32) -> Vec<bool> {
+    let standing = words.iter().filter(|spoken| stands(spoken, alone));
+    let places = standing.map(|Spoken { word, .. }| (word.start, word.end));
+    let places: Vec<(u32, u32)> = before.map(|end| (end, end)).into_iter().chain(places).collect();
+    let is_beside = |Word { start, end, .. }: &Word| {
+        places
+            .iter()
+            .any(|(from, to)| *start <= to.saturating_add(BESIDE) && *from <= end.saturating_add(BESIDE))
+    };
+    words.iter().map(|spoken| is_beside(&spoken.word)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spoken(text: &str, tenths: u32, probability: f32) -> Spoken {
+        let start = tenths * SAMPLE_RATE / 10;
+        let word = Word { start, end: start + SAMPLE_RATE / 4, text: text.to_owned(), probability };
+        Spoken { word, sure: probability >= LIKELY, ..Spoken::default() }
+    }
+
+    #[test]
+    fn an_unlikely_word_is_sure_when_it_is_said_again_at_its_place() {
+        let mut doubt = Doubt::default();
+        let mut is_sure = |word| {
+            let mut words = [word];
+            doubt.judge(&mut words);
+            words[0].sure
+        };
+        assert!(is_sure(spoken("two", 0, 0.9)));
+        assert!(!is_sure(spoken("one", 10, 0.5)));
+        assert!(is_sure(spoken("One,", 12, 0.5)));
+        assert!(!is_sure(spoken("nine", 12, 0.5)), "another word");
+        assert!(!is_sure(spoken("nine", 22, 0.5)), "another place");
+    }
+
+    #[test]
+    fn what_is_not_sure_is_believed_beside_what_is() {
+        let words = [spoken("a", 0, 0.5), spoken("b", 10, 0.9), spoken("c", 25, 0.5), spoken("d", 60, 0.5)];
+        assert_eq!(believed(&words, None, 0.0), [true, true, true, false]);
+        assert_eq!(believed(&words, None, 0.95), [false; 4]);
+        assert_eq!(believed(&words[2..3], None, 0.0), [false]);
+        assert_eq!(believed(&words[3..], Some(45 * SAMPLE_RATE / 10), 1.0), [true]);
+    }
+}
