@@ -5,6 +5,7 @@ pub mod command;
 pub mod footprint;
 pub mod guest;
 pub mod model;
+pub mod picture;
 pub mod random;
 pub mod rounding;
 pub mod scene;

@@ -4,16 +4,15 @@
 //! labelled. `HEARKEN_SPEECH` names folders of clean speech and `HEARKEN_NOISE` folders of recordings without any (several
 //! with `:` between); without the first espeak-ng speaks. `HEARKEN_PICTURE` names a file for the curves (SVG).
 
-mod picture;
 mod score;
 
 use std::path::PathBuf;
 
 use hearken::audio::VadConfig;
+use hearken_tests::picture::{self, Curve, Panel};
 use hearken_tests::random::Random;
 use hearken_tests::scene::{self, Noise, Scene, Utterance};
 
-use self::picture::{Curve, Panel};
 use self::score::{Frames, Score};
 
 /// Utterances of each folder of speech, or of espeak-ng.
@@ -60,7 +59,8 @@ fn main() {
     default(&scene, &clean, &mixed);
     let panels = curves(&scene, &mixed);
     if let Some(path) = std::env::var_os("HEARKEN_PICTURE") {
-        std::fs::write(path, picture::svg(utterances.len(), &panels)).expect("the picture can be written");
+        let title = format!("Voice activity on {} utterances in noise, over its settings", utterances.len());
+        std::fs::write(path, picture::svg(&title, "%", &panels)).expect("the picture can be written");
     }
 }
 

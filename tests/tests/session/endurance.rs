@@ -11,6 +11,7 @@ use hearken::{Engine, ModelSource, SAMPLE_RATE, Word};
 use hearken_tests::footprint::Footprint;
 use hearken_tests::guest::Guest;
 use hearken_tests::model::SyntheticModel;
+use hearken_tests::picture::{Curve, Panel, svg};
 use hearken_tests::speech::{Recording, espeak};
 
 use crate::{MODEL, collect};
@@ -36,7 +37,7 @@ impl Cost {
     }
 }
 
-/// Ten minutes, or as many as `HEARKEN_MONOLOGUE_MINUTES` says.
+/// Ten minutes, or as many as `HEARKEN_MONOLOGUE_MINUTES` says. `HEARKEN_PICTURE` names a file for the curve (SVG).
 #[test]
 fn a_monologue_without_a_pause_is_one_utterance_in_flat_memory() {
     let minutes: u64 =
@@ -96,6 +97,9 @@ fn a_monologue_without_a_pause_is_one_utterance_in_flat_memory() {
         let relative = time.as_secs_f64() / costs[0].time.as_secs_f64();
         println!("minute {minute}: {encodes} encoder passes, {relative:.3} of the first minute's time");
     }
+    if let Some(path) = std::env::var_os("HEARKEN_PICTURE") {
+        std::fs::write(path, picture(&costs)).unwrap();
+    }
     println!(
         "{minutes} minutes, {} of {} words committed before the end, {errors:?}; written memory grew by {} KiB \
          in the second half",
@@ -111,6 +115,19 @@ fn a_monologue_without_a_pause_is_one_utterance_in_flat_memory() {
     }
     // A minute of samples would be 4 MiB.
     assert!(grown.written < 1 << 20, "{grown:?}");
+}
+
+/// What each minute costs beside the first.
+fn picture(costs: &[Cost]) -> String {
+    let curve = |name, class, of: fn(&Cost) -> f64| {
+        let figures = costs.iter().map(|cost| 100.0 * of(cost) / of(&costs[0]));
+        Curve { name, class, points: (1..).map(f64::from).zip(figures).collect() }
+    };
+    let curves = vec![
+        curve("CPU time", "a", |cost| cost.time.as_secs_f64()),
+        curve("encoder passes", "b dashed", |cost| cost.encodes as f64),
+    ];
+    svg("What each minute of a monologue costs", "%", &[Panel { axis: "minute", curves }])
 }
 
 #[test]

@@ -18,28 +18,34 @@ text{font:13px system-ui,sans-serif;fill:#222}.ground{fill:#fff}.grid{stroke:#dd
 @media(prefers-color-scheme:dark){text{fill:#ddd}.ground{fill:#1e2127}.grid{stroke:#3a3f4b}\
 .a{stroke:#56b4e9}.b{stroke:#e69f00}.c{stroke:#2bc79a}}";
 
-/// A figure in percent over a setting.
+/// A figure over a setting, or over time.
 #[derive(Debug, Clone)]
-pub(crate) struct Curve {
-    pub(crate) name: &'static str,
-    pub(crate) class: &'static str,
-    pub(crate) points: Vec<(f64, f64)>,
+pub struct Curve {
+    /// What it shows.
+    pub name: &'static str,
+    /// Its colour, `a`, `b` or `c`, and whether it is ` dashed`.
+    pub class: &'static str,
+    /// Setting and figure.
+    pub points: Vec<(f64, f64)>,
 }
 
 /// The curves over one setting.
 #[derive(Debug, Clone)]
-pub(crate) struct Panel {
-    pub(crate) axis: &'static str,
-    pub(crate) curves: Vec<Curve>,
+pub struct Panel {
+    /// What the setting is.
+    pub axis: &'static str,
+    /// At least one; all have the same settings.
+    pub curves: Vec<Curve>,
 }
 
-/// All panels, two in a row. Names are ours: nothing in them needs to be escaped.
-pub(crate) fn svg(utterances: usize, panels: &[Panel]) -> String {
+/// All panels, two in a row, of figures in `unit`. Names are ours: nothing in them needs to be escaped.
+pub fn svg(title: &str, unit: &str, panels: &[Panel]) -> String {
     let rows = panels.len().div_ceil(2) as f64;
-    let (width, height) = (2.0 * (WIDTH + MARGIN) + 20.0, rows * (TOP + HEIGHT + BELOW) + KEY);
+    let columns = panels.len().min(2) as f64;
+    let (width, height) = (columns * (WIDTH + MARGIN) + 20.0, rows * (TOP + HEIGHT + BELOW) + KEY);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\">\n\
-         <title>Voice activity on {utterances} utterances in noise, over its settings</title>\n\
+         <title>{title}</title>\n\
          <style>{STYLE}</style>\n<rect class=\"ground\" width=\"100%\" height=\"100%\"/>\n"
     );
     // One scale for all, so that they can be compared.
@@ -50,10 +56,10 @@ pub(crate) fn svg(utterances: usize, panels: &[Panel]) -> String {
     for (number, panel) in panels.iter().enumerate() {
         let left = MARGIN + (number % 2) as f64 * (WIDTH + MARGIN);
         let top = TOP + (number / 2) as f64 * (TOP + HEIGHT + BELOW);
-        draw(&mut svg, left, top, (tick, end), panel);
+        draw(&mut svg, left, top, (tick, end, unit), panel);
     }
     for (number, curve) in panels.first().map_or(&[][..], |panel| &panel.curves).iter().enumerate() {
-        let (x, y) = (MARGIN + number as f64 * (width - MARGIN) / 4.0, height - KEY / 2.0);
+        let (x, y) = (MARGIN + number as f64 * (width - MARGIN) / (2.0 * columns), height - KEY / 2.0);
         let _ = writeln!(svg, "<path class=\"curve {}\" d=\"M{x:.0} {:.0}h26\"/>", curve.class, y - 4.0);
         let _ = writeln!(svg, "<text x=\"{:.0}\" y=\"{y:.0}\">{}</text>", x + 32.0, curve.name);
     }
@@ -61,17 +67,17 @@ pub(crate) fn svg(utterances: usize, panels: &[Panel]) -> String {
     svg
 }
 
-fn draw(svg: &mut String, left: f64, top: f64, (tick, end): (f64, f64), panel: &Panel) {
+fn draw(svg: &mut String, left: f64, top: f64, (tick, end, unit): (f64, f64, &str), panel: &Panel) {
     let values: Vec<f64> = panel.curves[0].points.iter().map(|(value, _)| *value).collect();
     let (first, last) = (values[0], values[values.len() - 1]);
     let x = |value: f64| left + WIDTH * (value - first) / (last - first);
-    let y = |percent: f64| top + HEIGHT * (1.0 - percent / end);
+    let y = |figure: f64| top + HEIGHT * (1.0 - figure / end);
     // Writing to a string cannot fail.
     for step in 0..=(end / tick).round() as u32 {
-        let percent = f64::from(step) * tick;
-        let _ = writeln!(svg, "<path class=\"grid\" d=\"M{left} {:.1}h{WIDTH}\"/>", y(percent));
-        let (x, y) = (left - 6.0, y(percent) + 4.0);
-        let _ = writeln!(svg, "<text x=\"{x}\" y=\"{y:.1}\" text-anchor=\"end\">{percent} %</text>");
+        let figure = f64::from(step) * tick;
+        let _ = writeln!(svg, "<path class=\"grid\" d=\"M{left} {:.1}h{WIDTH}\"/>", y(figure));
+        let (x, y) = (left - 6.0, y(figure) + 4.0);
+        let _ = writeln!(svg, "<text x=\"{x}\" y=\"{y:.1}\" text-anchor=\"end\">{figure} {unit}</text>");
     }
     let mut free = f64::NEG_INFINITY;
     for value in values {
