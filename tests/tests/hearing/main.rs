@@ -2,6 +2,7 @@
 
 mod activity;
 mod nothing;
+mod repeated;
 mod times;
 
 use std::sync::LazyLock;
