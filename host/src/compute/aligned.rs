@@ -1,4 +1,4 @@
-//! Memory that begins where a cache line does.
+//! Memory that begins where a cache line does, on large pages where it is large.
 
 /// A cache line.
 #[derive(Clone, Copy)]
@@ -8,13 +8,23 @@ struct Line([u8; LINE]);
 /// Bytes of a cache line.
 pub(super) const LINE: usize = 64;
 
+/// What the kernel has as a large page on most processors.
+#[cfg(target_os = "linux")]
+const LARGE_PAGE: usize = 2 << 20;
+
 /// Zeroed bytes, aligned to a cache line.
 pub(super) struct Aligned(Vec<Line>);
 
 impl Aligned {
     /// At least `bytes` bytes, all zero.
     pub(super) fn zeroed(bytes: usize) -> Self {
-        Self(vec![Line([0; LINE]); bytes.div_ceil(LINE)])
+        let count = bytes.div_ceil(LINE);
+        let mut lines = Vec::with_capacity(count);
+        // Before they are touched, which is when they get their pages.
+        #[cfg(target_os = "linux")]
+        ask_for_large_pages(&mut lines.spare_capacity_mut()[..count]);
+        lines.resize(count, Line([0; LINE]));
+        Self(lines)
     }
 
     pub(super) fn len(&self) -> usize {
@@ -40,5 +50,36 @@ impl Aligned {
         let len = self.len() / 4;
         // SAFETY: as above; a line is aligned to more than a float, and any bits are one.
         unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr().cast(), len) }
+    }
+}
+
+/// Weights are read from first to last for each token: with pages of 4 KiB, a good part of that is looking for pages. Whether
+/// it gets them is the kernel's decision.
+#[cfg(target_os = "linux")]
+fn ask_for_large_pages(lines: &mut [std::mem::MaybeUninit<Line>]) {
+    use rustix::mm::{Advice, madvise};
+    let all = lines.as_mut_ptr_range();
+    let start = all.start.map_addr(|address| address.next_multiple_of(LARGE_PAGE));
+    let len = all.end.addr().saturating_sub(start.addr()) / LARGE_PAGE * LARGE_PAGE;
+    if len > 0 {
+        // SAFETY: whole pages inside memory that is borrowed here; the advice changes neither what it holds nor who may
+        // touch it.
+        let _ = unsafe { madvise(start.cast(), len, Advice::LinuxHugepage) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_of_every_size_is_zero_and_ours() {
+        for bytes in [0, 1, 63, 64, 1 << 20, (2 << 20) - 64, 2 << 20, (4 << 20) + 1, 9 << 20] {
+            let mut memory = Aligned::zeroed(bytes);
+            assert!(memory.len() >= bytes && memory.len() < bytes + LINE);
+            assert_eq!(memory.as_ptr().addr() % LINE, 0);
+            assert!(memory.bytes_mut().iter().all(|byte| *byte == 0));
+            memory.bytes_mut().fill(7);
+        }
     }
 }

@@ -13,7 +13,7 @@ use super::check::{self, Violation};
 use super::crew::{Busy, Crew};
 use super::kernels::{Kernels, Precision};
 use super::pace::Stopped;
-use super::packed::Packed;
+use super::packed::{Packed, Raw};
 use super::product::{Bias, Left, Product};
 use super::rows::{Float, Rows, RowsMut};
 
@@ -78,23 +78,27 @@ impl Prepared {
     fn new(computing: &Computing, weights: &[Weight], memory: &[u8], limit: u64) -> Result<Self, Violation> {
         let kernels = &computing.kernels;
         check::weights(weights, memory.len() as u64)?;
+        let raw = |weight: &Weight| Raw {
+            element: weight.element,
+            rows: weight.rows as usize,
+            depth: weight.depth as usize,
+        };
+        let matrices: Vec<Raw> = weights.iter().map(raw).collect();
         let mut bytes = 0u64;
-        let mut packed = Vec::with_capacity(weights.len());
-        for weight in weights {
-            let (rows, depth) = (weight.rows as usize, weight.depth as usize);
-            bytes += Packed::size(kernels, weight.element, rows, depth) as u64;
+        for matrix in &matrices {
+            bytes += Packed::size(kernels, *matrix) as u64;
             // Rows are padded, so many small weights could become a large one.
             if bytes > limit {
                 return Err(Violation::TooManyWeights);
             }
-            let len = weight.depth / weight.element.block_len() * weight.element.block_bytes();
-            let row = |index: usize| {
-                // In memory, as was checked.
-                let start = weight.address + index as u64 * weight.row_stride;
-                &memory[start as usize..(start + len) as usize]
-            };
-            packed.push(Packed::pack(kernels, weight.element, rows, depth, row));
         }
+        let packed = Packed::pack(kernels, &matrices, |index, row| {
+            let weight = &weights[index];
+            let len = weight.depth / weight.element.block_len() * weight.element.block_bytes();
+            // In memory, as was checked.
+            let start = weight.address + row as u64 * weight.row_stride;
+            &memory[start as usize..(start + len) as usize]
+        });
         Ok(Self { computing: computing.clone(), weights: weights.to_vec(), packed })
     }
 

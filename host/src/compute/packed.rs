@@ -1,9 +1,11 @@
 //! A matrix of weights as the kernels read it: once from first to last byte.
 
+use std::sync::Arc;
+
 use half::f16;
 use hearken_proto::compute::Element;
 
-use super::aligned::Aligned;
+use super::aligned::{Aligned, LINE};
 use super::blocks;
 use super::kernels::{BLOCK, Kernels, Level, block_bytes};
 
@@ -21,33 +23,115 @@ pub(super) enum Content {
 /// A matrix of weights, packed for one instruction set: panels of rows, one after the other. The last panel is filled up
 /// with zeros, and so is the last block of rows whose depth is not a multiple of 32.
 pub(crate) struct Packed {
+    shape: Shape,
+    /// Of all matrices of a model together, so that it is large, and on large pages.
+    data: Arc<Aligned>,
+    /// Where this one begins.
+    at: usize,
+}
+
+/// What becomes of a matrix.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    element: Element,
     content: Content,
     level: Level,
+    panel: usize,
     rows: usize,
     depth: usize,
     panel_bytes: usize,
-    data: Aligned,
+}
+
+/// A matrix as it is: so many elements of a type in each of so many rows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Raw {
+    pub(crate) element: Element,
+    pub(crate) rows: usize,
+    pub(crate) depth: usize,
 }
 
 impl Packed {
-    /// Packs `rows` rows of `depth` elements. Floats stay what they are, or become blocks of bytes where that is faster
-    /// and the kernels' precision allows it.
+    /// Packs matrices; `row` gives a row of one of them. Floats stay what they are, or become blocks of bytes where that is
+    /// faster and the kernels' precision allows it.
     ///
     /// # Panics
     ///
-    /// If `row` gives fewer bytes than `depth` elements have.
+    /// If `row` gives fewer bytes than the row's elements have.
     pub(crate) fn pack<'a>(
         kernels: &Kernels,
-        element: Element,
-        rows: usize,
-        depth: usize,
-        row: impl Fn(usize) -> &'a [u8],
-    ) -> Self {
+        matrices: &[Raw],
+        row: impl Fn(usize, usize) -> &'a [u8],
+    ) -> Vec<Self> {
+        let shapes: Vec<Shape> = matrices.iter().map(|raw| Shape::of(kernels, *raw)).collect();
+        let mut data = Aligned::zeroed(shapes.iter().map(Shape::bytes).sum());
+        let mut rest = data.bytes_mut();
+        for (index, shape) in shapes.iter().enumerate() {
+            let (to, behind) = rest.split_at_mut(shape.bytes());
+            shape.fill(to, |at| row(index, at));
+            rest = behind;
+        }
+        let data = Arc::new(data);
+        let mut next = 0;
+        let place = |shape: Shape| {
+            let at = next;
+            next += shape.bytes();
+            Self { shape, data: Arc::clone(&data), at }
+        };
+        shapes.into_iter().map(place).collect()
+    }
+
+    /// Bytes that a matrix will take.
+    pub(super) fn size(kernels: &Kernels, raw: Raw) -> usize {
+        Shape::of(kernels, raw).bytes()
+    }
+
+    /// Bytes of memory that it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.shape.bytes()
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.shape.rows
+    }
+
+    pub(super) fn depth(&self) -> usize {
+        self.shape.depth
+    }
+
+    pub(super) fn content(&self) -> Content {
+        self.shape.content
+    }
+
+    /// The kernels' level that it is packed for.
+    pub(super) fn level(&self) -> Level {
+        self.shape.level
+    }
+
+    /// A panel, from an element of its rows on: a multiple of 32 for blocks.
+    pub(super) fn panel(&self, panel: usize, panel_rows: usize, element: usize) -> *const u8 {
+        let at = self.shape.panel_bytes * panel + self.shape.content.bytes(panel_rows, element);
+        debug_assert!(at < self.bytes());
+        self.data.as_ptr().wrapping_add(self.at + at)
+    }
+}
+
+impl Shape {
+    fn of(kernels: &Kernels, Raw { element, rows, depth }: Raw) -> Self {
         let panel = kernels.table().panel;
         let content = Content::of(kernels, element);
         let panel_bytes = content.bytes(panel, depth);
-        let mut data = Aligned::zeroed(rows.div_ceil(panel) * panel_bytes);
-        for (p, to) in data.bytes_mut().chunks_exact_mut(panel_bytes).enumerate() {
+        Self { element, content, level: kernels.level(), panel, rows, depth, panel_bytes }
+    }
+
+    /// Whole cache lines.
+    fn bytes(&self) -> usize {
+        (self.rows.div_ceil(self.panel) * self.panel_bytes).next_multiple_of(LINE)
+    }
+
+    /// Packs into zeroed memory.
+    fn fill<'a>(&self, to: &mut [u8], row: impl Fn(usize) -> &'a [u8]) {
+        let Self { element, content, panel, rows, depth, panel_bytes, .. } = *self;
+        for (p, to) in to.chunks_exact_mut(panel_bytes).enumerate() {
             for r in 0..panel.min(rows.saturating_sub(panel * p)) {
                 let row = row(panel * p + r);
                 match content {
@@ -57,42 +141,6 @@ impl Packed {
                 }
             }
         }
-        Self { content, level: kernels.level(), rows, depth, panel_bytes, data }
-    }
-
-    /// Bytes that a weight will take.
-    pub(super) fn size(kernels: &Kernels, element: Element, rows: usize, depth: usize) -> usize {
-        let panel = kernels.table().panel;
-        rows.div_ceil(panel) * Content::of(kernels, element).bytes(panel, depth)
-    }
-
-    /// Bytes of memory that it takes.
-    pub(crate) fn bytes(&self) -> usize {
-        self.data.len()
-    }
-
-    pub(super) fn rows(&self) -> usize {
-        self.rows
-    }
-
-    pub(super) fn depth(&self) -> usize {
-        self.depth
-    }
-
-    pub(super) fn content(&self) -> Content {
-        self.content
-    }
-
-    /// The kernels' level that it is packed for.
-    pub(super) fn level(&self) -> Level {
-        self.level
-    }
-
-    /// A panel, from an element of its rows on: a multiple of 32 for blocks.
-    pub(super) fn panel(&self, panel: usize, panel_rows: usize, element: usize) -> *const u8 {
-        let at = self.panel_bytes * panel + self.content.bytes(panel_rows, element);
-        debug_assert!(at < self.data.len());
-        self.data.as_ptr().wrapping_add(at)
     }
 }
 

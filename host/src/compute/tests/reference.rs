@@ -5,7 +5,7 @@ use hearken_proto::compute::Element;
 
 use crate::compute::blocks;
 use crate::compute::kernels::{BLOCK, Kernels, Level, Precision};
-use crate::compute::packed::Packed;
+use crate::compute::packed::{Packed, Raw};
 use crate::compute::rows::{Float, Rows};
 
 /// A generator of test data: xorshift.
@@ -138,7 +138,8 @@ impl Weights {
     }
 
     pub(super) fn packed(&self, kernels: &Kernels) -> Packed {
-        Packed::pack(kernels, self.element, self.rows, self.depth, |row| self.row(row))
+        let raw = Raw { element: self.element, rows: self.rows, depth: self.depth };
+        Packed::pack(kernels, &[raw], |_, row| self.row(row)).remove(0)
     }
 
     /// What they stand for. The minimum of each block, where blocks have one, comes after the row's end and not in its
