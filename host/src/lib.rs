@@ -28,6 +28,7 @@ pub mod formats;
 mod language;
 #[cfg(feature = "measure")]
 pub mod measure;
+#[cfg_attr(not(feature = "server"), allow(dead_code, reason = "the server reads what is counted"))]
 mod meter;
 pub mod model;
 pub mod sandbox;

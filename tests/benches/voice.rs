@@ -1,10 +1,11 @@
-//! What the C interface costs beside the Rust library: run by `make bench-voice`, prints one table.
+//! What the C interface costs beside the Rust library: run by `make bench-voice`, prints two tables.
 //!
-//! All ways take turns in the same run. Times are from the push of the audio that makes an event until a thread that waits
-//! for it has it; CPU time is the whole process's.
+//! All ways take turns in the same run, with the same blocks of 20 ms. Times are from the push of the audio that makes an
+//! event until a thread that waits for it has it; CPU time is the whole process's.
 
 use std::sync::mpsc;
 use std::sync::{Mutex, PoisonError};
+use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
 
 use hearken::audio::Format;
@@ -12,14 +13,14 @@ use hearken::capi::{CEvent, CEventType};
 use hearken::session::{Session, SessionEvent, SessionOptions};
 use hearken::{Engine, Model, ModelSource};
 use hearken_tests::capi::Voice;
+use hearken_tests::cost::{in_turn, print_costs, print_latencies, since, spent};
 use hearken_tests::speech::espeak;
-use rustix::time::{ClockId, clock_gettime};
 
 /// No partial texts: every way makes the same decodes.
 const STEP: Duration = Duration::from_secs(60);
-const EVENTS: usize = 300;
-const ROUNDS: usize = 25;
-const PHRASES: usize = 8;
+const EVENTS: usize = 200;
+const ROUNDS: usize = 100;
+const PHRASES: usize = 4;
 
 /// When the callback had the event.
 static STAMPED: Mutex<Option<mpsc::Sender<Instant>>> = Mutex::new(None);
@@ -28,6 +29,8 @@ struct Speech {
     format: Format,
     floats: Vec<f32>,
     integers: Vec<i16>,
+    /// Samples of a block.
+    block: usize,
 }
 
 fn main() {
@@ -39,7 +42,8 @@ fn main() {
     let mut floats = spoken.samples;
     floats.resize(floats.len() + spoken.format.sample_rate as usize, 0.0);
     let integers = floats.iter().map(|sample| (sample * 32_768.0) as i16).collect();
-    let speech = Speech { format: spoken.format, floats, integers };
+    let block = spoken.format.sample_rate as usize / 50;
+    let speech = Speech { format: spoken.format, floats, integers, block };
     let model = Engine::new().and_then(|engine| engine.load(&ModelSource::Embedded)).expect("a model");
     let voice = Voice::with_step(speech.format, STEP.as_millis() as u32);
     latency(&speech, &model, &voice);
@@ -51,39 +55,46 @@ fn session(speech: &Speech, model: &Model) -> Session {
     Session::new(model, options).expect("a session")
 }
 
-/// Microseconds until the start of speech is known, in the median and in the 95th hundredth.
+/// Until the start of speech is known, which half a second of audio brings.
 fn latency(speech: &Speech, model: &Model, voice: &Voice) {
     let half = speech.format.sample_rate as usize / 2;
     let (floats, integers) = (&speech.floats[..half], &speech.integers[..half]);
-    let mut times = [const { Vec::new() }; 3];
-    for _ in 0..EVENTS {
-        let mut session = session(speech, model);
-        let events = session.events().clone();
-        let waiter = std::thread::spawn(move || {
-            let found = events.iter().any(|event| matches!(event, SessionEvent::SpeechStarted { .. }));
-            found.then(Instant::now)
-        });
-        times[0].push(since(|| session.push(floats).expect("it is taken"), || waiter.join().ok().flatten()));
-
-        let polled = voice.another();
-        let waiter =
-            std::thread::spawn(move || polled.wait(CEventType::HearkenEventSpeechStarted).then(Instant::now));
-        times[1].push(since(|| polled.push(integers), || waiter.join().ok().flatten()));
-        polled.free();
-
-        let called = voice.another();
-        let (stamp, stamped) = mpsc::channel();
-        *STAMPED.lock().unwrap_or_else(PoisonError::into_inner) = Some(stamp);
-        called.call_back(&stamp_start);
-        times[2].push(since(|| called.push(integers), || stamped.recv().ok()));
-        called.free();
-    }
-    println!("from push to event, µs            median     95 %   more than Rust (median)");
-    let rust = spread(&mut times[0]).0;
-    for (name, times) in ["Rust, channel", "C, poll", "C, callback"].iter().zip(&mut times) {
-        let (median, high) = spread(times);
-        println!("  {name:30} {median:8.1} {high:8.1} {:+8.1}", median - rust);
-    }
+    let join = |waiter: JoinHandle<Option<Instant>>| waiter.join().ok().flatten();
+    let times = in_turn(
+        EVENTS,
+        [
+            &mut || {
+                let mut session = session(speech, model);
+                let events = session.events().clone();
+                let waiter = spawn(move || {
+                    let found =
+                        events.iter().any(|event| matches!(event, SessionEvent::SpeechStarted { .. }));
+                    found.then(Instant::now)
+                });
+                let push = |block: &[f32]| session.push(block).expect("it is taken");
+                since(floats.chunks(speech.block), push, || join(waiter))
+            },
+            &mut || {
+                let polled = voice.another();
+                let waiter =
+                    spawn(move || polled.wait(CEventType::HearkenEventSpeechStarted).then(Instant::now));
+                let taken = since(integers.chunks(speech.block), |block| polled.push(block), || join(waiter));
+                polled.free();
+                taken
+            },
+            &mut || {
+                let called = voice.another();
+                let (stamp, stamped) = mpsc::channel();
+                *STAMPED.lock().unwrap_or_else(PoisonError::into_inner) = Some(stamp);
+                called.call_back(&stamp_start);
+                let taken =
+                    since(integers.chunks(speech.block), |block| called.push(block), || stamped.recv().ok());
+                called.free();
+                taken
+            },
+        ],
+    );
+    print_latencies(["Rust, channel", "C, poll", "C, callback"], times);
 }
 
 fn stamp_start(event: &CEvent) {
@@ -94,69 +105,45 @@ fn stamp_start(event: &CEvent) {
     }
 }
 
-/// From the push until the stamp.
-fn since(push: impl FnOnce(), stamp: impl FnOnce() -> Option<Instant>) -> f64 {
-    // The thread that waits is to wait.
-    std::thread::sleep(Duration::from_millis(1));
-    let pushed = Instant::now();
-    push();
-    (stamp().expect("the event comes") - pushed).as_secs_f64() * 1e6
-}
-
 /// CPU time of the same speech to its last event.
 fn cpu(speech: &Speech, model: &Model, voice: &Voice) {
-    let block = speech.format.sample_rate as usize / 50;
-    let mut times = [const { Vec::new() }; 3];
-    for _ in 0..ROUNDS {
-        times[0].push(spent(|| {
-            let mut session = session(speech, model);
-            for block in (0..PHRASES).flat_map(|_| speech.floats.chunks(block)) {
-                session.push(block).expect("it is taken");
-            }
-            session.finish().expect("it has not ended");
-            assert!(session.events().iter().any(|event| matches!(event, SessionEvent::Finished { .. })));
-        }));
-        times[1].push(spent(|| {
-            let voice = voice.another();
-            for block in (0..PHRASES).flat_map(|_| speech.integers.chunks(block)) {
-                voice.push(block);
-            }
-            voice.finish();
-            assert!(voice.wait(CEventType::HearkenEventFinished));
-            voice.free();
-        }));
-        times[2].push(spent(|| {
-            let voice = voice.another();
-            let input = voice.open_input(Duration::from_secs(60));
-            for block in (0..PHRASES).flat_map(|_| speech.integers.chunks(block)) {
-                input.push(block);
-            }
-            voice.finish();
-            assert!(voice.wait(CEventType::HearkenEventFinished));
-            voice.free();
-        }));
-    }
-    println!("CPU time of {PHRASES} utterances, ms       median  ratio to Rust (median of the rounds)");
-    let ratios: Vec<Vec<f64>> =
-        times.iter().map(|way| way.iter().zip(&times[0]).map(|(way, rust)| way / rust).collect()).collect();
-    for ((name, mut times), mut ratios) in ["Rust", "C, push", "C, input"].iter().zip(times).zip(ratios) {
-        println!("  {name:30} {:8.1} {:8.4}", spread(&mut times).0 * 1e3, spread(&mut ratios).0);
-    }
-}
-
-/// Seconds of CPU time of the whole process.
-fn spent(work: impl FnOnce()) -> f64 {
-    let now = || {
-        let time = clock_gettime(ClockId::ProcessCPUTime);
-        time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+    let integers = || (0..PHRASES).flat_map(|_| speech.integers.chunks(speech.block));
+    let end = |voice: Voice| {
+        voice.finish();
+        assert!(voice.wait(CEventType::HearkenEventFinished));
+        voice.free();
     };
-    let before = now();
-    work();
-    now() - before
-}
-
-/// The median and the 95th hundredth.
-fn spread(values: &mut [f64]) -> (f64, f64) {
-    values.sort_by(f64::total_cmp);
-    (values[values.len() / 2], values[values.len() * 95 / 100])
+    let times = in_turn(
+        ROUNDS,
+        [
+            &mut || {
+                spent(|| {
+                    let mut session = session(speech, model);
+                    for block in (0..PHRASES).flat_map(|_| speech.floats.chunks(speech.block)) {
+                        session.push(block).expect("it is taken");
+                    }
+                    session.finish().expect("it has not ended");
+                    assert!(
+                        session.events().iter().any(|event| matches!(event, SessionEvent::Finished { .. }))
+                    );
+                })
+            },
+            &mut || {
+                spent(|| {
+                    let voice = voice.another();
+                    integers().for_each(|block| voice.push(block));
+                    end(voice);
+                })
+            },
+            &mut || {
+                spent(|| {
+                    let voice = voice.another();
+                    let input = voice.open_input(Duration::from_secs(60));
+                    integers().for_each(|block| input.push(block));
+                    end(voice);
+                })
+            },
+        ],
+    );
+    print_costs(&format!("CPU time of {PHRASES} utterances, ms"), ["Rust", "C, push", "C, input"], times);
 }

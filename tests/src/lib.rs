@@ -2,6 +2,7 @@
 
 pub mod capi;
 pub mod command;
+pub mod cost;
 pub mod footprint;
 pub mod guest;
 pub mod model;

@@ -1,26 +1,32 @@
-//! What the element costs beside the Rust library: run by `make bench-voice`, prints one table.
+//! What the element costs beside the Rust library: run by `make bench-voice`, prints three tables.
 //!
-//! Both take turns in the same run, with the same blocks of 20 ms. Times are from the push of the audio that makes an event
-//! until a thread that waits for it has it, which for the element is a message on the bus; CPU time is the whole process's.
+//! Both take turns in the same run, with the same blocks of 20 ms, as bytes, and a session of the same kind: driven by the
+//! engine's threads where the source is live, and where it is pushed into otherwise. Times are from the push of the audio
+//! that makes an event until a thread that waits for it has it, which for the element is a message on the bus; CPU time is
+//! the whole process's.
+
+#[path = "../../../tests/src/cost.rs"]
+mod cost;
 
 use std::process::Command;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use gst::prelude::*;
-use gst::{Buffer, Caps};
+use gst::{Buffer, Caps, QueryViewMut};
 use gst_check::Harness;
 use hearken::audio::Format;
 use hearken::session::{Session, SessionEvent, SessionOptions};
 use hearken::{Engine, Model, ModelSource};
-use rustix::time::{ClockId, clock_gettime};
+
+use cost::{in_turn, print_costs, print_latencies, since, spent};
 
 const RATE: u32 = 22_050;
 /// No partial texts: both make the same decodes.
 const STEP: Duration = Duration::from_secs(60);
-const EVENTS: usize = 300;
-const ROUNDS: usize = 25;
-const PHRASES: usize = 8;
+const EVENTS: usize = 200;
+const ROUNDS: usize = 100;
+const PHRASES: usize = 4;
 
 fn main() {
     // `cargo bench` says so; a test runner that comes by is not to wait for this.
@@ -29,58 +35,74 @@ fn main() {
     }
     gst::init().expect("GStreamer");
     gsthearken::plugin_register_static().expect("the plug-in registers");
+    let model = Engine::new().and_then(|engine| engine.load(&ModelSource::Embedded)).expect("a model");
+    // The elements that come and go share the model of one that stays, as sessions do.
+    let _kept = harness(true, |_| {});
+    let phrase = phrase();
+
+    let beginning = &phrase[..25];
+    let times =
+        in_turn(EVENTS, [&mut || start_in_rust(&model, beginning), &mut || start_in_element(beginning)]);
+    print_latencies(["Rust, channel", "GStreamer, message"], times);
+    let speech = vec![phrase.clone(); PHRASES].concat();
+    for (name, live) in [("live", true), ("not live", false)] {
+        let times = in_turn(
+            ROUNDS,
+            [&mut || speak_in_rust(&model, live, &speech), &mut || speak_in_element(live, &speech)],
+        );
+        print_costs(&format!("CPU time of {PHRASES} utterances, {name}, ms"), ["Rust", "GStreamer"], times);
+    }
+}
+
+/// Five words and a second of silence, in blocks of 20 ms.
+fn phrase() -> Vec<Buffer> {
     let spoken = Command::new("espeak-ng")
         .args(["-v", "en-us", "-s", "140", "--stdout", "one two three four five"])
         .output()
         .expect("espeak-ng runs");
     let mut bytes = spoken.stdout[44..].to_vec();
     bytes.resize(bytes.len() + RATE as usize * 2, 0);
-    let model = Engine::new().and_then(|engine| engine.load(&ModelSource::Embedded)).expect("a model");
-
-    let (mut rust, mut element) = (Vec::new(), Vec::new());
-    for _ in 0..EVENTS {
-        rust.push(start_in_rust(&model, &bytes));
-        element.push(start_in_element(&bytes));
-    }
-    let (median, high) = spread(&mut rust);
-    let (median_element, high_element) = spread(&mut element);
-    println!("from push to event, µs            median     95 %   more than Rust (median)");
-    println!("  {:30} {median:8.1} {high:8.1}", "Rust, channel");
-    println!(
-        "  {:30} {median_element:8.1} {high_element:8.1} {:+8.1}",
-        "GStreamer, message",
-        median_element - median
-    );
-
-    let (mut rust, mut element) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        rust.push(spent(|| speak_in_rust(&model, &bytes)));
-        // Its state change loads the model, which is no part of the work.
-        let harness = harness();
-        element.push(spent(|| speak_in_element(harness, &bytes)));
-    }
-    let mut ratios: Vec<f64> = rust.iter().zip(&element).map(|(rust, element)| element / rust).collect();
-    println!("CPU time of {PHRASES} utterances, ms       median  ratio to Rust (median of the rounds)");
-    println!("  {:30} {:8.1}", "Rust", spread(&mut rust).0 * 1e3);
-    println!("  {:30} {:8.1} {:8.4}", "GStreamer", spread(&mut element).0 * 1e3, spread(&mut ratios).0);
+    bytes.chunks(RATE as usize / 50 * 2).map(|block| Buffer::from_slice(block.to_vec())).collect()
 }
 
-fn session(model: &Model) -> Session {
-    let format = Format { sample_rate: RATE, channels: 1 };
-    Session::new(model, SessionOptions { step: STEP, ..SessionOptions::new(format) }).expect("a session")
+fn session(model: &Model, live: bool) -> Session {
+    let options =
+        SessionOptions { step: STEP, ..SessionOptions::new(Format { sample_rate: RATE, channels: 1 }) };
+    let session = if live { Session::new(model, options) } else { Session::driven(model, options) };
+    session.expect("a session")
 }
 
-fn floats(bytes: &[u8]) -> Vec<f32> {
-    bytes.as_chunks::<2>().0.iter().map(|sample| f32::from(i16::from_le_bytes(*sample)) / 32_768.0).collect()
+/// Pushes what lies in a buffer, by way of `floats`.
+fn push(session: &mut Session, buffer: &Buffer, floats: &mut Vec<f32>) {
+    let bytes = buffer.map_readable().expect("it can be read");
+    let float = |sample: &[u8; 2]| f32::from(i16::from_le_bytes(*sample)) / 32_768.0;
+    floats.clear();
+    floats.extend(bytes.as_chunks::<2>().0.iter().map(float));
+    session.push(floats).expect("it is taken");
 }
 
-fn blocks(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    bytes.chunks(RATE as usize / 50 * 2)
-}
-
-fn harness() -> Harness {
+/// The element, and the bus on which `hear` gets its messages where they are posted.
+fn harness(live: bool, hear: impl Fn(&gst::Message) + Send + Sync + 'static) -> Harness {
     let mut harness = Harness::new("hearken");
-    harness.element().expect("the element").set_property("step", STEP.as_millis() as u32);
+    let element = harness.element().expect("the element");
+    element.set_property("step", STEP.as_millis() as u32);
+    let bus = gst::Bus::new();
+    bus.set_sync_handler(move |_, message| {
+        hear(message);
+        gst::BusSyncReply::Drop
+    });
+    element.set_bus(Some(&bus));
+    let upstream = harness.srcpad().expect("a pad");
+    // A harness calls itself live.
+    upstream.add_probe(gst::PadProbeType::QUERY_UPSTREAM, move |_, info| {
+        match info.query_mut().map(gst::QueryRef::view_mut) {
+            Some(QueryViewMut::Latency(latency)) => {
+                latency.set(live, gst::ClockTime::ZERO, None);
+                gst::PadProbeReturn::Handled
+            }
+            _ => gst::PadProbeReturn::Ok,
+        }
+    });
     harness.play();
     harness.set_src_caps(
         Caps::builder("audio/x-raw")
@@ -93,81 +115,52 @@ fn harness() -> Harness {
     harness
 }
 
-fn buffer(bytes: &[u8]) -> Buffer {
-    Buffer::from_slice(bytes.to_vec())
-}
-
-/// Half a second, of which some block makes the event: from the push of that one.
-fn start_in_rust(model: &Model, bytes: &[u8]) -> f64 {
-    let mut session = session(model);
+fn start_in_rust(model: &Model, beginning: &[Buffer]) -> f64 {
+    let mut session = session(model, true);
     let events = session.events().clone();
     let waiter = std::thread::spawn(move || {
-        events
-            .iter()
-            .find(|event| matches!(event, SessionEvent::SpeechStarted { .. }))
-            .map(|_| Instant::now())
+        let found = events.iter().any(|event| matches!(event, SessionEvent::SpeechStarted { .. }));
+        found.then(Instant::now)
     });
-    since(bytes, |block| session.push(&floats(block)).expect("it is taken"), || waiter.join().ok().flatten())
+    let mut floats = Vec::new();
+    since(beginning, |block| push(&mut session, block, &mut floats), || waiter.join().ok().flatten())
 }
 
-fn start_in_element(bytes: &[u8]) -> f64 {
-    let mut harness = harness();
+fn start_in_element(beginning: &[Buffer]) -> f64 {
     let (stamp, stamped) = mpsc::channel();
-    let bus = gst::Bus::new();
-    bus.set_sync_handler(move |_, message| {
+    let mut harness = harness(true, move |message| {
         if message.structure().is_some_and(|said| said.name() == "hearken-speech-started") {
             let _ = stamp.send(Instant::now());
         }
-        gst::BusSyncReply::Drop
     });
-    harness.element().expect("the element").set_bus(Some(&bus));
-    since(bytes, |block| assert!(harness.push(buffer(block)).is_ok()), || stamped.recv().ok())
+    since(beginning, |block| assert!(harness.push(block.clone()).is_ok()), || stamped.recv().ok())
 }
 
-/// From the push of the last block that came before the stamp until the stamp.
-fn since(bytes: &[u8], mut push: impl FnMut(&[u8]), stamp: impl FnOnce() -> Option<Instant>) -> f64 {
-    let mut pushes = Vec::new();
-    for block in blocks(&bytes[..RATE as usize]) {
-        pushes.push(Instant::now());
-        push(block);
-        // Whoever waits for an event of this block has it before the next one comes.
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    let stamp = stamp().expect("the event comes");
-    let pushed = pushes.into_iter().filter(|pushed| *pushed <= stamp).max().expect("it was pushed before");
-    (stamp - pushed).as_secs_f64() * 1e6
+/// CPU time of the speech, with whatever is said of it.
+fn speak_in_rust(model: &Model, live: bool, speech: &[Buffer]) -> f64 {
+    spent(|| {
+        let mut session = session(model, live);
+        let (mut floats, mut said) = (Vec::new(), 0);
+        for block in speech {
+            push(&mut session, block, &mut floats);
+            while session.decode_pending().is_some() {}
+            said += session.events().try_iter().count();
+        }
+        session.finish().expect("it has not ended");
+        while session.decode_pending().is_some() {}
+        said += session.events().iter().count();
+        assert!(said > 3 * PHRASES);
+    })
 }
 
-fn speak_in_rust(model: &Model, bytes: &[u8]) {
-    let mut session = session(model);
-    for block in (0..PHRASES).flat_map(|_| blocks(bytes)) {
-        session.push(&floats(block)).expect("it is taken");
-    }
-    session.finish().expect("it has not ended");
-    assert!(session.events().iter().any(|event| matches!(event, SessionEvent::Finished { .. })));
-}
-
-fn speak_in_element(mut harness: Harness, bytes: &[u8]) {
-    for block in (0..PHRASES).flat_map(|_| blocks(bytes)) {
-        harness.push(buffer(block)).expect("it is taken");
-    }
-    assert!(harness.push_event(gst::event::Eos::new()));
-    assert!(harness.try_pull().is_some());
-}
-
-/// Seconds of CPU time of the whole process.
-fn spent(work: impl FnOnce()) -> f64 {
-    let now = || {
-        let time = clock_gettime(ClockId::ProcessCPUTime);
-        time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
-    };
-    let before = now();
-    work();
-    now() - before
-}
-
-/// The median and the 95th hundredth.
-fn spread(values: &mut [f64]) -> (f64, f64) {
-    values.sort_by(f64::total_cmp);
-    (values[values.len() / 2], values[values.len() * 95 / 100])
+fn speak_in_element(live: bool, speech: &[Buffer]) -> f64 {
+    let mut harness = harness(live, |_| {});
+    spent(|| {
+        for block in speech {
+            harness.push(block.clone()).expect("it is taken");
+        }
+        assert!(harness.push_event(gst::event::Eos::new()));
+        // Each utterance is one text or more.
+        assert!(harness.buffers_in_queue() as usize >= PHRASES);
+    })
 }

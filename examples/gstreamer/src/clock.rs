@@ -58,6 +58,11 @@ impl Clock {
         self.base + time(self.frames, self.rate)
     }
 
+    /// How far a session is that heard all of it, in samples at 16 kHz.
+    pub(crate) fn position(&self) -> u64 {
+        self.frames * u64::from(hearken::SAMPLE_RATE) / u64::from(self.rate.max(1))
+    }
+
     /// Timestamp of a session's position, which is in samples at 16 kHz.
     pub(crate) fn at(&self, position: u64) -> ClockTime {
         self.base + time(position, hearken::SAMPLE_RATE)

@@ -1,6 +1,5 @@
 //! The element.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,9 +12,10 @@ use hearken::formats::Format;
 use hearken::{Model, SAMPLE_RATE};
 
 use crate::clock::Arrival;
-use crate::description::{LATENCY_MS, METADATA, PROPERTIES, STEP_MS, TEMPLATES};
+use crate::description::{METADATA, TEMPLATES};
 use crate::models;
 use crate::output::Kind;
+use crate::settings::{PROPERTIES, Settings};
 use crate::stream::{Setting, Stream};
 
 glib::wrapper! {
@@ -31,20 +31,6 @@ pub(crate) fn register(plugin: &gst::Plugin) -> Result<(), glib::BoolError> {
 static CATEGORY: LazyLock<gst::DebugCategory> = LazyLock::new(|| {
     gst::DebugCategory::new("hearken", gst::DebugColorFlags::empty(), Some("speech to timed text"))
 });
-
-#[derive(Debug, Clone)]
-struct Settings {
-    model: Option<PathBuf>,
-    language: Option<String>,
-    latency: u32,
-    step: u32,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { model: None, language: None, latency: LATENCY_MS, step: STEP_MS }
-    }
-}
 
 #[derive(Default)]
 struct State {
@@ -88,7 +74,7 @@ impl ObjectSubclass for Element {
                 Self::catch_panic_pad_function(
                     parent,
                     || Err(gst::FlowError::Error),
-                    |element| element.chain(&buffer),
+                    |element| element.chain(buffer),
                 )
             })
             .event_function(|pad, parent, event| {
@@ -113,31 +99,15 @@ impl ObjectImpl for Element {
     }
 
     fn set_property(&self, _id: usize, value: &glib::Value, spec: &glib::ParamSpec) {
-        let mut settings = lock(&self.settings);
-        let text = || value.get::<Option<String>>().ok().flatten().filter(|text| !text.is_empty());
-        let number = |before| value.get::<u32>().unwrap_or(before);
-        match spec.name() {
-            "model" => settings.model = text().map(PathBuf::from),
-            "language" => settings.language = text(),
-            "step" => settings.step = number(settings.step),
-            "latency" => {
-                settings.latency = number(settings.latency);
-                drop(settings);
-                let message = gst::message::Latency::builder().src(&*self.obj()).build();
-                let _ = self.obj().post_message(message);
-            }
-            _ => {}
+        lock(&self.settings).set(spec.name(), value);
+        if spec.name() == "latency" {
+            let message = gst::message::Latency::builder().src(&*self.obj()).build();
+            let _ = self.obj().post_message(message);
         }
     }
 
     fn property(&self, _id: usize, spec: &glib::ParamSpec) -> glib::Value {
-        let settings = lock(&self.settings);
-        match spec.name() {
-            "model" => settings.model.as_ref().map(|path| path.display().to_string()).to_value(),
-            "language" => settings.language.to_value(),
-            "step" => settings.step.to_value(),
-            _ => settings.latency.to_value(),
-        }
+        lock(&self.settings).get(spec.name())
     }
 
     fn constructed(&self) {
@@ -194,12 +164,12 @@ impl Element {
         Ok(())
     }
 
-    fn chain(&self, buffer: &gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
+    fn chain(&self, buffer: gst::Buffer) -> Result<gst::FlowSuccess, gst::FlowError> {
         let mut state = lock(&self.state);
-        let info = state.info.clone().ok_or(gst::FlowError::NotNegotiated)?;
+        let info = state.info.as_ref().ok_or(gst::FlowError::NotNegotiated)?;
         // Decoders deliver from before where a seek went to.
         let clipped =
-            gst_audio::audio_buffer_clip(buffer.clone(), state.segment.upcast_ref(), info.rate(), info.bpf());
+            gst_audio::audio_buffer_clip(buffer, state.segment.upcast_ref(), info.rate(), info.bpf());
         let Some(buffer) = clipped else { return Ok(gst::FlowSuccess::Ok) };
         match state.stream.as_ref().map(|stream| stream.clock.arrival(buffer.pts())) {
             Some(Arrival::Next) => {}
@@ -211,21 +181,17 @@ impl Element {
             }
             Some(Arrival::Elsewhere) => {
                 self.drain(&mut state)?;
-                self.start(&mut state, &info, buffer.pts())?;
+                self.start(&mut state, buffer.pts())?;
             }
-            None => self.start(&mut state, &info, buffer.pts())?,
+            None => self.start(&mut state, buffer.pts())?,
         }
         let bytes = buffer.map_readable().map_err(|_| gst::FlowError::Error)?;
         state.stream.as_mut().map_or(Err(gst::FlowError::Flushing), |stream| stream.push(&bytes))
     }
 
     /// Starts a stream with a buffer of this timestamp.
-    fn start(
-        &self,
-        state: &mut State,
-        info: &AudioInfo,
-        pts: Option<gst::ClockTime>,
-    ) -> Result<(), gst::FlowError> {
+    fn start(&self, state: &mut State, pts: Option<gst::ClockTime>) -> Result<(), gst::FlowError> {
+        let info = state.info.as_ref().ok_or(gst::FlowError::NotNegotiated)?;
         let settings = lock(&self.settings).clone();
         let base = pts.or(state.segment.start()).unwrap_or(gst::ClockTime::ZERO);
         let begin = state.segment.to_stream_time(base).unwrap_or(base);

@@ -9,10 +9,12 @@
 //! and `docs/voice-apps.md`.
 
 mod clock;
+mod delivery;
 mod description;
 mod element;
 mod models;
 mod output;
+mod settings;
 mod stream;
 
 use gst::glib;

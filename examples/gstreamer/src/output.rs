@@ -12,6 +12,9 @@ use hearken::session::SessionEvent;
 /// Speech is found this much after it began, at most: voice activity holds a candidate and its pre-roll back.
 const HELD_BACK: u64 = hearken::SAMPLE_RATE as u64;
 
+/// The shortest silence that is told of.
+const SILENCE: u64 = hearken::SAMPLE_RATE as u64 / 2;
+
 /// What comes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -128,12 +131,23 @@ impl Output {
             Some(start) => self.said.max(*start),
             None => position.saturating_sub(HELD_BACK),
         };
-        // Told at most twice a second.
-        if until < self.told + u64::from(hearken::SAMPLE_RATE) / 2 {
+        if until < self.told + SILENCE {
             return None;
         }
         let from = mem::replace(&mut self.told, until);
         Some((from, until))
+    }
+
+    /// Where the audio must have come to for [`due`](Self::due) or [`silence`](Self::silence) to have something, if no event
+    /// comes before.
+    pub(crate) fn next(&self) -> u64 {
+        let due = match (self.kind, self.tentative.first()) {
+            (Kind::Words { budget }, Some(word)) => word.start + budget,
+            _ => u64::MAX,
+        };
+        // While somebody speaks, silence is told of up to the text before, and that does not move.
+        let silence = if self.open.is_empty() { self.told + SILENCE + HELD_BACK } else { u64::MAX };
+        due.min(silence)
     }
 
     /// Words that went out already do not go out again; what became of them in the end is in the messages.
@@ -236,6 +250,7 @@ mod tests {
         assert_eq!(texts(&mut output), ["one"]);
         output.due(1_099);
         assert!(texts(&mut output).is_empty());
+        assert_eq!(output.next(), 1_100);
         output.due(1_100);
         assert_eq!(texts(&mut output), ["two"]);
         // What must go out was right, or nearly: in any case it is not said twice.
@@ -250,12 +265,15 @@ mod tests {
     fn silence_is_told_but_not_where_text_may_come() {
         let rate = u64::from(hearken::SAMPLE_RATE);
         let mut output = Output::new(Kind::Cues, 0);
-        assert_eq!(output.silence(rate), None);
+        assert_eq!(output.next(), rate * 3 / 2);
+        assert_eq!(output.silence(rate * 3 / 2 - 1), None);
         assert_eq!(output.silence(3 * rate), Some((0, 2 * rate)));
         assert_eq!(output.silence(3 * rate + 10), None);
+        assert_eq!(output.next(), rate * 7 / 2);
         output.take(&SessionEvent::SpeechStarted { position: 3 * rate });
         assert_eq!(output.silence(60 * rate), Some((2 * rate, 3 * rate)));
         assert_eq!(output.silence(61 * rate), None);
+        assert_eq!(output.next(), u64::MAX);
         let all = words(&[(3 * rate, "one")]);
         output.take(&SessionEvent::Final { utterance: 3 * rate, end: 61 * rate, words: all });
         let pieces = output.pieces();

@@ -1,24 +1,18 @@
-//! One stretch of audio without a jump: a session, and the thread that hands on what it says.
+//! One stretch of audio without a jump: a session, and who hands on what it says.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
-use gst::prelude::*;
 use gst_audio::{AudioFormat, AudioInfo};
 use hearken::audio::Format;
-use hearken::session::{Session, SessionEvent, SessionOptions};
-use hearken::{Error, Model, SAMPLE_RATE, Word};
+use hearken::session::{Session, SessionOptions};
+use hearken::{Error, Model, SAMPLE_RATE};
 
 use crate::clock::Clock;
+use crate::delivery::{Answer, Delivery, Flow};
 use crate::output::{Kind, Output};
-
-/// How often it is looked whether words are due, when nothing else happens.
-const TICK: Duration = Duration::from_millis(50);
-
-type Flow = Result<gst::FlowSuccess, gst::FlowError>;
 
 /// What a stream needs to know of its element.
 pub(crate) struct Setting {
@@ -36,16 +30,22 @@ pub(crate) struct Setting {
 pub(crate) struct Stream {
     session: Session,
     info: AudioInfo,
-    live: bool,
     pub(crate) clock: Clock,
-    /// In samples at 16 kHz: how much audio there was.
-    position: Arc<AtomicU64>,
     /// Set when what is not said yet is of no interest any more.
     pub(crate) given_up: Arc<AtomicBool>,
-    /// What downstream answered last.
-    flow: Arc<Mutex<Flow>>,
-    thread: Option<JoinHandle<()>>,
+    answer: Answer,
+    /// `None` once it is over.
+    work: Option<Work>,
     floats: Vec<f32>,
+}
+
+/// Where the audio is recognised, and its text handed on.
+enum Work {
+    /// Where it is pushed, which holds back what comes as fast as it is taken, and makes the text independent of how fast
+    /// the machine is.
+    Here(Box<Delivery>),
+    /// On the engine's threads and on one for the text: what comes live waits neither for a decode nor for downstream.
+    Apart(Courier),
 }
 
 impl Stream {
@@ -57,44 +57,32 @@ impl Stream {
         begin: gst::ClockTime,
     ) -> Result<Self, Error> {
         let format = Format { sample_rate: info.rate(), channels: info.channels() as u16 };
-        let options = SessionOptions {
-            language: setting.language.clone(),
-            step: setting.step,
-            ..SessionOptions::new(format)
-        };
-        // What is not live comes as fast as it is taken: recognising it where it is pushed holds it back, and makes the
-        // text independent of how fast the machine is.
-        let session = match setting.live {
+        let options =
+            SessionOptions { language: setting.language, step: setting.step, ..SessionOptions::new(format) };
+        let mut session = match setting.live {
             true => Session::new(&setting.model, options)?,
             false => Session::driven(&setting.model, options)?,
         };
         let clock = Clock::new(base, info.rate());
-        let position = Arc::new(AtomicU64::new(0));
-        let flow = Arc::new(Mutex::new(Ok(gst::FlowSuccess::Ok)));
-        let live = setting.live;
-        let delivery = Delivery {
-            output: Output::new(setting.kind, crate::clock::frames(begin, SAMPLE_RATE)),
-            element: setting.element,
-            pad: setting.pad,
-            clock: clock.clone(),
-            position: Arc::clone(&position),
-            flow: Arc::clone(&flow),
-            spoken: None,
+        let answer = Answer::new();
+        let delivery = Delivery::new(
+            session.events().clone(),
+            Output::new(setting.kind, crate::clock::frames(begin, SAMPLE_RATE)),
+            (setting.element, setting.pad),
+            clock.clone(),
+            answer.clone(),
+        );
+        let work = match setting.live {
+            true => Work::Apart(Courier::start(&mut session, delivery)?),
+            false => Work::Here(Box::new(delivery)),
         };
-        let events = session.events().clone();
-        let thread = std::thread::Builder::new()
-            .name("hearken-text".to_owned())
-            .spawn(move || delivery.run(&events))
-            .map_err(|source| Error::System { what: "cannot start a thread".to_owned(), source })?;
         Ok(Self {
             session,
             info: info.clone(),
-            live,
             clock,
-            position,
             given_up: Arc::default(),
-            flow,
-            thread: Some(thread),
+            answer,
+            work: Some(work),
             floats: Vec::new(),
         })
     }
@@ -116,8 +104,7 @@ impl Stream {
             .push(&self.floats[..frames * self.info.channels() as usize])
             .map_err(|_| gst::FlowError::Error)?;
         self.advance(frames as u64);
-        self.decode();
-        *self.flow.lock().unwrap_or_else(PoisonError::into_inner)
+        self.answer.get()
     }
 
     /// So many frames are missing.
@@ -125,19 +112,24 @@ impl Stream {
         // Cannot fail: it was not finished.
         let _ = self.session.skip(frames, "the pipeline has a gap here");
         self.advance(frames);
-        self.decode();
     }
 
+    /// The session has so many frames more.
     fn advance(&mut self, frames: u64) {
         self.clock.advance(frames);
-        let elapsed = self.clock.now() - self.clock.at(0);
-        self.position.store(crate::clock::frames(elapsed, SAMPLE_RATE), Ordering::Release);
+        self.decode();
+        let position = self.clock.position();
+        match &mut self.work {
+            Some(Work::Here(delivery)) => _ = delivery.step(position),
+            Some(Work::Apart(courier)) => courier.advance(position),
+            None => {}
+        }
     }
 
+    /// Recognises what there is, if that is done here.
     fn decode(&mut self) {
-        while !self.live && !self.given_up.load(Ordering::Acquire) && self.session.decode_pending().is_some()
-        {
-        }
+        // A session that the engine's threads drive has nothing to be done.
+        while !self.given_up.load(Ordering::Acquire) && self.session.decode_pending().is_some() {}
     }
 
     /// Recognises what there is, and hands it on: when it returns, everything has been said.
@@ -147,13 +139,19 @@ impl Stream {
         if self.given_up.load(Ordering::Acquire) {
             self.session.cancel();
         }
-        self.join();
-        *self.flow.lock().unwrap_or_else(PoisonError::into_inner)
+        self.end();
+        self.answer.get()
     }
 
-    fn join(&mut self) {
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+    /// Hands on what is still said: the session has ended, or will.
+    fn end(&mut self) {
+        match self.work.take() {
+            Some(Work::Here(mut delivery)) => {
+                delivery.step(self.clock.position());
+                delivery.end();
+            }
+            Some(Work::Apart(courier)) => courier.join(),
+            None => {}
         }
     }
 }
@@ -162,123 +160,65 @@ impl Drop for Stream {
     /// Gives up what has not been said.
     fn drop(&mut self) {
         self.session.cancel();
-        self.join();
+        self.end();
     }
 }
 
-/// The thread's part.
-struct Delivery {
-    output: Output,
-    element: gst::Element,
-    pad: gst::Pad,
-    clock: Clock,
-    position: Arc<AtomicU64>,
-    flow: Arc<Mutex<Flow>>,
-    /// The utterance that goes on: where it began, and its certain words.
-    spoken: Option<(u64, Vec<Word>)>,
+/// The thread that hands on what a session says while other threads push and recognise. It sleeps until there is something
+/// to say.
+struct Courier {
+    road: Arc<Road>,
+    thread: JoinHandle<()>,
 }
 
-impl Delivery {
-    fn run(mut self, events: &Receiver<SessionEvent>) {
+/// Between the thread that pushes and the courier, in samples at 16 kHz. Sequentially consistent: of a position and a
+/// wish that are stored at the same time one is seen by the other side.
+#[derive(Default)]
+struct Road {
+    /// How much audio there was.
+    position: AtomicU64,
+    /// Where the courier is to be woken, though there be no event.
+    wake_at: AtomicU64,
+}
+
+impl Courier {
+    fn start(session: &mut Session, delivery: Delivery) -> Result<Self, Error> {
+        let road = Arc::new(Road::default());
+        let shared = Arc::clone(&road);
+        let thread = std::thread::Builder::new()
+            .name("hearken-text".to_owned())
+            .spawn(move || Self::run(delivery, &shared))
+            .map_err(|source| Error::System { what: "cannot start a thread".to_owned(), source })?;
+        let woken = thread.thread().clone();
+        session.on_progress(move || woken.unpark());
+        Ok(Self { road, thread })
+    }
+
+    fn run(mut delivery: Delivery, road: &Road) {
         loop {
-            // Read before the events: what they say of speech up to there is known when it is used.
-            let position = self.position.load(Ordering::Acquire);
-            match events.recv_timeout(TICK) {
-                Ok(event) => {
-                    self.tell(&event);
-                    self.output.take(&event);
-                }
-                Err(RecvTimeoutError::Timeout) => {
-                    self.output.due(position);
-                    self.hand_on();
-                    if let Some((from, until)) = self.output.silence(position) {
-                        let (from, until) = (self.clock.at(from), self.clock.at(until));
-                        self.pad.push_event(gst::event::Gap::builder(from).duration(until - from).build());
-                    }
-                }
-                Err(RecvTimeoutError::Disconnected) => break,
+            if !delivery.step(road.position.load(Ordering::SeqCst)) {
+                break;
             }
-            self.hand_on();
+            let next = delivery.next();
+            road.wake_at.store(next, Ordering::SeqCst);
+            if road.position.load(Ordering::SeqCst) < next {
+                std::thread::park();
+            }
         }
-        self.output.end();
-        self.hand_on();
-        if let Some((start, words)) = self.spoken.take().filter(|(_, words)| !words.is_empty()) {
-            // It was flushed away before it was complete: what was certain of it is said here, at least.
-            let end = words.last().map_or(start, |word| word.end);
-            self.post("hearken-final", start, end, |message| {
-                message.field("text", join(&words)).field("complete", false)
-            });
+        delivery.end();
+    }
+
+    /// The audio has come to `position`.
+    fn advance(&self, position: u64) {
+        self.road.position.store(position, Ordering::SeqCst);
+        if position >= self.road.wake_at.load(Ordering::SeqCst) {
+            // Once: it says anew when it wants to be woken.
+            self.road.wake_at.store(u64::MAX, Ordering::SeqCst);
+            self.thread.thread().unpark();
         }
     }
 
-    /// Pushes what is ready.
-    fn hand_on(&mut self) {
-        for piece in self.output.pieces() {
-            let (pts, end) = (self.clock.at(piece.start), self.clock.at(piece.end));
-            let mut buffer = gst::Buffer::from_mut_slice(piece.text);
-            if let Some(buffer) = buffer.get_mut() {
-                buffer.set_pts(pts);
-                buffer.set_duration(end.saturating_sub(pts));
-            }
-            let flow = self.pad.push(buffer);
-            *self.flow.lock().unwrap_or_else(PoisonError::into_inner) = flow;
-        }
+    fn join(self) {
+        let _ = self.thread.join();
     }
-
-    /// Tells the application.
-    fn tell(&mut self, event: &SessionEvent) {
-        match event {
-            SessionEvent::SpeechStarted { position } => {
-                self.post("hearken-speech-started", *position, *position, |message| message);
-            }
-            SessionEvent::SpeechEnded { position } => {
-                self.post("hearken-speech-ended", *position, *position, |message| message);
-            }
-            SessionEvent::Language(language) => {
-                self.post("hearken-language", 0, 0, |message| message.field("language", &language.code));
-            }
-            SessionEvent::Partial { utterance, committed, tentative } => {
-                let (start, words) = self.spoken.get_or_insert_with(|| (*utterance, Vec::new()));
-                words.extend(committed.iter().cloned());
-                let (start, certain, rest) = (*start, join(words), join(tentative));
-                let end = tentative.last().or(words.last()).map_or(start, |word| word.end);
-                let text = [certain.as_str(), rest.as_str()].join(" ").trim().to_owned();
-                self.post("hearken-partial", start, end, |message| {
-                    message.field("text", text).field("committed", certain).field("tentative", rest)
-                });
-            }
-            SessionEvent::Final { utterance, end, words } => {
-                self.spoken = None;
-                self.post("hearken-final", *utterance, *end, |message| {
-                    message.field("text", join(words)).field("complete", true)
-                });
-            }
-            SessionEvent::Dropped { position, len, reason } => {
-                self.post("hearken-dropped", *position, position + len, |message| {
-                    message.field("reason", reason.as_str())
-                });
-            }
-            _ => {}
-        }
-    }
-
-    /// Posts an element message with the times that buffers have.
-    fn post(
-        &self,
-        name: &str,
-        start: u64,
-        end: u64,
-        fields: impl FnOnce(gst::structure::Builder) -> gst::structure::Builder,
-    ) {
-        let times = gst::Structure::builder(name)
-            .field("start", self.clock.at(start))
-            .field("end", self.clock.at(end));
-        let message = gst::message::Element::builder(fields(times).build()).src(&self.element).build();
-        // Nobody listens: the element is in no pipeline.
-        let _ = self.element.post_message(message);
-    }
-}
-
-fn join(words: &[Word]) -> String {
-    words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ")
 }
