@@ -95,7 +95,7 @@ struct App {
     parked: own::Parked,
     /// Streams and recordings that are open.
     open: AtomicU32,
-    capacity: Arc<Capacity>,
+    capacity: Capacity,
     drain: watch::Sender<bool>,
     tls: RwLock<Option<TlsAcceptor>>,
 }

@@ -1,10 +1,15 @@
 //! What sandboxes did and cost: counted for each model, and for whoever has a share of the engine.
 
+#[cfg(feature = "server")]
+mod speakers;
+
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+#[cfg(feature = "server")]
+pub(crate) use self::speakers::Speaking;
 use crate::SAMPLE_RATE;
 use crate::sandbox::{SandboxError, TrapKind, thread_cpu_time};
 
@@ -30,7 +35,7 @@ pub(crate) const WORK: [(Work, &str); 3] =
 pub(crate) const FAILURES: [&str; 9] =
     ["out_of_bounds", "stack", "abort", "bad_call", "trap", "cpu_time", "memory", "misbehaved", "refused"];
 
-/// Counters. All of them only grow, but for `live` and `speaking`.
+/// Counters. All of them only grow, but for `live` and `speakers`.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     decodes: [AtomicU64; WORK.len()],
@@ -39,7 +44,8 @@ pub(crate) struct Meter {
     failures: [AtomicU64; FAILURES.len()],
     joined: AtomicU64,
     live: AtomicU64,
-    speaking: AtomicU64,
+    #[cfg(feature = "server")]
+    speakers: Mutex<speakers::Speakers>,
     /// Where the memories of the living lie.
     spaces: Mutex<Vec<Range<usize>>>,
     speech: Mutex<Speech>,
@@ -91,11 +97,6 @@ impl Meter {
     /// Sandboxes that live now.
     pub(crate) fn live(&self) -> u64 {
         self.live.load(Relaxed)
-    }
-
-    /// Streams in which somebody speaks now.
-    pub(crate) fn speaking(&self) -> u64 {
-        self.speaking.load(Relaxed)
     }
 
     /// Where the memories of its sandboxes lie.
@@ -190,23 +191,6 @@ impl Drop for Metered {
                 }
             }
         }
-    }
-}
-
-/// Counts a stream as one in which somebody speaks, until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Speaking(Arc<Meter>);
-
-impl Speaking {
-    pub(crate) fn new(meter: Arc<Meter>) -> Self {
-        meter.speaking.fetch_add(1, Relaxed);
-        Self(meter)
-    }
-}
-
-impl Drop for Speaking {
-    fn drop(&mut self) {
-        self.0.speaking.fetch_sub(1, Relaxed);
     }
 }
 
