@@ -12,4 +12,5 @@ pub mod serve;
 pub mod sound;
 pub mod speech;
 pub mod terminal;
+pub mod trend;
 pub mod wav;

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use hearken_tests::serve::Server;
+use hearken_tests::trend::Trend;
 
 use crate::capacity::{self, IN_TIME};
 use crate::load::{Figures, Load};
@@ -35,20 +36,6 @@ impl Sample {
     }
 }
 
-/// Mean, and growth from the first to the last by the line of least squares.
-fn trend(samples: &[Sample]) -> (f64, f64) {
-    let count = samples.len() as f64;
-    let mean = |of: fn(&Sample) -> f64| samples.iter().map(of).sum::<f64>() / count;
-    let (middle, rest) = (mean(|sample| sample.at), mean(|sample| sample.rest));
-    let (mut products, mut squares) = (0.0, 0.0);
-    for sample in samples {
-        products += (sample.at - middle) * (sample.rest - rest);
-        squares += (sample.at - middle).powi(2);
-    }
-    let length = samples.last().map_or(0.0, |last| last.at - samples[0].at);
-    (rest, products / squares * length)
-}
-
 /// Whether all is well.
 pub(crate) fn soak(speech: &Speech, seconds: u64, streams: Option<usize>) -> bool {
     let streams = streams.unwrap_or_else(|| (capacity::of_embedded(speech) * 4 / 5).max(1));
@@ -70,14 +57,17 @@ pub(crate) fn soak(speech: &Speech, seconds: u64, streams: Option<usize>) -> boo
     assert!(first.len() > 10 && second.len() > 10, "too short to say anything: {} samples", samples.len());
     let mib = |bytes: f64| bytes / f64::from(1 << 20);
     let most = samples.iter().map(|sample| sample.sandboxes).fold(0.0, f64::max);
-    let ((early, _), (late, growth)) = (trend(first), trend(second));
+    let trend = |samples: &[Sample]| {
+        Trend::of(&samples.iter().map(|sample| (sample.at, sample.rest)).collect::<Vec<_>>())
+    };
+    let (early, late) = (trend(first), trend(second));
     println!("{streams} streams for {seconds} s, {} recordings", figures.get("recordings"));
     println!(
         "resident memory without living sandboxes: {:.1} MiB on average in the first half, {:.1} MiB in the second, in which it \
          grew by {:.2} MiB; sandboxes: at most {:.1} MiB",
-        mib(early),
-        mib(late),
-        mib(growth),
+        mib(early.mean),
+        mib(late.mean),
+        mib(late.growth),
         mib(most)
     );
     println!("words: {}", figures.get("words"));
@@ -85,7 +75,7 @@ pub(crate) fn soak(speech: &Speech, seconds: u64, streams: Option<usize>) -> boo
         println!("{name}: {}", figures.get(name));
     }
     let wrong: Vec<&str> = [
-        (growth > GROWTH * late, "memory grows"),
+        (late.growth > GROWTH * late.mean, "memory grows"),
         (figures.words_lost() > 0, "words were lost"),
         (!figures.is_whole(), "streams were refused or broke, or audio was dropped"),
         (figures.latency() >= IN_TIME, "final texts are late"),
