@@ -13,7 +13,7 @@ pub(crate) use self::speakers::Speaking;
 use crate::SAMPLE_RATE;
 use crate::sandbox::{SandboxError, TrapKind, thread_cpu_time};
 
-/// After so many final texts an earlier one weighs e times less in [`Meter::cost_of_speech`].
+/// After so many texts an earlier one weighs e times less in [`Meter::cost_of_speech`].
 const MEMORY: f64 = 50.0;
 
 /// What a decode is for.
@@ -51,7 +51,7 @@ pub(crate) struct Meter {
     speech: Mutex<Speech>,
 }
 
-/// Final texts, the later ones counting more: CPU time and the speech that it was spent on, in seconds.
+/// Utterances without partial texts, the later ones counting more: CPU time and the speech that it was spent on, in seconds.
 #[derive(Debug, Default, Clone, Copy)]
 struct Speech {
     cpu: f64,
@@ -59,17 +59,14 @@ struct Speech {
 }
 
 impl Meter {
-    /// A decode was made: what it took, and how much speech its sandbox has heard, in samples.
-    pub(crate) fn decoded(&self, work: Work, cpu: Duration, heard: u64, encodes: u64) {
+    /// A decode was made: what it took, encoder passes among it.
+    pub(crate) fn decoded(&self, work: Work, cpu: Duration, encodes: u64) {
         self.decodes[work as usize].fetch_add(1, Relaxed);
         self.cpu_nanos[work as usize].fetch_add(cpu.as_nanos() as u64, Relaxed);
         self.encodes.fetch_add(encodes, Relaxed);
-        if work == Work::Final {
-            self.learn(cpu, heard);
-        }
     }
 
-    /// So much CPU time makes the final text of so many samples of speech.
+    /// So much CPU time makes the final text of so many samples of speech, where no partial text has done a part of it before.
     pub(crate) fn learn(&self, cpu: Duration, heard: u64) {
         let mut speech = self.lock_speech();
         let keep = 1.0 - 1.0 / MEMORY;
@@ -77,7 +74,8 @@ impl Meter {
         speech.seconds = speech.seconds * keep + heard as f64 / f64::from(SAMPLE_RATE);
     }
 
-    /// CPU time that final texts take for each second of speech, all threads together; `None` before the first.
+    /// CPU time that final texts take for each second of speech, all threads together, where there is no time for partial texts;
+    /// `None` before the first.
     pub(crate) fn cost_of_speech(&self) -> Option<f64> {
         let Speech { cpu, seconds } = *self.lock_speech();
         (seconds > 0.0).then(|| cpu / seconds)
@@ -141,8 +139,12 @@ pub(crate) struct Metered {
     space: Option<Range<usize>>,
     /// CPU time that making the sandbox took.
     making: Duration,
-    /// It made a final text.
-    pub(crate) complete: bool,
+    /// CPU time of all its decodes, and the speech that it has heard, in samples.
+    spent: Duration,
+    heard: u64,
+    /// It was made for a final text, without partial ones before; and that text is there.
+    pub(crate) for_final: bool,
+    complete: bool,
     /// CPU time of the thread when the sandbox began to end.
     pub(crate) leaving: Option<Duration>,
 }
@@ -169,6 +171,14 @@ impl Metered {
         self.making = cpu;
     }
 
+    /// It made a decode, and has heard so many samples.
+    pub(crate) fn decoded(&mut self, work: Work, cpu: Duration, heard: u64, encodes: u64) {
+        self.spent += cpu;
+        self.heard = heard;
+        self.complete |= work == Work::Final;
+        self.each(|meter| meter.decoded(work, cpu, encodes));
+    }
+
     /// All of them.
     pub(crate) fn each(&self, count: impl Fn(&Meter)) {
         self.meters.iter().for_each(|meter| count(meter));
@@ -180,9 +190,8 @@ impl Drop for Metered {
         let leaving = self.leaving.map_or(Duration::ZERO, |began| thread_cpu_time().saturating_sub(began));
         for meter in &self.meters {
             meter.live.fetch_sub(1, Relaxed);
-            if self.complete {
-                // The sandbox of a final text costs what making and ending it costs, too.
-                meter.lock_speech().cpu += (self.making + leaving).as_secs_f64();
+            if self.for_final && self.complete {
+                meter.learn(self.making + self.spent + leaving, self.heard);
             }
             if let Some(space) = &self.space {
                 let mut spaces = meter.lock_spaces();
@@ -225,17 +234,28 @@ mod tests {
         meter.learn(Duration::from_secs(9), 3 * second);
         assert_eq!(meter.cost_of_speech(), Some(3.0));
         for _ in 0..500 {
-            meter.decoded(Work::Final, Duration::from_millis(100), second, 1);
+            meter.learn(Duration::from_millis(100), second);
         }
         let cost = meter.cost_of_speech().unwrap();
         assert!((0.0999..0.11).contains(&cost), "{cost}");
-        // Partial texts are made when there is time for them: they cost nobody else anything.
-        meter.decoded(Work::Partial, Duration::from_secs(100), second, 1);
-        assert_eq!(meter.cost_of_speech(), Some(cost));
-        assert_eq!(
-            (meter.decodes(Work::Final), meter.decodes(Work::Partial), meter.encodes()),
-            (500, 1, 501)
-        );
+    }
+
+    #[test]
+    fn an_utterance_with_partial_texts_says_nothing_of_what_it_costs_without() {
+        let meter = Arc::new(Meter::default());
+        let speak = |for_final| {
+            let mut metered = Metered::new([Arc::clone(&meter)]);
+            metered.for_final = for_final;
+            metered.decoded(Work::Partial, Duration::from_millis(200), 16_000, 1);
+            metered.decoded(Work::Final, Duration::from_millis(100), 32_000, 1);
+        };
+        speak(false);
+        assert_eq!(meter.cost_of_speech(), None);
+        speak(true);
+        // All its decodes, and what ended it.
+        let cost = meter.cost_of_speech().unwrap();
+        assert!((0.15..0.16).contains(&cost), "{cost}");
+        assert_eq!((meter.decodes(Work::Final), meter.decodes(Work::Partial), meter.encodes()), (2, 2, 4));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Whether there is room for one more stream, by what speech costs on this machine.
 //!
 //! Final texts cannot wait; partial ones can, and become rarer by themselves. So the load is what final texts need of the
-//! recogniser's threads: for each model, what a second of speech costs, which is measured with each final text and once
-//! when the model is loaded, times the streams in which somebody speaks. Silent streams are no load.
+//! recogniser's threads: for each model, what a second of speech costs where there is no time for partial texts, which is measured
+//! with each such utterance and once when the model is loaded, times the streams in which somebody speaks. Silent streams are no load.
 //!
 //! Nobody knows of a stream that opens whether anybody will speak in it. So it is asked twice whether there is room: when a stream
 //! opens, and when somebody speaks in it for the first time. Any number of listeners comes in at once, and of a crowd of speakers
