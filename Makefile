@@ -98,17 +98,17 @@ bench-words: ## how true the times of words are (HEARKEN_DIGITS names the record
 	@.ci/setup build
 	@$(CARGO) bench --profile release --workspace --features hearken/cli --bench word_times
 
-bench-server: ## measure the server: capacity against native, memory of 10,000 idle streams, one tenant's flood
+bench-server: ## measure the server: capacity against native, 10,000 idle streams, admission, fairness, isolation
 	@.ci/setup test
 	@$(CARGO) build $(ALL) --tests --bins
-	@HEARKEN_IDLE_STREAMS=10000 $(CARGO) nextest run $(ALL) --test-threads 1 --success-output final \
-		-E 'test(idle_streams_take) + test(ten_times_its_share)'
+	@$(CARGO) nextest run $(ALL) --test-threads 1 --success-output final \
+		-E 'test(idle_streams_take) + test(ten_times_its_share) + binary(hostile_guest) & test(isolation)'
 	@$(CARGO) bench --profile release --workspace --features hearken/cli --bench server
 
 # How long, and how many streams (four fifths of the capacity, which is measured first).
 SECONDS ?= 3600
 STREAMS ?=
-soak-server: ## four fifths of the server's capacity for an hour (SECONDS=3600): memory and lost words
+soak-server: ## four fifths of the server's capacity for an hour (SECONDS=3600): fails if memory grows or words are lost
 	@.ci/setup test
 	@$(CARGO) build $(ALL) --tests --bins
 	@HEARKEN_SOAK_SECONDS=$(SECONDS) $(if $(STREAMS),HEARKEN_SOAK_STREAMS=$(STREAMS)) \

@@ -14,4 +14,5 @@ pub mod serve;
 pub mod sound;
 pub mod speech;
 pub mod terminal;
+pub mod trend;
 pub mod wav;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use serde_json::Value;
 use tempfile::TempDir;
 use tungstenite::client::IntoClientRequest;
@@ -19,6 +19,22 @@ use crate::command;
 
 /// Longest wait for anything: far beyond what it takes.
 pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Raises the limit of open files of this process, and of the servers that it starts, to so many connections and some more.
+///
+/// # Panics
+///
+/// When the system does not allow as many.
+pub fn raise_file_limit(connections: u64) {
+    let wanted = connections + 500;
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    assert!(
+        maximum.is_none_or(|most| most >= wanted),
+        "{connections} connections need {wanted} open files, and this system allows {}: raise the hard limit (`ulimit -Hn`)",
+        maximum.unwrap_or_default()
+    );
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("up to the hard limit");
+}
 
 /// A server as a child process on a free port of this machine. Killed when dropped.
 pub struct Server {

@@ -243,6 +243,12 @@ impl Model {
         self.context_samples().min(known)
     }
 
+    /// Audio that is decoded at once of an utterance that goes on: the window slides when four fifths of it are full, so a fifth
+    /// always fits.
+    pub(crate) fn stride_samples(&self) -> usize {
+        (self.window_samples() / 5).max(1)
+    }
+
     /// The first token that is no text: `<|endoftext|>`, in English and in multilingual vocabularies.
     pub(super) fn first_special_token(&self) -> u32 {
         if self.multilingual() { 50_257 } else { 50_256 }

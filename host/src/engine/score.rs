@@ -52,7 +52,9 @@ impl Model {
         self.score(&samples, None, &tokens)?;
         let mut sandbox = self.sandbox()?;
         sandbox.score(&samples, None, &tokens)?;
-        self.meter().learn(sandbox.0.spent(), samples.len() as u64);
+        // Of an utterance as long each step takes as much.
+        let steps = samples.len().div_ceil(self.stride_samples()) as u32;
+        self.meter().learn(sandbox.0.spent() * steps, samples.len() as u64);
         Ok(())
     }
 }

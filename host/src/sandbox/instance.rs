@@ -179,13 +179,18 @@ impl Instance {
             Err(error) => self.metered.each(|meter| meter.failed(error)),
             Ok(events) => {
                 let (encodes, heard) = (events.iter().map(encodes).sum(), self.heard);
-                self.metered.complete |= work == Some(Work::Final);
                 if let Some(work) = work {
-                    self.metered.each(|meter| meter.decoded(work, spent, heard, encodes));
+                    self.metered.decoded(work, spent, heard, encodes);
                 }
             }
         }
         answer
+    }
+
+    /// It makes a final text for which no partial one was made before: what it costs is what speech costs where there is no time
+    /// for more.
+    pub(crate) fn for_final(&mut self) {
+        self.metered.for_final = true;
     }
 
     /// CPU time of the latest call, that of threads which helped included.

@@ -7,11 +7,12 @@ use std::time::Instant;
 use axum::http::{HeaderMap, header};
 
 use super::App;
-use super::capacity::Seat;
+use super::capacity::Asking;
 use super::metrics::{ByProtocol, ByTenant, Counted};
 use super::refusal::Refusal;
 use super::tenants::Tenant;
 use crate::Model;
+use crate::meter::Speaking;
 
 impl App {
     /// Whose request that is. `offered` is a key that came otherwise than in the header `Authorization`, which browsers
@@ -44,25 +45,29 @@ impl App {
         self.open
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < all).then_some(open + 1))
             .map_err(|_| Refusal::Full)?;
-        let seat = tenant
+        let room = tenant
             .take_stream()
-            .and_then(|()| self.seat(tenant, stream).inspect_err(|_| tenant.give_stream_back()));
-        let seat = seat.inspect_err(|_| {
+            .and_then(|()| self.room(tenant, stream).inspect_err(|_| tenant.give_stream_back()));
+        room.inspect_err(|_| {
             self.open.fetch_sub(1, Ordering::Relaxed);
         })?;
         let labels = ByProtocol { tenant: Arc::clone(&tenant.name), protocol };
         self.metrics.opened.get_or_create(&labels).inc();
         let counted = Counted::new(&self.metrics.open.get_or_create(&labels));
-        Ok(Ticket { app: Arc::clone(self), tenant: Arc::clone(tenant), counted: Some(counted), _seat: seat })
+        Ok(Ticket { app: Arc::clone(self), tenant: Arc::clone(tenant), counted: Some(counted) })
     }
 
-    /// A place as far as the recogniser's time goes.
-    fn seat(&self, tenant: &Tenant, stream: Option<&Model>) -> Result<Option<Seat>, Refusal> {
+    /// Whether the recogniser has time for one more stream of this model, or for a recording.
+    fn room(&self, tenant: &Tenant, stream: Option<&Model>) -> Result<(), Refusal> {
+        self.asking(tenant, |asking| match stream {
+            Some(model) => self.capacity.room(model, asking),
+            None => self.capacity.room_for_recording(asking),
+        })
+    }
+
+    fn asking<T>(&self, tenant: &Tenant, ask: impl FnOnce(&Asking<'_>) -> T) -> T {
         let (models, shares) = (self.models.all(), self.tenants.shares());
-        match stream {
-            Some(model) => self.capacity.admit(model, &models, &tenant.share, &shares).map(Some),
-            None => self.capacity.admit_recording(&tenant.share, &shares, &models).map(|()| None),
-        }
+        ask(&Asking { own: &tenant.share, shares: &shares, models: &models })
     }
 }
 
@@ -72,12 +77,16 @@ pub(super) struct Ticket {
     pub(super) tenant: Arc<Tenant>,
     /// Until it is given back.
     counted: Option<Counted>,
-    _seat: Option<Seat>,
 }
 
 impl Ticket {
     pub(super) fn by_tenant(&self) -> ByTenant {
         ByTenant { tenant: Arc::clone(&self.tenant.name) }
+    }
+
+    /// Somebody speaks in the stream for the first time, if there is room for one more speaker.
+    pub(super) fn first_speech(&self, model: &Model) -> Result<Speaking, Refusal> {
+        self.app.asking(&self.tenant, |asking| self.app.capacity.speak(model, asking))
     }
 
     /// Gives the tenant its place back before the server's: a client that was told of its stream's end may open another one

@@ -81,7 +81,7 @@ fn models(app: &App, registry: &mut Registry) {
         }
     }
     registry.register("speaking", "Streams in which somebody speaks", speaking);
-    let help = "CPU time that final texts take for each second of speech";
+    let help = "CPU time that final texts take for each second of speech, where there is no time for partial ones";
     registry.register("speech_cost", help, cost);
     let (load, limit) = (Level::default(), Level::default());
     load.set(app.capacity.load(&app.models.all()));

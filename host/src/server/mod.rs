@@ -49,7 +49,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::response::Response;
 use axum::routing::get;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
@@ -64,6 +64,10 @@ use self::refusal::Refusal;
 use self::tenants::Tenants;
 use crate::Engine;
 use crate::error::Error;
+
+/// Connections that wait until they are accepted: what Linux allows where it was not told otherwise. All clients of a server that
+/// was started again come at once, and whoever finds no room here tries again after a second, then after two more, and so on.
+const BACKLOG: u32 = 4096;
 
 /// Why a server does not run.
 #[derive(Debug, thiserror::Error)]
@@ -95,7 +99,7 @@ struct App {
     parked: own::Parked,
     /// Streams and recordings that are open.
     open: AtomicU32,
-    capacity: Arc<Capacity>,
+    capacity: Capacity,
     drain: watch::Sender<bool>,
     tls: RwLock<Option<TlsAcceptor>>,
 }
@@ -152,11 +156,8 @@ impl Server {
     pub async fn bind(config: Config, engine: Engine, models: Vec<NamedModel>) -> Result<Self, ServerError> {
         config.check()?;
         let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
-        let listener = listen(config.listen).await?;
-        let operations = match config.operations {
-            Some(address) => Some(listen(address).await?),
-            None => None,
-        };
+        let listener = listen(config.listen)?;
+        let operations = config.operations.map(listen).transpose()?;
         let address = listener.local_addr().unwrap_or(config.listen);
         let app = App {
             models: Models::new(&config, &models),
@@ -265,8 +266,15 @@ impl Control {
     }
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
-    TcpListener::bind(address).await.map_err(|source| ServerError::Listen { address, source })
+fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
+    let open = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // A server that is started again need not wait for what is left of its connections.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    open().map_err(|source| ServerError::Listen { address, source })
 }
 
 fn routes(app: &Arc<App>, metrics: Audience) -> Router {

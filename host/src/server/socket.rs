@@ -133,7 +133,7 @@ async fn serve(
     let mut asked = false;
     adapter.connected(out);
     loop {
-        if let Some(ended) = tell(socket, adapter, out).await {
+        if let Some(ended) = tell(socket, adapter, out).await? {
             let code = if draining { 1001 } else { 1000 };
             if ended == Ended::Finished {
                 close(socket, code, "").await;
@@ -206,8 +206,12 @@ async fn serve(
 }
 
 /// Tells the client what happened; whether it was the last.
-async fn tell(socket: &mut WebSocket, adapter: &mut impl Adapter, out: &mut Outbox) -> Option<Ended> {
-    while let Some(event) = adapter.stream().and_then(Stream::next) {
+async fn tell(
+    socket: &mut WebSocket,
+    adapter: &mut impl Adapter,
+    out: &mut Outbox,
+) -> Result<Option<Ended>, Refusal> {
+    while let Some(event) = adapter.stream().map(Stream::next).transpose()?.flatten() {
         adapter.event(event, out);
     }
     adapter.settled(out);
@@ -216,9 +220,9 @@ async fn tell(socket: &mut WebSocket, adapter: &mut impl Adapter, out: &mut Outb
         adapter.ended(out);
     }
     if send_all(socket, out).await.is_err() {
-        return Some(Ended::Lost);
+        return Ok(Some(Ended::Lost));
     }
-    over.then_some(Ended::Finished)
+    Ok(over.then_some(Ended::Finished))
 }
 
 /// Takes a message of the client; whether it was the last.

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use super::admission::Ticket;
 use super::refusal::Refusal;
 use crate::audio::{Encoding, Faults, Format};
-use crate::meter::{Meter, Speaking};
+use crate::meter::Speaking;
 use crate::session::{Session, SessionEvent, SessionOptions};
 use crate::{Model, SAMPLE_RATE};
 
@@ -45,7 +45,7 @@ pub(super) struct Stream {
     completed: u64,
     /// As long as somebody speaks.
     speaking: Option<Speaking>,
-    meter: Arc<Meter>,
+    model: Model,
     /// No more audio comes.
     finished: bool,
     over: bool,
@@ -79,7 +79,7 @@ impl Stream {
             started: 0,
             completed: 0,
             speaking: None,
-            meter: Arc::clone(model.meter()),
+            model: model.clone(),
             finished: false,
             over: false,
         })
@@ -90,21 +90,25 @@ impl Stream {
         self.ticket.give_back();
     }
 
-    /// What happened next, if anything has.
-    pub(super) fn next(&mut self) -> Option<SessionEvent> {
+    /// What happened next, if anything has. Whoever begins to speak where nobody has spoken before is refused when there is no
+    /// room for one more speaker.
+    pub(super) fn next(&mut self) -> Result<Option<SessionEvent>, Refusal> {
         let event = match self.session.events().try_recv() {
             Ok(event) => event,
-            Err(TryRecvError::Empty) => return None,
+            Err(TryRecvError::Empty) => return Ok(None),
             Err(TryRecvError::Disconnected) => {
                 self.over = true;
-                return None;
+                return Ok(None);
             }
         };
         let metrics = &self.ticket.app.metrics;
         match &event {
             SessionEvent::SpeechStarted { .. } => {
+                self.speaking = Some(match self.started {
+                    0 => self.ticket.first_speech(&self.model)?,
+                    _ => Speaking::new(Arc::clone(self.model.meter())),
+                });
                 self.started += 1;
-                self.speaking = Some(Speaking::new(Arc::clone(&self.meter)));
             }
             SessionEvent::SpeechEnded { .. } => {
                 self.ended.push_back(Instant::now());
@@ -123,7 +127,7 @@ impl Stream {
             }
             _ => {}
         }
-        Some(event)
+        Ok(Some(event))
     }
 
     /// Waits until there may be something new. Nothing is missed if it is given up and called again.

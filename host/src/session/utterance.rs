@@ -146,12 +146,14 @@ impl Utterance {
         last: bool,
         emit: &mut dyn FnMut(SessionEvent),
     ) -> Result<(), Error> {
-        // The window slides when four fifths of it are full, so a fifth always fits.
-        let stride = (model.window_samples() / 5).max(1) as u64;
+        let stride = model.stride_samples() as u64;
         let mut instance = match self.instance.take() {
             Some(instance) => instance,
             None => Box::new(model.instantiate()?),
         };
+        if last && self.written == self.base {
+            instance.for_final();
+        }
         loop {
             let until = position.min(self.written + stride);
             let range = (self.written - self.kept) as usize..(until - self.kept) as usize;

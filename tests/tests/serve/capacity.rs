@@ -1,11 +1,13 @@
 //! A server that has as much to do as it can refuses more, and does what it has.
 
-use std::time::{Duration, Instant};
+use std::sync::LazyLock;
+use std::time::Duration;
 
-use hearken_tests::serve::{PATIENCE, Server, Socket};
+use hearken_tests::serve::{Came, Server, Socket};
 use hearken_tests::speech::espeak;
 use serde_json::{Value, json};
 
+use crate::protocols::base64;
 use crate::{PCM, PHRASES, SPEECH};
 
 /// A limit that a few streams of the embedded model reach on any machine.
@@ -18,26 +20,43 @@ fn open(server: &Server) -> (Socket, Value) {
     (socket, answer)
 }
 
+/// The first phrase, without the silence after it: whoever sends it speaks on.
+static SPEAKING: LazyLock<&[u8]> =
+    LazyLock::new(|| &PCM[..espeak("en-us", 140, PHRASES[0]).samples.len() * 2]);
+
 /// Opens streams in which somebody speaks and does not stop, until one is refused; those, and the refusal.
 fn fill(server: &Server) -> (Vec<Socket>, Value) {
-    let until = espeak("en-us", 140, PHRASES[0]).samples.len() * 2;
     let mut speaking = Vec::new();
     loop {
         let (mut socket, answer) = open(server);
         if answer["type"] == "error" {
             return (speaking, answer);
         }
-        socket.push(&PCM[..until]);
-        socket.until("speech_started");
+        socket.push(&SPEAKING);
+        let heard = socket.json();
+        if heard["type"] == "error" {
+            return (speaking, heard);
+        }
+        assert_eq!(heard["type"], "speech_started");
         speaking.push(socket);
         assert!(speaking.len() < 1000, "all of them are let in");
+    }
+}
+
+/// Whoever was let in has the text of the phrase.
+fn finish(speaking: Vec<Socket>) {
+    for mut socket in speaking {
+        socket.say(&json!({"type": "finish"}));
+        let (messages, _) = socket.rest();
+        let text = messages.iter().find(|message| message["type"] == "final").unwrap();
+        assert_eq!(text["text"], PHRASES[0]);
     }
 }
 
 #[test]
 fn a_stream_too_many_is_refused_and_the_others_are_heard() {
     let server = Server::with(LITTLE);
-    let (mut speaking, refusal) = fill(&server);
+    let (speaking, refusal) = fill(&server);
     assert!(!speaking.is_empty());
     assert_eq!(refusal["code"], "server_busy");
     assert!(refusal["retry_after"].as_u64().unwrap() >= 1, "{refusal}");
@@ -57,12 +76,7 @@ fn a_stream_too_many_is_refused_and_the_others_are_heard() {
         assert!(answer.head.to_ascii_lowercase().contains("\r\nretry-after: "), "{path}: {}", answer.head);
     }
     assert!(server.get("/metrics", &[]).body.contains("hearken_refusals_total{reason=\"server_busy\"} "));
-    for socket in &mut speaking {
-        socket.say(&json!({"type": "finish"}));
-        let (messages, _) = socket.rest();
-        let text = messages.iter().find(|message| message["type"] == "final").unwrap();
-        assert_eq!(text["text"], PHRASES[0]);
-    }
+    finish(speaking);
     server.end();
 }
 
@@ -70,45 +84,91 @@ fn a_stream_too_many_is_refused_and_the_others_are_heard() {
 fn whoever_comes_back_when_it_was_said_finds_room() {
     let server = Server::with(LITTLE);
     let (speaking, refusal) = fill(&server);
-    for mut socket in speaking {
-        socket.say(&json!({"type": "finish"}));
-        socket.rest();
-    }
+    finish(speaking);
     std::thread::sleep(Duration::from_secs(refusal["retry_after"].as_u64().unwrap()));
     assert_eq!(open(&server).1["type"], "started");
     server.end();
 }
 
+/// Nobody knows yet whether they will speak: of those that do, as many are heard as there is room for.
 #[test]
-fn listeners_that_come_in_a_crowd_are_let_in_as_soon_as_it_is_known_that_they_are_silent() {
-    let server = Server::with("[admission]\nload = 0.1\n");
-    let start = Instant::now();
-    let mut silent = Vec::new();
-    let mut refused = 0;
-    while silent.len() < 200 {
-        let (socket, answer) = open(&server);
-        if answer["type"] == "error" {
-            refused += 1;
-            std::thread::sleep(Duration::from_secs(answer["retry_after"].as_u64().unwrap()));
-        } else {
-            silent.push(socket);
+fn a_crowd_is_let_in_at_once_and_refused_where_too_many_begin_to_speak() {
+    let server = Server::with(LITTLE);
+    let crowd: Vec<Socket> = (0..300)
+        .map(|_| {
+            let (socket, answer) = open(&server);
+            assert_eq!(answer["type"], "started", "{answer}");
+            socket
+        })
+        .collect();
+    let (mut heard, mut refused) = (Vec::new(), 0);
+    for mut socket in crowd {
+        socket.push(&SPEAKING);
+        let answer = socket.json();
+        if answer["type"] == "speech_started" {
+            heard.push(socket);
+            continue;
         }
-        assert!(start.elapsed() < PATIENCE, "{} after {refused} refusals", silent.len());
+        assert_eq!((&answer["type"], &answer["code"]), (&json!("error"), &json!("server_busy")), "{answer}");
+        assert!(answer["retry_after"].as_u64().unwrap() >= 1, "{answer}");
+        assert_eq!(socket.come(), Came::Closed(1013, "server_busy".to_owned()));
+        refused += 1;
     }
-    // It doubles each time: not one by one.
-    assert!((1..10).contains(&refused), "{refused}");
+    assert!(!heard.is_empty() && refused > 0, "{} heard, {refused} refused", heard.len());
+    finish(heard);
+    server.end();
+}
+
+#[test]
+fn whoever_is_silent_until_the_server_is_full_is_told_so_in_the_words_of_its_protocol() {
+    let server = Server::with(LITTLE);
+    let rate = SPEECH.format.sample_rate;
+    let mut deepgram =
+        server.socket(&format!("/v1/listen?encoding=linear16&sample_rate={rate}"), &[]).unwrap();
+    let mut realtime = server.socket("/v1/realtime?intent=transcription", &[]).unwrap();
+    realtime.say(&json!({"type": "session.update", "session": {"type": "transcription",
+        "audio": {"input": {"format": {"type": "audio/pcm", "rate": rate}}}}}));
+    realtime.until("session.updated");
+    let (speaking, _) = fill(&server);
+    deepgram.push(&SPEAKING);
+    let (messages, end) = deepgram.rest();
+    assert_eq!(messages[0]["type"], "Error", "{messages:?}");
+    assert!(messages[0]["description"].as_str().unwrap().contains("try again in"), "{messages:?}");
+    assert!(matches!(end, Came::Closed(1013, _)), "{end:?}");
+    let audio = base64(&SPEAKING);
+    realtime.say(&json!({"type": "input_audio_buffer.append", "audio": audio}));
+    let (messages, end) = realtime.rest();
+    assert_eq!(messages[0]["error"]["code"], "server_busy", "{messages:?}");
+    assert!(messages[0]["error"]["message"].as_str().unwrap().contains("try again in"), "{messages:?}");
+    assert!(matches!(end, Came::Closed(1013, _)), "{end:?}");
+    finish(speaking);
+    server.end();
+}
+
+/// One that has spoken has its place, however many have come since.
+#[test]
+fn whoever_has_spoken_is_heard_again() {
+    let server = Server::with(LITTLE);
+    let (mut first, _) = open(&server);
+    first.push(&SPEAKING);
+    first.say(&json!({"type": "flush"}));
+    first.until("final");
+    let (speaking, _) = fill(&server);
+    first.push(&SPEAKING);
+    first.until("speech_started");
+    finish(vec![first]);
+    finish(speaking);
     server.end();
 }
 
 #[test]
 fn a_server_that_does_not_admit_by_load_lets_everybody_in() {
     let server = Server::with("[admission]\nenabled = false\nload = 0.0001\n");
-    let until = espeak("en-us", 140, PHRASES[0]).samples.len() * 2;
     let all: Vec<Socket> = (0..50)
         .map(|_| {
             let (mut socket, answer) = open(&server);
             assert_eq!(answer["type"], "started");
-            socket.push(&PCM[..until]);
+            socket.push(&SPEAKING);
             socket
         })
         .collect();

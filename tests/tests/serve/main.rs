@@ -13,10 +13,13 @@ mod sinks;
 mod stream;
 
 use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use hearken::server::KeyHash;
+use hearken_tests::serve::Server;
 use hearken_tests::speech::{Recording, espeak};
 use hearken_tests::wav;
+use serde_json::json;
 
 const PHRASES: [&str; 3] = ["seven three nine two zero five", "go left", "one two three four five"];
 
@@ -46,3 +49,28 @@ fn two_tenants(settings: &str) -> String {
 
 const KEY_A: (&str, &str) = ("Authorization", "Bearer key-a");
 const KEY_B: (&str, &str) = ("Authorization", "Bearer key-b");
+
+/// Times from the end of an utterance, which the client itself says, to its final text, in order: of twenty.
+fn latencies(server: &Server, key: (&'static str, &str)) -> Vec<Duration> {
+    let until = espeak("en-us", 140, PHRASES[0]).samples.len() * 2;
+    let mut socket = server.socket("/v1/stream", &[key]).unwrap();
+    socket.say(&json!({ "type": "start", "encoding": "s16le", "sample_rate": SPEECH.format.sample_rate }));
+    let mut all: Vec<Duration> = (0..20)
+        .map(|_| {
+            socket.push(&PCM[..until]);
+            socket.say(&json!({ "type": "flush" }));
+            let flushed = Instant::now();
+            let messages = socket.until("final");
+            assert_eq!(messages.last().unwrap()["text"], PHRASES[0]);
+            flushed.elapsed()
+        })
+        .collect();
+    all.sort();
+    all
+}
+
+/// Median and 95th percentile, for people.
+fn percentiles(sorted: &[Duration]) -> String {
+    let rank = |percent: usize| sorted[(sorted.len() * percent).div_ceil(100) - 1];
+    format!("median {:.0?}, 95th percentile {:.0?}", rank(50), rank(95))
+}

@@ -1,14 +1,19 @@
 //! What sandboxes did and cost: counted for each model, and for whoever has a share of the engine.
 
+#[cfg(feature = "server")]
+mod speakers;
+
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+#[cfg(feature = "server")]
+pub(crate) use self::speakers::Speaking;
 use crate::SAMPLE_RATE;
 use crate::sandbox::{SandboxError, TrapKind, thread_cpu_time};
 
-/// After so many final texts an earlier one weighs e times less in [`Meter::cost_of_speech`].
+/// After so many texts an earlier one weighs e times less in [`Meter::cost_of_speech`].
 const MEMORY: f64 = 50.0;
 
 /// What a decode is for.
@@ -30,7 +35,7 @@ pub(crate) const WORK: [(Work, &str); 3] =
 pub(crate) const FAILURES: [&str; 9] =
     ["out_of_bounds", "stack", "abort", "bad_call", "trap", "cpu_time", "memory", "misbehaved", "refused"];
 
-/// Counters. All of them only grow, but for `live` and `speaking`.
+/// Counters. All of them only grow, but for `live` and `speakers`.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     decodes: [AtomicU64; WORK.len()],
@@ -39,13 +44,14 @@ pub(crate) struct Meter {
     failures: [AtomicU64; FAILURES.len()],
     joined: AtomicU64,
     live: AtomicU64,
-    speaking: AtomicU64,
+    #[cfg(feature = "server")]
+    speakers: Mutex<speakers::Speakers>,
     /// Where the memories of the living lie.
     spaces: Mutex<Vec<Range<usize>>>,
     speech: Mutex<Speech>,
 }
 
-/// Final texts, the later ones counting more: CPU time and the speech that it was spent on, in seconds.
+/// Utterances without partial texts, the later ones counting more: CPU time and the speech that it was spent on, in seconds.
 #[derive(Debug, Default, Clone, Copy)]
 struct Speech {
     cpu: f64,
@@ -53,17 +59,14 @@ struct Speech {
 }
 
 impl Meter {
-    /// A decode was made: what it took, and how much speech its sandbox has heard, in samples.
-    pub(crate) fn decoded(&self, work: Work, cpu: Duration, heard: u64, encodes: u64) {
+    /// A decode was made: what it took, encoder passes among it.
+    pub(crate) fn decoded(&self, work: Work, cpu: Duration, encodes: u64) {
         self.decodes[work as usize].fetch_add(1, Relaxed);
         self.cpu_nanos[work as usize].fetch_add(cpu.as_nanos() as u64, Relaxed);
         self.encodes.fetch_add(encodes, Relaxed);
-        if work == Work::Final {
-            self.learn(cpu, heard);
-        }
     }
 
-    /// So much CPU time makes the final text of so many samples of speech.
+    /// So much CPU time makes the final text of so many samples of speech, where no partial text has done a part of it before.
     pub(crate) fn learn(&self, cpu: Duration, heard: u64) {
         let mut speech = self.lock_speech();
         let keep = 1.0 - 1.0 / MEMORY;
@@ -71,7 +74,8 @@ impl Meter {
         speech.seconds = speech.seconds * keep + heard as f64 / f64::from(SAMPLE_RATE);
     }
 
-    /// CPU time that final texts take for each second of speech, all threads together; `None` before the first.
+    /// CPU time that final texts take for each second of speech, all threads together, where there is no time for partial texts;
+    /// `None` before the first.
     pub(crate) fn cost_of_speech(&self) -> Option<f64> {
         let Speech { cpu, seconds } = *self.lock_speech();
         (seconds > 0.0).then(|| cpu / seconds)
@@ -91,11 +95,6 @@ impl Meter {
     /// Sandboxes that live now.
     pub(crate) fn live(&self) -> u64 {
         self.live.load(Relaxed)
-    }
-
-    /// Streams in which somebody speaks now.
-    pub(crate) fn speaking(&self) -> u64 {
-        self.speaking.load(Relaxed)
     }
 
     /// Where the memories of its sandboxes lie.
@@ -140,8 +139,12 @@ pub(crate) struct Metered {
     space: Option<Range<usize>>,
     /// CPU time that making the sandbox took.
     making: Duration,
-    /// It made a final text.
-    pub(crate) complete: bool,
+    /// CPU time of all its decodes, and the speech that it has heard, in samples.
+    spent: Duration,
+    heard: u64,
+    /// It was made for a final text, without partial ones before; and that text is there.
+    pub(crate) for_final: bool,
+    complete: bool,
     /// CPU time of the thread when the sandbox began to end.
     pub(crate) leaving: Option<Duration>,
 }
@@ -168,6 +171,14 @@ impl Metered {
         self.making = cpu;
     }
 
+    /// It made a decode, and has heard so many samples.
+    pub(crate) fn decoded(&mut self, work: Work, cpu: Duration, heard: u64, encodes: u64) {
+        self.spent += cpu;
+        self.heard = heard;
+        self.complete |= work == Work::Final;
+        self.each(|meter| meter.decoded(work, cpu, encodes));
+    }
+
     /// All of them.
     pub(crate) fn each(&self, count: impl Fn(&Meter)) {
         self.meters.iter().for_each(|meter| count(meter));
@@ -179,9 +190,8 @@ impl Drop for Metered {
         let leaving = self.leaving.map_or(Duration::ZERO, |began| thread_cpu_time().saturating_sub(began));
         for meter in &self.meters {
             meter.live.fetch_sub(1, Relaxed);
-            if self.complete {
-                // The sandbox of a final text costs what making and ending it costs, too.
-                meter.lock_speech().cpu += (self.making + leaving).as_secs_f64();
+            if self.for_final && self.complete {
+                meter.learn(self.making + self.spent + leaving, self.heard);
             }
             if let Some(space) = &self.space {
                 let mut spaces = meter.lock_spaces();
@@ -190,23 +200,6 @@ impl Drop for Metered {
                 }
             }
         }
-    }
-}
-
-/// Counts a stream as one in which somebody speaks, until it is dropped.
-#[derive(Debug)]
-pub(crate) struct Speaking(Arc<Meter>);
-
-impl Speaking {
-    pub(crate) fn new(meter: Arc<Meter>) -> Self {
-        meter.speaking.fetch_add(1, Relaxed);
-        Self(meter)
-    }
-}
-
-impl Drop for Speaking {
-    fn drop(&mut self) {
-        self.0.speaking.fetch_sub(1, Relaxed);
     }
 }
 
@@ -241,17 +234,28 @@ mod tests {
         meter.learn(Duration::from_secs(9), 3 * second);
         assert_eq!(meter.cost_of_speech(), Some(3.0));
         for _ in 0..500 {
-            meter.decoded(Work::Final, Duration::from_millis(100), second, 1);
+            meter.learn(Duration::from_millis(100), second);
         }
         let cost = meter.cost_of_speech().unwrap();
         assert!((0.0999..0.11).contains(&cost), "{cost}");
-        // Partial texts are made when there is time for them: they cost nobody else anything.
-        meter.decoded(Work::Partial, Duration::from_secs(100), second, 1);
-        assert_eq!(meter.cost_of_speech(), Some(cost));
-        assert_eq!(
-            (meter.decodes(Work::Final), meter.decodes(Work::Partial), meter.encodes()),
-            (500, 1, 501)
-        );
+    }
+
+    #[test]
+    fn an_utterance_with_partial_texts_says_nothing_of_what_it_costs_without() {
+        let meter = Arc::new(Meter::default());
+        let speak = |for_final| {
+            let mut metered = Metered::new([Arc::clone(&meter)]);
+            metered.for_final = for_final;
+            metered.decoded(Work::Partial, Duration::from_millis(200), 16_000, 1);
+            metered.decoded(Work::Final, Duration::from_millis(100), 32_000, 1);
+        };
+        speak(false);
+        assert_eq!(meter.cost_of_speech(), None);
+        speak(true);
+        // All its decodes, and what ended it.
+        let cost = meter.cost_of_speech().unwrap();
+        assert!((0.15..0.16).contains(&cost), "{cost}");
+        assert_eq!((meter.decodes(Work::Final), meter.decodes(Work::Partial), meter.encodes()), (2, 2, 4));
     }
 
     #[test]
