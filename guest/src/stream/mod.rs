@@ -25,6 +25,9 @@ const MOST_TOLD: usize = 120;
 /// By so much less of the window is heard once more when a final text is doubted: five frames of the encoder.
 const SHIFT: usize = hearken_proto::SAMPLE_RATE as usize / 10;
 
+/// An utterance that is over so soon, in samples, was somebody who said little: noise that is taken for speech goes on. 3 s.
+const BRIEF: u32 = 3 * hearken_proto::SAMPLE_RATE;
+
 /// How one window is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effort {
@@ -121,6 +124,8 @@ impl Stream {
         task: &Task,
         effort: Effort,
     ) -> Result<Hypothesis, Status> {
+        let brief = Task { alone: 0.0, ..task.clone() };
+        let task = if effort == Effort::Final && window.end() < BRIEF { &brief } else { task };
         let mut hypothesis = Hypothesis::default();
         let heard = self.hear(window, recogniser, task, effort, &mut hypothesis)?;
         (hypothesis.no_speech, hypothesis.avg_logprob) = (heard.no_speech, heard.avg_logprob);

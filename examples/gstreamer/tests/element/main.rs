@@ -62,6 +62,16 @@ fn silence_is_told_to_who_waits_for_text() {
 }
 
 #[test]
+fn a_language_that_the_model_does_not_know_is_an_error_that_says_so() {
+    let mut bench = Bench::new(false);
+    bench.harness.element().expect("the element").set_property("language", "de");
+    assert_eq!(bench.harness.push(Buffer::from_slice(vec![0u8; 882])), Err(gst::FlowError::Error));
+    let message = bench.bus.pop_filtered(&[gst::MessageType::Error]).expect("an error on the bus");
+    let MessageView::Error(error) = message.view() else { panic!("{message:?}") };
+    assert!(error.error().message().contains("knows only English"), "{error:?}");
+}
+
+#[test]
 fn latency_is_upstreams_and_the_budget() {
     let mut bench = Bench::new(true);
     bench.harness.set_upstream_latency(ClockTime::from_mseconds(20));

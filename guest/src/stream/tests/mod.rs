@@ -234,6 +234,20 @@ fn what_is_said_of_noise_is_neither_shown_nor_committed() {
 }
 
 #[test]
+fn who_says_little_and_unclearly_is_heard() {
+    let known = Task { alone: 0.85, ..task(attention(0)) };
+    let final_of = |words: usize, fickle: bool| {
+        let (mut window, mut stream) = (Window::new(160_000), Stream::default());
+        window.samples_mut().extend(audio(0..words));
+        let mut recogniser = Inventive { calls: 0, fickle };
+        stream.step(&mut window, &mut recogniser, &known, Effort::Final).unwrap().committed.len()
+    };
+    // Two seconds, and the second hearing says the same.
+    assert!(final_of(8, false) >= 7);
+    assert_eq!((final_of(8, true), final_of(16, false)), (0, 0), "not the same; or noise that goes on");
+}
+
+#[test]
 fn an_unlikely_word_beside_a_likely_one_is_kept() {
     struct Unsure;
     impl Recognise for Unsure {
