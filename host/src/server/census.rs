@@ -81,7 +81,8 @@ fn models(app: &App, registry: &mut Registry) {
         }
     }
     registry.register("speaking", "Streams in which somebody speaks", speaking);
-    let help = "CPU time that final texts take for each second of speech, where there is no time for partial ones";
+    let help =
+        "CPU time that final texts take for each second of speech, where there is no time for partial ones";
     registry.register("speech_cost", help, cost);
     let (load, limit) = (Level::default(), Level::default());
     load.set(app.capacity.load(&app.models.all()));
