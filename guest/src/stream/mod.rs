@@ -113,6 +113,8 @@ pub(crate) struct Stream {
     settled: u32,
     /// End of the last committed word that is believed for its own sake.
     stood: Option<u32>,
+    /// How likely a word must be for that, in this step.
+    alone: f32,
 }
 
 impl Stream {
@@ -124,40 +126,39 @@ impl Stream {
         task: &Task,
         effort: Effort,
     ) -> Result<Hypothesis, Status> {
-        let brief = Task { alone: 0.0, ..task.clone() };
-        let task = if effort == Effort::Final && window.end() < BRIEF { &brief } else { task };
+        self.alone = if effort == Effort::Final && window.end() < BRIEF { 0.0 } else { task.alone };
         let mut hypothesis = Hypothesis::default();
-        let heard = self.hear(window, recogniser, task, effort, &mut hypothesis)?;
+        let heard = self.hear(window, recogniser, effort, &mut hypothesis)?;
         (hypothesis.no_speech, hypothesis.avg_logprob) = (heard.no_speech, heard.avg_logprob);
         match effort {
             Effort::Partial => {
-                let believed = self.believed(task);
+                let believed = self.believed();
                 let is_sure = |(spoken, believed): &(&Spoken, bool)| spoken.sure && *believed;
                 let sure = self.tentative.iter().zip(believed).take_while(is_sure).count();
                 let policy = self.policy.get_or_insert_with(|| policy::policy(task.commit));
                 let certain = policy.certain(&self.tentative, window.end()).min(sure);
                 policy.committed(certain);
-                hypothesis.committed = self.commit(certain, task);
+                hypothesis.committed = self.commit(certain);
                 let told: usize = self.anchored.iter().map(|spoken| spoken.tokens.len()).sum();
                 if window.is_full() || told > MOST_TOLD {
-                    hypothesis.committed.extend(self.slide(window, task));
+                    hypothesis.committed.extend(self.slide(window));
                 }
             }
             Effort::Final => {
                 let mut heard = heard;
                 // Until the whole window was listened to; each turn leaves less of it.
                 while let Some(rest) = heard.rest.filter(|rest| *rest > 0) {
-                    let settled = self.drop_disbelieved(heard.settled, task);
-                    hypothesis.committed.extend(self.commit(settled, task));
+                    let settled = self.drop_disbelieved(heard.settled);
+                    hypothesis.committed.extend(self.commit(settled));
                     window.cut(window.start().saturating_add(rest));
                     self.anchored.clear();
-                    heard = self.hear(window, recogniser, task, effort, &mut hypothesis)?;
+                    heard = self.hear(window, recogniser, effort, &mut hypothesis)?;
                 }
-                let left = self.drop_disbelieved(self.tentative.len(), task);
-                hypothesis.committed.extend(self.commit(left, task));
+                let left = self.drop_disbelieved(self.tentative.len());
+                hypothesis.committed.extend(self.commit(left));
             }
         }
-        let believed = self.believed(task);
+        let believed = self.believed();
         let shown = self.tentative.iter().zip(believed).filter(|(_, believed)| *believed);
         hypothesis.tentative = shown.map(|(spoken, _)| spoken.word.clone()).collect();
         Ok(hypothesis)
@@ -168,7 +169,6 @@ impl Stream {
         &mut self,
         window: &Window,
         recogniser: &mut impl Recognise,
-        task: &Task,
         effort: Effort,
         hypothesis: &mut Hypothesis,
     ) -> Result<Recognised, Status> {
@@ -187,7 +187,7 @@ impl Stream {
         }
         self.doubt.judge(&mut self.tentative);
         if effort == Effort::Final {
-            self.hear_again(window, recogniser, task, hypothesis)?;
+            self.hear_again(window, recogniser, hypothesis)?;
         }
         Ok(heard)
     }
@@ -197,10 +197,9 @@ impl Stream {
         &mut self,
         window: &Window,
         recogniser: &mut impl Recognise,
-        task: &Task,
         hypothesis: &mut Hypothesis,
     ) -> Result<(), Status> {
-        let doubted = self.believed(task).contains(&false);
+        let doubted = self.believed().contains(&false);
         let Some(samples) = window.samples().get(SHIFT..).filter(|_| doubted) else { return Ok(()) };
         let mut again = recogniser.recognise(samples, &[], Effort::Partial)?;
         hypothesis.encodes += again.encodes;
@@ -212,13 +211,13 @@ impl Stream {
     }
 
     /// Which tentative words are believed.
-    fn believed(&self, task: &Task) -> Vec<bool> {
-        believed(&self.tentative, self.stood, task.alone)
+    fn believed(&self) -> Vec<bool> {
+        believed(&self.tentative, self.stood, self.alone)
     }
 
     /// Of the first so many tentative words those go that nobody should believe; returns how many are left of them.
-    fn drop_disbelieved(&mut self, words: usize, task: &Task) -> usize {
-        let mut believed = self.believed(task).into_iter();
+    fn drop_disbelieved(&mut self, words: usize) -> usize {
+        let mut believed = self.believed().into_iter();
         let later = self.tentative.split_off(words.min(self.tentative.len()));
         self.tentative.retain(|_| believed.next().unwrap_or(true));
         let left = self.tentative.len();
@@ -227,14 +226,14 @@ impl Stream {
     }
 
     /// Commits the first tentative words, none of which starts before the last one ended.
-    fn commit(&mut self, words: usize, task: &Task) -> Vec<Word> {
+    fn commit(&mut self, words: usize) -> Vec<Word> {
         let mut committed = Vec::with_capacity(words);
         for mut spoken in self.tentative.drain(..words.min(self.tentative.len())) {
             spoken.from = spoken.from.max(self.settled);
             spoken.word.start = spoken.word.start.max(self.settled);
             spoken.word.end = spoken.word.end.max(spoken.word.start);
             self.settled = spoken.word.end;
-            if stands(&spoken, task.alone) {
+            if stands(&spoken, self.alone) {
                 self.stood = Some(self.settled);
             }
             committed.push(spoken.word.clone());
@@ -246,7 +245,7 @@ impl Stream {
     /// Makes room: the window moves to the last committed word. That one stays: where it ends is an estimate, and what was
     /// left of it would be heard as a word of its own. If too little is committed, the window is cut at its quietest place
     /// and what is thought of the part before is committed as it stands, because its audio goes.
-    fn slide(&mut self, window: &mut Window, task: &Task) -> Vec<Word> {
+    fn slide(&mut self, window: &mut Window) -> Vec<Word> {
         let mut forced = Vec::new();
         let mut cut = self.anchored.last().map_or(0, |spoken| spoken.from);
         if cut < window.least_cut() {
@@ -255,8 +254,8 @@ impl Stream {
             if let Some(policy) = &mut self.policy {
                 policy.committed(before);
             }
-            let believed = self.drop_disbelieved(before, task);
-            forced = self.commit(believed, task);
+            let believed = self.drop_disbelieved(before);
+            forced = self.commit(believed);
         }
         window.cut(cut);
         self.anchored.retain(|spoken| spoken.from >= cut);

@@ -37,7 +37,7 @@ pub const EMBEDDED: Known = Known {
     short_context: false,
     // Its timestamps end at 5.5 s, and what it says of later speech is guessed.
     window: Some(6 * 16_000),
-    // Of recorded noise and music it says no word that is as likely (0.79 at most); of speech nineteen in twenty are.
+    // Of recorded noise and music it says no word that is as likely; of speech nineteen in twenty are.
     alone: 0.85,
     packs: false,
 };
