@@ -249,6 +249,13 @@ impl Model {
         (self.window_samples() / 5).max(1)
     }
 
+    /// Windows that are heard of an utterance of so many samples where there are no partial texts. Of each that has slid about
+    /// two fifths are new.
+    pub(crate) fn windows(&self, samples: u64) -> u64 {
+        let stride = self.stride_samples() as u64;
+        1 + samples.saturating_sub(5 * stride).div_ceil(2 * stride)
+    }
+
     /// The first token that is no text: `<|endoftext|>`, in English and in multilingual vocabularies.
     pub(super) fn first_special_token(&self) -> u32 {
         if self.multilingual() { 50_257 } else { 50_256 }

@@ -52,9 +52,9 @@ impl Model {
         self.score(&samples, None, &tokens)?;
         let mut sandbox = self.sandbox()?;
         sandbox.score(&samples, None, &tokens)?;
-        // Of an utterance as long each step takes as much.
-        let steps = samples.len().div_ceil(self.stride_samples()) as u32;
-        self.meter().learn(sandbox.0.spent() * steps, samples.len() as u64);
+        let heard = samples.len() as u64;
+        self.meter().learn(sandbox.0.spent(), self.windows(heard));
+        self.meter().spoken(heard, self.windows(heard));
         Ok(())
     }
 }

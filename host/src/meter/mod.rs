@@ -13,8 +13,10 @@ pub(crate) use self::speakers::Speaking;
 use crate::SAMPLE_RATE;
 use crate::sandbox::{SandboxError, TrapKind, thread_cpu_time};
 
-/// After so many texts an earlier one weighs e times less in [`Meter::cost_of_speech`].
+/// After so many utterances an earlier one weighs e times less in [`Meter::cost_of_speech`].
 const MEMORY: f64 = 50.0;
+/// What is kept of it after one more.
+const KEEP: f64 = 1.0 - 1.0 / MEMORY;
 
 /// What a decode is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,10 +53,17 @@ pub(crate) struct Meter {
     speech: Mutex<Speech>,
 }
 
-/// Utterances without partial texts, the later ones counting more: CPU time and the speech that it was spent on, in seconds.
+/// What utterances cost, the later ones counting more.
+///
+/// A text costs by the window: one word takes about as long as a window full of them. Texts that are made without partial ones tell
+/// what a window costs; on a busy machine these are the short ones. How long people speak all utterances tell.
 #[derive(Debug, Default, Clone, Copy)]
 struct Speech {
+    /// Of utterances without partial texts: CPU time in seconds, and the windows that were heard.
     cpu: f64,
+    heard: f64,
+    /// Of all: the windows that would be heard without partial texts, and their length in seconds.
+    windows: f64,
     seconds: f64,
 }
 
@@ -66,19 +75,25 @@ impl Meter {
         self.encodes.fetch_add(encodes, Relaxed);
     }
 
-    /// So much CPU time makes the final text of so many samples of speech, where no partial text has done a part of it before.
-    pub(crate) fn learn(&self, cpu: Duration, heard: u64) {
+    /// So much CPU time makes the final text of so many windows, where no partial text has done a part of it before.
+    pub(crate) fn learn(&self, cpu: Duration, windows: u64) {
         let mut speech = self.lock_speech();
-        let keep = 1.0 - 1.0 / MEMORY;
-        speech.cpu = speech.cpu * keep + cpu.as_secs_f64();
-        speech.seconds = speech.seconds * keep + heard as f64 / f64::from(SAMPLE_RATE);
+        speech.cpu = speech.cpu * KEEP + cpu.as_secs_f64();
+        speech.heard = speech.heard * KEEP + windows as f64;
+    }
+
+    /// Somebody has spoken for so long: so many windows where there are no partial texts.
+    pub(crate) fn spoken(&self, samples: u64, windows: u64) {
+        let mut speech = self.lock_speech();
+        speech.seconds = speech.seconds * KEEP + samples as f64 / f64::from(SAMPLE_RATE);
+        speech.windows = speech.windows * KEEP + windows as f64;
     }
 
     /// CPU time that final texts take for each second of speech, all threads together, where there is no time for partial texts;
-    /// `None` before the first.
+    /// `None` before there were any.
     pub(crate) fn cost_of_speech(&self) -> Option<f64> {
-        let Speech { cpu, seconds } = *self.lock_speech();
-        (seconds > 0.0).then(|| cpu / seconds)
+        let Speech { cpu, heard, windows, seconds } = *self.lock_speech();
+        (heard > 0.0 && seconds > 0.0).then(|| cpu / heard * windows / seconds)
     }
 
     pub(crate) fn failed(&self, error: &SandboxError) {
@@ -139,9 +154,9 @@ pub(crate) struct Metered {
     space: Option<Range<usize>>,
     /// CPU time that making the sandbox took.
     making: Duration,
-    /// CPU time of all its decodes, and the speech that it has heard, in samples.
+    /// CPU time of all its decodes, and how many they were.
     spent: Duration,
-    heard: u64,
+    decodes: u64,
     /// It was made for a final text, without partial ones before; and that text is there.
     pub(crate) for_final: bool,
     complete: bool,
@@ -171,10 +186,10 @@ impl Metered {
         self.making = cpu;
     }
 
-    /// It made a decode, and has heard so many samples.
-    pub(crate) fn decoded(&mut self, work: Work, cpu: Duration, heard: u64, encodes: u64) {
+    /// It made a decode.
+    pub(crate) fn decoded(&mut self, work: Work, cpu: Duration, encodes: u64) {
         self.spent += cpu;
-        self.heard = heard;
+        self.decodes += 1;
         self.complete |= work == Work::Final;
         self.each(|meter| meter.decoded(work, cpu, encodes));
     }
@@ -191,7 +206,7 @@ impl Drop for Metered {
         for meter in &self.meters {
             meter.live.fetch_sub(1, Relaxed);
             if self.for_final && self.complete {
-                meter.learn(self.making + self.spent + leaving, self.heard);
+                meter.learn(self.making + self.spent + leaving, self.decodes);
             }
             if let Some(space) = &self.space {
                 let mut spaces = meter.lock_spaces();
@@ -231,13 +246,30 @@ mod tests {
         let meter = Meter::default();
         assert_eq!(meter.cost_of_speech(), None);
         let second = u64::from(SAMPLE_RATE);
-        meter.learn(Duration::from_secs(9), 3 * second);
+        meter.learn(Duration::from_secs(9), 3);
+        assert_eq!(meter.cost_of_speech(), None);
+        meter.spoken(3 * second, 3);
         assert_eq!(meter.cost_of_speech(), Some(3.0));
         for _ in 0..500 {
-            meter.learn(Duration::from_millis(100), second);
+            meter.learn(Duration::from_millis(100), 1);
+            meter.spoken(second, 1);
         }
         let cost = meter.cost_of_speech().unwrap();
         assert!((0.0999..0.11).contains(&cost), "{cost}");
+    }
+
+    #[test]
+    fn short_words_without_partial_texts_do_not_make_long_sentences_dear() {
+        let meter = Meter::default();
+        let second = u64::from(SAMPLE_RATE);
+        for _ in 0..500 {
+            // Somebody says one word, for which there was no time but at the end; somebody else speaks for four seconds.
+            meter.learn(Duration::from_millis(100), 1);
+            meter.spoken(second, 1);
+            meter.spoken(4 * second, 1);
+        }
+        let cost = meter.cost_of_speech().unwrap();
+        assert!((0.039..0.041).contains(&cost), "{cost}");
     }
 
     #[test]
@@ -246,8 +278,9 @@ mod tests {
         let speak = |for_final| {
             let mut metered = Metered::new([Arc::clone(&meter)]);
             metered.for_final = for_final;
-            metered.decoded(Work::Partial, Duration::from_millis(200), 16_000, 1);
-            metered.decoded(Work::Final, Duration::from_millis(100), 32_000, 1);
+            metered.decoded(Work::Partial, Duration::from_millis(200), 1);
+            metered.decoded(Work::Final, Duration::from_millis(100), 1);
+            meter.spoken(32_000, 2);
         };
         speak(false);
         assert_eq!(meter.cost_of_speech(), None);

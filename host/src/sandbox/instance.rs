@@ -113,7 +113,7 @@ impl Template {
         let start = guest.memory.data_ptr(&guest.store) as usize;
         metered.lives_at(start..start.saturating_add(4 << 30));
         metered.overhead(thread_cpu_time().saturating_sub(before));
-        Ok(Instance { guest, ring, cpu_per_call: self.limits.cpu_per_call, metered, heard: 0 })
+        Ok(Instance { guest, ring, cpu_per_call: self.limits.cpu_per_call, metered })
     }
 }
 
@@ -122,8 +122,6 @@ pub(crate) struct Instance {
     guest: Guest,
     ring: Ring,
     cpu_per_call: Duration,
-    /// Samples that were written.
-    heard: u64,
     /// The last field: it is dropped after the memory.
     metered: Metered,
 }
@@ -131,7 +129,6 @@ pub(crate) struct Instance {
 impl Instance {
     /// Moves `samples` (16 kHz mono) into the guest, through as many ringfuls as it takes.
     pub(crate) fn write(&mut self, samples: &[f32]) -> Result<(), SandboxError> {
-        self.heard += samples.len() as u64;
         let written = self.fill(samples);
         written.inspect_err(|error| self.metered.each(|meter| meter.failed(error)))
     }
@@ -178,9 +175,8 @@ impl Instance {
         match &answer {
             Err(error) => self.metered.each(|meter| meter.failed(error)),
             Ok(events) => {
-                let (encodes, heard) = (events.iter().map(encodes).sum(), self.heard);
                 if let Some(work) = work {
-                    self.metered.decoded(work, spent, heard, encodes);
+                    self.metered.decoded(work, spent, events.iter().map(encodes).sum());
                 }
             }
         }

@@ -25,6 +25,8 @@ pub(super) struct Utterance {
     written: u64,
     /// Position in the utterance where the sandbox's own clock starts: 0, or where a fresh one took over.
     base: u64,
+    /// Position in the utterance where the sandbox's window starts, as the guest has it.
+    window: u64,
     instance: Option<Box<Instance>>,
     failures: u32,
     /// Given up: what comes is dropped.
@@ -47,6 +49,7 @@ impl Utterance {
             kept: 0,
             written: 0,
             base: 0,
+            window: 0,
             instance: None,
             failures: 0,
             failed: None,
@@ -122,6 +125,7 @@ impl Utterance {
             self.instance = None;
             self.base = self.settled().max(self.kept);
             self.written = self.base;
+            self.window = self.base;
             self.failures += 1;
             let retry = matches!(&error, Error::Sandbox(error) if error.ends_one_utterance());
             if !retry || self.failures > RETRIES {
@@ -146,7 +150,6 @@ impl Utterance {
         last: bool,
         emit: &mut dyn FnMut(SessionEvent),
     ) -> Result<(), Error> {
-        let stride = model.stride_samples() as u64;
         let mut instance = match self.instance.take() {
             Some(instance) => instance,
             None => Box::new(model.instantiate()?),
@@ -155,7 +158,7 @@ impl Utterance {
             instance.for_final();
         }
         loop {
-            let until = position.min(self.written + stride);
+            let until = self.reach(position, model.stride_samples() as u64);
             let range = (self.written - self.kept) as usize..(until - self.kept) as usize;
             instance.write(&self.samples[range])?;
             self.written = until;
@@ -170,11 +173,21 @@ impl Utterance {
             }
         }
         if last {
+            model.meter().spoken(position, model.windows(position));
             emit(self.finish(position));
         } else {
             self.instance = Some(instance);
         }
         Ok(())
+    }
+
+    /// Position up to which the sandbox hears next: everything if its window holds that; else until the window is full, and
+    /// slides. Whoever was waited for is not recognised in small steps: each would hear the whole window.
+    fn reach(&self, position: u64, stride: u64) -> u64 {
+        // The guest may say anything of its window.
+        let window = self.window.clamp(self.base, self.written);
+        let (full, most) = (window + 4 * stride, window + 5 * stride);
+        if position <= most { position } else { full.max(self.written + stride) }
     }
 
     /// Takes in what the guest said, believing none of its numbers.
@@ -192,8 +205,9 @@ impl Utterance {
                     committed.clear();
                 }
                 self.words.extend(committed.iter().cloned());
+                self.window = self.base + u64::from(window);
                 // What is settled and outside the window is not needed again.
-                let needless = (self.base + u64::from(window)).min(self.settled()).min(self.written);
+                let needless = self.window.min(self.settled()).min(self.written);
                 if needless > self.kept {
                     self.samples.drain(..(needless - self.kept) as usize);
                     self.kept = needless;
@@ -237,4 +251,32 @@ fn unspoken(words: &[Word], no_speech: f32, avg_logprob: f32) -> bool {
     let (Some(first), Some(last)) = (words.first(), words.last()) else { return false };
     let segment = Segment { start: first.start, end: last.end, no_speech, avg_logprob, ..Segment::default() };
     guard::is_unspoken(&segment, words.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_was_waited_for_is_heard_in_whole_windows() {
+        let mut utterance = Utterance::new(7);
+        assert_eq!(utterance.reach(3, 10), 3);
+        assert_eq!(utterance.reach(50, 10), 50);
+        assert_eq!(utterance.reach(51, 10), 40, "room for a step is left");
+        utterance.written = 40;
+        // It has slid.
+        utterance.window = 12;
+        assert_eq!(utterance.reach(62, 10), 62);
+        assert_eq!(utterance.reach(63, 10), 52);
+    }
+
+    #[test]
+    fn a_guest_that_lies_of_its_window_is_given_no_more_than_one() {
+        let mut utterance = Utterance::new(0);
+        (utterance.base, utterance.written) = (20, 40);
+        for (said, until) in [(u64::from(u32::MAX), 80), (41, 80), (0, 60), (19, 60)] {
+            utterance.window = said;
+            assert_eq!(utterance.reach(1000, 10), until, "{said}");
+        }
+    }
 }

@@ -1,43 +1,25 @@
 //! Stopping, and who pays.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use hearken_proto::compute::Element;
-
-use super::reference::{Memory, Random, Weights};
 use crate::compute::crew::Crew;
-use crate::compute::kernels::{Kernels, Precision};
 use crate::compute::pace::Stopped;
-use crate::compute::product::{Bias, Left, Product};
-use crate::compute::rows::{Float, RowsMut};
 
-fn work(crew: &Crew, go_on: &dyn Fn(Duration) -> bool) -> Result<Duration, Stopped> {
-    let kernels = Kernels::new(Precision::Exact);
-    let (rows, columns, depth) = (512, 2000, 512);
-    let weights = Weights::new(Element::F32, rows, depth, &mut Random::new(1));
-    let packed = weights.packed(&kernels);
-    let right = Memory::new(Float::F32, depth, 0, &Random::new(2).floats(depth * columns));
-    let mut out = vec![0.0; rows * columns];
-    let product = Product {
-        left: Left::Weights(&packed),
-        right: right.rows(),
-        out: RowsMut::of(&mut out, rows),
-        bias: Bias::None,
-        gelu: false,
-        residual: None,
-    };
-    kernels.multiply(&[product], crew, go_on)
-}
+/// What a thread does before it looks at the clock, and some more.
+const WORK: usize = 1 << 24;
 
 #[test]
 fn a_caller_who_says_no_is_obeyed() {
     for crew in [Crew::alone(), Crew::start(2).unwrap()] {
         let asked = Cell::new(0);
-        let result = work(&crew, &|_| {
+        let go_on = |_| {
             asked.set(asked.get() + 1);
             asked.get() < 3
-        });
+        };
+        // Helpers never come to the end of it, however long the caller has to wait for a core.
+        let result = crew.operate(usize::MAX, 2, &go_on, &|_, _, pace| pace.did(WORK));
         assert_eq!(result, Err(Stopped));
         assert_eq!(asked.get(), 3, "nothing was begun after");
     }
@@ -45,10 +27,22 @@ fn a_caller_who_says_no_is_obeyed() {
 
 #[test]
 fn what_helpers_spend_is_counted() {
-    assert_eq!(work(&Crew::alone(), &|_| true), Ok(Duration::ZERO));
+    let alone = Crew::alone().operate(100, 2, &|_| true, &|_, _, pace| pace.did(WORK));
+    assert_eq!(alone, Ok(Duration::ZERO));
     let crew = Crew::start(2).unwrap();
-    let spent: Duration = (0..5).map(|_| work(&crew, &|_| true).unwrap()).sum();
-    assert!(spent > Duration::ZERO, "helpers did nothing");
+    let told = AtomicBool::new(false);
+    let go_on = |spent| {
+        told.fetch_or(spent > Duration::ZERO, Ordering::Relaxed);
+        true
+    };
+    // The caller is busy with one unit until a helper, with the other, has told of its time.
+    let result = crew.operate(2, 1, &go_on, &|_, _, pace| {
+        while !told.load(Ordering::Relaxed) {
+            pace.did(WORK)?;
+        }
+        Ok(())
+    });
+    assert!(result.unwrap() > Duration::ZERO);
 }
 
 #[test]
