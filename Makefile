@@ -1,7 +1,7 @@
 # hearken: `make demo` and `make test` do everything, from nothing. `make help` lists the rest.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo build test lint fmt install-c gstreamer voice bench bench-voice bench-peers bench-precision bench-vad bench-words bench-server soak-server fuzz pictures package fresh clean
+.PHONY: help setup demo build test lint fmt install-c gstreamer voice bench bench-voice bench-peers profile bench-precision bench-vad bench-words bench-server soak-server fuzz pictures package fresh clean
 
 CARGO := cargo
 MAKEFLAGS += --no-print-directory
@@ -85,6 +85,10 @@ bench-voice: ## what the C interface and the GStreamer element cost beside the R
 bench-peers: ## measure hearken against other engines, as ratios (needs libopenblas-pthread-dev)
 	@.ci/setup peers
 	@tests/peers/run
+
+profile: ## show where the time goes, by operation, in hearken and in whisper.cpp (needs perf)
+	@.ci/setup peers
+	@HEARKEN_PROFILE=1 tests/peers/run
 
 bench-precision: ## what the rounding of --compute fast costs in words (HEARKEN_REFERENCES names lists of recordings)
 	@.ci/setup build

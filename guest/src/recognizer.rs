@@ -25,6 +25,10 @@ const SPARE_POSITIONS: usize = 128;
 /// See [`Recognizer::encode_within`].
 const NOTHING_TO_DO_MS: c_int = 100;
 
+/// About what a state allocates for itself, besides buffers and scores: room for four schedulers' copies of tensors, of which
+/// little is ever touched.
+const OTHER_STATE: usize = 288 << 20;
+
 /// Candidates of temperature fallback, whisper.cpp's own default.
 const BEST_OF: i32 = 5;
 
@@ -58,6 +62,12 @@ impl Recognizer {
         if options.kernels != Kernels::Stock {
             spectrogram::register();
         }
+        if options.kernels != Kernels::Stock {
+            // The largest is a score for each word of the vocabulary at each place of a text.
+            let scores =
+                (context.n_vocab().max(0) as usize).saturating_mul(4 * context.n_text_ctx().max(0) as usize);
+            backend::workspace::open(scores.saturating_add(OTHER_STATE));
+        }
         let state = context.create_state().map_err(|_| Status::BadModel)?;
         imports::emit_event(&Event::Loaded(ModelInfo {
             n_vocab: context.n_vocab() as u32,
@@ -65,6 +75,7 @@ impl Recognizer {
             multilingual: context.is_multilingual(),
             whisper_cpp: whisper_rs::WHISPER_CPP_VERSION.to_owned(),
             weights: backend::weights(),
+            workspace: backend::workspace::close(),
         }));
         let decoder = Decoder::new(&context, &options.alignment_heads);
         Ok(Self { context, state, decoder, is_aligned: !heads.is_empty() })

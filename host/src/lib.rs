@@ -31,6 +31,7 @@ pub mod measure;
 #[cfg_attr(not(feature = "server"), allow(dead_code, reason = "the server reads what is counted"))]
 mod meter;
 pub mod model;
+mod pages;
 pub mod sandbox;
 #[cfg(feature = "server")]
 pub mod server;

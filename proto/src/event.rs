@@ -2,6 +2,8 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use crate::compute::Weight;
@@ -82,6 +84,9 @@ pub struct ModelInfo {
     /// The weights that the host may pack, at most [`MAX_WEIGHTS`](crate::compute::MAX_WEIGHTS): those of
     /// [`Kernels::Host`](crate::Kernels::Host), else none.
     pub weights: Vec<Weight>,
+    /// Addresses at which what is computed lies, all zero in the snapshot: every decode writes most of it, so the host may
+    /// put it on large pages. Empty where there is no such place.
+    pub workspace: Range<u32>,
 }
 
 /// A stretch of text.

@@ -70,6 +70,7 @@ pub fn info() -> ModelInfo {
         multilingual: false,
         whisper_cpp: "by hand".to_owned(),
         weights: Vec::new(),
+        workspace: 0..0,
     }
 }
 

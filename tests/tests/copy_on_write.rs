@@ -88,6 +88,37 @@ fn a_dropped_sandbox_gives_everything_back() {
     assert!(after.proportional < SLACK, "five sandboxes left {after:?}");
 }
 
+/// What is computed lies behind the snapshot, where no page is a copy of another, and on large pages, where the kernel has some.
+#[test]
+fn what_is_computed_is_no_part_of_the_snapshot() {
+    let _alone = alone();
+    let (model, _) = heavy();
+    let before = on_large_pages();
+    let sandbox = model.sandbox().expect("a sandbox");
+    let after = on_large_pages();
+    println!("{after:?} bytes, {before:?} without the sandbox");
+    assert!(after[0] >= before[0] + (2 << 20), "nothing of it is to be on large pages");
+    assert_eq!(after[1], 0, "a part of the snapshot is to be on large pages");
+    drop(sandbox);
+}
+
+/// Bytes for which this process has asked for large pages: of memory, and of files that are mapped.
+fn on_large_pages() -> [u64; 2] {
+    let maps = std::fs::read_to_string("/proc/self/smaps").expect("the kernel's account of this process");
+    let (mut bytes, mut len, mut is_file) = ([0; 2], 0, 0);
+    for line in maps.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            ["Size:", size, _] => len = size.parse::<u64>().expect("a number of kB") << 10,
+            ["VmFlags:", ref flags @ ..] if flags.contains(&"hg") => bytes[is_file] += len,
+            // Addresses, rights, offset, device, and the file's number.
+            [_, _, _, _, file, ..] if words[0].contains('-') => is_file = usize::from(file != "0"),
+            _ => {}
+        }
+    }
+    bytes
+}
+
 /// An imported memory would be the host's to fill: each sandbox would get a copy of the model.
 #[test]
 fn the_guest_brings_its_own_unshared_memory() {

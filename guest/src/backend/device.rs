@@ -11,11 +11,11 @@ use super::dense::{Dense, Guest};
 use super::ffi::{
     API_VERSION, Backend, BackendInterface, Capabilities, DEVICE_TYPE_ACCEL, Device, DeviceInterface,
     GgmlTensor, Graph, Name, Properties, Registry, RegistryInterface, STATUS_FAILED, STATUS_SUCCESS,
-    ggml_backend_buft_is_host, ggml_backend_cpu_buffer_type, ggml_backend_register,
+    ggml_backend_buft_is_host, ggml_backend_register,
 };
 use super::host::Host;
 use super::run::Runner;
-use super::{graph, plan, weights};
+use super::{graph, plan, weights, workspace};
 
 const NAME: &CStr = c"hearken";
 
@@ -146,9 +146,8 @@ unsafe extern "C" fn free(backend: *mut Backend) {
     drop(unsafe { Box::from_raw(backend) });
 }
 
-unsafe extern "C" fn get_buffer_type(_: *mut Device) -> *mut c_void {
-    // SAFETY: takes nothing, returns a static of ggml.
-    unsafe { ggml_backend_cpu_buffer_type() }
+unsafe extern "C" fn get_buffer_type(device: *mut Device) -> *mut c_void {
+    workspace::buffer_type(device)
 }
 
 unsafe extern "C" fn supports_buft(_: *mut Device, buffer_type: *mut c_void) -> bool {

@@ -147,8 +147,29 @@ pub(super) struct Registry {
     pub(super) context: *mut c_void,
 }
 
+#[repr(C)]
+pub(super) struct BufferTypeInterface {
+    pub(super) get_name: unsafe extern "C" fn(*mut BufferType) -> Name,
+    pub(super) alloc_buffer: unsafe extern "C" fn(*mut BufferType, usize) -> *mut c_void,
+    pub(super) get_alignment: unsafe extern "C" fn(*mut BufferType) -> usize,
+    /// get_max_size, get_alloc_size.
+    pub(super) absent: [Absent; 2],
+    pub(super) is_host: unsafe extern "C" fn(*mut BufferType) -> bool,
+}
+
+/// `struct ggml_backend_buffer_type`.
+#[repr(C)]
+pub(super) struct BufferType {
+    pub(super) interface: BufferTypeInterface,
+    pub(super) device: *mut Device,
+    pub(super) context: *mut c_void,
+}
+
 unsafe extern "C" {
     pub(super) fn ggml_backend_register(registry: *mut Registry);
     pub(super) fn ggml_backend_cpu_buffer_type() -> *mut c_void;
+    pub(super) fn ggml_backend_cpu_buffer_from_ptr(start: *mut c_void, size: usize) -> *mut c_void;
     pub(super) fn ggml_backend_buft_is_host(buffer_type: *mut c_void) -> bool;
+    pub(super) fn ggml_backend_buft_alloc_buffer(buffer_type: *mut c_void, size: usize) -> *mut c_void;
+    pub(super) fn ggml_backend_buft_get_alignment(buffer_type: *mut c_void) -> usize;
 }

@@ -24,6 +24,8 @@ mod tensor;
 mod threads;
 pub(crate) mod watch;
 mod weights;
+#[cfg(target_arch = "wasm32")]
+pub(crate) mod workspace;
 
 #[cfg(target_arch = "wasm32")]
 pub(crate) use device::register;

@@ -1,5 +1,7 @@
 //! Memory that begins where a cache line does, on large pages where it is large.
 
+use crate::pages::prefer_large;
+
 /// A cache line.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
@@ -7,10 +9,6 @@ struct Line([u8; LINE]);
 
 /// Bytes of a cache line.
 pub(super) const LINE: usize = 64;
-
-/// What the kernel has as a large page on most processors.
-#[cfg(target_os = "linux")]
-const LARGE_PAGE: usize = 2 << 20;
 
 /// Zeroed bytes, aligned to a cache line.
 pub(super) struct Aligned(Vec<Line>);
@@ -20,9 +18,8 @@ impl Aligned {
     pub(super) fn zeroed(bytes: usize) -> Self {
         let count = bytes.div_ceil(LINE);
         let mut lines = Vec::with_capacity(count);
-        // Before they are touched, which is when they get their pages.
-        #[cfg(target_os = "linux")]
-        ask_for_large_pages(&mut lines.spare_capacity_mut()[..count]);
+        // Weights are read from first to last for each token: with pages of 4 KiB, a good part of that is looking for pages.
+        prefer_large(&mut lines.spare_capacity_mut()[..count]);
         lines.resize(count, Line([0; LINE]));
         Self(lines)
     }
@@ -50,21 +47,6 @@ impl Aligned {
         let len = self.len() / 4;
         // SAFETY: as above; a line is aligned to more than a float, and any bits are one.
         unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr().cast(), len) }
-    }
-}
-
-/// Weights are read from first to last for each token: with pages of 4 KiB, a good part of that is looking for pages. Whether
-/// it gets them is the kernel's decision.
-#[cfg(target_os = "linux")]
-fn ask_for_large_pages(lines: &mut [std::mem::MaybeUninit<Line>]) {
-    use rustix::mm::{Advice, madvise};
-    let all = lines.as_mut_ptr_range();
-    let start = all.start.map_addr(|address| address.next_multiple_of(LARGE_PAGE));
-    let len = all.end.addr().saturating_sub(start.addr()) / LARGE_PAGE * LARGE_PAGE;
-    if len > 0 {
-        // SAFETY: whole pages inside memory that is borrowed here; the advice changes neither what it holds nor who may
-        // touch it.
-        let _ = unsafe { madvise(start.cast(), len, Advice::LinuxHugepage) };
     }
 }
 

@@ -246,6 +246,7 @@ mod tests {
             multilingual: true,
             whisper_cpp: "1".to_owned(),
             weights: Vec::new(),
+            workspace: 64..128,
         };
         Snapshot { compiled, info }
     }

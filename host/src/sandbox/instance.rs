@@ -17,6 +17,7 @@ use super::ticker::Ticker;
 use super::{Image, Limits, Runtime, SandboxError, TrapKind, memory};
 use crate::compute::Prepared;
 use crate::meter::{Metered, Work};
+use crate::pages::prefer_large;
 
 /// A compiled snapshot, ready to be instantiated.
 pub(crate) struct Template {
@@ -109,7 +110,8 @@ impl Template {
             let ring = Ring::open(guest.memory.data(&guest.store), header)?;
             Ok((guest, ring))
         };
-        let (guest, ring) = open().inspect_err(|error| metered.each(|meter| meter.failed(error)))?;
+        let (mut guest, ring) = open().inspect_err(|error| metered.each(|meter| meter.failed(error)))?;
+        prefer_large(memory::clamped(&self.info.workspace, guest.memory.data_mut(&mut guest.store)));
         let start = guest.memory.data_ptr(&guest.store) as usize;
         metered.lives_at(start..start.saturating_add(4 << 30));
         metered.overhead(thread_cpu_time().saturating_sub(before));

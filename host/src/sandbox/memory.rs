@@ -15,6 +15,12 @@ pub(super) fn range(address: u32, len: u64, size: usize) -> Result<std::ops::Ran
     }
 }
 
+/// As much of a range as there is.
+pub(super) fn clamped<'a>(range: &std::ops::Range<u32>, memory: &'a mut [u8]) -> &'a mut [u8] {
+    let end = (range.end as usize).min(memory.len());
+    &mut memory[(range.start as usize).min(end)..end]
+}
+
 /// Reads a little-endian `u32`.
 pub(super) fn read_u32(memory: &[u8], address: u32, offset: u64) -> Result<u32, SandboxError> {
     let range = range(address, offset + 4, memory.len())?;
@@ -26,6 +32,16 @@ pub(super) fn read_u32(memory: &[u8], address: u32, offset: u64) -> Result<u32, 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_range_is_cut_to_what_there_is() {
+        let mut memory = [0; 10];
+        for (range, len) in
+            [(0..0, 0), (2..6, 4), (6..2, 0), (8..u32::MAX, 2), (u32::MAX..u32::MAX, 0), (11..12, 0)]
+        {
+            assert_eq!(clamped(&range, &mut memory).len(), len, "{range:?}");
+        }
+    }
 
     #[test]
     fn ranges_at_the_end_of_memory_are_exact() {

@@ -3,23 +3,34 @@
 //! All engines have the same random weights and do the same work: one encoder pass over a full context, then a fixed
 //! number of tokens. They take turns, one run each, so that a busy machine slows down all of them; the table has the
 //! medians as ratios to whisper.cpp as whisper-rs builds it. `HEARKEN_PEERS_ONLY=tiny` or `base` measures one size.
+//!
+//! With `HEARKEN_PROFILE` it says where the time goes instead: see [`profile`].
 
-use std::io::{BufRead, BufReader, Write};
+mod own;
+mod profile;
+mod program;
+
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use hearken::{Compute, Engine, Model, ModelSource};
+use hearken::Compute;
 use hearken_tests::model::{SyntheticModel, Weights};
 
+use self::own::Own;
+use self::program::Program;
+
 /// Tokens of one run.
-const TOKENS: usize = 48;
+const TOKENS: u32 = 48;
 /// Runs of each engine.
 const ROUNDS: usize = 7;
 
 fn main() {
     // `cargo bench` says so; a test runner that comes by is not to wait for this.
     if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    if own::serve() {
         return;
     }
     let Some(programs) = std::env::var_os("HEARKEN_PEERS").map(PathBuf::from) else {
@@ -40,6 +51,10 @@ fn main() {
             continue;
         }
         let files = Files::write(folder.path(), &model.multilingual(false));
+        if std::env::var_os("HEARKEN_PROFILE").is_some() {
+            profile::print(name, &programs, &files);
+            continue;
+        }
         let mut peers = peers(&programs, &files);
         for round in 0..ROUNDS {
             for peer in &mut peers {
@@ -104,7 +119,7 @@ impl Peer {
     fn run(&mut self) {
         let (encoder, tokens) = (self.engine)();
         self.encoder.push(encoder);
-        self.token.push(tokens / TOKENS as u32);
+        self.token.push(tokens / TOKENS);
     }
 }
 
@@ -113,20 +128,18 @@ fn peers(programs: &Path, files: &Files) -> Vec<Peer> {
         let mut command = Command::new(programs.join(program));
         command.arg("time").args([model, &files.samples]);
         command.args(flash.then_some("--flash"));
-        Peer::new(name, Program::start(command))
+        Peer::new(name, program(command))
     };
     let translate = |name: &str, precision: &str| {
         let mut command = Command::new(programs.join("venv/bin/python"));
         command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/ctranslate2_peer.py"));
         command.arg(&files.f16).arg(precision);
-        Peer::new(name, Program::start(command))
+        Peer::new(name, program(command))
     };
     let ours = |name: &str, compute: Compute, threads: usize, model: &Path| {
-        let engine =
-            Engine::builder().no_cache().threads(threads).compute(compute).build().expect("an engine");
-        let model = engine.load(&ModelSource::File(model.to_owned())).expect("hearken loads it");
+        let own = Own::load(compute, threads, model);
         let samples = files.noise.clone();
-        Peer::new(name, move || hearken(&model, &samples))
+        Peer::new(name, move || own.run(&samples, TOKENS))
     };
     vec![
         native("whisper.cpp, f16, default build", "default", &files.f16, false),
@@ -148,49 +161,10 @@ fn peers(programs: &Path, files: &Files) -> Vec<Peer> {
     ]
 }
 
-fn hearken(model: &Model, samples: &[f32]) -> (Duration, Duration) {
-    let tokens: Vec<u32> = (1000..1000 + TOKENS as u32).collect();
-    let mut sandbox = model.sandbox().expect("a sandbox");
-    let timing = sandbox.measure(samples, Some("en"), &tokens).expect("a measurement");
-    (timing.encoder, timing.tokens)
-}
-
-/// An engine in a process of its own, which says `ready` and then answers lines.
-struct Program {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-}
-
-impl Program {
-    fn start(mut command: Command) -> impl FnMut() -> (Duration, Duration) {
-        command.env("OMP_NUM_THREADS", "1").env("OPENBLAS_NUM_THREADS", "1");
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program starts");
-        let (input, output) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
-        let mut program = Self { child, input, output: BufReader::new(output) };
-        assert_eq!(program.line(), "ready");
-        move || {
-            writeln!(program.input, "{TOKENS}").expect("it listens");
-            let line = program.line();
-            let mut times = line.split_whitespace().map(|nanoseconds| nanoseconds.parse().expect("a number"));
-            let mut next = || Duration::from_nanos(times.next().expect("two numbers"));
-            (next(), next())
-        }
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.output.read_line(&mut line).expect("it answers");
-        line.trim().to_owned()
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// An engine in a process of its own.
+fn program(mut command: Command) -> impl FnMut() -> (Duration, Duration) {
+    let mut program = Program::start(&mut command);
+    move || program.run(TOKENS)
 }
 
 fn median(times: &[Duration]) -> f64 {
