@@ -128,13 +128,13 @@ fn peers(programs: &Path, files: &Files) -> Vec<Peer> {
         let mut command = Command::new(programs.join(program));
         command.arg("time").args([model, &files.samples]);
         command.args(flash.then_some("--flash"));
-        Peer::new(name, program(command))
+        Peer::new(name, apart(command))
     };
     let translate = |name: &str, precision: &str| {
         let mut command = Command::new(programs.join("venv/bin/python"));
         command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/ctranslate2_peer.py"));
         command.arg(&files.f16).arg(precision);
-        Peer::new(name, program(command))
+        Peer::new(name, apart(command))
     };
     let ours = |name: &str, compute: Compute, threads: usize, model: &Path| {
         let own = Own::load(compute, threads, model);
@@ -162,7 +162,7 @@ fn peers(programs: &Path, files: &Files) -> Vec<Peer> {
 }
 
 /// An engine in a process of its own.
-fn program(mut command: Command) -> impl FnMut() -> (Duration, Duration) {
+fn apart(mut command: Command) -> impl FnMut() -> (Duration, Duration) {
     let mut program = Program::start(&mut command);
     move || program.run(TOKENS)
 }
