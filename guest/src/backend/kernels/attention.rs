@@ -8,7 +8,7 @@ use super::rows::{Row, Rows, RowsMut};
 use super::softmax::exponentials;
 
 /// Queries that are worked on at once. Their scores, with 1500 keys 96 KB, stay in a second-level cache.
-const BLOCK: usize = 3 * NR;
+const BLOCK: usize = 16;
 
 /// Fewest queries for which packing keys and values pays.
 const MANY: usize = 8;

@@ -55,21 +55,12 @@ impl Column {
             }
             return;
         }
-        if left.format().is_f32() {
-            for (index, out) in rows.zip(out) {
-                if let Row::F32(row) = left.row(index) {
-                    *out = float_dot(row, &self.floats);
-                }
-            }
-            return;
-        }
-        let row = |index| if let Row::F16(row) = left.row(index) { row } else { &[] };
-        for (index, out) in rows.step_by(2).zip(out.chunks_mut(2)) {
-            match out {
-                [one, other] => [*one, *other] = half_dots([row(index), row(index + 1)], &self.floats),
-                [out] => [*out] = half_dots([row(index)], &self.floats),
-                _ => {}
-            }
+        for (index, out) in rows.zip(out) {
+            *out = match left.row(index) {
+                Row::F16(row) => half_dot(row, &self.floats),
+                Row::F32(row) => float_dot(row, &self.floats),
+                Row::Blocks(_) => 0.0,
+            };
         }
     }
 }
@@ -90,29 +81,24 @@ fn float_dot(row: &[f32], column: &[f32]) -> f32 {
     sums[0].add(sums[1]).add(sums[2].add(sums[3])).sum() + tail
 }
 
-/// Dot products of rows of halves with a lifted column, which is read once for all of them.
+/// Dot product of a row of halves with a lifted column.
 #[inline(always)]
-fn half_dots<const R: usize>(rows: [&[u16]; R], column: &[f32]) -> [f32; R] {
+fn half_dot(row: &[u16], column: &[f32]) -> f32 {
     let (turns, column_rest) = column.as_chunks::<16>();
-    let weights = rows.map(|row| &row.as_chunks::<16>().0[..turns.len()]);
-    let mut sums = [[F32x4::zero(); 4]; R];
-    for (turn, values) in turns.iter().enumerate() {
-        let (values, _) = values.as_chunks::<4>();
-        for (sums, weights) in sums.iter_mut().zip(weights) {
-            let (weights, _) = weights[turn].as_chunks::<8>();
-            for pair in 0..2 {
-                let [even, odd] = F32x4::widen_shrunk(&weights[pair]);
-                sums[2 * pair] = sums[2 * pair].madd(even, F32x4::load(&values[2 * pair]));
-                sums[2 * pair + 1] = sums[2 * pair + 1].madd(odd, F32x4::load(&values[2 * pair + 1]));
-            }
+    let (weights, row_rest) = row.as_chunks::<16>();
+    let mut sums = [F32x4::zero(); 4];
+    for (values, weights) in turns.iter().zip(weights) {
+        let (values, weights) = (values.as_chunks::<8>().0, weights.as_chunks::<8>().0);
+        for pair in 0..2 {
+            let (values, _) = values[pair].as_chunks::<4>();
+            let [even, odd] = F32x4::widen_shrunk(&weights[pair]);
+            sums[2 * pair] = sums[2 * pair].madd(even, F32x4::load(&values[0]));
+            sums[2 * pair + 1] = sums[2 * pair + 1].madd(odd, F32x4::load(&values[1]));
         }
     }
-    let rests = rows.map(|row| &row[16 * turns.len()..]);
-    std::array::from_fn(|row| {
-        let products = rests[row].iter().zip(column_rest).map(|(weight, value)| half::widen(*weight) * value);
-        let (tail, sums): (f32, _) = (products.sum(), sums[row]);
-        sums[0].add(sums[1]).add(sums[2].add(sums[3])).sum() * LIFT + tail / LIFT
-    })
+    let products = row_rest.iter().zip(column_rest).map(|(weight, value)| half::widen(*weight) * value);
+    let tail: f32 = products.sum();
+    sums[0].add(sums[1]).add(sums[2].add(sums[3])).sum() * LIFT + tail / LIFT
 }
 
 #[cfg(test)]

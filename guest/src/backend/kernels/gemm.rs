@@ -11,9 +11,9 @@ use super::simd::F32x4;
 
 /// Left rows of one micro-kernel: two vectors.
 pub(super) const MR: usize = 8;
-/// Right rows of one micro-kernel. 8 × 6 needs 12 accumulators, 2 left vectors and a broadcast: 128-bit SIMD has 16
+/// Right rows of one micro-kernel. 8 × 4 needs 8 accumulators, 2 left vectors and a broadcast: 128-bit SIMD has 16
 /// registers on x86-64.
-pub(super) const NR: usize = 6;
+pub(super) const NR: usize = 4;
 /// Elements of `k` in one block: a panel of 8 × 512 floats is 16 KiB, half of a first-level cache. A multiple of every
 /// format's blocks.
 pub(in crate::backend) const KC: usize = 512;
@@ -146,7 +146,7 @@ fn interleave(rows: &[f32], k: usize, panel: &mut [f32]) {
     }
 }
 
-/// The products of a panel and [`NR`] right rows.
+/// The products of a panel and four right rows.
 #[inline(always)]
 pub(super) fn kernel(panel: &[f32], right: [&[f32]; NR]) -> [[F32x4; 2]; NR] {
     /// Steps of `k` for each turn of the loop: epoch checks sit on its back-edge, and cost nothing past 16 vector
