@@ -20,7 +20,7 @@ pub(in super::super) type Tile =
 /// Right rows up to which a panel is read from memory about as fast as it is computed with.
 const FEW: usize = 8;
 /// How far before that it is asked for.
-const AHEAD: usize = 6144;
+const AHEAD: usize = 16384;
 
 /// How a panel stores what one step takes.
 pub(super) trait Step<I: Isa> {
