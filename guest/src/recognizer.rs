@@ -61,8 +61,6 @@ impl Recognizer {
         let context = WhisperContext::new_with_params("model", parameters).map_err(|_| Status::BadModel)?;
         if options.kernels != Kernels::Stock {
             spectrogram::register();
-        }
-        if options.kernels != Kernels::Stock {
             // The largest is a score for each word of the vocabulary at each place of a text.
             let scores =
                 (context.n_vocab().max(0) as usize).saturating_mul(4 * context.n_text_ctx().max(0) as usize);

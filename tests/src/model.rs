@@ -62,6 +62,11 @@ impl SyntheticModel {
         }
     }
 
+    /// The dimensions of Whisper's base.en, f16: 142 MB.
+    pub fn base() -> Self {
+        Self { n_state: 512, n_head: 8, n_audio_layer: 6, n_text_layer: 6, ..Self::tiny() }
+    }
+
     /// The smallest that is still shaped like a Whisper: one head of 64, 10 s of context, 7 MB in f16.
     pub fn smallest() -> Self {
         Self { n_audio_ctx: 500, n_state: 64, n_head: 1, n_audio_layer: 1, n_text_layer: 1, ..Self::tiny() }

@@ -39,14 +39,7 @@ fn main() {
     };
     let only = std::env::var("HEARKEN_PEERS_ONLY").unwrap_or_default();
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let base = SyntheticModel {
-        n_state: 512,
-        n_head: 8,
-        n_audio_layer: 6,
-        n_text_layer: 6,
-        ..SyntheticModel::tiny()
-    };
-    for (name, model) in [("tiny", SyntheticModel::tiny()), ("base", base)] {
+    for (name, model) in [("tiny", SyntheticModel::tiny()), ("base", SyntheticModel::base())] {
         if !only.is_empty() && !only.split(',').any(|word| word == name) {
             continue;
         }

@@ -134,13 +134,7 @@ fn reserved() -> f64 {
 #[cfg(target_os = "linux")]
 #[test]
 fn the_memory_estimate_covers_what_whisper_takes_without_exaggeration() {
-    let base = SyntheticModel {
-        n_state: 512,
-        n_head: 8,
-        n_audio_layer: 6,
-        n_text_layer: 6,
-        ..SyntheticModel::tiny()
-    };
+    let base = SyntheticModel::base();
     let wide = SyntheticModel {
         n_state: 1024,
         n_head: 16,
