@@ -51,7 +51,7 @@ def tensors(checkpoint):
     rows = np.full(N_VOCAB, len(used_tokens()))
     rows[used_tokens()] = np.arange(len(used_tokens()))
     for name, tensor in state.items():
-        if name.startswith("frame_words"):
+        if name.startswith("frame_"):
             continue
         if name == "decoder.token_embedding.weight":
             tensor = tensor[rows]

@@ -8,7 +8,7 @@ from torch import nn
 from whisper.audio import mel_filters
 
 from vocabulary import WORDS
-from windows import BLANK, END, FRAMES, LONGEST, NEWLINE, NO_TIMES, PREVIOUS, START, TIME_0, encode
+from windows import BLANK, END, FRAMES, NEWLINE, NO_TIMES, PHONES, PREVIOUS, START, TIME_0, encode
 
 N_VOCAB = 51_864
 TEXT_CONTEXT = 448
@@ -27,6 +27,7 @@ class Size:
         return self.state // 64
 
 
+DROPOUT = 0.1
 # Decoder heads (layer, head) that are taught where the words are.
 ALIGNMENT_HEADS = ((1, 0), (2, 0))
 
@@ -68,14 +69,15 @@ class Block(nn.Module):
             self.cross_attn, self.cross_attn_ln = Attention(state, heads), nn.LayerNorm(state)
         self.mlp = nn.Sequential(nn.Linear(state, 4 * state), nn.GELU(), nn.Linear(4 * state, state))
         self.mlp_ln = nn.LayerNorm(state)
+        self.drop = nn.Dropout(DROPOUT)
 
     def forward(self, x, source=None, watch=None):
-        x = x + self.attn(self.attn_ln(x), causal=source is not None)[0]
+        x = x + self.drop(self.attn(self.attn_ln(x), causal=source is not None)[0])
         weights = None
         if source is not None:
             mixed, weights = self.cross_attn(self.cross_attn_ln(x), source, watch=watch)
-            x = x + mixed
-        return x + self.mlp(self.mlp_ln(x)), weights
+            x = x + self.drop(mixed)
+        return x + self.drop(self.mlp(self.mlp_ln(x))), weights
 
 
 class Encoder(nn.Module):
@@ -127,6 +129,7 @@ class Whisper(nn.Module):
         self.decoder = Decoder(size, len(self.used))
         # What is spoken in each encoder frame: taught beside, not exported.
         self.frame_words = nn.Linear(size.state, len(WORDS) + 2)
+        self.frame_phones = nn.Linear(size.state, len(PHONES) + 1)
 
     def forward(self, mel, rows):
         source = self.encoder(mel)
@@ -135,7 +138,7 @@ class Whisper(nn.Module):
         # The shared row stands for every unused token, so its share of the soft-max is theirs together.
         unused = torch.full_like(logits[..., :1], float(np.log(N_VOCAB - len(self.used))))
         logits = torch.cat([logits[..., :-1], logits[..., -1:] + unused], -1)
-        return logits, attended, self.frame_words(source).float()
+        return logits, attended, self.frame_words(source).float(), self.frame_phones(source).float()
 
 
 def sinusoids(length, channels):
@@ -151,7 +154,7 @@ class LogMel:
 
     def __init__(self, device="cpu"):
         self.plain = mel_filters("cpu", 80).float()
-        self.window = torch.hann_window(400)
+        self.device, self.window = device, torch.hann_window(400, device=device)
         bins = torch.arange(201)
         warped = []
         for factor in torch.linspace(0.82, 1.22, self.WARPS):
@@ -159,7 +162,8 @@ class LogMel:
             knee = 120 * min(1.0, 1 / float(factor))
             source = torch.where(bins < knee, bins * factor, factor * knee + (bins - knee) * (200 - factor * knee) / (200 - knee))
             warped.append(self._at(source))
-        self.warped = torch.stack(warped)
+        self.warped = torch.stack(warped).to(device)
+        self.plain = self.plain.to(device)
 
     def _at(self, source):
         """Filters that read bin `source[i]` of the spectrum where the plain ones read bin i."""
@@ -173,35 +177,35 @@ class LogMel:
     def __call__(self, audio, vary=None):
         """(batch, samples) → (batch, 80, 1000). `vary` is a torch generator, or None for recognition."""
         power = torch.stft(audio, 400, 160, window=self.window, return_complex=True)[..., :-1].abs() ** 2
-        if vary is None:
-            mel = self.plain @ power
-        else:
-            mel = self._varied(power, vary)
+        mel = self.plain @ power if vary is None else self._varied(power, vary)
         log = mel.clamp(min=1e-10).log10()
         log = torch.maximum(log, log.amax((1, 2), keepdim=True) - 8)
         log = (log + 4) / 4
         return log if vary is None else self._masked(log, vary)
 
+    def _random(self, vary, *shape):
+        return torch.rand(*shape, generator=vary, device=self.device)
+
     def _varied(self, power, vary):
         batch = power.shape[0]
-        random = lambda *shape: torch.rand(*shape, generator=vary)
         # A smooth colouring of up to 10 dB, and a telephone's or a small microphone's band.
-        knots = (random(batch, 1, 7) - 0.5) * 20 * random(batch, 1, 1)
+        knots = (self._random(vary, batch, 1, 7) - 0.5) * 20 * self._random(vary, batch, 1, 1)
         gain = F.interpolate(knots, 201, mode="linear", align_corners=True)[:, 0]
-        bins = torch.arange(201)
-        upper = torch.where(random(batch) < 0.4, 85 + 60 * random(batch), torch.full((batch,), 300.0))
-        lower = torch.where(random(batch) < 0.3, 9 * random(batch), torch.zeros(batch))
+        bins = torch.arange(201, device=self.device)
+        upper = torch.where(self._random(vary, batch) < 0.4, 85 + 60 * self._random(vary, batch), 300.0)
+        lower = torch.where(self._random(vary, batch) < 0.3, 9 * self._random(vary, batch), 0.0)
         gain = gain - 6 * (bins - upper[:, None]).clamp(0, 12) - 6 * (lower[:, None] - bins).clamp(0, 8)
         power = power * 10 ** (gain / 10)[..., None]
-        choice = (random(batch) * self.WARPS).long()
+        choice = (self._random(vary, batch) * self.WARPS).long()
         return torch.bmm(self.warped[choice], power)
 
     def _masked(self, log, vary):
-        """SpecAugment (Park et al., 2019), lightly: one band and one short stretch in half of the windows."""
-        for each in log:
-            if torch.rand(1, generator=vary) < 0.5:
-                at, width = (int(x) for x in (torch.rand(2, generator=vary) * torch.tensor([70, 10])))
-                each[at : at + width] = each.mean()
-                at, width = (int(x) for x in (torch.rand(2, generator=vary) * torch.tensor([960, 12])))
-                each[:, at : at + width] = each.mean()
+        """SpecAugment (Park et al., 2019): two bands and two short stretches, each in half of the windows."""
+        for axis, most in ((1, 14), (2, 20)) * 2:
+            batch, length = log.shape[0], log.shape[axis]
+            width = self._random(vary, batch, 1) * most * (self._random(vary, batch, 1) < 0.5)
+            start = self._random(vary, batch, 1) * (length - width)
+            at = torch.arange(length, device=self.device)
+            hidden = ((at >= start) & (at < start + width)).unsqueeze(3 - axis)
+            log = torch.where(hidden, log.mean((1, 2), keepdim=True), log)
         return log

@@ -1,17 +1,18 @@
-"""Makes the corpora to train with: `prepare.py AUDIO DATA`, minutes of computing."""
-import pathlib, random, sys
+"""Makes the corpora to train with: `prepare.py AUDIO DATA [--phrases N]`, minutes of computing."""
+import argparse, os, pathlib, random
 from concurrent.futures import ProcessPoolExecutor
 
 import recordings, voices
 from speech import save
 from vocabulary import WORDS, phrase
 
-PHRASES, PER_WORD, FESTIVAL = 16_000, 8, 1_500
+# Texts in one job, and how often each word is among them by itself.
+JOB, EACH, FESTIVAL = 2_000, 1, 1_500
 
 
-def _texts(seed, count, per_word):
+def _texts(seed, count):
     rng = random.Random(seed)
-    texts = [phrase(rng) for _ in range(count)] + WORDS * per_word
+    texts = [phrase(rng) for _ in range(count)] + WORDS * EACH
     rng.shuffle(texts)
     return texts
 
@@ -36,37 +37,63 @@ def _espeak(seed, texts):
 
 
 def _festival(voice, texts):
-    return list(voices.festival_clips(texts, voice))
+    espeak, clips = voices.Espeak(), list(voices.festival_clips(texts, voice))
+    for clip in clips:
+        clip.phones = recordings.phones(espeak, clip)
+    return clips
 
 
-def _readers(audio):
-    words, ordinary = [], []
-    for clip in recordings.readers(audio):
+def _readers(audio, speaker):
+    words, clips = [], []
+    for clip in recordings.readers(audio, [speaker]):
         words += recordings.known_words(clip)
-        ordinary.append(clip)
-    return words, ordinary
+        clips.append(clip)
+    return words, clips
 
 
-def main(audio, data):
-    audio, data = pathlib.Path(audio), pathlib.Path(data)
-    data.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(2) as pool:
-        readers = pool.submit(_readers, audio)
-        jobs = [pool.submit(_festival, voice, _texts(voice, FESTIVAL, 1)) for voice in voices.FESTIVAL]
-        jobs += [pool.submit(_espeak, seed, _texts(seed, PHRASES // 4, PER_WORD // 4)) for seed in range(4)]
-        strange = [pool.submit(_espeak, 9, list(_unknown(audio, 9, 900)))]
-        strange += [pool.submit(_festival, voice, list(_unknown(audio, voice, 200))) for voice in voices.FESTIVAL]
-        phrases = [clip for job in jobs for clip in job.result()]
-        words, ordinary = readers.result()
-        strange = [clip for job in strange for clip in job.result()]
-    save(data / "digits", recordings.digits(audio / "fsdd"))
-    for name, clips in (("phrases", phrases), ("words", words), ("ordinary", ordinary + strange)):
-        save(data / name, clips)
-        seconds = sum(clip.seconds for clip in clips)
-        print(f"{name}: {len(clips)} clips, {seconds / 3600:.2f} h", flush=True)
+def espeak(pool, audio, phrases):
+    jobs = [pool.submit(_espeak, seed, _texts(seed, JOB)) for seed in range(phrases // JOB)]
+    others = [pool.submit(_espeak, seed, list(_unknown(audio, seed, JOB // 8))) for seed in range(phrases // JOB)]
+    yield "phrases-espeak", [clip for job in jobs for clip in job.result()]
+    yield "other-espeak", [clip for job in others for clip in job.result()]
+
+
+def festival(pool, audio, _):
+    jobs = [pool.submit(_festival, voice, _texts(voice, FESTIVAL)) for voice in voices.FESTIVAL]
+    others = [pool.submit(_festival, voice, list(_unknown(audio, voice, FESTIVAL // 6))) for voice in voices.FESTIVAL]
+    yield "phrases-festival", [clip for job in jobs for clip in job.result()]
+    yield "other-festival", [clip for job in others for clip in job.result()]
+
+
+def readers(pool, audio, _):
+    speakers = sorted(path.name for path in (audio / "librispeech").iterdir() if path.is_dir())
+    jobs = [pool.submit(_readers, audio, speaker) for speaker in speakers if speaker not in recordings.UNHEARD_READERS]
+    words, clips = zip(*(job.result() for job in jobs))
+    yield "words", sum(words, [])
+    yield "readers", sum(clips, [])
+
+
+def digits(_, audio, __):
+    yield "digits", list(recordings.digits(audio / "fsdd"))
+
+
+PARTS = {"digits": digits, "readers": readers, "festival": festival, "espeak": espeak}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("audio", type=pathlib.Path)
+    parser.add_argument("data", type=pathlib.Path)
+    parser.add_argument("--phrases", type=int, default=16_000, help="that espeak-ng speaks")
+    parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS, help="parts to make")
+    arguments = parser.parse_args()
+    arguments.data.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        for part in arguments.only:
+            for name, clips in PARTS[part](pool, arguments.audio, arguments.phrases):
+                save(arguments.data / name, clips)
+                print(f"{name}: {len(clips)} clips, {sum(clip.seconds for clip in clips) / 3600:.2f} h", flush=True)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit(__doc__)
-    main(*sys.argv[1:])
+    main()

@@ -22,13 +22,16 @@ WRITTEN = {word.upper(): word for word in WORDS if word not in ("a", "an", "and"
 
 def digits(folder):
     """Every take of FSDD as a clip of one word; the speaker is the file's."""
+    espeak = Espeak()
     for path in sorted(pathlib.Path(folder).glob("[0-9]_*_*.wav")):
         digit, speaker, _ = path.stem.split("_")
         with wave.open(str(path)) as file:
             audio = np.frombuffer(file.readframes(file.getnframes()), np.int16).astype(np.float32) / 32768
             audio = resample(audio, file.getframerate())
         first, last = trim(audio, 35)
-        yield Clip(audio, [Word(DIGITS[int(digit)], first / RATE, last / RATE)], speaker)
+        clip = Clip(audio, [Word(DIGITS[int(digit)], first / RATE, last / RATE)], speaker, [])
+        clip.phones = phones(espeak, clip)
+        yield clip
 
 
 def transcripts(audio_folder, prefix):
@@ -45,37 +48,49 @@ def _features(audio):
     return (both - both.mean(1, keepdims=True)) / (both.std(1, keepdims=True) + 1e-5)
 
 
+def _times(spoken, audio):
+    """From a time in espeak-ng's speech to that in a recording of the same words; None where one cannot be the other."""
+    first, last = trim(audio)
+    try:
+        _, path = librosa.sequence.dtw(_features(spoken.audio), _features(audio[first:last]), metric="cosine",
+                                       step_sizes_sigma=np.array([[1, 1], [1, 2], [2, 1], [1, 3], [3, 1]]))
+    except librosa.ParameterError:
+        # Too short, or the lengths differ by more than three times.
+        return None
+    path = path[::-1]
+    return lambda seconds: float(np.interp(seconds * RATE / HOP, path[:, 0], path[:, 1])) * HOP / RATE + first / RATE
+
+
 def align(espeak, audio, text):
-    """The recording as a clip with the time of each word of `text`; None where espeak-ng cannot speak it."""
+    """The recording as a clip with the times of the words of `text` and their sounds; None where that cannot be."""
     spoken = espeak.say(text.lower(), "en-us", 150)
     if spoken is None or spoken.seconds < 0.3 or len(audio) < RATE // 2:
         return None
-    first, last = trim(audio)
-    real = audio[first:last]
-    _, path = librosa.sequence.dtw(_features(spoken.audio), _features(real), metric="cosine",
-                                   step_sizes_sigma=np.array([[1, 1], [1, 2], [2, 1], [1, 3], [3, 1]]))
-    path = path[::-1]
-
-    def there(seconds):
-        return float(np.interp(seconds * RATE / HOP, path[:, 0], path[:, 1])) * HOP / RATE + first / RATE
-
+    there = _times(spoken, audio)
+    if there is None:
+        return None
     words = [Word(word, there(w.start), there(w.end)) for word, w in zip(text.split(" "), spoken.words)]
-    return Clip(audio, words, "")
+    return Clip(audio, words, "", [Word(p.text, there(p.start), there(p.end)) for p in spoken.phones])
 
 
-def readers(audio_folder, wanted=None):
-    """LibriSpeech recordings with word times: those of the readers to train with, or of `wanted` ones."""
+def phones(espeak, clip):
+    """The sounds of a clip whose words are known, by alignment; one without a name where that cannot be."""
+    spoken = espeak.say(" ".join(word.text for word in clip.words).lower(), "en-us", 150)
+    there = spoken and _times(spoken, clip.audio)
+    if not there:
+        return [Word(None, 0.0, clip.seconds)]
+    return [Word(p.text, there(p.start), there(p.end)) for p in spoken.phones]
+
+
+def readers(audio_folder, wanted):
+    """LibriSpeech recordings of the `wanted` readers, with the times of their words and sounds."""
     espeak = Espeak()
     for path, text in transcripts(audio_folder, "librispeech/"):
         speaker = path.parts[-3]
-        if speaker not in wanted if wanted else speaker in UNHEARD_READERS:
+        if speaker not in wanted:
             continue
         audio, rate = soundfile.read(path, dtype="float32")
-        try:
-            clip = align(espeak, resample(audio, rate), " ".join(text.split()))
-        except librosa.ParameterError:
-            # The lengths differ by more than three times: not the same words.
-            clip = None
+        clip = align(espeak, resample(audio, rate), " ".join(text.split()))
         if clip:
             clip.speaker = speaker
             yield clip

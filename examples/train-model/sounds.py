@@ -1,5 +1,6 @@
 """What is not speech: noise, hum, clicks, tones, music, rooms. All of it is computed, none is recorded."""
 import numpy as np
+from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import fftconvolve, lfilter
 
 from speech import RATE
@@ -8,10 +9,11 @@ from speech import RATE
 def coloured_noise(rng, count, slope=None):
     """Noise whose power falls with frequency to the power of `slope` (0 white, 1 pink, 2 brown)."""
     slope = rng.uniform(-0.5, 2.2) if slope is None else slope
-    spectrum = np.fft.rfft(rng.standard_normal(count))
-    frequency = np.fft.rfftfreq(count, 1 / RATE)
+    length = next_fast_len(count, real=True)
+    spectrum = rfft(rng.standard_normal(length, np.float32))
+    frequency = np.fft.rfftfreq(length, 1 / RATE).astype(np.float32)
     spectrum *= np.maximum(frequency, 20) ** (-slope / 2)
-    noise = np.fft.irfft(spectrum, count)
+    noise = irfft(spectrum, length)[:count]
     return (noise / (noise.std() + 1e-9)).astype(np.float32)
 
 

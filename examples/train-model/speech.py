@@ -1,4 +1,4 @@
-"""Clips of speech: samples at 16 kHz, and which word is spoken when."""
+"""Clips of speech: samples at 16 kHz, and which word and which sound is spoken when."""
 import dataclasses
 from math import gcd
 
@@ -10,7 +10,7 @@ RATE = 16_000
 
 @dataclasses.dataclass
 class Word:
-    """A word and the seconds in which it is spoken."""
+    """A word, or a sound of one, and the seconds in which it is spoken."""
 
     text: str
     start: float
@@ -19,11 +19,12 @@ class Word:
 
 @dataclasses.dataclass
 class Clip:
-    """Mono samples between -1 and 1, the words in it, and who speaks."""
+    """Mono samples between -1 and 1, the words in it, who speaks, and the sounds: espeak-ng's names of phonemes."""
 
     audio: np.ndarray
     words: list
     speaker: str
+    phones: list
 
     @property
     def seconds(self):
@@ -33,8 +34,11 @@ class Clip:
         """The part from `start` to `end`, in seconds."""
         audio = self.audio[int(start * RATE) : int(end * RATE)]
         limit = end - start
-        words = [Word(w.text, min(max(w.start - start, 0), limit), min(max(w.end - start, 0), limit)) for w in self.words]
-        return Clip(audio, words, self.speaker)
+
+        def moved(spans):
+            return [Word(w.text, min(max(w.start - start, 0), limit), min(max(w.end - start, 0), limit)) for w in spans]
+
+        return Clip(audio, moved(self.words), self.speaker, moved(self.phones))
 
 
 def resample(audio, rate):
@@ -63,7 +67,8 @@ def save(path, clips):
     table, at, parts = [], 0, []
     for clip in clips:
         samples = (np.clip(clip.audio, -1, 1) * 32767).astype(np.int16)
-        table.append((at, len(samples), clip.speaker, [(w.text, w.start, w.end) for w in clip.words]))
+        spans = [[(w.text, w.start, w.end) for w in each] for each in (clip.words, clip.phones)]
+        table.append((at, len(samples), clip.speaker, *spans))
         parts.append(samples)
         at += len(samples)
     np.save(f"{path}.samples.npy", np.concatenate(parts))
@@ -71,18 +76,21 @@ def save(path, clips):
 
 
 class Corpus:
-    """Clips that `save` wrote, read as they are asked for."""
+    """Clips that `save` wrote, of several files, read as they are asked for."""
 
-    def __init__(self, path):
-        self.samples = np.load(f"{path}.samples.npy", mmap_mode="r")
-        self.table = np.load(f"{path}.table.npy", allow_pickle=True)
+    def __init__(self, *paths):
+        self.samples = [np.load(f"{path}.samples.npy", mmap_mode="r") for path in paths]
+        self.table = [
+            (file, *row) for file, path in enumerate(paths) for row in np.load(f"{path}.table.npy", allow_pickle=True)
+        ]
 
     def __len__(self):
         return len(self.table)
 
     def __getitem__(self, index):
-        at, length, speaker, words = self.table[index]
-        return Clip(self.samples[at : at + length].astype(np.float32) / 32768, [Word(*w) for w in words], speaker)
+        file, at, length, speaker, words, phones = self.table[index]
+        samples = self.samples[file][at : at + length].astype(np.float32) / 32768
+        return Clip(samples, [Word(*w) for w in words], speaker, [Word(*p) for p in phones])
 
     def speakers(self):
-        return [row[2] for row in self.table]
+        return [row[3] for row in self.table]

@@ -36,12 +36,12 @@ class _Event(ctypes.Structure):
 class Espeak:
     """espeak-ng. One instance in a process, for the library has one state."""
 
-    _WORD, _END_OF_LIST = 1, 0
+    _WORD, _PHONEME, _END_OF_LIST = 1, 7, 0
 
     def __init__(self):
         self._library = ctypes.CDLL("libespeak-ng.so.1")
-        # 2: AUDIO_OUTPUT_SYNCHRONOUS, samples come to the callback.
-        self._rate = self._library.espeak_Initialize(2, 0, None, 0)
+        # 2: AUDIO_OUTPUT_SYNCHRONOUS, samples come to the callback. 1: so do the phonemes.
+        self._rate = self._library.espeak_Initialize(2, 0, None, 1)
         callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
         self._callback = callback(self._collect)
         self._library.espeak_SetSynthCallback(self._callback)
@@ -53,6 +53,9 @@ class Espeak:
         while events[index].type != self._END_OF_LIST:
             if events[index].type == self._WORD:
                 self._words.append((events[index].text_position - 1, events[index].audio_position / 1000))
+            elif events[index].type == self._PHONEME:
+                name = bytes(events[index].id)[:8].split(b"\0")[0].decode(errors="replace")
+                self._phones.append((name, events[index].audio_position / 1000))
             index += 1
         return 0
 
@@ -61,7 +64,7 @@ class Espeak:
 
     def say(self, text, voice="en-us", words_per_minute=165, pitch=50, range_=50):
         """Speaks `text` (words between single spaces); the words' times are in seconds."""
-        self._samples, self._words = [], []
+        self._samples, self._words, self._phones = [], [], []
         if not self.has(voice):
             raise ValueError(f"espeak-ng has no voice {voice}")
         for parameter, value in ((1, words_per_minute), (3, pitch), (4, range_)):
@@ -78,10 +81,12 @@ class Espeak:
         for position, start in self._words:
             if position in begins and starts[begins[position]] is None:
                 starts[begins[position]] = start
-        return _clip(audio, text.split(" "), starts, f"espeak:{voice}")
+        ends = [start for _, start in self._phones[1:]] + [len(audio) / RATE]
+        phones = [Word(name, start, end) for (name, start), end in zip(self._phones, ends) if not name.startswith("_")]
+        return _clip(audio, text.split(" "), starts, f"espeak:{voice}", phones)
 
 
-def _clip(audio, words, starts, speaker):
+def _clip(audio, words, starts, speaker, phones=()):
     """A clip whose words begin at `starts`; one without a start shares its neighbour's time. None where nothing was said."""
     first, last = trim(audio)
     if last - first < 0.05 * RATE or starts[0] is None:
@@ -96,7 +101,7 @@ def _clip(audio, words, starts, speaker):
         times.append(min(start, end))
     times[0] = max(times[0], first / RATE)
     ends = times[1:] + [end]
-    clip = Clip(audio, [Word(w, s, max(e, s)) for w, s, e in zip(words, times, ends)], speaker)
+    clip = Clip(audio, [Word(w, s, max(e, s)) for w, s, e in zip(words, times, ends)], speaker, phones)
     return clip.cut(max(0, first / RATE - 0.03), min(len(audio) / RATE, end + 0.03))
 
 

@@ -23,6 +23,13 @@ GAP = 1.0  # seconds without a word that end a segment
 FIRST_TIME = 50  # whisper.cpp allows a first timestamp of at most 1 s
 OTHER = len(WORDS) + 1  # the frame label of speech outside the vocabulary; 0 is no speech
 LABELS = {word: number + 1 for number, word in enumerate(WORDS)}
+# espeak-ng's phonemes in English; a flap, a palatal glide and others that are rare are not taught.
+PHONES = {
+    name: number + 1 for number, name in enumerate(
+        "n t s k E r I d @ v f oU l eI aI u: m i: 0 w 3 T p a z b i I2 h V g o@ D i@ N O@ j @2 A: a# tS dZ 3: A@ aa O2 O: "
+        "aU @L e@ i@3 U aI@ S Z".split()
+    )
+}
 
 
 @functools.cache
@@ -47,11 +54,12 @@ def _encoding():
 
 @dataclasses.dataclass
 class Window:
-    audio: np.ndarray  # SAMPLES
+    audio: np.ndarray  # SAMPLES, 16 bit
     tokens: np.ndarray  # LONGEST, the decoder's input
     targets: np.ndarray  # LONGEST, IGNORE where nothing is learned
     spans: np.ndarray  # LONGEST × 2, encoder frames that an alignment head should look at; -1 none
-    frames: np.ndarray  # FRAMES, label of each encoder frame, IGNORE where not known
+    frames: np.ndarray  # FRAMES, the word in each encoder frame, IGNORE where not known
+    phones: np.ndarray  # FRAMES, the phoneme in each, likewise
     blank: bool  # the first target is learned with the end of text ruled out, as whisper.cpp does
 
 
@@ -67,8 +75,9 @@ class Mixer:
         self.ease, self.made = ease, 0
         self.rng = np.random.default_rng(seed)
         data = pathlib.Path(data)
-        self.digits, self.phrases = Corpus(data / "digits"), Corpus(data / "phrases")
-        self.words, self.ordinary = Corpus(data / "words"), Corpus(data / "ordinary")
+        self.digits, self.words = Corpus(data / "digits"), Corpus(data / "words")
+        self.phrases = Corpus(data / "phrases-espeak", data / "phrases-festival")
+        self.ordinary = Corpus(data / "readers", data / "other-espeak", data / "other-festival")
         self.by = {
             "digits": _by_speaker(self.digits, lambda speaker: speaker in speakers),
             "phrases": _by_speaker(self.phrases),
@@ -93,7 +102,7 @@ class Mixer:
         wanted = rng.uniform(1.0, SECONDS + 4)
         # Connected, with pauses, or anything between.
         gaps = rng.choice([0.25, 0.5, 1.6])
-        parts, words, at = [], [], 0.0
+        parts, words, phones, at = [], [], [], 0.0
         if rng.random() < 0.8:
             at = rng.uniform(0, 0.8)
             parts.append(np.zeros(int(at * RATE), np.float32))
@@ -102,23 +111,24 @@ class Mixer:
         while at < wanted:
             clip = corpus[rng.choice(self.by[kind][speaker])]
             level = 10 ** (rng.uniform(-4, 4) / 20) * 0.1 / (np.sqrt((clip.audio**2).mean()) + 1e-6)
-            audio = resample(clip.audio * level, int(RATE * speed) // 100 * 100)
+            audio = resample(clip.audio * level, int(RATE * speed * rng.uniform(0.95, 1.05)) // 500 * 500)
             real = len(clip.audio) / max(1, len(audio))
             words += [Word(w.text, at + w.start / real, at + w.end / real) for w in clip.words]
+            phones += [Word(p.text, at + p.start / real, at + p.end / real) for p in clip.phones]
             gap = np.zeros(int(RATE * rng.uniform(0.02, gaps)), np.float32)
             parts += [audio, gap]
             at += (len(audio) + len(gap)) / RATE
             if kind == "phrases" and rng.random() < 0.35 or kind == "ordinary" and rng.random() < 0.4:
                 break
-        return Clip(np.concatenate(parts), words, speaker)
+        return Clip(np.concatenate(parts), words, speaker, phones)
 
     def _nothing(self):
         count = int(RATE * self.rng.uniform(0.3, SECONDS))
         kind = self.rng.random()
         if kind < 0.12:
-            return Clip(np.zeros(count, np.float32), [], "")
+            return Clip(np.zeros(count, np.float32), [], "", [])
         audio = sound(self.rng, count) if kind > 0.35 else coloured_noise(self.rng, count)
-        return Clip(audio * 10 ** (self.rng.uniform(-70, -8) / 20), [], "")
+        return Clip(audio * 10 ** (self.rng.uniform(-70, -8) / 20), [], "", [])
 
     def _cut(self, clip):
         """At most ten seconds of the clip, spoiled as rooms and microphones do. Gives the words before the cut, too."""
@@ -139,7 +149,7 @@ class Mixer:
             elif inside > 0:
                 words.append(Word(None, max(word.start, start) - start, min(word.end, end) - start))
         audio = clip.audio[int(start * RATE) : int(end * RATE)].copy()
-        return self._spoil(audio, bool(clip.words)), words, before
+        return self._spoil(audio, bool(clip.words)), words, before, clip.cut(start, end).phones
 
     def _spoil(self, audio, speech):
         rng, count = self.rng, len(audio)
@@ -163,12 +173,14 @@ class Mixer:
             out += other / (other.std() + 1e-6)
         return out / (out.std() + 1e-6)
 
-    def _answer(self, audio, words, before, known):
+    def _answer(self, audio, words, before, phones, known):
         rng = self.rng
-        frames = np.zeros(FRAMES, np.int64)
+        frames, sounds = np.zeros(FRAMES, np.int64), np.zeros(FRAMES, np.int64)
         for word in words:
             label = IGNORE if word.text is None else LABELS.get(word.text, OTHER) if known else OTHER
             frames[int(word.start * 50) : max(int(word.start * 50) + 1, int(word.end * 50))] = label
+        for phone in phones:
+            sounds[round(phone.start * 50) : round(phone.end * 50)] = PHONES.get(phone.text, IGNORE)
         spoken = [word for word in words if word.text is not None] if known else []
         timed, blank = rng.random() < 0.7, False
 
@@ -225,11 +237,11 @@ class Mixer:
         room = LONGEST - len(tokens)
         if room < 0:
             return self.window()
-        padded = np.zeros(SAMPLES, np.float32)
-        padded[: len(audio)] = audio[:SAMPLES]
+        padded = np.zeros(SAMPLES, np.int16)
+        padded[: len(audio)] = audio[:SAMPLES] * 32767
         return Window(
             padded, np.array(tokens + [END] * room), np.array(targets + [IGNORE] * room),
-            np.array(spans + [(-1, -1)] * room), frames, blank,
+            np.array(spans + [(-1, -1)] * room), frames, sounds, blank,
         )
 
 
