@@ -1,6 +1,6 @@
-//! Makes a clip of spoken digits and commands with espeak-ng, transcribes it, and shows how right it was.
+//! Transcribes digits and commands that espeak-ng speaks, and a person's voice, and shows how right it was.
 //!
-//! Run by `make demo`. The clip stays in `target/demo/clip.wav`, to be listened to.
+//! Run by `make demo`. What espeak-ng said stays in `target/demo/clip.wav`, to be listened to.
 
 use std::error::Error;
 use std::path::Path;
@@ -9,9 +9,9 @@ use std::time::Instant;
 
 use hearken::audio::{self, Format, Samples};
 use hearken::measure::Errors;
-use hearken::{Engine, ModelSource, TranscribeOptions};
+use hearken::{Engine, Model, ModelSource, TranscribeOptions};
 
-/// What is said, with a pause after each.
+/// What espeak-ng says, with a pause after each.
 const PHRASES: [&str; 6] = [
     "seven three nine two zero five",
     "volume up",
@@ -21,15 +21,37 @@ const PHRASES: [&str; 6] = [
     "stop",
 ];
 
+/// A voice that Debian's alsa-utils brings, to tell loudspeakers apart. The embedded model was not trained on it.
+const CHANNELS: &str = "/usr/share/sounds/alsa";
+
+/// What is said in the files of that voice, which are named so.
+const CHANNEL_NAMES: [&str; 8] = [
+    "front left",
+    "front center",
+    "front right",
+    "side left",
+    "side right",
+    "rear left",
+    "rear center",
+    "rear right",
+];
+
 /// Pause after each phrase, in milliseconds: long enough to end an utterance.
 const PAUSE_MS: u32 = 900;
+
+/// Speech whose words are known.
+struct Clip {
+    name: String,
+    said: String,
+    samples: Vec<f32>,
+    sample_rate: u32,
+}
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = Path::new("target/demo");
     std::fs::create_dir_all(folder)?;
-    let (samples, sample_rate) = speak(folder)?;
-    let clip = folder.join("clip.wav");
-    std::fs::write(&clip, wav(&samples, sample_rate))?;
+    let spoken = speak(folder)?;
+    std::fs::write(folder.join("clip.wav"), wav(&spoken.samples, spoken.sample_rate))?;
 
     let engine = Engine::builder()
         .on_prepare(|step| {
@@ -39,17 +61,28 @@ fn main() -> Result<(), Box<dyn Error>> {
         })
         .build()?;
     let model = engine.load(&ModelSource::Embedded)?;
+    show(&model, spoken)?;
+    if Path::new(CHANNELS).is_dir() {
+        show(&model, channel_names()?)?;
+    } else {
+        println!("  A person's voice would be here if Debian's alsa-utils were installed.");
+    }
+    Ok(())
+}
+
+/// Transcribes a clip, and prints what was said, what was heard, and when.
+fn show(model: &Model, clip: Clip) -> Result<(), Box<dyn Error>> {
     let started = Instant::now();
-    let mut source = Samples::new(samples, Format { sample_rate, channels: 1 })?;
+    let mut source = Samples::new(clip.samples, Format { sample_rate: clip.sample_rate, channels: 1 })?;
     let transcript = model.transcribe(&mut source, &TranscribeOptions::new(), |_| {})?;
     let seconds = transcript.duration as f64 / f64::from(hearken::SAMPLE_RATE);
     let speed = seconds / started.elapsed().as_secs_f64();
 
-    let (reference, heard) = (PHRASES.join(" "), transcript.text());
-    let errors = Errors::between(reference.split_whitespace(), heard.split_whitespace());
+    let heard = transcript.text();
+    let errors = Errors::between(clip.said.split_whitespace(), heard.split_whitespace());
     println!();
-    println!("  clip        {} ({seconds:.1} s, espeak-ng)", clip.display());
-    println!("  said        {reference}");
+    println!("  clip        {} ({seconds:.1} s)", clip.name);
+    println!("  said        {}", clip.said);
     println!("  transcript  {heard}");
     println!(
         "  word error rate {:.1} % ({} of {} words), {speed:.0} × real time",
@@ -66,10 +99,25 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Speaks the phrases, and joins them with pauses.
-fn speak(folder: &Path) -> Result<(Vec<f32>, u32), Box<dyn Error>> {
+/// A recording, with a pause behind it, after what there is already. Gives its sample rate.
+fn append(samples: &mut Vec<f32>, path: &Path) -> Result<u32, Box<dyn Error>> {
+    let mut source = audio::open(path)?;
+    let Format { sample_rate, channels } = source.format();
+    if channels != 1 {
+        return Err(format!("{} has {channels} channels instead of one", path.display()).into());
+    }
+    let mut block = Vec::new();
+    while source.read(&mut block)? > 0 {
+        samples.extend_from_slice(&block);
+    }
+    samples.resize(samples.len() + (sample_rate * PAUSE_MS / 1000) as usize, 0.0);
+    Ok(sample_rate)
+}
+
+/// What espeak-ng says.
+fn speak(folder: &Path) -> Result<Clip, Box<dyn Error>> {
     let part = folder.join("phrase.wav");
-    let (mut samples, mut block, mut rate) = (Vec::new(), Vec::new(), 0);
+    let (mut samples, mut sample_rate) = (Vec::new(), 0);
     for phrase in PHRASES {
         let status = Command::new("espeak-ng")
             .args(["-v", "en-us", "-s", "140", "-w"])
@@ -80,15 +128,21 @@ fn speak(folder: &Path) -> Result<(Vec<f32>, u32), Box<dyn Error>> {
         if !status.success() {
             return Err("espeak-ng failed".into());
         }
-        let mut source = audio::open(&part)?;
-        rate = source.format().sample_rate;
-        while source.read(&mut block)? > 0 {
-            samples.extend_from_slice(&block);
-        }
-        samples.resize(samples.len() + (rate * PAUSE_MS / 1000) as usize, 0.0);
+        sample_rate = append(&mut samples, &part)?;
     }
     std::fs::remove_file(part)?;
-    Ok((samples, rate))
+    let name = folder.join("clip.wav").display().to_string();
+    Ok(Clip { name: format!("{name}, espeak-ng"), said: PHRASES.join(" "), samples, sample_rate })
+}
+
+/// The person's voice, one channel after the other.
+fn channel_names() -> Result<Clip, Box<dyn Error>> {
+    let (mut samples, mut sample_rate) = (Vec::new(), 0);
+    for name in CHANNEL_NAMES {
+        let file: Vec<String> = name.split(' ').map(|word| word[..1].to_uppercase() + &word[1..]).collect();
+        sample_rate = append(&mut samples, &Path::new(CHANNELS).join(file.join("_") + ".wav"))?;
+    }
+    Ok(Clip { name: format!("{CHANNELS}, a person"), said: CHANNEL_NAMES.join(" "), samples, sample_rate })
 }
 
 /// A mono 16-bit WAV file.

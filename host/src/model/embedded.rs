@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use ruzstd::decoding::StreamingDecoder;
 
 /// See `models/README.md` for what it is, and the credits.
-const COMPRESSED: &[u8] = include_bytes!("../../models/trial-digits-q8_0.bin.zst");
+const COMPRESSED: &[u8] = include_bytes!("../../models/hearken-phrases-q8_0.bin.zst");
 
 /// Its length when decompressed, in bytes.
 const LEN: usize = 16_055_638;

@@ -28,9 +28,9 @@ pub struct Known {
 
 /// The model that [`embedded`](super::embedded) gives.
 pub const EMBEDDED: Known = Known {
-    hash: "5f25bd132c62fadda2a81a200ecde66c149f229dc53a28c0371ad023fd78fe29",
-    name: "hearken-digits-trial",
-    description: "English digits and spoken commands (117 words), 10 s of context; comes with hearken",
+    hash: "c965495044ada4f465ab41289b17d0ca2e2b8cb714c9552e891dd008f8eac06e",
+    name: "hearken-phrases",
+    description: "English numbers, letters, dates, times and commands (286 words), 10 s of context; comes with hearken",
     // Of its nine heads the one whose word ends are nearest to where espeak-ng ends them.
     alignment_heads: &[(2, 0)],
     prompts: false,

@@ -61,7 +61,7 @@ fn list_shows_the_catalogue_the_embedded_model_and_what_is_here() {
         table.lines().find(|line| line.starts_with(&start)).unwrap_or_else(|| panic!("{name}: {table}"))
     };
     assert_eq!(table.lines().count(), 1 + 1 + 33 + 2, "{table}");
-    assert!(row("hearken-digits-trial").ends_with("inside hearken"));
+    assert!(row("hearken-phrases").ends_with("inside hearken"));
     assert!(row("tiny").contains("74 MiB") && row("tiny").ends_with("yes"), "{table}");
     assert!(row("base").contains("damaged"), "{table}");
     assert!(row("tiny.en").contains("English") && row("tiny.en").ends_with('-'), "{table}");
@@ -83,7 +83,7 @@ fn list_shows_the_catalogue_the_embedded_model_and_what_is_here() {
         (&one("mine")["official"], one("mine")["bytes"].as_u64()),
         (&false.into(), Some(own.len() as u64))
     );
-    assert_eq!(one("hearken-digits-trial")["embedded"], true);
+    assert_eq!(one("hearken-phrases")["embedded"], true);
 }
 
 #[test]
