@@ -1,4 +1,4 @@
-"""Writes a checkpoint as a whisper.cpp model file: `ggml.py CHECKPOINT OUT --type f16|q8_0|q5_1`.
+"""Writes a checkpoint, or the mean of several, as a whisper.cpp model file: `ggml.py CHECKPOINT… OUT --type f16|q8_0|q5_1`.
 
 The format is that of whisper.cpp's models/convert-pt-to-ggml.py; the block types are those of ggml-quants.c.
 """
@@ -88,13 +88,21 @@ def write(checkpoint, path, kind):
             out.write(encoded + PACK[stored](tensor))
 
 
+def mean(checkpoints):
+    """Of checkpoints that have learned from each other; often better than either (Wortsman et al., 2022)."""
+    first = checkpoints[0]
+    for name in first["model"]:
+        first["model"][name] = sum(checkpoint["model"][name] for checkpoint in checkpoints) / len(checkpoints)
+    return first
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("checkpoint", type=pathlib.Path)
+    parser.add_argument("checkpoints", type=pathlib.Path, nargs="+", metavar="checkpoint")
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument("--type", choices=TYPES, default="q8_0")
     arguments = parser.parse_args()
-    write(torch.load(arguments.checkpoint), arguments.out, arguments.type)
+    write(mean([torch.load(path) for path in arguments.checkpoints]), arguments.out, arguments.type)
 
 
 if __name__ == "__main__":

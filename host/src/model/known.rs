@@ -28,7 +28,7 @@ pub struct Known {
 
 /// The model that [`embedded`](super::embedded) gives.
 pub const EMBEDDED: Known = Known {
-    hash: "c965495044ada4f465ab41289b17d0ca2e2b8cb714c9552e891dd008f8eac06e",
+    hash: "417dc0d3a08a516725d471a4824f08935807e125155aa65302604c4a8b5b879b",
     name: "hearken-phrases",
     description: "English numbers, letters, dates, times and commands (286 words), 10 s of context; comes with hearken",
     // Of its nine heads the one whose word ends are nearest to where espeak-ng ends them.
