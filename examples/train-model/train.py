@@ -9,9 +9,9 @@ from tqdm import tqdm
 from model import ALIGNMENT_HEADS, LogMel, Size, Whisper
 from windows import BLANK, END, FRAMES, IGNORE, TIME_0, Mixer
 
-# Ordinary speech and what is no speech should give nothing. With twice as much of them the model is silent where it is
-# merely unsure: for a third of what a synthetic voice says that it never heard.
-SHARES = {"digits": 0.45, "phrases": 0.42, "words": 0.06, "ordinary": 0.03, "nothing": 0.04}
+# Of the windows, by kind. Ordinary speech and what is no speech should give nothing; with more of them a model that is unsure
+# is silent, with less of them it guesses.
+SHARES = {"digits": 0.40, "phrases": 0.40, "words": 0.06, "ordinary": 0.08, "nothing": 0.06}
 # Steps until windows are as noisy as they get.
 EASE = 800
 # Deviation of the targets of times, in steps of 20 ms: neighbours are nearly right.
@@ -30,7 +30,7 @@ class Windows(torch.utils.data.IterableDataset):
         a = self.arguments
         worker = torch.utils.data.get_worker_info()
         torch.set_num_threads(1)
-        mixer = Mixer(a.data, a.speakers.split(","), SHARES, [a.seed, worker.id if worker else 0],
+        mixer = Mixer(a.data, a.speakers.split(","), a.shares, [a.seed, worker.id if worker else 0],
                       0 if a.start else EASE * a.batch // a.workers)
         while True:
             yield mixer.window()
@@ -151,6 +151,10 @@ class Adam:
         return zip(self.parameters, self.copies)
 
 
+def shares(text):
+    return {kind: float(share) for kind, share in (each.split("=") for each in text.split(","))}
+
+
 def rate(part):
     """Of the learning, after a `part` of all steps: up at once, then level, then down to nothing."""
     return min(1, (part + 0.002) / 0.02, (1 - part) / 0.6)
@@ -175,6 +179,7 @@ def main():
     parser.add_argument("--minutes", type=float, default=math.inf, help="end by then, however few steps that are")
     parser.add_argument("--batch", type=int, default=16, help="windows of 10 s in a step")
     parser.add_argument("--from", dest="start", type=pathlib.Path, help="continue this checkpoint; best with --rate 0.1")
+    parser.add_argument("--shares", type=shares, default=SHARES, help="of the windows: digits=0.4,phrases=0.4,…")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=float, default=1.0, help="factor of the learning rates")
     parser.add_argument("--workers", type=int, default=1, help="processes that make windows")
