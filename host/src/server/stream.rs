@@ -186,7 +186,7 @@ impl Stream {
         self.feed(audio);
     }
 
-    /// Its client has gone, for now: nobody speaks.
+    /// Its client has gone and may come back: nobody speaks.
     pub(super) fn pause(&mut self) {
         self.speaking = None;
     }
