@@ -19,12 +19,12 @@ help: ## show this list
 setup: ## install what building needs (Debian; elsewhere it says what to install)
 	@.ci/setup build
 
-demo: ## build everything, then transcribe a clip
+demo: ## build everything, then transcribe two clips
 	@.ci/setup build
 	@echo "building guest and host (minutes the first time) …"
 	@$(CARGO) build $(ALL)
 	@target/release/hearken-demo
-	@echo "the same clip as subtitles: target/release/hearken file target/demo/clip.wav -f srt"
+	@echo "the first clip as subtitles: target/release/hearken file target/demo/clip.wav -f srt"
 
 build: ## build the library and the hearken command (target/release/hearken)
 	@.ci/setup build
