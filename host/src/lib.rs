@@ -38,6 +38,7 @@ pub mod server;
 pub mod session;
 #[cfg(feature = "pull")]
 pub mod store;
+mod task;
 mod text;
 mod transcript;
 

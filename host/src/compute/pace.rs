@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
+use crate::task::cpu_time;
 
 /// Multiplications between two looks at the clock: a tenth of a millisecond on a fast processor, some on a slow one.
 const STRETCH: usize = 1 << 23;
@@ -48,7 +48,7 @@ impl<'a> Pace<'a> {
     }
 
     pub(super) fn helper(operation: &'a Operation) -> Self {
-        Self { operation, done: Cell::new(0), role: Role::Helper(Cell::new(thread_time())) }
+        Self { operation, done: Cell::new(0), role: Role::Helper(Cell::new(cpu_time())) }
     }
 
     /// Counts multiplications that were done. Asked between tiles.
@@ -70,7 +70,7 @@ impl<'a> Pace<'a> {
 
     fn tell(&self) {
         if let Role::Helper(told) = &self.role {
-            let now = thread_time();
+            let now = cpu_time();
             let spent = now.saturating_sub(told.replace(now)).as_nanos();
             self.operation.helped.fetch_add(u64::try_from(spent).unwrap_or(u64::MAX), Ordering::Relaxed);
         }
@@ -81,10 +81,4 @@ impl Drop for Pace<'_> {
     fn drop(&mut self) {
         self.tell();
     }
-}
-
-/// CPU time that this thread has used.
-fn thread_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

@@ -293,8 +293,8 @@ impl Model {
     }
 
     /// A fresh sandbox.
-    pub(crate) fn instantiate(&self) -> Result<Instance, Error> {
+    pub(crate) async fn instantiate(&self) -> Result<Instance, Error> {
         let metered = Metered::new([Arc::clone(&self.inner.meter), Arc::clone(self.share().meter())]);
-        Ok(self.inner.template.instantiate(metered)?)
+        Ok(self.inner.template.instantiate(metered).await?)
     }
 }

@@ -9,6 +9,7 @@ use super::Model;
 use crate::SAMPLE_RATE;
 use crate::error::Error;
 use crate::sandbox::{Instance, SandboxError};
+use crate::task::to_end;
 
 /// What the model would have said at one position.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -70,7 +71,7 @@ impl Model {
     ///
     /// When the system has no memory or address space left for it.
     pub fn sandbox(&self) -> Result<Sandbox, Error> {
-        Ok(Sandbox(self.instantiate()?))
+        Ok(Sandbox(to_end(self.instantiate())?))
     }
 
     /// [`Sandbox::score`] in a sandbox of its own.
@@ -104,9 +105,9 @@ impl Sandbox {
         language: Option<&str>,
         tokens: &[u32],
     ) -> Result<Vec<Score>, Error> {
-        self.0.write(samples)?;
+        to_end(self.0.write(samples))?;
         let request = Request::Score { language: language.map(str::to_owned), tokens: tokens.to_vec() };
-        let events = self.0.call(&request).map_err(|error| match error {
+        let events = to_end(self.0.call(&request)).map_err(|error| match error {
             SandboxError::Refused { status: Status::BadLanguage, .. } => {
                 Error::Language { language: language.unwrap_or_default().to_owned() }
             }

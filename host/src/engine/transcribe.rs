@@ -152,12 +152,12 @@ impl Model {
     }
 
     /// One decode of `samples` in a sandbox of its own.
-    fn decode(&self, start: u64, samples: &[f32], task: &Task) -> Result<Heard, Error> {
-        let mut instance = self.instantiate()?;
-        instance.write(samples)?;
+    async fn decode(&self, start: u64, samples: &[f32], task: &Task) -> Result<Heard, Error> {
+        let mut instance = self.instantiate().await?;
+        instance.write(samples).await?;
         let mut heard = Heard::default();
         let mut silence = 0.0;
-        for event in instance.call(&Request::Decode(task.clone()))? {
+        for event in instance.call(&Request::Decode(task.clone())).await? {
             match event {
                 Event::Language { code, probability } => {
                     // The recording's later utterances are told this language: one guest must not spoil the rest.
@@ -298,11 +298,11 @@ impl<O: FnMut(Progress<'_>)> Run<'_, O> {
             // A recording has no deadline of its own: first come, first served.
             let engine = &self.model.engine;
             let share = self.options.share.as_ref().unwrap_or(engine.common_share());
-            engine.executor().submit(share, Class::Batch, Instant::now(), move || {
+            engine.executor().submit(share, Class::Batch, Instant::now(), async move {
                 let decode = || model.decode(chunk.start, &chunk.samples, &task);
-                let outcome = match decode() {
+                let outcome = match decode().await {
                     // It may have come from what the instance had become: once more, in a fresh one.
-                    Err(Error::Sandbox(error)) if error.ends_one_utterance() => decode(),
+                    Err(Error::Sandbox(error)) if error.ends_one_utterance() => decode().await,
                     outcome => outcome,
                 };
                 // The receiver is gone when the recording was given up: then nobody wants this.

@@ -2,30 +2,23 @@
 
 mod pace;
 mod queue;
+mod urgency;
 mod waits;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use self::pace::Pace;
-use self::queue::Queue;
 pub use self::queue::Share;
-use crate::sandbox::thread_cpu_time;
+use self::queue::{Job, Queue};
+pub(crate) use self::urgency::{Class, Ticket};
+use crate::task;
 
-/// What a job is for. Earlier variants go first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Class {
-    /// The text of an utterance that has ended: somebody waits for it.
-    Final,
-    /// A text that will be replaced.
-    Partial,
-    /// A recording: nobody waits for this word in particular.
-    Batch,
-}
-
-/// A pool of threads that takes jobs by class, then fairly by share, then by deadline, then in order.
+/// A pool of threads that takes jobs by class, then fairly by share, then by deadline, then in order. A job that runs is
+/// suspended where another one is to go before it, and resumed by whichever thread is free first.
 pub(crate) struct Executor {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
@@ -37,24 +30,24 @@ struct Shared {
     pace: Mutex<Pace>,
 }
 
+#[derive(Default)]
 struct State {
     jobs: Queue,
+    /// Threads that sleep.
+    idle: usize,
     closed: bool,
 }
 
 impl Executor {
     /// Starts `threads` threads, at least one.
     pub(crate) fn start(threads: usize) -> std::io::Result<Self> {
-        let shared = Arc::new(Shared {
-            state: Mutex::new(State { jobs: Queue::default(), closed: false }),
-            wake: Condvar::new(),
-            pace: Mutex::default(),
-        });
+        let shared =
+            Arc::new(Shared { state: Mutex::default(), wake: Condvar::new(), pace: Mutex::default() });
         let mut executor = Self { shared, threads: Vec::new() };
         for index in 0..threads.max(1) {
             let shared = Arc::clone(&executor.shared);
-            let thread =
-                std::thread::Builder::new().name(format!("hearken-{index}")).spawn(move || shared.work())?;
+            let thread = std::thread::Builder::new().name(format!("hearken-{index}"));
+            let thread = thread.spawn(move || shared.work())?;
             executor.threads.push(thread);
         }
         Ok(executor)
@@ -78,12 +71,12 @@ impl Executor {
         share: &Share,
         class: Class,
         deadline: Instant,
-        run: impl FnOnce() + Send + 'static,
-    ) {
-        let mut state = self.shared.lock();
-        state.jobs.push(share, class, deadline, Box::new(run));
-        drop(state);
+        work: impl Future<Output = ()> + Send + 'static,
+    ) -> Ticket {
+        let ticket = Ticket::new(class);
+        self.shared.lock().jobs.push(share, &ticket, deadline, Box::pin(work));
         self.shared.wake.notify_one();
+        ticket
     }
 }
 
@@ -92,8 +85,9 @@ impl Drop for Executor {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.closed = true;
-        state.jobs.clear();
+        let queued = std::mem::take(&mut state.jobs);
         drop(state);
+        drop(queued);
         self.shared.wake.notify_all();
         for thread in self.threads.drain(..) {
             // The last handle may be dropped by a job itself.
@@ -109,63 +103,149 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn work(&self) {
-        loop {
-            let mut state = self.lock();
-            let (share, job) = loop {
-                if let Some(next) = state.jobs.pop() {
-                    break next;
-                }
-                if state.closed {
-                    return;
-                }
-                state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
-            };
-            drop(state);
-            let (started, used) = (Instant::now(), thread_cpu_time());
-            // A job that panics drops its end of its channel, which is how its owner learns of it; the thread lives on.
-            let _ = catch_unwind(AssertUnwindSafe(job.run));
-            let took = started.elapsed();
-            let cpu = thread_cpu_time().saturating_sub(used);
-            self.pace.lock().unwrap_or_else(PoisonError::into_inner).ran(cpu, took);
-            self.lock().jobs.charge(&share, took);
+    fn work(self: Arc<Self>) {
+        while let Some((share, job)) = self.next() {
+            self.run(&share, job);
         }
+    }
+
+    /// Waits for the next job; `None` when there will be no more.
+    fn next(&self) -> Option<(Share, Job)> {
+        let mut state = self.lock();
+        loop {
+            if let Some(next) = state.jobs.pop(Instant::now()) {
+                return Some(next);
+            }
+            if state.closed {
+                return None;
+            }
+            state.idle += 1;
+            state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.idle -= 1;
+        }
+    }
+
+    /// Works on a job until it is done or gives way.
+    fn run(self: &Arc<Self>, share: &Share, mut job: Job) {
+        let (started, used) = (Instant::now(), job.used);
+        let wanted = {
+            let (shared, share, ticket) = (Arc::clone(self), share.clone(), job.ticket.clone());
+            move || shared.is_wanted(&share, &ticket, started.elapsed())
+        };
+        // A job that panics drops its end of its channel, which is how its owner learns of it; the thread lives on.
+        let slice = || task::slice(job.work.as_mut(), &mut job.used, Rc::new(wanted));
+        let suspended = catch_unwind(AssertUnwindSafe(slice)).is_ok_and(|poll| poll.is_pending());
+        let took = started.elapsed();
+        let cpu = job.used.saturating_sub(used);
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner).ran(cpu, took);
+        let rest = suspended.then_some(job);
+        self.lock().jobs.ran(share, took, rest);
+    }
+
+    /// Whether another job is to go before one of `share` that has run for so long.
+    fn is_wanted(&self, share: &Share, ticket: &Ticket, since: Duration) -> bool {
+        let state = self.lock();
+        // A thread that sleeps has been woken for what is queued.
+        state.idle == 0 && state.jobs.is_wanted(share, ticket.class(), since)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+    use crate::task::tests::give_way;
+
+    /// A job that runs until something is sent to it, and gives way meanwhile if it is to.
+    async fn hold(held: crossbeam_channel::Receiver<()>) {
+        while held.try_recv() == Err(crossbeam_channel::TryRecvError::Empty) {
+            give_way().await;
+            std::thread::yield_now();
+        }
+    }
 
     #[test]
     fn the_earliest_deadline_goes_first() {
         let executor = Executor::start(1).unwrap();
-        let (hold, held) = crossbeam_channel::bounded::<()>(0);
+        let (release, held) = crossbeam_channel::unbounded::<()>();
         let (done, order) = crossbeam_channel::unbounded();
         let now = Instant::now();
         let share = Share::default();
-        executor.submit(&share, Class::Batch, now, move || {
-            let _ = held.recv();
-        });
+        executor.submit(&share, Class::Final, now, hold(held));
         for (name, after) in [("late", 30), ("early", 10), ("middle", 20)] {
             let done = done.clone();
-            executor.submit(&share, Class::Batch, now + Duration::from_secs(after), move || {
+            executor.submit(&share, Class::Final, now + Duration::from_secs(after), async move {
                 let _ = done.send(name);
             });
         }
-        hold.send(()).unwrap();
+        release.send(()).unwrap();
         drop(done);
         assert_eq!(order.iter().collect::<Vec<_>>(), ["early", "middle", "late"]);
+    }
+
+    #[test]
+    fn a_final_text_does_not_wait_for_what_runs() {
+        let executor = Executor::start(1).unwrap();
+        let (release, held) = crossbeam_channel::unbounded::<()>();
+        let share = Share::default();
+        for class in [Class::Batch, Class::Partial] {
+            executor.submit(&share, class, Instant::now(), hold(held.clone()));
+        }
+        let (done, result) = crossbeam_channel::bounded(1);
+        // One after the other, each while the others are suspended or wait.
+        for _ in 0..3 {
+            let done = done.clone();
+            executor.submit(&share, Class::Final, Instant::now(), async move {
+                let _ = done.send(());
+            });
+            assert_eq!(result.recv_timeout(Duration::from_secs(60)), Ok(()));
+        }
+        drop(release);
+    }
+
+    #[test]
+    fn whoever_is_hurried_is_not_suspended_for_others() {
+        let executor = Executor::start(1).unwrap();
+        let share = Share::default();
+        let (done, order) = crossbeam_channel::unbounded();
+        let (release, held) = crossbeam_channel::unbounded::<()>();
+        let (begun, running) = crossbeam_channel::bounded(1);
+        let told = done.clone();
+        let partial = executor.submit(&share, Class::Partial, Instant::now(), async move {
+            let _ = begun.send(());
+            hold(held).await;
+            let _ = told.send("hurried");
+        });
+        running.recv().unwrap();
+        partial.hurry();
+        executor.submit(&share, Class::Final, Instant::now(), async move {
+            let _ = done.send("other");
+        });
+        // It is asked many times meanwhile.
+        assert!(order.recv_timeout(Duration::from_millis(100)).is_err());
+        drop(release);
+        assert_eq!(order.iter().collect::<Vec<_>>(), ["hurried", "other"]);
+    }
+
+    #[test]
+    fn a_job_without_end_takes_no_more_than_its_share() {
+        let executor = Executor::start(1).unwrap();
+        let (release, held) = crossbeam_channel::unbounded::<()>();
+        executor.submit(&Share::default(), Class::Final, Instant::now(), hold(held));
+        let (done, result) = crossbeam_channel::bounded(1);
+        executor.submit(&Share::default(), Class::Final, Instant::now(), async move {
+            let _ = done.send(());
+        });
+        assert_eq!(result.recv_timeout(Duration::from_secs(60)), Ok(()));
+        drop(release);
     }
 
     #[test]
     fn a_panic_costs_one_job() {
         let executor = Executor::start(1).unwrap();
         let (done, result) = crossbeam_channel::bounded(1);
-        executor.submit(&Share::default(), Class::Batch, Instant::now(), || panic!("expected by this test"));
-        executor.submit(&Share::default(), Class::Batch, Instant::now(), move || {
+        let panics = async { panic!("expected by this test") };
+        executor.submit(&Share::default(), Class::Batch, Instant::now(), panics);
+        executor.submit(&Share::default(), Class::Batch, Instant::now(), async move {
             let _ = done.send(7);
         });
         assert_eq!(result.recv(), Ok(7));
@@ -174,17 +254,15 @@ mod tests {
     #[test]
     fn dropping_the_pool_tells_whoever_waits() {
         let executor = Executor::start(1).unwrap();
-        let (hold, held) = crossbeam_channel::bounded::<()>(0);
+        let (release, held) = crossbeam_channel::unbounded::<()>();
         let (done, result) = crossbeam_channel::bounded::<()>(1);
-        executor.submit(&Share::default(), Class::Batch, Instant::now(), move || {
-            let _ = held.recv();
-        });
-        executor.submit(&Share::default(), Class::Batch, Instant::now(), move || {
+        executor.submit(&Share::default(), Class::Final, Instant::now(), hold(held));
+        executor.submit(&Share::default(), Class::Batch, Instant::now(), async move {
             let _ = done.send(());
         });
         let dropper = std::thread::spawn(move || drop(executor));
         assert!(result.recv().is_err());
-        drop(hold);
+        drop(release);
         dropper.join().unwrap();
     }
 }

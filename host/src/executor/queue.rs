@@ -1,14 +1,16 @@
 //! Which job is next: by class, then fairly among those who share the threads, then by deadline.
 
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::Class;
+use super::urgency::{Class, Ticket};
 use super::waits::Waits;
 use crate::meter::Meter;
+
+/// A job of a share that is ahead of another one by so much virtual time gives way to it.
+const QUANTUM: Duration = Duration::from_millis(200);
 
 /// A part of an engine's threads, for somebody who shares them with others: a tenant of a server, say. When all threads are
 /// busy, each share gets time in proportion to its weight, however much is asked for; what one does not use the others have.
@@ -46,6 +48,15 @@ impl Share {
         }))
     }
 
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// What its virtual time grows by when it uses a thread for so long, in nanoseconds.
+    fn virtual_time(&self, took: Duration) -> u64 {
+        u64::try_from(took.as_nanos()).unwrap_or(u64::MAX) / u64::from(self.0.weight)
+    }
+
     /// Counts what its sandboxes do.
     pub(crate) fn meter(&self) -> &Arc<Meter> {
         &self.0.meter
@@ -71,46 +82,38 @@ impl Default for Share {
 
 /// What is to be run.
 pub(super) struct Job {
-    class: Class,
+    pub(super) ticket: Ticket,
     deadline: Instant,
     number: u64,
-    queued: Instant,
-    pub(super) run: Box<dyn FnOnce() + Send>,
+    /// Whether it is known how long somebody waited until it was begun.
+    counted: bool,
+    /// CPU time so far.
+    pub(super) used: Duration,
+    pub(super) work: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
-
-impl Job {
-    fn key(&self) -> (Class, Instant, u64) {
-        (self.class, self.deadline, self.number)
-    }
-}
-
-impl Ord for Job {
-    fn cmp(&self, other: &Self) -> Ordering {
-        // The heap gives out its greatest: reverse, so that the most urgent is greatest.
-        other.key().cmp(&self.key())
-    }
-}
-
-impl PartialOrd for Job {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Job {
-    fn eq(&self, other: &Self) -> bool {
-        self.number == other.number
-    }
-}
-
-impl Eq for Job {}
 
 /// The jobs of one share that has any, queued or running.
 struct Lane {
     share: Share,
-    jobs: BinaryHeap<Job>,
-    running: usize,
+    /// Not sorted: whoever waits may be hurried. They are no more than streams that speak.
+    jobs: Vec<Job>,
+    running: u64,
 }
+
+impl Lane {
+    fn used(&self) -> u64 {
+        self.share.0.used.load(Relaxed)
+    }
+
+    /// The job that is next of these, and its rank among all.
+    fn head(&self) -> Option<(Rank, usize)> {
+        let ranks = self.jobs.iter().enumerate();
+        ranks.map(|(at, job)| ((job.ticket.class(), self.used(), job.deadline, job.number), at)).min()
+    }
+}
+
+/// Who goes first: by class, by what the share has used, by deadline, by number.
+type Rank = (Class, u64, Instant, u64);
 
 /// All jobs that wait.
 ///
@@ -129,64 +132,82 @@ impl Queue {
     pub(super) fn push(
         &mut self,
         share: &Share,
-        class: Class,
+        ticket: &Ticket,
         deadline: Instant,
-        run: Box<dyn FnOnce() + Send>,
+        work: Pin<Box<dyn Future<Output = ()> + Send>>,
     ) {
-        let job = Job { class, deadline, number: self.next, queued: Instant::now(), run };
+        let number = self.next;
         self.next += 1;
-        let lane = match self.position(share) {
-            Some(at) => &mut self.lanes[at],
-            None => {
-                share.0.used.fetch_max(self.now, Relaxed);
-                self.lanes.push(Lane { share: share.clone(), jobs: BinaryHeap::new(), running: 0 });
-                // It was just pushed.
-                let last = self.lanes.len() - 1;
-                &mut self.lanes[last]
-            }
-        };
-        lane.jobs.push(job);
+        let at = self.position(share).unwrap_or_else(|| {
+            share.0.used.fetch_max(self.now, Relaxed);
+            self.lanes.push(Lane { share: share.clone(), jobs: Vec::new(), running: 0 });
+            self.lanes.len() - 1
+        });
+        let ticket = ticket.clone();
+        self.lanes[at].jobs.push(Job {
+            ticket,
+            deadline,
+            number,
+            counted: false,
+            used: Duration::ZERO,
+            work,
+        });
     }
 
-    /// The next job. Its share is to be [charged](Self::charge) when it is done.
-    pub(super) fn pop(&mut self) -> Option<(Share, Job)> {
-        let heads = self.lanes.iter().enumerate().filter_map(|(at, lane)| {
-            let (class, deadline, number) = lane.jobs.peek()?.key();
-            Some(((class, lane.share.0.used.load(Relaxed), deadline, number), at))
-        });
-        let (_, at) = heads.min()?;
-        let lane = &mut self.lanes[at];
-        let job = lane.jobs.pop()?;
+    /// The lane whose head is next, with its rank and its place there.
+    fn head(&self) -> Option<(Rank, usize, usize)> {
+        let heads = self.lanes.iter().enumerate();
+        heads.filter_map(|(lane, jobs)| jobs.head().map(|(rank, at)| (rank, lane, at))).min()
+    }
+
+    /// The next job. Once it [has run](Self::ran), that is to be told.
+    pub(super) fn pop(&mut self, now: Instant) -> Option<(Share, Job)> {
+        let (_, lane, at) = self.head()?;
+        let lane = &mut self.lanes[lane];
+        let mut job = lane.jobs.swap_remove(at);
         lane.running += 1;
-        self.now = self.now.max(lane.share.0.used.load(Relaxed));
-        if job.class == Class::Final {
-            let now = Instant::now();
+        self.now = self.now.max(lane.used());
+        if let Some(since) = job.ticket.waited_for()
+            && !job.counted
+        {
+            job.counted = true;
             let mut waits = lane.share.0.waits.lock().unwrap_or_else(PoisonError::into_inner);
-            waits.add(now, now.saturating_duration_since(job.queued));
+            waits.add(now, now.saturating_duration_since(since));
         }
         Some((lane.share.clone(), job))
     }
 
-    /// A job of this share took so long.
-    pub(super) fn charge(&mut self, share: &Share, took: Duration) {
-        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX) / u64::from(share.0.weight);
-        share.0.used.fetch_add(nanos, Relaxed);
+    /// A job of this share ran for so long; what gave way waits again.
+    pub(super) fn ran(&mut self, share: &Share, took: Duration, rest: Option<Job>) {
+        share.0.used.fetch_add(share.virtual_time(took), Relaxed);
         let Some(at) = self.position(share) else { return };
-        self.lanes[at].running -= 1;
-        if self.lanes[at].running == 0 && self.lanes[at].jobs.is_empty() {
+        let lane = &mut self.lanes[at];
+        lane.jobs.extend(rest);
+        lane.running -= 1;
+        if lane.running == 0 && lane.jobs.is_empty() {
             self.lanes.swap_remove(at);
         }
     }
 
-    /// Drops what waits.
-    pub(super) fn clear(&mut self) {
-        for lane in &mut self.lanes {
-            lane.jobs.clear();
-        }
+    /// Whether a job that waits is to go before one of `share` that has run for so long.
+    ///
+    /// A more urgent one is. Of equally urgent ones, one of a share that has used less is, if it would then have no more
+    /// threads for its weight than `share` keeps, or if `share` is far ahead: two of equal weight do not interrupt each other all
+    /// the time, which would make both late.
+    pub(super) fn is_wanted(&self, share: &Share, class: Class, took: Duration) -> bool {
+        let Some(((urgency, ..), lane, _)) = self.head() else { return false };
+        let (other, own) = (&self.lanes[lane], self.position(share).map(|at| &self.lanes[at]));
+        let Some(own) = own.filter(|own| urgency == class && !own.share.is(&other.share)) else {
+            return urgency < class;
+        };
+        let (ahead, weight) = (own.used().saturating_add(share.virtual_time(took)), share.0.weight);
+        let kept = own.running.saturating_sub(1) * u64::from(other.share.0.weight);
+        let taken = (other.running + 1) * u64::from(weight);
+        other.used() < ahead && (taken <= kept || ahead - other.used() >= QUANTUM.as_nanos() as u64)
     }
 
     fn position(&self, share: &Share) -> Option<usize> {
-        self.lanes.iter().position(|lane| Arc::ptr_eq(&lane.share.0, &share.0))
+        self.lanes.iter().position(|lane| lane.share.is(share))
     }
 }
 
@@ -196,16 +217,16 @@ mod tests {
 
     /// Pushes a job; which share's it is shows when it is popped.
     fn push(queue: &mut Queue, share: &Share, class: Class) {
-        queue.push(share, class, Instant::now(), Box::new(|| {}));
+        queue.push(share, &Ticket::new(class), Instant::now(), Box::pin(async {}));
     }
 
     /// Serves `count` jobs of 10 ms each, one at a time; how many of them were `share`'s.
     fn serve(queue: &mut Queue, share: &Share, count: usize) -> usize {
         let mut served = 0;
         for _ in 0..count {
-            let (whose, _) = queue.pop().expect("a job");
-            queue.charge(&whose, Duration::from_millis(10));
-            served += usize::from(Arc::ptr_eq(&whose.0, &share.0));
+            let (whose, _) = queue.pop(Instant::now()).expect("a job");
+            queue.ran(&whose, Duration::from_millis(10), None);
+            served += usize::from(whose.is(share));
         }
         served
     }
@@ -270,5 +291,79 @@ mod tests {
             serve(&mut queue, &share, 1);
         }
         assert!(queue.lanes.is_empty());
+    }
+    #[test]
+    fn who_runs_gives_way_to_whoever_is_more_urgent() {
+        let share = Share::new(1);
+        let mut queue = Queue::default();
+        push(&mut queue, &share, Class::Batch);
+        let (_, job) = queue.pop(Instant::now()).unwrap();
+        let ms = Duration::from_millis;
+        assert!(!queue.is_wanted(&share, Class::Batch, ms(10)), "nobody waits");
+        push(&mut queue, &share, Class::Batch);
+        assert!(!queue.is_wanted(&share, Class::Batch, ms(10_000)));
+        let other = Share::new(1);
+        push(&mut queue, &other, Class::Partial);
+        assert!(queue.is_wanted(&share, Class::Batch, ms(10)));
+        assert!(!queue.is_wanted(&share, Class::Final, ms(10_000)));
+        // It goes on before those that came later.
+        queue.ran(&share, ms(10), Some(job));
+        assert!(queue.pop(Instant::now()).unwrap().0.is(&other));
+        assert_eq!(queue.pop(Instant::now()).unwrap().1.number, 0);
+    }
+
+    #[test]
+    fn a_partial_text_that_is_hurried_is_a_final_one() {
+        let share = Share::new(1);
+        let mut queue = Queue::default();
+        let tickets = [Class::Partial, Class::Partial, Class::Final].map(|class| {
+            let ticket = Ticket::new(class);
+            queue.push(&share, &ticket, Instant::now(), Box::pin(async {}));
+            ticket
+        });
+        tickets[1].hurry();
+        let order = [1, 2, 0].map(|number| {
+            assert_eq!(queue.pop(Instant::now()).unwrap().1.number, number);
+            share.final_wait(Instant::now()).is_some()
+        });
+        assert_eq!(order, [true; 3]);
+        assert_eq!(share.0.waits.lock().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn whoever_has_all_threads_gives_one_away() {
+        let (modest, greedy, third) = (Share::new(1), Share::new(1), Share::new(1));
+        let mut queue = Queue::default();
+        for _ in 0..2 {
+            push(&mut queue, &greedy, Class::Final);
+            queue.pop(Instant::now()).unwrap();
+        }
+        let ms = Duration::from_millis;
+        push(&mut queue, &modest, Class::Final);
+        assert!(queue.is_wanted(&greedy, Class::Final, ms(1)));
+        queue.pop(Instant::now()).unwrap();
+        queue.ran(&greedy, ms(1), None);
+        // Each has one: they wait for each other, as long as nobody is far ahead.
+        push(&mut queue, &third, Class::Final);
+        for share in [&modest, &greedy] {
+            assert!(!queue.is_wanted(share, Class::Final, ms(100)));
+            assert!(queue.is_wanted(share, Class::Final, ms(300)));
+        }
+    }
+
+    #[test]
+    fn weights_count_where_one_gives_way() {
+        let ms = Duration::from_millis;
+        let light = Share::new(1);
+        for (weight, wanted) in [(1, true), (2, true), (3, false)] {
+            let heavy = Share::new(weight);
+            let mut queue = Queue::default();
+            for _ in 0..3 {
+                push(&mut queue, &heavy, Class::Final);
+                queue.pop(Instant::now()).unwrap();
+            }
+            push(&mut queue, &light, Class::Final);
+            assert_eq!(queue.is_wanted(&heavy, Class::Final, ms(10)), wanted, "{weight}");
+        }
     }
 }

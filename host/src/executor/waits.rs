@@ -29,6 +29,12 @@ impl Waits {
         waits.get((waits.len() * 95).div_ceil(100).max(1) - 1).copied()
     }
 
+    /// Waits that are remembered.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     fn forget(&mut self, now: Instant) {
         while self.0.front().is_some_and(|(at, _)| now.saturating_duration_since(*at) > WINDOW) {
             self.0.pop_front();
@@ -65,6 +71,6 @@ mod tests {
         for _ in 0..MOST {
             waits.add(start, Duration::ZERO);
         }
-        assert_eq!((waits.percentile(start), waits.0.len()), (Some(Duration::ZERO), MOST));
+        assert_eq!((waits.percentile(start), waits.len()), (Some(Duration::ZERO), MOST));
     }
 }

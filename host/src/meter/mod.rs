@@ -11,7 +11,8 @@ use std::time::Duration;
 #[cfg(feature = "server")]
 pub(crate) use self::speakers::Speaking;
 use crate::SAMPLE_RATE;
-use crate::sandbox::{SandboxError, TrapKind, thread_cpu_time};
+use crate::sandbox::{SandboxError, TrapKind};
+use crate::task::cpu_time;
 
 /// After so many utterances an earlier one weighs e times less in [`Meter::cost_of_speech`].
 const MEMORY: f64 = 50.0;
@@ -160,7 +161,7 @@ pub(crate) struct Metered {
     /// It was made for a final text, without partial ones before; and that text is there.
     pub(crate) for_final: bool,
     complete: bool,
-    /// CPU time of the thread when the sandbox began to end.
+    /// CPU time of the task when the sandbox began to end.
     pub(crate) leaving: Option<Duration>,
 }
 
@@ -202,7 +203,7 @@ impl Metered {
 
 impl Drop for Metered {
     fn drop(&mut self) {
-        let leaving = self.leaving.map_or(Duration::ZERO, |began| thread_cpu_time().saturating_sub(began));
+        let leaving = self.leaving.map_or(Duration::ZERO, |began| cpu_time().saturating_sub(began));
         for meter in &self.meters {
             meter.live.fetch_sub(1, Relaxed);
             if self.for_final && self.complete {

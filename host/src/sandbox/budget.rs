@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
+use crate::task::cpu_time;
 
 /// A call was stopped; carried through wasmtime as the cause of the trap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -11,8 +11,8 @@ pub(super) struct UsedUp {
     pub(super) limit: Duration,
 }
 
-/// Counts this thread's CPU time from the start of a call. Epochs tick by wall time, so a guest that shares its
-/// core is asked more often, not stopped earlier.
+/// Counts the task's CPU time from the start of a call. Epochs tick by wall time, so a guest that shares its core is asked
+/// more often, not stopped earlier.
 pub(super) struct Budget {
     limit: Duration,
     end: Duration,
@@ -23,10 +23,10 @@ impl Budget {
         Self { limit: Duration::ZERO, end: Duration::ZERO }
     }
 
-    /// Begins a call on this thread.
+    /// Begins a call of this thread's task.
     pub(super) fn begin(&mut self, limit: Duration) {
         self.limit = limit;
-        self.end = thread_cpu_time().saturating_add(limit);
+        self.end = cpu_time().saturating_add(limit);
     }
 
     /// Whether the call may go on.
@@ -36,7 +36,7 @@ impl Budget {
 
     /// Whether it may go on when other threads have spent so much on it.
     pub(super) fn allows(&self, elsewhere: Duration) -> bool {
-        thread_cpu_time().saturating_add(elsewhere) <= self.end
+        cpu_time().saturating_add(elsewhere) <= self.end
     }
 
     /// Takes what other threads have spent on the call.
@@ -49,17 +49,11 @@ impl Budget {
     pub(super) fn spent(&self) -> Duration {
         let started = self.end.saturating_sub(self.limit);
         // What others spent moved the end, and with it the start.
-        thread_cpu_time().saturating_sub(started)
+        cpu_time().saturating_sub(started)
     }
 
     /// What a call that may not go on ends with.
     pub(super) fn used_up(&self) -> UsedUp {
         UsedUp { limit: self.limit }
     }
-}
-
-/// CPU time that this thread has used.
-pub(crate) fn thread_cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.max(0) as u64, time.tv_nsec.clamp(0, 999_999_999) as u32)
 }

@@ -1,5 +1,7 @@
 //! A guest that runs: one instance, its memory, and the calls into it.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +11,7 @@ use hearken_proto::abi::{
 use hearken_proto::{Event, ModelInfo, Request, Stage};
 use wasmtime::{InstancePre, Memory, Module, Store, Trap, UpdateDeadline, WasmParams, WasmResults};
 
-use super::budget::{UsedUp, thread_cpu_time};
+use super::budget::UsedUp;
 use super::error::shorten;
 use super::imports::HostState;
 use super::ring::Ring;
@@ -18,6 +20,7 @@ use super::{Image, Limits, Runtime, SandboxError, TrapKind, memory};
 use crate::compute::Prepared;
 use crate::meter::{Metered, Work};
 use crate::pages::prefer_large;
+use crate::task::{cpu_time, is_wanted, to_end};
 
 /// A compiled snapshot, ready to be instantiated.
 pub(crate) struct Template {
@@ -53,7 +56,7 @@ impl Runtime {
         };
         if let Some(computing) = &self.computing {
             // None of its code runs in this instance, so its memory is the snapshot's.
-            let pristine = template.start()?;
+            let pristine = to_end(template.start())?;
             let memory = pristine.memory.data(&pristine.store);
             let prepared = computing.prepare(&template.info.weights, memory, self.limits.memory_bytes);
             let prepared = prepared.map_err(|violation| {
@@ -73,7 +76,7 @@ impl Template {
 
     /// Whether its instances can be talked to, so that a guest which cannot is refused once and not at each utterance.
     pub(crate) fn try_out(&self) -> Result<(), SandboxError> {
-        let mut sandbox = self.instantiate(Metered::default())?;
+        let mut sandbox = to_end(self.instantiate(Metered::default()))?;
         let Guest { store, instance, .. } = &mut sandbox.guest;
         for name in [EXPORT_BUFFER, EXPORT_CALL] {
             instance
@@ -94,27 +97,27 @@ impl Template {
     }
 
     /// An instance that was not called yet.
-    fn start(&self) -> Result<Guest, SandboxError> {
+    async fn start(&self) -> Result<Guest, SandboxError> {
         let mut state = HostState::new(&self.limits);
         state.compute = self.compute.clone();
         let store = Store::new(self.pre.module().engine(), state);
-        Guest::start(store, &self.pre, &self.ticker, self.limits.cpu_per_call)
+        Guest::start(store, &self.pre, &self.ticker, self.limits.cpu_per_call).await
     }
 
     /// A fresh sandbox with the model loaded; what it does is counted by `metered`.
-    pub(crate) fn instantiate(&self, mut metered: Metered) -> Result<Instance, SandboxError> {
-        let before = thread_cpu_time();
-        let open = || {
-            let mut guest = self.start()?;
-            let header: u32 = guest.call(EXPORT_RING, ())?;
+    pub(crate) async fn instantiate(&self, mut metered: Metered) -> Result<Instance, SandboxError> {
+        let before = cpu_time();
+        let open = async {
+            let mut guest = self.start().await?;
+            let header: u32 = guest.call(EXPORT_RING, ()).await?;
             let ring = Ring::open(guest.memory.data(&guest.store), header)?;
             Ok((guest, ring))
         };
-        let (mut guest, ring) = open().inspect_err(|error| metered.each(|meter| meter.failed(error)))?;
+        let (mut guest, ring) = open.await.inspect_err(|error| metered.each(|meter| meter.failed(error)))?;
         prefer_large(memory::clamped(&self.info.workspace, guest.memory.data_mut(&mut guest.store)));
         let start = guest.memory.data_ptr(&guest.store) as usize;
         metered.lives_at(start..start.saturating_add(4 << 30));
-        metered.overhead(thread_cpu_time().saturating_sub(before));
+        metered.overhead(cpu_time().saturating_sub(before));
         Ok(Instance { guest, ring, cpu_per_call: self.limits.cpu_per_call, metered })
     }
 }
@@ -130,12 +133,12 @@ pub(crate) struct Instance {
 
 impl Instance {
     /// Moves `samples` (16 kHz mono) into the guest, through as many ringfuls as it takes.
-    pub(crate) fn write(&mut self, samples: &[f32]) -> Result<(), SandboxError> {
-        let written = self.fill(samples);
+    pub(crate) async fn write(&mut self, samples: &[f32]) -> Result<(), SandboxError> {
+        let written = self.fill(samples).await;
         written.inspect_err(|error| self.metered.each(|meter| meter.failed(error)))
     }
 
-    fn fill(&mut self, mut samples: &[f32]) -> Result<(), SandboxError> {
+    async fn fill(&mut self, mut samples: &[f32]) -> Result<(), SandboxError> {
         // One budget for all of it: the guest chooses the size of its ring, and so how often it is called.
         self.guest.allow(self.cpu_per_call);
         loop {
@@ -145,7 +148,7 @@ impl Instance {
             if samples.is_empty() {
                 return Ok(());
             }
-            self.guest.request(EXPORT_CALL, &hearken_proto::encode(&Request::Drain))?;
+            self.guest.request(EXPORT_CALL, &hearken_proto::encode(&Request::Drain)).await?;
             if !self.ring.is_empty(self.guest.memory.data(&self.guest.store))? {
                 return Err(SandboxError::Misbehaved("it does not read its ring".to_owned()));
             }
@@ -163,10 +166,10 @@ impl Instance {
     }
 
     /// Makes one request and returns the events it caused.
-    pub(crate) fn call(&mut self, request: &Request) -> Result<Vec<Event>, SandboxError> {
+    pub(crate) async fn call(&mut self, request: &Request) -> Result<Vec<Event>, SandboxError> {
         self.guest.allow(self.cpu_per_call);
         self.guest.store.data_mut().stages.clear();
-        let answer = self.guest.request(EXPORT_CALL, &hearken_proto::encode(request));
+        let answer = self.guest.request(EXPORT_CALL, &hearken_proto::encode(request)).await;
         let work = match request {
             Request::Partial(_) => Some(Work::Partial),
             Request::Final(_) => Some(Work::Final),
@@ -200,7 +203,7 @@ impl Instance {
 impl Drop for Instance {
     fn drop(&mut self) {
         // Giving memory back takes time, too; the meters are dropped after the memory.
-        self.metered.leaving = Some(thread_cpu_time());
+        self.metered.leaving = Some(cpu_time());
     }
 }
 
@@ -222,7 +225,7 @@ pub(super) struct Guest {
 
 impl Guest {
     /// Instantiates, under limits from the first instruction on.
-    pub(super) fn start(
+    pub(super) async fn start(
         mut store: Store<HostState>,
         pre: &InstancePre<HostState>,
         ticker: &Arc<Ticker>,
@@ -232,12 +235,10 @@ impl Guest {
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|context| {
             context.data().budget.check()?;
-            Ok(UpdateDeadline::Continue(1))
+            Ok(if is_wanted() { UpdateDeadline::Yield(1) } else { UpdateDeadline::Continue(1) })
         });
         store.data_mut().budget.begin(cpu);
-        let running = ticker.running();
-        let instance = pre.instantiate(&mut store);
-        drop(running);
+        let instance = running(ticker, None, pre.instantiate_async(&mut store)).await;
         let instance = instance.map_err(|error| explain(&store, &error))?;
         let memory = instance
             .get_memory(&mut store, EXPORT_MEMORY)
@@ -246,9 +247,9 @@ impl Guest {
     }
 
     /// Runs the constructors of the guest's languages, once, before anything else.
-    pub(super) fn initialize(&mut self) -> Result<(), SandboxError> {
+    pub(super) async fn initialize(&mut self) -> Result<(), SandboxError> {
         if self.instance.get_func(&mut self.store, "_initialize").is_some() {
-            self.call::<(), ()>("_initialize", ())?;
+            self.call::<(), ()>("_initialize", ()).await?;
         }
         Ok(())
     }
@@ -259,7 +260,7 @@ impl Guest {
     }
 
     /// Calls an export.
-    pub(super) fn call<P: WasmParams, R: WasmResults>(
+    pub(super) async fn call<P: WasmParams + Sync, R: WasmResults + Sync>(
         &mut self,
         name: &str,
         params: P,
@@ -269,19 +270,17 @@ impl Guest {
             .get_typed_func::<P, R>(&mut self.store, name)
             .map_err(|error| SandboxError::NotAGuest(format!("{name}: {error:#}")))?;
         self.store.set_epoch_deadline(1);
-        let running = self.ticker.running();
-        let busy = self.store.data().compute.as_ref().map(|compute| compute.busy());
-        let result = function.call(&mut self.store, params);
-        drop((running, busy));
+        let compute = self.store.data().compute.clone();
+        let result = running(&self.ticker, compute, function.call_async(&mut self.store, params)).await;
         result.map_err(|error| explain(&self.store, &error))
     }
 
     /// Puts `message` into the guest's buffer, calls `name` with its length, and returns the events that came.
-    pub(super) fn request(&mut self, name: &str, message: &[u8]) -> Result<Vec<Event>, SandboxError> {
+    pub(super) async fn request(&mut self, name: &str, message: &[u8]) -> Result<Vec<Event>, SandboxError> {
         let len = u32::try_from(message.len()).ok().filter(|&len| len <= MAX_REQUEST).ok_or_else(|| {
             SandboxError::Misbehaved(format!("a request of {} bytes is too long for it", message.len()))
         })?;
-        let address: u32 = self.call(EXPORT_BUFFER, len)?;
+        let address: u32 = self.call(EXPORT_BUFFER, len).await?;
         if address == 0 {
             return Err(SandboxError::Misbehaved("it has no room for a request".to_owned()));
         }
@@ -289,7 +288,7 @@ impl Guest {
         let range = memory::range(address, len.into(), bytes.len())?;
         bytes[range].copy_from_slice(message);
 
-        let raw: i32 = self.call(name, len)?;
+        let raw: i32 = self.call(name, len).await?;
         let events = self.store.data_mut().take_events();
         match Status::from_raw(raw) {
             Some(Status::Ok) => Ok(events),
@@ -299,9 +298,20 @@ impl Guest {
     }
 }
 
+/// Runs a guest: the clock ticks and the thread is busy while it does, and not while it is suspended.
+async fn running<F: Future>(ticker: &Arc<Ticker>, compute: Option<Arc<Prepared>>, guest: F) -> F::Output {
+    let mut guest = pin!(guest);
+    poll_fn(|context| {
+        let _running = ticker.running();
+        let _busy = compute.as_ref().map(|compute| compute.busy());
+        guest.as_mut().poll(context)
+    })
+    .await
+}
+
 /// Compares the guest's ABI version with ours, before anything else is said.
-pub(super) fn check_abi(guest: &mut Guest) -> Result<(), SandboxError> {
-    let found: u32 = guest.call(EXPORT_ABI, ())?;
+pub(super) async fn check_abi(guest: &mut Guest) -> Result<(), SandboxError> {
+    let found: u32 = guest.call(EXPORT_ABI, ()).await?;
     if found == VERSION { Ok(()) } else { Err(SandboxError::Abi { found }) }
 }
 

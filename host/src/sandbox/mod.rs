@@ -23,7 +23,6 @@ mod wasi;
 
 use std::sync::Arc;
 
-pub(crate) use budget::thread_cpu_time;
 pub(crate) use cache::{Cache, Key};
 pub use error::{SandboxError, TrapKind};
 pub(crate) use image::Image;
@@ -33,6 +32,9 @@ pub(crate) use snapshot::Snapshot;
 
 use crate::compute::Computing;
 use ticker::Ticker;
+
+/// Stack of the host's functions while a guest waits for them, in bytes.
+const HOST_STACK: usize = 1 << 20;
 
 /// Compiles and runs guests, under one set of limits.
 pub(crate) struct Runtime {
@@ -51,6 +53,8 @@ impl Runtime {
         config
             .epoch_interruption(true)
             .max_wasm_stack(limits.stack_bytes)
+            // A guest that can be suspended has a stack of its own, on which the host's functions run, too.
+            .async_stack_size(limits.stack_bytes.saturating_add(HOST_STACK))
             // What the guest does not use is not there to be attacked.
             .wasm_memory64(false)
             .wasm_multi_memory(false)

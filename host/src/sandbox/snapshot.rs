@@ -10,6 +10,7 @@ use wasmtime_wizer::{InstanceState, SnapshotVal, ValType, Wizer};
 use super::imports::HostState;
 use super::instance::{Guest, check_abi};
 use super::{Runtime, SandboxError};
+use crate::task::to_end;
 
 /// A guest with its model loaded, compiled.
 pub(crate) struct Snapshot {
@@ -42,11 +43,11 @@ impl Runtime {
         let mut store = Store::new(&self.engine, HostState::new(&self.limits));
         store.data_mut().model = Some(model);
         let pre = self.linker.instantiate_pre(&module).map_err(not_a_guest)?;
-        let mut guest = Guest::start(store, &pre, &self.ticker, self.limits.cpu_to_load)?;
-        check_abi(&mut guest)?;
-        guest.initialize()?;
+        let mut guest = to_end(Guest::start(store, &pre, &self.ticker, self.limits.cpu_to_load))?;
+        to_end(check_abi(&mut guest))?;
+        to_end(guest.initialize())?;
 
-        let loaded = guest.request(EXPORT_LOAD, &hearken_proto::encode(options));
+        let loaded = to_end(guest.request(EXPORT_LOAD, &hearken_proto::encode(options)));
         if let Some(error) = guest.store.data_mut().model_error.take() {
             return Err(SandboxError::Image(error));
         }
@@ -63,7 +64,8 @@ impl Runtime {
             });
         }
 
-        let wasm = block_on(wizer.snapshot(&context, &mut guest)).map_err(SandboxError::engine)?;
+        // Wizer's is async only for hosts whose stores are.
+        let wasm = to_end(wizer.snapshot(&context, &mut guest)).map_err(SandboxError::engine)?;
         drop(guest);
         let compiled = self.engine.precompile_module(&wasm).map_err(SandboxError::engine)?;
         Ok(Snapshot { compiled, info })
@@ -89,17 +91,5 @@ impl InstanceState for Guest {
         // The one memory that the limits allow, under whatever name wizer exported it.
         let memory = self.instance.get_memory(&mut self.store, name).unwrap_or(self.memory);
         contents(memory.data(&self.store));
-    }
-}
-
-/// Runs a future that never waits: wizer's is async only for hosts whose stores are.
-fn block_on<F: Future>(future: F) -> F::Output {
-    let mut future = std::pin::pin!(future);
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    loop {
-        if let std::task::Poll::Ready(output) = future.as_mut().poll(&mut context) {
-            return output;
-        }
-        std::thread::yield_now();
     }
 }

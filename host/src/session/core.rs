@@ -1,11 +1,11 @@
 //! The part of a session that its jobs share.
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
+use hearken_proto::Task;
 
 use super::SessionOptions;
 use super::event::SessionEvent;
@@ -13,7 +13,8 @@ use super::journal::{Decode, Journal};
 use super::utterance::Utterance;
 use crate::audio::VadEvent;
 use crate::error::Error;
-use crate::executor::{Class, Share};
+use crate::executor::{Class, Share, Ticket};
+use crate::task::{caught, to_end};
 use crate::{Engine, Model, SAMPLE_RATE};
 
 /// A partial text is worth its cost when at least this many times the cost lies between two: the rest of the thread's
@@ -43,10 +44,8 @@ struct State {
     wake: Option<Box<dyn Fn() + Send + Sync>>,
     /// Utterances that are not complete, oldest first. The last one may still be spoken.
     utterances: VecDeque<Utterance>,
-    /// Whether a job is queued or runs: there is one at a time, so that events are in order.
-    busy: bool,
-    /// What the job that is queued is for, until it is begun.
-    queued: Option<Class>,
+    /// The job that waits or runs: there is one at a time, so that events are in order.
+    job: Option<Ticket>,
     /// What the latest partial cost.
     cost: Duration,
     language: Option<String>,
@@ -75,8 +74,7 @@ impl Core {
                 events: Some(events),
                 wake: None,
                 utterances: VecDeque::new(),
-                busy: false,
-                queued: None,
+                job: None,
                 cost: Duration::ZERO,
                 language,
                 dropped: 0,
@@ -193,7 +191,7 @@ impl Core {
     /// Makes the decode that is due on this thread, if its owner drives the session and one is due.
     pub(super) fn decode_pending(self: &Arc<Self>) -> Option<Decode> {
         let due = self.drive == Drive::Owner && self.due(&self.lock()).is_some();
-        if due { self.run() } else { None }
+        if due { to_end(Arc::clone(self).run()) } else { None }
     }
 
     /// Takes the latest decode to have cost so much, if it was for a partial text.
@@ -207,11 +205,10 @@ impl Core {
     /// Closes the channel if everything is done. Queues a job if there is something to do, nobody else drives, and none
     /// is under way.
     fn schedule(self: &Arc<Self>, state: &mut State) {
-        if state.busy {
-            // What was queued for a partial text would wait behind everybody's final ones.
-            let ended = state.utterances.front().is_some_and(|utterance| utterance.ended);
-            if ended && state.queued == Some(Class::Partial) {
-                self.submit(state, Class::Final);
+        if let Some(job) = &state.job {
+            // What was begun for a partial text would wait behind everybody's final ones, and the final text behind it.
+            if state.utterances.front().is_some_and(|utterance| utterance.ended) {
+                job.hurry();
             }
             return;
         }
@@ -225,24 +222,14 @@ impl Core {
             return;
         }
         let Some(class) = self.due(state) else { return };
-        state.busy = true;
-        self.submit(state, class);
-    }
-
-    fn submit(self: &Arc<Self>, state: &mut State, class: Class) {
-        state.queued = Some(class);
-        let core = Arc::clone(self);
         // A text is wanted before the next one is due.
         let deadline = Instant::now() + self.options.step;
         let engine = self.model.engine();
         let share = self.options.share.as_ref().unwrap_or(engine.common_share());
-        engine.executor().submit(share, class, deadline, move || {
-            // Another job for the same may have been quicker.
-            let wanted = core.lock().queued.take().is_some();
-            if wanted {
-                core.run();
-            }
-        });
+        let run = Arc::clone(self).run();
+        state.job = Some(engine.executor().submit(share, class, deadline, async {
+            run.await;
+        }));
     }
 
     /// What there is to be decoded now.
@@ -269,10 +256,28 @@ impl Core {
     }
 
     /// The job: decodes what there is of the oldest utterance. `None` if there was none any more.
-    fn run(self: &Arc<Self>) -> Option<Decode> {
+    async fn run(self: Arc<Self>) -> Option<Decode> {
+        let (mut utterance, task, decode) = self.take()?;
+        let started = Instant::now();
+        let mut events = Vec::new();
+        let mut emit = |event| events.push(event);
+        let decoded =
+            caught(utterance.decode(&self.model, &task, decode.heard, decode.last, &mut emit)).await;
+        if decoded.is_err() {
+            // A defect of ours costs an utterance, and no more.
+            utterance.give_up(Error::Panicked.to_string());
+        }
+        let complete = decode.last && decoded.is_ok();
+        self.put_back(utterance, complete, started.elapsed(), events);
+        Some(decode)
+    }
+
+    /// Takes the oldest utterance to be decoded, if it is to be. Until it is put back, audio goes into a stand-in at its place in
+    /// the queue.
+    fn take(&self) -> Option<(Utterance, Task, Decode)> {
         let mut state = self.lock();
-        let Some(mut utterance) = state.utterances.pop_front() else {
-            state.busy = false;
+        let Some(utterance) = state.utterances.pop_front() else {
+            state.job = None;
             return None;
         };
         // Taken now and not when it was queued: what came meanwhile is heard in the same decode.
@@ -280,36 +285,33 @@ impl Core {
         if !last && !utterance.has_sandbox() && !self.has_room() {
             // Others were quicker. The next audio asks again.
             state.utterances.push_front(utterance);
-            state.busy = false;
+            state.job = None;
             return None;
         }
         self.model.joined(self.overdue(&state, &utterance).saturating_sub(u64::from(!last)));
         let task = self.options.task(&self.model, state.language.clone());
         let decode = Decode { utterance: utterance.start, heard, last, language: task.language.clone() };
         state.journal.decodes.push(decode.clone());
-        // While it is decoded, audio goes into a stand-in at its place in the queue.
         state.utterances.push_front(utterance.stand_in());
-        drop(state);
+        Some((utterance, task, decode))
+    }
 
-        let started = Instant::now();
-        let mut events = Vec::new();
-        let decoded = catch_unwind(AssertUnwindSafe(|| {
-            utterance.decode(&self.model, &task, heard, last, &mut |event| events.push(event));
-        }));
-        if decoded.is_err() {
-            // A defect of ours costs an utterance, and no more.
-            utterance.give_up(Error::Panicked.to_string());
-        }
-        let cost = started.elapsed();
-
+    /// Goes on with an utterance that was decoded, unless it is complete, and tells what came of it.
+    fn put_back(
+        self: &Arc<Self>,
+        mut utterance: Utterance,
+        complete: bool,
+        cost: Duration,
+        events: Vec<SessionEvent>,
+    ) {
         let mut state = self.lock();
-        state.busy = false;
+        state.job = None;
         state.encodes += utterance.take_encodes();
         if state.events.is_none() {
-            return Some(decode);
+            return;
         }
         if let Some(arrived) = state.utterances.pop_front()
-            && !(last && decoded.is_ok())
+            && !complete
         {
             utterance.absorb(arrived);
             state.utterances.push_front(utterance);
@@ -330,7 +332,6 @@ impl Core {
         self.schedule(&mut state);
         // Also without an event: there is room for more audio.
         state.wake();
-        Some(decode)
     }
 }
 

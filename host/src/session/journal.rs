@@ -6,6 +6,7 @@ use super::{SessionError, SessionOptions};
 use crate::Model;
 use crate::audio::{Resampler, VadEvent, VoiceActivity, usable};
 use crate::error::Error;
+use crate::task::to_end;
 
 /// One decode.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +74,7 @@ impl Journal {
                 utterance.append(&samples[have..(decode.heard as usize).clamp(have, samples.len())]);
                 let task = options.task(model, decode.language.clone());
                 let heard = utterance.len();
-                utterance.decode(model, &task, heard, decode.last, &mut |event| events.push(event));
+                to_end(utterance.decode(model, &task, heard, decode.last, &mut |event| events.push(event)));
             }
         }
         Ok(events)

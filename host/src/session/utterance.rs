@@ -110,16 +110,16 @@ impl Utterance {
 
     /// Decodes what is there up to `position`, in steps that fit the model's window; the last one is final if the
     /// utterance ended there. Emits through `emit`.
-    pub(super) fn decode(
+    pub(super) async fn decode(
         &mut self,
         model: &Model,
         task: &Task,
         position: u64,
         last: bool,
-        emit: &mut dyn FnMut(SessionEvent),
+        emit: &mut (dyn FnMut(SessionEvent) + Send),
     ) {
         while self.failed.is_none() {
-            let result = self.attempt(model, task, position, last, emit);
+            let result = self.attempt(model, task, position, last, emit).await;
             let Err(error) = result else { return };
             // Whatever it was, that sandbox is not to be trusted any more. What is not committed is heard again.
             self.instance = None;
@@ -142,17 +142,17 @@ impl Utterance {
         }
     }
 
-    fn attempt(
+    async fn attempt(
         &mut self,
         model: &Model,
         task: &Task,
         position: u64,
         last: bool,
-        emit: &mut dyn FnMut(SessionEvent),
+        emit: &mut (dyn FnMut(SessionEvent) + Send),
     ) -> Result<(), Error> {
         let mut instance = match self.instance.take() {
             Some(instance) => instance,
-            None => Box::new(model.instantiate()?),
+            None => Box::new(model.instantiate().await?),
         };
         if last && self.written == self.base {
             instance.for_final();
@@ -160,12 +160,12 @@ impl Utterance {
         loop {
             let until = self.reach(position, model.stride_samples() as u64);
             let range = (self.written - self.kept) as usize..(until - self.kept) as usize;
-            instance.write(&self.samples[range])?;
+            instance.write(&self.samples[range]).await?;
             self.written = until;
             let complete = until == position;
             let request =
                 if last && complete { Request::Final(task.clone()) } else { Request::Partial(task.clone()) };
-            for event in instance.call(&request)? {
+            for event in instance.call(&request).await? {
                 self.take(event, last && complete, emit);
             }
             if complete {
@@ -191,7 +191,7 @@ impl Utterance {
     }
 
     /// Takes in what the guest said, believing none of its numbers.
-    fn take(&mut self, event: Event, last: bool, emit: &mut dyn FnMut(SessionEvent)) {
+    fn take(&mut self, event: Event, last: bool, emit: &mut (dyn FnMut(SessionEvent) + Send)) {
         match event {
             Event::Language { code, probability } => emit(SessionEvent::Language(Language {
                 code: text::sanitise(&code),

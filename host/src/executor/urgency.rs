@@ -1,0 +1,50 @@
+//! What a job is for, and whether somebody waits for it.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+/// What a job is for. Earlier variants go first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Class {
+    /// The text of an utterance that has ended: somebody waits for it.
+    Final,
+    /// A text that will be replaced.
+    Partial,
+    /// A recording: nobody waits for this word in particular.
+    Batch,
+}
+
+/// A job that was submitted.
+#[derive(Debug, Clone)]
+pub(crate) struct Ticket(Arc<Urgency>);
+
+#[derive(Debug)]
+struct Urgency {
+    class: Class,
+    since: Instant,
+    hurried: OnceLock<Instant>,
+}
+
+impl Ticket {
+    pub(super) fn new(class: Class) -> Self {
+        Self(Arc::new(Urgency { class, since: Instant::now(), hurried: OnceLock::new() }))
+    }
+
+    /// A final text waits for its end: from now on it goes as one, whether it was begun or not.
+    pub(crate) fn hurry(&self) {
+        let _ = self.0.hurried.set(Instant::now());
+    }
+
+    /// What it is for now.
+    pub(super) fn class(&self) -> Class {
+        if self.0.hurried.get().is_some() { Class::Final } else { self.0.class }
+    }
+
+    /// Since when somebody waits for it, if somebody does.
+    pub(super) fn waited_for(&self) -> Option<Instant> {
+        match self.0.class {
+            Class::Final => Some(self.0.since),
+            Class::Partial | Class::Batch => self.0.hurried.get().copied(),
+        }
+    }
+}
