@@ -211,8 +211,6 @@ impl EngineBuilder {
                 })
             })
             .transpose()?;
-        let executor = Executor::start(threads)
-            .map_err(|source| Error::System { what: "cannot start a thread".to_owned(), source })?;
         let computing = match self.compute {
             Compute::Fast => Some(Precision::Fast),
             Compute::Exact => Some(Precision::Exact),
@@ -223,8 +221,11 @@ impl EngineBuilder {
             .transpose()
             .map_err(|source| Error::System { what: "cannot start a thread".to_owned(), source })?;
         let guest = self.guest.unwrap_or_else(|| builtin_guest().to_vec());
+        let runtime = Runtime::new(self.limits, computing)?;
+        let executor = Executor::start(threads, runtime.nudge())
+            .map_err(|source| Error::System { what: "cannot start a thread".to_owned(), source })?;
         Ok(Engine(Arc::new(Inner {
-            runtime: Runtime::new(self.limits, computing)?,
+            runtime,
             executor,
             share: Share::default(),
             cache,

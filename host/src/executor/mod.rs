@@ -2,6 +2,7 @@
 
 mod pace;
 mod queue;
+mod recent;
 mod urgency;
 mod waits;
 
@@ -28,6 +29,8 @@ struct Shared {
     state: Mutex<State>,
     wake: Condvar,
     pace: Mutex<Pace>,
+    /// Makes the jobs that run ask whether they are to give way, sooner than they would by themselves.
+    nudge: Box<dyn Fn() + Send + Sync>,
 }
 
 #[derive(Default)]
@@ -39,10 +42,14 @@ struct State {
 }
 
 impl Executor {
-    /// Starts `threads` threads, at least one.
-    pub(crate) fn start(threads: usize) -> std::io::Result<Self> {
-        let shared =
-            Arc::new(Shared { state: Mutex::default(), wake: Condvar::new(), pace: Mutex::default() });
+    /// Starts `threads` threads, at least one. `nudge` is called when a job has come for which no thread is free.
+    pub(crate) fn start(threads: usize, nudge: impl Fn() + Send + Sync + 'static) -> std::io::Result<Self> {
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            wake: Condvar::new(),
+            pace: Mutex::default(),
+            nudge: Box::new(nudge),
+        });
         let mut executor = Self { shared, threads: Vec::new() };
         for index in 0..threads.max(1) {
             let shared = Arc::clone(&executor.shared);
@@ -74,8 +81,15 @@ impl Executor {
         work: impl Future<Output = ()> + Send + 'static,
     ) -> Ticket {
         let ticket = Ticket::new(class);
-        self.shared.lock().jobs.push(share, &ticket, deadline, Box::pin(work));
-        self.shared.wake.notify_one();
+        let mut state = self.shared.lock();
+        state.jobs.push(share, &ticket, deadline, Box::pin(work));
+        let free = state.idle > 0;
+        drop(state);
+        if free {
+            self.shared.wake.notify_one();
+        } else {
+            (self.shared.nudge)();
+        }
         ticket
     }
 }
@@ -139,14 +153,14 @@ impl Shared {
         let cpu = job.used.saturating_sub(used);
         self.pace.lock().unwrap_or_else(PoisonError::into_inner).ran(cpu, took);
         let rest = suspended.then_some(job);
-        self.lock().jobs.ran(share, took, rest);
+        self.lock().jobs.ran(share, started + took, took, rest);
     }
 
     /// Whether another job is to go before one of `share` that has run for so long.
     fn is_wanted(&self, share: &Share, ticket: &Ticket, since: Duration) -> bool {
         let state = self.lock();
         // A thread that sleeps has been woken for what is queued.
-        state.idle == 0 && state.jobs.is_wanted(share, ticket.class(), since)
+        state.idle == 0 && state.jobs.is_wanted(share, ticket.class(), Instant::now(), since)
     }
 }
 
@@ -165,7 +179,7 @@ mod tests {
 
     #[test]
     fn the_earliest_deadline_goes_first() {
-        let executor = Executor::start(1).unwrap();
+        let executor = Executor::start(1, || {}).unwrap();
         let (release, held) = crossbeam_channel::unbounded::<()>();
         let (done, order) = crossbeam_channel::unbounded();
         let now = Instant::now();
@@ -184,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_final_text_does_not_wait_for_what_runs() {
-        let executor = Executor::start(1).unwrap();
+        let executor = Executor::start(1, || {}).unwrap();
         let (release, held) = crossbeam_channel::unbounded::<()>();
         let share = Share::default();
         for class in [Class::Batch, Class::Partial] {
@@ -204,7 +218,7 @@ mod tests {
 
     #[test]
     fn whoever_is_hurried_is_not_suspended_for_others() {
-        let executor = Executor::start(1).unwrap();
+        let executor = Executor::start(1, || {}).unwrap();
         let share = Share::default();
         let (done, order) = crossbeam_channel::unbounded();
         let (release, held) = crossbeam_channel::unbounded::<()>();
@@ -228,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_job_without_end_takes_no_more_than_its_share() {
-        let executor = Executor::start(1).unwrap();
+        let executor = Executor::start(1, || {}).unwrap();
         let (release, held) = crossbeam_channel::unbounded::<()>();
         executor.submit(&Share::default(), Class::Final, Instant::now(), hold(held));
         let (done, result) = crossbeam_channel::bounded(1);
@@ -241,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_panic_costs_one_job() {
-        let executor = Executor::start(1).unwrap();
+        let executor = Executor::start(1, || {}).unwrap();
         let (done, result) = crossbeam_channel::bounded(1);
         let panics = async { panic!("expected by this test") };
         executor.submit(&Share::default(), Class::Batch, Instant::now(), panics);
@@ -253,7 +267,7 @@ mod tests {
 
     #[test]
     fn dropping_the_pool_tells_whoever_waits() {
-        let executor = Executor::start(1).unwrap();
+        let executor = Executor::start(1, || {}).unwrap();
         let (release, held) = crossbeam_channel::unbounded::<()>();
         let (done, result) = crossbeam_channel::bounded::<()>(1);
         executor.submit(&Share::default(), Class::Final, Instant::now(), hold(held));

@@ -2,15 +2,16 @@
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::recent::Recent;
 use super::urgency::{Class, Ticket};
 use super::waits::Waits;
 use crate::meter::Meter;
 
-/// A job of a share that is ahead of another one by so much virtual time gives way to it.
-const QUANTUM: Duration = Duration::from_millis(200);
+/// A share that has used so much more than another one, of late and for its weight, gives way to it.
+const AHEAD: f64 = 0.2;
 
 /// A part of an engine's threads, for somebody who shares them with others: a tenant of a server, say. When all threads are
 /// busy, each share gets time in proportion to its weight, however much is asked for; what one does not use the others have.
@@ -25,6 +26,7 @@ struct Account {
     sandboxes: u64,
     meter: Arc<Meter>,
     waits: Mutex<Waits>,
+    recent: Mutex<Recent>,
     /// Time used, over the weight, in nanoseconds: its virtual time. Touched only under the executor's lock.
     used: AtomicU64,
 }
@@ -44,6 +46,7 @@ impl Share {
             sandboxes: sandboxes.into(),
             meter: Arc::default(),
             waits: Mutex::default(),
+            recent: Mutex::new(Recent::new(Instant::now())),
             used: AtomicU64::new(0),
         }))
     }
@@ -55,6 +58,15 @@ impl Share {
     /// What its virtual time grows by when it uses a thread for so long, in nanoseconds.
     fn virtual_time(&self, took: Duration) -> u64 {
         u64::try_from(took.as_nanos()).unwrap_or(u64::MAX) / u64::from(self.0.weight)
+    }
+
+    fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.0.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Seconds of threads that it has used of late, over its weight.
+    fn used_lately(&self, now: Instant) -> f64 {
+        self.recent().at(now) / f64::from(self.0.weight)
     }
 
     /// Counts what its sandboxes do.
@@ -178,8 +190,9 @@ impl Queue {
     }
 
     /// A job of this share ran for so long; what gave way waits again.
-    pub(super) fn ran(&mut self, share: &Share, took: Duration, rest: Option<Job>) {
+    pub(super) fn ran(&mut self, share: &Share, now: Instant, took: Duration, rest: Option<Job>) {
         share.0.used.fetch_add(share.virtual_time(took), Relaxed);
+        share.recent().add(now, took);
         let Some(at) = self.position(share) else { return };
         let lane = &mut self.lanes[at];
         lane.jobs.extend(rest);
@@ -191,19 +204,19 @@ impl Queue {
 
     /// Whether a job that waits is to go before one of `share` that has run for so long.
     ///
-    /// A more urgent one is. Of equally urgent ones, one of a share that has used less is, if it would then have no more
-    /// threads for its weight than `share` keeps, or if `share` is far ahead: two of equal weight do not interrupt each other all
-    /// the time, which would make both late.
-    pub(super) fn is_wanted(&self, share: &Share, class: Class, took: Duration) -> bool {
-        let Some(((urgency, ..), lane, _)) = self.head() else { return false };
-        let (other, own) = (&self.lanes[lane], self.position(share).map(|at| &self.lanes[at]));
-        let Some(own) = own.filter(|own| urgency == class && !own.share.is(&other.share)) else {
+    /// A more urgent one is. An equally urgent one is if `share` has used much more than its own share of late: it need not wait for
+    /// those who take all that they can get. Shares that use about as much, or little, do not interrupt each other, which would make
+    /// both late.
+    pub(super) fn is_wanted(&self, share: &Share, class: Class, now: Instant, took: Duration) -> bool {
+        let Some(((urgency, used, ..), lane, _)) = self.head() else { return false };
+        let other = &self.lanes[lane].share;
+        if urgency != class || other.is(share) {
             return urgency < class;
-        };
-        let (ahead, weight) = (own.used().saturating_add(share.virtual_time(took)), share.0.weight);
-        let kept = own.running.saturating_sub(1) * u64::from(other.share.0.weight);
-        let taken = (other.running + 1) * u64::from(weight);
-        other.used() < ahead && (taken <= kept || ahead - other.used() >= QUANTUM.as_nanos() as u64)
+        }
+        let ahead = share.used_lately(now) + took.as_secs_f64() / f64::from(share.0.weight);
+        // It would not be its turn otherwise.
+        used < share.0.used.load(Relaxed).saturating_add(share.virtual_time(took))
+            && ahead - other.used_lately(now) >= AHEAD
     }
 
     fn position(&self, share: &Share) -> Option<usize> {
@@ -225,7 +238,7 @@ mod tests {
         let mut served = 0;
         for _ in 0..count {
             let (whose, _) = queue.pop(Instant::now()).expect("a job");
-            queue.ran(&whose, Duration::from_millis(10), None);
+            queue.ran(&whose, Instant::now(), Duration::from_millis(10), None);
             served += usize::from(whose.is(share));
         }
         served
@@ -298,16 +311,16 @@ mod tests {
         let mut queue = Queue::default();
         push(&mut queue, &share, Class::Batch);
         let (_, job) = queue.pop(Instant::now()).unwrap();
-        let ms = Duration::from_millis;
-        assert!(!queue.is_wanted(&share, Class::Batch, ms(10)), "nobody waits");
+        let (now, ms) = (Instant::now(), Duration::from_millis);
+        assert!(!queue.is_wanted(&share, Class::Batch, now, ms(10)), "nobody waits");
         push(&mut queue, &share, Class::Batch);
-        assert!(!queue.is_wanted(&share, Class::Batch, ms(10_000)));
+        assert!(!queue.is_wanted(&share, Class::Batch, now, ms(10_000)));
         let other = Share::new(1);
         push(&mut queue, &other, Class::Partial);
-        assert!(queue.is_wanted(&share, Class::Batch, ms(10)));
-        assert!(!queue.is_wanted(&share, Class::Final, ms(10_000)));
+        assert!(queue.is_wanted(&share, Class::Batch, now, ms(10)));
+        assert!(!queue.is_wanted(&share, Class::Final, now, ms(10_000)));
         // It goes on before those that came later.
-        queue.ran(&share, ms(10), Some(job));
+        queue.ran(&share, now, ms(10), Some(job));
         assert!(queue.pop(Instant::now()).unwrap().0.is(&other));
         assert_eq!(queue.pop(Instant::now()).unwrap().1.number, 0);
     }
@@ -330,40 +343,52 @@ mod tests {
         assert_eq!(share.0.waits.lock().unwrap().len(), 2);
     }
 
+    /// A share has run for so long of late, and again runs a job.
+    fn run(queue: &mut Queue, share: &Share, now: Instant, took: Duration) {
+        push(queue, share, Class::Final);
+        queue.pop(now).unwrap();
+        queue.ran(share, now, took, None);
+        push(queue, share, Class::Final);
+        queue.pop(now).unwrap();
+    }
+
     #[test]
-    fn whoever_has_all_threads_gives_one_away() {
-        let (modest, greedy, third) = (Share::new(1), Share::new(1), Share::new(1));
+    fn who_takes_all_gives_way_to_who_takes_little() {
+        let (modest, greedy) = (Share::new(1), Share::new(1));
         let mut queue = Queue::default();
-        for _ in 0..2 {
-            push(&mut queue, &greedy, Class::Final);
-            queue.pop(Instant::now()).unwrap();
-        }
-        let ms = Duration::from_millis;
+        let (now, ms) = (Instant::now(), Duration::from_millis);
+        run(&mut queue, &greedy, now, ms(900));
         push(&mut queue, &modest, Class::Final);
-        assert!(queue.is_wanted(&greedy, Class::Final, ms(1)));
-        queue.pop(Instant::now()).unwrap();
-        queue.ran(&greedy, ms(1), None);
-        // Each has one: they wait for each other, as long as nobody is far ahead.
-        push(&mut queue, &third, Class::Final);
-        for share in [&modest, &greedy] {
-            assert!(!queue.is_wanted(share, Class::Final, ms(100)));
-            assert!(queue.is_wanted(share, Class::Final, ms(300)));
-        }
+        assert!(queue.is_wanted(&greedy, Class::Final, now, ms(1)));
+        // Some seconds later that is forgotten; a job that takes long is not.
+        let later = now + Duration::from_secs(10);
+        assert!(!queue.is_wanted(&greedy, Class::Final, later, ms(100)));
+        assert!(queue.is_wanted(&greedy, Class::Final, later, ms(300)));
+    }
+
+    #[test]
+    fn those_who_take_as_much_wait_for_each_other() {
+        let (one, other) = (Share::new(1), Share::new(1));
+        let mut queue = Queue::default();
+        let (now, ms) = (Instant::now(), Duration::from_millis);
+        push(&mut queue, &other, Class::Final);
+        queue.pop(now).unwrap();
+        queue.ran(&other, now, ms(800), None);
+        run(&mut queue, &one, now, ms(900));
+        push(&mut queue, &other, Class::Final);
+        assert!(!queue.is_wanted(&one, Class::Final, now, ms(10)));
+        assert!(queue.is_wanted(&one, Class::Final, now, ms(200)));
     }
 
     #[test]
     fn weights_count_where_one_gives_way() {
-        let ms = Duration::from_millis;
-        let light = Share::new(1);
-        for (weight, wanted) in [(1, true), (2, true), (3, false)] {
-            let heavy = Share::new(weight);
+        let (now, ms) = (Instant::now(), Duration::from_millis);
+        for (weight, wanted) in [(1, true), (2, true), (4, false)] {
+            let (light, heavy) = (Share::new(1), Share::new(weight));
             let mut queue = Queue::default();
-            for _ in 0..3 {
-                push(&mut queue, &heavy, Class::Final);
-                queue.pop(Instant::now()).unwrap();
-            }
+            run(&mut queue, &heavy, now, ms(900));
             push(&mut queue, &light, Class::Final);
-            assert_eq!(queue.is_wanted(&heavy, Class::Final, ms(10)), wanted, "{weight}");
+            assert_eq!(queue.is_wanted(&heavy, Class::Final, now, ms(1)), wanted, "{weight}");
         }
     }
 }
