@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 
 use hearken::audio::{Format, Samples};
 use hearken::sandbox::Limits;
-use hearken::{Engine, Error, Model, ModelSource, SAMPLE_RATE, TranscribeOptions, Transcript};
+use hearken::{
+    Engine, Error, Model, ModelSource, Progress, SAMPLE_RATE, Share, TranscribeOptions, Transcript,
+};
 use hearken_tests::guest::{Guest, TEXT};
 use hearken_tests::model::SyntheticModel;
 use rustix::time::{ClockId, clock_gettime};
@@ -152,6 +154,43 @@ fn a_guest_that_does_not_end_is_ended() {
         &Guest { header: [1024, 0x2_0000, 0, 0], ..guest },
         "of CPU time in one call",
     );
+}
+
+/// It is suspended for whoever has used less, and resumed: the only thread is not its own, and neither is its budget smaller.
+#[test]
+fn a_guest_that_does_not_end_lets_others_go_first() {
+    let guest = Guest::attacking("(loop $for_ever (br $for_ever))");
+    let limits = Limits { cpu_per_call: Duration::from_secs(4), ..limits() };
+    let engine =
+        Engine::builder().guest(guest.module()).no_cache().threads(1).limits(limits).build().unwrap();
+    let model = engine.load(&model_file()).unwrap();
+    let recording = |level| {
+        let mut samples = vec![0.1; LENGTH];
+        samples[LOUD] = level;
+        Samples::new(samples, Format::MODEL).unwrap()
+    };
+    let options =
+        || TranscribeOptions { voice_activity: None, share: Some(Share::new(1)), ..TranscribeOptions::new() };
+    let (hears, heard) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let hostile = scope.spawn(|| {
+            model.transcribe(&mut recording(0.9), &options(), |progress| {
+                // The chunk before the loud one: that one is next.
+                if matches!(progress, Progress::Segment(_)) {
+                    let _ = hears.send(());
+                }
+            })
+        });
+        heard.recv().unwrap();
+        for _ in 0..3 {
+            let honest = model.transcribe(&mut recording(0.1), &options(), |_| {}).unwrap();
+            assert!(honest.lost.is_empty(), "{:?}", honest.lost);
+        }
+        assert!(!hostile.is_finished(), "it was waited for");
+        let lost = hostile.join().unwrap().unwrap().lost;
+        assert_eq!(lost.len(), 1, "{lost:?}");
+        assert!(lost[0].reason.contains("4s of CPU time in one call"), "{}", lost[0].reason);
+    });
 }
 
 /// It may be asked thousands of times for one window: they share one budget.

@@ -54,7 +54,7 @@ pub struct Admission {
     /// Whether any are. Default: true.
     pub enabled: bool,
     /// The recogniser's time that final texts may need, one stream more included: a part of all threads' time, above 0, at
-    /// most 1. Default: 0.85.
+    /// most 1. Default: 0.8.
     pub load: f64,
     /// How long final texts may wait for a thread, in milliseconds: the 95th percentile of the last ten seconds. Default: 500.
     pub final_wait_ms: u64,
@@ -62,7 +62,7 @@ pub struct Admission {
 
 impl Default for Admission {
     fn default() -> Self {
-        Self { enabled: true, load: 0.85, final_wait_ms: 500 }
+        Self { enabled: true, load: 0.8, final_wait_ms: 500 }
     }
 }
 
