@@ -4,10 +4,11 @@ use hearken_tests::speech::{Recording, espeak};
 use hearken_tests::wav;
 use tempfile::TempDir;
 
-/// What is said, over and over.
+/// What is said, over and over: what the embedded model hears right wherever in its window a sound begins, so that a word that is
+/// missing was lost by the server.
 const PHRASES: [&str; 6] = [
     "seven three nine two zero five",
-    "go left",
+    "turn left",
     "one two three four five",
     "stop",
     "eight six four two",
