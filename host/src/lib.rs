@@ -48,7 +48,7 @@ pub use engine::{
     Timing, TranscribeOptions, guest_info, guests,
 };
 pub use error::Error;
-pub use executor::Share;
+pub use executor::{Share, ShareLimits};
 pub use transcript::{Language, Segment, Transcript, Word};
 
 /// Sample rate of everything inside hearken, in Hz.

@@ -1,5 +1,8 @@
 //! Pages of memory.
 
+use std::io;
+use std::ops::Range;
+
 /// What the kernel has as a large page on most processors.
 const LARGE: usize = 2 << 20;
 
@@ -20,9 +23,59 @@ pub(crate) fn prefer_large<T>(memory: &mut [T]) {
     let _ = len;
 }
 
+/// Bytes of pages in this part of the address space that are this process's own: written, and not a file's.
+///
+/// By `/proc/self/pagemap` (Linux 4.2): its flags tell whether a page is there and whether it is a file's or shared.
+///
+/// # Errors
+///
+/// Where the system does not tell.
+pub(crate) fn written(range: Range<usize>) -> io::Result<u64> {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::fs::FileExt;
+        const PRESENT: u64 = 1 << 63;
+        const SWAPPED: u64 = 1 << 62;
+        const SHARED: u64 = 1 << 61;
+        let page = rustix::param::page_size();
+        let map = std::fs::File::open("/proc/self/pagemap")?;
+        let (mut next, end) = (range.start / page, range.end.div_ceil(page));
+        let mut entries = vec![0; 128 << 10];
+        let mut pages = 0;
+        while next < end {
+            let len = entries.len().min(8 * (end - next));
+            map.read_exact_at(&mut entries[..len], 8 * next as u64)?;
+            let entries = entries[..len].as_chunks().0.iter().map(|bytes| u64::from_ne_bytes(*bytes));
+            pages += entries.filter(|flags| flags & (PRESENT | SWAPPED) != 0 && flags & SHARED == 0).count();
+            next += len / 8;
+        }
+        Ok(pages as u64 * page as u64)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = range;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_is_written_is_known() {
+        let memory: Vec<u8> = Vec::with_capacity(3 * LARGE);
+        let start = memory.as_ptr().addr();
+        // Nothing has touched it; whatever lies beside it may be in its first and last page.
+        assert!(written(start..start + 3 * LARGE).unwrap() <= 2 * 65_536);
+        let memory = vec![7u8; 3 * LARGE];
+        let start = memory.as_ptr().addr();
+        let bytes = written(start..start + 3 * LARGE).unwrap();
+        assert!((3 * LARGE as u64..3 * LARGE as u64 + 2 * 65_536).contains(&bytes), "{bytes}");
+        assert_eq!(written(0..0).unwrap(), 0);
+        assert_eq!(written(0..4096).unwrap(), 0);
+    }
 
     #[test]
     fn memory_of_any_size_and_place_stays_what_it_is() {

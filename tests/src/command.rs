@@ -4,12 +4,17 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-/// The binary that was built along with this test.
+/// The binary of the command.
 pub fn binary() -> PathBuf {
+    program("hearken")
+}
+
+/// A binary that was built along with this test.
+pub fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("this test runs from a file");
     // target/<profile>/deps/<this test>
     let profile = test.ancestors().nth(2).expect("a test lies in a profile's deps");
-    let binary = profile.join("hearken");
+    let binary = profile.join(name);
     assert!(
         binary.is_file(),
         "{} is missing: build it first, with `make test` or `cargo build --release --workspace --features hearken/cli`",

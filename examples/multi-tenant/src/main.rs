@@ -4,6 +4,7 @@
 //! `cargo run --release -p hearken-multi-tenant`
 
 use std::error::Error;
+use std::io::IsTerminal;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::Command;
 use std::sync::mpsc::{Sender, channel};
@@ -61,8 +62,9 @@ fn main() -> Result<(), Failure> {
         })
         .collect();
     drop(captions);
+    let terminal = std::io::stdout().is_terminal();
     for Caption { tenant, text, is_final } in shown {
-        let (dim, plain) = if is_final { ("", "") } else { ("\x1b[2m", "\x1b[0m") };
+        let (dim, plain) = if is_final || !terminal { ("", "") } else { ("\x1b[2m", "\x1b[0m") };
         println!("{tenant:>8}  {dim}{text}{plain}");
     }
     for client in clients {

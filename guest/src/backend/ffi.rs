@@ -44,12 +44,17 @@ struct Set {
 }
 
 impl Graph {
-    /// How often operations of the whole graph read a tensor: `ggml_node_get_use_count`.
+    /// How many slots the whole graph has for tensors.
+    pub(super) fn slots(&self) -> usize {
+        self.visited.size
+    }
+
+    /// The slot of a tensor, if it is the graph's: `ggml_hash_find`.
     ///
     /// # Safety
     ///
     /// The graph is a valid one of ggml's, or a view of one.
-    pub(super) unsafe fn uses(&self, tensor: *const GgmlTensor) -> usize {
+    pub(super) unsafe fn slot(&self, tensor: *const GgmlTensor) -> Option<usize> {
         let Set { size, used, keys } = self.visited;
         // ggml's hash: the lowest four bits of all tensors are the same.
         let start = (tensor.addr() >> 4) % size;
@@ -57,15 +62,24 @@ impl Graph {
             // SAFETY: the caller's: there are `size` slots, with a bit of `used` for each.
             unsafe {
                 if *used.add(slot / 32) >> (slot % 32) & 1 == 0 {
-                    break;
+                    return None;
                 }
                 if std::ptr::eq(*keys.add(slot), tensor) {
-                    return usize::try_from(*self.use_counts.add(slot)).unwrap_or(usize::MAX);
+                    return Some(slot);
                 }
             }
         }
-        // What the graph does not know it cannot have counted: as if many read it.
-        usize::MAX
+        None
+    }
+
+    /// How often operations of the whole graph read the tensor of a slot: `ggml_node_get_use_count`.
+    ///
+    /// # Safety
+    ///
+    /// As [`slot`](Self::slot), of which it is one.
+    pub(super) unsafe fn uses(&self, slot: usize) -> usize {
+        // SAFETY: the caller's.
+        usize::try_from(unsafe { *self.use_counts.add(slot) }).unwrap_or(usize::MAX)
     }
 }
 

@@ -1,7 +1,5 @@
 //! ggml's operations as plain data.
 
-use std::collections::HashMap;
-
 use whisper_rs::whisper_rs_sys as sys;
 
 use super::ffi::{GgmlTensor, Graph};
@@ -30,12 +28,20 @@ pub(super) unsafe fn nodes(graph: &Graph) -> Option<Vec<Node>> {
     // SAFETY: the caller's: ggml keeps as many valid tensors there, with valid sources.
     unsafe {
         let tensors = std::slice::from_raw_parts(graph.nodes, usize::try_from(graph.n_nodes).ok()?);
-        let places: HashMap<*mut GgmlTensor, usize> =
-            tensors.iter().enumerate().map(|(place, tensor)| (*tensor, place)).collect();
+        // By slot: this is done for each token, and ggml has a place for each tensor already.
+        let mut places = vec![None; graph.slots()];
+        for (place, tensor) in tensors.iter().enumerate() {
+            if let Some(slot) = graph.slot(*tensor) {
+                places[slot] = Some(place);
+            }
+        }
         let node = |tensor: &*mut GgmlTensor| {
             let (op, sources) = read(&**tensor)?;
             let source = |source: *mut GgmlTensor| -> Option<Source> {
-                Some(Source { tensor: describe(&*source)?, node: places.get(&source).copied() })
+                Some(Source {
+                    tensor: describe(&*source)?,
+                    node: graph.slot(source).and_then(|slot| places[slot]),
+                })
             };
             let mut known = [None; 2];
             for (known, pointer) in known.iter_mut().zip(sources) {
@@ -47,7 +53,8 @@ pub(super) unsafe fn nodes(graph: &Graph) -> Option<Vec<Node>> {
                 op,
                 out: describe(&**tensor)?,
                 sources: known,
-                uses: graph.uses(*tensor),
+                // What the graph does not know it cannot have counted: as if many read it.
+                uses: graph.slot(*tensor).map_or(usize::MAX, |slot| graph.uses(slot)),
                 is_output: (**tensor).flags & sys::ggml_tensor_flag_GGML_TENSOR_FLAG_OUTPUT as i32 != 0,
             })
         };

@@ -295,6 +295,7 @@ impl Model {
     /// A fresh sandbox.
     pub(crate) async fn instantiate(&self) -> Result<Instance, Error> {
         let metered = Metered::new([Arc::clone(&self.inner.meter), Arc::clone(self.share().meter())]);
-        Ok(self.inner.template.instantiate(metered).await?)
+        let holding = self.share().holding(self.engine.threads());
+        Ok(self.inner.template.instantiate(metered, holding).await?)
     }
 }

@@ -13,8 +13,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use self::pace::Pace;
-pub use self::queue::Share;
 use self::queue::{Job, Queue};
+pub use self::queue::{Share, ShareLimits};
 pub(crate) use self::urgency::{Class, Ticket};
 use crate::task;
 

@@ -8,13 +8,42 @@ use std::time::{Duration, Instant};
 use super::recent::Recent;
 use super::urgency::{Class, Ticket};
 use super::waits::Waits;
-use crate::meter::Meter;
+use crate::meter::{Holding, Holdings, Meter};
 
 /// Virtual time that a share may save up while it uses less than it could: people who speak at the same moment by chance are heard
 /// at once, before those who always have something waiting.
 const CREDIT: Duration = Duration::from_millis(200);
 /// A share that has used so much more than another one, of late and for its weight, gives way to it.
 const AHEAD: f64 = 0.2;
+
+/// What the sandboxes of a [`Share`] may take at once. Each utterance that has partial texts holds one until its final text;
+/// one that would need more than there may be has no partial texts until another one is complete. Final texts, and recordings, are
+/// made all the same, as many at once as the engine has threads.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShareLimits {
+    /// At most about so many. Default: no limit.
+    pub sandboxes: Option<u32>,
+    /// What they may have written, in bytes, all together. One that has written more than this over the number of the engine's
+    /// threads is ended, with [`SandboxError::Held`](crate::sandbox::SandboxError::Held); those that wait are given up and made
+    /// anew when all together hold more. So guests that try have twice as much for a moment. Known on Linux; elsewhere all of a
+    /// guest's memory counts, written or not. Default: no limit.
+    pub memory_bytes: Option<u64>,
+}
+
+impl ShareLimits {
+    /// At most about so many sandboxes.
+    pub fn sandboxes(mut self, sandboxes: u32) -> Self {
+        self.sandboxes = Some(sandboxes);
+        self
+    }
+
+    /// At most about so many bytes.
+    pub fn memory_bytes(mut self, bytes: u64) -> Self {
+        self.memory_bytes = Some(bytes);
+        self
+    }
+}
 
 /// A part of an engine's threads, for somebody who shares them with others: a tenant of a server, say. When all threads are
 /// busy, each share gets time in proportion to its weight, however much is asked for; what one does not use the others have.
@@ -27,6 +56,8 @@ struct Account {
     weight: u32,
     /// Sandboxes that may live at once before partial texts wait for one of them to end.
     sandboxes: u64,
+    /// The memory that they may hold.
+    holdings: Option<Arc<Holdings>>,
     meter: Arc<Meter>,
     waits: Mutex<Waits>,
     recent: Mutex<Recent>,
@@ -37,16 +68,15 @@ struct Account {
 impl Share {
     /// A share of this weight, at least 1.
     pub fn new(weight: u32) -> Self {
-        Self::limited(weight, u32::MAX)
+        Self::limited(weight, &ShareLimits::default())
     }
 
-    /// The same, with at most about so many sandboxes at once: each holds the memory that it has written. An utterance that
-    /// would need one more has no partial texts until another one is complete; final texts, and recordings, are made all the
-    /// same, as many at once as the engine has threads.
-    pub fn limited(weight: u32, sandboxes: u32) -> Self {
+    /// The same, whose sandboxes are limited.
+    pub fn limited(weight: u32, limits: &ShareLimits) -> Self {
         Self(Arc::new(Account {
             weight: weight.max(1),
-            sandboxes: sandboxes.into(),
+            sandboxes: limits.sandboxes.map_or(u64::MAX, u64::from),
+            holdings: limits.memory_bytes.map(|bytes| Arc::new(Holdings::limited(bytes))),
             meter: Arc::default(),
             waits: Mutex::default(),
             recent: Mutex::new(Recent::new(Instant::now())),
@@ -77,9 +107,16 @@ impl Share {
         &self.0.meter
     }
 
-    /// Whether one more sandbox may live for partial texts.
-    pub(crate) fn has_room(&self) -> bool {
+    /// Whether one more sandbox may live for partial texts, in an engine of so many threads.
+    pub(crate) fn has_room(&self, threads: usize) -> bool {
+        let holdings = &self.0.holdings;
         self.0.meter.live() < self.0.sandboxes
+            && holdings.as_ref().is_none_or(|holdings| holdings.has_room(threads))
+    }
+
+    /// Counts the memory of a sandbox that is made, if it is limited.
+    pub(crate) fn holding(&self, threads: usize) -> Option<Holding> {
+        self.0.holdings.as_ref().map(|holdings| Holding::new(holdings, threads))
     }
 
     /// How long final texts waited for a thread lately, before they were begun: the 95th percentile, `None` without any.

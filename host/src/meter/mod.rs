@@ -1,5 +1,6 @@
 //! What sandboxes did and cost: counted for each model, and for whoever has a share of the engine.
 
+mod holding;
 #[cfg(feature = "server")]
 mod speakers;
 
@@ -8,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub(crate) use self::holding::{Holding, Holdings};
 #[cfg(feature = "server")]
 pub(crate) use self::speakers::Speaking;
 use crate::SAMPLE_RATE;
@@ -228,7 +230,7 @@ fn kind(error: &SandboxError) -> Option<usize> {
         SandboxError::Trap { kind: TrapKind::BadCall, .. } => 3,
         SandboxError::Trap { kind: TrapKind::Other, .. } => 4,
         SandboxError::CpuTime { .. } => 5,
-        SandboxError::Memory { .. } => 6,
+        SandboxError::Memory { .. } | SandboxError::Held { .. } => 6,
         SandboxError::Misbehaved(_) => 7,
         SandboxError::Refused { .. } => 8,
         SandboxError::Engine(_)

@@ -44,6 +44,16 @@ pub enum SandboxError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// The guest has written more memory than a share's limit leaves to one sandbox.
+    #[error(
+        "the guest has written more than {} MiB of memory, what its share has for each thread; use a smaller model or raise the \
+         share's limit",
+        .limit >> 20
+    )]
+    Held {
+        /// The limit in bytes.
+        limit: u64,
+    },
     /// The guest broke the rules of the boundary: an address outside its memory, events that lie, too many of them.
     #[error("the guest broke the protocol: {0}")]
     Misbehaved(String),
@@ -120,6 +130,7 @@ impl SandboxError {
             Self::Trap { .. }
                 | Self::CpuTime { .. }
                 | Self::Memory { .. }
+                | Self::Held { .. }
                 | Self::Misbehaved(_)
                 // The host asks for nothing that the model cannot do: a refusal is this guest's own failure.
                 | Self::Refused { .. }

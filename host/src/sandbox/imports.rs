@@ -12,11 +12,14 @@ use super::budget::Budget;
 use super::limits::{Limiter, Limits};
 use super::{SandboxError, memory};
 use crate::compute::Prepared;
+use crate::meter::Holding;
 
 /// What the host knows of one instance.
 pub(super) struct HostState {
     pub(super) limiter: Limiter,
     pub(super) budget: Budget,
+    /// Where its memory begins, and who counts what it has written, if somebody does.
+    pub(super) holding: Option<(usize, Holding)>,
     /// What multiplies for it; `None` while the snapshot is made, and where the guest does it by itself.
     pub(super) compute: Option<Arc<Prepared>>,
     pub(super) log: Log,
@@ -38,8 +41,14 @@ pub(super) struct HostState {
 impl HostState {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
-            limiter: Limiter { memory_bytes: limits.memory_bytes, refused: false, table_refused: false },
+            limiter: Limiter {
+                memory_bytes: limits.memory_bytes,
+                memory: 0,
+                refused: false,
+                table_refused: false,
+            },
             budget: Budget::new(),
+            holding: None,
             compute: None,
             log: Log { bytes: Vec::new(), limit: limits.log_bytes, dropped: 0 },
             random: Random(0x9e37_79b9_7f4a_7c15),
@@ -51,6 +60,16 @@ impl HostState {
             max_event_bytes: limits.event_bytes_per_call,
             model: None,
             model_error: None,
+        }
+    }
+
+    /// Whether it may hold what it has written, `now` or if that was not asked for a while.
+    pub(super) fn check_holding(&mut self, now: bool) -> std::result::Result<(), SandboxError> {
+        match &mut self.holding {
+            Some((start, holding)) if now || holding.is_due() => holding
+                .look(*start..start.saturating_add(self.limiter.memory))
+                .map_err(|limit| SandboxError::Held { limit }),
+            _ => Ok(()),
         }
     }
 

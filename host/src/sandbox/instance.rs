@@ -18,7 +18,7 @@ use super::ring::Ring;
 use super::ticker::Ticker;
 use super::{Image, Limits, Runtime, SandboxError, TrapKind, memory};
 use crate::compute::Prepared;
-use crate::meter::{Metered, Work};
+use crate::meter::{Holding, Metered, Work};
 use crate::pages::prefer_large;
 use crate::task::{cpu_time, is_wanted, to_end};
 
@@ -76,7 +76,7 @@ impl Template {
 
     /// Whether its instances can be talked to, so that a guest which cannot is refused once and not at each utterance.
     pub(crate) fn try_out(&self) -> Result<(), SandboxError> {
-        let mut sandbox = to_end(self.instantiate(Metered::default()))?;
+        let mut sandbox = to_end(self.instantiate(Metered::default(), None))?;
         let Guest { store, instance, .. } = &mut sandbox.guest;
         for name in [EXPORT_BUFFER, EXPORT_CALL] {
             instance
@@ -104,8 +104,12 @@ impl Template {
         Guest::start(store, &self.pre, &self.ticker, self.limits.cpu_per_call).await
     }
 
-    /// A fresh sandbox with the model loaded; what it does is counted by `metered`.
-    pub(crate) async fn instantiate(&self, mut metered: Metered) -> Result<Instance, SandboxError> {
+    /// A fresh sandbox with the model loaded; what it does is counted by `metered`, and what it writes by `holding`.
+    pub(crate) async fn instantiate(
+        &self,
+        mut metered: Metered,
+        holding: Option<Holding>,
+    ) -> Result<Instance, SandboxError> {
         let before = cpu_time();
         let open = async {
             let mut guest = self.start().await?;
@@ -117,6 +121,7 @@ impl Template {
         prefer_large(memory::clamped(&self.info.workspace, guest.memory.data_mut(&mut guest.store)));
         let start = guest.memory.data_ptr(&guest.store) as usize;
         metered.lives_at(start..start.saturating_add(4 << 30));
+        guest.store.data_mut().holding = holding.map(|holding| (start, holding));
         metered.overhead(cpu_time().saturating_sub(before));
         Ok(Instance { guest, ring, cpu_per_call: self.limits.cpu_per_call, metered })
     }
@@ -170,6 +175,10 @@ impl Instance {
         self.guest.allow(self.cpu_per_call);
         self.guest.store.data_mut().stages.clear();
         let answer = self.guest.request(EXPORT_CALL, &hearken_proto::encode(request)).await;
+        let answer = answer.and_then(|events| {
+            self.guest.store.data_mut().check_holding(true)?;
+            Ok(events)
+        });
         let work = match request {
             Request::Partial(_) => Some(Work::Partial),
             Request::Final(_) => Some(Work::Final),
@@ -192,6 +201,11 @@ impl Instance {
     /// for more.
     pub(crate) fn for_final(&mut self) {
         self.metered.for_final = true;
+    }
+
+    /// Whether those who share its limit of memory hold too much, so that it is not to wait for its next call.
+    pub(crate) fn is_too_much(&self) -> bool {
+        self.guest.store.data().holding.as_ref().is_some_and(|(_, holding)| holding.is_too_much())
     }
 
     /// CPU time of the latest call, that of threads which helped included.
@@ -233,8 +247,10 @@ impl Guest {
     ) -> Result<Self, SandboxError> {
         store.limiter(|state| &mut state.limiter);
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|context| {
-            context.data().budget.check()?;
+        store.epoch_deadline_callback(|mut context| {
+            let state = context.data_mut();
+            state.budget.check()?;
+            state.check_holding(false)?;
             Ok(if is_wanted() { UpdateDeadline::Yield(1) } else { UpdateDeadline::Continue(1) })
         });
         store.data_mut().budget.begin(cpu);
@@ -321,8 +337,10 @@ fn explain(store: &Store<HostState>, error: &wasmtime::Error) -> SandboxError {
     if let Some(&UsedUp { limit }) = error.downcast_ref() {
         return SandboxError::CpuTime { limit };
     }
-    if let Some(SandboxError::Misbehaved(what)) = error.downcast_ref() {
-        return SandboxError::Misbehaved(what.clone());
+    match error.downcast_ref() {
+        Some(SandboxError::Misbehaved(what)) => return SandboxError::Misbehaved(what.clone()),
+        Some(&SandboxError::Held { limit }) => return SandboxError::Held { limit },
+        _ => {}
     }
     if state.limiter.refused {
         return SandboxError::Memory { limit: state.limiter.memory_bytes };

@@ -49,6 +49,8 @@ const TABLE_ELEMENTS: usize = 1 << 16;
 /// Enforces [`Limits`] on memory and tables, and remembers that it had to.
 pub(super) struct Limiter {
     pub(super) memory_bytes: u64,
+    /// Bytes of linear memory.
+    pub(super) memory: usize,
     /// Set when growth was refused: the trap that follows is explained by it.
     pub(super) refused: bool,
     /// The same for tables.
@@ -64,6 +66,9 @@ impl ResourceLimiter for Limiter {
     ) -> wasmtime::Result<bool> {
         let allowed = desired as u64 <= self.memory_bytes;
         self.refused |= !allowed;
+        if allowed {
+            self.memory = desired;
+        }
         Ok(allowed)
     }
 

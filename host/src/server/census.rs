@@ -1,6 +1,7 @@
 //! What the engine counts by itself, and what the system knows of this process's memory: read when somebody asks.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -101,10 +102,17 @@ fn memory(app: &App, registry: &mut Registry) {
     };
     set("packed_weights", packed as u64);
     set("snapshots", snapshots);
-    let spaces: Vec<_> = models.iter().flat_map(|model| model.meter().spaces()).collect();
+    let tenants = app.tenants.all();
+    let all = models.iter().flat_map(|model| model.meter().spaces()).collect();
+    let each = tenants.iter().map(|tenant| tenant.share.meter().spaces());
+    let by_tenant = Family::<ByTenant, Gauge>::default();
     // Elsewhere than on Linux the system does not say.
-    if let Some(private) = private_bytes(&spaces) {
-        set("sandboxes", private);
+    if let Some(private) = private_bytes(&std::iter::once(all).chain(each).collect::<Vec<_>>()) {
+        set("sandboxes", private[0]);
+        for (tenant, bytes) in tenants.iter().zip(&private[1..]) {
+            let tenant = ByTenant { tenant: Arc::clone(&tenant.name) };
+            by_tenant.get_or_create(&tenant).set(*bytes as i64);
+        }
     }
     for (kind, bytes) in resident().unwrap_or_default() {
         set(kind, bytes);
@@ -112,6 +120,8 @@ fn memory(app: &App, registry: &mut Registry) {
     let help =
         "Memory of the process that is resident, as a whole and by kind, and what is known of its parts";
     registry.register_with_unit("memory", help, Unit::Bytes, held);
+    let help = "What a tenant's sandboxes have written";
+    registry.register_with_unit("sandbox_memory", help, Unit::Bytes, by_tenant);
 }
 
 /// Resident memory of this process: all of it, what is its own, and what it maps from files and from snapshots.
@@ -131,22 +141,25 @@ fn resident() -> Option<BTreeMap<&'static str, u64>> {
     Some(names.into_iter().filter_map(field).collect())
 }
 
-/// What is this process's own in these parts of its address space: pages that guests have written.
-fn private_bytes(spaces: &[std::ops::Range<usize>]) -> Option<u64> {
+/// What is this process's own in each of these groups of parts of its address space: pages that guests have written.
+fn private_bytes(groups: &[Vec<Range<usize>>]) -> Option<Vec<u64>> {
     let maps = std::fs::read_to_string("/proc/self/smaps").ok()?;
-    let mut inside = false;
-    let mut kilobytes = 0;
+    let mut inside: Vec<usize> = Vec::new();
+    let mut bytes = vec![0; groups.len()];
     for line in maps.lines() {
         let (first, rest) = line.split_once(' ')?;
         if let Some((start, end)) = first.split_once('-') {
             let address = |text| usize::from_str_radix(text, 16).ok();
             let (start, end) = (address(start)?, address(end)?);
-            inside = spaces.iter().any(|space| start < space.end && space.start < end);
-        } else if inside && first == "Anonymous:" {
-            kilobytes += rest.trim().strip_suffix(" kB")?.parse::<u64>().ok()?;
+            let meets = |space: &Range<usize>| start < space.end && space.start < end;
+            let groups = groups.iter().enumerate();
+            inside = groups.filter(|(_, group)| group.iter().any(meets)).map(|(index, _)| index).collect();
+        } else if first == "Anonymous:" {
+            let kilobytes: u64 = rest.trim().strip_suffix(" kB")?.parse().ok()?;
+            inside.iter().for_each(|group| bytes[*group] += kilobytes << 10);
         }
     }
-    Some(kilobytes << 10)
+    Some(bytes)
 }
 
 #[cfg(test)]
@@ -160,8 +173,8 @@ mod tests {
         let held = vec![1u8; 32 << 20];
         let start = held.as_ptr() as usize;
         let space = start..start + held.len();
-        let private = private_bytes(std::slice::from_ref(&space)).unwrap();
-        assert!(private >= 32 << 20, "{private}");
-        assert_eq!(private_bytes(&[]), Some(0));
+        let private = private_bytes(&[vec![space.clone()], vec![], vec![0..1, space]]).unwrap();
+        assert!(private[0] >= 32 << 20 && private[1] == 0 && private[2] == private[0], "{private:?}");
+        assert_eq!(private_bytes(&[]), Some(vec![]));
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::config::TenantConfig;
 use super::keys::KeyHash;
 use super::refusal::Refusal;
-use crate::Share;
+use crate::{Share, ShareLimits};
 
 /// The tenant of a server that has none in its configuration.
 const LOCAL: &str = "local";
@@ -151,10 +151,15 @@ impl Directory {
             let same = before.iter().find(|tenant| &*tenant.name == name);
             let usage = same.map_or_else(Arc::default, |tenant| Arc::clone(&tenant.usage));
             let kept = same.filter(|tenant| {
-                (tenant.limits.weight, tenant.limits.sandboxes) == (limits.weight, limits.sandboxes)
+                let of = |limits: &TenantConfig| (limits.weight, limits.sandboxes, limits.memory_mib);
+                of(&tenant.limits) == of(&limits)
             });
             let share = kept.map_or_else(
-                || Share::limited(limits.weight, limits.sandboxes.unwrap_or(u32::MAX)),
+                || {
+                    let memory_bytes = limits.memory_mib.map(|mib| u64::from(mib) << 20);
+                    let of_sandboxes = ShareLimits { sandboxes: limits.sandboxes, memory_bytes };
+                    Share::limited(limits.weight, &of_sandboxes)
+                },
                 |tenant| tenant.share.clone(),
             );
             Arc::new(Tenant { name: name.into(), limits, share, usage })

@@ -13,7 +13,7 @@ use super::journal::{Decode, Journal};
 use super::utterance::Utterance;
 use crate::audio::VadEvent;
 use crate::error::Error;
-use crate::executor::{Class, Share, Ticket};
+use crate::executor::{Class, Ticket};
 use crate::task::{caught, to_end};
 use crate::{Engine, Model, SAMPLE_RATE};
 
@@ -52,6 +52,8 @@ struct State {
     dropped: u64,
     /// Encoder passes.
     encodes: u64,
+    /// Whether the latest decode was for a partial text.
+    partial: bool,
     journal: Journal,
     /// Length of the audio, once it is complete.
     finished: Option<u64>,
@@ -79,6 +81,7 @@ impl Core {
                 language,
                 dropped: 0,
                 encodes: 0,
+                partial: false,
                 journal: Journal::default(),
                 finished: None,
             }),
@@ -197,7 +200,7 @@ impl Core {
     /// Takes the latest decode to have cost so much, if it was for a partial text.
     pub(super) fn charge(&self, cost: Duration) {
         let mut state = self.lock();
-        if self.drive == Drive::Owner && state.journal.decodes.last().is_some_and(|decode| !decode.last) {
+        if self.drive == Drive::Owner && state.partial {
             state.cost = cost;
         }
     }
@@ -247,7 +250,8 @@ impl Core {
 
     /// Whether an utterance may have a sandbox before it ends.
     fn has_room(&self) -> bool {
-        self.options.share.as_ref().is_none_or(Share::has_room)
+        let threads = self.engine().threads();
+        self.options.share.as_ref().is_none_or(|share| share.has_room(threads))
     }
 
     /// Partial texts that were due since the latest decode.
@@ -257,7 +261,7 @@ impl Core {
 
     /// The job: decodes what there is of the oldest utterance. `None` if there was none any more.
     async fn run(self: Arc<Self>) -> Option<Decode> {
-        let (mut utterance, task, decode) = self.take()?;
+        let (mut utterance, task, mut decode) = self.take()?;
         let started = Instant::now();
         let mut events = Vec::new();
         let mut emit = |event| events.push(event);
@@ -267,8 +271,9 @@ impl Core {
             // A defect of ours costs an utterance, and no more.
             utterance.give_up(Error::Panicked.to_string());
         }
+        decode.given_up = utterance.give_up_memory();
         let complete = decode.last && decoded.is_ok();
-        self.put_back(utterance, complete, started.elapsed(), events);
+        self.put_back(utterance, &decode, complete, started.elapsed(), events);
         Some(decode)
     }
 
@@ -290,8 +295,9 @@ impl Core {
         }
         self.model.joined(self.overdue(&state, &utterance).saturating_sub(u64::from(!last)));
         let task = self.options.task(&self.model, state.language.clone());
-        let decode = Decode { utterance: utterance.start, heard, last, language: task.language.clone() };
-        state.journal.decodes.push(decode.clone());
+        let language = task.language.clone();
+        let decode = Decode { utterance: utterance.start, heard, last, language, given_up: false };
+        state.partial = !last;
         state.utterances.push_front(utterance.stand_in());
         Some((utterance, task, decode))
     }
@@ -300,12 +306,16 @@ impl Core {
     fn put_back(
         self: &Arc<Self>,
         mut utterance: Utterance,
+        decode: &Decode,
         complete: bool,
         cost: Duration,
         events: Vec<SessionEvent>,
     ) {
         let mut state = self.lock();
         state.job = None;
+        if self.options.journal {
+            state.journal.decodes.push(decode.clone());
+        }
         state.encodes += utterance.take_encodes();
         if state.events.is_none() {
             return;

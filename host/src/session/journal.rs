@@ -20,6 +20,9 @@ pub struct Decode {
     pub last: bool,
     /// The language that it was told.
     pub language: Option<String>,
+    /// Whether its sandbox was given up afterwards, since the session's [`Share`](crate::Share) held too much memory: the next decode
+    /// hears again what is not committed.
+    pub given_up: bool,
 }
 
 /// The decodes of a session, in order.
@@ -75,6 +78,9 @@ impl Journal {
                 let task = options.task(model, decode.language.clone());
                 let heard = utterance.len();
                 to_end(utterance.decode(model, &task, heard, decode.last, &mut |event| events.push(event)));
+                if decode.given_up {
+                    utterance.start_over();
+                }
             }
         }
         Ok(events)

@@ -55,6 +55,8 @@ pub struct SessionOptions {
     pub backlog: Duration,
     /// Whose part of the engine's threads this is. Default: one that all have together who name none.
     pub share: Option<Share>,
+    /// Whether the session keeps a [`Journal`], which grows with every decode as long as it lives. Default: no.
+    pub journal: bool,
 }
 
 impl SessionOptions {
@@ -71,6 +73,7 @@ impl SessionOptions {
             step: Duration::from_millis(500),
             backlog: Duration::from_secs(120),
             share: None,
+            journal: false,
         }
     }
 }
@@ -395,7 +398,7 @@ impl Session {
         self.core.encodes()
     }
 
-    /// When each decode ran, in samples: see [`Journal::replay`].
+    /// When each decode ran, in samples: see [`Journal::replay`]. Empty unless [`SessionOptions::journal`] is set.
     pub fn journal(&self) -> Journal {
         self.core.journal()
     }

@@ -121,11 +121,8 @@ impl Utterance {
         while self.failed.is_none() {
             let result = self.attempt(model, task, position, last, emit).await;
             let Err(error) = result else { return };
-            // Whatever it was, that sandbox is not to be trusted any more. What is not committed is heard again.
-            self.instance = None;
-            self.base = self.settled().max(self.kept);
-            self.written = self.base;
-            self.window = self.base;
+            // Whatever it was, that sandbox is not to be trusted any more.
+            self.start_over();
             self.failures += 1;
             let retry = matches!(&error, Error::Sandbox(error) if error.ends_one_utterance());
             if !retry || self.failures > RETRIES {
@@ -235,6 +232,23 @@ impl Utterance {
     /// Position in the utterance up to which its words are certain.
     fn settled(&self) -> u64 {
         self.words.last().map_or(0, |word| word.end - self.start)
+    }
+
+    /// Goes on in a fresh sandbox: what is not committed is heard again.
+    pub(super) fn start_over(&mut self) {
+        self.instance = None;
+        self.base = self.settled().max(self.kept);
+        self.written = self.base;
+        self.window = self.base;
+    }
+
+    /// Gives the sandbox up if it is not to wait with what it has written. Whether it was.
+    pub(super) fn give_up_memory(&mut self) -> bool {
+        let given_up = self.instance.as_ref().is_some_and(|instance| instance.is_too_much());
+        if given_up {
+            self.start_over();
+        }
+        given_up
     }
 
     fn finish(&mut self, position: u64) -> SessionEvent {

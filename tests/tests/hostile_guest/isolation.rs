@@ -126,7 +126,11 @@ fn speech(phrase: &str, peak: f32) -> Recording {
 }
 
 fn options(recording: &Recording) -> SessionOptions {
-    SessionOptions { step: Duration::from_millis(300), ..SessionOptions::new(recording.format) }
+    SessionOptions {
+        step: Duration::from_millis(300),
+        journal: true,
+        ..SessionOptions::new(recording.format)
+    }
 }
 
 /// What a session is told, from its beginning to its end, and its journal. The events that a replay gives are those that

@@ -14,10 +14,12 @@ use std::time::{Duration, Instant};
 
 use hearken::audio::{Format, Samples};
 use hearken::sandbox::Limits;
+use hearken::session::{Session, SessionEvent, SessionOptions};
 use hearken::{
-    Engine, Error, Model, ModelSource, Progress, SAMPLE_RATE, Share, TranscribeOptions, Transcript,
+    Engine, Error, Model, ModelSource, Progress, SAMPLE_RATE, Share, ShareLimits, TranscribeOptions,
+    Transcript,
 };
-use hearken_tests::guest::{Guest, TEXT};
+use hearken_tests::guest::{Guest, MEMORY_BYTES, TEXT};
 use hearken_tests::model::SyntheticModel;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -191,6 +193,79 @@ fn a_guest_that_does_not_end_lets_others_go_first() {
         assert_eq!(lost.len(), 1, "{lost:?}");
         assert!(lost[0].reason.contains("4s of CPU time in one call"), "{}", lost[0].reason);
     });
+}
+
+/// Writes to so many pages of 4 KiB behind its own memory.
+#[cfg(target_os = "linux")]
+fn writing(pages: u32) -> String {
+    format!(
+        "(drop (memory.grow (i32.const {})))
+         (local.set $i (i32.const 0))
+         (loop $next
+           (i32.store (i32.add (i32.const {MEMORY_BYTES}) (i32.shl (local.get $i) (i32.const 12))) (i32.const 1))
+           (local.set $i (i32.add (local.get $i) (i32.const 1)))
+           (br_if $next (i32.lt_u (local.get $i) (i32.const {pages}))))",
+        pages / 16
+    )
+}
+
+/// A share of threads whose guests may hold 64 MiB.
+#[cfg(target_os = "linux")]
+fn narrow() -> Share {
+    Share::limited(1, &ShareLimits::default().memory_bytes(64 << 20))
+}
+
+/// What it may grow to is one thing, what it may write another, and that is seen while it runs.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_guest_writes_no_more_than_its_share_may_hold() {
+    let write = writing(80 << 8);
+    for (name, attack) in [("once", write.clone()), ("for ever", format!("(loop $more {write} (br $more))"))]
+    {
+        let model = load(&Guest::attacking(&attack)).unwrap();
+        let options =
+            TranscribeOptions { voice_activity: None, share: Some(narrow()), ..TranscribeOptions::new() };
+        let mut samples = vec![0.1; LENGTH];
+        samples[LOUD] = 0.9;
+        let mut source = Samples::new(samples, Format::MODEL).unwrap();
+        let transcript = model.transcribe(&mut source, &options, |_| {}).unwrap();
+        let [lost] = transcript.lost.as_slice() else { panic!("{name}: {:?}", transcript.lost) };
+        assert!(lost.reason.contains("written more than 64 MiB"), "{name}: {}", lost.reason);
+        assert!(transcript.segments.len() >= 2, "{name}");
+        // Nobody who has no such limit notices.
+        assert!(hear(&model, false).lost.is_empty(), "{name}");
+    }
+}
+
+/// Guests that wait for their next call hold no more together than their share may; nothing is lost by that.
+#[cfg(target_os = "linux")]
+#[test]
+fn guests_that_hold_too_much_together_do_not_wait() {
+    let model = load(&Guest::attacking(&writing(40 << 8))).unwrap();
+    let options =
+        SessionOptions { voice_activity: None, share: Some(narrow()), ..SessionOptions::new(Format::MODEL) };
+    let mut sessions = [(); 2].map(|()| {
+        let mut session = Session::driven(&model, options.clone()).unwrap();
+        session.begin().unwrap();
+        session.push(&[0.1; 16_000]).unwrap();
+        assert!(!session.decode_pending().unwrap().given_up);
+        session
+    });
+    let mut loud = [0.1; 16_000];
+    loud[8_000] = 0.9;
+    let given_up = sessions.each_mut().map(|session| {
+        session.push(&loud).unwrap();
+        session.decode_pending().unwrap().given_up
+    });
+    assert_eq!(given_up, [false, true]);
+    for mut session in sessions {
+        session.finish().unwrap();
+        assert!(session.decode_pending().unwrap().last);
+        let events: Vec<_> = session.events().iter().collect();
+        let count = |wanted: fn(&SessionEvent) -> bool| events.iter().filter(|event| wanted(event)).count();
+        assert_eq!(count(|event| matches!(event, SessionEvent::Final { .. })), 1, "{events:?}");
+        assert_eq!(count(|event| matches!(event, SessionEvent::Dropped { .. })), 0, "{events:?}");
+    }
 }
 
 /// It may be asked thousands of times for one window: they share one budget.

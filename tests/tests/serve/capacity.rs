@@ -180,7 +180,19 @@ fn a_server_that_does_not_admit_by_load_lets_everybody_in() {
 /// What a tenant's guests hold is bounded: beyond that its utterances have only final texts.
 #[test]
 fn a_tenant_at_its_limit_of_sandboxes_gets_final_texts_only() {
-    let server = Server::with(&crate::two_tenants("sandboxes = 1"));
+    final_texts_only("sandboxes = 1");
+}
+
+/// The same in bytes: a sandbox writes some seventeen MiB, and there is room for one for each thread, and none that wait besides.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_tenant_at_its_limit_of_memory_gets_final_texts_only() {
+    let threads = std::thread::available_parallelism().unwrap().get();
+    final_texts_only(&format!("memory_mib = {}", 20 * threads));
+}
+
+fn final_texts_only(limit: &str) {
+    let server = Server::with(&crate::two_tenants(limit));
     // Shorter than what a sandbox is given at once: a final text that is made in several steps tells of each.
     let phrase = hearken_tests::wav::s16le(&espeak("en-us", 140, PHRASES[1]).samples);
     let say = |key| {
@@ -209,6 +221,9 @@ fn a_tenant_at_its_limit_of_sandboxes_gets_final_texts_only() {
     assert_eq!(finish(second), (0, json!(PHRASES[1])));
     let metrics = server.get("/metrics", &[]).body;
     assert!(metrics.contains("hearken_sandboxes{tenant=\"a\"} 1\n"), "{metrics}");
+    let held = "hearken_sandbox_memory_bytes{tenant=\"a\"} ";
+    let held = metrics.lines().find_map(|line| line.strip_prefix(held)).expect(held);
+    assert!((1 << 20..20 << 20).contains(&held.parse::<u64>().unwrap()), "{held}");
     assert_eq!(finish(first).1, PHRASES[1]);
     assert_eq!(finish(other).1, PHRASES[1]);
     server.wait_for_metric("hearken_sandboxes{tenant=\"a\"} 0");

@@ -12,7 +12,7 @@ use crate::MODEL;
 static SPEECH: LazyLock<Recording> = LazyLock::new(|| espeak("en-us", 140, "seven three nine two zero five"));
 
 fn options() -> SessionOptions {
-    SessionOptions { step: Duration::from_millis(300), ..SessionOptions::new(SPEECH.format) }
+    SessionOptions { step: Duration::from_millis(300), journal: true, ..SessionOptions::new(SPEECH.format) }
 }
 
 /// Pushes the speech in blocks of 20 ms, makes what is due after each, and charges `cost` for it.

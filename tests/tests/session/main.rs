@@ -36,7 +36,7 @@ static SPEECH: LazyLock<Recording> = LazyLock::new(|| {
 });
 
 fn options() -> SessionOptions {
-    SessionOptions { step: Duration::from_secs(1), ..SessionOptions::new(SPEECH.format) }
+    SessionOptions { step: Duration::from_secs(1), journal: true, ..SessionOptions::new(SPEECH.format) }
 }
 
 /// Pushes the speech in blocks of 20 ms, finishes, and collects all events. A session that is driven decodes whenever

@@ -69,6 +69,7 @@ impl Config {
         for (key, value) in [
             (".streams", tenant.streams),
             (".sandboxes", tenant.sandboxes.unwrap_or(1)),
+            (".memory_mib", tenant.memory_mib.unwrap_or(1)),
             (".audio_seconds_per_minute", tenant.audio_seconds_per_minute.unwrap_or(1)),
             (".upload_mib", tenant.upload_mib),
             (".recording_minutes", tenant.recording_minutes),

@@ -101,6 +101,8 @@ pub struct TenantConfig {
     /// Sandboxes at once: each utterance that has partial texts holds one, with the memory that it has written, until its final
     /// text. Beyond that utterances have only final texts. Default: no limit.
     pub sandboxes: Option<u32>,
+    /// What its sandboxes may have written, in MiB, all together: see [`ShareLimits`](crate::ShareLimits). Default: no limit.
+    pub memory_mib: Option<u32>,
     /// Seconds of audio a minute, over all its streams and recordings. Default: no limit.
     pub audio_seconds_per_minute: Option<u32>,
     /// Largest upload, in MiB. Default: 200.
@@ -139,6 +141,7 @@ impl Default for TenantConfig {
             keys: Vec::new(),
             streams: 100,
             sandboxes: None,
+            memory_mib: None,
             audio_seconds_per_minute: None,
             upload_mib: 200,
             recording_minutes: 240,
@@ -251,6 +254,7 @@ mod tests {
             ("[admission]\nload = 0.0", "admission.load: "),
             ("[admission]\nload = 1.5", "admission.load: "),
             ("[tenants.a]\nsandboxes = 0", "tenants.a.sandboxes: "),
+            ("[tenants.a]\nmemory_mib = 0", "tenants.a.memory_mib: "),
             ("default_model = \"x\"", "default_model: "),
             ("[models]\na = \"a\"\nb = \"b\"", "default_model: "),
             ("[models]\na = \"a\"\n[aliases]\nb = \"c\"", "aliases.b: "),

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use crate::server::refusal::Refusal;
 
-/// Bytes of messages that are kept for a client that comes back: minutes of speech. One that acknowledges never needs them
-/// all.
-const KEPT: usize = 256 << 10;
+/// Bytes of messages that are kept for a client that comes back: two minutes of speech, of which it may miss half a one. One that
+/// acknowledges never needs them all.
+const KEPT: usize = 64 << 10;
 
 /// The latest messages, numbered from 1.
 #[derive(Default)]
