@@ -20,6 +20,8 @@ const C_FLAGS: &[&str] = &[
     "-D_WASI_EMULATED_SIGNAL",
     "-D_WASI_EMULATED_PROCESS_CLOCKS",
     "-D_WASI_EMULATED_MMAN",
+    // Without it wasi-libc (from December 2024 on) has macros that do not compile in the place of these functions.
+    "-D_WASI_EMULATED_PTHREAD",
 ];
 const CXX_FLAGS: &[&str] = &["-fexceptions", "-fignore-exceptions"];
 
@@ -141,7 +143,8 @@ fn support(workspace: &Path, target: &Path, toolchain: &Toolchain) -> Result<Pat
     run(Command::new(&toolchain.cc)
         .arg(format!("--target={TARGET}"))
         .args(&toolchain.arguments)
-        .args(["-O2", "-c", "-o"])
+        .args(C_FLAGS)
+        .args(["-c", "-o"])
         .arg(&object)
         .arg(workspace.join("guest/wasi/src/stubs.c")))?;
     let _ = fs::remove_file(&archive);
