@@ -35,7 +35,7 @@ impl Ticket {
         let _ = self.0.hurried.set(Instant::now());
     }
 
-    /// What it is for now.
+    /// What it is for at this moment.
     pub(super) fn class(&self) -> Class {
         if self.0.hurried.get().is_some() { Class::Final } else { self.0.class }
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::pages;
 
-/// How often a sandbox that runs is looked at: that takes a millisecond.
+/// How often a sandbox that runs is looked at: its pages are asked for one by one.
 const PERIOD: Duration = Duration::from_millis(100);
 
 /// The memory of all sandboxes of somebody who may hold so much.
