@@ -58,6 +58,29 @@ pub(crate) fn written(range: Range<usize>) -> io::Result<u64> {
     }
 }
 
+/// The same of several groups of parts of the address space, by `/proc/self/smaps`: of everything at once, however large and empty
+/// the parts are. `None` where the system does not tell.
+#[cfg(feature = "server")]
+pub(crate) fn written_in(groups: &[Vec<Range<usize>>]) -> Option<Vec<u64>> {
+    let maps = std::fs::read_to_string("/proc/self/smaps").ok()?;
+    let mut inside: Vec<usize> = Vec::new();
+    let mut bytes = vec![0; groups.len()];
+    for line in maps.lines() {
+        let (first, rest) = line.split_once(' ')?;
+        if let Some((start, end)) = first.split_once('-') {
+            let address = |text| usize::from_str_radix(text, 16).ok();
+            let (start, end) = (address(start)?, address(end)?);
+            let meets = |space: &Range<usize>| start < space.end && space.start < end;
+            let groups = groups.iter().enumerate();
+            inside = groups.filter(|(_, group)| group.iter().any(meets)).map(|(index, _)| index).collect();
+        } else if first == "Anonymous:" {
+            let kilobytes: u64 = rest.trim().strip_suffix(" kB")?.parse().ok()?;
+            inside.iter().for_each(|group| bytes[*group] += kilobytes << 10);
+        }
+    }
+    Some(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,6 +98,17 @@ mod tests {
         assert!((3 * LARGE as u64..3 * LARGE as u64 + 2 * 65_536).contains(&bytes), "{bytes}");
         assert_eq!(written(0..0).unwrap(), 0);
         assert_eq!(written(0..4096).unwrap(), 0);
+    }
+
+    #[cfg(all(target_os = "linux", feature = "server"))]
+    #[test]
+    fn what_is_written_is_known_of_each_group() {
+        let held = vec![1u8; 32 << 20];
+        let start = held.as_ptr() as usize;
+        let space = start..start + held.len();
+        let private = written_in(&[vec![space.clone()], vec![], vec![0..1, space]]).unwrap();
+        assert!(private[0] >= 32 << 20 && private[1] == 0 && private[2] == private[0], "{private:?}");
+        assert_eq!(written_in(&[]), Some(vec![]));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod pace;
 mod queue;
 mod recent;
+mod share;
 mod urgency;
 mod waits;
 
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use self::pace::Pace;
 use self::queue::{Job, Queue};
-pub use self::queue::{Share, ShareLimits};
+pub use self::share::{Share, ShareLimits};
 pub(crate) use self::urgency::{Class, Ticket};
 use crate::task;
 

@@ -1,136 +1,16 @@
 //! Which job is next: by class, then fairly among those who share the threads, then by deadline.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::recent::Recent;
+use super::share::{Share, nanos};
 use super::urgency::{Class, Ticket};
-use super::waits::Waits;
-use crate::meter::{Holding, Holdings, Meter};
 
 /// Virtual time that a share may save up while it uses less than it could: people who speak at the same moment by chance are heard
 /// at once, before those who always have something waiting.
 const CREDIT: Duration = Duration::from_millis(200);
 /// A share that has used so much more than another one, of late and for its weight, gives way to it.
 const AHEAD: f64 = 0.2;
-
-/// What the sandboxes of a [`Share`] may take at once. Each utterance that has partial texts holds one until its final text;
-/// one that would need more than there may be has no partial texts until another one is complete. Final texts, and recordings, are
-/// made all the same, as many at once as the engine has threads.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ShareLimits {
-    /// At most about so many. Default: no limit.
-    pub sandboxes: Option<u32>,
-    /// What they may have written, in bytes, all together. One that has written more than this over the number of the engine's
-    /// threads is ended, with [`SandboxError::Held`](crate::sandbox::SandboxError::Held); those that wait are given up and made
-    /// anew when all together hold more. So guests that try have twice as much for a moment. Known on Linux; elsewhere all of a
-    /// guest's memory counts, written or not. Default: no limit.
-    pub memory_bytes: Option<u64>,
-}
-
-impl ShareLimits {
-    /// At most about so many sandboxes.
-    pub fn sandboxes(mut self, sandboxes: u32) -> Self {
-        self.sandboxes = Some(sandboxes);
-        self
-    }
-
-    /// At most about so many bytes.
-    pub fn memory_bytes(mut self, bytes: u64) -> Self {
-        self.memory_bytes = Some(bytes);
-        self
-    }
-}
-
-/// A part of an engine's threads, for somebody who shares them with others: a tenant of a server, say. When all threads are
-/// busy, each share gets time in proportion to its weight, however much is asked for; what one does not use the others have.
-/// Cloning it is the same share.
-#[derive(Debug, Clone)]
-pub struct Share(Arc<Account>);
-
-#[derive(Debug)]
-struct Account {
-    weight: u32,
-    /// Sandboxes that may live at once before partial texts wait for one of them to end.
-    sandboxes: u64,
-    /// The memory that they may hold.
-    holdings: Option<Arc<Holdings>>,
-    meter: Arc<Meter>,
-    waits: Mutex<Waits>,
-    recent: Mutex<Recent>,
-    /// Time used, over the weight, in nanoseconds: its virtual time. Touched only under the executor's lock.
-    used: AtomicU64,
-}
-
-impl Share {
-    /// A share of this weight, at least 1.
-    pub fn new(weight: u32) -> Self {
-        Self::limited(weight, &ShareLimits::default())
-    }
-
-    /// The same, whose sandboxes are limited.
-    pub fn limited(weight: u32, limits: &ShareLimits) -> Self {
-        Self(Arc::new(Account {
-            weight: weight.max(1),
-            sandboxes: limits.sandboxes.map_or(u64::MAX, u64::from),
-            holdings: limits.memory_bytes.map(|bytes| Arc::new(Holdings::limited(bytes))),
-            meter: Arc::default(),
-            waits: Mutex::default(),
-            recent: Mutex::new(Recent::new(Instant::now())),
-            used: AtomicU64::new(0),
-        }))
-    }
-
-    fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-
-    /// What its virtual time grows by when it uses a thread for so long, in nanoseconds.
-    fn virtual_time(&self, took: Duration) -> u64 {
-        u64::try_from(took.as_nanos()).unwrap_or(u64::MAX) / u64::from(self.0.weight)
-    }
-
-    fn recent(&self) -> MutexGuard<'_, Recent> {
-        self.0.recent.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Seconds of threads that it has used of late, over its weight.
-    fn used_lately(&self, now: Instant) -> f64 {
-        self.recent().at(now) / f64::from(self.0.weight)
-    }
-
-    /// Counts what its sandboxes do.
-    pub(crate) fn meter(&self) -> &Arc<Meter> {
-        &self.0.meter
-    }
-
-    /// Whether one more sandbox may live for partial texts, in an engine of so many threads.
-    pub(crate) fn has_room(&self, threads: usize) -> bool {
-        let holdings = &self.0.holdings;
-        self.0.meter.live() < self.0.sandboxes
-            && holdings.as_ref().is_none_or(|holdings| holdings.has_room(threads))
-    }
-
-    /// Counts the memory of a sandbox that is made, if it is limited.
-    pub(crate) fn holding(&self, threads: usize) -> Option<Holding> {
-        self.0.holdings.as_ref().map(|holdings| Holding::new(holdings, threads))
-    }
-
-    /// How long final texts waited for a thread lately, before they were begun: the 95th percentile, `None` without any.
-    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server admits by it"))]
-    pub(crate) fn final_wait(&self, now: Instant) -> Option<Duration> {
-        self.0.waits.lock().unwrap_or_else(PoisonError::into_inner).percentile(now)
-    }
-}
-
-impl Default for Share {
-    fn default() -> Self {
-        Self::new(1)
-    }
-}
 
 /// What is to be run.
 pub(super) struct Job {
@@ -154,7 +34,7 @@ struct Lane {
 
 impl Lane {
     fn used(&self) -> u64 {
-        self.share.0.used.load(Relaxed)
+        self.share.used()
     }
 
     /// The job that is next of these, and its rank among all.
@@ -191,7 +71,7 @@ impl Queue {
         let number = self.next;
         self.next += 1;
         let at = self.position(share).unwrap_or_else(|| {
-            share.0.used.fetch_max(self.now.saturating_sub(CREDIT.as_nanos() as u64), Relaxed);
+            share.catch_up(self.now.saturating_sub(nanos(CREDIT)));
             self.lanes.push(Lane { share: share.clone(), jobs: Vec::new(), running: 0 });
             self.lanes.len() - 1
         });
@@ -223,16 +103,14 @@ impl Queue {
             && !job.counted
         {
             job.counted = true;
-            let mut waits = lane.share.0.waits.lock().unwrap_or_else(PoisonError::into_inner);
-            waits.add(now, now.saturating_duration_since(since));
+            lane.share.waited(now, now.saturating_duration_since(since));
         }
         Some((lane.share.clone(), job))
     }
 
     /// A job of this share ran for so long; what gave way waits again.
     pub(super) fn ran(&mut self, share: &Share, now: Instant, took: Duration, rest: Option<Job>) {
-        share.0.used.fetch_add(share.virtual_time(took), Relaxed);
-        share.recent().add(now, took);
+        share.charge(now, took);
         let Some(at) = self.position(share) else { return };
         let lane = &mut self.lanes[at];
         lane.jobs.extend(rest);
@@ -253,10 +131,10 @@ impl Queue {
         if urgency != class || other.is(share) {
             return urgency < class;
         }
-        let ahead = share.used_lately(now) + took.as_secs_f64() / f64::from(share.0.weight);
+        let more = share.virtual_time(took);
+        let ahead = share.used_lately(now) + more.as_secs_f64() - other.used_lately(now);
         // It would not be its turn otherwise.
-        used < share.0.used.load(Relaxed).saturating_add(share.virtual_time(took))
-            && ahead - other.used_lately(now) >= AHEAD
+        used < share.used().saturating_add(nanos(more)) && ahead >= AHEAD
     }
 
     fn position(&self, share: &Share) -> Option<usize> {
@@ -381,7 +259,7 @@ mod tests {
             share.final_wait(Instant::now()).is_some()
         });
         assert_eq!(order, [true; 3]);
-        assert_eq!(share.0.waits.lock().unwrap().len(), 2);
+        assert_eq!(share.waits(), 2);
     }
 
     /// A share has run for so long of late, and again runs a job.

@@ -1,7 +1,6 @@
 //! What the engine counts by itself, and what the system knows of this process's memory: read when somebody asks.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -13,6 +12,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::App;
 use super::metrics::{ByTenant, Seconds};
 use crate::meter::{FAILURES, WORK};
+use crate::pages;
 
 /// A number that may go down and have a fraction.
 type Level = Gauge<f64, std::sync::atomic::AtomicU64>;
@@ -107,7 +107,7 @@ fn memory(app: &App, registry: &mut Registry) {
     let each = tenants.iter().map(|tenant| tenant.share.meter().spaces());
     let by_tenant = Family::<ByTenant, Gauge>::default();
     // Elsewhere than on Linux the system does not say.
-    if let Some(private) = private_bytes(&std::iter::once(all).chain(each).collect::<Vec<_>>()) {
+    if let Some(private) = pages::written_in(&std::iter::once(all).chain(each).collect::<Vec<_>>()) {
         set("sandboxes", private[0]);
         for (tenant, bytes) in tenants.iter().zip(&private[1..]) {
             let tenant = ByTenant { tenant: Arc::clone(&tenant.name) };
@@ -141,40 +141,13 @@ fn resident() -> Option<BTreeMap<&'static str, u64>> {
     Some(names.into_iter().filter_map(field).collect())
 }
 
-/// What is this process's own in each of these groups of parts of its address space: pages that guests have written.
-fn private_bytes(groups: &[Vec<Range<usize>>]) -> Option<Vec<u64>> {
-    let maps = std::fs::read_to_string("/proc/self/smaps").ok()?;
-    let mut inside: Vec<usize> = Vec::new();
-    let mut bytes = vec![0; groups.len()];
-    for line in maps.lines() {
-        let (first, rest) = line.split_once(' ')?;
-        if let Some((start, end)) = first.split_once('-') {
-            let address = |text| usize::from_str_radix(text, 16).ok();
-            let (start, end) = (address(start)?, address(end)?);
-            let meets = |space: &Range<usize>| start < space.end && space.start < end;
-            let groups = groups.iter().enumerate();
-            inside = groups.filter(|(_, group)| group.iter().any(meets)).map(|(index, _)| index).collect();
-        } else if first == "Anonymous:" {
-            let kilobytes: u64 = rest.trim().strip_suffix(" kB")?.parse().ok()?;
-            inside.iter().for_each(|group| bytes[*group] += kilobytes << 10);
-        }
-    }
-    Some(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_system_knows_what_is_resident_and_what_was_written() {
+    fn the_system_knows_what_is_resident() {
         let all = resident().unwrap();
         assert!(all["resident"] > 0 && all["anonymous"] <= all["resident"], "{all:?}");
-        let held = vec![1u8; 32 << 20];
-        let start = held.as_ptr() as usize;
-        let space = start..start + held.len();
-        let private = private_bytes(&[vec![space.clone()], vec![], vec![0..1, space]]).unwrap();
-        assert!(private[0] >= 32 << 20 && private[1] == 0 && private[2] == private[0], "{private:?}");
-        assert_eq!(private_bytes(&[]), Some(vec![]));
     }
 }

@@ -1,0 +1,157 @@
+//! Who shares the threads: what each may take, and has used.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::recent::Recent;
+use super::waits::Waits;
+use crate::meter::{Holding, Holdings, Meter};
+
+/// What the sandboxes of a [`Share`] may take at once. Each utterance that has partial texts holds one until its final text;
+/// one that would need more than there may be has no partial texts until another one is complete. Final texts, and recordings, are
+/// made all the same, as many at once as the engine has threads.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShareLimits {
+    /// At most about so many. Default: no limit.
+    pub sandboxes: Option<u32>,
+    /// What they may have written, in bytes, all together. One that has written more than this over the number of the engine's
+    /// threads is ended, with [`SandboxError::Held`](crate::sandbox::SandboxError::Held); those that wait are given up and made
+    /// anew when all together hold more. So guests that try have twice as much for a moment. Known on Linux; elsewhere all of a
+    /// guest's memory counts, written or not. Default: no limit.
+    pub memory_bytes: Option<u64>,
+}
+
+impl ShareLimits {
+    /// At most about so many sandboxes.
+    pub fn sandboxes(mut self, sandboxes: u32) -> Self {
+        self.sandboxes = Some(sandboxes);
+        self
+    }
+
+    /// At most about so many bytes.
+    pub fn memory_bytes(mut self, bytes: u64) -> Self {
+        self.memory_bytes = Some(bytes);
+        self
+    }
+}
+
+/// A part of an engine's threads, for somebody who shares them with others: a tenant of a server, say. When all threads are
+/// busy, each share gets time in proportion to its weight, however much is asked for; what one does not use the others have.
+/// Cloning it is the same share.
+#[derive(Debug, Clone)]
+pub struct Share(Arc<Account>);
+
+#[derive(Debug)]
+struct Account {
+    weight: u32,
+    /// Sandboxes that may live at once before partial texts wait for one of them to end.
+    sandboxes: u64,
+    /// The memory that they may hold.
+    holdings: Option<Arc<Holdings>>,
+    meter: Arc<Meter>,
+    waits: Mutex<Waits>,
+    recent: Mutex<Recent>,
+    /// Time used, over the weight, in nanoseconds: its virtual time. Touched only under the executor's lock.
+    used: AtomicU64,
+}
+
+impl Share {
+    /// A share of this weight, at least 1.
+    pub fn new(weight: u32) -> Self {
+        Self::limited(weight, &ShareLimits::default())
+    }
+
+    /// The same, whose sandboxes are limited.
+    pub fn limited(weight: u32, limits: &ShareLimits) -> Self {
+        Self(Arc::new(Account {
+            weight: weight.max(1),
+            sandboxes: limits.sandboxes.map_or(u64::MAX, u64::from),
+            holdings: limits.memory_bytes.map(|bytes| Arc::new(Holdings::limited(bytes))),
+            meter: Arc::default(),
+            waits: Mutex::default(),
+            recent: Mutex::new(Recent::new(Instant::now())),
+            used: AtomicU64::new(0),
+        }))
+    }
+
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// What its virtual time grows by when it uses a thread for so long.
+    pub(super) fn virtual_time(&self, took: Duration) -> Duration {
+        took / self.0.weight
+    }
+
+    /// Its virtual time, in nanoseconds.
+    pub(super) fn used(&self) -> u64 {
+        self.0.used.load(Relaxed)
+    }
+
+    /// Its virtual time is this at least.
+    pub(super) fn catch_up(&self, used: u64) {
+        self.0.used.fetch_max(used, Relaxed);
+    }
+
+    /// It has used a thread for so long until now.
+    pub(super) fn charge(&self, now: Instant, took: Duration) {
+        self.0.used.fetch_add(nanos(self.virtual_time(took)), Relaxed);
+        self.recent().add(now, took);
+    }
+
+    fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.0.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Seconds of threads that it has used of late, over its weight.
+    pub(super) fn used_lately(&self, now: Instant) -> f64 {
+        self.recent().at(now) / f64::from(self.0.weight)
+    }
+
+    /// A final text has waited for a thread for so long.
+    pub(super) fn waited(&self, now: Instant, wait: Duration) {
+        self.0.waits.lock().unwrap_or_else(PoisonError::into_inner).add(now, wait);
+    }
+
+    /// Waits that are remembered.
+    #[cfg(test)]
+    pub(super) fn waits(&self) -> usize {
+        self.0.waits.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Counts what its sandboxes do.
+    pub(crate) fn meter(&self) -> &Arc<Meter> {
+        &self.0.meter
+    }
+
+    /// Whether one more sandbox may live for partial texts, in an engine of so many threads.
+    pub(crate) fn has_room(&self, threads: usize) -> bool {
+        let holdings = &self.0.holdings;
+        self.0.meter.live() < self.0.sandboxes
+            && holdings.as_ref().is_none_or(|holdings| holdings.has_room(threads))
+    }
+
+    /// Counts the memory of a sandbox that is made, if it is limited.
+    pub(crate) fn holding(&self, threads: usize) -> Option<Holding> {
+        self.0.holdings.as_ref().map(|holdings| Holding::new(holdings, threads))
+    }
+
+    /// How long final texts waited for a thread lately, before they were begun: the 95th percentile, `None` without any.
+    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server admits by it"))]
+    pub(crate) fn final_wait(&self, now: Instant) -> Option<Duration> {
+        self.0.waits.lock().unwrap_or_else(PoisonError::into_inner).percentile(now)
+    }
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Self::new(1)
+    }
+}
+
+/// As the executor counts time.
+pub(super) fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
