@@ -132,7 +132,7 @@ pictures: ## draw the pictures of the documentation from what the commands print
 package: ## make the crate that carries a ready guest (target/package)
 	@.ci/package
 
-fresh: ## run demo and test in a new Debian (needs root; uses debootstrap)
+fresh: ## run demo and test in a new Debian, this machine's or DEBIAN=trixie (needs root; uses debootstrap)
 	@tests/fresh-machine
 
 clean: ## remove everything that was built

@@ -1,7 +1,13 @@
 //! Pages of memory.
 
+#[cfg(target_os = "linux")]
+use std::ffi::c_void;
+#[cfg(target_os = "linux")]
+use std::fs::File;
 use std::io;
 use std::ops::Range;
+#[cfg(target_os = "linux")]
+use std::ptr;
 
 /// What the kernel has as a large page on most processors.
 const LARGE: usize = 2 << 20;
@@ -21,6 +27,79 @@ pub(crate) fn prefer_large<T>(memory: &mut [T]) {
     }
     #[cfg(not(target_os = "linux"))]
     let _ = len;
+}
+
+/// Brings a file that is kept in memory onto large pages, as far as whole ones are full, and returns how many bytes that are. Whoever
+/// maps it afterwards, and wherever, spends less on looking for pages; it takes about as long as a copy.
+///
+/// This is Linux's `MADV_COLLAPSE` (6.1), which asks no setting of the system, unlike advice on files in memory before they are
+/// written.
+///
+/// # Errors
+///
+/// Where the kernel cannot, or finds no large pages. What the file holds does not change.
+#[cfg(target_os = "linux")]
+pub(crate) fn collapse(file: &File) -> io::Result<u64> {
+    use rustix::fs::{SeekFrom, seek};
+    let window = Window::new(file)?;
+    let (mut at, mut done) = (0, 0);
+    let large = LARGE as u64;
+    // There is no more where no data follow.
+    while let Ok(start) = seek(file, SeekFrom::Data(at)) {
+        at = seek(file, SeekFrom::Hole(start))?;
+        let full = start.next_multiple_of(large)..at / large * large;
+        if !full.is_empty() {
+            window.collapse(&full)?;
+            done += full.end - full.start;
+        }
+    }
+    seek(file, SeekFrom::Start(0))?;
+    Ok(done)
+}
+
+/// A file, mapped where a large page begins; nobody reads it there.
+#[cfg(target_os = "linux")]
+struct Window {
+    reserved: *mut c_void,
+    reserved_len: usize,
+    file: *mut c_void,
+    file_len: usize,
+}
+
+#[cfg(target_os = "linux")]
+impl Window {
+    fn new(file: &File) -> io::Result<Self> {
+        use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous};
+        let too_large = |_| io::Error::from(io::ErrorKind::FileTooLarge);
+        let file_len = usize::try_from(file.metadata()?.len()).map_err(too_large)?.max(1);
+        let reserved_len = file_len.checked_add(LARGE).ok_or(io::ErrorKind::FileTooLarge)?;
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        // SAFETY: new address space, wherever the kernel has some.
+        let reserved = unsafe { mmap_anonymous(ptr::null_mut(), reserved_len, ProtFlags::empty(), flags)? };
+        let start = reserved.map_addr(|address| address.next_multiple_of(LARGE));
+        let window = Self { reserved, reserved_len, file: start, file_len };
+        // SAFETY: `file_len` bytes from there on lie in what was reserved, of which nobody else knows.
+        unsafe { mmap(start, file_len, ProtFlags::READ, flags | MapFlags::FIXED, file, 0)? };
+        Ok(window)
+    }
+
+    fn collapse(&self, part: &Range<u64>) -> io::Result<()> {
+        // The same on all of Linux's architectures but PA-RISC.
+        const MADV_COLLAPSE: i32 = 25;
+        let part = part.start as usize..part.end as usize;
+        assert!(part.end <= self.file_len, "the part lies in the file");
+        // SAFETY: mapped pages of this window; the advice changes neither what the file holds nor who may touch it.
+        let failed = unsafe { libc::madvise(self.file.byte_add(part.start), part.len(), MADV_COLLAPSE) };
+        if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Window {
+    fn drop(&mut self) {
+        // SAFETY: this window's own address space, the file in it, and nobody holds a pointer into it.
+        let _ = unsafe { rustix::mm::munmap(self.reserved, self.reserved_len) };
+    }
 }
 
 /// Bytes of pages in this part of the address space that are this process's own: written, and not a file's.
@@ -109,6 +188,31 @@ mod tests {
         let private = written_in(&[vec![space.clone()], vec![], vec![0..1, space]]).unwrap();
         assert!(private[0] >= 32 << 20 && private[1] == 0 && private[2] == private[0], "{private:?}");
         assert_eq!(written_in(&[]), Some(vec![]));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_file_keeps_its_bytes_and_its_holes_on_large_pages() {
+        use std::os::unix::fs::{FileExt, MetadataExt};
+        let file = File::from(rustix::fs::memfd_create(c"test", rustix::fs::MemfdFlags::CLOEXEC).unwrap());
+        // Two whole large pages, and parts of others before and after them and a hole.
+        let (first, last) = (vec![3u8; 3 * LARGE], [5u8; 8192]);
+        file.write_all_at(&first, LARGE as u64 / 2).unwrap();
+        file.write_all_at(&last, 6 * LARGE as u64 + 1).unwrap();
+        let blocks = file.metadata().unwrap().blocks();
+        match collapse(&file) {
+            Ok(bytes) => assert_eq!(bytes, 2 * LARGE as u64),
+            // A kernel before 6.1, or one without large pages.
+            Err(error) => assert_eq!(error.raw_os_error(), Some(libc::EINVAL), "{error}"),
+        }
+        assert_eq!(file.metadata().unwrap().blocks(), blocks, "holes stay holes");
+        let mut read = vec![0; 6 * LARGE + 8193];
+        file.read_exact_at(&mut read, 0).unwrap();
+        let holds = |range: Range<usize>, byte| read[range].iter().all(|found| *found == byte);
+        assert!(holds(0..LARGE / 2, 0) && holds(LARGE / 2..7 * LARGE / 2, 3));
+        assert!(holds(7 * LARGE / 2..6 * LARGE + 1, 0) && holds(6 * LARGE + 1..6 * LARGE + 8193, 5));
+        file.set_len(0).unwrap();
+        assert_eq!(collapse(&file).unwrap(), 0, "of nothing, nothing");
     }
 
     #[test]

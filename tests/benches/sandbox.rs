@@ -40,29 +40,29 @@ fn model(name: &str, bytes: &[u8], samples: &[f32], rounds: usize) -> (Model, Na
     let engine = Engine::builder().no_cache().threads(1).build().expect("an engine");
     let model = engine.load(&ModelSource::Bytes(bytes.into())).expect("hearken loads it");
     let native = Native::load(bytes);
-    instances(&model);
+    instances(&model, &native);
     let tokens = native.state().follow(samples, "en", TOKENS).0;
     parts(&model, &native, samples, &tokens, rounds);
     memory(&model, bytes.len(), samples, &tokens);
     (model, native)
 }
 
-/// Sandboxes that do nothing.
-fn instances(model: &Model) {
-    let timed = || time(|| model.sandbox().expect("a sandbox"));
-    let (first, held) = timed();
-    cost("first sandbox", first);
-    let (second, held_too) = timed();
-    cost("second sandbox", second);
-    drop((held, held_too));
-    let (create, destroy): (Vec<_>, Vec<_>) = (0..200)
-        .map(|_| {
-            let (create, sandbox) = timed();
-            (create, time(|| drop(sandbox)).0)
-        })
-        .unzip();
-    cost("create", median(&create));
-    cost("drop, unused", median(&destroy));
+/// Sandboxes that do nothing, and whisper.cpp's states, which are what a program makes for each stream that has no sandbox.
+fn instances(model: &Model, native: &Native) {
+    let ours = lives(200, || model.sandbox().expect("a sandbox"));
+    let theirs = lives(20, || native.state());
+    against("create", ours.0, theirs.0);
+    against("drop, unused", ours.1, theirs.1);
+}
+
+/// What it takes to make such a thing, and to drop it.
+fn lives<T>(rounds: usize, make: impl Fn() -> T) -> (Duration, Duration) {
+    let life = |_| {
+        let (create, thing) = time(&make);
+        (create, time(|| drop(thing)).0)
+    };
+    let (create, destroy): (Vec<_>, Vec<_>) = (0..rounds).map(life).unzip();
+    (median(&create), median(&destroy))
 }
 
 /// One utterance as a whole and in its parts; both sides feed the same tokens.
@@ -153,13 +153,9 @@ fn median(times: &[Duration]) -> Duration {
     times[times.len() / 2]
 }
 
-fn cost(name: &str, time: Duration) {
-    row(&[name.to_owned(), format!("{time:.1?}"), String::new(), String::new()]);
-}
-
 fn against(name: &str, ours: Duration, theirs: Duration) {
     let ratio = ours.as_secs_f64() / theirs.as_secs_f64();
-    row(&[name.to_owned(), format!("{ours:.1?}"), format!("{theirs:.1?}"), format!("{ratio:.2}")]);
+    row(&[name.to_owned(), format!("{ours:.1?}"), format!("{theirs:.1?}"), format!("{ratio:.3}")]);
 }
 
 fn row([name, ours, theirs, ratio]: &[String; 4]) {

@@ -170,7 +170,8 @@ unsafe extern "C" fn supports_op(_: *mut Device, operation: *const GgmlTensor) -
 ///
 /// The tensor's sources are null or valid.
 unsafe fn note_weight(operation: &GgmlTensor) {
-    if operation.op != sys::ggml_op_GGML_OP_MUL_MAT {
+    // This is asked of each operation for each token, and what is a weight is known long before.
+    if operation.op != sys::ggml_op_GGML_OP_MUL_MAT || !weights::are_noted() {
         return;
     }
     // SAFETY: the caller's; a tensor's buffer is null or valid.

@@ -27,6 +27,11 @@ pub(super) fn open() {
     TABLE.with_borrow_mut(|table| table.is_open = true);
 }
 
+/// Whether weights are noted.
+pub(super) fn are_noted() -> bool {
+    TABLE.with_borrow(|table| table.is_open)
+}
+
 /// Notes a weight, if there is room for it and the host knows its format.
 pub(super) fn note(left: &Tensor) {
     TABLE.with_borrow_mut(|table| {

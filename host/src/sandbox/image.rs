@@ -28,6 +28,12 @@ impl Image {
         Ok(self.0.metadata()?.blocks() * 512)
     }
 
+    /// Brings it onto large pages, where the kernel can: see [`collapse`](crate::pages::collapse).
+    pub(super) fn prefer_large(&self) {
+        #[cfg(target_os = "linux")]
+        let _ = crate::pages::collapse(&self.0);
+    }
+
     /// A descriptor of the same bytes.
     pub(super) fn file(&self) -> io::Result<File> {
         self.0.try_clone()

@@ -63,6 +63,9 @@ impl Runtime {
                 SandboxError::Misbehaved(format!("it registered weights {violation}"))
             })?;
             template.compute = Some(Arc::new(prepared));
+        } else {
+            // Guests read all weights for each token, and read them here.
+            image.prefer_large();
         }
         Ok(template)
     }

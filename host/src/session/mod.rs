@@ -9,123 +9,28 @@
 
 mod commit;
 mod core;
+mod error;
 mod event;
 mod journal;
+mod options;
 mod utterance;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
-use hearken_proto::Task;
 
 pub use self::commit::{CommitPolicy, UnknownPolicy};
 use self::core::{Core, Drive};
+pub use self::error::SessionError;
 pub use self::event::SessionEvent;
 pub use self::journal::{Decode, Journal};
+pub use self::options::SessionOptions;
 use crate::audio::{
-    Accounting, Format, Resampler, RingRead, RingReader, VadConfig, VadEvent, VoiceActivity, resampled,
-    usable,
+    Accounting, Format, Resampler, RingRead, RingReader, VadEvent, VoiceActivity, resampled, usable,
 };
 use crate::error::Error;
-use crate::{Engine, Model, Share};
-
-/// How a session listens.
-#[derive(Debug, Clone)]
-pub struct SessionOptions {
-    /// Rate and channels of what is pushed.
-    pub format: Format,
-    /// ISO 639-1 code; `None` detects it from the first speech and keeps it.
-    pub language: Option<String>,
-    /// Translates into English (multilingual models only).
-    pub translate: bool,
-    /// Names, spellings and style, as text that came before.
-    pub prompt: Option<String>,
-    /// Voice activity; `None` leaves it to [`Session::begin`] and [`Session::end`] (push-to-talk).
-    pub voice_activity: Option<VadConfig>,
-    /// When a word is certain while the utterance goes on.
-    pub commit: CommitPolicy,
-    /// Lets the encoder see little more than the audio that there is, which is cheaper, and ruins models that were not made
-    /// for it. `None` does so where that is known of the model ([`Known::short_context`](crate::model::Known::short_context)).
-    pub short_context: Option<bool>,
-    /// Least new speech, between partial texts. The session makes it longer when recognising takes longer. Default:
-    /// 500 ms.
-    pub step: Duration,
-    /// Speech that may wait to be recognised. What comes on top is dropped, and said to be. Default: 2 minutes.
-    pub backlog: Duration,
-    /// Whose part of the engine's threads this is. Default: one that all have together who name none.
-    pub share: Option<Share>,
-    /// Whether the session keeps a [`Journal`], which grows with every decode as long as it lives. Default: no.
-    pub journal: bool,
-}
-
-impl SessionOptions {
-    /// The defaults, for audio of this format: language and speech are detected.
-    pub fn new(format: Format) -> Self {
-        Self {
-            format,
-            language: None,
-            translate: false,
-            prompt: None,
-            voice_activity: Some(VadConfig::default()),
-            commit: CommitPolicy::default(),
-            short_context: None,
-            step: Duration::from_millis(500),
-            backlog: Duration::from_secs(120),
-            share: None,
-            journal: false,
-        }
-    }
-}
-
-impl SessionOptions {
-    /// What the guest is told of them.
-    fn task(&self, model: &Model, language: Option<String>) -> Task {
-        Task {
-            language,
-            translate: self.translate,
-            prompt: self.prompt.clone(),
-            commit: self.commit.to_proto(),
-            short_context: self
-                .short_context
-                .unwrap_or_else(|| model.known().is_some_and(|known| known.short_context)),
-            alone: model.known().map_or(0.0, |known| known.alone),
-        }
-    }
-}
-
-/// Why a session does not take something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SessionError {
-    /// [`Session::finish`] or [`Session::cancel`] was called before.
-    #[error("the session has ended; start another one")]
-    Ended,
-    /// [`Session::begin`] or [`Session::end`] on a session that detects speech by itself.
-    #[error(
-        "this session detects speech by itself; set SessionOptions::voice_activity to None for push-to-talk"
-    )]
-    Automatic,
-    /// A number of samples that is no multiple of the channels.
-    #[error("{samples} samples are not whole frames of {channels} channels; push whole frames")]
-    PartialFrame {
-        /// What was pushed.
-        samples: usize,
-        /// What the format has.
-        channels: u16,
-    },
-    /// Audio of another format than the session's: its device or stream changed in the middle.
-    #[error(
-        "audio came as {} Hz with {} channels, but the session takes {} Hz with {}; finish it and start another one",
-        pushed.sample_rate, pushed.channels, session.sample_rate, session.channels
-    )]
-    FormatChanged {
-        /// What the session takes.
-        session: Format,
-        /// What was pushed.
-        pushed: Format,
-    },
-}
+use crate::{Engine, Model};
 
 /// Listens to one stream of audio. Dropping it cancels what has not been recognised.
 pub struct Session {

@@ -93,6 +93,15 @@ fn nothing_is_recognised_until_the_owner_says_so() {
 }
 
 #[test]
+fn a_journal_is_kept_only_for_those_who_ask() {
+    let mut session = Session::driven(&MODEL, SessionOptions { journal: false, ..options() }).unwrap();
+    session.push(&SPEECH.samples).unwrap();
+    session.finish().unwrap();
+    assert!(session.decode_pending().is_some());
+    assert!(session.journal().decodes.is_empty(), "it grows as long as the session lives");
+}
+
+#[test]
 fn a_session_that_the_engine_drives_leaves_nothing_to_its_owner() {
     let mut session = Session::new(&MODEL, options()).unwrap();
     session.push(&SPEECH.samples).unwrap();

@@ -2,7 +2,13 @@
 
 use super::exp::exp2;
 use super::isa::Isa;
+use super::prefetch;
 use super::stage::{elements, whole};
+use crate::compute::aligned::LINE;
+
+/// How many bytes of reading before that rows are asked for: they need not lie side by side, and where they do not, the
+/// processor does not foresee the next ones.
+const AHEAD: usize = 8192;
 
 /// Vectors that rows are multiplied by, and where the sums go.
 #[derive(Clone, Copy)]
@@ -41,6 +47,8 @@ pub(super) unsafe fn dots<I: Isa, const Q: usize, const R: usize>(
     vectors: &Vectors,
 ) {
     let vectors_end = n - n % I::LANES;
+    let size = if half { 2 } else { 4 };
+    let ahead = stride * R * (AHEAD / (R * n * size)).max(1);
     let mut r = 0;
     while r < count {
         let mut sums = [[isa.zero(); R]; Q];
@@ -55,6 +63,9 @@ pub(super) unsafe fn dots<I: Isa, const Q: usize, const R: usize>(
             let mut k = 0;
             while k < vectors_end {
                 for i in 0..R {
+                    if (size * k).is_multiple_of(LINE) {
+                        prefetch(from[i].wrapping_add(ahead + size * k), LINE);
+                    }
                     left[i] = whole(isa, from[i], half, k);
                 }
                 add(isa, &left, vectors, k, &mut sums);

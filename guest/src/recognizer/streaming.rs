@@ -1,0 +1,84 @@
+//! The windows of a stream, with a decoder that follows the audio.
+
+use hearken_proto::Task;
+use hearken_proto::abi::Status;
+
+use super::Recognizer;
+use crate::decoder::{self, Decoded, Order};
+use crate::stream::{Effort, Recognise, Recognised, Spoken};
+
+/// The temperature of a final text's second try.
+const RETRY_TEMPERATURE: f32 = 0.6;
+/// A text is doubtful when its tokens are less likely than this on average and the window is not silent: OpenAI's
+/// thresholds, as whisper.cpp has them.
+const LOGPROB: f32 = -1.0;
+const NO_SPEECH: f32 = 0.6;
+/// whisper.cpp hears nothing in less than 100 ms.
+const SHORTEST: usize = hearken_proto::SAMPLE_RATE as usize / 10;
+
+impl Recognizer {
+    /// What the decoder says of the window that was encoded, behind what it is told.
+    fn decode_behind(&mut self, order: &Order<'_>) -> Result<Decoded, Status> {
+        self.decoder.decode(&self.context, &mut self.state, order)
+    }
+
+    /// This recogniser as the streaming policy wants it.
+    pub(crate) fn streaming<'a>(&'a mut self, task: &'a Task) -> Streaming<'a> {
+        Streaming { recognizer: self, task }
+    }
+}
+
+/// A recogniser with a task, for the streaming policy.
+pub(crate) struct Streaming<'a> {
+    recognizer: &'a mut Recognizer,
+    task: &'a Task,
+}
+
+impl Recognise for Streaming<'_> {
+    fn recognise(&mut self, pcm: &[f32], told: &[Spoken], effort: Effort) -> Result<Recognised, Status> {
+        if pcm.len() < SHORTEST {
+            return Ok(Recognised { no_speech: 1.0, ..Recognised::default() });
+        }
+        let Self { recognizer, task } = self;
+        let detects = recognizer.context.is_multilingual() && task.language.is_none();
+        let language = recognizer.language(pcm, task)?;
+        let mut positions = 0;
+        // Whoever told the language has encoded the window for it.
+        if task.short_context && !detects {
+            positions = recognizer.positions(pcm.len());
+            recognizer.encode_within(pcm, positions)?;
+        } else if !detects {
+            recognizer.encode(pcm)?;
+        }
+        // A step of its own, so only where it decides something.
+        let no_speech = if effort == Effort::Final { recognizer.no_speech()? } else { 0.0 };
+        let order = Order { task, language: &language, told, len: pcm.len(), temperature: 0.0 };
+        let mut decoded = recognizer.decode_behind(&order)?;
+        let mut encodes = 1;
+        if decoded.stalled && positions > 0 {
+            // It lost its way in the short context.
+            recognizer.encode_within(pcm, 0)?;
+            decoded = recognizer.decode_behind(&order)?;
+            encodes += 1;
+        }
+        let doubtful = decoded.stalled || (decoded.avg_logprob < LOGPROB && no_speech < NO_SPEECH);
+        if effort == Effort::Final && doubtful {
+            let again = recognizer.decode_behind(&Order { temperature: RETRY_TEMPERATURE, ..order })?;
+            let score = |decoded: &Decoded| (!decoded.stalled, decoded.avg_logprob);
+            if score(&again) > score(&decoded) {
+                decoded = again;
+            }
+        }
+        for spoken in &mut decoded.words {
+            decoder::trim(&mut spoken.word, spoken.attended, pcm);
+        }
+        Ok(Recognised {
+            settled: decoded.settled,
+            rest: decoded.rest,
+            no_speech,
+            avg_logprob: decoded.avg_logprob,
+            words: decoded.words,
+            encodes,
+        })
+    }
+}

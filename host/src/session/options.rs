@@ -1,0 +1,71 @@
+//! How a session listens.
+
+use std::time::Duration;
+
+use hearken_proto::Task;
+
+use super::CommitPolicy;
+use crate::audio::{Format, VadConfig};
+use crate::{Model, Share};
+
+/// How a session listens.
+#[derive(Debug, Clone)]
+pub struct SessionOptions {
+    /// Rate and channels of what is pushed.
+    pub format: Format,
+    /// ISO 639-1 code; `None` detects it from the first speech and keeps it.
+    pub language: Option<String>,
+    /// Translates into English (multilingual models only).
+    pub translate: bool,
+    /// Names, spellings and style, as text that came before.
+    pub prompt: Option<String>,
+    /// Voice activity; `None` leaves it to [`Session::begin`](super::Session::begin) and [`Session::end`](super::Session::end) (push-to-talk).
+    pub voice_activity: Option<VadConfig>,
+    /// When a word is certain while the utterance goes on.
+    pub commit: CommitPolicy,
+    /// Lets the encoder see little more than the audio that there is, which is cheaper, and ruins models that were not made
+    /// for it. `None` does so where that is known of the model ([`Known::short_context`](crate::model::Known::short_context)).
+    pub short_context: Option<bool>,
+    /// Least new speech, between partial texts. The session makes it longer when recognising takes longer. Default:
+    /// 500 ms.
+    pub step: Duration,
+    /// Speech that may wait to be recognised. What comes on top is dropped, and said to be. Default: 2 minutes.
+    pub backlog: Duration,
+    /// Whose part of the engine's threads this is. Default: one that all have together who name none.
+    pub share: Option<Share>,
+    /// Whether the session keeps a [`Journal`](super::Journal), which grows with every decode as long as it lives. Default: no.
+    pub journal: bool,
+}
+
+impl SessionOptions {
+    /// The defaults, for audio of this format: language and speech are detected.
+    pub fn new(format: Format) -> Self {
+        Self {
+            format,
+            language: None,
+            translate: false,
+            prompt: None,
+            voice_activity: Some(VadConfig::default()),
+            commit: CommitPolicy::default(),
+            short_context: None,
+            step: Duration::from_millis(500),
+            backlog: Duration::from_secs(120),
+            share: None,
+            journal: false,
+        }
+    }
+
+    /// What the guest is told of them.
+    pub(super) fn task(&self, model: &Model, language: Option<String>) -> Task {
+        Task {
+            language,
+            translate: self.translate,
+            prompt: self.prompt.clone(),
+            commit: self.commit.to_proto(),
+            short_context: self
+                .short_context
+                .unwrap_or_else(|| model.known().is_some_and(|known| known.short_context)),
+            alone: model.known().map_or(0.0, |known| known.alone),
+        }
+    }
+}
