@@ -9,7 +9,7 @@ use std::f32::consts::LOG2_E;
 use std::time::Duration;
 
 use super::crew::Crew;
-use super::kernels::{Format, Kernels, LOWEST, Loose, Pack, ROW, Soften, State, Vectors};
+use super::kernels::{Format, Kernels, LOWEST, Loose, Pack, ROW, Soften, State, Strip};
 use super::pace::{Pace, Stopped};
 use super::product::split;
 use super::rows::{Rows, RowsMut};
@@ -32,6 +32,8 @@ pub(super) struct Attention<'a> {
 
 /// Queries up to which vectors run along keys and values as they lie.
 const FEW: usize = 8;
+/// Heads whose keys are then read together: as many as Whisper's largest models have.
+const HEADS: usize = 20;
 /// Multiplications below which waking a helper takes longer than it saves.
 const WORTH_HELP: usize = 1 << 20;
 
@@ -41,87 +43,114 @@ impl Kernels {
     ///
     /// # Panics
     ///
-    /// If the shapes of a head's parts do not fit, or one is wider than [`MAX_WIDTH`].
+    /// If the shapes of a head's parts do not fit, if heads differ in them, or if they are wider than [`MAX_WIDTH`].
     pub(super) fn attend(
         &self,
         heads: &[Attention<'_>],
         crew: &Crew,
         go_on: &dyn Fn(Duration) -> bool,
     ) -> Result<Duration, Stopped> {
+        let Some(one) = heads.first() else { return Ok(Duration::ZERO) };
         heads.iter().for_each(Attention::check);
+        assert!(heads.iter().all(|head| head.shape() == one.shape()), "heads differ in shape");
         let work: usize = heads.iter().map(Attention::work).sum();
         let helpers = if work < WORTH_HELP { 0 } else { crew.helpers() };
-        let (few, many) = (self.table().dots.len(), QUERY_PANELS * self.table().panel);
-        let units = |head: &Attention<'_>| head.queries().div_ceil(if head.few() { few } else { many });
-        crew.operate(heads.iter().map(units).sum(), helpers, go_on, &|mut unit, scratch, pace| {
-            for head in heads {
-                match unit.checked_sub(units(head)) {
-                    None if head.few() => return self.attend_few(head, few * unit, scratch, pace),
-                    None => return self.attend_group(head, many * unit, scratch, pace),
-                    Some(rest) => unit = rest,
-                }
+        // A unit is some heads, and of each some queries.
+        let (group, some) = if one.few() {
+            (heads.len().div_ceil(helpers + 1).min(HEADS), self.table().dots.len())
+        } else {
+            (1, QUERY_PANELS * self.table().panel)
+        };
+        let parts = one.queries().div_ceil(some);
+        crew.operate(heads.len().div_ceil(group) * parts, helpers, go_on, &|unit, scratch, pace| {
+            let (first, query) = (group * (unit / parts), some * (unit % parts));
+            let heads = &heads[first..heads.len().min(first + group)];
+            if one.few() {
+                self.attend_few(heads, query, scratch, pace)
+            } else {
+                heads.iter().try_for_each(|head| self.attend_group(head, query, scratch, pace))
             }
-            Ok(())
         })
     }
 
-    /// A few queries from `first` on: as many as share a reading of keys and values.
+    /// A few queries of some heads, from `first` on: as many as share a reading of keys and values.
     fn attend_few(
         &self,
-        head: &Attention<'_>,
+        heads: &[Attention<'_>],
         first: usize,
         scratch: &mut Scratch,
         pace: &Pace<'_>,
     ) -> Result<(), Stopped> {
         let table = self.table();
-        let (keys, width) = (head.keys(), head.width());
-        let count = table.dots.len().min(head.queries() - first);
+        let Some(one) = heads.first() else { return Ok(()) };
+        let (keys, width) = (one.keys(), one.width());
+        let count = table.dots.len().min(one.queries() - first);
         let dots = table.dots[count - 1];
         let scaled = scratch.queries.floats_mut();
-        for (q, to) in scaled.chunks_exact_mut(MAX_WIDTH).take(count).enumerate() {
+        for (index, to) in scaled.chunks_exact_mut(MAX_WIDTH).take(count * heads.len()).enumerate() {
+            let (head, q) = (&heads[index / count], index % count);
             // SAFETY: a row of the matrix.
             let row = unsafe { std::slice::from_raw_parts(head.query.at(first + q, 0).cast::<f32>(), width) };
             to.fill(0.0);
             to.iter_mut().zip(row).for_each(|(to, from)| *to = from * head.scale * LOG2_E);
         }
-        let scores = scratch.scores.floats_mut();
-        let together = scores.len() / count / 16 * 16;
-        let (mut states, mut keep) = ([[LOWEST, 0.0]; FEW], [0.0; FEW]);
-        let of_keys = Vectors {
-            from: scaled.as_ptr(),
-            stride: MAX_WIDTH,
+        // However many heads there are here: how keys are cut must not depend on how many threads there are.
+        let together = scratch.rows.len() / 4 / (count * HEADS) / 16 * 16;
+        let scores: *mut f32 = scratch.rows.as_mut_ptr().cast();
+        let sums = scratch.values.floats_mut();
+        sums[..MAX_WIDTH * count * heads.len()].fill(0.0);
+        let mut states = [[LOWEST, 0.0]; FEW * HEADS];
+        let of_keys = |head: usize, k: usize, at: usize| Strip {
+            rows: heads[head].key.at(k + at, 0),
+            stride: one.key.stride(),
+            vectors: scaled[MAX_WIDTH * count * head..].as_ptr(),
+            vectors_stride: MAX_WIDTH,
             keep: std::ptr::null(),
-            out: scores.as_mut_ptr(),
+            out: scores.wrapping_add(together * count * head + at),
             out_stride: together,
         };
-        let sums = scratch.values.floats_mut();
-        sums[..MAX_WIDTH * count].fill(0.0);
         for k in (0..keys).step_by(together) {
             let n = together.min(keys - k);
-            let (key, value) = (head.key, head.value);
-            // SAFETY: all rows are the matrices'; vectors have room for as many scores and for the widest head.
-            unsafe {
-                dots(key.at(k, 0), key.stride(), key.half(), n, width, &of_keys);
+            for at in (0..n).step_by(KEYS) {
+                let some = KEYS.min(n - at);
+                let mut strips = [of_keys(0, k, at); HEADS];
+                for (head, strip) in strips.iter_mut().enumerate().take(heads.len()) {
+                    *strip = of_keys(head, k, at);
+                }
+                // SAFETY: all rows are the matrices'; there is room for as many scores of each head.
+                unsafe { dots(&strips[..heads.len()], one.key.half(), some, width) }
+                pace.did(some * width * count * heads.len())?;
+            }
+            for (index, head) in heads.iter().enumerate() {
+                let scores = of_keys(index, k, 0).out;
+                let mut keep = [0.0; FEW];
                 for q in 0..count {
                     let mask = head.mask.map_or(std::ptr::null(), |mask| mask.at(first + q, k).cast());
-                    let scores = of_keys.out.add(together * q);
-                    keep[q] = (table.soften_one)(scores, n, mask, LOG2_E, &mut states[q]);
+                    let state = &mut states[count * index + q];
+                    // SAFETY: the vector has room for as many scores; the mask's row has as many.
+                    keep[q] = unsafe {
+                        (table.soften_one)(scores.add(together * q), n, mask, LOG2_E, state)
+                    };
                 }
-                let of_values = Vectors {
-                    from: of_keys.out,
-                    stride: together,
+                let of_values = Strip {
+                    rows: head.value.at(0, k),
+                    stride: head.value.stride(),
+                    vectors: scores,
+                    vectors_stride: together,
                     keep: keep.as_ptr(),
-                    out: sums.as_mut_ptr(),
+                    out: sums[MAX_WIDTH * count * index..].as_mut_ptr(),
                     out_stride: MAX_WIDTH,
                 };
-                dots(value.at(0, k), value.stride(), value.half(), width, n, &of_values);
+                // SAFETY: all rows are the matrix's; there is room for the widest head.
+                unsafe { dots(&[of_values], head.value.half(), width, n) }
+                pace.did(n * width * count)?;
             }
-            pace.did(2 * n * width * count)?;
         }
-        for (q, sums) in sums.chunks_exact(MAX_WIDTH).take(count).enumerate() {
+        for (index, sums) in sums.chunks_exact(MAX_WIDTH).take(count * heads.len()).enumerate() {
+            let (head, q) = (&heads[index / count], index % count);
             for (c, sum) in sums[..width].iter().enumerate() {
                 // SAFETY: an element of the matrix.
-                unsafe { head.out.at(first + q, c).write(sum / states[q][1]) }
+                unsafe { head.out.at(first + q, c).write(sum / states[index][1]) }
             }
         }
         Ok(())
@@ -210,6 +239,12 @@ impl Attention<'_> {
 
     fn width(&self) -> usize {
         self.query.cols()
+    }
+
+    /// What the heads of a call have in common.
+    fn shape(&self) -> ([usize; 3], [usize; 2], [bool; 2]) {
+        let strides = [self.key.stride(), self.value.stride()];
+        ([self.queries(), self.keys(), self.width()], strides, [self.key.half(), self.value.half()])
     }
 
     fn few(&self) -> bool {

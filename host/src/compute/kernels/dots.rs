@@ -2,21 +2,19 @@
 
 use super::exp::exp2;
 use super::isa::Isa;
-use super::prefetch;
 use super::stage::{elements, whole};
-use crate::compute::aligned::LINE;
 
-/// How many bytes of reading before that rows are asked for: they need not lie side by side, and where they do not, the
-/// processor does not foresee the next ones.
-const AHEAD: usize = 8192;
-
-/// Vectors that rows are multiplied by, and where the sums go.
+/// Rows, what they are multiplied by, and where the sums go.
 #[derive(Clone, Copy)]
-pub(in super::super) struct Vectors {
-    /// The first vector.
-    pub(in super::super) from: *const f32,
-    /// Floats from one vector to the next.
+pub(in super::super) struct Strip {
+    /// The first row.
+    pub(in super::super) rows: *const u8,
+    /// Bytes from one row to the next.
     pub(in super::super) stride: usize,
+    /// The first vector.
+    pub(in super::super) vectors: *const f32,
+    /// Floats from one vector to the next.
+    pub(in super::super) vectors_stride: usize,
     /// A factor for each vector, by which what `out` holds is multiplied before it is added; or null, where it holds
     /// nothing.
     pub(in super::super) keep: *const f32,
@@ -26,89 +24,110 @@ pub(in super::super) struct Vectors {
     pub(in super::super) out_stride: usize,
 }
 
-/// `out[q][r] = Σₖ rows[r][k] · vectors[q][k]`, for `count` rows of `n` elements and a fixed number of vectors.
-pub(in super::super) type Dots =
-    unsafe fn(rows: *const u8, stride: usize, half: bool, count: usize, n: usize, vectors: &Vectors);
+/// `out[q][r] = Σₖ rows[r][k] · vectors[q][k]` of each strip, for `count` rows of `n` elements and a fixed number of vectors.
+///
+/// The strips take turns row by row: where their rows lie side by side, as those of heads do, memory is read from one end to the
+/// other, which is twice as fast as one strip after the other.
+pub(in super::super) type Dots = unsafe fn(strips: &[Strip], half: bool, count: usize, n: usize);
 
-/// [`Dots`] of `Q` vectors, `R` rows at a time.
+/// [`Dots`] of `Q` vectors, `U` vectors of a row at a time.
 ///
 /// # Safety
 ///
 /// The rows' elements are readable; each vector has `n` floats and zeros up to a multiple of 16; each row of `out` has
 /// `count`, initialised where there is a `keep`.
 #[inline(always)]
-pub(super) unsafe fn dots<I: Isa, const Q: usize, const R: usize>(
+pub(super) unsafe fn dots<I: Isa, const Q: usize, const U: usize>(
     isa: I,
-    rows: *const u8,
-    stride: usize,
+    strips: &[Strip],
     half: bool,
     count: usize,
     n: usize,
-    vectors: &Vectors,
 ) {
-    let vectors_end = n - n % I::LANES;
-    let size = if half { 2 } else { 4 };
-    let ahead = stride * R * (AHEAD / (R * n * size)).max(1);
-    let mut r = 0;
-    while r < count {
-        let mut sums = [[isa.zero(); R]; Q];
-        // SAFETY: rows below count, elements below n.
-        unsafe {
-            // The last rows are read again where there are fewer: nothing depends on how many.
-            let mut from = [rows; R];
-            for (i, row) in from.iter_mut().enumerate() {
-                *row = rows.add(stride * (r + i).min(count - 1));
-            }
-            let mut left = [isa.zero(); R];
-            let mut k = 0;
-            while k < vectors_end {
-                for i in 0..R {
-                    if (size * k).is_multiple_of(LINE) {
-                        prefetch(from[i].wrapping_add(ahead + size * k), LINE);
-                    }
-                    left[i] = whole(isa, from[i], half, k);
-                }
-                add(isa, &left, vectors, k, &mut sums);
-                k += I::LANES;
-            }
-            if k < n {
-                for i in 0..R {
-                    left[i] = elements(isa, from[i], half, k, n);
-                }
-                add(isa, &left, vectors, k, &mut sums);
-            }
-            for (q, sums) in sums.iter().enumerate() {
-                for (i, &sum) in sums.iter().enumerate().take(count - r) {
-                    let out = vectors.out.add(vectors.out_stride * q + r + i);
-                    let kept =
-                        if vectors.keep.is_null() { 0.0 } else { vectors.keep.add(q).read() * out.read() };
+    for r in 0..count {
+        for strip in strips {
+            // SAFETY: rows below count, in the caller's strips.
+            unsafe {
+                let row = strip.rows.add(strip.stride * r);
+                // Two loops, so that none asks it of each element.
+                let sums = if half {
+                    sums::<I, Q, U, true>(isa, row, strip, n)
+                } else {
+                    sums::<I, Q, U, false>(isa, row, strip, n)
+                };
+                for (q, sum) in sums.into_iter().enumerate() {
+                    let out = strip.out.add(strip.out_stride * q + r);
+                    let kept = if strip.keep.is_null() { 0.0 } else { strip.keep.add(q).read() * out.read() };
                     out.write(kept + isa.sum(sum));
                 }
             }
         }
-        r += R;
     }
 }
 
-/// Adds a vector of elements `k` and on of each row, times those of each vector.
+/// The products of a row and each vector of its strip, added up lane by lane.
+///
+/// # Safety
+///
+/// The row has `n` elements; vectors as for [`dots`].
+#[inline(always)]
+unsafe fn sums<I: Isa, const Q: usize, const U: usize, const HALF: bool>(
+    isa: I,
+    row: *const u8,
+    strip: &Strip,
+    n: usize,
+) -> [I::F; Q] {
+    let mut all = [[isa.zero(); U]; Q];
+    let mut k = 0;
+    // SAFETY: elements below n.
+    unsafe {
+        while k + U * I::LANES <= n {
+            let mut left = [isa.zero(); U];
+            for (u, left) in left.iter_mut().enumerate() {
+                *left = whole(isa, row, HALF, k + I::LANES * u);
+            }
+            add(isa, &left, strip, k, &mut all);
+            k += U * I::LANES;
+        }
+        while k < n {
+            let left = elements(isa, row, HALF, k, n);
+            for (q, sums) in all.iter_mut().enumerate() {
+                let with = isa.load(strip.vectors.add(strip.vectors_stride * q + k));
+                sums[0] = isa.fma(left, with, sums[0]);
+            }
+            k += I::LANES;
+        }
+    }
+    // Loops, since what a closure does is compiled for any processor.
+    let mut totals = [isa.zero(); Q];
+    for (total, sums) in totals.iter_mut().zip(&all) {
+        *total = sums[0];
+        for other in &sums[1..] {
+            *total = isa.add(*total, *other);
+        }
+    }
+    totals
+}
+
+/// Adds `U` vectors of elements from `k` on, times those of each vector.
 ///
 /// # Safety
 ///
 /// Each vector has them.
 #[inline(always)]
-unsafe fn add<I: Isa, const Q: usize, const R: usize>(
+unsafe fn add<I: Isa, const Q: usize, const U: usize>(
     isa: I,
-    left: &[I::F; R],
-    vectors: &Vectors,
+    left: &[I::F; U],
+    strip: &Strip,
     k: usize,
-    sums: &mut [[I::F; R]; Q],
+    all: &mut [[I::F; U]; Q],
 ) {
-    for (q, sums) in sums.iter_mut().enumerate() {
-        // SAFETY: the caller's promise.
-        let with = unsafe { isa.load(vectors.from.add(vectors.stride * q + k)) };
+    for (q, sums) in all.iter_mut().enumerate() {
         // By number, which is a sixth faster than side by side: the compiler keeps these in registers.
-        for i in 0..R {
-            sums[i] = isa.fma(left[i], with, sums[i]);
+        for u in 0..U {
+            // SAFETY: the caller's promise.
+            let with = unsafe { isa.load(strip.vectors.add(strip.vectors_stride * q + k + I::LANES * u)) };
+            sums[u] = isa.fma(left[u], with, sums[u]);
         }
     }
 }

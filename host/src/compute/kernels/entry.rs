@@ -2,7 +2,7 @@
 
 /// Defines a module's `TABLE`: all kernels for one instruction set, with its way to add products of bytes.
 macro_rules! entry_points {
-    (#$attr:tt $isa:ident, $dot:ident, singles: [$($c:literal $u:literal),*], bytes: [$($b:literal),*], dots: [$($q:literal $r:literal),*],) => {
+    (#$attr:tt $isa:ident, $dot:ident, singles: [$($c:literal $u:literal),*], bytes: [$($b:literal),*], dots: [$($q:literal $v:literal),*],) => {
         use super::*;
 
         $crate::compute::kernels::compiled! { #$attr $isa,
@@ -22,8 +22,7 @@ macro_rules! entry_points {
                 = softmax::soften::<$isa, softmax::Singles>;
             rescale[](sums: *mut f32, n: usize, factor: *const f32)
                 = softmax::rescale::<$isa>;
-            dots[Q, R](rows: *const u8, stride: usize, half: bool, count: usize, n: usize, vectors: &Vectors)
-                = dots::dots::<$isa, Q, R>;
+            dots[Q, U](strips: &[Strip], half: bool, count: usize, n: usize) = dots::dots::<$isa, Q, U>;
             soften_one[](scores: *mut f32, n: usize, mask: *const f32, factor: f32, state: &mut [f32; 2]) -> f32
                 = dots::soften_one::<$isa>;
         }
@@ -41,7 +40,7 @@ macro_rules! entry_points {
             unpack,
             finish,
             rescale,
-            dots: &[$(dots::<$q, $r>),*],
+            dots: &[$(dots::<$q, $v>),*],
             soften_one,
         };
     };

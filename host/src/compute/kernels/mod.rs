@@ -38,7 +38,7 @@ mod tile;
 use super::aligned::LINE;
 use entry::{bf16_entry_points, byte_entry_points, compiled, entry_points};
 
-pub(super) use dots::{Dots, SoftenOne, Vectors};
+pub(super) use dots::{Dots, SoftenOne, Strip};
 pub(super) use finish::{Finish, FinishTile};
 pub(super) use pack::{Loose, Pack, Unpack};
 pub(super) use softmax::{LOWEST, Rescale, Soften, State};

@@ -48,21 +48,7 @@ impl Head {
     }
 
     fn run(&self, kernels: &Kernels, crew: &Crew) -> Vec<f32> {
-        let (queries, width) = (self.query.rows, self.query.cols);
-        let mut out = vec![f32::NAN; queries * (width + 1)];
-        // SAFETY: the rows lie in the vector.
-        let to = unsafe { RowsMut::new(out.as_mut_ptr().cast(), 4 * (width + 1), queries, width) };
-        let head = Attention {
-            query: self.query.rows(),
-            key: self.key.rows(),
-            value: self.value.rows(),
-            mask: self.mask.as_ref().map(Memory::rows),
-            scale: 0.3,
-            out: to,
-        };
-        kernels.attend(&[head], crew, &|_| true).unwrap();
-        assert!(out.chunks(width + 1).all(|row| row[width].is_nan()), "wrote between rows");
-        out.chunks(width + 1).flat_map(|row| &row[..width]).copied().collect()
+        attend(std::slice::from_ref(self), kernels, crew)
     }
 
     fn reference(&self) -> Vec<f64> {
@@ -83,6 +69,45 @@ impl Head {
             );
         }
         out
+    }
+}
+
+/// The outputs of some heads, one after the other.
+fn attend(heads: &[Head], kernels: &Kernels, crew: &Crew) -> Vec<f32> {
+    let (queries, width) = (heads[0].query.rows, heads[0].query.cols);
+    let len = queries * (width + 1);
+    let mut out = vec![f32::NAN; heads.len() * len];
+    let asked: Vec<Attention<'_>> = (heads.iter().zip(out.chunks_exact_mut(len)))
+        .map(|(head, out)| Attention {
+            query: head.query.rows(),
+            key: head.key.rows(),
+            value: head.value.rows(),
+            mask: head.mask.as_ref().map(Memory::rows),
+            scale: 0.3,
+            // SAFETY: the rows lie in the vector.
+            out: unsafe { RowsMut::new(out.as_mut_ptr().cast(), 4 * (width + 1), queries, width) },
+        })
+        .collect();
+    kernels.attend(&asked, crew, &|_| true).unwrap();
+    assert!(out.chunks(width + 1).all(|row| row[width].is_nan()), "wrote between rows");
+    out.chunks(width + 1).flat_map(|row| &row[..width]).copied().collect()
+}
+
+#[test]
+fn heads_that_are_read_together_are_what_each_is_by_itself() {
+    let crew = Crew::start(2).unwrap();
+    let bits = |floats: Vec<f32>| floats.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+    for kernels in all() {
+        for (heads, shape) in [(3, [1, 1500, 64]), (20, [8, 1600, 64]), (45, [5, 77, 33])] {
+            let mut random = Random::new(7);
+            let heads: Vec<Head> =
+                (0..heads).map(|_| Head::new(shape, Float::F16, true, &mut random)).collect();
+            let each = heads.iter().flat_map(|head| head.run(&kernels, &Crew::alone()));
+            let each = bits(each.collect());
+            for crew in [&crew, &Crew::alone()] {
+                assert!(bits(attend(&heads, &kernels, crew)) == each, "{} {shape:?}", kernels.describe());
+            }
+        }
     }
 }
 
