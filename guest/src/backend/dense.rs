@@ -130,9 +130,9 @@ impl Dense for Guest {
 
     unsafe fn attention(&mut self, attention: &Attention) {
         let Attention { queries, keys, width, scale, .. } = *attention;
-        for plane in 0..attention.heads {
+        let planes = (0..attention.heads).map(|plane| {
             // SAFETY: the caller vouches for all of them; planes of the output do not overlap.
-            let (head, mut out) = unsafe {
+            unsafe {
                 let head = Head {
                     queries,
                     keys,
@@ -143,8 +143,9 @@ impl Dense for Guest {
                     mask: attention.mask.map(|mask| mask.rows(plane, keys)),
                 };
                 (head, attention.out.rows_mut(plane, width))
-            };
-            head.attend(width, &mut out, &mut self.heads);
-        }
+            }
+        });
+        let (heads, mut outs): (Vec<_>, Vec<_>) = planes.unzip();
+        attention::attend(&heads, width, &mut outs, &mut self.heads);
     }
 }

@@ -84,7 +84,11 @@ mod tests {
         assert_eq!(at(&[(0, 2.0), (199, 1.0)]), (0, 2.0, 1.0));
         assert_eq!(at(&[(63, 1.0), (64, 2.0)]), (64, 2.0, 1.0));
         assert_eq!(at(&[(5, 2.0), (130, 2.0)]), (5, 2.0, 2.0), "the first of equals");
-        assert_eq!(at(&[(5, f32::NAN), (130, 0.0)]), (130, 0.0, -1.0), "what is no number is not the largest");
+        assert_eq!(
+            at(&[(5, f32::NAN), (130, 0.0)]),
+            (130, 0.0, -1.0),
+            "what is no number is not the largest"
+        );
         assert_eq!(at(&[]), (0, -1.0, -1.0));
         assert_eq!(top_two(&[3.0]), (0, 3.0, f32::NEG_INFINITY));
     }

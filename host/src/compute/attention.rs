@@ -128,9 +128,7 @@ impl Kernels {
                     let mask = head.mask.map_or(std::ptr::null(), |mask| mask.at(first + q, k).cast());
                     let state = &mut states[count * index + q];
                     // SAFETY: the vector has room for as many scores; the mask's row has as many.
-                    keep[q] = unsafe {
-                        (table.soften_one)(scores.add(together * q), n, mask, LOG2_E, state)
-                    };
+                    keep[q] = unsafe { (table.soften_one)(scores.add(together * q), n, mask, LOG2_E, state) };
                 }
                 let of_values = Strip {
                     rows: head.value.at(0, k),

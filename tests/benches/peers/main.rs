@@ -49,7 +49,6 @@ fn main() {
             continue;
         }
         let mut peers = peers(&programs, &files);
-        if let Ok(only) = std::env::var("PEERS_NAMED") { peers.retain(|peer| peer.name.starts_with("whisper.cpp, f16, default") || only.split(';').any(|part| peer.name.contains(part))); }
         for round in 0..ROUNDS {
             for peer in &mut peers {
                 eprint!("\r\x1b[K{name}, round {} of {ROUNDS}: {}", round + 1, peer.name);

@@ -1,4 +1,4 @@
-//! Attention of one head: `out[q] = Σₖ softmaxₖ(scale · query[q]·key[k] + mask[q][k]) · value[k]`, without the whole
+//! Attention: `out[q] = Σₖ softmaxₖ(scale · query[q]·key[k] + mask[q][k]) · value[k]`, without the whole
 //! matrix of scores in between.
 
 use super::column::Column;
@@ -12,6 +12,10 @@ const BLOCK: usize = 16;
 
 /// Fewest queries for which packing keys and values pays.
 const MANY: usize = 8;
+
+/// Keys of one head that are read before those of the next one. Heads' keys lie side by side: in turns, memory is read from one
+/// end to the other.
+const TURN: usize = 4;
 
 /// One head.
 pub(in crate::backend) struct Head<'a> {
@@ -37,7 +41,56 @@ pub(in crate::backend) struct Scratch {
     values: Vec<f32>,
     wide: Vec<f32>,
     scores: Vec<f32>,
-    column: Column,
+    /// One for each head.
+    columns: Vec<Column>,
+}
+
+/// Writes the outputs of heads of one shape: of each `queries` rows, as long as there are rows of `value`, which is `width`.
+pub(in crate::backend) fn attend(
+    heads: &[Head<'_>],
+    width: usize,
+    outs: &mut [RowsMut<'_>],
+    scratch: &mut Scratch,
+) {
+    let Some(one) = heads.first() else { return };
+    if one.queries < MANY {
+        (0..one.queries).for_each(|query| attend_one(heads, query, width, outs, scratch));
+    } else {
+        heads.iter().zip(outs).for_each(|(head, out)| head.attend_blocks(width, out, scratch));
+    }
+}
+
+/// One query of each head.
+fn attend_one(
+    heads: &[Head<'_>],
+    query: usize,
+    width: usize,
+    outs: &mut [RowsMut<'_>],
+    Scratch { scores, columns, .. }: &mut Scratch,
+) {
+    let keys = heads[0].keys;
+    scores.resize(heads.len() * keys, 0.0);
+    columns.resize_with(columns.len().max(heads.len()), Column::default);
+    for (head, column) in heads.iter().zip(columns.iter_mut()) {
+        column.prepare(head.query(query), head.key.format());
+    }
+    for first in (0..keys).step_by(TURN) {
+        let turn = first..keys.min(first + TURN);
+        for ((head, column), scores) in
+            heads.iter().zip(columns.iter_mut()).zip(scores.chunks_exact_mut(keys))
+        {
+            column.dots(&head.key, turn.clone(), &mut scores[turn.clone()]);
+        }
+    }
+    for (((head, column), scores), out) in
+        heads.iter().zip(columns).zip(scores.chunks_exact_mut(keys)).zip(outs)
+    {
+        let sum = exponentials(scores, head.scale, head.mask(query));
+        column.prepare(scores, head.value.format());
+        let out = out.row(query);
+        column.dots(&head.value, 0..width, out);
+        elementwise::multiply(out, Other::One(sum.recip()));
+    }
 }
 
 impl Head<'_> {
@@ -47,28 +100,6 @@ impl Head<'_> {
 
     fn mask(&self, query: usize) -> Option<&[f32]> {
         self.mask.as_ref().map(|mask| floats(mask.row(query)))
-    }
-
-    /// Writes the output: `queries` rows, as long as there are rows of `value`.
-    pub(in crate::backend) fn attend(&self, width: usize, out: &mut RowsMut, scratch: &mut Scratch) {
-        if self.queries < MANY {
-            self.attend_each(width, out, scratch);
-        } else {
-            self.attend_blocks(width, out, scratch);
-        }
-    }
-
-    fn attend_each(&self, width: usize, out: &mut RowsMut, Scratch { scores, column, .. }: &mut Scratch) {
-        scores.resize(self.keys, 0.0);
-        for query in 0..self.queries {
-            column.prepare(self.query(query), self.key.format());
-            column.dots(&self.key, 0..self.keys, scores);
-            let sum = exponentials(scores, self.scale, self.mask(query));
-            column.prepare(scores, self.value.format());
-            let out = out.row(query);
-            column.dots(&self.value, 0..width, out);
-            elementwise::multiply(out, Other::One(sum.recip()));
-        }
     }
 
     fn attend_blocks(&self, width: usize, out: &mut RowsMut, scratch: &mut Scratch) {
@@ -149,7 +180,7 @@ mod tests {
                     value: value.rows(format),
                     mask: masked.then(|| mask.rows(Format::F32)),
                 };
-                head.attend(width, &mut out.rows_mut(), &mut scratch);
+                attend(&[head], width, &mut [out.rows_mut()], &mut scratch);
                 for q in 0..queries {
                     let score = |k: usize| -> f64 {
                         let products = query.row(q).iter().zip(key.row(k));
@@ -171,6 +202,35 @@ mod tests {
                 }
                 assert_eq!(out.gaps(), gaps, "nothing is written between rows");
             }
+        }
+    }
+
+    #[test]
+    fn heads_together_are_what_each_is_by_itself() {
+        let mut noise = Noise::new(8);
+        let (queries, keys, width) = (2, 37, 20);
+        let mut make = |rows, len| Owned::new(rows, len, 1, &mut noise);
+        let parts: Vec<[Owned; 3]> =
+            (0..3).map(|_| [make(queries, width), make(keys, width), make(width, keys)]).collect();
+        let heads: Vec<Head<'_>> = (parts.iter())
+            .map(|[query, key, value]| Head {
+                queries,
+                keys,
+                scale: 0.5,
+                query: query.rows(Format::F32),
+                key: key.rows(Format::F16),
+                value: value.rows(Format::F16),
+                mask: None,
+            })
+            .collect();
+        let mut outs: Vec<Owned> = (0..6).map(|_| make(queries, width)).collect();
+        let mut scratch = Scratch::default();
+        let (together, alone) = outs.split_at_mut(3);
+        let mut rows: Vec<_> = together.iter_mut().map(Owned::rows_mut).collect();
+        attend(&heads, width, &mut rows, &mut scratch);
+        for ((head, together), alone) in heads.iter().zip(together).zip(alone) {
+            attend(std::slice::from_ref(head), width, &mut [alone.rows_mut()], &mut scratch);
+            (0..queries).for_each(|query| assert_eq!(together.row(query), alone.row(query)));
         }
     }
 }

@@ -185,11 +185,7 @@ fn a_blip_is_silence() {
     let picky = VadConfig { min_speech_ms: 250, ..VadConfig::default() };
     assert_eq!(utterances(&run(VoiceActivity::new(picky), &audio, 480)), []);
     let keen = VadConfig { min_speech_ms: 0, ..VadConfig::default() };
-    assert_eq!(
-        utterances(&run(VoiceActivity::new(keen), &audio, 480)).len(),
-        1,
-        "the blip is seen at all"
-    );
+    assert_eq!(utterances(&run(VoiceActivity::new(keen), &audio, 480)).len(), 1, "the blip is seen at all");
 }
 
 #[test]
