@@ -147,34 +147,37 @@ fn interleave(rows: &[f32], k: usize, panel: &mut [f32]) {
 }
 
 /// The products of a panel and four right rows.
-#[inline(always)]
-pub(super) fn kernel(panel: &[f32], right: [&[f32]; NR]) -> [[F32x4; 2]; NR] {
-    /// Steps of `k` for each turn of the loop: epoch checks sit on its back-edge, and cost nothing past 16 vector
-    /// operations.
-    const UNROLL: usize = 4;
+///
+/// A function of its own, with an exit after each step: the epoch check on the loop's way back is a call that might be made,
+/// across which no vector stays in a register. So there are as few of those as may be; and the exits keep LLVM from doing all
+/// steps of one sum before those of the next, for which there are not registers enough either.
+#[inline(never)]
+pub(super) fn kernel(panel: &[f32], [a, b, c, d]: [&[f32]; NR]) -> [[F32x4; 2]; NR] {
     let mut sums = [[F32x4::zero(); 2]; NR];
-    let step = |sums: &mut [[F32x4; 2]; NR], left: &[[f32; 4]; 2], values: [f32; NR]| {
-        let (low, high) = (F32x4::load(&left[0]), F32x4::load(&left[1]));
-        for (sums, value) in sums.iter_mut().zip(values) {
-            let value = F32x4::splat(value);
-            sums[0] = sums[0].madd(low, value);
-            sums[1] = sums[1].madd(high, value);
-        }
-    };
     let (panel, _) = panel.as_chunks::<4>();
     let (panel, _) = panel.as_chunks::<2>();
-    let (turns, rest) = panel.as_chunks::<UNROLL>();
-    let values = right.map(|row| &row.as_chunks::<UNROLL>().0[..turns.len()]);
-    for (turn, left) in turns.iter().enumerate() {
-        for (unrolled, left) in left.iter().enumerate() {
-            step(&mut sums, left, values.map(|values| values[turn][unrolled]));
-        }
+    let mut steps = panel.iter().zip(a).zip(b).zip(c).zip(d);
+    macro_rules! step {
+        () => {
+            let Some(((((left, a), b), c), d)) = steps.next() else { return sums };
+            let (low, high) = (F32x4::load(&left[0]), F32x4::load(&left[1]));
+            for (sums, value) in sums.iter_mut().zip([a, b, c, d]) {
+                let value = F32x4::load_splat(value);
+                sums[0] = sums[0].madd(low, value);
+                sums[1] = sums[1].madd(high, value);
+            }
+        };
     }
-    let done = turns.len() * UNROLL;
-    for (at, left) in rest.iter().enumerate() {
-        step(&mut sums, left, right.map(|row| row[done + at]));
+    loop {
+        step!();
+        step!();
+        step!();
+        step!();
+        step!();
+        step!();
+        step!();
+        step!();
     }
-    sums
 }
 
 #[cfg(test)]

@@ -39,6 +39,13 @@ impl F32x4 {
         Self(f32x4_splat(value))
     }
 
+    /// A number from memory in all lanes, without a detour by a scalar.
+    #[inline(always)]
+    pub(super) fn load_splat(from: &f32) -> Self {
+        // SAFETY: the reference covers the 4 bytes that are read.
+        Self(unsafe { v128_load32_splat(std::ptr::from_ref(from).cast()) })
+    }
+
     /// Loads the first four elements.
     #[inline(always)]
     pub(super) fn load(from: &[f32; 4]) -> Self {
@@ -260,6 +267,10 @@ impl F32x4 {
 
     pub(super) fn splat(value: f32) -> Self {
         Self([value; 4])
+    }
+
+    pub(super) fn load_splat(from: &f32) -> Self {
+        Self::splat(*from)
     }
 
     pub(super) fn load(from: &[f32; 4]) -> Self {
