@@ -9,7 +9,7 @@ import whisper
 
 from sounds import coloured_noise, reverberate, sound
 from speech import RATE, Clip, Corpus, Word, resample
-from vocabulary import DIGITS, WORDS
+from vocabulary import WORDS
 
 SECONDS = 10
 SAMPLES = SECONDS * RATE
@@ -69,19 +69,17 @@ class Mixer:
     Noise and rooms come in by and by, over the first `ease` windows: words are learned sooner from clean speech.
     """
 
-    # Digits are recorded takes, strings are digits that synthetic voices say.
-    KINDS = ("digits", "strings", "phrases", "words", "ordinary", "nothing")
+    KINDS = ("digits", "phrases", "words", "ordinary", "nothing")
 
     def __init__(self, data, speakers, shares, seed, ease=0):
         self.ease, self.made = ease, 0
         self.rng = np.random.default_rng(seed)
         data = pathlib.Path(data)
         self.digits, self.words = Corpus(data / "digits"), Corpus(data / "words")
-        self.phrases = self.strings = Corpus(data / "phrases-espeak", data / "phrases-festival")
+        self.phrases = Corpus(data / "phrases-espeak", data / "phrases-festival")
         self.ordinary = Corpus(data / "readers", data / "other-espeak", data / "other-festival")
         self.by = {
-            "digits": _by_speaker(self.digits, lambda row: row.speaker in speakers),
-            "strings": _by_speaker(self.strings, lambda row: all(word in DIGITS for word, _, _ in row.words)),
+            "digits": _by_speaker(self.digits, lambda speaker: speaker in speakers),
             "phrases": _by_speaker(self.phrases),
             "words": _by_speaker(self.words),
             "ordinary": _by_speaker(self.ordinary),
@@ -247,11 +245,11 @@ class Mixer:
         )
 
 
-def _by_speaker(corpus, wanted=lambda row: True):
+def _by_speaker(corpus, wanted=lambda speaker: True):
     by = {}
-    for index, row in enumerate(corpus.table):
-        if wanted(row):
-            by.setdefault(row.speaker, []).append(index)
+    for index, speaker in enumerate(corpus.speakers()):
+        if wanted(speaker):
+            by.setdefault(speaker, []).append(index)
     if not by:
         raise ValueError("no clips of the wanted speakers")
     return by
