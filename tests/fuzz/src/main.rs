@@ -5,6 +5,12 @@
 #[allow(dead_code, unused_imports, reason = "the rest of hearken uses more of this room")]
 #[path = "../../../host/src/compute/mod.rs"]
 mod compute;
+#[allow(dead_code, reason = "as above")]
+#[path = "../../../host/src/pages.rs"]
+mod pages;
+#[allow(dead_code, reason = "as above")]
+#[path = "../../../host/src/task.rs"]
+mod task;
 
 #[cfg(not(test))]
 mod target {
