@@ -27,7 +27,7 @@ pub(in super::super) struct Strip {
 /// `out[q][r] = Σₖ rows[r][k] · vectors[q][k]` of each strip, for `count` rows of `n` elements and a fixed number of vectors.
 ///
 /// The strips take turns row by row: where their rows lie side by side, as those of heads do, memory is read from one end to the
-/// other, which is twice as fast as one strip after the other.
+/// other, as the processor foresees it.
 pub(in super::super) type Dots = unsafe fn(strips: &[Strip], half: bool, count: usize, n: usize);
 
 /// [`Dots`] of `Q` vectors, `U` vectors of a row at a time.
