@@ -2,7 +2,7 @@
 //! fetched twice.
 
 mod command;
-mod here;
+mod folder;
 mod lies;
 mod server;
 mod transfer;
