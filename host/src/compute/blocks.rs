@@ -1,9 +1,9 @@
-//! Blocks of 32 weights: ggml's formats, read; and floats, rounded to the widest of them.
+//! Blocks of weights: ggml's formats of 32, read; and floats, rounded to the widest of them, or to 16-bit fixed point.
 
 use half::f16;
 use hearken_proto::compute::Element;
 
-use super::kernels::BLOCK;
+use super::kernels::{BLOCK, SPAN, scale};
 
 /// A block as the kernels take it: element `i` stands for `scale · (bytes[i] − zero) + minimum`, with the format's `zero`.
 /// Scale and minimum are the bits of a binary16.
@@ -59,4 +59,15 @@ pub(super) fn round(floats: &[f32]) -> Block {
         *byte = ((x * factor).round_ties_even() as i8) as u8 ^ 0x80;
     }
     Block { scale: f16::from_f32(greatest / 127.0).to_bits(), minimum: 0, bytes }
+}
+
+/// Rounds up to 256 floats to 16-bit fixed point: a scale, and integers, with a 0 to make their number even.
+pub(super) fn fixed(floats: impl Iterator<Item = f32> + Clone) -> (f32, Vec<[u8; 2]>) {
+    let squares = floats.clone().map(|x| x * x).sum();
+    let greatest = floats.clone().fold(0.0_f32, |most, x| most.max(x.abs()));
+    let scale = scale(squares, greatest);
+    let mut integers: Vec<_> = floats.map(|x| ((x / scale).round_ties_even() as i16).to_le_bytes()).collect();
+    debug_assert!(integers.len() <= SPAN);
+    integers.resize(integers.len().next_multiple_of(2), [0; 2]);
+    (scale, integers)
 }

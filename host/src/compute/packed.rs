@@ -7,7 +7,7 @@ use hearken_proto::compute::Element;
 
 use super::aligned::{Aligned, LINE};
 use super::blocks;
-use super::kernels::{BLOCK, Kernels, Level, block_bytes};
+use super::kernels::{BLOCK, Kernels, Level, SPAN, block_bytes, fixed_bytes};
 
 /// What the panels hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub(super) enum Content {
     Singles,
     /// `[depth][panel]` binary16.
     Halves,
+    /// Blocks of `[256 / 2][panel][2]` i16 and `[panel]` scales; the last block has fewer.
+    Fixed,
     /// `[depth / 32]` blocks of `[8][panel][4]` bytes, `[panel]` scales and perhaps `[panel]` minima.
     Bytes { zero: u8, minimum: bool },
 }
@@ -107,7 +109,7 @@ impl Packed {
         self.shape.level
     }
 
-    /// A panel, from an element of its rows on: a multiple of 32 for blocks.
+    /// A panel, from an element of its rows on: the first of a block where there are blocks.
     pub(super) fn panel(&self, panel: usize, panel_rows: usize, element: usize) -> *const u8 {
         let at = self.shape.panel_bytes * panel + self.shape.content.bytes(panel_rows, element);
         debug_assert!(at < self.bytes());
@@ -137,6 +139,7 @@ impl Shape {
                 match content {
                     Content::Singles => scatter::<4>(to, panel, r, &row[..4 * depth]),
                     Content::Halves => scatter::<2>(to, panel, r, &row[..2 * depth]),
+                    Content::Fixed => pack_fixed(to, panel, r, &row[..2 * depth]),
                     Content::Bytes { minimum, .. } => pack_blocks(to, panel, r, minimum, element, row, depth),
                 }
             }
@@ -149,6 +152,7 @@ impl Content {
     fn of(kernels: &Kernels, element: Element) -> Self {
         match element {
             Element::F32 if !kernels.prefers_bytes() => Self::Singles,
+            Element::F16 if !kernels.prefers_bytes() && kernels.table().fixed.is_some() => Self::Fixed,
             Element::F16 if !kernels.prefers_bytes() => Self::Halves,
             _ => Self::Bytes { zero: blocks::zero(element), minimum: blocks::has_minimum(element) },
         }
@@ -158,7 +162,7 @@ impl Content {
     pub(super) fn zero(self) -> u8 {
         match self {
             Self::Bytes { zero, .. } => zero,
-            Self::Singles | Self::Halves => 0,
+            Self::Singles | Self::Halves | Self::Fixed => 0,
         }
     }
 
@@ -167,6 +171,7 @@ impl Content {
         match self {
             Self::Singles => 4 * panel * depth,
             Self::Halves => 2 * panel * depth,
+            Self::Fixed => fixed_bytes(panel, depth),
             Self::Bytes { minimum, .. } => block_bytes(panel, minimum) * depth.div_ceil(BLOCK),
         }
     }
@@ -176,6 +181,19 @@ impl Content {
 fn scatter<const N: usize>(to: &mut [u8], panel: usize, r: usize, row: &[u8]) {
     for (group, to) in row.as_chunks::<N>().0.iter().zip(to.chunks_exact_mut(N * panel)) {
         to[N * r..N * r + N].copy_from_slice(group);
+    }
+}
+
+/// Rounds a row of binary16 to blocks of fixed point.
+fn pack_fixed(mut to: &mut [u8], panel: usize, r: usize, row: &[u8]) {
+    for block in row.chunks(2 * SPAN) {
+        let halves = block.as_chunks().0.iter().map(|&bytes| f16::from_le_bytes(bytes).to_f32_const());
+        let (scale, integers) = blocks::fixed(halves);
+        let (pairs, rest) = to.split_at_mut(4 * panel * block.len().div_ceil(4));
+        let (scales, behind) = rest.split_at_mut(4 * panel);
+        scatter::<4>(pairs, panel, r, integers.as_flattened());
+        scales[4 * r..4 * r + 4].copy_from_slice(&scale.to_le_bytes());
+        to = behind;
     }
 }
 

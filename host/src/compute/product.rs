@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::crew::Crew;
-use super::kernels::{BLOCK, ELEMENTS, Finish, Format, Kernels, Loose, ROW, prefetch, prefetch_write};
+use super::kernels::{BLOCK, ELEMENTS, Finish, Format, Kernels, Loose, ROW, SPAN, prefetch, prefetch_write};
 use super::pace::{Pace, Stopped};
 use super::packed::{Content, Packed};
 use super::rows::{Rows, RowsMut};
@@ -129,6 +129,8 @@ struct Plan<'a> {
     element: usize,
     /// Elements of one step of a tile.
     step: usize,
+    /// Elements that are staged together, but the last: a multiple of these.
+    grain: usize,
     /// Left rows of a panel.
     panel: usize,
     /// Panels of a unit.
@@ -144,12 +146,14 @@ impl<'a> Plan<'a> {
             Left::Weights(packed) => Some(packed.content()),
             Left::Memory(_) => None,
         };
-        let (format, element, step) = match (content, kernels.bf16()) {
-            (Some(Content::Bytes { minimum: false, .. }), _) => (table.bytes, 1, BLOCK),
-            (Some(Content::Bytes { minimum: true, .. }), _) => (table.bytes_with_minimum, 1, BLOCK),
-            (Some(Content::Halves), _) => (table.halves, 4, 1),
-            (None, Some(bf16)) => (bf16.pairs, 2, 2),
-            (Some(Content::Singles), _) | (None, None) => (table.singles, 4, 1),
+        let (format, element, step, grain) = match (content, kernels.bf16()) {
+            (Some(Content::Bytes { minimum: false, .. }), _) => (table.bytes, 1, BLOCK, BLOCK),
+            (Some(Content::Bytes { minimum: true, .. }), _) => (table.bytes_with_minimum, 1, BLOCK, BLOCK),
+            // There are tiles for it: `check` has seen that the weights are packed for these kernels.
+            (Some(Content::Fixed), _) => (table.fixed.unwrap_or(table.halves), 2, 2, SPAN),
+            (Some(Content::Halves), _) => (table.halves, 4, 1, 1),
+            (None, Some(bf16)) => (bf16.pairs, 2, 2, 2),
+            (Some(Content::Singles), _) | (None, None) => (table.singles, 4, 1, 1),
         };
         let panels = product.rows().div_ceil(table.panel);
         let part = panels.div_ceil(parts);
@@ -159,6 +163,7 @@ impl<'a> Plan<'a> {
             format,
             element,
             step,
+            grain,
             panel: table.panel,
             part,
             parts: panels.div_ceil(part),
@@ -173,7 +178,7 @@ impl<'a> Plan<'a> {
     fn stretch(&self) -> usize {
         let depth = self.product.depth();
         let times = depth.div_ceil(ELEMENTS / self.element);
-        depth.div_ceil(times).next_multiple_of(self.step)
+        depth.div_ceil(times).next_multiple_of(self.grain)
     }
 
     fn run(&self, unit: usize, scratch: &mut Scratch, pace: &Pace<'_>) -> Result<(), Stopped> {

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 use std::mem::transmute;
 
-use super::isa::{Bf16, ByteDot, Isa};
+use super::isa::{Bf16, ByteDot, Isa, WordDot};
 
 /// The processor has AVX-512 F, BW and VL.
 #[derive(Clone, Copy)]
@@ -184,6 +184,23 @@ impl ByteDot<Avx512> for Vnni {
     }
 }
 
+impl WordDot<Avx512> for Vnni {
+    #[inline(always)]
+    fn dot(_: Avx512, sums: __m512i, left: __m512i, right: __m512i) -> __m512i {
+        // SAFETY: see the type.
+        unsafe { _mm512_dpwssd_epi32(sums, left, right) }
+    }
+
+    #[inline(always)]
+    fn consecutive(_: Avx512, first: __m512i, second: __m512i) -> __m512i {
+        // SAFETY: a value of `Avx512` is at hand.
+        unsafe {
+            let first = _mm512_castsi256_si512(_mm512_cvtepi32_epi16(first));
+            _mm512_inserti64x4::<1>(first, _mm512_cvtepi32_epi16(second))
+        }
+    }
+}
+
 /// BF16, which the kernel that uses it is compiled for, and which is there wherever that kernel is chosen.
 #[derive(Clone, Copy)]
 pub(super) struct NativeBf16;
@@ -240,6 +257,11 @@ pub(super) mod vnni {
         #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
         Avx512, Vnni,
         bytes: [1, 2, 3, 4, 5, 6],
+    }
+    super::super::fixed_entry_points! {
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+        Avx512, Vnni,
+        fixed: [1 4, 2 2, 3 1, 4 1, 5 1, 6 1, 7 1, 8 1, 9 1, 10 1, 11 1, 12 1],
     }
 }
 

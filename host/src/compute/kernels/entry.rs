@@ -36,6 +36,7 @@ macro_rules! entry_points {
             bytes_with_minimum: BYTES_WITH_MINIMUM,
             pack: pack_singles,
             soften: soften_singles,
+            fixed: None,
             bf16: None,
             unpack,
             finish,
@@ -61,6 +62,21 @@ macro_rules! byte_entry_points {
         pub(in crate::compute) const BYTES: Format = Format { tiles: &[$(tile_bytes::<$b>),*], stage: stage_bytes };
         pub(in crate::compute) const BYTES_WITH_MINIMUM: Format =
             Format { tiles: &[$(tile_bytes_with_minimum::<$b>),*], stage: stage_bytes };
+    };
+}
+
+/// Defines what multiplies 16-bit fixed point.
+macro_rules! fixed_entry_points {
+    (#$attr:tt $isa:ident, $dot:ident, fixed: [$($c:literal $u:literal),*],) => {
+        $crate::compute::kernels::compiled! { #$attr $isa,
+            tile_fixed[C, U](left: *const u8, right: *const u8, steps: usize, sums: *mut f32, more: bool)
+                = fixed::tile::<$isa, $dot, C, U>;
+            stage_fixed[](from: *const u8, half: bool, n: usize, zero: u8, to: *mut u8)
+                = fixed::fixed::<$isa, $dot>;
+        }
+
+        pub(in crate::compute) const FIXED: Format =
+            Format { tiles: &[$(tile_fixed::<$c, $u>),*], stage: stage_fixed };
     };
 }
 
@@ -97,4 +113,4 @@ macro_rules! compiled {
     )*};
 }
 
-pub(super) use {bf16_entry_points, byte_entry_points, compiled, entry_points};
+pub(super) use {bf16_entry_points, byte_entry_points, compiled, entry_points, fixed_entry_points};

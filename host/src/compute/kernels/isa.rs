@@ -121,6 +121,14 @@ pub(super) trait ByteDot<I: Isa>: Copy {
     fn dot(isa: I, sums: I::N, left: I::N, right: I::N) -> I::N;
 }
 
+/// Sums of products of two 16-bit integers in each word.
+pub(super) trait WordDot<I: Isa>: Copy {
+    /// `sums + Σ left · right`, wrapping.
+    fn dot(isa: I, sums: I::N, left: I::N, right: I::N) -> I::N;
+    /// The low halves of words: those of `first`, two by two, then those of `second`.
+    fn consecutive(isa: I, first: I::N, second: I::N) -> I::N;
+}
+
 /// bfloat16: two in each word, the first in the low half.
 pub(super) trait Bf16<I: Isa>: Copy {
     /// `sums + Σ left · right`.

@@ -26,6 +26,7 @@ mod dots;
 mod entry;
 mod exp;
 mod finish;
+mod fixed;
 mod isa;
 #[cfg(target_arch = "aarch64")]
 mod neon;
@@ -36,10 +37,11 @@ mod stage;
 mod tile;
 
 use super::aligned::LINE;
-use entry::{bf16_entry_points, byte_entry_points, compiled, entry_points};
+use entry::{bf16_entry_points, byte_entry_points, compiled, entry_points, fixed_entry_points};
 
 pub(super) use dots::{Dots, SoftenOne, Strip};
 pub(super) use finish::{Finish, FinishTile};
+pub(super) use fixed::{SPAN, fixed_bytes, scale};
 pub(super) use pack::{Loose, Pack, Unpack};
 pub(super) use softmax::{LOWEST, Rescale, Soften, State};
 pub(super) use stage::{BLOCK, ELEMENTS, ROW, Stage};
@@ -64,6 +66,8 @@ pub(super) struct Table {
     pub(super) halves: Format,
     pub(super) bytes: Format,
     pub(super) bytes_with_minimum: Format,
+    /// 16-bit fixed point on both sides, where it is faster than floats.
+    pub(super) fixed: Option<Format>,
     pub(super) bf16: Option<Bf16Table>,
     pub(super) pack: Pack,
     pub(super) soften: Soften,
@@ -146,6 +150,7 @@ impl Level {
         let vnni = Table {
             bytes: avx512::vnni::BYTES,
             bytes_with_minimum: avx512::vnni::BYTES_WITH_MINIMUM,
+            fixed: Some(avx512::vnni::FIXED),
             ..avx512::TABLE
         };
         match self {

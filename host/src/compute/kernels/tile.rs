@@ -148,14 +148,20 @@ unsafe fn step<I: Isa, S: Step<I>, const C: usize>(
     // SAFETY: two vectors of the panel, and a word of each row.
     unsafe {
         let left = left.add(2 * S::BYTES * k);
-        if C <= FEW {
-            prefetch(left.wrapping_add(AHEAD), 2 * S::BYTES);
-        }
+        ask_ahead::<C>(left, 2 * S::BYTES);
         let (low, high) = (S::left(isa, left), S::left(isa, left.add(S::BYTES)));
         for (c, sums) in sums.iter_mut().enumerate() {
             let word = right.add(ROW * c + 4 * k).cast::<i32>().read();
             *sums = [S::step(isa, low, word, sums[0]), S::step(isa, high, word, sums[1])];
         }
+    }
+}
+
+/// Asks for what a tile of few right rows reads next of its panel.
+#[inline(always)]
+pub(super) fn ask_ahead<const C: usize>(left: *const u8, bytes: usize) {
+    if C <= FEW {
+        prefetch(left.wrapping_add(AHEAD), bytes);
     }
 }
 

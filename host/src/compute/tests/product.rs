@@ -1,5 +1,6 @@
 //! Products.
 
+use half::f16;
 use hearken_proto::compute::Element;
 
 use super::reference::{Memory, Random, Weights, all, assert_near, gelu, rounded};
@@ -130,11 +131,11 @@ fn weights_of_every_format() {
                 let packed = weights.packed(&kernels);
                 let right_element = [Float::F32, Float::F16][n % 2];
                 let right = Memory::new(right_element, blocks, n, &random.floats(blocks * columns));
-                let exact = !matches!(
-                    (element, packed.content()),
-                    (Element::F32 | Element::F16, Content::Bytes { .. })
-                );
-                let tolerance = if exact { 2e-6 } else { 8e-3 };
+                let tolerance = match (element, packed.content()) {
+                    (Element::F32 | Element::F16, Content::Bytes { .. }) => 8e-3,
+                    (_, Content::Fixed) => 8e-5,
+                    _ => 2e-6,
+                };
                 let what = format!("{element:?} {blocks}");
                 let extras = EXTRAS[n % 4];
                 compare(&kernels, Left::Weights(&packed), &weights.table(), &right, extras, tolerance, &what);
@@ -162,6 +163,48 @@ fn the_greatest_bytes() {
                         1e-6,
                         &format!("{element:?} {byte:#x} {value}"),
                     );
+                }
+            }
+        }
+    }
+}
+
+/// No block overflows its sums, and none is rounded more than binary16 would round the right side alone.
+#[test]
+fn fixed_point_is_no_less_exact_than_binary16() {
+    let (rows, columns, depth) = (33, 14, 700);
+    let mut random = Random::new(5);
+    let mut spiky = random.floats(depth);
+    spiky[300] = 400.0;
+    let noise = random.floats(depth);
+    let shapes: [(&str, &dyn Fn(usize) -> f32); 6] = [
+        ("equal", &|_| 1.0),
+        ("alternating", &|k| if k % 2 == 0 { 1.0 } else { -1.0 }),
+        ("noise", &|k| noise[k]),
+        ("a spike", &|k| spiky[k]),
+        ("only a spike", &|k| if k == 511 { -3.0 } else { 0.0 }),
+        ("nothing", &|_| 0.0),
+    ];
+    for kernels in all() {
+        for (what, shape) in shapes {
+            for factor in [6e-5_f32, 1.0, 100.0] {
+                // Both sides alike: the greatest sum that there can be.
+                let values: Vec<f32> =
+                    (0..depth).map(|k| f16::from_f32(shape(k)).to_f32() * factor).collect();
+                let bytes =
+                    values.repeat(rows).iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect();
+                let weights = Weights::of(Element::F16, rows, depth, bytes);
+                let packed = weights.packed(&kernels);
+                if packed.content() != Content::Fixed {
+                    continue;
+                }
+                let right = Memory::new(Float::F32, depth, 0, &values.repeat(columns));
+                let got =
+                    run(&kernels, Left::Weights(&packed), &right, rows, EXTRAS[0], &mut Random::new(99));
+                let expected: f64 =
+                    weights.table()[0].iter().zip(&values).map(|(a, b)| a * f64::from(*b)).sum();
+                for got in got {
+                    assert_near(got, expected, expected.abs(), 1.0 / 2048.0, &format!("{what} {factor}"));
                 }
             }
         }

@@ -118,6 +118,11 @@ impl Weights {
         Self { element, rows, depth, bytes }
     }
 
+    /// Weights whose bytes are at hand.
+    pub(super) fn of(element: Element, rows: usize, depth: usize, bytes: Vec<u8>) -> Self {
+        Self { element, rows, depth, bytes }
+    }
+
     /// Blocks whose every byte is `byte`, but for scales, and minima of 0.
     pub(super) fn uniform(element: Element, rows: usize, depth: usize, byte: u8) -> Self {
         let mut bytes = Vec::new();
