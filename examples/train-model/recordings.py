@@ -34,6 +34,15 @@ def digits(folder):
         yield clip
 
 
+def faster(clip, factor):
+    """The same with the same voice, said faster."""
+    def moved(spans):
+        return [Word(w.text, w.start / factor, w.end / factor) for w in spans]
+
+    audio = librosa.effects.time_stretch(clip.audio, rate=factor, n_fft=512)
+    return Clip(audio, moved(clip.words), clip.speaker, moved(clip.phones))
+
+
 def transcripts(audio_folder, prefix):
     """(path, transcript) of each recording that refs.tsv names under `prefix`."""
     with open(pathlib.Path(audio_folder) / "refs.tsv", encoding="utf-8", newline="") as file:

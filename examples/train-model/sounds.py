@@ -1,4 +1,4 @@
-"""What is not speech: noise, hum, clicks, tones, music, rooms. All of it is computed, none is recorded."""
+"""What is not speech: noise, hum, clicks, tones, music, rooms, microphones. All of it is computed, none is recorded."""
 import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import fftconvolve, lfilter
@@ -110,3 +110,21 @@ def reverberate(rng, audio):
     tail[: int(RATE * 0.002)] = 0
     tail[0] = 1
     return fftconvolve(audio, tail)[: len(audio)].astype(np.float32)
+
+
+def microphone(rng, audio):
+    """A microphone and a line: louder here and softer there by up to 8 dB, and often nothing above some frequency.
+
+    Telephones and many recordings end at 3.4 or 4 kHz, where what tells an s from a t is gone.
+    """
+    length = next_fast_len(len(audio), real=True)
+    frequency = np.fft.rfftfreq(length, 1 / RATE)
+    knots = np.geomspace(60, RATE / 2, 9)
+    decibels = np.interp(np.log(np.maximum(frequency, 1)), np.log(knots), rng.uniform(-8, 8, len(knots)) * rng.uniform(0, 1))
+    if rng.random() < 0.6:
+        top, width = rng.choice([3400, 4000, rng.uniform(3000, 7500)]), rng.uniform(50, 600)
+        decibels -= 100 * np.clip((frequency - top) / width, 0, 1)
+    if rng.random() < 0.3:
+        decibels -= 40 * np.clip(1 - frequency / rng.uniform(80, 300), 0, 1)
+    spectrum = rfft(audio, length) * (10 ** (decibels / 20)).astype(np.float32)
+    return irfft(spectrum, length)[: len(audio)].astype(np.float32)

@@ -1,5 +1,6 @@
 """Clips of speech: samples at 16 kHz, and which word and which sound is spoken when."""
 import dataclasses
+import typing
 from math import gcd
 
 import numpy as np
@@ -75,22 +76,30 @@ def save(path, clips):
     np.save(f"{path}.table.npy", np.array(table, dtype=object), allow_pickle=True)
 
 
+class Row(typing.NamedTuple):
+    """A clip on disk. Words and sounds are triples: text, start, end."""
+
+    file: int
+    at: int
+    length: int
+    speaker: str
+    words: list
+    phones: list
+
+
 class Corpus:
     """Clips that `save` wrote, of several files, read as they are asked for."""
 
     def __init__(self, *paths):
         self.samples = [np.load(f"{path}.samples.npy", mmap_mode="r") for path in paths]
         self.table = [
-            (file, *row) for file, path in enumerate(paths) for row in np.load(f"{path}.table.npy", allow_pickle=True)
+            Row(file, *row) for file, path in enumerate(paths) for row in np.load(f"{path}.table.npy", allow_pickle=True)
         ]
 
     def __len__(self):
         return len(self.table)
 
     def __getitem__(self, index):
-        file, at, length, speaker, words, phones = self.table[index]
-        samples = self.samples[file][at : at + length].astype(np.float32) / 32768
-        return Clip(samples, [Word(*w) for w in words], speaker, [Word(*p) for p in phones])
-
-    def speakers(self):
-        return [row[3] for row in self.table]
+        row = self.table[index]
+        samples = self.samples[row.file][row.at : row.at + row.length].astype(np.float32) / 32768
+        return Clip(samples, [Word(*w) for w in row.words], row.speaker, [Word(*p) for p in row.phones])

@@ -11,7 +11,7 @@ from windows import BLANK, END, FRAMES, IGNORE, TIME_0, Mixer
 
 # Of the windows, by kind. Ordinary speech and what is no speech should give nothing; with more of them a model that is unsure
 # is silent, with less of them it guesses.
-SHARES = {"digits": 0.40, "phrases": 0.40, "words": 0.06, "ordinary": 0.08, "nothing": 0.06}
+SHARES = {"digits": 0.25, "strings": 0.15, "phrases": 0.40, "words": 0.06, "ordinary": 0.08, "nothing": 0.06}
 # Steps until windows are as noisy as they get.
 EASE = 800
 # Deviation of the targets of times, in steps of 20 ms: neighbours are nearly right.

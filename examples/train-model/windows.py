@@ -7,9 +7,9 @@ import numpy as np
 import tiktoken
 import whisper
 
-from sounds import coloured_noise, reverberate, sound
+from sounds import coloured_noise, microphone, reverberate, sound
 from speech import RATE, Clip, Corpus, Word, resample
-from vocabulary import WORDS
+from vocabulary import DIGITS, WORDS
 
 SECONDS = 10
 SAMPLES = SECONDS * RATE
@@ -69,17 +69,19 @@ class Mixer:
     Noise and rooms come in by and by, over the first `ease` windows: words are learned sooner from clean speech.
     """
 
-    KINDS = ("digits", "phrases", "words", "ordinary", "nothing")
+    # Digits are recorded takes, strings are digits that synthetic voices say.
+    KINDS = ("digits", "strings", "phrases", "words", "ordinary", "nothing")
 
     def __init__(self, data, speakers, shares, seed, ease=0):
         self.ease, self.made = ease, 0
         self.rng = np.random.default_rng(seed)
         data = pathlib.Path(data)
         self.digits, self.words = Corpus(data / "digits"), Corpus(data / "words")
-        self.phrases = Corpus(data / "phrases-espeak", data / "phrases-festival")
+        self.phrases = self.strings = Corpus(data / "phrases-espeak", data / "phrases-festival")
         self.ordinary = Corpus(data / "readers", data / "other-espeak", data / "other-festival")
         self.by = {
-            "digits": _by_speaker(self.digits, lambda speaker: speaker in speakers),
+            "digits": _by_speaker(self.digits, lambda row: row.speaker in speakers),
+            "strings": _by_speaker(self.strings, lambda row: all(word in DIGITS for word, _, _ in row.words)),
             "phrases": _by_speaker(self.phrases),
             "words": _by_speaker(self.words),
             "ordinary": _by_speaker(self.ordinary),
@@ -157,10 +159,14 @@ class Mixer:
             return audio
         if speech and rng.random() < 0.35:
             audio = reverberate(rng, audio)
+        if speech and rng.random() < 0.6:
+            audio = microphone(rng, audio)
         if speech and rng.random() < 0.75:
             level = np.sqrt((audio**2).mean() + 1e-12)
             noise = self._babble(count) if rng.random() < 0.2 else sound(rng, count) if rng.random() < 0.3 else coloured_noise(rng, count)
             audio = audio + noise * level * 10 ** (-rng.uniform(0, 35) / 20)
+        if rng.random() < 0.25:
+            audio = microphone(rng, audio)
         audio = audio * 10 ** (rng.uniform(-30, 6) / 20)
         return np.clip(audio, -1, 1).astype(np.float32)
 
@@ -245,11 +251,11 @@ class Mixer:
         )
 
 
-def _by_speaker(corpus, wanted=lambda speaker: True):
+def _by_speaker(corpus, wanted=lambda row: True):
     by = {}
-    for index, speaker in enumerate(corpus.speakers()):
-        if wanted(speaker):
-            by.setdefault(speaker, []).append(index)
+    for index, row in enumerate(corpus.table):
+        if wanted(row):
+            by.setdefault(row.speaker, []).append(index)
     if not by:
         raise ValueError("no clips of the wanted speakers")
     return by

@@ -13,8 +13,8 @@ pub enum Compute {
     /// or to bfloat16, and summed in 32 bits.
     #[default]
     Fast,
-    /// The host, as native whisper.cpp does: weights as the model has them, activations in single precision, or rounded to 8
-    /// bits where the weights are.
+    /// The host, as native whisper.cpp does, or nearer to what the model says: half precision in 16-bit fixed point or single
+    /// precision, single precision as it is, quantised weights with activations rounded to 8 bits.
     Exact,
     /// The guest, inside the sandbox: nothing crosses but audio and text.
     Guest,

@@ -50,7 +50,7 @@ pub(super) use tile::{Tile, block_bytes};
 /// How exactly products are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Precision {
-    /// Floats as they are; quantised weights as ggml computes with them natively.
+    /// Floats as they are, or binary16 as fixed point that rounds less; quantised weights as ggml computes with them natively.
     Exact,
     /// Weights of floats as blocks of bytes, products of two matrices in bfloat16, where the processor is made for it.
     Fast,
