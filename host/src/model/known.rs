@@ -28,7 +28,7 @@ pub struct Known {
 
 /// The model that [`embedded`](super::embedded) gives.
 pub const EMBEDDED: Known = Known {
-    hash: "417dc0d3a08a516725d471a4824f08935807e125155aa65302604c4a8b5b879b",
+    hash: "d1931628c0b33b50f2855989686aaf3fab8d1d376ee65904cb26c82e93b2bee9",
     name: "hearken-phrases",
     description: "English numbers, letters, dates, times and commands (286 words), 10 s of context; comes with hearken",
     // One of the two that are taught where words are.
