@@ -126,15 +126,18 @@ impl Queue {
     /// those who take all that they can get. Shares that use about as much, or little, do not interrupt each other, which would make
     /// both late.
     pub(super) fn is_wanted(&self, share: &Share, class: Class, now: Instant, took: Duration) -> bool {
-        let Some(((urgency, used, ..), lane, _)) = self.head() else { return false };
-        let other = &self.lanes[lane].share;
-        if urgency != class || other.is(share) {
+        let Some(((urgency, ..), ..)) = self.head() else { return false };
+        if urgency != class {
             return urgency < class;
         }
+        // What else it has queued does not hide them: that comes after what runs has been charged.
+        let others = self.lanes.iter().filter(|lane| !lane.share.is(share));
+        let heads = others.filter_map(|lane| Some((lane.head()?.0, &lane.share)));
+        let Some(((urgency, used, ..), other)) = heads.min_by_key(|(rank, _)| *rank) else { return false };
         let more = share.virtual_time(took);
         let ahead = share.used_lately(now) + more.as_secs_f64() - other.used_lately(now);
         // It would not be its turn otherwise.
-        used < share.used().saturating_add(nanos(more)) && ahead >= AHEAD
+        urgency == class && used < share.used().saturating_add(nanos(more)) && ahead >= AHEAD
     }
 
     fn position(&self, share: &Share) -> Option<usize> {
@@ -283,6 +286,22 @@ mod tests {
         let later = now + Duration::from_secs(10);
         assert!(!queue.is_wanted(&greedy, Class::Final, later, ms(100)));
         assert!(queue.is_wanted(&greedy, Class::Final, later, ms(300)));
+    }
+
+    #[test]
+    fn who_has_more_queued_gives_way_too() {
+        let (modest, greedy) = (Share::new(1), Share::new(1));
+        let mut queue = Queue::default();
+        let (now, ms) = (Instant::now(), Duration::from_millis);
+        // One that began later, so it has used less, runs a job and has another one ready.
+        run(&mut queue, &modest, now, ms(900));
+        push(&mut queue, &greedy, Class::Final);
+        queue.pop(now).unwrap();
+        push(&mut queue, &greedy, Class::Final);
+        push(&mut queue, &modest, Class::Final);
+        let later = now + Duration::from_secs(10);
+        assert!(!queue.is_wanted(&greedy, Class::Final, later, ms(100)), "it is its turn until it is level");
+        assert!(queue.is_wanted(&greedy, Class::Final, later, ms(500)));
     }
 
     #[test]

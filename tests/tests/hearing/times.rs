@@ -26,6 +26,6 @@ fn words_are_where_they_were_said() {
     );
     assert!(errors.starts.len() * 10 >= errors.said * 9, "{errors:?}");
     // Ends come late: docs/evaluation.md has the figures.
-    assert!(start.median <= 400.0 && start.p90 <= 600.0, "{start:?}");
+    assert!(start.median <= 60.0 && start.p90 <= 200.0, "{start:?}");
     assert!(end.median <= 200.0 && end.p90 <= 600.0, "{end:?}");
 }

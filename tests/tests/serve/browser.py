@@ -73,11 +73,15 @@ with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
                  " window.saved[this.download] = this.href }; 0")
         page.run("window.blobs = {}; const make = URL.createObjectURL; URL.createObjectURL = blob => {"
                  " const url = make.call(URL, blob); window.blobs[url] = blob; return url }; 0")
+        # Tentative words may stand for a moment only: whoever looks now and then could miss them.
+        page.run("window.tentative = ''; new MutationObserver(() => {"
+                 " window.tentative ||= document.getElementById('tentative').textContent"
+                 " }).observe(document.getElementById('tentative'), { childList: true }); 0")
         # By keyboard alone: the button is the first thing there.
         page.press("Tab", 9)
         focus = page.run("document.activeElement.id")
         page.press("Enter", 13)
-        tentative = page.wait("document.getElementById('tentative').textContent")
+        tentative = page.wait("window.tentative")
         level = page.wait("document.getElementById('level').value")
         page.wait("document.querySelectorAll('#captions li').length >= 1")
         page.picture("listening.png")
