@@ -37,6 +37,15 @@ impl Span {
     }
 }
 
+/// Text that came before, as Whisper learned to be told it: begun by a space, as every text of its is (`_get_initial_tokens` of
+/// [OpenAI's decoder](https://github.com/openai/whisper/blob/main/whisper/decoding.py)). Otherwise the first word is another one to it.
+pub(crate) fn told(prompt: &str) -> Option<String> {
+    // A NUL cannot be part of a C string, and means nothing to a tokenizer.
+    let text = prompt.replace('\0', "");
+    let text = text.trim();
+    (!text.is_empty()).then(|| format!(" {text}"))
+}
+
 /// Whether a language puts spaces between words. Where it does not, each character is a word, as in OpenAI's
 /// implementation (`split_to_word_tokens`).
 pub(crate) fn is_spaced(language: &str) -> bool {
@@ -172,6 +181,13 @@ mod tests {
     }
 
     const SECOND: Span = Span { start: 0, end: 16_000 };
+
+    #[test]
+    fn text_that_came_before_begins_with_a_space() {
+        assert_eq!(told("three four").as_deref(), Some(" three four"));
+        assert_eq!(told("  three\0 four\n").as_deref(), Some(" three four"));
+        assert_eq!((told(" \0 "), told("")), (None, None));
+    }
 
     #[test]
     fn tokens_join_into_words_at_spaces() {

@@ -81,18 +81,11 @@ fn parts(model: &Model, native: &Native, samples: &[f32], tokens: &[u32], rounds
         let encode = time(|| native.state().score(samples, "en", &[])).0;
         push(&mut theirs, [create + decode + destroy, decode, destroy, encode]);
     }
-    // The least of each, not the medians: a small difference of large times drowns in what else the machine does.
-    let least = |times: &[Duration]| times.iter().min().copied().unwrap_or_default();
-    let per_token = |[_, decode, _, encode]: &[Vec<Duration>; 4]| {
-        least(decode).saturating_sub(least(encode)) / tokens.len() as u32
-    };
-    let each = (per_token(&ours), per_token(&theirs));
     let (ours, theirs) = (ours.map(|times| median(&times)), theirs.map(|times| median(&times)));
     let names = ["create, decode and drop", "  decode alone", "  drop alone, used", "without tokens"];
     for ((name, ours), theirs) in names.into_iter().zip(ours).zip(theirs) {
         against(name, ours, theirs);
     }
-    against("each token", each.0, each.1);
     let factor = |times: [Duration; 4]| times[0].as_secs_f64() * 16_000.0 / samples.len() as f64;
     real_time("real-time factor, forced tokens", factor(ours), factor(theirs));
 }

@@ -173,9 +173,7 @@ impl Decoder {
         let mut prompt = Vec::new();
         // As whisper.cpp: text that came before misleads a decoder that draws.
         let past = order.task.prompt.as_deref().filter(|_| order.temperature < HISTORY_CUTOFF);
-        if let Some(past) = past {
-            // A NUL cannot be part of a C string, and means nothing to a tokenizer.
-            let past = past.replace('\0', "");
+        if let Some(past) = past.and_then(words::told) {
             let tokens = context.tokenize(&past, past.len() + 1).map_err(|_| Status::Malformed)?;
             let skipped = tokens.len().saturating_sub(self.longest_prompt - 1);
             if !tokens.is_empty() {

@@ -47,9 +47,8 @@ impl Recognizer {
         params.set_print_realtime(false);
         params.set_print_special(false);
         params.set_print_timestamps(false);
-        if let Some(prompt) = &task.prompt {
-            // A NUL cannot be part of a C string, and means nothing to a tokenizer.
-            params.set_initial_prompt(&prompt.replace('\0', ""));
+        if let Some(prompt) = task.prompt.as_deref().and_then(words::told) {
+            params.set_initial_prompt(&prompt);
         }
         // SAFETY: `count_encode` only touches the counter it is given, which outlives the call to `full`.
         unsafe {

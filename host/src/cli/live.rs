@@ -54,6 +54,9 @@ pub(crate) struct Args {
     /// did not look at the last MS milliseconds to say them)
     #[arg(long, value_name = "POLICY", default_value_t)]
     policy: CommitPolicy,
+    /// Tell each utterance the last words of the one before [default: as is known of the model]
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true)]
+    carry: Option<bool>,
     #[command(flatten)]
     speech: SpeechArgs,
 }
@@ -109,6 +112,7 @@ impl Args {
             prompt: self.speech.prompt.clone(),
             voice_activity: Some(VadConfig::default()),
             commit: self.policy,
+            carry: self.carry,
             ..SessionOptions::new(capture.format())
         }
     }

@@ -12,8 +12,9 @@ pub struct Known {
     pub description: &'static str,
     /// Decoder attention heads that follow the audio, as (layer, head) from 0; empty when nobody has determined them.
     pub alignment_heads: &'static [(u32, u32)],
-    /// Whether it was trained to continue a prompt. Carrying text to one that was not makes it worse.
-    pub prompts: bool,
+    /// Whether an utterance gets better when the model is told the last words of the one before. Most models were trained to be told;
+    /// whether it helps is to be measured.
+    pub carries: bool,
     /// Whether it was made for an encoder context shorter than its file's, so that shrinking costs no accuracy.
     pub short_context: bool,
     /// Longest window, in samples at 16 kHz, in which it follows an utterance that goes on, where that is less than its context:
@@ -33,7 +34,7 @@ pub const EMBEDDED: Known = Known {
     description: "English numbers, letters, dates, times and commands (286 words), 10 s of context; comes with hearken",
     // One of the two that are taught where words are.
     alignment_heads: &[(2, 0)],
-    prompts: false,
+    carries: false,
     short_context: false,
     // With which ten minutes without a pause lose no word; longer windows were not measured.
     window: Some(6 * 16_000),

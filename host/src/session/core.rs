@@ -8,6 +8,7 @@ use crossbeam_channel::Sender;
 use hearken_proto::Task;
 
 use super::SessionOptions;
+use super::carry::Carried;
 use super::event::SessionEvent;
 use super::journal::{Decode, Journal};
 use super::utterance::Utterance;
@@ -49,6 +50,7 @@ struct State {
     /// What the latest partial cost.
     cost: Duration,
     language: Option<String>,
+    carried: Carried,
     dropped: u64,
     /// Encoder passes.
     encodes: u64,
@@ -79,6 +81,7 @@ impl Core {
                 job: None,
                 cost: Duration::ZERO,
                 language,
+                carried: Carried::default(),
                 dropped: 0,
                 encodes: 0,
                 partial: false,
@@ -294,7 +297,8 @@ impl Core {
             return None;
         }
         self.model.joined(self.overdue(&state, &utterance).saturating_sub(u64::from(!last)));
-        let task = self.options.task(&self.model, state.language.clone());
+        let task =
+            self.options.task(&self.model, state.language.clone(), &state.carried, utterance.start);
         let language = task.language.clone();
         let decode = Decode { utterance: utterance.start, heard, last, language, given_up: false };
         state.partial = !last;
@@ -330,6 +334,7 @@ impl Core {
             }
         }
         for event in events {
+            state.carried.note(&event);
             if let SessionEvent::Language(language) = &event {
                 // Detected again until there was speech to detect it from.
                 if state.language.is_some() {

@@ -1,5 +1,6 @@
 //! When decodes ran: the one thing about a session that depends on the machine.
 
+use super::carry::Carried;
 use super::event::SessionEvent;
 use super::utterance::Utterance;
 use super::{SessionError, SessionOptions};
@@ -69,15 +70,19 @@ impl Journal {
         activity.push(&mono, &mut collect);
         activity.finish(&mut collect);
 
-        let mut events = Vec::new();
+        let (mut events, mut carried) = (Vec::new(), Carried::default());
         for (start, samples) in speech {
             let mut utterance = Utterance::new(start);
             for decode in self.decodes.iter().filter(|decode| decode.utterance == start) {
                 let have = utterance.len() as usize;
                 utterance.append(&samples[have..(decode.heard as usize).clamp(have, samples.len())]);
-                let task = options.task(model, decode.language.clone());
+                let task = options.task(model, decode.language.clone(), &carried, start);
                 let heard = utterance.len();
-                to_end(utterance.decode(model, &task, heard, decode.last, &mut |event| events.push(event)));
+                let mut emit = |event| {
+                    carried.note(&event);
+                    events.push(event);
+                };
+                to_end(utterance.decode(model, &task, heard, decode.last, &mut emit));
                 if decode.given_up {
                     utterance.start_over();
                 }

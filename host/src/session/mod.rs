@@ -7,6 +7,7 @@
 //! Who has threads of his own, simulates, or tests takes a [driven](Session::driven) session: it recognises only where and
 //! when it is told to, so that the same pushes and calls give the same events.
 
+mod carry;
 mod commit;
 mod core;
 mod error;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use hearken_proto::Task;
 
 use super::CommitPolicy;
+use super::carry::Carried;
 use crate::audio::{Format, VadConfig};
 use crate::{Model, Share};
 
@@ -26,6 +27,9 @@ pub struct SessionOptions {
     /// Lets the encoder see little more than the audio that there is, which is cheaper, and ruins models that were not made
     /// for it. `None` does so where that is known of the model ([`Known::short_context`](crate::model::Known::short_context)).
     pub short_context: Option<bool>,
+    /// Tells each utterance the last words of the one before, as text that came before: names and spellings stay as they were, and so
+    /// do mistakes. `None` does so where it is known of the model that it helps ([`Known::carries`](crate::model::Known::carries)).
+    pub carry: Option<bool>,
     /// Least new speech, between partial texts. The session makes it longer when recognising takes longer. Default:
     /// 500 ms.
     pub step: Duration,
@@ -48,6 +52,7 @@ impl SessionOptions {
             voice_activity: Some(VadConfig::default()),
             commit: CommitPolicy::default(),
             short_context: None,
+            carry: None,
             step: Duration::from_millis(500),
             backlog: Duration::from_secs(120),
             share: None,
@@ -55,12 +60,14 @@ impl SessionOptions {
         }
     }
 
-    /// What the guest is told of them.
-    pub(super) fn task(&self, model: &Model, language: Option<String>) -> Task {
+    /// What the guest is told of them, for an utterance that starts at `start`.
+    pub(super) fn task(&self, model: &Model, language: Option<String>, carried: &Carried, start: u64) -> Task {
+        let prompt = self.prompt.as_deref();
+        let carries = self.carry.unwrap_or_else(|| model.known().is_some_and(|known| known.carries));
         Task {
             language,
             translate: self.translate,
-            prompt: self.prompt.clone(),
+            prompt: if carries { carried.prompt(prompt, start) } else { prompt.map(str::to_owned) },
             commit: self.commit.to_proto(),
             short_context: self
                 .short_context

@@ -3,6 +3,7 @@
 mod driven;
 mod endurance;
 mod failing;
+mod told;
 mod urgency;
 mod waiting;
 

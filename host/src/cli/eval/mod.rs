@@ -53,6 +53,9 @@ pub(crate) struct Args {
     /// that
     #[arg(long)]
     short_context: bool,
+    /// Tell each utterance the last words of the one before [default: as is known of the model]
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true)]
+    carry: Option<bool>,
     /// How texts are compared
     #[arg(long, value_name = "HOW", value_enum, default_value_t = Comparison::Whisper)]
     compare: Comparison,
@@ -108,6 +111,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         configurations: &configurations.clone(),
         comparison: args.compare,
         short_context: args.short_context.then_some(true),
+        carry: args.carry,
     };
     let mut report = Report {
         model: model.name().to_owned(),

@@ -144,6 +144,7 @@ pub(super) struct Scorer<'a> {
     pub(super) configurations: &'a [Configuration],
     pub(super) comparison: Comparison,
     pub(super) short_context: Option<bool>,
+    pub(super) carry: Option<bool>,
 }
 
 impl Scorer<'_> {
@@ -207,6 +208,7 @@ impl Scorer<'_> {
             commit: configuration.policy,
             step: configuration.step,
             short_context: self.short_context,
+            carry: self.carry,
             ..SessionOptions::new(recording.format)
         };
         let simulation = simulate(self.model, &options, &recording.samples, computation)?;
