@@ -1,10 +1,11 @@
-"""Makes the recordings that the model is measured with: `sets.py AUDIO OUT`. Each folder gets a refs.tsv for `hearken eval`.
+"""Makes the recordings that the model is measured with: `sets.py AUDIO OUT`. Each folder gets a refs.tsv for `hearken eval`; those in
+`together` are several utterances in a recording.
 
 Nothing here is trained on: FSDD speakers are measured by folds that did not hear them, espeak-ng by variants that were
 left out, flite and two readers of LibriSpeech by all models.
 """
 import dataclasses
-import pathlib, random, shutil, subprocess, sys, wave
+import itertools, pathlib, random, shutil, subprocess, sys, wave
 
 import numpy as np
 import soundfile
@@ -123,17 +124,43 @@ def nonspeech(audio):
             yield f"{path.stem}_{part // RATE:02}", samples[part : part + 10 * RATE], ""
 
 
+def pauses(*clips):
+    """The clips with a second and a half before, between and behind them: each is an utterance."""
+    pause = np.zeros(3 * RATE // 2, np.float32)
+    return np.concatenate([pause, *(part for clip in clips for part in (clip, pause))])
+
+
+def series(clips):
+    """Five recordings in a row."""
+    for five in zip(*[iter(clips)] * 5):
+        names, audio, texts = zip(*five)
+        yield names[0], pauses(*audio), " ".join(texts)
+
+
+def after(spoken, others):
+    """Each of the others after something that was said."""
+    for (_, said, text), (name, audio, _) in zip(itertools.cycle(spoken), others):
+        yield name, pauses(said, audio), text
+
+
 def main(audio, out):
     audio, out = pathlib.Path(audio), pathlib.Path(out)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     takes = list(recordings.digits(audio / "fsdd"))
+    together = out / "together"
     for number, speaker in enumerate(sorted({clip.speaker for clip in takes})):
         clean = list(connected_digits(takes, speaker, number))
         write(out / f"digits-{speaker}", clean)
         for decibels in (15, 5):
             write(out / f"digits-{speaker}-{decibels}dB", noisy(clean, decibels, decibels))
-    write(out / "espeak", espeak(77))
+            write(together / f"digits-{speaker}-{decibels}dB", noisy(series(clean), decibels, decibels))
+    spoken = list(espeak(77))
+    write(out / "espeak", spoken)
+    write(together / "espeak", series(spoken))
+    write(together / "espeak-15dB", noisy(series(spoken), 15, 15))
+    write(together / "ordinary", after(spoken, ordinary(audio)))
+    write(together / "nonspeech", after(spoken, nonspeech(audio)))
     write(out / "flite", flite(out, 78))
     write(out / "words", readers_words(audio, 79))
     write(out / "ordinary", ordinary(audio))

@@ -34,6 +34,7 @@ pub const EMBEDDED: Known = Known {
     description: "English numbers, letters, dates, times and commands (286 words), 10 s of context; comes with hearken",
     // One of the two that are taught where words are.
     alignment_heads: &[(2, 0)],
+    // It is no better at its words then, and hears more of them in ordinary speech: docs/streaming.md has the figures.
     carries: false,
     short_context: false,
     // With which ten minutes without a pause lose no word; longer windows were not measured.

@@ -27,7 +27,8 @@ impl Carried {
                 self.damaged = true;
             }
             SessionEvent::Final { words, end, .. } => {
-                if !std::mem::take(&mut self.damaged) && !words.is_empty() {
+                let whole = !std::mem::take(&mut self.damaged);
+                if whole && !words.is_empty() {
                     let last = &words[words.len().saturating_sub(MOST)..];
                     self.text = last.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
                     self.end = *end;
@@ -68,7 +69,10 @@ mod tests {
         assert_eq!(carried.prompt(Some("Kubernetes"), SECOND).as_deref(), Some("Kubernetes"));
         carried.note(&said("and so it goes", 5 * SECOND));
         assert_eq!(carried.prompt(None, 6 * SECOND).as_deref(), Some("and so it goes"));
-        assert_eq!(carried.prompt(Some("Kubernetes"), 15 * SECOND).as_deref(), Some("Kubernetes and so it goes"));
+        assert_eq!(
+            carried.prompt(Some("Kubernetes"), 15 * SECOND).as_deref(),
+            Some("Kubernetes and so it goes")
+        );
         assert_eq!(carried.prompt(None, 15 * SECOND + 1), None, "a long pause");
         // Nothing that was said says nothing of what came before.
         carried.note(&said("", 9 * SECOND));

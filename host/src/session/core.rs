@@ -297,8 +297,7 @@ impl Core {
             return None;
         }
         self.model.joined(self.overdue(&state, &utterance).saturating_sub(u64::from(!last)));
-        let task =
-            self.options.task(&self.model, state.language.clone(), &state.carried, utterance.start);
+        let task = self.options.task(&self.model, state.language.clone(), &state.carried, utterance.start);
         let language = task.language.clone();
         let decode = Decode { utterance: utterance.start, heard, last, language, given_up: false };
         state.partial = !last;

@@ -61,7 +61,13 @@ impl SessionOptions {
     }
 
     /// What the guest is told of them, for an utterance that starts at `start`.
-    pub(super) fn task(&self, model: &Model, language: Option<String>, carried: &Carried, start: u64) -> Task {
+    pub(super) fn task(
+        &self,
+        model: &Model,
+        language: Option<String>,
+        carried: &Carried,
+        start: u64,
+    ) -> Task {
         let prompt = self.prompt.as_deref();
         let carries = self.carry.unwrap_or_else(|| model.known().is_some_and(|known| known.carries));
         Task {
