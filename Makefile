@@ -126,7 +126,7 @@ pictures: ## draw the pictures of the documentation from what the commands print
 	@.ci/setup test
 	@target/tools/bin/pip install --quiet pyte
 	@target/tools/bin/python docs/pictures/record.py docs/pictures/demo.svg 112 make demo
-	@target/tools/bin/python docs/pictures/record.py --title "hearken live" --until "three four" \
+	@target/tools/bin/python docs/pictures/record.py --title "hearken live" --until "one two" --dim \
 		docs/pictures/live.svg 72 docs/pictures/live
 
 package: ## make the crate that carries a ready guest (target/package)

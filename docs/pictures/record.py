@@ -21,7 +21,16 @@ class Screen(pyte.HistoryScreen):
         super().select_graphic_rendition(*(grey.get(one, one) for one in attributes), **rest)
 
 
-def record(columns, command, until=None):
+def stands(screen, text, dim):
+    """Whether a row has this text, and with `dim` also some that is dim."""
+    for y, row in enumerate(screen.display):
+        grey = any(cell.fg == "brightblack" and cell.data.strip() for cell in screen.buffer[y].values())
+        if text in row and (grey or not dim):
+            return True
+    return False
+
+
+def record(columns, command, until=None, dim=False):
     """The screen, row by row, without the empty rows at the end."""
     screen = Screen(columns, 60)
     stream = pyte.ByteStream(screen)
@@ -45,7 +54,7 @@ def record(columns, command, until=None):
         if not data:
             break
         stream.feed(data)
-        found = found or bool(until) and any(until in row for row in screen.display)
+        found = found or bool(until) and stands(screen, until, dim)
     os.waitpid(pid, 0)
     rows = [[screen.buffer[y][x] for x in range(columns)] for y in range(60)]
     while rows and all(cell.data == " " for cell in rows[-1]):
@@ -80,11 +89,12 @@ def draw(rows, columns, title):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--until", metavar="TEXT", help="draw, and end the command, when this stands on the screen")
+    parser.add_argument("--dim", action="store_true", help="only when its row has dim type, too")
     parser.add_argument("--title", help="the command as the picture shows it")
     parser.add_argument("out")
     parser.add_argument("columns", type=int)
     parser.add_argument("command", nargs=argparse.REMAINDER)
     args = parser.parse_args()
-    rows = record(args.columns, args.command, args.until)
+    rows = record(args.columns, args.command, args.until, args.dim)
     with open(args.out, "w", encoding="utf-8") as file:
         file.write("\n".join(draw(rows, args.columns, args.title or " ".join(args.command))) + "\n")
