@@ -23,11 +23,8 @@ class Screen(pyte.HistoryScreen):
 
 def stands(screen, text, dim):
     """Whether a row has this text, and with `dim` also some that is dim."""
-    for y, row in enumerate(screen.display):
-        grey = any(cell.fg == "brightblack" and cell.data.strip() for cell in screen.buffer[y].values())
-        if text in row and (grey or not dim):
-            return True
-    return False
+    rows = [screen.buffer[y].values() for y, row in enumerate(screen.display) if text in row]
+    return any(not dim or any(cell.fg == "brightblack" and cell.data.strip() for cell in row) for row in rows)
 
 
 def record(columns, command, until=None, dim=False):
@@ -56,6 +53,8 @@ def record(columns, command, until=None, dim=False):
         stream.feed(data)
         found = found or bool(until) and stands(screen, until, dim)
     os.waitpid(pid, 0)
+    if until and not found:
+        raise SystemExit(f"“{until}” never stood on the screen as it should")
     rows = [[screen.buffer[y][x] for x in range(columns)] for y in range(60)]
     while rows and all(cell.data == " " for cell in rows[-1]):
         rows.pop()
