@@ -14,7 +14,7 @@ mod window;
 use hearken_proto::abi::Status;
 use hearken_proto::{Task, Word};
 
-use agreement::continuation;
+use agreement::{continuation, essence};
 use doubt::{Doubt, believed, stands};
 use policy::Policy;
 pub(crate) use window::Window;
@@ -27,6 +27,9 @@ const SHIFT: usize = hearken_proto::SAMPLE_RATE as usize / 10;
 
 /// An utterance that is over so soon, in samples, was somebody who said little: noise that is taken for speech goes on. 3 s.
 const BRIEF: u32 = 3 * hearken_proto::SAMPLE_RATE;
+
+/// Speech that no word explains is asked for again when there is more of it, in samples: 1 s.
+const UNEXPLAINED: u32 = hearken_proto::SAMPLE_RATE;
 
 /// How one window is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +54,8 @@ pub(crate) struct Spoken {
     pub(crate) attended: Option<u32>,
     /// Likely, or said in two hearings (`doubt`).
     pub(crate) sure: bool,
+    /// Probability of its least likely token.
+    pub(crate) least: f32,
 }
 
 impl Spoken {
@@ -63,6 +68,7 @@ impl Spoken {
             marks: self.marks.iter().map(|mark| to(*mark)).collect(),
             attended: self.attended.map(to),
             sure: self.sure,
+            least: self.least,
         }
     }
 }
@@ -80,6 +86,8 @@ pub(crate) struct Recognised {
     pub(crate) avg_logprob: f32,
     /// Encoder passes that were made.
     pub(crate) encodes: u32,
+    /// The language is not known well enough to commit words to it.
+    pub(crate) unsettled: bool,
 }
 
 /// Something that turns a window into words: whisper.cpp, or in tests a simulation.
@@ -115,6 +123,10 @@ pub(crate) struct Stream {
     stood: Option<u32>,
     /// How likely a word must be for that, in this step.
     alone: f32,
+    /// The essences of the tentative words of the hypothesis before.
+    stood_before: Vec<String>,
+    /// Where the window ended when speech behind the committed words was asked for without them.
+    asked_freely: u32,
 }
 
 impl Stream {
@@ -128,7 +140,12 @@ impl Stream {
     ) -> Result<Hypothesis, Status> {
         self.alone = if effort == Effort::Final && window.end() < BRIEF { 0.0 } else { task.alone };
         let mut hypothesis = Hypothesis::default();
-        let heard = self.hear(window, recogniser, effort, &mut hypothesis)?;
+        let mut heard = self.hear(window, recogniser, effort, &mut hypothesis)?;
+        if self.is_muzzled(window, task) {
+            self.moved = true;
+            self.asked_freely = window.end();
+            heard = self.hear(window, recogniser, effort, &mut hypothesis)?;
+        }
         (hypothesis.no_speech, hypothesis.avg_logprob) = (heard.no_speech, heard.avg_logprob);
         match effort {
             Effort::Partial => {
@@ -136,6 +153,7 @@ impl Stream {
                 let is_sure = |(spoken, believed): &(&Spoken, bool)| spoken.sure && *believed;
                 let sure = self.tentative.iter().zip(believed).take_while(is_sure).count();
                 let policy = self.policy.get_or_insert_with(|| policy::policy(task.commit));
+                let sure = if heard.unsettled { 0 } else { sure };
                 let certain = policy.certain(&self.tentative, window.end()).min(sure);
                 policy.committed(certain);
                 hypothesis.committed = self.commit(certain);
@@ -158,10 +176,37 @@ impl Stream {
                 hypothesis.committed.extend(self.commit(left));
             }
         }
-        let believed = self.believed();
-        let shown = self.tentative.iter().zip(believed).filter(|(_, believed)| *believed);
-        hypothesis.tentative = shown.map(|(spoken, _)| spoken.word.clone()).collect();
+        hypothesis.tentative = self.shown(task.show);
         Ok(hypothesis)
+    }
+
+    /// The tentative words to show: those that are believed, up to the first that would flicker.
+    fn shown(&mut self, mode: u8) -> Vec<Word> {
+        let essences: Vec<String> = self.tentative.iter().map(|spoken| essence(&spoken.word)).collect();
+        let stood = essences.iter().zip(&self.stood_before).take_while(|(one, other)| one == other).count();
+        let len = self.tentative.len();
+        let steady = self.tentative.iter().zip(0..).take_while(|(spoken, at)| match mode {
+            0 => true,
+            1 => *at < stood || at + 1 < len,
+            2 => *at < stood,
+            _ => *at < stood || (at + 1 < len && spoken.least * 100.0 >= f32::from(mode)),
+        });
+        let shown = steady.count();
+        self.stood_before = essences;
+        let believed = self.believed();
+        let shown = self.tentative.iter().zip(believed).take(shown).filter(|(_, believed)| *believed);
+        shown.map(|(spoken, _)| spoken.word.clone()).collect()
+    }
+
+    /// Returns true if the decoder ended right behind the committed words, which it was told, though speech goes on: told
+    /// something else, or nothing, it may say more.
+    fn is_muzzled(&self, window: &Window, task: &Task) -> bool {
+        let explained = self.tentative.last().map_or(self.settled, |spoken| spoken.word.end);
+        !self.anchored.is_empty()
+            && !self.moved
+            && self.tentative.is_empty()
+            && task.voiced.saturating_sub(explained) > UNEXPLAINED
+            && window.end().saturating_sub(self.asked_freely) > UNEXPLAINED
     }
 
     /// Hears the window once, and takes what is new for tentative.
@@ -239,6 +284,7 @@ impl Stream {
             committed.push(spoken.word.clone());
             self.anchored.push(spoken);
         }
+        self.stood_before.drain(..committed.len().min(self.stood_before.len()));
         committed
     }
 

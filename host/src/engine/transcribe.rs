@@ -20,8 +20,13 @@ const MAX_CHUNK: usize = 29 * SAMPLE_RATE as usize;
 /// How to transcribe a recording.
 #[derive(Debug, Clone, Default)]
 pub struct TranscribeOptions {
-    /// ISO 639-1 code; `None` detects it from the first speech and keeps it.
+    /// ISO 639-1 code; `None` detects it in each chunk of speech. A chunk that does not tell is taken for the language of the
+    /// recording's first speech.
     pub language: Option<String>,
+    /// Languages to detect among, as ISO 639-1 codes. Empty for all that the model knows.
+    pub languages: Vec<String>,
+    /// Keeps annotations such as `[Music]`. Default: no, they are no words.
+    pub annotations: bool,
     /// Translates into English (multilingual models only).
     pub translate: bool,
     /// Names, spellings and style, as text that came before.
@@ -159,7 +164,7 @@ impl Model {
         let mut silence = 0.0;
         for event in instance.call(&Request::Decode(task.clone())).await? {
             match event {
-                Event::Language { code, probability } => {
+                Event::Language { code, probability, .. } => {
                     // The recording's later utterances are told this language: one guest must not spoil the rest.
                     if !self.knows(&code) {
                         return Err(
@@ -287,7 +292,10 @@ impl<O: FnMut(Progress<'_>)> Run<'_, O> {
                 self.receive()?;
             }
             let task = Task {
-                language: self.language.clone(),
+                language: self.options.language.clone(),
+                candidates: self.options.languages.clone(),
+                usual: self.language.clone(),
+                annotations: self.options.annotations,
                 translate: self.options.translate,
                 prompt: self.options.prompt.clone(),
                 ..Task::default()

@@ -22,6 +22,10 @@ use crate::{Engine, Model, SAMPLE_RATE};
 /// time is for finals, and for other sessions.
 const RELIEF: u32 = 2;
 
+/// An utterance is not decoded before there is so much of it, its pre-roll included, in samples: of less, models say
+/// what they say of silence. 1 s.
+const FIRST_WINDOW: u64 = SAMPLE_RATE as u64;
+
 pub(super) struct Core {
     model: Model,
     options: SessionOptions,
@@ -49,6 +53,7 @@ struct State {
     job: Option<Ticket>,
     /// What the latest partial cost.
     cost: Duration,
+    /// The language of the utterance before, if it was detected.
     language: Option<String>,
     carried: Carried,
     dropped: u64,
@@ -68,7 +73,6 @@ impl Core {
         drive: Drive,
         events: Sender<SessionEvent>,
     ) -> Arc<Self> {
-        let language = options.language.clone().or_else(|| (!model.multilingual()).then(|| "en".to_owned()));
         let model = model.billed(options.share.as_ref());
         Arc::new(Self {
             model,
@@ -80,7 +84,7 @@ impl Core {
                 utterances: VecDeque::new(),
                 job: None,
                 cost: Duration::ZERO,
-                language,
+                language: None,
                 carried: Carried::default(),
                 dropped: 0,
                 encodes: 0,
@@ -243,7 +247,9 @@ impl Core {
         state.events.as_ref()?;
         let front = state.utterances.front()?;
         let step = self.options.step.max(state.cost * RELIEF);
-        let worth_it = front.unheard() >= samples_of(step).max(1) && front.has_new_speech();
+        let worth_it = front.unheard() >= samples_of(step).max(1)
+            && front.len() >= FIRST_WINDOW
+            && front.has_new_speech();
         match (front.ended, worth_it) {
             (true, _) => Some(Class::Final),
             (false, true) if front.has_sandbox() || self.has_room() => Some(Class::Partial),
@@ -298,8 +304,9 @@ impl Core {
         }
         self.model.joined(self.overdue(&state, &utterance).saturating_sub(u64::from(!last)));
         let task = self.options.task(&self.model, state.language.clone(), &state.carried, utterance.start);
-        let language = task.language.clone();
-        let decode = Decode { utterance: utterance.start, heard, last, language, given_up: false };
+        let language = state.language.clone();
+        let voiced = utterance.voiced;
+        let decode = Decode { utterance: utterance.start, heard, last, voiced, language, given_up: false };
         state.partial = !last;
         state.utterances.push_front(utterance.stand_in());
         Some((utterance, task, decode))
@@ -335,8 +342,7 @@ impl Core {
         for event in events {
             state.carried.note(&event);
             if let SessionEvent::Language(language) = &event {
-                // Detected again until there was speech to detect it from.
-                if state.language.is_some() {
+                if state.language.as_ref() == Some(&language.code) {
                     continue;
                 }
                 state.language = Some(language.code.clone());

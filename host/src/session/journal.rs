@@ -19,7 +19,9 @@ pub struct Decode {
     pub heard: u64,
     /// Whether it was the last of the utterance.
     pub last: bool,
-    /// The language that it was told.
+    /// Position in the session up to which voice was heard.
+    pub voiced: u64,
+    /// The language of the utterance before.
     pub language: Option<String>,
     /// Whether its sandbox was given up afterwards, since the session's [`Share`](crate::Share) held too much memory: the next decode
     /// hears again what is not committed.
@@ -78,6 +80,7 @@ impl Journal {
                 utterance.append(&samples[have..(decode.heard as usize).clamp(have, samples.len())]);
                 let task = options.task(model, decode.language.clone(), &carried, start);
                 let heard = utterance.len();
+                utterance.voiced = decode.voiced;
                 let mut emit = |event| {
                     carried.note(&event);
                     events.push(event);

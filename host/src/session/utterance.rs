@@ -13,6 +13,9 @@ use crate::{Language, Model, Segment, Word, text, transcript};
 /// How often a failed sandbox is replaced by a fresh one, for one utterance.
 const RETRIES: u32 = 1;
 
+/// The language of an utterance that was too short to tell is believed from this probability on.
+const LIKELY_LANGUAGE: f32 = 0.5;
+
 /// An utterance: its audio as far as it is not settled, and its words.
 pub(super) struct Utterance {
     /// Position of its first sample in the session.
@@ -160,8 +163,9 @@ impl Utterance {
             instance.write(&self.samples[range]).await?;
             self.written = until;
             let complete = until == position;
-            let request =
-                if last && complete { Request::Final(task.clone()) } else { Request::Partial(task.clone()) };
+            let voiced = self.voiced.saturating_sub(self.start + self.base).min(self.written - self.base);
+            let task = Task { voiced: u32::try_from(voiced).unwrap_or(u32::MAX), ..task.clone() };
+            let request = if last && complete { Request::Final(task) } else { Request::Partial(task) };
             for event in instance.call(&request).await? {
                 self.take(event, last && complete, emit);
             }
@@ -190,10 +194,15 @@ impl Utterance {
     /// Takes in what the guest said, believing none of its numbers.
     fn take(&mut self, event: Event, last: bool, emit: &mut (dyn FnMut(SessionEvent) + Send)) {
         match event {
-            Event::Language { code, probability } => emit(SessionEvent::Language(Language {
-                code: text::sanitise(&code),
-                probability: Some(transcript::probability(probability)),
-            })),
+            Event::Language { code, probability, certain } => {
+                let probability = transcript::probability(probability);
+                if certain || probability >= LIKELY_LANGUAGE {
+                    emit(SessionEvent::Language(Language {
+                        code: text::sanitise(&code),
+                        probability: Some(probability),
+                    }));
+                }
+            }
             Event::Hypothesis { committed, tentative, window, no_speech, avg_logprob, encodes, .. } => {
                 self.encodes += u64::from(encodes);
                 let mut committed = self.place(committed);

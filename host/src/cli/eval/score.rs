@@ -138,12 +138,25 @@ impl Recording {
     }
 }
 
+/// A way to transcribe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Way {
+    /// The recording at once.
+    Offline,
+    /// As it is spoken, while the clock stands for computing.
+    Streaming,
+    /// As it is spoken, while the clock goes on.
+    Aware,
+}
+
 /// What scores recordings.
 pub(super) struct Scorer<'a> {
     pub(super) model: &'a Model,
     pub(super) configurations: &'a [Configuration],
     pub(super) comparison: Comparison,
-    pub(super) short_context: Option<bool>,
+    pub(super) full_context: bool,
+    pub(super) show: u8,
+    pub(super) ways: &'a [Way],
     pub(super) carry: Option<bool>,
 }
 
@@ -162,11 +175,18 @@ impl Scorer<'_> {
             tally.speech = recording.speech.map_or(0.0, |(start, end)| seconds(start, end).max(0.0));
             (heard, tally)
         };
-        let offline = outcome(self.offline(&recording, &reference, &mut lost)?);
+        let mut offline = Outcome::default();
+        if self.ways.contains(&Way::Offline) {
+            offline = outcome(self.offline(&recording, &reference, &mut lost)?);
+        }
         let mut streaming = Vec::new();
         for configuration in self.configurations {
             let mut clocks: [Outcome; 2] = Default::default();
             for (clock, result) in CLOCKS.into_iter().zip(&mut clocks) {
+                let way = if clock == Computation::Aware { Way::Aware } else { Way::Streaming };
+                if !self.ways.contains(&way) {
+                    continue;
+                }
                 *result =
                     outcome(self.streaming(&recording, &reference, *configuration, clock, &mut lost)?);
             }
@@ -207,7 +227,8 @@ impl Scorer<'_> {
             language: Some(reference.language.clone()),
             commit: configuration.policy,
             step: configuration.step,
-            short_context: self.short_context,
+            full_context: self.full_context,
+            show: self.show,
             carry: self.carry,
             ..SessionOptions::new(recording.format)
         };
