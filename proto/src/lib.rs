@@ -15,6 +15,7 @@ pub mod compute;
 mod event;
 mod request;
 pub mod ring;
+pub mod voice;
 
 pub use event::{Event, ModelInfo, Segment, Stage, Word};
 pub use request::{Commit, Kernels, LoadOptions, Request, Task};

@@ -80,8 +80,9 @@ pub struct Task {
     pub full_context: bool,
     /// The decoder says timestamps in an utterance that goes on.
     pub timestamps: bool,
-    /// Sample of the utterance up to which voice was heard; 0 where nobody has looked.
-    pub voiced: u32,
+    /// Stretches of the utterance in which voice was heard, in order, as first sample and sample after the last. They count
+    /// from the utterance's start in this sandbox. Empty where nobody has looked.
+    pub voice: Vec<(u32, u32)>,
     /// Shows tentative words before a second hypothesis has them.
     pub show: u8,
     /// How likely a word of an utterance that goes on must be to be believed though no word beside it is: what the model says

@@ -70,6 +70,7 @@ fn collect(event: SessionEvent, transcript: &mut Transcript) {
         SessionEvent::Dropped { position, len, reason } => {
             transcript.lost.push(Lost::new(position..position + len, reason));
         }
+        SessionEvent::Unrecognized { position, len } => transcript.unrecognized.push(position..position + len),
         SessionEvent::Finished { duration } => transcript.duration = duration,
         _ => {}
     }

@@ -132,12 +132,15 @@ impl Core {
                 state.utterances.push_back(Utterance::new(position));
                 state.emit(SessionEvent::SpeechStarted { position });
             }
-            VadEvent::Speech { position, samples } => {
+            VadEvent::Speech { position, samples, .. } => {
                 let room = samples_of(self.options.backlog).saturating_sub(state.waiting());
                 let room = room.min(samples.len() as u64);
                 let (taken, dropped) = samples.split_at(room as usize);
                 if let Some(utterance) = state.utterances.back_mut() {
                     utterance.append(taken);
+                    if dropped.is_empty() {
+                        utterance.voice.push(event);
+                    }
                 }
                 if !dropped.is_empty() {
                     state.dropped += dropped.len() as u64;
@@ -157,15 +160,6 @@ impl Core {
             VadEvent::Silence { .. } => return,
         }
         self.schedule(&mut state);
-    }
-
-    /// Voice was heard up to here in the utterance that runs.
-    pub(super) fn voiced(self: &Arc<Self>, position: u64) {
-        let mut state = self.lock();
-        if let Some(utterance) = state.utterances.back_mut().filter(|utterance| !utterance.ended) {
-            utterance.voiced = position;
-            self.schedule(&mut state);
-        }
     }
 
     /// Audio between utterances that never came.
@@ -305,8 +299,7 @@ impl Core {
         self.model.joined(self.overdue(&state, &utterance).saturating_sub(u64::from(!last)));
         let task = self.options.task(&self.model, state.language.clone(), &state.carried, utterance.start);
         let language = state.language.clone();
-        let voiced = utterance.voiced;
-        let decode = Decode { utterance: utterance.start, heard, last, voiced, language, given_up: false };
+        let decode = Decode { utterance: utterance.start, heard, last, language, given_up: false };
         state.partial = !last;
         state.utterances.push_front(utterance.stand_in());
         Some((utterance, task, decode))

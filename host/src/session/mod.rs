@@ -327,9 +327,6 @@ impl Session {
             return;
         }
         activity.push(mono, &mut |event| hear(core, accounting, &event));
-        if let Some(position) = activity.voiced_until() {
-            core.voiced(position);
-        }
     }
 
     /// Ends the utterance that runs, if any.

@@ -85,7 +85,7 @@ impl SessionOptions {
             full_context: self.full_context,
             timestamps: model.known().is_some_and(|known| known.timestamps),
             show: self.show,
-            voiced: 0,
+            voice: Vec::new(),
             alone: model.known().map_or(0.0, |known| known.alone),
         }
     }
