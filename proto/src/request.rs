@@ -83,8 +83,6 @@ pub struct Task {
     /// Stretches of the utterance in which voice was heard, in order, as first sample and sample after the last. They count
     /// from the utterance's start in this sandbox. Empty where nobody has looked.
     pub voice: Vec<(u32, u32)>,
-    /// Shows tentative words before a second hypothesis has them.
-    pub show: u8,
     /// How likely a word of an utterance that goes on must be to be believed though no word beside it is: what the model says
     /// where nobody speaks is less likely. From 0, where two hearings that agree are enough, to 1.
     pub alone: f32,

@@ -29,7 +29,8 @@ pub fn missed(
         };
         let mut heard = voice.iter().filter_map(inside).peekable();
         if let Some(first) = heard.peek().cloned() {
-            let (end, sum) = heard.fold((first.end, 0), |(_, sum), stretch| (stretch.end, sum + stretch.end - stretch.start));
+            let (end, sum) = heard
+                .fold((first.end, 0), |(_, sum), stretch| (stretch.end, sum + stretch.end - stretch.start));
             if sum >= MISSED {
                 missed.push(first.start..end);
             }

@@ -7,6 +7,7 @@
 //! one.
 
 mod agreement;
+mod display;
 mod doubt;
 mod policy;
 mod window;
@@ -17,7 +18,8 @@ use hearken_proto::abi::Status;
 use hearken_proto::voice::missed;
 use hearken_proto::{Task, Word};
 
-use agreement::{continuation, essence};
+use agreement::continuation;
+use display::Display;
 use doubt::{Doubt, believed, stands};
 use policy::Policy;
 pub(crate) use window::Window;
@@ -138,8 +140,7 @@ pub(crate) struct Stream {
     stood: Option<u32>,
     /// How likely a word must be for that, in this step.
     alone: f32,
-    /// The essences of the tentative words of the hypothesis before.
-    stood_before: Vec<String>,
+    display: Display,
     /// Where the window ended when speech behind the committed words was asked for without them.
     asked_freely: u32,
     /// The voice without words that was asked for last.
@@ -193,29 +194,23 @@ impl Stream {
                     heard = self.hear(window, recogniser, effort, &mut hypothesis)?;
                 }
                 let left = self.drop_disbelieved(self.tentative.len());
+                // The end of a sentence shows at the end of the utterance.
+                self.display.release_last(left);
                 hypothesis.committed.extend(self.commit(left));
             }
         }
-        hypothesis.tentative = self.shown(task.show);
+        hypothesis.tentative = self.shown();
         Ok(hypothesis)
     }
 
     /// The tentative words to show: those that are believed, up to the first that would flicker.
-    fn shown(&mut self, mode: u8) -> Vec<Word> {
-        let essences: Vec<String> = self.tentative.iter().map(|spoken| essence(&spoken.word)).collect();
-        let stood = essences.iter().zip(&self.stood_before).take_while(|(one, other)| one == other).count();
-        let len = self.tentative.len();
-        let steady = self.tentative.iter().zip(0..).take_while(|(spoken, at)| match mode {
-            0 => true,
-            1 => *at < stood || at + 1 < len,
-            2 => *at < stood,
-            _ => *at < stood || (at + 1 < len && spoken.least * 100.0 >= f32::from(mode)),
-        });
-        let shown = steady.count();
-        self.stood_before = essences;
+    fn shown(&mut self) -> Vec<Word> {
+        let count = self.display.steady(&self.tentative, self.settled > 0);
         let believed = self.believed();
-        let shown = self.tentative.iter().zip(believed).take(shown).filter(|(_, believed)| *believed);
-        shown.map(|(spoken, _)| spoken.word.clone()).collect()
+        let shown = self.tentative.iter().zip(believed).take(count).filter(|(_, believed)| *believed);
+        let mut words: Vec<Word> = shown.map(|(spoken, _)| spoken.word.clone()).collect();
+        self.display.show(&mut words, &self.tentative);
+        words
     }
 
     /// Returns true if the decoder ended right behind the committed words, which it was told, though speech goes on: told
@@ -319,7 +314,8 @@ impl Stream {
             self.asked = stretch.start as u32..stretch.end as u32;
             let start = (stretch.start as u32).saturating_sub(AROUND).max(window.start());
             let end = (stretch.end as u32).saturating_add(AROUND).min(window.end());
-            let samples = &window.samples()[(start - window.start()) as usize..(end - window.start()) as usize];
+            let samples =
+                &window.samples()[(start - window.start()) as usize..(end - window.start()) as usize];
             let mut heard = recogniser.recognise(samples, &[], Effort::Final)?;
             hypothesis.encodes += heard.encodes;
             if heard.no_speech > NO_SPEECH || heard.avg_logprob < LOGPROB {
@@ -361,7 +357,7 @@ impl Stream {
             committed.push(spoken.word.clone());
             self.anchored.push(spoken);
         }
-        self.stood_before.drain(..committed.len().min(self.stood_before.len()));
+        self.display.committed(&mut committed);
         committed
     }
 

@@ -58,7 +58,15 @@ impl Chunker {
     /// Chunks of at most `max_len` samples, at least 1.
     pub fn new(max_len: usize) -> Self {
         let max_len = max_len.max(1);
-        Self { max_len, max_pause: max_len, start: 0, held: Vec::new(), speech_end: 0, voice: Voice::default(), latest: None }
+        Self {
+            max_len,
+            max_pause: max_len,
+            start: 0,
+            held: Vec::new(),
+            speech_end: 0,
+            voice: Voice::default(),
+            latest: None,
+        }
     }
 
     /// Lets utterances share a chunk only when the pause between them is at most `samples` long; 0 gives each a chunk

@@ -118,8 +118,9 @@ impl Heard {
 
     /// Takes in what was heard of a part by itself, as far as it is likely.
     fn add(&mut self, part: Self) {
-        let is_likely =
-            |segment: &Segment| segment.no_speech <= guard::NO_SPEECH && segment.avg_logprob >= guard::LOGPROB;
+        let is_likely = |segment: &Segment| {
+            segment.no_speech <= guard::NO_SPEECH && segment.avg_logprob >= guard::LOGPROB
+        };
         self.segments.extend(part.segments.into_iter().filter(is_likely));
         self.segments.sort_by_key(|segment| segment.start);
     }
@@ -150,6 +151,9 @@ impl Model {
         observer: impl FnMut(Progress<'_>),
     ) -> Result<Transcript, Error> {
         self.can(options.language.as_deref(), options.translate)?;
+        for language in &options.languages {
+            self.can(Some(language), options.translate)?;
+        }
         let mut run = Run {
             model: self,
             options,
@@ -203,7 +207,9 @@ impl Model {
     async fn decode_or_retry(&self, start: u64, samples: &[f32], task: &Task) -> Result<Heard, Error> {
         match self.decode(start, samples, task).await {
             // It may have come from what the instance had become: once more, in a fresh one.
-            Err(Error::Sandbox(error)) if error.ends_one_utterance() => self.decode(start, samples, task).await,
+            Err(Error::Sandbox(error)) if error.ends_one_utterance() => {
+                self.decode(start, samples, task).await
+            }
             outcome => outcome,
         }
     }

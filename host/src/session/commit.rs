@@ -37,8 +37,8 @@ impl Default for CommitPolicy {
 }
 
 impl CommitPolicy {
-    /// LocalAgreement: two hypotheses, and three for a word with a token of less than 80 %.
-    pub const AGREEMENT: Self = Self::Agreement { hypotheses: 2, doubtful: 3, likely: 80 };
+    /// LocalAgreement: two hypotheses, and four for a word with a token of less than 90 %.
+    pub const AGREEMENT: Self = Self::Agreement { hypotheses: 2, doubtful: 4, likely: 90 };
 
     /// AlignAtt; of 100 to 400 ms the margin with the fewest errors.
     pub const ATTENTION: Self = Self::Attention { margin: Duration::from_millis(200) };

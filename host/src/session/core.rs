@@ -26,6 +26,10 @@ const RELIEF: u32 = 2;
 /// what they say of silence. 1 s.
 const FIRST_WINDOW: u64 = SAMPLE_RATE as u64;
 
+/// Up to this length utterances are decoded more often, in samples: the first words are waited for, and short windows are
+/// cheap. 3 s.
+const EARLY: u64 = 3 * SAMPLE_RATE as u64;
+
 pub(super) struct Core {
     model: Model,
     options: SessionOptions,
@@ -240,7 +244,7 @@ impl Core {
     fn due(&self, state: &State) -> Option<Class> {
         state.events.as_ref()?;
         let front = state.utterances.front()?;
-        let step = self.options.step.max(state.cost * RELIEF);
+        let step = self.step(front).max(state.cost * RELIEF);
         let worth_it = front.unheard() >= samples_of(step).max(1)
             && front.len() >= FIRST_WINDOW
             && front.has_new_speech();
@@ -251,6 +255,11 @@ impl Core {
         }
     }
 
+    /// Least new speech before an utterance is decoded again.
+    fn step(&self, utterance: &Utterance) -> Duration {
+        if utterance.len() < EARLY { self.options.step * 2 / 3 } else { self.options.step }
+    }
+
     /// Whether an utterance may have a sandbox before it ends.
     fn has_room(&self) -> bool {
         let threads = self.engine().threads();
@@ -259,7 +268,7 @@ impl Core {
 
     /// Partial texts that were due since the latest decode.
     fn overdue(&self, state: &State, utterance: &Utterance) -> u64 {
-        utterance.unheard() / samples_of(self.options.step.max(state.cost * RELIEF)).max(1)
+        utterance.unheard() / samples_of(self.step(utterance).max(state.cost * RELIEF)).max(1)
     }
 
     /// The job: decodes what there is of the oldest utterance. `None` if there was none any more.

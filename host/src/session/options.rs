@@ -32,12 +32,11 @@ pub struct SessionOptions {
     /// Computes the encoder's whole context in each window, though padding could come from a cache
     /// ([`EngineBuilder::padding`](crate::EngineBuilder::padding)). Default: no.
     pub full_context: bool,
-    /// Tentative words are shown before a second hypothesis has them. Default: 1.
-    pub show: u8,
-    /// Tells each utterance the last words of the one before, as text that came before: names and spellings stay as they were, and so
-    /// do mistakes. `None` does so where it is known of the model that it helps ([`Known::carries`](crate::model::Known::carries)).
+    /// Conditions each utterance on the last words of the one before, as Whisper's prompt: names, spellings and short utterances
+    /// profit, and mistakes stay, too. `None` does so unless the model is known to get worse
+    /// ([`Known::carries`](crate::model::Known::carries)).
     pub carry: Option<bool>,
-    /// Least new speech, between partial texts. The session makes it longer when recognising takes longer. Default:
+    /// Least new speech, between partial texts; two thirds of it in the first seconds of an utterance. The session makes it longer when recognising takes longer. Default:
     /// 300 ms.
     pub step: Duration,
     /// Speech that may wait to be recognised. What comes on top is dropped, and said to be. Default: 2 minutes.
@@ -61,7 +60,6 @@ impl SessionOptions {
             commit: CommitPolicy::default(),
             annotations: false,
             full_context: false,
-            show: 1,
             carry: None,
             step: Duration::from_millis(300),
             backlog: Duration::from_secs(120),
@@ -73,7 +71,7 @@ impl SessionOptions {
     /// What the guest is told of them, for an utterance that starts at `start`.
     pub(super) fn task(&self, model: &Model, usual: Option<String>, carried: &Carried, start: u64) -> Task {
         let prompt = self.prompt.as_deref();
-        let carries = self.carry.unwrap_or_else(|| model.known().is_some_and(|known| known.carries));
+        let carries = self.carry.unwrap_or_else(|| model.known().is_none_or(|known| known.carries));
         Task {
             language: self.language.clone(),
             candidates: self.languages.clone(),
@@ -84,7 +82,6 @@ impl SessionOptions {
             annotations: self.annotations,
             full_context: self.full_context,
             timestamps: model.known().is_some_and(|known| known.timestamps),
-            show: self.show,
             voice: Vec::new(),
             alone: model.known().map_or(0.0, |known| known.alone),
         }

@@ -52,9 +52,6 @@ pub(crate) struct Args {
     /// Compute the encoder's whole context in each window, instead of taking padding from the cache
     #[arg(long)]
     full_context: bool,
-    /// Show
-    #[arg(long, default_value_t = 1)]
-    show: u8,
     /// Ways to transcribe, with commas: `offline`, `streaming` (the clock stands while the recognizer computes), `aware` (it goes on)
     #[arg(long, value_name = "WAYS", value_delimiter = ',', default_value = "offline,streaming,aware")]
     ways: Vec<score::Way>,
@@ -116,7 +113,6 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         configurations: &configurations.clone(),
         comparison: args.compare,
         full_context: args.full_context,
-        show: args.show,
         ways: &args.ways,
         carry: args.carry,
     };

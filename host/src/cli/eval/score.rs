@@ -193,7 +193,6 @@ pub(super) struct Scorer<'a> {
     pub(super) configurations: &'a [Configuration],
     pub(super) comparison: Comparison,
     pub(super) full_context: bool,
-    pub(super) show: u8,
     pub(super) ways: &'a [Way],
     pub(super) carry: Option<bool>,
 }
@@ -266,7 +265,6 @@ impl Scorer<'_> {
             commit: configuration.policy,
             step: configuration.step,
             full_context: self.full_context,
-            show: self.show,
             carry: self.carry,
             ..SessionOptions::new(recording.format)
         };
