@@ -18,7 +18,7 @@ use hearken_proto::abi::Status;
 use hearken_proto::voice::missed;
 use hearken_proto::{Task, Word};
 
-use agreement::continuation;
+use agreement::{continuation, essence};
 use display::Display;
 use doubt::{Doubt, believed, stands};
 use policy::Policy;
@@ -328,6 +328,12 @@ impl Stream {
                 heard.words.drain(..).map(|spoken| spoken.moved(|at| at.saturating_add(start))).collect();
             found.retain(|spoken| inside(spoken) && spoken.word.probability >= LIKELY);
             found.iter_mut().for_each(|spoken| spoken.sure = true);
+            // Said again: a word's time was wrong.
+            let before = place.checked_sub(1).and_then(|before| self.tentative.get(before));
+            let before = before.or(self.anchored.last().filter(|_| place == 0));
+            if is_same(before, found.first()) || is_same(self.tentative.get(place), found.last()) {
+                continue;
+            }
             let count = found.len();
             self.tentative.splice(place..place, found);
             if effort == Effort::Partial {
@@ -381,6 +387,11 @@ impl Stream {
         self.moved = true;
         forced
     }
+}
+
+/// Returns true if both are there and the same but for case and punctuation.
+fn is_same(one: Option<&Spoken>, other: Option<&Spoken>) -> bool {
+    one.zip(other).is_some_and(|(one, other)| essence(&one.word) == essence(&other.word))
 }
 
 #[cfg(test)]

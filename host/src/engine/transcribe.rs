@@ -109,6 +109,12 @@ struct Heard {
     unrecognized: Vec<Range<u64>>,
 }
 
+/// Returns true if both are there and the same but for case and punctuation.
+fn is_same(one: Option<&Word>, other: Option<&Word>) -> bool {
+    let essence = |word: &Word| word.text.to_lowercase().replace(|c: char| !c.is_alphanumeric(), "");
+    one.zip(other).is_some_and(|(one, other)| essence(one) == essence(other))
+}
+
 impl Heard {
     /// Voice of a chunk that no word explains.
     fn missed(&self, chunk: &Chunk) -> Vec<Range<u64>> {
@@ -116,13 +122,19 @@ impl Heard {
         missed(chunk.voice.stretches(), words, chunk.start..chunk.end())
     }
 
-    /// Takes in what was heard of a part by itself, as far as it is likely.
+    /// Takes in what was heard of a part by itself, as far as it is likely and does not begin as the text before it ends, or
+    /// end as the text behind it begins: then a word's time was wrong.
     fn add(&mut self, part: Self) {
-        let is_likely = |segment: &Segment| {
-            segment.no_speech <= guard::NO_SPEECH && segment.avg_logprob >= guard::LOGPROB
-        };
-        self.segments.extend(part.segments.into_iter().filter(is_likely));
-        self.segments.sort_by_key(|segment| segment.start);
+        for segment in part.segments {
+            let place = self.segments.partition_point(|other| other.start < segment.start);
+            let before = place.checked_sub(1).and_then(|before| self.segments[before].words.last());
+            let behind = self.segments.get(place).and_then(|behind| behind.words.first());
+            let is_likely = segment.no_speech <= guard::NO_SPEECH && segment.avg_logprob >= guard::LOGPROB;
+            let is_again = is_same(before, segment.words.first()) || is_same(behind, segment.words.last());
+            if is_likely && !is_again {
+                self.segments.insert(place, segment);
+            }
+        }
     }
 }
 
@@ -199,8 +211,8 @@ impl Model {
                 let part = &chunk.samples[(start - chunk.start) as usize..(end - chunk.start) as usize];
                 heard.add(self.decode_or_retry(start, part, &task).await?);
             }
+            heard.unrecognized = heard.missed(chunk);
         }
-        heard.unrecognized = heard.missed(chunk);
         Ok(heard)
     }
 
@@ -358,7 +370,8 @@ impl<O: FnMut(Progress<'_>)> Run<'_, O> {
                 prompt: self.options.prompt.clone(),
                 ..Task::default()
             };
-            let once = self.options.once;
+            // Without voice activity pauses would count as voice.
+            let once = self.options.once || self.options.voice_activity.is_none();
             let model = self.model.clone().billed(self.options.share.as_ref());
             let (answer, outcome) = crossbeam_channel::bounded(1);
             self.pending.push_back(Pending { start: chunk.start, end: chunk.end(), outcome });
