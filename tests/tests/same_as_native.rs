@@ -104,7 +104,8 @@ fn compare(what: &str, recordings: &[Recording]) {
         load(&engine, &bytes)
     });
     let native = Native::load(&bytes);
-    let options = TranscribeOptions { language: Some("en".to_owned()), ..TranscribeOptions::new() };
+    let options =
+        TranscribeOptions { language: Some("en".to_owned()), verbatim: true, ..TranscribeOptions::new() };
     let context = models[0].context_samples();
     let (expected, found) = thread::scope(|scope| {
         let reference = |recording: &Recording| Expected::new(&native, recording, context);

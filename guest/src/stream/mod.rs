@@ -30,6 +30,9 @@ const MOST_TOLD: usize = 120;
 /// By so much less of the window is heard once more when a final text is doubted: five frames of the encoder.
 const SHIFT: usize = hearken_proto::SAMPLE_RATE as usize / 10;
 
+/// How likely a word must be to be believed though no word beside it is, where the language is not certain: noise has none.
+const ALONE_UNSETTLED: f32 = 0.8;
+
 /// An utterance that is over so soon, in samples, was somebody who said little: noise that is taken for speech goes on. 3 s.
 const BRIEF: u32 = 3 * hearken_proto::SAMPLE_RATE;
 
@@ -156,7 +159,8 @@ impl Stream {
         task: &Task,
         effort: Effort,
     ) -> Result<Hypothesis, Status> {
-        self.alone = if effort == Effort::Final && window.end() < BRIEF { 0.0 } else { task.alone };
+        let is_brief = effort == Effort::Final && window.end() < BRIEF;
+        self.alone = if is_brief { task.alone_briefly } else { task.alone };
         let mut hypothesis = Hypothesis::default();
         let mut heard = self.hear(window, recogniser, effort, &mut hypothesis)?;
         if self.is_muzzled(window, task) {
@@ -165,6 +169,9 @@ impl Stream {
             heard = self.hear(window, recogniser, effort, &mut hypothesis)?;
         }
         (hypothesis.no_speech, hypothesis.avg_logprob) = (heard.no_speech, heard.avg_logprob);
+        if heard.unsettled {
+            self.alone = self.alone.max(ALONE_UNSETTLED);
+        }
         if !heard.unsettled {
             self.ask_for_missed(window, recogniser, task, effort, &mut hypothesis)?;
         }
