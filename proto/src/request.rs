@@ -88,6 +88,9 @@ pub struct Task {
     pub alone: f32,
     /// The same for an utterance that is over within three seconds: somebody may have said one word.
     pub alone_briefly: f32,
+    /// How likely the words of an utterance must be on average (the geometric mean of their probabilities, 0 to 1): what a
+    /// model says where nobody speaks is less likely, though some words of it follow from others.
+    pub plausible: f32,
 }
 
 /// When a word is certain.

@@ -44,6 +44,19 @@ pub(super) fn stands(spoken: &Spoken, alone: f32) -> bool {
     spoken.sure && spoken.word.probability >= alone
 }
 
+/// The logarithm of a word's probability; of an impossible one a small number, so that it does not outweigh all others.
+pub(super) fn log(word: &Word) -> f32 {
+    word.probability.max(1e-3).ln()
+}
+
+/// The geometric mean of the probabilities of words, and of earlier ones of which the sum of logarithms and the number are
+/// known. 1 without any.
+pub(super) fn likelihood(words: &[Spoken], (sum, count): (f32, u32)) -> f32 {
+    let sum = words.iter().map(|spoken| log(&spoken.word)).fold(sum, |sum, log| sum + log);
+    let count = count as usize + words.len();
+    if count == 0 { 1.0 } else { (sum / count as f32).exp() }
+}
+
 /// For each word whether it stands alone, or is beside one that does; the last that did before them ended at `before`.
 pub(super) fn believed(words: &[Spoken], before: Option<u32>, alone: f32) -> Vec<bool> {
     let standing = words.iter().filter(|spoken| stands(spoken, alone));
@@ -80,6 +93,17 @@ mod tests {
         assert!(is_sure(spoken("One,", 12, 0.5)));
         assert!(!is_sure(spoken("nine", 12, 0.5)), "another word");
         assert!(!is_sure(spoken("nine", 22, 0.5)), "another place");
+    }
+
+    #[test]
+    fn a_few_likely_words_do_not_make_a_hallucination_likely() {
+        let said = |probabilities: &[f32]| -> Vec<Spoken> {
+            probabilities.iter().zip(0..).map(|(probability, at)| spoken("a", 3 * at, *probability)).collect()
+        };
+        assert!(likelihood(&said(&[0.13, 0.0, 0.59, 1.0, 0.5, 0.79, 0.4]), (0.0, 0)) < 0.37);
+        assert!(likelihood(&said(&[0.28, 0.9, 0.9]), (0.0, 0)) > 0.37);
+        assert!(likelihood(&said(&[0.1]), (0.0, 9)) > 0.37, "behind words that were likely");
+        assert_eq!(likelihood(&[], (0.0, 0)), 1.0);
     }
 
     #[test]

@@ -143,6 +143,10 @@ pub(crate) struct Stream {
     stood: Option<u32>,
     /// How likely a word must be for that, in this step.
     alone: f32,
+    /// How likely all words must be on average, in this step.
+    plausible: f32,
+    /// Sum of the logarithms of the committed words' probabilities, and their number.
+    likelihood: (f32, u32),
     display: Display,
     /// Where the window ended when speech behind the committed words was asked for without them.
     asked_freely: u32,
@@ -160,6 +164,7 @@ impl Stream {
         effort: Effort,
     ) -> Result<Hypothesis, Status> {
         let is_brief = effort == Effort::Final && window.end() < BRIEF;
+        self.plausible = task.plausible;
         self.alone = if is_brief { task.alone_briefly } else { task.alone };
         let mut hypothesis = Hypothesis::default();
         let mut heard = self.hear(window, recogniser, effort, &mut hypothesis)?;
@@ -279,6 +284,9 @@ impl Stream {
 
     /// Which tentative words are believed.
     fn believed(&self) -> Vec<bool> {
+        if doubt::likelihood(&self.tentative, self.likelihood) < self.plausible {
+            return vec![false; self.tentative.len()];
+        }
         believed(&self.tentative, self.stood, self.alone)
     }
 
@@ -364,6 +372,8 @@ impl Stream {
             spoken.word.start = spoken.word.start.max(self.settled);
             spoken.word.end = spoken.word.end.max(spoken.word.start);
             self.settled = spoken.word.end;
+            self.likelihood.0 += doubt::log(&spoken.word);
+            self.likelihood.1 += 1;
             if stands(&spoken, self.alone) {
                 self.stood = Some(self.settled);
             }

@@ -25,6 +25,8 @@ pub struct Known {
     pub alone: f32,
     /// The same for an utterance that is over within three seconds.
     pub alone_briefly: f32,
+    /// How likely the words of an utterance must be on average (geometric mean); 0 if nobody has measured that.
+    pub plausible: f32,
     /// Whether utterances may share a window. Small models that were trained on single phrases lose words otherwise.
     pub packs: bool,
 }
@@ -44,6 +46,7 @@ pub const EMBEDDED: Known = Known {
     // With which streaming has no words of recorded noise and music.
     alone: 0.85,
     alone_briefly: 0.0,
+    plausible: 0.0,
     packs: false,
 };
 

@@ -13,6 +13,9 @@ use crate::{Model, Share};
 /// in an utterance that is over within three seconds. Official models say "you" and "Music" of noise with less.
 const ALONE: f32 = 0.5;
 const ALONE_BRIEFLY: f32 = 0.4;
+/// How likely the words of an utterance must be on average. Of 132 utterances of LibriSpeech tiny.en and base found none less
+/// likely than 0.40, and of noise none more than 0.39.
+const PLAUSIBLE: f32 = 0.4;
 
 /// How a session listens.
 #[derive(Debug, Clone)]
@@ -89,6 +92,7 @@ impl SessionOptions {
             timestamps: model.known().is_some_and(|known| known.timestamps),
             voice: Vec::new(),
             alone: model.known().map_or(ALONE, |known| known.alone),
+            plausible: model.known().map_or(PLAUSIBLE, |known| known.plausible),
             alone_briefly: model.known().map_or(ALONE_BRIEFLY, |known| known.alone_briefly),
         }
     }
