@@ -96,6 +96,25 @@ impl Ftype {
         })
     }
 
+    /// The header's number: quantized types have ggml's version 2 of their layouts in front.
+    #[cfg(feature = "import")]
+    pub(crate) fn file_number(self) -> i32 {
+        match self {
+            Self::F32 => 0,
+            Self::F16 => 1,
+            Self::Q4_0 => 2002,
+            Self::Q4_1 => 2003,
+            Self::Q8_0 => 2007,
+            Self::Q5_0 => 2008,
+            Self::Q5_1 => 2009,
+            Self::Q2K => 2010,
+            Self::Q3K => 2011,
+            Self::Q4K => 2012,
+            Self::Q5K => 2013,
+            Self::Q6K => 2014,
+        }
+    }
+
     /// The number by which a tensor states this type (`enum ggml_type`), elements of a block, bytes of a block.
     pub(crate) fn tensor_type(self) -> (i32, u64, u64) {
         match self {
