@@ -29,7 +29,9 @@ pub(crate) fn name(head: &[u8]) -> ModelError {
         // A length of eight bytes, then a JSON object.
         None if head.get(8) == Some(&b'{') => ("safetensors", IMPORT),
         // A version, then a string with its length and a final zero.
-        None if head.get(6..).is_some_and(|rest| rest.starts_with(b"WhisperSpec\0")) => ("CTranslate2", IMPORT),
+        None if head.get(6..).is_some_and(|rest| rest.starts_with(b"WhisperSpec\0")) => {
+            ("CTranslate2", IMPORT)
+        }
         // Protocol buffer: ir_version, then producer_name or the graph.
         None if head[0] == 8 && matches!(head.get(2), Some(0x12 | 0x3a)) => ("ONNX", CONVERT),
         None => ("something else", "fetch a ggml file of whisper.cpp"),

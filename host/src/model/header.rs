@@ -193,9 +193,13 @@ impl Header {
             return Err(outside("n_mels", n_mels, "80 or 128"));
         }
         // The number is version · 1000 + type. Version 2 is ggml's present block layout; 0 is what writers without
-        // versions state; version 1 had other layouts, which whisper.cpp would misread without a word.
-        let kind =
-            Ftype::from_number(ftype.rem_euclid(1000)).filter(|_| matches!(ftype.div_euclid(1000), 0 | 2));
+        // versions state; version 1 had other layouts, which whisper.cpp would misread without a word, but for those of 5 bits:
+        // whisper.cpp's official files of these state version 1.
+        let kind = Ftype::from_number(ftype.rem_euclid(1000)).filter(|kind| match ftype.div_euclid(1000) {
+            0 | 2 => true,
+            1 => matches!(kind, Ftype::Q5_0 | Ftype::Q5_1),
+            _ => false,
+        });
         let kind = kind.ok_or(ModelError::Ftype { ftype })?;
         let block = kind.tensor_type().1;
         if u64::from(n_audio_state.unsigned_abs()) % block != 0 {

@@ -16,10 +16,10 @@ mod source;
 
 pub use embedded::embedded;
 pub use error::ModelError;
-pub use ggml::{Checked, check, header};
-pub use header::{Dims, Ftype, Header};
 #[cfg(feature = "import")]
 pub(crate) use foreign::name as foreign;
+pub use ggml::{Checked, check, header};
+pub use header::{Dims, Ftype, Header};
 pub use known::{EMBEDDED, KNOWN, Known, known};
 #[cfg(all(test, feature = "pull"))]
 pub(crate) use layout::tensor_bytes;

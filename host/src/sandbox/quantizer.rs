@@ -33,7 +33,7 @@ impl Runtime {
 }
 
 impl Quantizer {
-    /// Most weights of a call: whole blocks that fill the guest's buffer.
+    /// Most weights of a call, 16,384: whole blocks that fill the guest's buffer.
     pub(crate) const WEIGHTS: usize = MAX_REQUEST as usize / size_of::<f32>();
 
     /// Appends the blocks of `weights`, which are whole blocks and at most [`Self::WEIGHTS`], to `out`.

@@ -33,8 +33,14 @@ impl Part {
     pub(super) fn lock(model: &Path, mut wait: impl FnMut()) -> io::Result<Option<Self>> {
         let path = path(model);
         let mut waited = false;
+        let mut blocked = |file: &File| {
+            if !std::mem::replace(&mut waited, true) {
+                wait();
+            }
+            Ok(rustix::fs::flock(file, FlockOperation::LockExclusive)?)
+        };
         loop {
-            if let Some(part) = Self::claim(&path, &mut waited, &mut wait)? {
+            if let Some(part) = Self::claim(&path, &mut blocked)? {
                 return Ok(Some(part));
             }
             if model.exists() {
@@ -43,13 +49,12 @@ impl Part {
         }
     }
 
-    /// Opens or makes the file at `path` and locks it; `wait` is called if another process has it and `waited` is false, and then
-    /// `waited` is true. `None` if that process has renamed or removed it meanwhile.
-    pub(super) fn claim(
+    /// Opens or makes the file at `path` and locks it; while another process has it `blocked` waits for the lock. `None` if that
+    /// process has renamed or removed it meanwhile.
+    pub(super) fn claim<E: From<io::Error>>(
         path: &Path,
-        waited: &mut bool,
-        mut wait: impl FnMut(),
-    ) -> io::Result<Option<Self>> {
+        blocked: &mut impl FnMut(&File) -> Result<(), E>,
+    ) -> Result<Option<Self>, E> {
         // Never through a symbolic link: what it leads to is not ours to cut short.
         let flags = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
         let file = File::options()
@@ -61,17 +66,12 @@ impl Part {
             .open(path)?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => {
-                if !std::mem::replace(waited, true) {
-                    wait();
-                }
-                rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
-            }
-            Err(error) => return Err(error.into()),
+            Err(Errno::WOULDBLOCK) => blocked(&file)?,
+            Err(error) => return Err(io::Error::from(error).into()),
         }
         let metadata = file.metadata()?;
         if !metadata.is_file() {
-            return Err(io::Error::other("it is not a regular file; remove it"));
+            return Err(io::Error::other("it is not a regular file; remove it").into());
         }
         // What we hold may have been renamed or removed while we waited.
         let here = fs::symlink_metadata(path);
@@ -102,6 +102,13 @@ impl Part {
         self.file.write_all(bytes)?;
         self.len += bytes.len() as u64;
         Ok(())
+    }
+
+    /// Writes over what is there.
+    #[cfg(feature = "import")]
+    pub(super) fn overwrite(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        use std::os::unix::fs::FileExt;
+        self.file.write_all_at(bytes, at)
     }
 
     /// Gives it its name, for good.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use super::error::{ImportError, quoted};
 use super::input::{Cursor, Input};
-use super::weights::{Weights, layers};
 use super::tensor::{Element, Tensor};
+use super::weights::{Weights, layers};
 use crate::store::StoreError;
 
 /// Versions of the format whose variables state their type. Whisper has been converted since version 6.
@@ -27,7 +27,8 @@ const MAX_NAME: u16 = 256;
 const INTEGERS: &str = "rounded weights cannot be had back: convert the original again with `--quantization float16`, \
                         then use `hearken models import --quantize q8_0`";
 /// What to do about what else is not Whisper as OpenAI made it.
-const RECONVERT: &str = "convert it again with ct2-transformers-converter of CTranslate2 4 and `--quantization float16`";
+const RECONVERT: &str =
+    "convert it again with ct2-transformers-converter of CTranslate2 4 and `--quantization float16`";
 
 /// Settings that whisper.cpp does not have, and the value that it computes with.
 const SETTINGS: [(&str, i64); 5] = [
@@ -59,14 +60,18 @@ pub(super) fn read(input: &Arc<Input>) -> Result<Weights, StoreError> {
     let path = input.path();
     let variables = variables(input)?;
     let setting = |name: &str| {
-        variables.get(name).filter(|variable| variable.shape.is_empty()).map(|variable| number(input, name, variable))
+        variables
+            .get(name)
+            .filter(|variable| variable.shape.is_empty())
+            .map(|variable| number(input, name, variable))
     };
     for (name, value) in SETTINGS {
         if let Some(found) = setting(name).transpose()?.filter(|found| *found != value) {
             return Err(ImportError::field(path, name, format!("is {found}, and Whisper's is {value}")));
         }
     }
-    let heads = |name: &str| setting(name).unwrap_or_else(|| Err(ImportError::field(path, name, "is missing")));
+    let heads =
+        |name: &str| setting(name).unwrap_or_else(|| Err(ImportError::field(path, name, "is missing")));
     let (encoder_heads, decoder_heads) = (heads("encoder/num_heads")?, heads("decoder/num_heads")?);
 
     let mut tensors = Names { input, variables, weights: Weights::new(path, encoder_heads, decoder_heads) };
@@ -249,7 +254,11 @@ impl Names<'_> {
             5 => Element::Bf16,
             1 | 2 => {
                 let kind = if kind == 1 { "int8" } else { "int16" };
-                return Err(ImportError::unsupported(path, format!("a CTranslate2 model in {kind}"), INTEGERS));
+                return Err(ImportError::unsupported(
+                    path,
+                    format!("a CTranslate2 model in {kind}"),
+                    INTEGERS,
+                ));
             }
             _ => {
                 let problem = format!("has type {kind}, which is none of weights");

@@ -1,23 +1,40 @@
 //! The file that an import writes, and the name that it gets.
 
+use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+
+use crate::store::StoreError;
 use crate::store::part::{self, Part};
+
+/// How often a lock that another process has is tried.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// A file of an import's own, locked, and removed unless it gets its name.
 pub(super) struct Draft(Option<Part>);
 
 impl Draft {
-    /// Opens it empty; `wait` is called once if another import has it.
-    pub(super) fn lock(model: &Path, wait: impl FnMut()) -> io::Result<Self> {
+    /// Opens it empty; while another import has it `wait` is called again and again, and may end that.
+    pub(super) fn lock(
+        model: &Path,
+        wait: impl FnMut() -> Result<(), StoreError>,
+    ) -> Result<Self, StoreError> {
         let mut part = claim(&part::import_path(model), wait)?;
-        part.clear()?;
+        part.clear().map_err(StoreError::io("write", part.path()))?;
         Ok(Self(Some(part)))
     }
 
     pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.part().append(bytes)
+    }
+
+    /// Writes over what is there.
+    pub(super) fn overwrite(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.part().overwrite(at, bytes)
     }
 
     pub(super) fn path(&mut self) -> &Path {
@@ -52,7 +69,10 @@ pub(super) struct NameLock {
 }
 
 impl NameLock {
-    pub(super) fn take(model: &Path, wait: impl FnMut()) -> io::Result<Self> {
+    pub(super) fn take(
+        model: &Path,
+        wait: impl FnMut() -> Result<(), StoreError>,
+    ) -> Result<Self, StoreError> {
         Ok(Self { part: Some(claim(&part::path(model), wait)?) })
     }
 
@@ -73,11 +93,36 @@ impl Drop for NameLock {
     }
 }
 
-fn claim(path: &Path, mut wait: impl FnMut()) -> io::Result<Part> {
-    let mut waited = false;
-    loop {
-        if let Some(part) = Part::claim(path, &mut waited, &mut wait)? {
-            return Ok(part);
+fn claim(path: &Path, mut wait: impl FnMut() -> Result<(), StoreError>) -> Result<Part, StoreError> {
+    let mut blocked = |file: &File| loop {
+        wait().map_err(Blocked::Ended)?;
+        // A lock cannot be awaited together with Ctrl-C.
+        std::thread::sleep(LOOK);
+        match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(()),
+            Err(Errno::WOULDBLOCK) => {}
+            Err(error) => return Err(Blocked::Io(error.into())),
         }
+    };
+    loop {
+        match Part::claim(path, &mut blocked) {
+            Ok(Some(part)) => return Ok(part),
+            Ok(None) => {}
+            Err(Blocked::Io(error)) => return Err(StoreError::io("write", path)(error)),
+            Err(Blocked::Ended(error)) => return Err(error),
+        }
+    }
+}
+
+/// Why a lock was not had.
+enum Blocked {
+    Io(io::Error),
+    /// Nobody waits for it any more.
+    Ended(StoreError),
+}
+
+impl From<io::Error> for Blocked {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
     }
 }

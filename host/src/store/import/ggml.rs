@@ -42,10 +42,11 @@ pub(super) fn read(input: &Arc<Input>, quantized: Ftype) -> Result<Parsed, Store
         *field = cursor.u32(what)?.cast_signed();
     }
     fields[10] = quantized.file_number();
-    let header =
-        Header::new(fields).map_err(|source| StoreError::Model { name: input.path().display().to_string(), source })?;
+    let header = Header::new(fields)
+        .map_err(|source| StoreError::Model { name: input.path().display().to_string(), source })?;
     let (count, bins) = (cursor.u32(what)?, cursor.u32(what)?);
-    let filters = cursor.bytes((u64::from(count) * u64::from(bins) * 4).min(1 << 20), || "the filters".to_owned())?;
+    let filters =
+        cursor.bytes((u64::from(count) * u64::from(bins) * 4).min(1 << 20), || "the filters".to_owned())?;
     let mut vocabulary = Vec::new();
     for _ in 0..cursor.u32(what)?.min(header.dims().n_vocab) {
         let len = cursor.u32(what)?.min(512);
@@ -74,7 +75,8 @@ fn tensor(
     let wanted = layout.iter().find(|tensor| tensor.name == name);
     let wanted = wanted.ok_or_else(|| ImportError::tensor(input.path(), &name, "is none of Whisper's"))?;
     let element = if kind == 0 { Element::F32 } else { Element::F16 };
-    let bytes = shape.iter().try_fold(element.bytes(), |bytes, &dim| bytes.checked_mul(dim)).unwrap_or(u64::MAX);
+    let bytes =
+        shape.iter().try_fold(element.bytes(), |bytes, &dim| bytes.checked_mul(dim)).unwrap_or(u64::MAX);
     let at = cursor.skip(bytes, || format!("the tensor {name}"))?;
     Ok((wanted.clone(), Tensor::new(input, &name, (at, bytes), element, shape)?))
 }

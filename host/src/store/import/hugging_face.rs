@@ -65,7 +65,10 @@ pub(super) fn read(folder: &Path) -> Result<Weights, StoreError> {
         vec![Arc::new(Input::open(&folder.join(WHOLE))?)]
     } else {
         let index = Input::open(&folder.join(INDEX))?;
-        shards(&index)?.iter().map(|name| Input::open(&folder.join(name)).map(Arc::new)).collect::<Result<_, _>>()?
+        shards(&index)?
+            .iter()
+            .map(|name| Input::open(&folder.join(name)).map(Arc::new))
+            .collect::<Result<_, _>>()?
     };
     combine(folder, &config, &files)
 }
@@ -133,7 +136,11 @@ fn agrees(config: &Input, parsed: &Config, weights: &Weights) -> Result<(), Stor
     ];
     for (name, stated, found) in stated {
         if let Some(stated) = stated.filter(|stated| *stated != i64::from(found)) {
-            return Err(ImportError::field(config.path(), name, format!("is {stated}, and the weights have {found}")));
+            return Err(ImportError::field(
+                config.path(),
+                name,
+                format!("is {stated}, and the weights have {found}"),
+            ));
         }
     }
     Ok(())
@@ -149,7 +156,9 @@ pub(super) fn shards(index: &Input) -> Result<BTreeSet<String>, StoreError> {
     }
     for name in &shards {
         let mut parts = Path::new(name).components();
-        if !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) || name.contains(['/', '\0']) {
+        if !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None))
+            || name.contains(['/', '\0'])
+        {
             let problem = format!("names a file that is not in the folder: {:?}", quoted(name));
             return Err(ImportError::field(index.path(), "weight_map", problem));
         }

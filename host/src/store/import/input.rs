@@ -89,12 +89,7 @@ impl Input {
     }
 
     /// `len` bytes from `at` on. The caller has capped `len`.
-    pub(super) fn bytes(
-        &self,
-        at: u64,
-        len: u64,
-        what: impl Fn() -> String,
-    ) -> Result<Vec<u8>, StoreError> {
+    pub(super) fn bytes(&self, at: u64, len: u64, what: impl Fn() -> String) -> Result<Vec<u8>, StoreError> {
         self.expect(at, len, &what)?;
         let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
         self.read(at, &mut bytes, what)?;
@@ -118,7 +113,10 @@ pub(super) struct Cursor<'a> {
 }
 
 impl Cursor<'_> {
-    pub(super) fn array<const N: usize>(&mut self, what: impl FnOnce() -> String) -> Result<[u8; N], StoreError> {
+    pub(super) fn array<const N: usize>(
+        &mut self,
+        what: impl FnOnce() -> String,
+    ) -> Result<[u8; N], StoreError> {
         let mut bytes = [0; N];
         self.input.read(self.at, &mut bytes, what)?;
         self.at += N as u64;

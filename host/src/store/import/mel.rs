@@ -55,7 +55,10 @@ mod tests {
     use super::*;
 
     /// SHA-256 of the arrays in OpenAI's `mel_filters.npz` (openai-whisper 20250625); that of 80 with its zero's sign cleared.
-    const OPENAI: [(u32, &str); 2] = [(80, "85818f156f7e189453901a515e4726d270d307f976e161cf9403e8caab405498"), (128, "2a5f9822897750e047c85dea37cc268d3be0ecfd23c28a5f10da129d99d05afe")];
+    const OPENAI: [(u32, &str); 2] = [
+        (80, "85818f156f7e189453901a515e4726d270d307f976e161cf9403e8caab405498"),
+        (128, "2a5f9822897750e047c85dea37cc268d3be0ecfd23c28a5f10da129d99d05afe"),
+    ];
 
     #[test]
     fn filters_are_openais_to_the_bit() {

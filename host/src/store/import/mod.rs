@@ -18,6 +18,8 @@
 mod ctranslate2;
 mod draft;
 mod error;
+#[cfg(any(test, fuzzing))]
+mod fixtures;
 mod ggml;
 #[cfg(fuzzing)]
 pub mod hostile;
@@ -170,13 +172,12 @@ impl<'a> Importer<'a> {
         let folder = &self.store.folder;
         fs::create_dir_all(folder).map_err(StoreError::io("write", folder))?;
         let model = folder.join(file_name(&name));
-        let draft = Draft::lock(&model, || progress(ImportProgress::Waiting));
-        let mut draft = draft.map_err(StoreError::io("write", &super::part::import_path(&model)))?;
+        let mut draft = Draft::lock(&model, self.waiting(&mut progress))?;
         room::expect(folder, &name, plan.bytes())?;
         self.write(&plan, &name, &mut draft, &mut progress)?;
 
         progress(ImportProgress::Checking);
-        let examined = content::examine(&path.display().to_string(), draft.path())?;
+        let examined = self.examine(path, &plan, &mut draft)?;
         self.go_on()?;
         self.publish(path, name, draft, examined, &mut progress)
     }
@@ -215,6 +216,27 @@ impl<'a> Importer<'a> {
         flush(&mut gathered)
     }
 
+    /// Checks the file. One in 5 bits that is no official model gets the header of those that are older than ggml's version 2, if it
+    /// is one of them with it.
+    fn examine(&self, path: &Path, plan: &Plan, draft: &mut Draft) -> Result<Examined, StoreError> {
+        let name = path.display().to_string();
+        let examined = content::examine(&name, draft.path())?;
+        let older = match (plan, self.quantize) {
+            (Plan::Make(make), Some(quantization)) => make.fields_before_version_2(quantization),
+            _ => None,
+        };
+        let Some((fields, older)) = older.filter(|_| officially(&examined).is_none()) else {
+            return Ok(examined);
+        };
+        let mut restate = |fields: [i32; 11]| {
+            let unwritable = StoreError::io("write", draft.path());
+            draft.overwrite(write::FTYPE_AT, &fields[10].to_le_bytes()).map_err(unwritable)?;
+            content::examine(&name, draft.path())
+        };
+        let restated = restate(older)?;
+        if officially(&restated).is_some() { Ok(restated) } else { restate(fields) }
+    }
+
     fn quantizer(&self) -> Result<Quantizer, crate::sandbox::SandboxError> {
         let runtime = Runtime::new(Limits { memory_bytes: SANDBOX, ..Limits::default() }, None)?;
         let guest = self.guest.as_deref();
@@ -230,7 +252,7 @@ impl<'a> Importer<'a> {
         examined: Examined,
         progress: &mut impl FnMut(ImportProgress),
     ) -> Result<Stored, StoreError> {
-        let entry = CATALOGUE.iter().find(|entry| entry.sha256 == examined.sha256);
+        let entry = officially(&examined);
         if let Some(entry) = entry {
             name = entry.name().to_owned();
         } else if official(&name).is_ok() {
@@ -241,7 +263,7 @@ impl<'a> Importer<'a> {
         }
         let model = self.store.folder.join(file_name(&name));
         let unwritable = |error| StoreError::io("write", &model)(error);
-        let lock = NameLock::take(&model, || progress(ImportProgress::Waiting)).map_err(unwritable)?;
+        let lock = NameLock::take(&model, self.waiting(progress))?;
         let stored = Stored { name: name.clone(), path: model.clone(), bytes: examined.checked.len, entry };
         match content::sha256(&model) {
             Ok(here) if here == examined.sha256 => {
@@ -269,6 +291,17 @@ impl<'a> Importer<'a> {
         Ok(stored)
     }
 
+    /// Tells once that another process is waited for, and ends that when the import is interrupted.
+    fn waiting(&self, progress: &mut impl FnMut(ImportProgress)) -> impl FnMut() -> Result<(), StoreError> {
+        let mut told = false;
+        move || {
+            if !std::mem::replace(&mut told, true) {
+                progress(ImportProgress::Waiting);
+            }
+            self.go_on()
+        }
+    }
+
     /// Fails if the import was interrupted.
     fn go_on(&self) -> Result<(), StoreError> {
         match &self.interrupt {
@@ -288,6 +321,11 @@ impl<'a> Importer<'a> {
         let full = room::expect(&folder, &name, needs);
         full.err().unwrap_or(StoreError::NoSpace { name, folder, needs, free: 0 })
     }
+}
+
+/// The official model that a file is, if it is one.
+fn officially(examined: &Examined) -> Option<&'static Entry> {
+    CATALOGUE.iter().find(|entry| entry.sha256 == examined.sha256)
 }
 
 /// Fails unless a model may have that name.

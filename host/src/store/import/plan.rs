@@ -43,7 +43,8 @@ impl Plan {
                 Make::new(weights, quantize, read).map(Self::Make)
             }
             (Source::Ggml(input), None, Some(quantize)) => {
-                let ggml::Parsed { fields, filters, vocabulary, tensors } = ggml::read(input, quantize.ftype())?;
+                let ggml::Parsed { fields, filters, vocabulary, tensors } =
+                    ggml::read(input, quantize.ftype())?;
                 Ok(Self::Make(Make { fields, filters, vocabulary, tensors }))
             }
             (source, None, _) => {
@@ -78,6 +79,16 @@ impl Make {
         let dims = header.dims();
         let vocabulary = vocabulary(Wanted::new(dims.n_vocab.into()))?;
         Ok(Self { fields, filters: mel::filters(dims.n_mels), vocabulary, tensors })
+    }
+
+    /// The header's fields, and what they were before ggml's version 2 of its layouts, which left those of 5 bits as they were.
+    pub(super) fn fields_before_version_2(
+        &self,
+        quantization: Quantization,
+    ) -> Option<([i32; 11], [i32; 11])> {
+        let mut older = self.fields;
+        older[10] -= 1000;
+        matches!(quantization, Quantization::Q5_0 | Quantization::Q5_1).then_some((self.fields, older))
     }
 
     /// Bytes of the file.

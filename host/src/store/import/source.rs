@@ -33,7 +33,11 @@ pub(super) enum Source {
 impl Source {
     /// Looks at a file or folder.
     pub(super) fn find(path: &Path) -> Result<Self, StoreError> {
-        if std::fs::metadata(path).map_err(ImportError::read(path))?.is_dir() { in_folder(path) } else { file(path) }
+        if std::fs::metadata(path).map_err(ImportError::read(path))?.is_dir() {
+            in_folder(path)
+        } else {
+            file(path)
+        }
     }
 
     /// The folder in which its parts lie.
@@ -83,9 +87,11 @@ fn in_folder(folder: &Path) -> Result<Source, StoreError> {
     }
     // Fails, too, where the folder may not be read.
     let names = std::fs::read_dir(folder).map_err(ImportError::read(folder))?;
-    let pickled = |name: &OsStr| Path::new(name).extension().is_some_and(|end| end == "pt" || end == "pth")
-        || name == "pytorch_model.bin"
-        || name == "pytorch_model.bin.index.json";
+    let pickled = |name: &OsStr| {
+        Path::new(name).extension().is_some_and(|end| end == "pt" || end == "pth")
+            || name == "pytorch_model.bin"
+            || name == "pytorch_model.bin.index.json"
+    };
     if names.flatten().any(|entry| pickled(&entry.file_name())) {
         return Err(ImportError::unsupported(folder, "a folder with weights as Python pickles", PICKLE));
     }
@@ -107,7 +113,9 @@ fn file(path: &Path) -> Result<Source, StoreError> {
     if head.starts_with(GGML) {
         return Ok(Source::Ggml(input));
     }
-    if head.starts_with(b"PK\x03\x04") || (head.starts_with(b"\x80") && head.get(1).is_some_and(|version| *version <= 5)) {
+    if head.starts_with(b"PK\x03\x04")
+        || (head.starts_with(b"\x80") && head.get(1).is_some_and(|version| *version <= 5))
+    {
         return Err(ImportError::unsupported(path, "a PyTorch checkpoint", PICKLE));
     }
     if ctranslate2::begins(&head) {

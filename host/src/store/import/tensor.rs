@@ -9,7 +9,7 @@ use super::input::Input;
 use crate::store::StoreError;
 
 /// Weights that are read at once: whole blocks of every quantization, and what the sandbox takes in one call.
-pub(super) const BLOCK: u64 = 16 << 10;
+pub(super) const BLOCK: u64 = crate::sandbox::Quantizer::WEIGHTS as u64;
 
 /// How a weight is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

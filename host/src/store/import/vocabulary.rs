@@ -57,11 +57,7 @@ impl Wanted {
 }
 
 /// Reads the vocabulary: the file that is named, else the one in the folder.
-pub(super) fn find(
-    folder: &Path,
-    named: Option<&Path>,
-    wanted: Wanted,
-) -> Result<Vec<Vec<u8>>, StoreError> {
+pub(super) fn find(folder: &Path, named: Option<&Path>, wanted: Wanted) -> Result<Vec<Vec<u8>>, StoreError> {
     if let Some(path) = named {
         return read(&Input::open(path)?, wanted);
     }
@@ -169,10 +165,8 @@ fn text(path: &Path, tokens: &HashMap<u64, String>, wanted: Wanted) -> Result<Ve
     }
     let text = wanted.text();
     if let Some(end) = tokens.get(&(text as u64)).filter(|end| *end != END_OF_TEXT) {
-        let problem = format!(
-            "belongs to other weights: its token {text} is {:?} and not {END_OF_TEXT}",
-            quoted(end)
-        );
+        let problem =
+            format!("belongs to other weights: its token {text} is {:?} and not {END_OF_TEXT}", quoted(end));
         return Err(ImportError::vocabulary(path, problem));
     }
     let bytes = bytes_of_characters();
@@ -194,13 +188,15 @@ fn tiktoken(path: &Path, bytes: &[u8], wanted: Wanted) -> Result<Vec<Vec<u8>>, S
     let text = wanted.text();
     let mut entries: Vec<Option<Vec<u8>>> = vec![None; text];
     let mut count = 0;
-    for (number, line) in bytes.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty()) {
+    for (number, line) in bytes.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty())
+    {
         let problem =
             |problem: &str| ImportError::vocabulary(path, format!("{problem} in line {}", number + 1));
-        let parsed = str::from_utf8(line).ok().and_then(|line| line.split_once(' ')).and_then(|(token, rank)| {
-            let token = if token == "=" { Vec::new() } else { BASE64_STANDARD.decode(token).ok()? };
-            Some((token, rank.trim_end().parse::<usize>().ok()?))
-        });
+        let parsed =
+            str::from_utf8(line).ok().and_then(|line| line.split_once(' ')).and_then(|(token, rank)| {
+                let token = if token == "=" { Vec::new() } else { BASE64_STANDARD.decode(token).ok()? };
+                Some((token, rank.trim_end().parse::<usize>().ok()?))
+            });
         let (token, rank) = parsed.ok_or_else(|| problem("has no token in base64 and its number"))?;
         if token.len() > MAX_TOKEN {
             return Err(problem("has a token that is too long"));
@@ -210,11 +206,15 @@ fn tiktoken(path: &Path, bytes: &[u8], wanted: Wanted) -> Result<Vec<Vec<u8>>, S
             Some(entry @ None) => *entry = Some(token),
             Some(Some(_)) => return Err(problem("has a number that was there before")),
             None => {
-                return Err(problem(&format!("has a number above {}, those of another model's text", text - 1)));
+                return Err(problem(&format!(
+                    "has a number above {}, those of another model's text",
+                    text - 1
+                )));
             }
         }
     }
-    let missing = || ImportError::vocabulary(path, format!("has {count} text tokens and the weights have {text}"));
+    let missing =
+        || ImportError::vocabulary(path, format!("has {count} text tokens and the weights have {text}"));
     entries.into_iter().collect::<Option<_>>().ok_or_else(missing)
 }
 
@@ -317,10 +317,12 @@ mod tests {
         let mut twice = map(&all);
         twice.insert("again".to_owned(), 1000.into());
         for (map, word) in [(without, "lacks token 1000"), (foreign, "token 1000"), (twice, "number 1000")] {
-            let error = read_text("vocab.json", &serde_json::Value::Object(map).to_string(), ENGLISH).unwrap_err();
+            let error =
+                read_text("vocab.json", &serde_json::Value::Object(map).to_string(), ENGLISH).unwrap_err();
             assert!(error.contains(word) && !error.contains('\u{1b}'), "{error}");
         }
-        let tiktoken = |line: &str| read_text("gpt2.tiktoken", &format!("IQ== 0\n{line}\n"), ENGLISH).unwrap_err();
+        let tiktoken =
+            |line: &str| read_text("gpt2.tiktoken", &format!("IQ== 0\n{line}\n"), ENGLISH).unwrap_err();
         for (line, words) in [
             ("IQ== 0", "was there before in line 2"),
             ("IQ== 50256", "above 50255"),
@@ -331,9 +333,12 @@ mod tests {
         ] {
             assert!(tiktoken(line).contains(words), "{line}: {}", tiktoken(line));
         }
-        for (name, content) in
-            [("vocab.json", "{"), ("vocab.json", ""), ("vocabulary.txt", "a\nb"), ("tokenizer.json", "{\"model\":1}")]
-        {
+        for (name, content) in [
+            ("vocab.json", "{"),
+            ("vocab.json", ""),
+            ("vocabulary.txt", "a\nb"),
+            ("tokenizer.json", "{\"model\":1}"),
+        ] {
             assert!(read_text(name, content, ENGLISH).is_err(), "{name}");
         }
     }

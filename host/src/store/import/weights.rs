@@ -67,12 +67,17 @@ impl Weights {
         let n_text_ctx = dim("decoder.positional_embedding", 0)?;
         let n_mels = dim("encoder.conv1.weight", 1)?;
         let int = |value: u64| {
-            i32::try_from(value)
-                .map_err(|_| ImportError::field(&self.path, "a dimension", format!("is {value}, which no Whisper has")))
+            i32::try_from(value).map_err(|_| {
+                ImportError::field(&self.path, "a dimension", format!("is {value}, which no Whisper has"))
+            })
         };
         let heads = |value: i64| {
             i32::try_from(value).map_err(|_| {
-                ImportError::field(&self.path, "the number of heads", format!("is {value}, which no Whisper has"))
+                ImportError::field(
+                    &self.path,
+                    "the number of heads",
+                    format!("is {value}, which no Whisper has"),
+                )
             })
         };
         Ok([
@@ -137,21 +142,15 @@ fn expect_shape(tensor: &Tensor, wanted: &Layout) -> Result<(), StoreError> {
 /// OpenAI's names in the order in which their checkpoints have them, and whisper.cpp's files.
 fn checkpoint(encoder_layers: u64, decoder_layers: u64) -> Vec<String> {
     const NORM: [&str; 2] = ["weight", "bias"];
-    const ATTENTION: [&str; 7] = [
-        "query.weight",
-        "query.bias",
-        "key.weight",
-        "value.weight",
-        "value.bias",
-        "out.weight",
-        "out.bias",
-    ];
+    const ATTENTION: [&str; 7] =
+        ["query.weight", "query.bias", "key.weight", "value.weight", "value.bias", "out.weight", "out.bias"];
     let mut names = vec![
         "decoder.positional_embedding".to_owned(),
         "encoder.positional_embedding".to_owned(),
         "decoder.token_embedding.weight".to_owned(),
     ];
-    let with = |name: &str, parts: &[&str]| parts.iter().map(|part| format!("{name}.{part}")).collect::<Vec<_>>();
+    let with =
+        |name: &str, parts: &[&str]| parts.iter().map(|part| format!("{name}.{part}")).collect::<Vec<_>>();
     let blocks = |side: &str, layers: u64, attentions: &[&str]| {
         let mut names = Vec::new();
         for layer in 0..layers {

@@ -1,6 +1,6 @@
 //! Writes a ggml file.
 
-use std::io::{Read, Write};
+use std::io::Read;
 
 use half::f16;
 
@@ -14,6 +14,8 @@ use crate::store::StoreError;
 
 /// `ggml` as whisper.cpp compares it.
 const MAGIC: u32 = 0x6767_6d6c;
+/// Where the header's last field lies, after the magic number and ten others.
+pub(super) const FTYPE_AT: u64 = 4 + 10 * 4;
 /// Bytes of a file that is copied at once.
 const COPY: usize = 256 << 10;
 
@@ -67,7 +69,9 @@ impl Output<'_> {
                     Ftype::F32 => block.extend(weights.iter().flat_map(|weight| weight.to_le_bytes())),
                     Ftype::F16 => {
                         for weight in weights {
-                            block.extend(half(*weight).map_err(|()| out_of_range(tensor, *weight))?.to_le_bytes());
+                            block.extend(
+                                half(*weight).map_err(|()| out_of_range(tensor, *weight))?.to_le_bytes(),
+                            );
                         }
                     }
                     _ => self.quantize(tensor, weights, &mut block)?,
