@@ -33,7 +33,7 @@ impl Part {
     pub(super) fn lock(model: &Path, mut wait: impl FnMut()) -> io::Result<Option<Self>> {
         let path = path(model);
         let mut waited = false;
-        let mut blocked = |file: &File| {
+        let mut blocked = |file: &File| -> io::Result<()> {
             if !std::mem::replace(&mut waited, true) {
                 wait();
             }
