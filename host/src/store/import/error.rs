@@ -110,7 +110,7 @@ pub enum ImportError {
 }
 
 impl ImportError {
-    pub(super) fn read(path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    pub(super) fn read(path: &Path) -> impl FnOnce(io::Error) -> StoreError + use<> {
         let path = path.to_owned();
         move |source| Self::Read { path, source }.into()
     }

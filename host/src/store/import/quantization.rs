@@ -75,8 +75,8 @@ mod tests {
             assert_eq!(quantization.name().parse(), Ok(quantization));
             let (number, weights, bytes) = quantization.ftype().tensor_type();
             let block = quantization.block();
-            assert_eq!((number.cast_unsigned(), weights), (block as u32, Block::BLOCK.into()));
-            assert_eq!(bytes, block.block_bytes().into());
+            assert_eq!((number.cast_unsigned(), weights), (block as u32, u64::from(Block::BLOCK)));
+            assert_eq!(bytes, u64::from(block.block_bytes()));
             assert_eq!(Block::from_raw(block as u32), Some(block));
         }
         assert!("q4_k".parse::<Quantization>().is_err());

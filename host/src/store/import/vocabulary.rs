@@ -138,7 +138,7 @@ fn json(path: &Path, bytes: &[u8]) -> Result<HashMap<u64, String>, StoreError> {
     Ok(tokens)
 }
 
-fn malformed(path: &Path) -> impl FnOnce(serde_json::Error) -> StoreError {
+fn malformed(path: &Path) -> impl FnOnce(serde_json::Error) -> StoreError + use<> {
     let path = path.to_owned();
     move |error| ImportError::vocabulary(&path, format!("cannot be read ({})", quoted(&error.to_string())))
 }
