@@ -2,10 +2,11 @@
 
 use std::cell::RefCell;
 
-use hearken_proto::abi::{MAX_REQUEST, Status, VERSION};
+use hearken_proto::abi::{MAX_REQUEST, Quantization, Status, VERSION};
 use hearken_proto::{Event, LoadOptions, Request, Task};
 
 use crate::imports;
+use crate::quantize;
 use crate::recognizer::Recognizer;
 use crate::ring::Ring;
 use crate::stream::{Effort, Stream, Window};
@@ -47,6 +48,12 @@ impl Instance {
         self.window = Window::new(recognizer.max_window().min(window));
         self.recognizer = Some(recognizer);
         Ok(())
+    }
+
+    fn quantize(&mut self, kind: u32, len: u32) -> Result<(), Status> {
+        let weights = self.buffer.get_mut(..len as usize).ok_or(Status::Malformed)?;
+        let kind = Quantization::from_raw(kind).ok_or(Status::Malformed)?;
+        quantize::in_place(kind, weights)
     }
 
     fn call(&mut self, len: u32) -> Result<(), Status> {
@@ -141,4 +148,9 @@ extern "C" fn hearken_load(len: u32) -> i32 {
 #[unsafe(no_mangle)]
 extern "C" fn hearken_call(len: u32) -> i32 {
     with_instance(|instance| status(instance.call(len)))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn hearken_quantize(kind: u32, len: u32) -> i32 {
+    with_instance(|instance| status(instance.quantize(kind, len)))
 }

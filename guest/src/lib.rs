@@ -16,6 +16,8 @@ mod imports;
 #[cfg(target_arch = "wasm32")]
 mod loader;
 #[cfg(target_arch = "wasm32")]
+mod quantize;
+#[cfg(target_arch = "wasm32")]
 mod recognizer;
 #[cfg(any(target_arch = "wasm32", test))]
 mod ring;

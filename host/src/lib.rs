@@ -36,7 +36,7 @@ pub mod sandbox;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod session;
-#[cfg(feature = "pull")]
+#[cfg(any(feature = "import", feature = "pull"))]
 pub mod store;
 mod task;
 mod text;

@@ -8,6 +8,7 @@
 //! | [`EXPORT_RING`] | `() -> i32` | after loading: address of the [ring header](crate::ring) |
 //! | [`EXPORT_BUFFER`] | `(len: i32) -> i32` | address of `len` bytes for the next request, or 0 |
 //! | [`EXPORT_CALL`] | `(len: i32) -> i32` | answers the [`Request`](crate::Request) of `len` bytes in the buffer |
+//! | [`EXPORT_QUANTIZE`] | `(kind: i32, len: i32) -> i32` | any time: quantizes `len` bytes of weights in the buffer |
 //!
 //! | import of module [`IMPORTS`] | type | meaning |
 //! |---|---|---|
@@ -31,6 +32,9 @@ pub const EXPORT_RING: &str = "hearken_ring";
 pub const EXPORT_BUFFER: &str = "hearken_buffer";
 /// Handles the request in the buffer. Returns a [`Status`].
 pub const EXPORT_CALL: &str = "hearken_call";
+/// Quantizes the buffer's first `len` bytes, little-endian `f32`, to the [`Quantization`] of that number, in place: the
+/// blocks begin where the weights began. Needs no model. Returns a [`Status`].
+pub const EXPORT_QUANTIZE: &str = "hearken_quantize";
 /// The guest's linear memory.
 pub const EXPORT_MEMORY: &str = "memory";
 
@@ -45,6 +49,46 @@ pub const IMPORT_EMIT: &str = "emit";
 pub const MAX_REQUEST: u32 = 64 * 1024;
 /// Longest event, in bytes.
 pub const MAX_EVENT: u32 = 1024 * 1024;
+
+/// Block formats of ggml that [`EXPORT_QUANTIZE`] writes; each block holds [`Quantization::BLOCK`] weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Quantization {
+    /// 4 bits and a scale.
+    Q4_0 = 2,
+    /// 5 bits and a scale.
+    Q5_0 = 6,
+    /// 5 bits, a scale and a minimum.
+    Q5_1 = 7,
+    /// 8 bits and a scale.
+    Q8_0 = 8,
+}
+
+impl Quantization {
+    /// Weights of a block.
+    pub const BLOCK: u32 = 32;
+
+    /// Reads the number by which ggml knows it (`enum ggml_type`).
+    pub fn from_raw(raw: u32) -> Option<Self> {
+        Some(match raw {
+            2 => Self::Q4_0,
+            6 => Self::Q5_0,
+            7 => Self::Q5_1,
+            8 => Self::Q8_0,
+            _ => return None,
+        })
+    }
+
+    /// Bytes of a block.
+    pub const fn block_bytes(self) -> u32 {
+        match self {
+            Self::Q4_0 => 18,
+            Self::Q5_0 => 22,
+            Self::Q5_1 => 24,
+            Self::Q8_0 => 34,
+        }
+    }
+}
 
 /// What a guest function reports. Anything unknown is a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

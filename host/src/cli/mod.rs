@@ -61,7 +61,7 @@ enum Command {
     Eval(eval::Args),
     /// Measure how fast a model is on this machine
     Bench(bench::Args),
-    /// List, pull, verify and remove models
+    /// List, pull, import, verify and remove models
     Models(models::Args),
     /// Show whether hearken works on this machine, and with what
     Doctor(doctor::Args),

@@ -1,10 +1,14 @@
 //! `hearken models`: models by name.
 
 use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use console::{measure_text_width, pad_str};
 use hearken::model::{self, EMBEDDED, ModelError};
+use hearken::store::import::{ImportProgress, Importer, Quantization};
 use hearken::store::{CATALOGUE, Entry, PullProgress, Puller, Store, Stored, Verified, official};
 use serde_json::json;
 
@@ -16,6 +20,7 @@ use super::{Failure, complain, printable};
     hearken models list                       what there is, what fits, what is here\n  \
     hearken models pull base.en               fetch it; an interrupted pull goes on where it was\n  \
     hearken file talk.mp3 --model base.en     use it\n  \
+    hearken models import whisper-small-de    convert a model of Hugging Face or faster-whisper\n  \
     hearken models verify                     whether all of them are still what was pulled\n\n\
     Models lie in HEARKEN_MODELS_DIR, else in $XDG_DATA_HOME/hearken/models.\nThey come from Hugging Face or from \
     HF_ENDPOINT, through the proxy that HTTPS_PROXY names.")]
@@ -38,6 +43,36 @@ enum Command {
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
         /// Fetch even what is here already
+        #[arg(long)]
+        force: bool,
+    },
+    /// Convert a model of another format, or take in a ggml file
+    #[command(after_help = "What PATH may be:\n  \
+        a Hugging Face folder      config.json, model.safetensors (or its shards and model.safetensors.index.json), and\n  \
+        \u{20}                          vocab.json or tokenizer.json: the form of fine-tuned models\n  \
+        a CTranslate2 folder       model.bin in float32, float16 or bfloat16, and vocabulary.json, vocabulary.txt or\n  \
+        \u{20}                          tokenizer.json: the form of faster-whisper\n  \
+        a ggml file                checked and copied; one in f16 can be quantized\n\n\
+        Not taken: PyTorch's .pt and .bin (reading them runs code), and CTranslate2 in int8 (cannot be undone).\n\n\
+        Examples:\n  \
+        hearken models import whisper-small-de                        the model is called whisper-small-de\n  \
+        hearken models import whisper-small-de --quantize q5_1        a third of the size, a little less accurate\n  \
+        hearken models import model.bin --name mine --vocabulary gpt2.tiktoken\n\n\
+        A result that is byte for byte one of whisper.cpp's official files is listed under its official name.")]
+    Import {
+        /// A folder, or a file in it
+        path: PathBuf,
+        /// What to call the model [default: the folder's name, or the ggml file's]
+        #[arg(long)]
+        name: Option<String>,
+        /// Quantize the weights, inside the sandbox: q8_0, q5_1, q5_0 or q4_0
+        #[arg(long, value_name = "TYPE")]
+        quantize: Option<Quantization>,
+        /// The vocabulary, if it is not in the folder: vocab.json, tokenizer.json, vocabulary.txt, or OpenAI's gpt2.tiktoken
+        /// (English) and multilingual.tiktoken
+        #[arg(long, value_name = "FILE")]
+        vocabulary: Option<PathBuf>,
+        /// Replace another model of that name
         #[arg(long)]
         force: bool,
     },
@@ -65,6 +100,19 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     match &args.command {
         Command::List { json } => list(&store, *json),
         Command::Pull { names, force } => pull(&store, names, *force),
+        Command::Import { path, name, quantize, vocabulary, force } => {
+            let mut importer = Importer::new(&store).force(*force);
+            if let Some(name) = name {
+                importer = importer.name(name);
+            }
+            if let Some(quantization) = quantize {
+                importer = importer.quantize(*quantization);
+            }
+            if let Some(vocabulary) = vocabulary {
+                importer = importer.vocabulary(vocabulary);
+            }
+            import(importer, path)
+        }
         Command::Path { name } => print(&format!("{}\n", store.find(name)?.path.display())),
         Command::Verify { names } => verify(&store, names),
         Command::Rm { names } => each(names, |name| {
@@ -125,6 +173,33 @@ fn pull(store: &Store, names: &[String], force: bool) -> Result<ExitCode, Failur
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
+fn import(importer: Importer<'_>, path: &Path) -> Result<ExitCode, Failure> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&interrupted);
+    ctrlc::set_handler(move || flag.store(true, Ordering::Relaxed))
+        .map_err(|error| Failure::new(format!("cannot watch for Ctrl-C: {error}")))?;
+    let bar = Download::new(&printable(&path.display().to_string()));
+    let mut was_here = false;
+    let imported = importer.interrupt(interrupted).import(path, |progress| match progress {
+        ImportProgress::Here => was_here = true,
+        ImportProgress::Waiting => bar.say("another hearken is at it: waiting"),
+        ImportProgress::Preparing => bar.say("compiling the quantizer"),
+        ImportProgress::Written { bytes, total } => bar.update(bytes, total),
+        ImportProgress::Checking => bar.say("checking"),
+        _ => {}
+    });
+    bar.finish();
+    let model = imported?;
+    let official = if model.entry.is_some() { ", an official model" } else { "" };
+    complain(&match was_here {
+        true => format!("{} is here already: {}", model.name, model.path.display()),
+        false => {
+            format!("imported {}{official} ({}) to {}", model.name, size(model.bytes), model.path.display())
+        }
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
 fn verify(store: &Store, names: &[String]) -> Result<ExitCode, Failure> {
     let names = match names {
         [] => store.models()?.into_iter().map(|model| model.name).collect(),
@@ -134,7 +209,7 @@ fn verify(store: &Store, names: &[String]) -> Result<ExitCode, Failure> {
         let model = store.find(name)?;
         let against = match store.verify(&model)? {
             Verified::Catalogue => "whole: its SHA-256 is the catalogue's",
-            Verified::Record => "whole: unchanged since it was pulled",
+            Verified::Record => "whole: unchanged since it came",
             _ => "well-formed; nothing is known of what it should be",
         };
         print(&format!("{} {against}\n", printable(name)))?;

@@ -289,7 +289,7 @@ pub fn guests() -> [(&'static str, &'static [u8]); 2] {
 }
 
 /// The build of the guest for this processor: relaxed SIMD pays where one instruction multiplies and adds.
-fn builtin_guest() -> &'static [u8] {
+pub(crate) fn builtin_guest() -> &'static [u8] {
     #[cfg(target_arch = "x86_64")]
     let fused = std::arch::is_x86_feature_detected!("fma");
     #[cfg(not(target_arch = "x86_64"))]

@@ -96,6 +96,25 @@ impl Ftype {
         })
     }
 
+    /// The header's number: quantized types have ggml's version 2 of their layouts in front.
+    #[cfg(feature = "import")]
+    pub(crate) fn file_number(self) -> i32 {
+        match self {
+            Self::F32 => 0,
+            Self::F16 => 1,
+            Self::Q4_0 => 2002,
+            Self::Q4_1 => 2003,
+            Self::Q8_0 => 2007,
+            Self::Q5_0 => 2008,
+            Self::Q5_1 => 2009,
+            Self::Q2K => 2010,
+            Self::Q3K => 2011,
+            Self::Q4K => 2012,
+            Self::Q5K => 2013,
+            Self::Q6K => 2014,
+        }
+    }
+
     /// The number by which a tensor states this type (`enum ggml_type`), elements of a block, bytes of a block.
     pub(crate) fn tensor_type(self) -> (i32, u64, u64) {
         match self {
@@ -174,9 +193,13 @@ impl Header {
             return Err(outside("n_mels", n_mels, "80 or 128"));
         }
         // The number is version · 1000 + type. Version 2 is ggml's present block layout; 0 is what writers without
-        // versions state; version 1 had other layouts, which whisper.cpp would misread without a word.
-        let kind =
-            Ftype::from_number(ftype.rem_euclid(1000)).filter(|_| matches!(ftype.div_euclid(1000), 0 | 2));
+        // versions state; version 1 had other layouts, which whisper.cpp would misread without a word, but for those of 5 bits:
+        // whisper.cpp's official files of these state version 1.
+        let kind = Ftype::from_number(ftype.rem_euclid(1000)).filter(|kind| match ftype.div_euclid(1000) {
+            0 | 2 => true,
+            1 => matches!(kind, Ftype::Q5_0 | Ftype::Q5_1),
+            _ => false,
+        });
         let kind = kind.ok_or(ModelError::Ftype { ftype })?;
         let block = kind.tensor_type().1;
         if u64::from(n_audio_state.unsigned_abs()) % block != 0 {

@@ -18,6 +18,22 @@ impl Tensor {
         // At most 4096 · 51866 · 4, by the header's bounds.
         self.dims.iter().map(|&n| u64::from(n)).product::<u64>() / block * size
     }
+
+    /// Dimensions that a file states: vectors have one, biases of convolutions two.
+    #[cfg(any(test, feature = "import"))]
+    pub(crate) fn n_dims(&self) -> usize {
+        match self.dims {
+            [_, 1, 1] => 1,
+            [_, _, 1] => 2,
+            _ => 3,
+        }
+    }
+
+    /// Bytes that it takes in a file, with what precedes its data: three integers, its dimensions, its name.
+    #[cfg(any(test, feature = "import"))]
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.bytes() + 12 + 4 * self.n_dims() as u64 + self.name.len() as u64
+    }
 }
 
 /// Tensors of one attention or feed-forward part: name within it, shape, and whether it has the weights' type.
@@ -85,8 +101,7 @@ pub(crate) fn tensors(header: &Header) -> Vec<Tensor> {
     all
 }
 
-/// Bytes that all tensors take in a file whose header has these fields, with what precedes each: three integers, its
-/// dimensions, its name. Also for models that do not fit the sandbox.
+/// Bytes that all tensors take in a file whose header has these fields, with what precedes each. Also for models that do not fit the sandbox.
 #[cfg(all(test, feature = "pull"))]
 pub(crate) fn tensor_bytes(mut fields: [i32; 11]) -> u64 {
     // One layer of each side, then what each further one adds: a header of all of them may be refused.
@@ -94,16 +109,7 @@ pub(crate) fn tensor_bytes(mut fields: [i32; 11]) -> u64 {
     let mut with = |encoder, decoder| -> u64 {
         (fields[4], fields[8]) = (encoder, decoder);
         let header = Header::new(fields).expect("two layers of any official size fit");
-        let described = |tensor: &Tensor| {
-            // Vectors have one dimension in files, biases of convolutions two.
-            let dims = match tensor.dims {
-                [_, 1, 1] => 1,
-                [_, _, 1] => 2,
-                _ => 3,
-            };
-            tensor.bytes() + 12 + 4 * dims + tensor.name.len() as u64
-        };
-        tensors(&header).iter().map(described).sum()
+        tensors(&header).iter().map(Tensor::file_bytes).sum()
     };
     let (base, two_encoder, two_decoder) = (with(1, 1), with(2, 1), with(1, 2));
     // From the eleventh layer on a name is one byte longer.

@@ -16,8 +16,12 @@ mod source;
 
 pub use embedded::embedded;
 pub use error::ModelError;
+#[cfg(feature = "import")]
+pub(crate) use foreign::name as foreign;
 pub use ggml::{Checked, check, header};
 pub use header::{Dims, Ftype, Header};
 pub use known::{EMBEDDED, KNOWN, Known, known};
 #[cfg(all(test, feature = "pull"))]
 pub(crate) use layout::tensor_bytes;
+#[cfg(feature = "import")]
+pub(crate) use layout::{Tensor as Layout, tensors as layout};

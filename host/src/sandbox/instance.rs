@@ -296,6 +296,15 @@ impl Guest {
 
     /// Puts `message` into the guest's buffer, calls `name` with its length, and returns the events that came.
     pub(super) async fn request(&mut self, name: &str, message: &[u8]) -> Result<Vec<Event>, SandboxError> {
+        let (_, len) = self.place(message).await?;
+        let raw: i32 = self.call(name, len).await?;
+        let events = self.store.data_mut().take_events();
+        self.succeeded(raw)?;
+        Ok(events)
+    }
+
+    /// Puts `message` into the guest's buffer; returns its address and length.
+    pub(super) async fn place(&mut self, message: &[u8]) -> Result<(u32, u32), SandboxError> {
         let len = u32::try_from(message.len()).ok().filter(|&len| len <= MAX_REQUEST).ok_or_else(|| {
             SandboxError::Misbehaved(format!("a request of {} bytes is too long for it", message.len()))
         })?;
@@ -306,11 +315,13 @@ impl Guest {
         let bytes = self.memory.data_mut(&mut self.store);
         let range = memory::range(address, len.into(), bytes.len())?;
         bytes[range].copy_from_slice(message);
+        Ok((address, len))
+    }
 
-        let raw: i32 = self.call(name, len).await?;
-        let events = self.store.data_mut().take_events();
+    /// Fails unless the status that the guest returned says that it is done.
+    pub(super) fn succeeded(&self, raw: i32) -> Result<(), SandboxError> {
         match Status::from_raw(raw) {
-            Some(Status::Ok) => Ok(events),
+            Some(Status::Ok) => Ok(()),
             Some(status) => Err(SandboxError::Refused { status, log: self.store.data().log.last_line() }),
             None => Err(SandboxError::Misbehaved(format!("it answered with status {raw}"))),
         }

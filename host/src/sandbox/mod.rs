@@ -16,6 +16,8 @@ mod imports;
 mod instance;
 mod limits;
 mod memory;
+#[cfg(feature = "import")]
+mod quantizer;
 mod ring;
 mod snapshot;
 mod ticker;
@@ -28,6 +30,8 @@ pub use error::{SandboxError, TrapKind};
 pub(crate) use image::Image;
 pub(crate) use instance::{Instance, Template};
 pub use limits::Limits;
+#[cfg(feature = "import")]
+pub(crate) use quantizer::Quantizer;
 pub(crate) use snapshot::Snapshot;
 
 use crate::compute::Computing;

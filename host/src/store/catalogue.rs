@@ -41,7 +41,8 @@ impl Shape {
     }
 }
 
-/// `ftype` of the headers: type, and ggml's quantisation version 2 times 1000 where there is one.
+/// `ftype` of the headers: type, and ggml's quantisation version 2 times 1000 where there is one. Files of 5 bits that were made
+/// before that version state version 1 and are the same otherwise; tiny.en-q5_1 and base-q5_1 are such ones.
 const F16: i32 = 1;
 const Q8_0: i32 = 2007;
 const Q5_0: i32 = 2008;

@@ -124,7 +124,7 @@ pub enum StoreError {
         remedy: &'static str,
     },
     /// A stored file is not the one that was pulled.
-    #[error("{name} has changed since it was pulled; run `hearken models pull --force {name}`, or remove it")]
+    #[error("{name} has changed since it came; pull or import it again with --force, or remove it")]
     Changed {
         /// The model.
         name: String,
@@ -137,6 +137,10 @@ pub enum StoreError {
         /// What is wrong with it.
         source: ModelError,
     },
+    /// It cannot be imported.
+    #[cfg(feature = "import")]
+    #[error(transparent)]
+    Import(#[from] super::import::ImportError),
     /// The store cannot be read or written.
     #[error("cannot {what} {}: {source}", path.display())]
     Io {
@@ -177,7 +181,7 @@ impl StoreError {
         Self::Unknown { name: sanitise(name), remedy }
     }
 
-    pub(super) fn io(what: &'static str, path: &std::path::Path) -> impl FnOnce(io::Error) -> Self {
+    pub(super) fn io(what: &'static str, path: &std::path::Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::Io { what, path, source }
     }

@@ -17,11 +17,17 @@ mod catalogue;
 mod content;
 mod entry;
 mod error;
+#[cfg(feature = "pull")]
 mod http;
+#[cfg(feature = "import")]
+pub mod import;
 mod part;
+#[cfg(feature = "pull")]
 mod pull;
+#[cfg(feature = "pull")]
 mod receive;
 mod record;
+mod room;
 
 use std::fs;
 use std::io;
@@ -30,6 +36,7 @@ use std::path::{Path, PathBuf};
 pub use catalogue::{CATALOGUE, official};
 pub use entry::Entry;
 pub use error::StoreError;
+#[cfg(feature = "pull")]
 pub use pull::{PullProgress, Puller};
 pub use record::Record;
 
@@ -165,7 +172,8 @@ impl Store {
     /// [`StoreError::Io`] if the file cannot be removed.
     pub fn remove(&self, model: &Stored) -> Result<(), StoreError> {
         fs::remove_file(&model.path).map_err(StoreError::io("remove", &model.path))?;
-        for beside in [Record::path(&model.path), part::path(&model.path)] {
+        let beside = [Record::path, part::path, part::import_path].map(|beside| beside(&model.path));
+        for beside in beside {
             match fs::remove_file(&beside) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(StoreError::io("remove", &beside)(error));

@@ -1,4 +1,4 @@
-//! A file that is being fetched, and belongs to one puller at a time.
+//! A file that is being fetched or imported, and belongs to one process at a time.
 
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -15,7 +15,12 @@ pub(super) fn path(model: &Path) -> PathBuf {
     beside(model, ".part")
 }
 
-/// The part of a model that has come, locked. The lock goes with the process, however that ends.
+/// Where a model lies while it is imported.
+pub(super) fn import_path(model: &Path) -> PathBuf {
+    beside(model, ".import")
+}
+
+/// The part of a model that is there, locked. The lock goes with the process, however that ends.
 pub(super) struct Part {
     file: File,
     path: PathBuf,
@@ -24,39 +29,19 @@ pub(super) struct Part {
 
 impl Part {
     /// Opens or makes it; `wait` is called once if another process has it. `None` if it was given its name meanwhile.
+    #[cfg(feature = "pull")]
     pub(super) fn lock(model: &Path, mut wait: impl FnMut()) -> io::Result<Option<Self>> {
         let path = path(model);
         let mut waited = false;
+        let mut blocked = |file: &File| -> io::Result<()> {
+            if !std::mem::replace(&mut waited, true) {
+                wait();
+            }
+            Ok(rustix::fs::flock(file, FlockOperation::LockExclusive)?)
+        };
         loop {
-            // Never through a symbolic link: what it leads to is not ours to cut short.
-            let flags = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
-            let file = File::options()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .custom_flags(flags)
-                .open(&path)?;
-            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => {}
-                Err(Errno::WOULDBLOCK) => {
-                    if !waited {
-                        wait();
-                    }
-                    waited = true;
-                    rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
-                }
-                Err(error) => return Err(error.into()),
-            }
-            let metadata = file.metadata()?;
-            if !metadata.is_file() {
-                return Err(io::Error::other("it is not a regular file; remove it"));
-            }
-            // What we hold may have been renamed or removed while we waited.
-            let here = fs::symlink_metadata(&path);
-            let same = here.is_ok_and(|here| (here.dev(), here.ino()) == (metadata.dev(), metadata.ino()));
-            if same {
-                return Ok(Some(Self { file, path, len: metadata.len() }));
+            if let Some(part) = Self::claim(&path, &mut blocked)? {
+                return Ok(Some(part));
             }
             if model.exists() {
                 return Ok(None);
@@ -64,11 +49,41 @@ impl Part {
         }
     }
 
+    /// Opens or makes the file at `path` and locks it; while another process has it `blocked` waits for the lock. `None` if that
+    /// process has renamed or removed it meanwhile.
+    pub(super) fn claim<E: From<io::Error>>(
+        path: &Path,
+        blocked: &mut impl FnMut(&File) -> Result<(), E>,
+    ) -> Result<Option<Self>, E> {
+        // Never through a symbolic link: what it leads to is not ours to cut short.
+        let flags = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .custom_flags(flags)
+            .open(path)?;
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => blocked(&file)?,
+            Err(error) => return Err(io::Error::from(error).into()),
+        }
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::Error::other("it is not a regular file; remove it").into());
+        }
+        // What we hold may have been renamed or removed while we waited.
+        let here = fs::symlink_metadata(path);
+        let same = here.is_ok_and(|here| (here.dev(), here.ino()) == (metadata.dev(), metadata.ino()));
+        Ok(same.then(|| Self { file, path: path.to_owned(), len: metadata.len() }))
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Bytes that have come.
+    /// Bytes that are there.
     pub(super) fn len(&self) -> u64 {
         self.len
     }
@@ -89,8 +104,15 @@ impl Part {
         Ok(())
     }
 
+    /// Writes over what is there.
+    #[cfg(feature = "import")]
+    pub(super) fn overwrite(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        use std::os::unix::fs::FileExt;
+        self.file.write_all_at(bytes, at)
+    }
+
     /// Gives it its name, for good.
-    pub(super) fn publish(self, model: &Path) -> io::Result<()> {
+    pub(super) fn publish(&self, model: &Path) -> io::Result<()> {
         self.file.sync_all()?;
         fs::rename(&self.path, model)?;
         // The name, too, must outlive a power cut.

@@ -8,7 +8,7 @@ use super::content::{self, Remedy};
 use super::http::{Client, Problem, Trouble, status_error};
 use super::part::Part;
 use super::receive::receive;
-use super::{Entry, Record, Store, StoreError, Stored};
+use super::{Entry, Record, Store, StoreError, Stored, room};
 
 /// Where the official models lie.
 const ENDPOINT: &str = "https://huggingface.co";
@@ -16,8 +16,6 @@ const ENDPOINT: &str = "https://huggingface.co";
 const GAIN: u64 = 1 << 20;
 /// Longest time between two tries.
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
-/// What stays free on the disk.
-const SPARE: u64 = 16 << 20;
 
 /// How a pull goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -210,7 +208,7 @@ impl<'a> Puller<'a> {
         if part.len() > entry.bytes {
             part.clear().map_err(StoreError::io("write", part.path()))?;
         }
-        self.room(entry, part)?;
+        room::expect(&self.store.folder, &entry.name, entry.bytes - part.len())?;
         let url = self.url(entry);
         let client = Client::new(secure, self.direct, self.idle);
         let (mut etag, mut vain) = (None, 0);
@@ -254,20 +252,6 @@ impl<'a> Puller<'a> {
             Problem::Stalled => StoreError::Stalled { url, idle: self.idle, kept },
             Problem::Status(status) => status_error(&url, status),
         }
-    }
-
-    /// Fails if the rest does not fit the disk.
-    fn room(&self, entry: &Entry, part: &Part) -> Result<(), StoreError> {
-        let folder = &self.store.folder;
-        let disk =
-            rustix::fs::statvfs(folder).map_err(|error| StoreError::io("read", folder)(error.into()))?;
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-        let needs = entry.bytes - part.len();
-        if needs.saturating_add(SPARE) > free {
-            let (name, folder) = (entry.name.to_string(), folder.clone());
-            return Err(StoreError::NoSpace { name, folder, needs, free });
-        }
-        Ok(())
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is remembered of a pulled model, in a file beside it.
+//! What is remembered of a pulled or imported model, in a file beside it.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -11,13 +11,13 @@ use super::StoreError;
 /// Longest record that is read.
 const MAX_BYTES: u64 = 64 << 10;
 
-/// What was pulled, and from where. It lies beside the model as `FILE.json`.
+/// What was pulled or imported, and from where. It lies beside the model as `FILE.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Record {
     /// The model's name.
     pub name: String,
-    /// Address it was asked for at, before redirects.
+    /// Address it was asked for at, before redirects, or path of what was imported.
     pub source: String,
     /// Length in bytes.
     pub bytes: u64,

@@ -276,3 +276,40 @@ unsafe extern "C" fn count_attempt(
         unsafe { (*counts.cast::<Counts>()).attempts += 1 };
     }
 }
+
+/// Weights in half precision, little-endian, as blocks of ggml's type of that name: `q4_0`, `q5_0`, `q5_1` or `q8_0`.
+///
+/// # Panics
+///
+/// When there is no such type here, or the weights are no whole blocks.
+pub fn quantize(name: &str, weights: &[u8]) -> Vec<u8> {
+    let (kind, block) = match name {
+        "q4_0" => (sys::ggml_type_GGML_TYPE_Q4_0, 18),
+        "q5_0" => (sys::ggml_type_GGML_TYPE_Q5_0, 22),
+        "q5_1" => (sys::ggml_type_GGML_TYPE_Q5_1, 24),
+        "q8_0" => (sys::ggml_type_GGML_TYPE_Q8_0, 34),
+        _ => panic!("no type {name}"),
+    };
+    let half = |bytes: &[u8; 2]| {
+        // SAFETY: it converts one number.
+        unsafe { sys::ggml_fp16_to_fp32(u16::from_le_bytes(*bytes)) }
+    };
+    let floats: Vec<f32> = weights.as_chunks().0.iter().map(half).collect();
+    assert_eq!(floats.len() % 32, 0, "whole blocks");
+    let mut blocks = vec![0; floats.len() / 32 * block];
+    // SAFETY: it reads one row of all weights and writes their blocks, for which there is room.
+    let written = unsafe {
+        let row = floats.len() as i64;
+        sys::ggml_quantize_chunk(
+            kind,
+            floats.as_ptr(),
+            blocks.as_mut_ptr().cast(),
+            0,
+            1,
+            row,
+            std::ptr::null(),
+        )
+    };
+    assert_eq!(written, blocks.len());
+    blocks
+}

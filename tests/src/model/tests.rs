@@ -272,7 +272,7 @@ fn absurd_dimensions_are_refused_by_name() {
         assert!(message.contains("must be"), "{message}");
     }
     // Unknown, removed, never written by whisper.cpp's tools, of an old layout, negative.
-    for ftype in [4, 5, 15, 99, 1007, 3007, -1, i32::MIN, i32::MAX] {
+    for ftype in [4, 5, 15, 99, 1002, 1003, 1007, 1010, 3007, 3008, -1, i32::MIN, i32::MAX] {
         assert!(refused(&patched(44, ftype)).contains("unsupported"), "{ftype}");
     }
     // Floats of 32 bits load, and abort at the first convolution.

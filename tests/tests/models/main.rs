@@ -3,6 +3,7 @@
 
 mod command;
 mod folder;
+mod import;
 mod lies;
 mod server;
 mod transfer;

@@ -1,0 +1,10 @@
+//! A `model.bin` of CTranslate2 that says anything.
+
+#![no_main]
+
+use hearken::store::import::hostile;
+use libfuzzer_sys::fuzz_target;
+
+mod seeds;
+
+fuzz_target!(init: seeds::write("ctranslate2"), |bytes: &[u8]| hostile::ctranslate2(bytes));

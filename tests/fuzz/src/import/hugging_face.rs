@@ -1,0 +1,10 @@
+//! A folder of Hugging Face's whose configuration and weights say anything.
+
+#![no_main]
+
+use hearken::store::import::hostile;
+use libfuzzer_sys::fuzz_target;
+
+mod seeds;
+
+fuzz_target!(init: seeds::write("hugging_face"), |bytes: &[u8]| hostile::hugging_face(bytes));
