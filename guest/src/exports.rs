@@ -65,6 +65,11 @@ impl Instance {
                 recognizer.decode(self.window.samples(), &task)?;
                 self.window.clear();
             }
+            Request::LearnPadding => {
+                let learned = recognizer.learn_padding(self.window.samples());
+                self.window.clear();
+                learned?;
+            }
             Request::Score { language, tokens } => {
                 recognizer.score(self.window.samples(), language.as_deref(), &tokens)?;
                 self.window.clear();

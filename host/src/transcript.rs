@@ -19,6 +19,9 @@ pub struct Transcript {
     pub segments: Vec<Segment>,
     /// Speech that could not be recognised; empty unless a guest failed.
     pub lost: Vec<Lost>,
+    /// Voice, at least a second of it, in which no words were recognized though it was decoded again: speech that was missed,
+    /// or a sound that voice activity takes for speech.
+    pub unrecognized: Vec<Range<u64>>,
     /// The input ended in an error: the text is of what came before it.
     pub damage: Option<String>,
     /// What the input lacked, besides.

@@ -19,7 +19,7 @@
 //! without granting anything: no files, no environment, no arguments, no sockets.
 
 /// Version of this boundary. Host and guest must have the same one.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 
 /// Returns [`VERSION`].
 pub const EXPORT_ABI: &str = "hearken_abi";

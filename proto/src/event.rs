@@ -17,8 +17,10 @@ pub enum Event {
     Language {
         /// ISO 639-1 code.
         code: String,
-        /// The model's probability for it, 0..=1.
+        /// The model's probability for it, among the candidates, 0..=1.
         probability: f32,
+        /// There was enough speech, and it was likely enough, to take the rest for the same language.
+        certain: bool,
     },
     /// A stretch of text of the window; in order of time.
     Segment(Segment),

@@ -15,6 +15,7 @@ pub mod compute;
 mod event;
 mod request;
 pub mod ring;
+pub mod voice;
 
 pub use event::{Event, ModelInfo, Segment, Stage, Word};
 pub use request::{Commit, Kernels, LoadOptions, Request, Task};
@@ -67,7 +68,7 @@ mod tests {
 
     #[test]
     fn truncated_and_overlong_messages_are_refused() {
-        let bytes = encode(&Event::Language { code: String::from("en"), probability: 0.5 });
+        let bytes = encode(&Event::Language { code: String::from("en"), probability: 0.5, certain: true });
         for cut in 0..bytes.len() {
             assert_eq!(decode::<Event>(&bytes[..cut]), Err(Malformed), "cut at {cut}");
         }

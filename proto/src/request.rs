@@ -7,14 +7,17 @@ use serde::{Deserialize, Serialize};
 /// Options that are baked into a snapshot.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadOptions {
-    /// Cross-attention heads that align words with time, as (text layer, head), both from 0. Empty: word times
-    /// come from whisper.cpp's heuristic over token probabilities instead of dynamic time warping.
+    /// Cross-attention heads that align words with time, as (text layer, head), both from 0. Empty: those of OpenAI's model
+    /// of the same shape, else all of the upper half of the layers.
     pub alignment_heads: Vec<(u32, u32)>,
     /// What multiplies matrices.
     pub kernels: Kernels,
     /// Longest window of an utterance that goes on, in samples, where the model hears less well than its context says; 0
     /// is as much as its context.
     pub window: u32,
+    /// The encoder computes the positions that hold audio, and takes keys and values of the padding behind them from a cache
+    /// that [`Request::LearnPadding`] fills.
+    pub padding: bool,
 }
 
 /// What multiplies matrices, and does what goes with it.
@@ -42,6 +45,9 @@ pub enum Request {
     Partial(Task),
     /// As [`Partial`](Self::Partial), at the end of the utterance: with one fallback, and everything is committed.
     Final(Task),
+    /// Drain, then compute the [padding](LoadOptions::padding) behind the window's beginnings of several lengths, and empty
+    /// the window. Only while the snapshot is made.
+    LearnPadding,
     /// Drain, encode the window from its start, then feed exactly these tokens after the start-of-transcript
     /// sequence and report what the model would have said at each step. Compares builds; empties the window.
     Score {
@@ -57,15 +63,26 @@ pub enum Request {
 pub struct Task {
     /// ISO 639-1 code; `None` detects it. English-only models accept only `en` or `None`.
     pub language: Option<String>,
+    /// Languages to detect among, as ISO 639-1 codes; empty for all that the model knows.
+    pub candidates: Vec<String>,
+    /// The language that speech is taken for until detection is sure of another one.
+    pub usual: Option<String>,
     /// Translate into English instead of transcribing.
     pub translate: bool,
     /// Text that the decoder is told came before: names, spelling, style.
     pub prompt: Option<String>,
     /// When a word of an utterance that goes on is certain; the first request of an utterance decides.
     pub commit: Commit,
-    /// Encodes no more positions than the window of an utterance that goes on needs, with a margin: only for models that
-    /// were made for that. A text that repeats itself is heard again with all.
-    pub short_context: bool,
+    /// Keeps annotations such as `[Music]` or `(laughs)`. Otherwise tokens that begin them are suppressed (OpenAI's list of
+    /// non-speech tokens), and what still comes in brackets is dropped.
+    pub annotations: bool,
+    /// Computes the encoder's whole context, though there is a cache of the padding.
+    pub full_context: bool,
+    /// The decoder says timestamps in an utterance that goes on.
+    pub timestamps: bool,
+    /// Stretches of the utterance in which voice was heard, in order, as first sample and sample after the last. They count
+    /// from the utterance's start in this sandbox. Empty where nobody has looked.
+    pub voice: Vec<(u32, u32)>,
     /// How likely a word of an utterance that goes on must be to be believed though no word beside it is: what the model says
     /// where nobody speaks is less likely. From 0, where two hearings that agree are enough, to 1.
     pub alone: f32,
@@ -74,10 +91,15 @@ pub struct Task {
 /// When a word is certain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Commit {
-    /// When so many hypotheses in a row agree on it (LocalAgreement).
+    /// When so many hypotheses in a row agree on it and on all before it (LocalAgreement); more for words that the model is
+    /// not sure of.
     Agreement {
-        /// At least 1.
+        /// For a word all of whose tokens are likely; at least 1.
         hypotheses: u8,
+        /// For a word with a token less likely than `likely`; at least `hypotheses`.
+        doubtful: u8,
+        /// Percent, 0 to 100.
+        likely: u8,
     },
     /// When the decoder did not look at the end of the audio to say it (AlignAtt).
     Attention {
@@ -88,6 +110,6 @@ pub enum Commit {
 
 impl Default for Commit {
     fn default() -> Self {
-        Self::Agreement { hypotheses: 2 }
+        Self::Agreement { hypotheses: 2, doubtful: 2, likely: 0 }
     }
 }

@@ -141,6 +141,9 @@ impl Delivery {
                     message.field("reason", reason.as_str())
                 });
             }
+            SessionEvent::Unrecognized { position, len } => {
+                self.post("hearken-unrecognized", *position, position + len, |message| message);
+            }
             _ => {}
         }
     }

@@ -15,7 +15,7 @@ use super::ffi::{
 };
 use super::host::Host;
 use super::run::Runner;
-use super::{graph, plan, weights, workspace};
+use super::{graph, padding, plan, weights, workspace};
 
 const NAME: &CStr = c"hearken";
 
@@ -192,6 +192,7 @@ unsafe extern "C" fn graph_compute(_: *mut Backend, graph: *mut Graph) -> i32 {
     unsafe {
         let Some(nodes) = graph::nodes(&*graph) else { return STATUS_FAILED };
         let steps = plan::plan(&nodes);
+        padding::begin_graph();
         EXECUTOR.with_borrow_mut(|executor| match executor {
             Executor::Guest(runner) => run(runner, &steps),
             Executor::Host(runner) => run(runner, &steps),

@@ -17,6 +17,7 @@ mod ffi;
 mod graph;
 mod host;
 mod kernels;
+pub(crate) mod padding;
 mod plan;
 mod run;
 mod tensor;

@@ -4,9 +4,10 @@ use hearken_proto::Task;
 use hearken_proto::abi::Status;
 use whisper_rs::{WhisperContext, WhisperState};
 
+use super::annotations;
 use super::heads::{Head, Shape, following};
 use super::rules::{Chance, Picked, Vocabulary};
-use super::transcript::{SAMPLES_PER_FRAME, Said, Transcript};
+use super::transcript::{Place, SAMPLES_PER_FRAME, Said, Transcript};
 use crate::backend::{Watched, watch};
 use crate::stream::Spoken;
 use crate::words;
@@ -17,12 +18,20 @@ const LATEST_FIRST: f32 = 1.0;
 const CHUNK: f32 = 30.0;
 /// Windows of which less than this is left are done: whisper.cpp's 100 ms.
 const LEAST_REST: usize = hearken_proto::SAMPLE_RATE as usize / 10;
+/// Tokens that a window may have: always, and for each second. The fastest speakers reach 11 a second; a loop goes on.
+const MOST_TOKENS: usize = 15;
+const MOST_TOKENS_A_SECOND: usize = 15;
+const SECOND: usize = hearken_proto::SAMPLE_RATE as usize;
 /// Above this temperature whisper.cpp gives no prompt.
 const HISTORY_CUTOFF: f32 = 0.5;
 
 /// A model's decoder.
 pub(crate) struct Decoder {
     vocabulary: Vocabulary,
+    /// The model knows timestamps.
+    is_timed: bool,
+    /// Tokens that begin annotations, and are no speech.
+    annotations: Vec<i32>,
     /// Those that follow the audio.
     heads: Vec<Head>,
     frames: usize,
@@ -79,6 +88,8 @@ impl Decoder {
         ];
         never.extend((0..=whisper_rs::get_lang_max_id()).map(|language| context.token_lang(language)));
         let context_frames = context.n_audio_ctx().max(1);
+        // whisper.cpp takes two layers for a distilled model's, which knows no timestamps.
+        let is_timed = layers != 2 || context.n_vocab() == 51_866;
         let latest_first = (LATEST_FIRST / (CHUNK / context_frames as f32)).round() as i32;
         Self {
             vocabulary: Vocabulary {
@@ -88,9 +99,11 @@ impl Decoder {
                 never,
                 continues: continuing(context),
                 latest_first,
-                // whisper.cpp takes two layers for a distilled model's, which knows no timestamps.
-                timed: layers != 2 || context.n_vocab() == 51_866,
+                timed: is_timed,
+                suppressed: Vec::new(),
             },
+            is_timed,
+            annotations: annotations::tokens(context.token_eot(), |token| context.token_to_bytes(token).ok()),
             heads,
             frames: context_frames as usize,
             longest: (context.n_text_ctx() / 2 - 4).max(1) as usize,
@@ -106,6 +119,11 @@ impl Decoder {
         state: &mut WhisperState,
         order: &Order<'_>,
     ) -> Result<Decoded, Status> {
+        self.vocabulary.timed = self.is_timed && order.task.timestamps;
+        self.vocabulary.suppressed.clear();
+        if !order.task.annotations {
+            self.vocabulary.suppressed.extend(&self.annotations);
+        }
         let mut feed = self.prompt(context, order)?;
         let before = feed.len();
         let mut said: Vec<Said> = self.told(order).map(|token| Said { token, logprob: 0.0 }).collect();
@@ -117,7 +135,8 @@ impl Decoder {
         let (mut fed, mut ended) = (0, false);
 
         watch::begin(&self.heads, order.len.div_ceil(SAMPLES_PER_FRAME as usize).min(self.frames));
-        while said.len() < self.longest {
+        let longest = self.longest.min(told + MOST_TOKENS + order.len * MOST_TOKENS_A_SECOND / SECOND);
+        while said.len() < longest {
             watch::pass(feed.len());
             state.decode(&feed, fed, 1).map_err(|_| Status::DecodeFailed)?;
             self.take_logits(state, feed.len())?;
@@ -152,6 +171,31 @@ impl Decoder {
             settled: self.transcript(order, &said[..kept], told, before, &watched).words(bytes).len(),
             rest,
         })
+    }
+
+    /// Where the text `tokens` are in the window that `state` has encoded, which was said of it: one place for each, or none
+    /// if there are too many of them to be read at once, or attention is not watched.
+    pub(crate) fn place(
+        &mut self,
+        context: &WhisperContext,
+        state: &mut WhisperState,
+        order: &Order<'_>,
+        tokens: &[i32],
+    ) -> Result<Vec<Place>, Status> {
+        self.vocabulary.timed = false;
+        let mut feed = self.prompt(context, order)?;
+        let before = feed.len();
+        feed.extend(tokens);
+        if tokens.is_empty() || feed.len() > context.n_text_ctx().max(0) as usize {
+            return Ok(Vec::new());
+        }
+        watch::begin(&self.heads, order.len.div_ceil(SAMPLES_PER_FRAME as usize).min(self.frames));
+        watch::pass(feed.len());
+        let read = state.decode(&feed, 0, 1);
+        let watched = watch::end();
+        read.map_err(|_| Status::DecodeFailed)?;
+        let said: Vec<Said> = tokens.iter().map(|token| Said { token: *token, logprob: 0.0 }).collect();
+        Ok(self.transcript(order, &said, 0, before, &watched).places())
     }
 
     fn transcript<'a>(

@@ -4,6 +4,7 @@
 //! greedily, under Whisper's own [rules]. What it [attends](alignment) to meanwhile tells where each word is.
 
 mod alignment;
+mod annotations;
 #[cfg(target_arch = "wasm32")]
 mod greedy;
 mod heads;
@@ -11,6 +12,8 @@ mod rules;
 mod silence;
 mod transcript;
 
+#[cfg(target_arch = "wasm32")]
+pub(crate) use annotations::drop_bracketed;
 #[cfg(target_arch = "wasm32")]
 pub(crate) use greedy::{Decoded, Decoder, Order};
 #[cfg(target_arch = "wasm32")]

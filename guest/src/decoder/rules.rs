@@ -16,6 +16,8 @@ pub(crate) struct Vocabulary {
     pub(crate) blank: Option<i32>,
     /// What is never said: tokens that begin, name languages or tasks.
     pub(crate) never: Vec<i32>,
+    /// What is not said in this window besides.
+    pub(crate) suppressed: Vec<i32>,
     /// Text tokens that continue a word.
     pub(crate) continues: Vec<bool>,
     /// The latest timestamp that may come first, in steps.
@@ -124,7 +126,7 @@ impl Vocabulary {
             logits[range.start.min(all)..range.end.min(all)].fill(f32::NEG_INFINITY);
         };
         let one = |token: i32| token.max(0) as usize..token.max(0) as usize + 1;
-        self.never.iter().for_each(|token| forbid(one(*token)));
+        self.never.iter().chain(&self.suppressed).for_each(|token| forbid(one(*token)));
         if !self.timed {
             forbid(beg..all);
         }
@@ -176,6 +178,7 @@ mod tests {
             continues: vec![false, false, true],
             latest_first: 2,
             timed: true,
+            ..Vocabulary::default()
         }
     }
 

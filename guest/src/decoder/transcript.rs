@@ -26,6 +26,15 @@ pub(crate) struct Said {
     pub(crate) logprob: f32,
 }
 
+/// Where a token is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Its end, in units of 10 ms.
+    pub(crate) end: i64,
+    /// The last sample that the decoder looked at to say it.
+    pub(crate) attended: Option<u32>,
+}
+
 /// Everything that was said of a window.
 pub(crate) struct Transcript<'a> {
     pub(crate) vocabulary: &'a Vocabulary,
@@ -75,6 +84,10 @@ impl Transcript<'_> {
                         marks: std::mem::take(&mut marks),
                         attended: looked.map(|frame| (frame as u32 + 1) * SAMPLES_PER_FRAME),
                         sure: false,
+                        least: self.said[first..last]
+                            .iter()
+                            .map(|said| said.logprob.exp())
+                            .fold(1.0, f32::min),
                     });
                 } else {
                     marks.clear();
@@ -83,6 +96,15 @@ impl Transcript<'_> {
             place += count;
         }
         spoken
+    }
+
+    /// The place of each token, if attention was watched. All of them are text.
+    pub(crate) fn places(&self) -> Vec<Place> {
+        let place = |(at, end): (usize, Option<i64>)| {
+            let attended = attended(self.watched, self.position + at);
+            Some(Place { end: end?, attended: attended.map(|frame| (frame as u32 + 1) * SAMPLES_PER_FRAME) })
+        };
+        self.ends().into_iter().enumerate().map_while(place).collect()
     }
 
     /// Where each text token ends in units of 10 ms, by attention; nothing if that was not watched.

@@ -8,11 +8,19 @@ use whisper_rs::whisper_rs_sys as sys;
 use whisper_rs::{FullParams, SamplingStrategy};
 
 use super::Recognizer;
+use crate::backend::padding;
+use crate::decoder::{self, Order};
 use crate::words::{self, Token};
 use crate::{imports, spectrogram};
 
 /// Candidates of temperature fallback, whisper.cpp's own default.
 const BEST_OF: i32 = 5;
+
+/// A segment, and its tokens in the order of [`Segment::tokens`].
+struct Draft {
+    segment: Segment,
+    tokens: Vec<Token>,
+}
 
 impl Recognizer {
     /// Decodes `pcm` once with whisper.cpp's own fallback and emits what it heard.
@@ -21,13 +29,74 @@ impl Recognizer {
             imports::emit_event(&Event::Decoded { no_speech: 1.0, encodes: 0 });
             return Ok(());
         }
-        let language = self.language(pcm, task)?;
+        let language = match self.named_language(task)? {
+            Some(language) => language,
+            None => {
+                self.encode(pcm, task.full_context)?;
+                self.language(task, pcm.len(), true)?.code
+            }
+        };
         let encodes = self.full(pcm, task, &language)?;
-        for segment in self.segments(pcm.len(), &language) {
-            imports::emit_event(&Event::Segment(segment));
-        }
+        let mut drafts = self.segments(pcm.len(), &language);
         let no_speech = self.no_speech()?;
+        if self.is_watched {
+            self.place(&mut drafts, pcm, task, &language, encodes)?;
+        }
+        for draft in drafts {
+            imports::emit_event(&Event::Segment(draft.segment));
+        }
         imports::emit_event(&Event::Decoded { no_speech, encodes });
+        Ok(())
+    }
+
+    /// Gives words the times at which the decoder attends to them, and segments those of their words: whisper.cpp's own, the
+    /// timestamps and the probabilities of tokens, fail after pauses and where windows join.
+    fn place(
+        &mut self,
+        drafts: &mut [Draft],
+        pcm: &[f32],
+        task: &Task,
+        language: &str,
+        encodes: u32,
+    ) -> Result<(), Status> {
+        let texts = |draft: &Draft| {
+            draft.tokens.iter().zip(&draft.segment.tokens).filter(|(token, _)| !token.special).count()
+        };
+        let ids: Vec<i32> = drafts
+            .iter()
+            .flat_map(|draft| draft.tokens.iter().zip(&draft.segment.tokens))
+            .filter(|(token, _)| !token.special)
+            .map(|(_, id)| *id as i32)
+            .collect();
+        if encodes != 1 {
+            // The last window may begin anywhere.
+            self.state.encode(0, 1).map_err(|_| Status::DecodeFailed)?;
+        }
+        let order = Order { task, language, told: &[], len: pcm.len(), temperature: 0.0 };
+        let places = self.decoder.place(&self.context, &mut self.state, &order, &ids)?;
+        let spaced = words::is_spaced(language);
+        let (mut rest, mut before) = (places.as_slice(), 0);
+        for draft in drafts.iter_mut() {
+            let (places, others) = rest.split_at(texts(draft).min(rest.len()));
+            rest = others;
+            let texts = draft.tokens.iter_mut().filter(|token| !token.special);
+            texts.zip(places).for_each(|(token, place)| token.aligned = place.end);
+            let Some(last) = places.last() else { continue };
+            let span = words::Span::new(before, i64::MAX, pcm.len());
+            before = last.end;
+            let placed = words::group_places(&draft.tokens, span, spaced).into_iter();
+            draft.segment.words = placed
+                .map(|(mut word, range)| {
+                    let attended = places[range].iter().filter_map(|place| place.attended).max();
+                    decoder::trim(&mut word, attended, pcm);
+                    word
+                })
+                .collect();
+            let segment = &mut draft.segment;
+            if let (Some(first), Some(last)) = (segment.words.first(), segment.words.last()) {
+                (segment.start, segment.end) = (first.start, last.end);
+            }
+        }
         Ok(())
     }
 
@@ -39,8 +108,9 @@ impl Recognizer {
         params.set_no_context(true);
         params.set_language(Some(language));
         params.set_translate(task.translate);
-        // What the samples' energy tells of word times is slow to compute, and worth less than what attention tells.
-        params.set_token_timestamps(!self.is_aligned);
+        // The samples' energy is slow to compute, and tells less of word times than attention does.
+        params.set_token_timestamps(!self.is_watched);
+        params.set_suppress_nst(!task.annotations);
         // As long as it is: what computed the spectrogram had no way to say so.
         params.set_duration_ms(spectrogram::duration_ms(pcm.len()));
         params.set_print_progress(false);
@@ -55,12 +125,14 @@ impl Recognizer {
             params.set_start_encoder_callback(Some(count_encode));
             params.set_start_encoder_callback_user_data((&raw mut encodes).cast());
         }
+        padding::off();
         self.state.full(params, pcm).map_err(|_| Status::DecodeFailed)?;
+        self.positions = 0;
         Ok(encodes)
     }
 
     /// What the last run over `len` samples found.
-    fn segments(&self, len: usize, language: &str) -> Vec<Segment> {
+    fn segments(&self, len: usize, language: &str) -> Vec<Draft> {
         let spaced = words::is_spaced(language);
         let segments = self.state.as_iter().map(|segment| {
             let mut ids = Vec::new();
@@ -81,14 +153,15 @@ impl Recognizer {
                 })
                 .collect();
             let span = words::Span::new(segment.start_timestamp(), segment.end_timestamp(), len);
-            Segment {
+            let segment = Segment {
                 start: span.start,
                 end: span.end,
                 text: String::from_utf8_lossy(segment.to_bytes().unwrap_or_default()).into_owned(),
                 avg_logprob: words::average_logprob(&tokens),
                 words: words::group(&tokens, span, spaced),
                 tokens: ids,
-            }
+            };
+            Draft { segment, tokens }
         });
         segments.collect()
     }

@@ -1,6 +1,7 @@
 //! whisper.cpp behind the operations that the host asks for.
 
 mod decode;
+mod language;
 mod score;
 mod streaming;
 
@@ -8,21 +9,21 @@ use std::ffi::c_int;
 
 use hearken_proto::abi::Status;
 use hearken_proto::{Event, Kernels, LoadOptions, ModelInfo, Task};
-use whisper_rs::whisper_rs_sys as sys;
-use whisper_rs::{
-    DtwMode, DtwParameters, FullParams, SamplingStrategy, WhisperContext, WhisperContextParameters,
-    WhisperState,
-};
+use whisper_rs::{FullParams, SamplingStrategy, WhisperContext, WhisperContextParameters, WhisperState};
 
+use crate::backend::{self, padding};
 use crate::decoder::Decoder;
-use crate::{backend, imports, spectrogram};
+use crate::{imports, spectrogram};
 
 /// Samples for each encoder position: the encoder's convolution halves the 10 ms mel frames.
 const SAMPLES_PER_POSITION: usize = 320;
 
-/// Positions of a short context, at least, and those behind the audio: with fewer, models repeat themselves or lose the end.
-const LEAST_POSITIONS: usize = 512;
-const SPARE_POSITIONS: usize = 128;
+/// Positions that are computed behind the audio: 2 s. With 0.64 s models lose their way where they say timestamps
+/// (docs/short-context.md).
+const MARGIN: usize = 100;
+
+/// Lengths of the recording that [padding](padding) is learned from, in samples: every 2 s.
+const TEMPLATE_STEP: usize = 2 * hearken_proto::SAMPLE_RATE as usize;
 
 /// See [`Recognizer::encode_within`].
 const NOTHING_TO_DO_MS: c_int = 100;
@@ -36,26 +37,19 @@ pub(crate) struct Recognizer {
     context: WhisperContext,
     state: WhisperState,
     decoder: Decoder,
-    /// Word times come from attention.
-    is_aligned: bool,
+    /// Positions that whisper.cpp computes of a window; 0 for all.
+    positions: c_int,
+    /// The language of the utterance, once it is certain.
+    language: Option<String>,
+    /// What the decoder attends to passes through this guest's backend, and tells where words are.
+    is_watched: bool,
 }
 
 impl Recognizer {
     /// Reads the model from the host. Only possible while the snapshot is made.
     pub(crate) fn load(options: &LoadOptions) -> Result<Self, Status> {
         backend::register(options.kernels);
-        let heads: Vec<sys::whisper_ahead> = options
-            .alignment_heads
-            .iter()
-            .map(|&(layer, head)| sys::whisper_ahead { n_text_layer: layer as i32, n_head: head as i32 })
-            .collect();
-        let mut parameters = WhisperContextParameters::default();
-        if !heads.is_empty() {
-            parameters.dtw_parameters(DtwParameters {
-                mode: DtwMode::Custom { aheads: &heads },
-                ..DtwParameters::default()
-            });
-        }
+        let parameters = WhisperContextParameters::default();
         // The path is only a name: `loader` reads the host's bytes.
         let context = WhisperContext::new_with_params("model", parameters).map_err(|_| Status::BadModel)?;
         if options.kernels != Kernels::Stock {
@@ -75,7 +69,14 @@ impl Recognizer {
             workspace: backend::workspace::close(),
         }));
         let decoder = Decoder::new(&context, &options.alignment_heads);
-        Ok(Self { context, state, decoder, is_aligned: !heads.is_empty() })
+        Ok(Self {
+            context,
+            state,
+            decoder,
+            positions: 0,
+            language: None,
+            is_watched: options.kernels != Kernels::Stock,
+        })
     }
 
     /// Longest window in samples: past the model's context whisper.cpp loses text and reports success.
@@ -83,55 +84,79 @@ impl Recognizer {
         self.context.n_audio_ctx().max(0) as usize * SAMPLES_PER_POSITION
     }
 
-    /// Encodes a window, for the decoder.
-    fn encode(&mut self, pcm: &[f32]) -> Result<(), Status> {
-        self.state.pcm_to_mel(pcm, 1).map_err(|_| Status::DecodeFailed)?;
-        self.state.encode(0, 1).map_err(|_| Status::DecodeFailed)
+    /// Computes the padding behind beginnings of a recording, for windows of about their lengths.
+    pub(crate) fn learn_padding(&mut self, recording: &[f32]) -> Result<(), Status> {
+        let all = self.max_window() / SAMPLES_PER_POSITION;
+        for len in (TEMPLATE_STEP..=recording.len()).step_by(TEMPLATE_STEP) {
+            let first = len / SAMPLES_PER_POSITION + MARGIN;
+            // Of less padding there is nothing to save.
+            if first + MARGIN > all {
+                break;
+            }
+            padding::record(first);
+            self.encode_within(&recording[..len], 0)?;
+            // The decoder's keys pass through the backend when it reads them.
+            self.step(self.context.token_sot(), 0)?;
+            if !padding::keep() {
+                return Err(Status::Unsupported);
+            }
+        }
+        Ok(())
     }
 
-    /// The same with no more than so many positions; 0 are all that the model has.
+    /// Encodes a window for the decoder: all of its context.
+    fn encode_all(&mut self, pcm: &[f32]) -> Result<(), Status> {
+        padding::off();
+        self.encode_within(pcm, 0)
+    }
+
+    /// Encodes a window for the decoder: the positions that hold audio and a margin, with padding from the cache. Returns
+    /// false if the whole context was computed, because it is asked for, or there is no cache, or nothing to save.
+    fn encode(&mut self, pcm: &[f32], full: bool) -> Result<bool, Status> {
+        let needed = (pcm.len().div_ceil(SAMPLES_PER_POSITION) + MARGIN).next_multiple_of(8);
+        let all = self.max_window() / SAMPLES_PER_POSITION;
+        let computed = if full { None } else { padding::extend(needed).filter(|computed| *computed < all) };
+        match computed {
+            Some(computed) => self.encode_within(pcm, computed as c_int)?,
+            None => self.encode_all(pcm)?,
+        }
+        Ok(computed.is_some())
+    }
+
+    /// Encodes with no more than so many positions; 0 are all that the model has.
     fn encode_within(&mut self, pcm: &[f32], positions: c_int) -> Result<(), Status> {
-        // Only `whisper_full` sets the number of positions. It takes less than 100 ms for nothing to do, and looks whether
-        // there is that much before, and whether there is more after it has set it.
-        let mut params = FullParams::new(SamplingStrategy::Greedy { best_of: 1 });
-        params.set_language(Some("en"));
-        params.set_audio_ctx(positions);
-        params.set_duration_ms(NOTHING_TO_DO_MS);
-        self.state.full(params, pcm).map_err(|_| Status::DecodeFailed)?;
+        if positions == self.positions {
+            self.state.pcm_to_mel(pcm, 1).map_err(|_| Status::DecodeFailed)?;
+        } else {
+            // Only `whisper_full` sets the number of positions. It takes less than 100 ms for nothing to do, and looks
+            // whether there is that much before, and whether there is more after it has set it.
+            let mut params = FullParams::new(SamplingStrategy::Greedy { best_of: 1 });
+            params.set_language(Some("en"));
+            params.set_audio_ctx(positions);
+            params.set_duration_ms(NOTHING_TO_DO_MS);
+            self.state.full(params, pcm).map_err(|_| Status::DecodeFailed)?;
+            self.positions = positions;
+        }
         self.state.encode(0, 1).map_err(|_| Status::DecodeFailed)
     }
 
-    /// Positions for a window of `len` samples where the context may be short; 0 for all.
-    fn positions(&self, len: usize) -> c_int {
-        let needed = len.div_ceil(SAMPLES_PER_POSITION) + SPARE_POSITIONS;
-        let needed = needed.max(LEAST_POSITIONS).next_multiple_of(8);
-        let all = self.context.n_audio_ctx().max(0) as usize;
-        if needed < all { needed as c_int } else { 0 }
-    }
-
-    /// The language to decode in: as asked, or detected and reported.
-    fn language(&mut self, pcm: &[f32], task: &Task) -> Result<String, Status> {
+    /// The language to decode in where nothing is to be detected: the one that is asked for, or a model's only one.
+    fn named_language(&self, task: &Task) -> Result<Option<String>, Status> {
         if !self.context.is_multilingual() {
             if task.translate {
                 return Err(Status::Unsupported);
             }
             return match task.language.as_deref() {
-                None | Some("en") => Ok("en".to_owned()),
+                None | Some("en") => Ok(Some("en".to_owned())),
                 Some(_) => Err(Status::BadLanguage),
             };
         }
-        if let Some(language) = &task.language {
-            if language.contains('\0') || whisper_rs::get_lang_id(language).is_none() {
-                return Err(Status::BadLanguage);
-            }
-            return Ok(language.clone());
+        if let Some(language) = &task.language
+            && (language.contains('\0') || whisper_rs::get_lang_id(language).is_none())
+        {
+            return Err(Status::BadLanguage);
         }
-        self.state.pcm_to_mel(pcm, 1).map_err(|_| Status::DecodeFailed)?;
-        let (id, probabilities) = self.state.lang_detect(0, 1).map_err(|_| Status::DecodeFailed)?;
-        let code = whisper_rs::get_lang_str(id).ok_or(Status::DecodeFailed)?.to_owned();
-        let probability = probabilities.get(id as usize).copied().unwrap_or_default();
-        imports::emit_event(&Event::Language { code: code.clone(), probability });
-        Ok(code)
+        Ok(task.language.clone())
     }
 
     /// Probability that the window last encoded holds no speech.

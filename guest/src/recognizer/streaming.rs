@@ -40,45 +40,42 @@ impl Recognise for Streaming<'_> {
             return Ok(Recognised { no_speech: 1.0, ..Recognised::default() });
         }
         let Self { recognizer, task } = self;
-        let detects = recognizer.context.is_multilingual() && task.language.is_none();
-        let language = recognizer.language(pcm, task)?;
-        let mut positions = 0;
-        // Whoever told the language has encoded the window for it.
-        if task.short_context && !detects {
-            positions = recognizer.positions(pcm.len());
-            recognizer.encode_within(pcm, positions)?;
-        } else if !detects {
-            recognizer.encode(pcm)?;
-        }
+        let is_padded = recognizer.encode(pcm, task.full_context)?;
+        let language = recognizer.language(task, pcm.len(), effort == Effort::Final)?;
         // A step of its own, so only where it decides something.
         let no_speech = if effort == Effort::Final { recognizer.no_speech()? } else { 0.0 };
-        let order = Order { task, language: &language, told, len: pcm.len(), temperature: 0.0 };
+        let order = Order { task, language: &language.code, told, len: pcm.len(), temperature: 0.0 };
         let mut decoded = recognizer.decode_behind(&order)?;
         let mut encodes = 1;
-        if decoded.stalled && positions > 0 {
-            // It lost its way in the short context.
-            recognizer.encode_within(pcm, 0)?;
+        let is_doubtful =
+            |decoded: &Decoded| decoded.stalled || (decoded.avg_logprob < LOGPROB && no_speech < NO_SPEECH);
+        if is_padded && (decoded.stalled || (effort == Effort::Final && is_doubtful(&decoded))) {
+            // The padding may have misled it: the whole context tells.
+            recognizer.encode(pcm, true)?;
             decoded = recognizer.decode_behind(&order)?;
             encodes += 1;
         }
-        let doubtful = decoded.stalled || (decoded.avg_logprob < LOGPROB && no_speech < NO_SPEECH);
-        if effort == Effort::Final && doubtful {
+        if effort == Effort::Final && is_doubtful(&decoded) {
             let again = recognizer.decode_behind(&Order { temperature: RETRY_TEMPERATURE, ..order })?;
             let score = |decoded: &Decoded| (!decoded.stalled, decoded.avg_logprob);
             if score(&again) > score(&decoded) {
                 decoded = again;
             }
         }
+        if !task.annotations {
+            decoder::drop_bracketed(&mut decoded.words);
+        }
         for spoken in &mut decoded.words {
             decoder::trim(&mut spoken.word, spoken.attended, pcm);
         }
         Ok(Recognised {
-            settled: decoded.settled,
+            settled: decoded.settled.min(decoded.words.len()),
             rest: decoded.rest,
             no_speech,
             avg_logprob: decoded.avg_logprob,
             words: decoded.words,
             encodes,
+            unsettled: !language.is_certain,
         })
     }
 }

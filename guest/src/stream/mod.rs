@@ -7,14 +7,19 @@
 //! one.
 
 mod agreement;
+mod display;
 mod doubt;
 mod policy;
 mod window;
 
+use std::ops::Range;
+
 use hearken_proto::abi::Status;
+use hearken_proto::voice::missed;
 use hearken_proto::{Task, Word};
 
 use agreement::continuation;
+use display::Display;
 use doubt::{Doubt, believed, stands};
 use policy::Policy;
 pub(crate) use window::Window;
@@ -27,6 +32,21 @@ const SHIFT: usize = hearken_proto::SAMPLE_RATE as usize / 10;
 
 /// An utterance that is over so soon, in samples, was somebody who said little: noise that is taken for speech goes on. 3 s.
 const BRIEF: u32 = 3 * hearken_proto::SAMPLE_RATE;
+
+/// Speech that no word explains is asked for again when there is more of it, in samples: 1 s.
+const UNEXPLAINED: u32 = hearken_proto::SAMPLE_RATE;
+
+/// Voice at the end of a window that goes on is missed only when it is this long, in samples: 2 s. Words for it may come.
+const LATE: u64 = 2 * hearken_proto::SAMPLE_RATE as u64;
+
+/// Audio around missed voice that is decoded with it, in samples: 200 ms.
+const AROUND: u32 = hearken_proto::SAMPLE_RATE / 5;
+
+/// What is said of missed voice counts unless the window is silent or the text unlikely (OpenAI's thresholds), word by word
+/// where it is at least this likely.
+const NO_SPEECH: f32 = 0.6;
+const LOGPROB: f32 = -1.0;
+const LIKELY: f32 = 0.4;
 
 /// How one window is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +71,8 @@ pub(crate) struct Spoken {
     pub(crate) attended: Option<u32>,
     /// Likely, or said in two hearings (`doubt`).
     pub(crate) sure: bool,
+    /// Probability of its least likely token.
+    pub(crate) least: f32,
 }
 
 impl Spoken {
@@ -63,6 +85,7 @@ impl Spoken {
             marks: self.marks.iter().map(|mark| to(*mark)).collect(),
             attended: self.attended.map(to),
             sure: self.sure,
+            least: self.least,
         }
     }
 }
@@ -80,6 +103,8 @@ pub(crate) struct Recognised {
     pub(crate) avg_logprob: f32,
     /// Encoder passes that were made.
     pub(crate) encodes: u32,
+    /// The language is not known well enough to commit words to it.
+    pub(crate) unsettled: bool,
 }
 
 /// Something that turns a window into words: whisper.cpp, or in tests a simulation.
@@ -115,6 +140,11 @@ pub(crate) struct Stream {
     stood: Option<u32>,
     /// How likely a word must be for that, in this step.
     alone: f32,
+    display: Display,
+    /// Where the window ended when speech behind the committed words was asked for without them.
+    asked_freely: u32,
+    /// The voice without words that was asked for last.
+    asked: Range<u32>,
 }
 
 impl Stream {
@@ -128,17 +158,26 @@ impl Stream {
     ) -> Result<Hypothesis, Status> {
         self.alone = if effort == Effort::Final && window.end() < BRIEF { 0.0 } else { task.alone };
         let mut hypothesis = Hypothesis::default();
-        let heard = self.hear(window, recogniser, effort, &mut hypothesis)?;
+        let mut heard = self.hear(window, recogniser, effort, &mut hypothesis)?;
+        if self.is_muzzled(window, task) {
+            self.moved = true;
+            self.asked_freely = window.end();
+            heard = self.hear(window, recogniser, effort, &mut hypothesis)?;
+        }
         (hypothesis.no_speech, hypothesis.avg_logprob) = (heard.no_speech, heard.avg_logprob);
+        if !heard.unsettled {
+            self.ask_for_missed(window, recogniser, task, effort, &mut hypothesis)?;
+        }
         match effort {
             Effort::Partial => {
                 let believed = self.believed();
                 let is_sure = |(spoken, believed): &(&Spoken, bool)| spoken.sure && *believed;
                 let sure = self.tentative.iter().zip(believed).take_while(is_sure).count();
                 let policy = self.policy.get_or_insert_with(|| policy::policy(task.commit));
+                let sure = if heard.unsettled { 0 } else { sure };
                 let certain = policy.certain(&self.tentative, window.end()).min(sure);
                 policy.committed(certain);
-                hypothesis.committed = self.commit(certain);
+                hypothesis.committed.extend(self.commit(certain));
                 let told: usize = self.anchored.iter().map(|spoken| spoken.tokens.len()).sum();
                 if window.is_full() || told > MOST_TOLD {
                     hypothesis.committed.extend(self.slide(window));
@@ -155,13 +194,34 @@ impl Stream {
                     heard = self.hear(window, recogniser, effort, &mut hypothesis)?;
                 }
                 let left = self.drop_disbelieved(self.tentative.len());
+                // The end of a sentence shows at the end of the utterance.
+                self.display.release_last(left);
                 hypothesis.committed.extend(self.commit(left));
             }
         }
-        let believed = self.believed();
-        let shown = self.tentative.iter().zip(believed).filter(|(_, believed)| *believed);
-        hypothesis.tentative = shown.map(|(spoken, _)| spoken.word.clone()).collect();
+        hypothesis.tentative = self.shown();
         Ok(hypothesis)
+    }
+
+    /// The tentative words to show: those that are believed, up to the first that would flicker.
+    fn shown(&mut self) -> Vec<Word> {
+        let count = self.display.steady(&self.tentative, self.settled > 0);
+        let believed = self.believed();
+        let shown = self.tentative.iter().zip(believed).take(count).filter(|(_, believed)| *believed);
+        let mut words: Vec<Word> = shown.map(|(spoken, _)| spoken.word.clone()).collect();
+        self.display.show(&mut words, &self.tentative);
+        words
+    }
+
+    /// Returns true if the decoder ended right behind the committed words, which it was told, though speech goes on: told
+    /// something else, or nothing, it may say more.
+    fn is_muzzled(&self, window: &Window, task: &Task) -> bool {
+        let explained = self.tentative.last().map_or(self.settled, |spoken| spoken.word.end);
+        !self.anchored.is_empty()
+            && !self.moved
+            && self.tentative.is_empty()
+            && task.voice.last().is_some_and(|(_, end)| end.saturating_sub(explained) > UNEXPLAINED)
+            && window.end().saturating_sub(self.asked_freely) > UNEXPLAINED
     }
 
     /// Hears the window once, and takes what is new for tentative.
@@ -225,6 +285,64 @@ impl Stream {
         left
     }
 
+    /// Asks for voice that no word explains by itself, with nothing before it that the decoder is told, and with fallback.
+    /// While the utterance goes on only for the first that is missed, if all before it is committed: what is found is committed
+    /// at once, since the next hypothesis, behind words that lack it, would lack it again.
+    fn ask_for_missed(
+        &mut self,
+        window: &Window,
+        recogniser: &mut impl Recognise,
+        task: &Task,
+        effort: Effort,
+        hypothesis: &mut Hypothesis,
+    ) -> Result<(), Status> {
+        let voice: Vec<Range<u64>> =
+            task.voice.iter().map(|(start, end)| u64::from(*start)..u64::from(*end)).collect();
+        let words: Vec<Range<u64>> =
+            self.tentative.iter().map(|spoken| spoken.word.start.into()..spoken.word.end.into()).collect();
+        let range = u64::from(self.settled.max(window.start()))..u64::from(window.end());
+        // From the last, so that places of words before stay as they are.
+        for stretch in missed(&voice, words.iter().cloned(), range).into_iter().rev() {
+            let place = words.iter().take_while(|word| word.start < stretch.start).count();
+            let goes_on = effort == Effort::Partial && place == words.len();
+            if (effort == Effort::Partial && place > 0)
+                || (goes_on && stretch.end - stretch.start < LATE)
+                || self.was_asked(&stretch)
+            {
+                continue;
+            }
+            self.asked = stretch.start as u32..stretch.end as u32;
+            let start = (stretch.start as u32).saturating_sub(AROUND).max(window.start());
+            let end = (stretch.end as u32).saturating_add(AROUND).min(window.end());
+            let samples =
+                &window.samples()[(start - window.start()) as usize..(end - window.start()) as usize];
+            let mut heard = recogniser.recognise(samples, &[], Effort::Final)?;
+            hypothesis.encodes += heard.encodes;
+            if heard.no_speech > NO_SPEECH || heard.avg_logprob < LOGPROB {
+                continue;
+            }
+            let inside = |spoken: &Spoken| {
+                (stretch.start..stretch.end).contains(&u64::from((spoken.word.start + spoken.word.end) / 2))
+            };
+            let mut found: Vec<Spoken> =
+                heard.words.drain(..).map(|spoken| spoken.moved(|at| at.saturating_add(start))).collect();
+            found.retain(|spoken| inside(spoken) && spoken.word.probability >= LIKELY);
+            found.iter_mut().for_each(|spoken| spoken.sure = true);
+            let count = found.len();
+            self.tentative.splice(place..place, found);
+            if effort == Effort::Partial {
+                hypothesis.committed.extend(self.commit(count));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns true if almost the same voice was asked for before.
+    fn was_asked(&self, stretch: &Range<u64>) -> bool {
+        let asked = u64::from(self.asked.start)..u64::from(self.asked.end);
+        asked.start < stretch.end && stretch.start < asked.end && stretch.end < asked.end + u64::from(LATE)
+    }
+
     /// Commits the first tentative words, none of which starts before the last one ended.
     fn commit(&mut self, words: usize) -> Vec<Word> {
         let mut committed = Vec::with_capacity(words);
@@ -239,6 +357,7 @@ impl Stream {
             committed.push(spoken.word.clone());
             self.anchored.push(spoken);
         }
+        self.display.committed(&mut committed);
         committed
     }
 

@@ -20,39 +20,55 @@ pub(crate) trait Policy {
 /// The policy that a task asks for.
 pub(super) fn policy(commit: Commit) -> Box<dyn Policy> {
     match commit {
-        Commit::Agreement { hypotheses } => Box::new(Agreement::new(hypotheses)),
+        Commit::Agreement { hypotheses, doubtful, likely } => {
+            Box::new(Agreement::new(hypotheses, doubtful, likely))
+        }
         Commit::Attention { margin } => Box::new(Attention { margin }),
     }
 }
 
 /// LocalAgreement-n: words that n hypotheses in a row begin with (Liu, Spanakis and Niehues 2020; Macháček, Dabre and Bojar
-/// 2023).
+/// 2023). A word with an unlikely token needs more of them: of the words that two hypotheses in a row get wrong, most are
+/// unlikely, and few of those that they get right (docs/streaming.md).
 struct Agreement {
-    /// How many hypotheses must agree with the latest one.
-    others: usize,
-    /// The essences of their words, the oldest first.
+    /// Hypotheses that must agree on a likely word, the latest one included.
+    likely: usize,
+    /// The same for a doubtful word.
+    doubtful: usize,
+    /// A word is doubtful if a token of it is less likely than this.
+    threshold: f32,
+    /// The essences of the words of earlier hypotheses, the latest first.
     earlier: VecDeque<Vec<String>>,
 }
 
 impl Agreement {
-    fn new(hypotheses: u8) -> Self {
-        Self { others: usize::from(hypotheses.max(1)) - 1, earlier: VecDeque::new() }
+    fn new(hypotheses: u8, doubtful: u8, likely: u8) -> Self {
+        let (likely_count, doubtful) = (hypotheses.max(1), doubtful.max(hypotheses).max(1));
+        Self {
+            likely: likely_count.into(),
+            doubtful: doubtful.into(),
+            threshold: f32::from(likely) / 100.0,
+            earlier: VecDeque::new(),
+        }
     }
 }
 
 impl Policy for Agreement {
     fn certain(&mut self, tail: &[Spoken], _: u32) -> usize {
         let latest: Vec<String> = tail.iter().map(|spoken| essence(&spoken.word)).collect();
-        let agreed = |other: &Vec<String>| latest.iter().zip(other).take_while(|(a, b)| a == b).count();
-        let certain = if self.earlier.len() < self.others {
-            0
-        } else {
-            self.earlier.iter().map(agreed).min().unwrap_or(latest.len())
+        // For each earlier hypothesis, the words that it begins with as the latest one does.
+        let agreed: Vec<usize> = self
+            .earlier
+            .iter()
+            .map(|other| latest.iter().zip(other).take_while(|(one, other)| one == other).count())
+            .collect();
+        let is_certain = |(index, spoken): &(usize, &Spoken)| {
+            let needed = if spoken.least < self.threshold { self.doubtful } else { self.likely };
+            agreed.iter().take_while(|agreed| **agreed > *index).count() + 1 >= needed
         };
-        self.earlier.push_back(latest);
-        if self.earlier.len() > self.others {
-            self.earlier.pop_front();
-        }
+        let certain = tail.iter().enumerate().take_while(is_certain).count();
+        self.earlier.push_front(latest);
+        self.earlier.truncate(self.doubtful.max(self.likely) - 1);
         certain
     }
 
@@ -97,6 +113,7 @@ mod tests {
                     probability: 1.0,
                 },
                 attended: Some(index * 100 + 50),
+                least: 0.9,
                 ..Spoken::default()
             })
             .collect()
@@ -104,7 +121,7 @@ mod tests {
 
     #[test]
     fn what_hypotheses_agree_on_is_certain_whatever_its_case_and_punctuation() {
-        let mut policy = policy(Commit::Agreement { hypotheses: 2 });
+        let mut policy = policy(Commit::Agreement { hypotheses: 2, doubtful: 2, likely: 0 });
         assert_eq!(policy.certain(&tail("Hello, world"), 0), 0);
         assert_eq!(policy.certain(&tail("hello World. again"), 0), 2);
         // Compared with what is left of the one before.
@@ -119,15 +136,31 @@ mod tests {
 
     #[test]
     fn more_hypotheses_take_longer_to_agree() {
-        let mut policy = policy(Commit::Agreement { hypotheses: 3 });
+        let mut policy = policy(Commit::Agreement { hypotheses: 3, doubtful: 3, likely: 0 });
         let certain = ["a", "a b", "a b c", "b c d", "c x"].map(|text| {
             let certain = policy.certain(&tail(text), 0);
             policy.committed(certain);
             certain
         });
         assert_eq!(certain, [0, 0, 1, 1, 1]);
-        let mut at_once = super::policy(Commit::Agreement { hypotheses: 1 });
+        let mut at_once = super::policy(Commit::Agreement { hypotheses: 1, doubtful: 1, likely: 0 });
         assert_eq!(at_once.certain(&tail("a b"), 0), 2);
+    }
+
+    #[test]
+    fn doubtful_words_wait_longer_and_what_comes_behind_them_waits_too() {
+        let mut policy = policy(Commit::Agreement { hypotheses: 2, doubtful: 4, likely: 80 });
+        let mut doubted = tail("a b c");
+        doubted[1].least = 0.79;
+        let certain: Vec<usize> = (0..5)
+            .map(|_| {
+                let certain = policy.certain(&doubted, 0);
+                policy.committed(certain);
+                doubted.drain(..certain);
+                certain
+            })
+            .collect();
+        assert_eq!(certain, [0, 1, 0, 2, 0]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Packs the speech of a recording into pieces that fit a model's context.
 
 use super::VadEvent;
+use super::voice::Voice;
 use crate::SAMPLE_RATE;
 
 /// Window over which energy is smoothed when a cut is looked for: 50 ms, longer than a pitch period and shorter than a
@@ -14,6 +15,8 @@ pub struct Chunk {
     pub start: u64,
     /// The stream as it was, pauses included; between 1 sample and the chunker's maximum.
     pub samples: Vec<f32>,
+    /// Where in the stream voice was heard in it.
+    pub(crate) voice: Voice,
 }
 
 impl Chunk {
@@ -38,6 +41,7 @@ pub struct Chunker {
     held: Vec<f32>,
     /// Samples of `held` up to the last speech.
     speech_end: usize,
+    voice: Voice,
     /// The latest utterance, if others are held before it.
     latest: Option<Latest>,
 }
@@ -54,7 +58,15 @@ impl Chunker {
     /// Chunks of at most `max_len` samples, at least 1.
     pub fn new(max_len: usize) -> Self {
         let max_len = max_len.max(1);
-        Self { max_len, max_pause: max_len, start: 0, held: Vec::new(), speech_end: 0, latest: None }
+        Self {
+            max_len,
+            max_pause: max_len,
+            start: 0,
+            held: Vec::new(),
+            speech_end: 0,
+            voice: Voice::default(),
+            latest: None,
+        }
     }
 
     /// Lets utterances share a chunk only when the pause between them is at most `samples` long; 0 gives each a chunk
@@ -71,8 +83,9 @@ impl Chunker {
                 self.latest = (!self.held.is_empty())
                     .then_some(Latest { at: self.held.len(), before: self.speech_end });
             }
-            VadEvent::Speech { position, samples } => {
+            VadEvent::Speech { position, samples, .. } => {
                 self.join(position, sink);
+                self.voice.push(event);
                 self.speech(position, samples, sink);
             }
             VadEvent::Silence { position, samples } => {
@@ -138,10 +151,12 @@ impl Chunker {
     /// Hands out the first `len` samples and forgets the first `forget`.
     fn release(&mut self, len: usize, forget: usize, sink: &mut impl FnMut(Chunk)) {
         if len > 0 {
-            sink(Chunk { start: self.start, samples: self.held[..len].to_vec() });
+            let voice = self.voice.within(&(self.start..self.start + len as u64));
+            sink(Chunk { start: self.start, samples: self.held[..len].to_vec(), voice });
         }
         self.held.drain(..forget);
         self.start += forget as u64;
+        self.voice.forget(self.start);
         self.speech_end = self.speech_end.saturating_sub(forget);
         self.latest = None;
     }
@@ -190,7 +205,7 @@ mod tests {
             for samples in audio[at..at + len].chunks(block) {
                 let position = at as u64;
                 let event = if speech {
-                    VadEvent::Speech { position, samples }
+                    VadEvent::Speech { position, samples, voiced_until: position }
                 } else {
                     VadEvent::Silence { position, samples }
                 };
@@ -280,7 +295,7 @@ mod tests {
         let mut chunks = Vec::new();
         let sink = &mut |chunk| chunks.push(chunk);
         chunker.push(&VadEvent::Start { position: 0 }, sink);
-        chunker.push(&VadEvent::Speech { position: 0, samples: &[0.1; 400] }, sink);
+        chunker.push(&VadEvent::Speech { position: 0, samples: &[0.1; 400], voiced_until: 0 }, sink);
         chunker.push(&VadEvent::Silence { position: 400, samples: &[0.0; 600] }, sink);
         assert_eq!(chunks.len(), 1);
     }
@@ -305,8 +320,8 @@ mod tests {
         let mut chunker = Chunker::new(10_000);
         let mut chunks = Vec::new();
         let sink = &mut |chunk| chunks.push(chunk);
-        chunker.push(&VadEvent::Speech { position: 0, samples: &[0.1; 100] }, sink);
-        chunker.push(&VadEvent::Speech { position: 150, samples: &[0.2; 100] }, sink);
+        chunker.push(&VadEvent::Speech { position: 0, samples: &[0.1; 100], voiced_until: 0 }, sink);
+        chunker.push(&VadEvent::Speech { position: 150, samples: &[0.2; 100], voiced_until: 0 }, sink);
         chunker.finish(sink);
         assert_eq!(chunks.iter().map(|c| (c.start, c.end())).collect::<Vec<_>>(), [(0, 100), (150, 250)]);
     }

@@ -16,6 +16,7 @@ mod ring;
 mod samples;
 mod sanitise;
 mod vad;
+mod voice;
 
 pub use accounting::Accounting;
 pub use chunks::{Chunk, Chunker};
@@ -28,6 +29,7 @@ pub use ring::{RingRead, RingReader, RingWriter, ring};
 pub use samples::Samples;
 pub(crate) use sanitise::usable;
 pub use vad::{VadConfig, VadEvent, VoiceActivity};
+pub(crate) use voice::Voice;
 
 /// Shape of interleaved PCM audio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

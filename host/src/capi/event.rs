@@ -26,6 +26,9 @@ pub enum CEventType {
     HearkenEventDropped = 5,
     /// Everything that was pushed, up to `end`, is dealt with. The last event.
     HearkenEventFinished = 6,
+    /// Voice from `start` to `end`, at least a second of it, in which no words were recognized though it was decoded again:
+    /// speech that was missed, or a sound that voice activity takes for speech.
+    HearkenEventUnrecognized = 7,
 }
 
 /// A word with its place in time.
@@ -121,6 +124,10 @@ impl Held {
             SessionEvent::Dropped { position, len, reason } => {
                 (start, end, text) = (*position, position + len, reason);
                 CEventType::HearkenEventDropped
+            }
+            SessionEvent::Unrecognized { position, len } => {
+                (start, end) = (*position, position + len);
+                CEventType::HearkenEventUnrecognized
             }
             SessionEvent::Finished { duration } => {
                 end = *duration;

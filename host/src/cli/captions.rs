@@ -61,6 +61,7 @@ impl Captions {
 
     /// Takes in what a session says, and draws it.
     pub(crate) fn event(&mut self, event: &SessionEvent) -> io::Result<()> {
+        let seconds = |samples: u64| samples as f64 / f64::from(SAMPLE_RATE);
         match event {
             SessionEvent::Partial { committed, tentative, .. } => {
                 self.committed.extend(texts(committed));
@@ -79,9 +80,12 @@ impl Captions {
                 self.draw("")
             }
             SessionEvent::Dropped { position, len, reason } => {
-                let seconds = |samples: u64| samples as f64 / f64::from(SAMPLE_RATE);
                 let (from, to) = (seconds(*position), seconds(position + len));
                 self.draw(&format!("{from:.1} s to {to:.1} s were not recognised: {reason}\n"))
+            }
+            SessionEvent::Unrecognized { position, len } => {
+                let (from, to) = (seconds(*position), seconds(position + len));
+                self.draw(&format!("{from:.1} s to {to:.1} s: voice or noise, and no words in it\n"))
             }
             _ => Ok(()),
         }

@@ -83,6 +83,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let model = args.model.load()?;
     let options = TranscribeOptions {
         language: args.speech.language(),
+        languages: args.speech.languages(),
+        annotations: args.speech.annotations,
         translate: args.speech.translate,
         prompt: args.speech.prompt.clone(),
         voice_activity: (!args.no_vad).then(VadConfig::default),
@@ -192,6 +194,10 @@ impl Job<'_> {
             model.transcribe(&mut source, options, |progress| match progress {
                 Progress::Position { read, decoded, total } => bar.update(read, decoded, total),
                 Progress::Segment(segment) => write(&|sink| sink.segment(segment)),
+                Progress::Unrecognized(samples) => write(&|sink| {
+                    sink.unrecognized(samples);
+                    Ok(())
+                }),
                 _ => {}
             })
         };

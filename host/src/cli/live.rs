@@ -108,6 +108,8 @@ impl Args {
     fn options(&self, capture: &Capture) -> SessionOptions {
         SessionOptions {
             language: self.speech.language(),
+            languages: self.speech.languages(),
+            annotations: self.speech.annotations,
             translate: self.speech.translate,
             prompt: self.speech.prompt.clone(),
             voice_activity: Some(VadConfig::default()),

@@ -16,6 +16,8 @@ pub(crate) fn follow(
     let format = source.format();
     let options = SessionOptions {
         language: options.language.clone(),
+        languages: options.languages.clone(),
+        annotations: options.annotations,
         translate: options.translate,
         prompt: options.prompt.clone(),
         voice_activity: options.voice_activity,
@@ -69,6 +71,9 @@ fn collect(event: SessionEvent, transcript: &mut Transcript) {
         SessionEvent::Language(language) => transcript.language = Some(language),
         SessionEvent::Dropped { position, len, reason } => {
             transcript.lost.push(Lost::new(position..position + len, reason));
+        }
+        SessionEvent::Unrecognized { position, len } => {
+            transcript.unrecognized.push(position..position + len)
         }
         SessionEvent::Finished { duration } => transcript.duration = duration,
         _ => {}

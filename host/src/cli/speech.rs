@@ -1,22 +1,39 @@
 //! What a command is told of the speech that it will hear.
 
-/// Language, translation and prompt.
+/// Language, translation, prompt, annotations.
 #[derive(clap::Args)]
 pub(crate) struct SpeechArgs {
-    /// Language as an ISO 639-1 code, or `auto`
-    #[arg(long, short, default_value = "auto")]
-    language: String,
+    /// Language as an ISO 639-1 code; `auto` detects it; several with commas, such as `en,es`, are the only ones detected
+    #[arg(long, short, default_value = "auto", value_delimiter = ',', value_name = "CODE")]
+    language: Vec<String>,
     /// Translate into English (multilingual models)
     #[arg(long)]
     pub(crate) translate: bool,
     /// Names, spellings and style to expect, as if this text had come before
     #[arg(long, value_name = "TEXT")]
     pub(crate) prompt: Option<String>,
+    /// Keep annotations such as `[Music]`, `(laughs)`, which are no words
+    #[arg(long)]
+    pub(crate) annotations: bool,
 }
 
 impl SpeechArgs {
     /// The language, unless it is to be detected.
     pub(crate) fn language(&self) -> Option<String> {
-        (self.language != "auto").then(|| self.language.clone())
+        match self.language.as_slice() {
+            [one] if one != AUTO => Some(one.clone()),
+            _ => None,
+        }
+    }
+
+    /// The languages to detect among; empty for all.
+    pub(crate) fn languages(&self) -> Vec<String> {
+        if self.language.len() < 2 || self.language.iter().any(|language| language == AUTO) {
+            return Vec::new();
+        }
+        self.language.clone()
     }
 }
+
+/// Detects the language.
+const AUTO: &str = "auto";

@@ -8,8 +8,8 @@ use crate::{SAMPLE_RATE, Segment, Word};
 
 /// A window that the model thinks silent is believed to be silent when it is also unsure of the words it found:
 /// the thresholds of OpenAI's implementation (`no_speech_threshold`, `logprob_threshold`).
-const NO_SPEECH: f32 = 0.6;
-const LOGPROB: f32 = -1.0;
+pub(super) const NO_SPEECH: f32 = 0.6;
+pub(super) const LOGPROB: f32 = -1.0;
 
 /// Text tokens a second beyond which nobody speaks: the fastest talkers reach some 8 words, 11 tokens.
 const MAX_TOKENS_PER_SECOND: u64 = 30;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use hearken_proto::{Kernels, LoadOptions};
 
-use super::{Engine, Preparation};
+use super::{Engine, Preparation, padding};
 use crate::compute::Compute;
 use crate::error::Error;
 use crate::executor::Share;
@@ -71,6 +71,7 @@ impl Engine {
                 Compute::Guest => Kernels::Guest,
                 Compute::Stock => Kernels::Stock,
             },
+            padding: self.0.padding && self.0.compute != Compute::Stock,
         };
         let key = self.key(&checked, &options);
 
@@ -98,6 +99,7 @@ impl Engine {
         hasher.update(self.0.guest_hash.as_bytes());
         hasher.update(&self.0.runtime.compatibility().to_le_bytes());
         hasher.update(&hearken_proto::encode(options));
+        hasher.update(padding::COMPRESSED);
         hasher.finalize()
     }
 
@@ -115,7 +117,9 @@ impl Engine {
         // The file is read a second time, so it may have changed: what the guest saw must be what was checked.
         let hasher = Arc::new(Mutex::new(blake3::Hasher::new()));
         let reader = Hashed { inner: opened, hasher: Arc::clone(&hasher) };
-        let snapshot = self.0.runtime.snapshot(&self.0.guest, Box::new(reader), options);
+        let recording = padding::recording()
+            .map_err(|source| Error::System { what: "cannot unpack a recording".to_owned(), source })?;
+        let snapshot = self.0.runtime.snapshot(&self.0.guest, Box::new(reader), options, &recording);
         let seen = hasher.lock().unwrap_or_else(std::sync::PoisonError::into_inner).finalize();
         let changed = match &snapshot {
             Ok(_) => seen != checked.hash,

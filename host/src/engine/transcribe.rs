@@ -1,10 +1,12 @@
 //! Recordings: voice activity packs speech into chunks, each chunk is one decode in a sandbox of its own.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::path::Path;
 use std::time::Instant;
 
 use crossbeam_channel::Receiver;
+use hearken_proto::voice::missed;
 use hearken_proto::{Event, Request, Task};
 
 use super::{Model, guard};
@@ -17,11 +19,21 @@ use crate::{Language, SAMPLE_RATE, Segment, Share, Transcript, Word, language, t
 /// Longest chunk, in samples: under 30 s whisper.cpp decodes it in one window (it skips a whole 30 s at a time).
 const MAX_CHUNK: usize = 29 * SAMPLE_RATE as usize;
 
+/// Audio around missed voice that is decoded with it, in samples: 200 ms.
+const AROUND: u64 = SAMPLE_RATE as u64 / 5;
+
 /// How to transcribe a recording.
 #[derive(Debug, Clone, Default)]
 pub struct TranscribeOptions {
-    /// ISO 639-1 code; `None` detects it from the first speech and keeps it.
+    /// ISO 639-1 code; `None` detects it in each chunk of speech. A chunk that does not tell is taken for the language of the
+    /// recording's first speech.
     pub language: Option<String>,
+    /// Languages to detect among, as ISO 639-1 codes. Empty for all that the model knows.
+    pub languages: Vec<String>,
+    /// Keeps annotations such as `[Music]`. Default: no, they are no words.
+    pub annotations: bool,
+    /// Leaves voice in which no words were recognized as it is. Otherwise it is decoded once more by itself.
+    pub once: bool,
     /// Translates into English (multilingual models only).
     pub translate: bool,
     /// Names, spellings and style, as text that came before.
@@ -58,6 +70,8 @@ pub enum Progress<'a> {
     Segment(&'a Segment),
     /// Speech that could not be recognised.
     Lost(&'a Lost),
+    /// Voice in which no words were recognized: samples.
+    Unrecognized(&'a Range<u64>),
 }
 
 /// Speech that could not be recognised because its guest failed twice.
@@ -91,6 +105,25 @@ struct Pending {
 struct Heard {
     language: Option<Language>,
     segments: Vec<Segment>,
+    /// Voice without words.
+    unrecognized: Vec<Range<u64>>,
+}
+
+impl Heard {
+    /// Voice of a chunk that no word explains.
+    fn missed(&self, chunk: &Chunk) -> Vec<Range<u64>> {
+        let words = self.segments.iter().flat_map(|segment| &segment.words).map(|word| word.start..word.end);
+        missed(chunk.voice.stretches(), words, chunk.start..chunk.end())
+    }
+
+    /// Takes in what was heard of a part by itself, as far as it is likely.
+    fn add(&mut self, part: Self) {
+        let is_likely = |segment: &Segment| {
+            segment.no_speech <= guard::NO_SPEECH && segment.avg_logprob >= guard::LOGPROB
+        };
+        self.segments.extend(part.segments.into_iter().filter(is_likely));
+        self.segments.sort_by_key(|segment| segment.start);
+    }
 }
 
 impl Model {
@@ -118,6 +151,9 @@ impl Model {
         observer: impl FnMut(Progress<'_>),
     ) -> Result<Transcript, Error> {
         self.can(options.language.as_deref(), options.translate)?;
+        for language in &options.languages {
+            self.can(Some(language), options.translate)?;
+        }
         let mut run = Run {
             model: self,
             options,
@@ -151,6 +187,33 @@ impl Model {
         language::is_known(language, self.checked().header.dims().n_vocab)
     }
 
+    /// One decode of a chunk, and one more of each part of it that was missed.
+    async fn decode_chunk(&self, chunk: &Chunk, task: &Task, once: bool) -> Result<Heard, Error> {
+        let mut heard = self.decode_or_retry(chunk.start, &chunk.samples, task).await?;
+        if !once {
+            let language = heard.language.as_ref().map(|language| language.code.clone());
+            let task = Task { language: task.language.clone().or(language), ..task.clone() };
+            for stretch in heard.missed(chunk) {
+                let start = stretch.start.saturating_sub(AROUND).max(chunk.start);
+                let end = (stretch.end + AROUND).min(chunk.end());
+                let part = &chunk.samples[(start - chunk.start) as usize..(end - chunk.start) as usize];
+                heard.add(self.decode_or_retry(start, part, &task).await?);
+            }
+        }
+        heard.unrecognized = heard.missed(chunk);
+        Ok(heard)
+    }
+
+    async fn decode_or_retry(&self, start: u64, samples: &[f32], task: &Task) -> Result<Heard, Error> {
+        match self.decode(start, samples, task).await {
+            // It may have come from what the instance had become: once more, in a fresh one.
+            Err(Error::Sandbox(error)) if error.ends_one_utterance() => {
+                self.decode(start, samples, task).await
+            }
+            outcome => outcome,
+        }
+    }
+
     /// One decode of `samples` in a sandbox of its own.
     async fn decode(&self, start: u64, samples: &[f32], task: &Task) -> Result<Heard, Error> {
         let mut instance = self.instantiate().await?;
@@ -159,7 +222,7 @@ impl Model {
         let mut silence = 0.0;
         for event in instance.call(&Request::Decode(task.clone())).await? {
             match event {
-                Event::Language { code, probability } => {
+                Event::Language { code, probability, .. } => {
                     // The recording's later utterances are told this language: one guest must not spoil the rest.
                     if !self.knows(&code) {
                         return Err(
@@ -287,11 +350,15 @@ impl<O: FnMut(Progress<'_>)> Run<'_, O> {
                 self.receive()?;
             }
             let task = Task {
-                language: self.language.clone(),
+                language: self.options.language.clone(),
+                candidates: self.options.languages.clone(),
+                usual: self.language.clone(),
+                annotations: self.options.annotations,
                 translate: self.options.translate,
                 prompt: self.options.prompt.clone(),
                 ..Task::default()
             };
+            let once = self.options.once;
             let model = self.model.clone().billed(self.options.share.as_ref());
             let (answer, outcome) = crossbeam_channel::bounded(1);
             self.pending.push_back(Pending { start: chunk.start, end: chunk.end(), outcome });
@@ -299,12 +366,7 @@ impl<O: FnMut(Progress<'_>)> Run<'_, O> {
             let engine = &self.model.engine;
             let share = self.options.share.as_ref().unwrap_or(engine.common_share());
             engine.executor().submit(share, Class::Batch, Instant::now(), async move {
-                let decode = || model.decode(chunk.start, &chunk.samples, &task);
-                let outcome = match decode().await {
-                    // It may have come from what the instance had become: once more, in a fresh one.
-                    Err(Error::Sandbox(error)) if error.ends_one_utterance() => decode().await,
-                    outcome => outcome,
-                };
+                let outcome = model.decode_chunk(&chunk, &task, once).await;
                 // The receiver is gone when the recording was given up: then nobody wants this.
                 let _ = answer.send(outcome);
             });
@@ -333,6 +395,10 @@ impl<O: FnMut(Progress<'_>)> Run<'_, O> {
     }
 
     fn deliver(&mut self, heard: Heard) {
+        for stretch in heard.unrecognized {
+            (self.observer)(Progress::Unrecognized(&stretch));
+            self.transcript.unrecognized.push(stretch);
+        }
         if heard.segments.is_empty() {
             // A language that was detected in what turned out to be silence is no language.
             return;

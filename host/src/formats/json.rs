@@ -1,6 +1,7 @@
 //! Transcripts as JSON.
 
 use std::io::{self, Write};
+use std::ops::Range;
 
 use serde::Serialize;
 
@@ -72,12 +73,13 @@ impl Json {
         self,
         language: Option<&Language>,
         duration: u64,
+        unrecognized: &[Range<u64>],
         out: &mut impl Write,
     ) -> io::Result<()> {
         out.write_all(b"\n],\"text\":")?;
         serde_json::to_writer(&mut *out, &self.text)?;
         out.write_all(b",")?;
-        summary(language, duration, out)?;
+        summary(language, duration, unrecognized, out)?;
         out.write_all(b"}\n")
     }
 }
@@ -105,10 +107,25 @@ pub(super) fn partial_line(
     out.write_all(b"\n")
 }
 
+/// Voice in which no words were recognized, as a line of its own.
+pub(super) fn unrecognized_line(samples: &Range<u64>, out: &mut impl Write) -> io::Result<()> {
+    let json = serde_json::json!({
+        "type": "unrecognized",
+        "start": seconds(samples.start),
+        "end": seconds(samples.end),
+    });
+    writeln!(out, "{json}")
+}
+
 /// The line that tells that the file is whole.
-pub(super) fn last_line(language: Option<&Language>, duration: u64, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn last_line(
+    language: Option<&Language>,
+    duration: u64,
+    unrecognized: &[Range<u64>],
+    out: &mut impl Write,
+) -> io::Result<()> {
     out.write_all(b"{\"type\":\"end\",")?;
-    summary(language, duration, out)?;
+    summary(language, duration, unrecognized, out)?;
     out.write_all(b"}\n")
 }
 
@@ -144,11 +161,22 @@ fn words(words: &[Word]) -> Vec<JsonWord> {
 }
 
 /// The members about the whole recording, without braces.
-fn summary(language: Option<&Language>, duration: u64, out: &mut impl Write) -> io::Result<()> {
+fn summary(
+    language: Option<&Language>,
+    duration: u64,
+    unrecognized: &[Range<u64>],
+    out: &mut impl Write,
+) -> io::Result<()> {
     out.write_all(b"\"language\":")?;
     serde_json::to_writer(&mut *out, &language.map(|language| sanitise_trimmed(&language.code)))?;
     out.write_all(b",\"language_probability\":")?;
     serde_json::to_writer(&mut *out, &language.and_then(|language| language.probability))?;
     out.write_all(b",\"duration\":")?;
-    Ok(serde_json::to_writer(out, &seconds(duration))?)
+    serde_json::to_writer(&mut *out, &seconds(duration))?;
+    let stretches: Vec<_> = unrecognized
+        .iter()
+        .map(|samples| serde_json::json!({ "start": seconds(samples.start), "end": seconds(samples.end) }))
+        .collect();
+    out.write_all(b",\"unrecognized\":")?;
+    Ok(serde_json::to_writer(out, &stretches)?)
 }

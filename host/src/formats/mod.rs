@@ -19,6 +19,7 @@ mod tokens;
 
 use std::fmt;
 use std::io::{self, Write};
+use std::ops::Range;
 use std::str::FromStr;
 
 pub use self::cues::{Cue, cues};
@@ -83,6 +84,7 @@ impl Format {
         for segment in &transcript.segments {
             writer.segment(segment)?;
         }
+        transcript.unrecognized.iter().for_each(|samples| writer.unrecognized(samples));
         writer.end(transcript.language.as_ref(), transcript.duration)?;
         Ok(())
     }
@@ -109,6 +111,7 @@ impl FromStr for Format {
 pub struct Writer<W> {
     out: W,
     body: Body,
+    unrecognized: Vec<Range<u64>>,
 }
 
 #[derive(Debug)]
@@ -133,7 +136,7 @@ impl<W: Write> Writer<W> {
             Format::Json => Body::Json(json::Json::begin(&mut out)?),
             Format::JsonLines => Body::JsonLines,
         };
-        Ok(Self { out, body })
+        Ok(Self { out, body, unrecognized: Vec::new() })
     }
 
     /// Adds a segment. Subtitles of it may be written only with the next one, whose start limits them.
@@ -164,12 +167,25 @@ impl<W: Write> Writer<W> {
             (SessionEvent::Partial { utterance, committed, tentative }, Body::JsonLines) => {
                 json::partial_line(*utterance, committed, tentative, &mut self.out)?;
             }
+            (SessionEvent::Unrecognized { position, len }, Body::JsonLines) => {
+                json::unrecognized_line(&(*position..position + len), &mut self.out)?;
+            }
+            (SessionEvent::Unrecognized { position, len }, _) => {
+                self.unrecognized(&(*position..position + len));
+                return Ok(());
+            }
             _ => match event.segment() {
                 Some(segment) => self.segment(&segment)?,
                 None => return Ok(()),
             },
         }
         self.out.flush()
+    }
+
+    /// Notes voice in which no words were recognized, as samples: [`Format::Json`] and [`Format::JsonLines`] list it at the
+    /// end.
+    pub fn unrecognized(&mut self, samples: &Range<u64>) {
+        self.unrecognized.push(samples.clone());
     }
 
     /// Ends the file and gives `out` back, flushed. `duration` is the input's length in samples at 16 kHz.
@@ -181,8 +197,8 @@ impl<W: Write> Writer<W> {
         match self.body {
             Body::Text => {}
             Body::Subtitles(subtitles) => subtitles.end(&mut self.out)?,
-            Body::Json(json) => json.end(language, duration, &mut self.out)?,
-            Body::JsonLines => json::last_line(language, duration, &mut self.out)?,
+            Body::Json(json) => json.end(language, duration, &self.unrecognized, &mut self.out)?,
+            Body::JsonLines => json::last_line(language, duration, &self.unrecognized, &mut self.out)?,
         }
         self.out.flush()?;
         Ok(self.out)

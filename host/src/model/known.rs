@@ -15,8 +15,8 @@ pub struct Known {
     /// Whether an utterance gets better when the model is told the last words of the one before. Most models were trained to be told;
     /// whether it helps is to be measured.
     pub carries: bool,
-    /// Whether it was made for an encoder context shorter than its file's, so that shrinking costs no accuracy.
-    pub short_context: bool,
+    /// Whether it says timestamps while it is streamed: models that were not trained without them need them.
+    pub timestamps: bool,
     /// Longest window, in samples at 16 kHz, in which it follows an utterance that goes on, where that is less than its context:
     /// past it words are lost.
     pub window: Option<u32>,
@@ -36,7 +36,7 @@ pub const EMBEDDED: Known = Known {
     alignment_heads: &[(2, 0)],
     // It is no better at its words then, and hears more of them in ordinary speech: docs/streaming.md has the figures.
     carries: false,
-    short_context: false,
+    timestamps: true,
     // With which ten minutes without a pause lose no word; longer windows were not measured.
     window: Some(6 * 16_000),
     // With which streaming has no words of recorded noise and music.

@@ -186,7 +186,7 @@ impl Instance {
             Request::Partial(_) => Some(Work::Partial),
             Request::Final(_) => Some(Work::Final),
             Request::Decode(_) => Some(Work::Recording),
-            Request::Drain | Request::Score { .. } => None,
+            Request::Drain | Request::LearnPadding | Request::Score { .. } => None,
         };
         let spent = self.guest.store.data().budget.spent();
         match &answer {

@@ -1,14 +1,16 @@
 //! From a guest and a model to a module in which the model is already loaded.
 
 use std::io::Read;
+use std::sync::Arc;
 
-use hearken_proto::abi::{EXPORT_LOAD, Status};
-use hearken_proto::{Event, LoadOptions, ModelInfo};
+use hearken_proto::abi::{EXPORT_CALL, EXPORT_LOAD, EXPORT_RING, Status};
+use hearken_proto::{Event, LoadOptions, ModelInfo, Request};
 use wasmtime::{Module, Store, Val};
 use wasmtime_wizer::{InstanceState, SnapshotVal, ValType, Wizer};
 
 use super::imports::HostState;
 use super::instance::{Guest, check_abi};
+use super::ring::Ring;
 use super::{Runtime, SandboxError};
 use crate::task::to_end;
 
@@ -23,12 +25,14 @@ pub(crate) struct Snapshot {
 impl Runtime {
     /// Lets `guest` load the model that `model` yields, and keeps what it became.
     ///
-    /// Runs whisper.cpp's parser on the model, inside the sandbox, with [`Limits::cpu_to_load`](super::Limits).
+    /// Runs whisper.cpp's parser on the model, inside the sandbox, with [`Limits::cpu_to_load`](super::Limits). Padding is
+    /// computed behind `recording` (16 kHz mono), if the options ask for it.
     pub(crate) fn snapshot(
         &self,
         guest: &[u8],
         model: Box<dyn Read + Send>,
         options: &LoadOptions,
+        recording: &[f32],
     ) -> Result<Snapshot, SandboxError> {
         let wizer = {
             let mut wizer = Wizer::new();
@@ -64,11 +68,42 @@ impl Runtime {
             });
         }
 
+        if options.padding {
+            self.teach_padding(&mut guest, &info, recording)?;
+        }
+
         // Wizer's is async only for hosts whose stores are.
         let wasm = to_end(wizer.snapshot(&context, &mut guest)).map_err(SandboxError::engine)?;
         drop(guest);
         let compiled = self.engine.precompile_module(&wasm).map_err(SandboxError::engine)?;
         Ok(Snapshot { compiled, info })
+    }
+}
+
+impl Runtime {
+    /// Lets the guest compute the padding behind `recording` (16 kHz mono), which becomes a part of its snapshot.
+    fn teach_padding(
+        &self,
+        guest: &mut Guest,
+        info: &ModelInfo,
+        recording: &[f32],
+    ) -> Result<(), SandboxError> {
+        if let Some(computing) = &self.computing {
+            let memory = guest.memory.data(&guest.store);
+            let prepared = computing.prepare(&info.weights, memory, self.limits.memory_bytes);
+            let prepared = prepared.map_err(|violation| {
+                SandboxError::Misbehaved(format!("it registered weights {violation}"))
+            })?;
+            guest.store.data_mut().compute = Some(Arc::new(prepared));
+        }
+        let header: u32 = to_end(guest.call(EXPORT_RING, ()))?;
+        let mut ring = Ring::open(guest.memory.data(&guest.store), header)?;
+        if ring.write(guest.memory.data_mut(&mut guest.store), recording)? < recording.len() {
+            return Err(SandboxError::Misbehaved("its ring has no room for some seconds".to_owned()));
+        }
+        to_end(guest.request(EXPORT_CALL, &hearken_proto::encode(&Request::LearnPadding)))?;
+        guest.store.data_mut().compute = None;
+        Ok(())
     }
 }
 

@@ -44,6 +44,7 @@ pub(super) struct Metrics {
     pub(super) audio: Family<ByTenant, Seconds>,
     /// Seconds of audio that were not recognised.
     pub(super) dropped: Family<ByTenant, Seconds>,
+    pub(super) unrecognized: Family<ByTenant, Seconds>,
     /// From the end of an utterance, as it was detected, to its final text.
     pub(super) final_latency: Family<ByTenant, Histogram>,
     /// Time that a recording took, for each second of it.
@@ -66,6 +67,7 @@ impl Metrics {
             opened: Family::default(),
             audio: Family::default(),
             dropped: Family::default(),
+            unrecognized: Family::default(),
             final_latency: Family::new_with_constructor(latency),
             recording_factor: Family::new_with_constructor(factor),
             refused: Family::default(),
@@ -77,6 +79,11 @@ impl Metrics {
         r.register("opened", "Streams and recordings that were opened", metrics.opened.clone());
         r.register("audio_seconds", "Audio that was received", metrics.audio.clone());
         r.register("dropped_seconds", "Audio that was not recognised", metrics.dropped.clone());
+        r.register(
+            "unrecognized_seconds",
+            "Voice in which no words were recognized",
+            metrics.unrecognized.clone(),
+        );
         r.register(
             "final_latency_seconds",
             "From the detected end of an utterance to its final text",

@@ -125,6 +125,10 @@ impl Stream {
                 let seconds = *len as f64 / f64::from(SAMPLE_RATE);
                 metrics.dropped.get_or_create(&self.ticket.by_tenant()).inc_by(seconds);
             }
+            SessionEvent::Unrecognized { len, .. } => {
+                let seconds = *len as f64 / f64::from(SAMPLE_RATE);
+                metrics.unrecognized.get_or_create(&self.ticket.by_tenant()).inc_by(seconds);
+            }
             _ => {}
         }
         Ok(Some(event))

@@ -22,6 +22,14 @@ use crate::{Engine, Model, SAMPLE_RATE};
 /// time is for finals, and for other sessions.
 const RELIEF: u32 = 2;
 
+/// An utterance is not decoded before there is so much of it, its pre-roll included, in samples: of less, models say
+/// what they say of silence. 1 s.
+const FIRST_WINDOW: u64 = SAMPLE_RATE as u64;
+
+/// Up to this length utterances are decoded more often, in samples: the first words are waited for, and short windows are
+/// cheap. 3 s.
+const EARLY: u64 = 3 * SAMPLE_RATE as u64;
+
 pub(super) struct Core {
     model: Model,
     options: SessionOptions,
@@ -49,6 +57,7 @@ struct State {
     job: Option<Ticket>,
     /// What the latest partial cost.
     cost: Duration,
+    /// The language of the utterance before, if it was detected.
     language: Option<String>,
     carried: Carried,
     dropped: u64,
@@ -68,7 +77,6 @@ impl Core {
         drive: Drive,
         events: Sender<SessionEvent>,
     ) -> Arc<Self> {
-        let language = options.language.clone().or_else(|| (!model.multilingual()).then(|| "en".to_owned()));
         let model = model.billed(options.share.as_ref());
         Arc::new(Self {
             model,
@@ -80,7 +88,7 @@ impl Core {
                 utterances: VecDeque::new(),
                 job: None,
                 cost: Duration::ZERO,
-                language,
+                language: None,
                 carried: Carried::default(),
                 dropped: 0,
                 encodes: 0,
@@ -128,12 +136,15 @@ impl Core {
                 state.utterances.push_back(Utterance::new(position));
                 state.emit(SessionEvent::SpeechStarted { position });
             }
-            VadEvent::Speech { position, samples } => {
+            VadEvent::Speech { position, samples, .. } => {
                 let room = samples_of(self.options.backlog).saturating_sub(state.waiting());
                 let room = room.min(samples.len() as u64);
                 let (taken, dropped) = samples.split_at(room as usize);
                 if let Some(utterance) = state.utterances.back_mut() {
                     utterance.append(taken);
+                    if dropped.is_empty() {
+                        utterance.voice.push(event);
+                    }
                 }
                 if !dropped.is_empty() {
                     state.dropped += dropped.len() as u64;
@@ -153,15 +164,6 @@ impl Core {
             VadEvent::Silence { .. } => return,
         }
         self.schedule(&mut state);
-    }
-
-    /// Voice was heard up to here in the utterance that runs.
-    pub(super) fn voiced(self: &Arc<Self>, position: u64) {
-        let mut state = self.lock();
-        if let Some(utterance) = state.utterances.back_mut().filter(|utterance| !utterance.ended) {
-            utterance.voiced = position;
-            self.schedule(&mut state);
-        }
     }
 
     /// Audio between utterances that never came.
@@ -242,13 +244,20 @@ impl Core {
     fn due(&self, state: &State) -> Option<Class> {
         state.events.as_ref()?;
         let front = state.utterances.front()?;
-        let step = self.options.step.max(state.cost * RELIEF);
-        let worth_it = front.unheard() >= samples_of(step).max(1) && front.has_new_speech();
+        let step = self.step(front).max(state.cost * RELIEF);
+        let worth_it = front.unheard() >= samples_of(step).max(1)
+            && front.len() >= FIRST_WINDOW
+            && front.has_new_speech();
         match (front.ended, worth_it) {
             (true, _) => Some(Class::Final),
             (false, true) if front.has_sandbox() || self.has_room() => Some(Class::Partial),
             (false, _) => None,
         }
+    }
+
+    /// Least new speech before an utterance is decoded again.
+    fn step(&self, utterance: &Utterance) -> Duration {
+        if utterance.len() < EARLY { self.options.step * 2 / 3 } else { self.options.step }
     }
 
     /// Whether an utterance may have a sandbox before it ends.
@@ -259,7 +268,7 @@ impl Core {
 
     /// Partial texts that were due since the latest decode.
     fn overdue(&self, state: &State, utterance: &Utterance) -> u64 {
-        utterance.unheard() / samples_of(self.options.step.max(state.cost * RELIEF)).max(1)
+        utterance.unheard() / samples_of(self.step(utterance).max(state.cost * RELIEF)).max(1)
     }
 
     /// The job: decodes what there is of the oldest utterance. `None` if there was none any more.
@@ -298,7 +307,7 @@ impl Core {
         }
         self.model.joined(self.overdue(&state, &utterance).saturating_sub(u64::from(!last)));
         let task = self.options.task(&self.model, state.language.clone(), &state.carried, utterance.start);
-        let language = task.language.clone();
+        let language = state.language.clone();
         let decode = Decode { utterance: utterance.start, heard, last, language, given_up: false };
         state.partial = !last;
         state.utterances.push_front(utterance.stand_in());
@@ -335,8 +344,7 @@ impl Core {
         for event in events {
             state.carried.note(&event);
             if let SessionEvent::Language(language) = &event {
-                // Detected again until there was speech to detect it from.
-                if state.language.is_some() {
+                if state.language.as_ref() == Some(&language.code) {
                     continue;
                 }
                 state.language = Some(language.code.clone());

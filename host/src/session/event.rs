@@ -46,6 +46,14 @@ pub enum SessionEvent {
         /// Why.
         reason: String,
     },
+    /// Voice of an utterance, at least a second of it, in which no words were recognized though it was decoded again: speech
+    /// that was missed, or a sound that voice activity takes for speech. Comes before the utterance's [`Final`](Self::Final).
+    Unrecognized {
+        /// First sample.
+        position: u64,
+        /// Number of samples, from the first voice to the last.
+        len: u64,
+    },
     /// Everything that was pushed has been dealt with; the last event.
     Finished {
         /// Length of the session's audio.

@@ -5,7 +5,7 @@ use super::event::SessionEvent;
 use super::utterance::Utterance;
 use super::{SessionError, SessionOptions};
 use crate::Model;
-use crate::audio::{Resampler, VadEvent, VoiceActivity, usable};
+use crate::audio::{Resampler, VadEvent, Voice, VoiceActivity, usable};
 use crate::error::Error;
 use crate::task::to_end;
 
@@ -19,7 +19,7 @@ pub struct Decode {
     pub heard: u64,
     /// Whether it was the last of the utterance.
     pub last: bool,
-    /// The language that it was told.
+    /// The language of the utterance before.
     pub language: Option<String>,
     /// Whether its sandbox was given up afterwards, since the session's [`Share`](crate::Share) held too much memory: the next decode
     /// hears again what is not committed.
@@ -35,8 +35,8 @@ pub struct Journal {
 
 impl Journal {
     /// Makes the same decodes of the same audio again, and returns what they say: the session's
-    /// [`Partial`](SessionEvent::Partial), [`Final`](SessionEvent::Final), [`Language`](SessionEvent::Language) and
-    /// [`Dropped`](SessionEvent::Dropped) events, to the bit.
+    /// [`Partial`](SessionEvent::Partial), [`Final`](SessionEvent::Final), [`Language`](SessionEvent::Language),
+    /// [`Unrecognized`](SessionEvent::Unrecognized) and [`Dropped`](SessionEvent::Dropped) events, to the bit.
     ///
     /// `audio` is what was pushed, interleaved. Push-to-talk sessions cannot be replayed: when the key was held is not
     /// in the journal.
@@ -58,14 +58,18 @@ impl Journal {
         resampler.push(&usable(audio), &mut mono);
         resampler.finish(&mut mono);
         let mut speech: Vec<(u64, Vec<f32>)> = Vec::new();
-        let mut collect = |event: VadEvent<'_>| match event {
-            VadEvent::Start { position } => speech.push((position, Vec::new())),
-            VadEvent::Speech { samples, .. } => {
-                if let Some((_, all)) = speech.last_mut() {
-                    all.extend_from_slice(samples);
+        let mut voice = Voice::default();
+        let mut collect = |event: VadEvent<'_>| {
+            voice.push(&event);
+            match event {
+                VadEvent::Start { position } => speech.push((position, Vec::new())),
+                VadEvent::Speech { samples, .. } => {
+                    if let Some((_, all)) = speech.last_mut() {
+                        all.extend_from_slice(samples);
+                    }
                 }
+                _ => {}
             }
-            _ => {}
         };
         activity.push(&mono, &mut collect);
         activity.finish(&mut collect);
@@ -78,6 +82,7 @@ impl Journal {
                 utterance.append(&samples[have..(decode.heard as usize).clamp(have, samples.len())]);
                 let task = options.task(model, decode.language.clone(), &carried, start);
                 let heard = utterance.len();
+                utterance.voice = voice.within(&(start..start + heard));
                 let mut emit = |event| {
                     carried.note(&event);
                     events.push(event);

@@ -93,6 +93,9 @@ impl Session {
 
     fn start(model: &Model, options: SessionOptions, drive: Drive) -> Result<Self, Error> {
         model.can(options.language.as_deref(), options.translate)?;
+        for language in &options.languages {
+            model.can(Some(language), options.translate)?;
+        }
         let resampler = Resampler::new(options.format)?;
         let activity = options.voice_activity.map_or_else(VoiceActivity::always_on, VoiceActivity::new);
         let (sender, events) = crossbeam_channel::unbounded();
@@ -327,9 +330,6 @@ impl Session {
             return;
         }
         activity.push(mono, &mut |event| hear(core, accounting, &event));
-        if let Some(position) = activity.voiced_until() {
-            core.voiced(position);
-        }
     }
 
     /// Ends the utterance that runs, if any.

@@ -14,8 +14,11 @@ use crate::{Model, Share};
 pub struct SessionOptions {
     /// Rate and channels of what is pushed.
     pub format: Format,
-    /// ISO 639-1 code; `None` detects it from the first speech and keeps it.
+    /// ISO 639-1 code; `None` detects it in each utterance. An utterance that does not tell is taken for the language of the
+    /// one before.
     pub language: Option<String>,
+    /// Languages to detect among, as ISO 639-1 codes. Default: empty, for all that the model knows.
+    pub languages: Vec<String>,
     /// Translates into English (multilingual models only).
     pub translate: bool,
     /// Names, spellings and style, as text that came before.
@@ -24,14 +27,17 @@ pub struct SessionOptions {
     pub voice_activity: Option<VadConfig>,
     /// When a word is certain while the utterance goes on.
     pub commit: CommitPolicy,
-    /// Lets the encoder see little more than the audio that there is, which is cheaper, and ruins models that were not made
-    /// for it. `None` does so where that is known of the model ([`Known::short_context`](crate::model::Known::short_context)).
-    pub short_context: Option<bool>,
-    /// Tells each utterance the last words of the one before, as text that came before: names and spellings stay as they were, and so
-    /// do mistakes. `None` does so where it is known of the model that it helps ([`Known::carries`](crate::model::Known::carries)).
+    /// Keeps annotations such as `[Music]`. Default: no, they are no words.
+    pub annotations: bool,
+    /// Computes the encoder's whole context in each window, though padding could come from a cache
+    /// ([`EngineBuilder::padding`](crate::EngineBuilder::padding)). Default: no.
+    pub full_context: bool,
+    /// Conditions each utterance on the last words of the one before, as Whisper's prompt: names, spellings and short utterances
+    /// profit, and mistakes stay, too. `None` does so unless the model is known to get worse
+    /// ([`Known::carries`](crate::model::Known::carries)).
     pub carry: Option<bool>,
-    /// Least new speech, between partial texts. The session makes it longer when recognising takes longer. Default:
-    /// 500 ms.
+    /// Least new speech, between partial texts; two thirds of it in the first seconds of an utterance. The session makes it longer when recognising takes longer. Default:
+    /// 300 ms.
     pub step: Duration,
     /// Speech that may wait to be recognised. What comes on top is dropped, and said to be. Default: 2 minutes.
     pub backlog: Duration,
@@ -47,13 +53,15 @@ impl SessionOptions {
         Self {
             format,
             language: None,
+            languages: Vec::new(),
             translate: false,
             prompt: None,
             voice_activity: Some(VadConfig::default()),
             commit: CommitPolicy::default(),
-            short_context: None,
+            annotations: false,
+            full_context: false,
             carry: None,
-            step: Duration::from_millis(500),
+            step: Duration::from_millis(300),
             backlog: Duration::from_secs(120),
             share: None,
             journal: false,
@@ -61,23 +69,20 @@ impl SessionOptions {
     }
 
     /// What the guest is told of them, for an utterance that starts at `start`.
-    pub(super) fn task(
-        &self,
-        model: &Model,
-        language: Option<String>,
-        carried: &Carried,
-        start: u64,
-    ) -> Task {
+    pub(super) fn task(&self, model: &Model, usual: Option<String>, carried: &Carried, start: u64) -> Task {
         let prompt = self.prompt.as_deref();
-        let carries = self.carry.unwrap_or_else(|| model.known().is_some_and(|known| known.carries));
+        let carries = self.carry.unwrap_or_else(|| model.known().is_none_or(|known| known.carries));
         Task {
-            language,
+            language: self.language.clone(),
+            candidates: self.languages.clone(),
+            usual,
             translate: self.translate,
             prompt: if carries { carried.prompt(prompt, start) } else { prompt.map(str::to_owned) },
             commit: self.commit.to_proto(),
-            short_context: self
-                .short_context
-                .unwrap_or_else(|| model.known().is_some_and(|known| known.short_context)),
+            annotations: self.annotations,
+            full_context: self.full_context,
+            timestamps: model.known().is_some_and(|known| known.timestamps),
+            voice: Vec::new(),
             alone: model.known().map_or(0.0, |known| known.alone),
         }
     }

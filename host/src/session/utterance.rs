@@ -1,10 +1,13 @@
 //! One utterance on its way through a sandbox.
 
 use std::mem;
+use std::ops::Range;
 
+use hearken_proto::voice::missed;
 use hearken_proto::{Event, Request, Task};
 
 use super::event::SessionEvent;
+use crate::audio::Voice;
 use crate::engine::guard;
 use crate::error::Error;
 use crate::sandbox::Instance;
@@ -12,6 +15,13 @@ use crate::{Language, Model, Segment, Word, text, transcript};
 
 /// How often a failed sandbox is replaced by a fresh one, for one utterance.
 const RETRIES: u32 = 1;
+
+/// Stretches of voice that a guest is told of, at most: as many as a window of 30 s has if they and the pauses between them are
+/// as short as can be.
+const MOST_STRETCHES: usize = 750;
+
+/// The language of an utterance that was too short to tell is believed from this probability on.
+const LIKELY_LANGUAGE: f32 = 0.5;
 
 /// An utterance: its audio as far as it is not settled, and its words.
 pub(super) struct Utterance {
@@ -35,8 +45,8 @@ pub(super) struct Utterance {
     words: Vec<Word>,
     /// Encoder passes that nobody has taken note of.
     encodes: u64,
-    /// Position in the session up to which voice was heard.
-    pub(super) voiced: u64,
+    /// Where in the session voice was heard.
+    pub(super) voice: Voice,
     /// Nothing is appended any more.
     pub(super) ended: bool,
 }
@@ -55,7 +65,7 @@ impl Utterance {
             failed: None,
             words: Vec::new(),
             encodes: 0,
-            voiced: start,
+            voice: Voice::default(),
             ended: false,
         }
     }
@@ -81,7 +91,7 @@ impl Utterance {
 
     /// Whether somebody has spoken since the last decode: silence alone is not worth another one.
     pub(super) fn has_new_speech(&self) -> bool {
-        self.voiced > self.start + self.written
+        self.voice.end() > self.start + self.written
     }
 
     /// Takes audio in while the utterance itself is being decoded.
@@ -94,7 +104,7 @@ impl Utterance {
     pub(super) fn absorb(&mut self, stand_in: Self) {
         self.samples.extend_from_slice(&stand_in.samples);
         self.ended = stand_in.ended;
-        self.voiced = self.voiced.max(stand_in.voiced);
+        self.voice.extend(stand_in.voice);
     }
 
     /// Encoder passes since this was last asked.
@@ -132,11 +142,25 @@ impl Utterance {
         self.written = position;
         if last {
             let lost = self.settled().max(self.base);
+            let mut heard = position;
             if let Some(reason) = self.failed.take().filter(|_| position > lost) {
                 emit(SessionEvent::Dropped { position: self.start + lost, len: position - lost, reason });
+                heard = lost;
             }
-            emit(self.finish(position));
+            self.finish(position, heard, emit);
         }
+    }
+
+    /// Where voice was heard that no committed word explains, on the sandbox's clock.
+    fn voice_to_explain(&self) -> Vec<(u32, u32)> {
+        let origin = self.start + self.base;
+        let end = self.start + self.written;
+        let voice = self.voice.within(&(origin.max(self.start + self.settled())..end));
+        let at = |position: u64| u32::try_from(position.saturating_sub(origin)).unwrap_or(u32::MAX);
+        let stretches = voice.stretches();
+        // The latest, if there are more than a message holds.
+        let latest = &stretches[stretches.len().saturating_sub(MOST_STRETCHES)..];
+        latest.iter().map(|stretch| (at(stretch.start), at(stretch.end))).collect()
     }
 
     async fn attempt(
@@ -160,8 +184,8 @@ impl Utterance {
             instance.write(&self.samples[range]).await?;
             self.written = until;
             let complete = until == position;
-            let request =
-                if last && complete { Request::Final(task.clone()) } else { Request::Partial(task.clone()) };
+            let task = Task { voice: self.voice_to_explain(), ..task.clone() };
+            let request = if last && complete { Request::Final(task) } else { Request::Partial(task) };
             for event in instance.call(&request).await? {
                 self.take(event, last && complete, emit);
             }
@@ -171,7 +195,7 @@ impl Utterance {
         }
         if last {
             model.meter().spoken(position, model.windows(position));
-            emit(self.finish(position));
+            self.finish(position, position, emit);
         } else {
             self.instance = Some(instance);
         }
@@ -190,10 +214,15 @@ impl Utterance {
     /// Takes in what the guest said, believing none of its numbers.
     fn take(&mut self, event: Event, last: bool, emit: &mut (dyn FnMut(SessionEvent) + Send)) {
         match event {
-            Event::Language { code, probability } => emit(SessionEvent::Language(Language {
-                code: text::sanitise(&code),
-                probability: Some(transcript::probability(probability)),
-            })),
+            Event::Language { code, probability, certain } => {
+                let probability = transcript::probability(probability);
+                if certain || probability >= LIKELY_LANGUAGE {
+                    emit(SessionEvent::Language(Language {
+                        code: text::sanitise(&code),
+                        probability: Some(probability),
+                    }));
+                }
+            }
             Event::Hypothesis { committed, tentative, window, no_speech, avg_logprob, encodes, .. } => {
                 self.encodes += u64::from(encodes);
                 let mut committed = self.place(committed);
@@ -251,12 +280,15 @@ impl Utterance {
         given_up
     }
 
-    fn finish(&mut self, position: u64) -> SessionEvent {
-        SessionEvent::Final {
-            utterance: self.start,
-            end: self.start + position,
-            words: mem::take(&mut self.words),
+    /// Tells the final text, and which voice up to `heard` no word explains. What comes behind that was dropped.
+    fn finish(&mut self, position: u64, heard: u64, emit: &mut (dyn FnMut(SessionEvent) + Send)) {
+        let words = mem::take(&mut self.words);
+        let explained = words.iter().map(|word| word.start..word.end);
+        let heard = self.start..self.start + heard;
+        for Range { start, end } in missed(self.voice.within(&heard).stretches(), explained, heard.clone()) {
+            emit(SessionEvent::Unrecognized { position: start, len: end - start });
         }
+        emit(SessionEvent::Final { utterance: self.start, end: self.start + position, words });
     }
 }
 

@@ -9,7 +9,7 @@ use super::kernels::rows::Rows;
 use super::kernels::{convolution, copy, norm, softmax};
 use super::plan::{Attention, Bias, Product, Step};
 use super::tensor::Tensor;
-use super::watch;
+use super::{padding, watch};
 
 /// Does steps, the dense ones through `dense`.
 #[derive(Default)]
@@ -119,6 +119,8 @@ impl<D: Dense> Runner<D> {
     ///
     /// [`run`](Self::run)'s.
     unsafe fn attention(&mut self, attention: &Attention) {
+        // SAFETY: the caller's.
+        let attention = &unsafe { padding::pass(attention) };
         let out = self.place(attention.out, attention.aside);
         let [width, queries, heads, _] = attention.query.extent;
         let operation = dense::Attention {

@@ -49,7 +49,7 @@ impl Recognise for Simulated {
                 word.text = format!("misheard in call {} as w{}", self.calls, number(&word).unwrap_or(0));
             }
             word.end = word.end.saturating_sub(self.early).max(word.start);
-            Spoken { from: word.start, word, tokens: vec![1], attended, ..Spoken::default() }
+            Spoken { from: word.start, word, tokens: vec![1], attended, least: 1.0, ..Spoken::default() }
         });
         let words: Vec<Spoken> = spoken.collect();
         Ok(Recognised { settled: words.len(), words, encodes: 1, ..Recognised::default() })
@@ -60,7 +60,7 @@ fn task(commit: Commit) -> Task {
     Task { commit, ..Task::default() }
 }
 
-const AGREEMENT: Commit = Commit::Agreement { hypotheses: 2 };
+const AGREEMENT: Commit = Commit::Agreement { hypotheses: 2, doubtful: 2, likely: 0 };
 
 /// Attention, for a recogniser that mishears so many words.
 fn attention(unstable: usize) -> Commit {

@@ -52,6 +52,8 @@ pub enum VadEvent<'a> {
         position: u64,
         /// At least one.
         samples: &'a [f32],
+        /// Behind the last voiced frame so far.
+        voiced_until: u64,
     },
     /// The utterance is over.
     End {
@@ -147,14 +149,6 @@ impl VoiceActivity {
         matches!(self.state, State::Speech { .. })
     }
 
-    /// Where voice was heard last in the utterance that runs: behind its last voiced frame so far.
-    pub fn voiced_until(&self) -> Option<u64> {
-        match self.state {
-            State::Speech { voiced_until } => Some(voiced_until),
-            _ => None,
-        }
-    }
-
     /// Moves the clock over samples that nobody listens to, between utterances.
     pub fn skip(&mut self, samples: u64) {
         self.position += samples;
@@ -188,10 +182,10 @@ impl VoiceActivity {
         // it would have if silence had followed.
         let all = self.held.len();
         if let State::Speech { voiced_until } = self.state {
-            self.emit(all, true, sink);
+            self.emit(all, Some(voiced_until), sink);
             sink(VadEvent::End { position: self.position, voiced_until });
         } else {
-            self.emit(all, false, sink);
+            self.emit(all, None, sink);
         }
         self.state = State::Silence { decided: 0 };
         if let Some(decider) = &mut self.decider {
@@ -206,8 +200,9 @@ impl VoiceActivity {
         if !self.in_speech() {
             sink(VadEvent::Start { position: self.position });
         }
-        sink(VadEvent::Speech { position: self.position, samples });
-        self.position += samples.len() as u64;
+        let voiced_until = self.position + samples.len() as u64;
+        sink(VadEvent::Speech { position: self.position, samples, voiced_until });
+        self.position = voiced_until;
         self.state = State::Speech { voiced_until: self.position };
     }
 
@@ -234,27 +229,27 @@ impl VoiceActivity {
                 };
                 self.state = State::Candidate { decided: end, voiced: so_far + frame, voiced_end: end };
                 if so_far + frame >= min_speech {
-                    self.begin(sink);
+                    self.begin(so_far + frame, sink);
                 }
             }
             State::Silence { .. } => {
-                self.emit(end.saturating_sub(pre_roll), false, sink);
+                self.emit(end.saturating_sub(pre_roll), None, sink);
                 self.state = State::Silence { decided: self.held.len() };
             }
             State::Candidate { voiced, voiced_end, .. } => {
                 // A syllable may pause inside a word (a stop consonant closes for 50 to 100 ms); a click stays alone.
                 if end - voiced_end >= hangover.min(CANDIDATE_GAP) {
-                    self.emit(end.saturating_sub(pre_roll), false, sink);
+                    self.emit(end.saturating_sub(pre_roll), None, sink);
                     self.state = State::Silence { decided: self.held.len() };
                 } else {
                     self.state = State::Candidate { decided: end, voiced, voiced_end };
                 }
             }
             State::Speech { mut voiced_until } => {
-                self.emit(end, true, sink);
                 if voiced {
-                    voiced_until = self.position;
+                    voiced_until = self.position + end as u64;
                 }
+                self.emit(end, Some(voiced_until), sink);
                 if self.position - voiced_until >= hangover as u64 && !voiced {
                     sink(VadEvent::End { position: self.position, voiced_until });
                     self.state = State::Silence { decided: 0 };
@@ -265,23 +260,24 @@ impl VoiceActivity {
         }
     }
 
-    /// The candidate is an utterance: everything held belongs to it.
-    fn begin(&mut self, sink: &mut impl FnMut(VadEvent<'_>)) {
+    /// The candidate is an utterance: everything held belongs to it, and the last `voiced` samples are voice.
+    fn begin(&mut self, voiced: usize, sink: &mut impl FnMut(VadEvent<'_>)) {
         sink(VadEvent::Start { position: self.position });
-        self.emit(self.held.len(), true, sink);
+        let before = self.held.len().saturating_sub(voiced);
+        self.emit(before, Some(self.position), sink);
+        self.emit(self.held.len(), Some(self.position + self.held.len() as u64), sink);
         self.state = State::Speech { voiced_until: self.position };
     }
 
-    /// Lets out the first `len` samples held.
-    fn emit(&mut self, len: usize, speech: bool, sink: &mut impl FnMut(VadEvent<'_>)) {
+    /// Lets out the first `len` samples held: speech that was voiced up to a position, or silence.
+    fn emit(&mut self, len: usize, speech: Option<u64>, sink: &mut impl FnMut(VadEvent<'_>)) {
         if len == 0 {
             return;
         }
         let (position, samples) = (self.position, &self.held[..len]);
-        sink(if speech {
-            VadEvent::Speech { position, samples }
-        } else {
-            VadEvent::Silence { position, samples }
+        sink(match speech {
+            Some(voiced_until) => VadEvent::Speech { position, samples, voiced_until },
+            None => VadEvent::Silence { position, samples },
         });
         self.position += len as u64;
         self.held.drain(..len);

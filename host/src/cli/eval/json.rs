@@ -1,10 +1,11 @@
 //! All figures, for programs.
 
+use hearken::Word;
 use hearken::measure::{Errors, Spread};
 use serde_json::{Value, json};
 
 use super::Report;
-use super::score::{Configuration, Outcome, Scored, Tally};
+use super::score::{Configuration, Outcome, Scored, Tally, Text};
 
 pub(super) fn report(report: &Report) -> Value {
     json!({
@@ -41,6 +42,7 @@ fn file(scored: &Scored, configurations: &[Configuration]) -> Value {
     let outcome = |(heard, tally): &Outcome| {
         let mut figures = figures(tally, |values| json!(values));
         figures["hypothesis"] = json!(heard);
+        figures["texts"] = tally.texts.iter().map(text).collect();
         figures
     };
     json!({
@@ -50,6 +52,22 @@ fn file(scored: &Scored, configurations: &[Configuration]) -> Value {
         "lost": scored.lost,
         "offline": outcome(&scored.offline),
         "streaming": streaming(configurations, &scored.streaming, outcome),
+    })
+}
+
+/// A text that came while streaming: times are seconds.
+fn text(text: &Text) -> Value {
+    let seconds = |sample: u64| sample as f64 / f64::from(hearken::SAMPLE_RATE);
+    let words = |words: &[Word]| -> Vec<Value> {
+        let word = |word: &Word| json!([seconds(word.start), seconds(word.end), word.text, word.probability]);
+        words.iter().map(word).collect()
+    };
+    json!({
+        "at": text.at,
+        "utterance": text.utterance,
+        "final": text.is_final,
+        "committed": words(&text.committed),
+        "tentative": words(&text.tentative),
     })
 }
 

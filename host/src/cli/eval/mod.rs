@@ -46,13 +46,15 @@ pub(crate) struct Args {
     #[arg(long, value_name = "POLICY", value_delimiter = ',', default_values_t = [CommitPolicy::default()])]
     policy: Vec<CommitPolicy>,
     /// Least new speech between two hypotheses, in milliseconds. Several, with commas, are compared
-    #[arg(long, value_name = "MS", value_delimiter = ',', default_value = "500",
+    #[arg(long, value_name = "MS", value_delimiter = ',', default_value = "300",
         value_parser = clap::value_parser!(u16).range(50..=10_000))]
     step: Vec<u16>,
-    /// Let the encoder see little more than the audio that there is, also where the model is not known to have been made for
-    /// that
+    /// Compute the encoder's whole context in each window, instead of taking padding from the cache
     #[arg(long)]
-    short_context: bool,
+    full_context: bool,
+    /// Ways to transcribe, with commas: `offline`, `streaming` (the clock stands while the recognizer computes), `aware` (it goes on)
+    #[arg(long, value_name = "WAYS", value_delimiter = ',', default_value = "offline,streaming,aware")]
+    ways: Vec<score::Way>,
     /// Tell each utterance the last words of the one before [default: as is known of the model]
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true)]
     carry: Option<bool>,
@@ -110,7 +112,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         model: &model,
         configurations: &configurations.clone(),
         comparison: args.compare,
-        short_context: args.short_context.then_some(true),
+        full_context: args.full_context,
+        ways: &args.ways,
         carry: args.carry,
     };
     let mut report = Report {

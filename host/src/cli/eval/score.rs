@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use hearken::audio::{self, Format, Resampler, Samples};
 use hearken::measure::normalise::Normaliser;
-use hearken::measure::{Computation, Errors, Flicker, Timeline, seconds, simulate, speech_span};
-use hearken::session::{CommitPolicy, SessionOptions};
-use hearken::{Error, Model, SAMPLE_RATE, TranscribeOptions};
+use hearken::measure::{Computation, Errors, Flicker, Stamped, Timeline, seconds, simulate, speech_span};
+use hearken::session::{CommitPolicy, SessionEvent, SessionOptions};
+use hearken::{Error, Model, SAMPLE_RATE, TranscribeOptions, Word};
 
 use super::references::Reference;
 
@@ -55,9 +55,47 @@ pub(super) struct Tally {
     pub(super) flicker: Flicker,
     pub(super) computing: f64,
     pub(super) encodes: u64,
+    /// Each text that came while streaming.
+    pub(super) texts: Vec<Text>,
     pub(super) audio: f64,
     /// From the first sample of speech to the last.
     pub(super) speech: f64,
+}
+
+/// A text that came while streaming.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Text {
+    /// When it came, in seconds.
+    pub(super) at: f64,
+    /// Start of its utterance, in seconds.
+    pub(super) utterance: f64,
+    pub(super) is_final: bool,
+    /// Words that are new in a partial text; all words of a final one.
+    pub(super) committed: Vec<Word>,
+    pub(super) tentative: Vec<Word>,
+}
+
+impl Text {
+    fn of(stamped: &Stamped) -> Option<Self> {
+        let at = seconds(0, stamped.at);
+        match &stamped.event {
+            SessionEvent::Partial { utterance, committed, tentative } => Some(Self {
+                at,
+                utterance: seconds(0, *utterance),
+                is_final: false,
+                committed: committed.clone(),
+                tentative: tentative.clone(),
+            }),
+            SessionEvent::Final { utterance, words, .. } => Some(Self {
+                at,
+                utterance: seconds(0, *utterance),
+                is_final: true,
+                committed: words.clone(),
+                tentative: Vec::new(),
+            }),
+            _ => None,
+        }
+    }
 }
 
 /// What was heard, as it is compared, and the figures.
@@ -138,12 +176,24 @@ impl Recording {
     }
 }
 
+/// A way to transcribe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Way {
+    /// The recording at once.
+    Offline,
+    /// As it is spoken, while the clock stands for computing.
+    Streaming,
+    /// As it is spoken, while the clock goes on.
+    Aware,
+}
+
 /// What scores recordings.
 pub(super) struct Scorer<'a> {
     pub(super) model: &'a Model,
     pub(super) configurations: &'a [Configuration],
     pub(super) comparison: Comparison,
-    pub(super) short_context: Option<bool>,
+    pub(super) full_context: bool,
+    pub(super) ways: &'a [Way],
     pub(super) carry: Option<bool>,
 }
 
@@ -162,11 +212,18 @@ impl Scorer<'_> {
             tally.speech = recording.speech.map_or(0.0, |(start, end)| seconds(start, end).max(0.0));
             (heard, tally)
         };
-        let offline = outcome(self.offline(&recording, &reference, &mut lost)?);
+        let mut offline = Outcome::default();
+        if self.ways.contains(&Way::Offline) {
+            offline = outcome(self.offline(&recording, &reference, &mut lost)?);
+        }
         let mut streaming = Vec::new();
         for configuration in self.configurations {
             let mut clocks: [Outcome; 2] = Default::default();
             for (clock, result) in CLOCKS.into_iter().zip(&mut clocks) {
+                let way = if clock == Computation::Aware { Way::Aware } else { Way::Streaming };
+                if !self.ways.contains(&way) {
+                    continue;
+                }
                 *result =
                     outcome(self.streaming(&recording, &reference, *configuration, clock, &mut lost)?);
             }
@@ -207,7 +264,7 @@ impl Scorer<'_> {
             language: Some(reference.language.clone()),
             commit: configuration.policy,
             step: configuration.step,
-            short_context: self.short_context,
+            full_context: self.full_context,
             carry: self.carry,
             ..SessionOptions::new(recording.format)
         };
@@ -231,6 +288,7 @@ impl Scorer<'_> {
             flicker: timeline.flicker,
             computing: simulation.computing.as_secs_f64(),
             encodes: simulation.encodes,
+            texts: simulation.events.iter().filter_map(Text::of).collect(),
             ..Tally::default()
         };
         Ok((timeline.text(), tally))

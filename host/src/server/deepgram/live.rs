@@ -106,6 +106,8 @@ struct Live {
     last_word_end: Option<u64>,
     /// `Finalize` came, and is not answered.
     finalizing: bool,
+    /// Voice without words that the next final result tells of.
+    unrecognized: Vec<Value>,
 }
 
 /// What a result is, besides its words.
@@ -156,10 +158,15 @@ impl Live {
             told: 0,
             last_word_end: None,
             finalizing: false,
+            unrecognized: Vec::new(),
         })
     }
 
-    fn say(&mut self, words: &[Word], part: Part, out: &mut Outbox) {
+    fn say(&mut self, words: &[Word], mut part: Part, out: &mut Outbox) {
+        if let (Some(first), Some(last), true) = (words.first(), words.last(), part.is_final) {
+            (part.start, part.end) = (first.start, last.end);
+        }
+        let unrecognized = if part.is_final { std::mem::take(&mut self.unrecognized) } else { Vec::new() };
         let alternative = Alternative::of(words, self.asked.punctuate);
         out.json(&json!({
             "type": "Results",
@@ -169,6 +176,7 @@ impl Live {
             "is_final": part.is_final,
             "speech_final": part.speech_final,
             "from_finalize": part.from_finalize,
+            "unrecognized": unrecognized,
             "channel": { "alternatives": [alternative] },
             "metadata": {
                 "request_id": self.id,
@@ -243,6 +251,10 @@ impl Adapter for Live {
             }
             SessionEvent::Partial { committed, tentative, .. } => self.partial(committed, &tentative, out),
             SessionEvent::Final { end, words, .. } => self.complete(end, &words, out),
+            SessionEvent::Unrecognized { position, len } => {
+                let (start, duration) = (seconds(position), seconds(len));
+                self.unrecognized.push(json!({ "start": start, "duration": duration }));
+            }
             SessionEvent::SpeechEnded { .. }
             | SessionEvent::Language(_)
             | SessionEvent::Dropped { .. }

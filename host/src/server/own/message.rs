@@ -121,6 +121,7 @@ pub(super) enum Event {
     Partial { utterance: f64, committed: Vec<Word>, tentative: Vec<Word> },
     Final { utterance: f64, end: f64, text: String, words: Vec<Word> },
     Dropped { at: f64, duration: f64, reason: String },
+    Unrecognized { at: f64, duration: f64 },
     Finished { duration: f64 },
     Error { code: &'static str, message: String, retry_after: Option<u64> },
 }
@@ -174,6 +175,9 @@ impl Event {
                 duration: seconds(*len),
                 reason: sanitise_trimmed(reason),
             },
+            SessionEvent::Unrecognized { position, len } => {
+                Self::Unrecognized { at: seconds(*position), duration: seconds(*len) }
+            }
             SessionEvent::Finished { duration } => Self::Finished { duration: seconds(*duration) },
         })
     }

@@ -90,6 +90,8 @@ pub(super) struct Realtime {
     previous: Option<String>,
     /// Words of the oldest item that were told.
     told: usize,
+    /// Voice without words that the next completed item tells of.
+    unrecognized: Vec<Value>,
 }
 
 impl Realtime {
@@ -123,6 +125,7 @@ impl Realtime {
             open: VecDeque::new(),
             previous: None,
             told: 0,
+            unrecognized: Vec::new(),
         })
     }
 
@@ -290,6 +293,7 @@ impl Adapter for Realtime {
                     "content_index": 0,
                     "transcript": transcript.join(" "),
                     "usage": { "type": "duration", "seconds": seconds },
+                    "unrecognized": std::mem::take(&mut self.unrecognized),
                 });
                 self.say("conversation.item.input_audio_transcription.completed", event, out);
             }
@@ -297,6 +301,10 @@ impl Adapter for Realtime {
                 let error = json!({ "type": "server_error", "code": "audio_dropped", "message": sanitise_trimmed(&reason) });
                 let event = json!({ "item_id": self.open.front(), "content_index": 0, "error": error });
                 self.say("conversation.item.input_audio_transcription.failed", event, out);
+            }
+            SessionEvent::Unrecognized { position, len } => {
+                let seconds = |samples: u64| samples as f64 / f64::from(SAMPLE_RATE);
+                self.unrecognized.push(json!({ "start": seconds(position), "end": seconds(position + len) }));
             }
             SessionEvent::Language(_) | SessionEvent::Finished { .. } => {}
         }

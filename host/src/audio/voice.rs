@@ -1,0 +1,79 @@
+//! The stretches of an utterance in which voice was heard.
+
+use std::ops::Range;
+
+use super::VadEvent;
+
+/// Stretches of voice in order, in samples of the stream. Frames that touch are one stretch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Voice(Vec<Range<u64>>);
+
+impl Voice {
+    /// Takes in the next event of the stream.
+    pub(crate) fn push(&mut self, event: &VadEvent<'_>) {
+        let VadEvent::Speech { position, samples, voiced_until } = *event else { return };
+        let end = position + samples.len() as u64;
+        if voiced_until < end {
+            return;
+        }
+        match self.0.last_mut() {
+            Some(last) if last.end >= position => last.end = end,
+            _ => self.0.push(position..end),
+        }
+    }
+
+    /// The stretches.
+    pub(crate) fn stretches(&self) -> &[Range<u64>] {
+        &self.0
+    }
+
+    /// Position behind the last voice; 0 without any.
+    pub(crate) fn end(&self) -> u64 {
+        self.0.last().map_or(0, |last| last.end)
+    }
+
+    /// The part of it in a range.
+    pub(crate) fn within(&self, range: &Range<u64>) -> Self {
+        let first = self.0.partition_point(|stretch| stretch.end <= range.start);
+        let inside = self.0[first..].iter().take_while(|stretch| stretch.start < range.end);
+        Self(inside.map(|stretch| stretch.start.max(range.start)..stretch.end.min(range.end)).collect())
+    }
+
+    /// Takes in what another one heard later.
+    pub(crate) fn extend(&mut self, later: Self) {
+        for stretch in later.0 {
+            match self.0.last_mut() {
+                Some(last) if last.end >= stretch.start => last.end = last.end.max(stretch.end),
+                _ => self.0.push(stretch),
+            }
+        }
+    }
+
+    /// Forgets what comes before a position.
+    pub(crate) fn forget(&mut self, position: u64) {
+        self.0.retain(|stretch| stretch.end > position);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(frames: &[(u64, bool)]) -> Voice {
+        let mut voice = Voice::default();
+        for &(position, voiced) in frames {
+            let voiced_until = if voiced { position + 10 } else { position };
+            voice.push(&VadEvent::Speech { position, samples: &[0.0; 10], voiced_until });
+        }
+        voice
+    }
+
+    #[test]
+    fn frames_that_touch_are_one_stretch() {
+        let voice = heard(&[(0, false), (10, true), (20, true), (30, false), (40, true)]);
+        assert_eq!(voice.stretches(), [10..30, 40..50]);
+        assert_eq!(voice.end(), 50);
+        assert_eq!(voice.within(&(20..45)).stretches(), [20..30, 40..45]);
+        assert_eq!(voice.within(&(30..40)).stretches(), []);
+    }
+}
