@@ -19,6 +19,8 @@ mod loader;
 mod recognizer;
 #[cfg(any(target_arch = "wasm32", test))]
 mod ring;
+#[cfg(any(target_arch = "wasm32", test))]
+mod script;
 #[cfg(target_arch = "wasm32")]
 mod spectrogram;
 #[cfg(any(target_arch = "wasm32", test))]

@@ -86,6 +86,8 @@ pub struct Task {
     /// How likely a word of an utterance that goes on must be to be believed though no word beside it is: what the model says
     /// where nobody speaks is less likely. From 0, where two hearings that agree are enough, to 1.
     pub alone: f32,
+    /// The same for an utterance that is over within three seconds: somebody may have said one word.
+    pub alone_briefly: f32,
 }
 
 /// When a word is certain.

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use flate2::read::GzDecoder;
@@ -21,12 +22,15 @@ pub struct Prompt {
     pub text: String,
 }
 
-/// The `count` prompts of a language with the longest texts, without those that have tones in them; the same ones each time.
+/// Length of the texts that count as sentences, in characters: shorter ones are words and names, longer ones menus.
+const SENTENCE: RangeInclusive<usize> = 40..=120;
+
+/// The first `count` prompts of a language, by name, that are sentences and have no tones in them.
 ///
 /// # Panics
 ///
 /// When the packages are not installed: `make test` installs them.
-pub fn longest(language: &str, count: usize) -> Vec<Prompt> {
+pub fn sentences(language: &str, count: usize) -> Vec<Prompt> {
     let list = format!("/usr/share/doc/asterisk-core-sounds-{language}/core-sounds-{language}.txt.gz");
     let missing = format!("{list}: asterisk-core-sounds-{language} and -wav are installed by `make test`");
     let mut texts = String::new();
@@ -40,9 +44,11 @@ pub fn longest(language: &str, count: usize) -> Vec<Prompt> {
         // Texts without a recording, and the other way round, are part of the packages.
         .filter(|(_, path)| path.is_file())
         .collect();
-    entries.sort_by_key(|(text, path)| (std::cmp::Reverse(text.chars().count()), path.clone()));
-    // Some are said twice, in all but a word.
-    entries.dedup_by_key(|(text, _)| text.to_owned());
+    entries.retain(|(text, _)| SENTENCE.contains(&text.chars().count()));
+    entries.sort();
+    // Some are there twice, under two names.
+    entries.dedup_by(|one, other| one.0 == other.0);
+    entries.sort_by(|one, other| one.1.cmp(&other.1));
     assert!(entries.len() >= count, "{}: only {} prompts", folder.display(), entries.len());
     entries.truncate(count);
     entries

@@ -68,8 +68,11 @@ impl<'a> Reference<'a> {
     ///
     /// When they differ, or too little could be compared.
     pub fn hold(&self, what: &str, model: &Model, recordings: &[Recording]) -> Tally {
-        let options =
-            TranscribeOptions { language: Some(self.language.to_owned()), ..TranscribeOptions::new() };
+        let options = TranscribeOptions {
+            language: Some(self.language.to_owned()),
+            verbatim: true,
+            ..TranscribeOptions::new()
+        };
         let context = model.context_samples();
         let (expected, found) = thread::scope(|scope| {
             let expect = |recording: &Recording| self.expect(recording, context);

@@ -27,6 +27,10 @@ pub(crate) struct Said {
 }
 
 /// Where a token is.
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    expect(dead_code, reason = "only the guest places tokens of whisper.cpp")
+)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     /// Its end, in units of 10 ms.
@@ -99,6 +103,10 @@ impl Transcript<'_> {
     }
 
     /// The place of each token, if attention was watched. All of them are text.
+    #[cfg_attr(
+        not(target_arch = "wasm32"),
+        expect(dead_code, reason = "only the guest places tokens of whisper.cpp")
+    )]
     pub(crate) fn places(&self) -> Vec<Place> {
         let place = |(at, end): (usize, Option<i64>)| {
             let attended = attended(self.watched, self.position + at);

@@ -3,18 +3,31 @@
 use std::ffi::c_void;
 
 use hearken_proto::abi::Status;
-use hearken_proto::{Event, Segment, Task};
+use hearken_proto::{Event, Segment, Task, Word};
 use whisper_rs::whisper_rs_sys as sys;
 use whisper_rs::{FullParams, SamplingStrategy};
 
 use super::Recognizer;
 use crate::backend::padding;
 use crate::decoder::{self, Order};
+use crate::script;
+use crate::stream::Spoken;
 use crate::words::{self, Token};
 use crate::{imports, spectrogram};
 
 /// Candidates of temperature fallback, whisper.cpp's own default.
 const BEST_OF: i32 = 5;
+
+/// Empties a segment that is nothing but an annotation in brackets or between notes.
+fn drop_annotations(segment: &mut Segment) {
+    let spoken = |word: &Word| Spoken { word: word.clone(), ..Spoken::default() };
+    let mut left: Vec<Spoken> = segment.words.iter().map(spoken).collect();
+    decoder::drop_bracketed(&mut left);
+    if left.is_empty() {
+        segment.text.clear();
+        segment.words.clear();
+    }
+}
 
 /// A segment, and its tokens in the order of [`Segment::tokens`].
 struct Draft {
@@ -41,6 +54,10 @@ impl Recognizer {
         let no_speech = self.no_speech()?;
         if self.is_watched {
             self.place(&mut drafts, pcm, task, &language, encodes)?;
+        }
+        drafts.retain(|draft| script::fits(&draft.segment.text, &language));
+        if !task.annotations {
+            drafts.iter_mut().for_each(|draft| drop_annotations(&mut draft.segment));
         }
         for draft in drafts {
             imports::emit_event(&Event::Segment(draft.segment));

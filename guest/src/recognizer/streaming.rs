@@ -5,6 +5,7 @@ use hearken_proto::abi::Status;
 
 use super::Recognizer;
 use crate::decoder::{self, Decoded, Order};
+use crate::script;
 use crate::stream::{Effort, Recognise, Recognised, Spoken};
 
 /// The temperature of a final text's second try.
@@ -65,6 +66,7 @@ impl Recognise for Streaming<'_> {
         if !task.annotations {
             decoder::drop_bracketed(&mut decoded.words);
         }
+        decoded.words.retain(|spoken| script::fits(&spoken.word.text, &language.code));
         for spoken in &mut decoded.words {
             decoder::trim(&mut spoken.word, spoken.attended, pcm);
         }

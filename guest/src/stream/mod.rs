@@ -18,7 +18,7 @@ use hearken_proto::abi::Status;
 use hearken_proto::voice::missed;
 use hearken_proto::{Task, Word};
 
-use agreement::continuation;
+use agreement::{continuation, essence};
 use display::Display;
 use doubt::{Doubt, believed, stands};
 use policy::Policy;
@@ -29,6 +29,9 @@ const MOST_TOLD: usize = 120;
 
 /// By so much less of the window is heard once more when a final text is doubted: five frames of the encoder.
 const SHIFT: usize = hearken_proto::SAMPLE_RATE as usize / 10;
+
+/// How likely a word must be to be believed though no word beside it is, where the language is not certain: noise has none.
+const ALONE_UNSETTLED: f32 = 0.8;
 
 /// An utterance that is over so soon, in samples, was somebody who said little: noise that is taken for speech goes on. 3 s.
 const BRIEF: u32 = 3 * hearken_proto::SAMPLE_RATE;
@@ -156,7 +159,8 @@ impl Stream {
         task: &Task,
         effort: Effort,
     ) -> Result<Hypothesis, Status> {
-        self.alone = if effort == Effort::Final && window.end() < BRIEF { 0.0 } else { task.alone };
+        let is_brief = effort == Effort::Final && window.end() < BRIEF;
+        self.alone = if is_brief { task.alone_briefly } else { task.alone };
         let mut hypothesis = Hypothesis::default();
         let mut heard = self.hear(window, recogniser, effort, &mut hypothesis)?;
         if self.is_muzzled(window, task) {
@@ -165,6 +169,9 @@ impl Stream {
             heard = self.hear(window, recogniser, effort, &mut hypothesis)?;
         }
         (hypothesis.no_speech, hypothesis.avg_logprob) = (heard.no_speech, heard.avg_logprob);
+        if heard.unsettled {
+            self.alone = self.alone.max(ALONE_UNSETTLED);
+        }
         if !heard.unsettled {
             self.ask_for_missed(window, recogniser, task, effort, &mut hypothesis)?;
         }
@@ -328,6 +335,12 @@ impl Stream {
                 heard.words.drain(..).map(|spoken| spoken.moved(|at| at.saturating_add(start))).collect();
             found.retain(|spoken| inside(spoken) && spoken.word.probability >= LIKELY);
             found.iter_mut().for_each(|spoken| spoken.sure = true);
+            // Said again: a word's time was wrong.
+            let before = place.checked_sub(1).and_then(|before| self.tentative.get(before));
+            let before = before.or(self.anchored.last().filter(|_| place == 0));
+            if is_same(before, found.first()) || is_same(self.tentative.get(place), found.last()) {
+                continue;
+            }
             let count = found.len();
             self.tentative.splice(place..place, found);
             if effort == Effort::Partial {
@@ -381,6 +394,11 @@ impl Stream {
         self.moved = true;
         forced
     }
+}
+
+/// Returns true if both are there and the same but for case and punctuation.
+fn is_same(one: Option<&Spoken>, other: Option<&Spoken>) -> bool {
+    one.zip(other).is_some_and(|(one, other)| essence(&one.word) == essence(&other.word))
 }
 
 #[cfg(test)]

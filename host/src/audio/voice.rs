@@ -27,11 +27,6 @@ impl Voice {
         &self.0
     }
 
-    /// Position behind the last voice; 0 without any.
-    pub(crate) fn end(&self) -> u64 {
-        self.0.last().map_or(0, |last| last.end)
-    }
-
     /// The part of it in a range.
     pub(crate) fn within(&self, range: &Range<u64>) -> Self {
         let first = self.0.partition_point(|stretch| stretch.end <= range.start);
@@ -72,7 +67,6 @@ mod tests {
     fn frames_that_touch_are_one_stretch() {
         let voice = heard(&[(0, false), (10, true), (20, true), (30, false), (40, true)]);
         assert_eq!(voice.stretches(), [10..30, 40..50]);
-        assert_eq!(voice.end(), 50);
         assert_eq!(voice.within(&(20..45)).stretches(), [20..30, 40..45]);
         assert_eq!(voice.within(&(30..40)).stretches(), []);
     }

@@ -23,6 +23,16 @@ const LONGEST_PHRASE: usize = 8;
 /// Time a spoken word takes at least, on average, in samples: 60 ms. Words of a loop have no time of their own.
 const STALLED: u64 = SAMPLE_RATE as u64 * 60 / 1000;
 
+/// A segment is a hallucination if none of its words is as likely as this and its tokens are less likely than `UNSURE` on
+/// average: what official models say of music and streets.
+const LIKELY_WORD: f32 = 0.5;
+const UNSURE: f32 = -0.7;
+
+/// Returns true if a model is not sure of any word of a segment.
+pub(super) fn is_unsure(segment: &Segment) -> bool {
+    segment.avg_logprob < UNSURE && segment.words.iter().all(|word| word.probability < LIKELY_WORD)
+}
+
 /// Whether a segment's window was silent, or its text has more tokens than its time can hold.
 pub(crate) fn is_unspoken(segment: &Segment, text_tokens: usize) -> bool {
     let silent = segment.no_speech > NO_SPEECH && segment.avg_logprob < LOGPROB;

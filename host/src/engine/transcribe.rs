@@ -32,8 +32,9 @@ pub struct TranscribeOptions {
     pub languages: Vec<String>,
     /// Keeps annotations such as `[Music]`. Default: no, they are no words.
     pub annotations: bool,
-    /// Leaves voice in which no words were recognized as it is. Otherwise it is decoded once more by itself.
-    pub once: bool,
+    /// Leaves text as whisper.cpp decodes it: voice in which no words were recognized is not decoded again by itself, and text
+    /// that the model is not sure of stays. For comparisons.
+    pub verbatim: bool,
     /// Translates into English (multilingual models only).
     pub translate: bool,
     /// Names, spellings and style, as text that came before.
@@ -109,6 +110,12 @@ struct Heard {
     unrecognized: Vec<Range<u64>>,
 }
 
+/// Returns true if both are there and the same but for case and punctuation.
+fn is_same(one: Option<&Word>, other: Option<&Word>) -> bool {
+    let essence = |word: &Word| word.text.to_lowercase().replace(|c: char| !c.is_alphanumeric(), "");
+    one.zip(other).is_some_and(|(one, other)| essence(one) == essence(other))
+}
+
 impl Heard {
     /// Voice of a chunk that no word explains.
     fn missed(&self, chunk: &Chunk) -> Vec<Range<u64>> {
@@ -116,13 +123,19 @@ impl Heard {
         missed(chunk.voice.stretches(), words, chunk.start..chunk.end())
     }
 
-    /// Takes in what was heard of a part by itself, as far as it is likely.
+    /// Takes in what was heard of a part by itself, as far as it is likely and does not begin as the text before it ends, or
+    /// end as the text behind it begins: then a word's time was wrong.
     fn add(&mut self, part: Self) {
-        let is_likely = |segment: &Segment| {
-            segment.no_speech <= guard::NO_SPEECH && segment.avg_logprob >= guard::LOGPROB
-        };
-        self.segments.extend(part.segments.into_iter().filter(is_likely));
-        self.segments.sort_by_key(|segment| segment.start);
+        for segment in part.segments {
+            let place = self.segments.partition_point(|other| other.start < segment.start);
+            let before = place.checked_sub(1).and_then(|before| self.segments[before].words.last());
+            let behind = self.segments.get(place).and_then(|behind| behind.words.first());
+            let is_likely = segment.no_speech <= guard::NO_SPEECH && segment.avg_logprob >= guard::LOGPROB;
+            let is_again = is_same(before, segment.words.first()) || is_same(behind, segment.words.last());
+            if is_likely && !is_again {
+                self.segments.insert(place, segment);
+            }
+        }
     }
 }
 
@@ -188,34 +201,46 @@ impl Model {
     }
 
     /// One decode of a chunk, and one more of each part of it that was missed.
-    async fn decode_chunk(&self, chunk: &Chunk, task: &Task, once: bool) -> Result<Heard, Error> {
-        let mut heard = self.decode_or_retry(chunk.start, &chunk.samples, task).await?;
-        if !once {
+    async fn decode_chunk(
+        &self,
+        chunk: &Chunk,
+        task: &Task,
+        verbatim: bool,
+        looks: bool,
+    ) -> Result<Heard, Error> {
+        let mut heard = self.decode_or_retry(chunk.start, &chunk.samples, task, verbatim).await?;
+        if looks {
             let language = heard.language.as_ref().map(|language| language.code.clone());
             let task = Task { language: task.language.clone().or(language), ..task.clone() };
             for stretch in heard.missed(chunk) {
                 let start = stretch.start.saturating_sub(AROUND).max(chunk.start);
                 let end = (stretch.end + AROUND).min(chunk.end());
                 let part = &chunk.samples[(start - chunk.start) as usize..(end - chunk.start) as usize];
-                heard.add(self.decode_or_retry(start, part, &task).await?);
+                heard.add(self.decode_or_retry(start, part, &task, verbatim).await?);
             }
+            heard.unrecognized = heard.missed(chunk);
         }
-        heard.unrecognized = heard.missed(chunk);
         Ok(heard)
     }
 
-    async fn decode_or_retry(&self, start: u64, samples: &[f32], task: &Task) -> Result<Heard, Error> {
-        match self.decode(start, samples, task).await {
+    async fn decode_or_retry(
+        &self,
+        start: u64,
+        samples: &[f32],
+        task: &Task,
+        verbatim: bool,
+    ) -> Result<Heard, Error> {
+        match self.decode(start, samples, task, verbatim).await {
             // It may have come from what the instance had become: once more, in a fresh one.
             Err(Error::Sandbox(error)) if error.ends_one_utterance() => {
-                self.decode(start, samples, task).await
+                self.decode(start, samples, task, verbatim).await
             }
             outcome => outcome,
         }
     }
 
     /// One decode of `samples` in a sandbox of its own.
-    async fn decode(&self, start: u64, samples: &[f32], task: &Task) -> Result<Heard, Error> {
+    async fn decode(&self, start: u64, samples: &[f32], task: &Task, verbatim: bool) -> Result<Heard, Error> {
         let mut instance = self.instantiate().await?;
         instance.write(samples).await?;
         let mut heard = Heard::default();
@@ -247,7 +272,9 @@ impl Model {
         }
         heard.segments.retain(|segment| {
             let text_tokens = segment.tokens.iter().filter(|&&token| token < special).count();
-            !segment.text.is_empty() && !guard::is_unspoken(segment, text_tokens)
+            !segment.text.is_empty()
+                && !guard::is_unspoken(segment, text_tokens)
+                && (verbatim || !guard::is_unsure(segment))
         });
         Ok(heard)
     }
@@ -358,7 +385,9 @@ impl<O: FnMut(Progress<'_>)> Run<'_, O> {
                 prompt: self.options.prompt.clone(),
                 ..Task::default()
             };
-            let once = self.options.once;
+            let verbatim = self.options.verbatim;
+            // Without voice activity pauses would count as voice.
+            let looks = !verbatim && self.options.voice_activity.is_some();
             let model = self.model.clone().billed(self.options.share.as_ref());
             let (answer, outcome) = crossbeam_channel::bounded(1);
             self.pending.push_back(Pending { start: chunk.start, end: chunk.end(), outcome });
@@ -366,7 +395,7 @@ impl<O: FnMut(Progress<'_>)> Run<'_, O> {
             let engine = &self.model.engine;
             let share = self.options.share.as_ref().unwrap_or(engine.common_share());
             engine.executor().submit(share, Class::Batch, Instant::now(), async move {
-                let outcome = model.decode_chunk(&chunk, &task, once).await;
+                let outcome = model.decode_chunk(&chunk, &task, verbatim, looks).await;
                 // The receiver is gone when the recording was given up: then nobody wants this.
                 let _ = answer.send(outcome);
             });

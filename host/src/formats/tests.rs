@@ -105,7 +105,7 @@ fn golden_json() {
         {\"word\":\"\\\"Hi\\\"\",\"start\":0.5,\"end\":0.8,\"probability\":0.5},\
         {\"word\":\"you\",\"start\":0.8,\"end\":1.234,\"probability\":0.5}],\
         \"tokens\":[1,50256],\"avg_logprob\":null,\"no_speech_prob\":0.25}\n\
-        ],\"text\":\"\\\"Hi\\\" you\",\"language\":\"en\",\"language_probability\":0.5,\"duration\":10.0}\n";
+        ],\"text\":\"\\\"Hi\\\" you\",\"language\":\"en\",\"language_probability\":0.5,\"duration\":10.0,\"unrecognized\":[]}\n";
     assert_eq!(written(Format::Json, vec![segment]), golden);
 }
 
@@ -113,7 +113,7 @@ fn golden_json() {
 fn golden_json_lines() {
     let golden = "{\"type\":\"segment\",\"start\":0.0,\"end\":1.0,\"text\":\"Hi\",\"words\":[],\"tokens\":[],\
         \"avg_logprob\":0.0,\"no_speech_prob\":0.0}\n\
-        {\"type\":\"end\",\"language\":\"en\",\"language_probability\":0.5,\"duration\":10.0}\n";
+        {\"type\":\"end\",\"language\":\"en\",\"language_probability\":0.5,\"duration\":10.0,\"unrecognized\":[]}\n";
     assert_eq!(written(Format::JsonLines, vec![even("Hi", 0.0, 1.0)]), golden);
 }
 

@@ -21,8 +21,10 @@ pub struct Known {
     /// past it words are lost.
     pub window: Option<u32>,
     /// How likely a word must be to be believed, while streaming, though no word beside it is: above what it says where nobody
-    /// speaks. 0 where nobody has measured that; then two hearings that agree are enough.
+    /// speaks.
     pub alone: f32,
+    /// The same for an utterance that is over within three seconds.
+    pub alone_briefly: f32,
     /// Whether utterances may share a window. Small models that were trained on single phrases lose words otherwise.
     pub packs: bool,
 }
@@ -41,6 +43,7 @@ pub const EMBEDDED: Known = Known {
     window: Some(6 * 16_000),
     // With which streaming has no words of recorded noise and music.
     alone: 0.85,
+    alone_briefly: 0.0,
     packs: false,
 };
 

@@ -136,13 +136,14 @@ impl Core {
                 state.utterances.push_back(Utterance::new(position));
                 state.emit(SessionEvent::SpeechStarted { position });
             }
-            VadEvent::Speech { position, samples, .. } => {
+            VadEvent::Speech { position, samples, voiced_until } => {
                 let room = samples_of(self.options.backlog).saturating_sub(state.waiting());
                 let room = room.min(samples.len() as u64);
                 let (taken, dropped) = samples.split_at(room as usize);
                 if let Some(utterance) = state.utterances.back_mut() {
                     utterance.append(taken);
-                    if dropped.is_empty() {
+                    utterance.voiced = utterance.voiced.max(voiced_until);
+                    if dropped.is_empty() && self.options.voice_activity.is_some() {
                         utterance.voice.push(event);
                     }
                 }

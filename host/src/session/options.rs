@@ -9,6 +9,11 @@ use super::carry::Carried;
 use crate::audio::{Format, VadConfig};
 use crate::{Model, Share};
 
+/// How likely a word must be to be believed though no word beside it is, of models that are not known otherwise; and the same
+/// in an utterance that is over within three seconds. Official models say "you" and "Music" of noise with less.
+const ALONE: f32 = 0.5;
+const ALONE_BRIEFLY: f32 = 0.4;
+
 /// How a session listens.
 #[derive(Debug, Clone)]
 pub struct SessionOptions {
@@ -83,7 +88,8 @@ impl SessionOptions {
             full_context: self.full_context,
             timestamps: model.known().is_some_and(|known| known.timestamps),
             voice: Vec::new(),
-            alone: model.known().map_or(0.0, |known| known.alone),
+            alone: model.known().map_or(ALONE, |known| known.alone),
+            alone_briefly: model.known().map_or(ALONE_BRIEFLY, |known| known.alone_briefly),
         }
     }
 }

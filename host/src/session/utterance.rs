@@ -45,8 +45,10 @@ pub(super) struct Utterance {
     words: Vec<Word>,
     /// Encoder passes that nobody has taken note of.
     encodes: u64,
-    /// Where in the session voice was heard.
+    /// Where in the session voice was heard; empty where nobody looks, since a key tells.
     pub(super) voice: Voice,
+    /// Position in the session behind the last voice.
+    pub(super) voiced: u64,
     /// Nothing is appended any more.
     pub(super) ended: bool,
 }
@@ -66,6 +68,7 @@ impl Utterance {
             words: Vec::new(),
             encodes: 0,
             voice: Voice::default(),
+            voiced: start,
             ended: false,
         }
     }
@@ -91,7 +94,7 @@ impl Utterance {
 
     /// Whether somebody has spoken since the last decode: silence alone is not worth another one.
     pub(super) fn has_new_speech(&self) -> bool {
-        self.voice.end() > self.start + self.written
+        self.voiced > self.start + self.written
     }
 
     /// Takes audio in while the utterance itself is being decoded.
@@ -105,6 +108,7 @@ impl Utterance {
         self.samples.extend_from_slice(&stand_in.samples);
         self.ended = stand_in.ended;
         self.voice.extend(stand_in.voice);
+        self.voiced = self.voiced.max(stand_in.voiced);
     }
 
     /// Encoder passes since this was last asked.

@@ -155,6 +155,8 @@ impl State<'_> {
         params.set_language(Some(language));
         params.set_translate(false);
         params.set_token_timestamps(true);
+        // hearken takes annotations for no words.
+        params.set_suppress_nst(true);
         params.set_print_progress(false);
         params.set_print_realtime(false);
         params.set_print_special(false);

@@ -186,7 +186,7 @@ fn events_that_are_none_are_refused() {
 #[test]
 fn a_language_that_is_none_does_not_spoil_the_rest() {
     for code in ["", "xx", "en\x1b[2J", &"e".repeat(5000)] {
-        let event = Event::Language { code: code.to_owned(), probability: 0.5 };
+        let event = Event::Language { code: code.to_owned(), probability: 0.5, certain: true };
         costs_one_utterance(
             "a language",
             &Guest::emitting(hearken_proto::encode(&event)),

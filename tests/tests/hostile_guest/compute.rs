@@ -236,8 +236,14 @@ fn helpers_are_charged_too() {
     };
     let mut guest = multiplying(&asked);
     guest.attack = format!("(loop $more {} (br $more))", guest.attack);
-    let engine =
-        Engine::builder().guest(guest.module()).no_cache().threads(4).limits(limits()).build().unwrap();
+    let engine = Engine::builder()
+        .guest(guest.module())
+        .no_cache()
+        .padding(false)
+        .threads(4)
+        .limits(limits())
+        .build()
+        .unwrap();
     let model = engine.load(&model_file()).unwrap();
     let (transcript, spent) = spent(|| hear(&model, true));
     assert_eq!(transcript.lost.len(), 1);
@@ -248,7 +254,8 @@ fn helpers_are_charged_too() {
 
 #[test]
 fn a_guest_that_computes_by_itself_gets_no_help() {
-    let engine = Engine::builder().guest(multiplying(&product()).module()).no_cache().threads(1);
+    let engine =
+        Engine::builder().guest(multiplying(&product()).module()).no_cache().padding(false).threads(1);
     let model = engine.limits(limits()).compute(Compute::Guest).build().unwrap().load(&model_file()).unwrap();
     let transcript = hear(&model, true);
     assert!(transcript.lost[0].reason.contains("was not offered"), "{:?}", transcript.lost);
@@ -300,7 +307,8 @@ fn a_weight_is_what_it_was_in_the_snapshot() {
     let mut guest = asking("product", &asked.words(), &floats, &right);
     guest.attack = format!("(f64.store (i32.const {DATA}) (f64.const 0)) {}", guest.attack);
     guest.loaded = registering(vec![weight]).loaded;
-    let engine = Engine::builder().guest(guest.module()).no_cache().threads(1).limits(limits());
+    let engine =
+        Engine::builder().guest(guest.module()).no_cache().padding(false).threads(1).limits(limits());
     let model = engine.compute(Compute::Exact).build().unwrap().load(&model_file()).unwrap();
     assert!(hear(&model, true).lost.is_empty(), "{:?}", hear(&model, true).lost);
 }

@@ -110,7 +110,9 @@ fn guest(attack: &str) -> Guest {
 fn engine(guest: Option<&Guest>, threads: usize) -> Engine {
     let builder = Engine::builder().threads(threads);
     match guest {
-        Some(guest) => builder.guest(guest.module()).no_cache().limits(limits()).build().unwrap(),
+        Some(guest) => {
+            builder.guest(guest.module()).no_cache().padding(false).limits(limits()).build().unwrap()
+        }
         None => builder.build().unwrap(),
     }
 }

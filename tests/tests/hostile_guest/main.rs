@@ -49,7 +49,14 @@ fn load_module(module: Vec<u8>) -> Result<Model, Error> {
 }
 
 fn load_within(module: Vec<u8>, limits: Limits) -> Result<Model, Error> {
-    Engine::builder().guest(module).no_cache().threads(1).limits(limits).build()?.load(&model_file())
+    Engine::builder()
+        .guest(module)
+        .no_cache()
+        .padding(false)
+        .threads(1)
+        .limits(limits)
+        .build()?
+        .load(&model_file())
 }
 
 fn load(guest: &Guest) -> Result<Model, Error> {

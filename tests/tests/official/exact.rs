@@ -32,12 +32,12 @@ fn hold(model: &str, compute: Compute, language: &str, what: &str, recordings: &
 
 /// Each prompt is a window of its own.
 fn one_by_one(model: &str, language: &str, count: usize) {
-    hold(model, Compute::Exact, language, "one by one", &recordings(prompts::longest(language, count)));
+    hold(model, Compute::Exact, language, "one by one", &recordings(prompts::sentences(language, count)));
 }
 
 /// The same prompts in recordings of several windows.
 fn joined(model: &str, compute: Compute, language: &str, count: usize) {
-    let prompts = prompts::longest(language, count);
+    let prompts = prompts::sentences(language, count);
     hold(model, compute, language, "joined", &recordings(prompts::joined(&prompts, JOINED_SECONDS)));
 }
 

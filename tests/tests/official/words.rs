@@ -13,12 +13,15 @@ use tempfile::TempDir;
 
 use crate::limits::{FILES, Files, STREAM_ERRORS, STREAM_MISSING};
 
-/// How many of the longest English prompts are measured, joined to recordings of at least so many seconds.
-const PROMPTS: usize = 30;
+/// How many English prompts are measured, joined to recordings of at least so many seconds.
+const PROMPTS: usize = 60;
 const PROMPT_SECONDS: f32 = 30.0;
 
 /// At most so much of the recordings that `HEARKEN_RECORDINGS` lists, in seconds.
 const LISTED_SECONDS: f32 = 150.0;
+
+/// The list is sorted by speaker: lines so far apart are of one speaker after the other. A prime, so that no line comes twice.
+const STRIDE: usize = 61;
 
 /// A list of recordings, as `hearken eval` takes it.
 struct List {
@@ -37,7 +40,7 @@ impl List {
 
     /// Debian's prompts, joined.
     fn prompts() -> Self {
-        let joined = prompts::joined(&prompts::longest("en", PROMPTS), PROMPT_SECONDS);
+        let joined = prompts::joined(&prompts::sentences("en", PROMPTS), PROMPT_SECONDS);
         let line =
             |(number, prompt): (usize, &prompts::Prompt)| format!("{number}.wav\ten\t{}\n", prompt.text);
         let list = Self::new(&joined.iter().enumerate().map(line).collect::<String>(), None);
@@ -61,7 +64,6 @@ impl List {
         let all: Vec<&str> = text.lines().filter(|line| line.starts_with("librispeech/")).collect();
         let root = listed.parent().expect("a list lies in a folder").to_owned();
         let (mut lines, mut seconds) = (String::new(), 0.0);
-        // Every n-th is of one speaker after the other.
         for line in (0..all.len()).map(|index| all[index * STRIDE % all.len()]) {
             let path = line.split('\t').next().expect("a path");
             let recording = speech::read(&root.join(path));
@@ -82,9 +84,6 @@ impl List {
         Some(serde_json::from_str(&fine(&mut eval)).expect("JSON"))
     }
 }
-
-/// A step through the list that has no divisor in common with its length, unless that is a multiple of it.
-const STRIDE: usize = 61;
 
 /// Wrong and missing words, in per cent of the words of the reference.
 fn rates(wer: &Value) -> (f64, f64) {

@@ -159,7 +159,13 @@ fn a_thousand_sessions_on_two_threads_account_for_every_sample() {
     const SESSIONS: usize = 1_000;
     // A guest that answers at once: it is the sessions that are tested.
     let source = ModelSource::Bytes(Arc::from(SyntheticModel::smallest().bytes()));
-    let engine = Engine::builder().guest(Guest::default().module()).no_cache().threads(2).build().unwrap();
+    let engine = Engine::builder()
+        .guest(Guest::default().module())
+        .no_cache()
+        .padding(false)
+        .threads(2)
+        .build()
+        .unwrap();
     let model = engine.load(&source).unwrap();
     let spoken = espeak("en-us", 140, "go left");
     let options = SessionOptions {

@@ -62,7 +62,13 @@ fn model(attack: &str, then: &str) -> Model {
         ..Guest::default()
     };
     let source = ModelSource::Bytes(Arc::from(SyntheticModel::smallest().bytes()));
-    let engine = Engine::builder().guest(guest.module()).no_cache().threads(1).build().expect("an engine");
+    let engine = Engine::builder()
+        .guest(guest.module())
+        .no_cache()
+        .padding(false)
+        .threads(1)
+        .build()
+        .expect("an engine");
     engine.load(&source).expect("a well-behaved guest, so far")
 }
 
