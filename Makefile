@@ -1,14 +1,14 @@
 # hearken: `make demo` and `make test` do everything, from nothing. `make help` lists the rest.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo build test lint fmt install-c gstreamer voice bench bench-voice bench-peers profile bench-precision bench-vad bench-words bench-server soak-server fuzz pictures package fresh clean
+.PHONY: help setup demo models build check test lint fmt install-c gstreamer voice bench bench-voice bench-peers profile bench-precision bench-vad bench-words bench-server soak-server fuzz pictures package fresh clean
 
 CARGO := cargo
 MAKEFLAGS += --no-print-directory
-# One set of features for all commands, so that nothing is compiled twice.
+# One selection of packages and features for all commands, whatever they build of it: features of shared dependencies
+# follow from it, and with others they would be compiled again.
 ALL := --release --workspace --features hearken/cli
-# cargo-c brings a cargo of its own, of another version: in one folder the two would undo each other's work.
-CINSTALL := $(CARGO) cinstall --release --locked --package hearken --target-dir target/c
+HEARKEN := target/release/hearken
 # Where `make install-c` puts the C library.
 PREFIX ?= /usr/local
 export CARGO_TERM_COLOR ?= $(if $(CI),never,auto)
@@ -19,57 +19,61 @@ help: ## show this list
 setup: ## install what building needs (Debian; elsewhere it says what to install)
 	@.ci/setup build
 
-demo: ## build everything, then transcribe two clips
-	@.ci/setup build
-	@echo "building guest and host (minutes the first time) …"
-	@$(CARGO) build $(ALL)
+demo: ## build the command, then transcribe people who speak English: text, subtitles, live
+	@.ci/setup demo
+	@echo "building (minutes the first time) …"
+	@$(CARGO) build $(ALL) --bin hearken --bin hearken-demo
+	@scripts/models $(HEARKEN) tiny.en || echo "going on with the small model inside hearken"
 	@target/release/hearken-demo
-	@echo "the first clip as subtitles: target/release/hearken file target/demo/clip.wav -f srt"
 
-build: ## build the library and the hearken command (target/release/hearken)
+models: ## put whisper.cpp's tiny.en and base into the user's store
+	@.ci/setup demo
+	@$(CARGO) build $(ALL) --bin hearken
+	@scripts/models $(HEARKEN)
+
+build: ## build the hearken command (target/release/hearken)
 	@.ci/setup build
-	@$(CARGO) build $(ALL)
+	@$(CARGO) build $(ALL) --bin hearken
+
+check: ## while you work: formatting, lints, and the tests that need neither an official model, a server nor a sound system
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy $(ALL) --all-targets -- -D warnings
+	@$(CARGO) nextest run $(ALL) --lib --bin hearken --test session --test hearing --test bad_input --status-level slow
 
 test: ## run all tests
 	@.ci/setup test
 	@echo "building (minutes the first time) …"
-	@$(CARGO) build $(ALL) --tests --bins
+	@$(CARGO) build $(ALL) --lib --bins --tests
+	@scripts/models $(HEARKEN) || [ -z "$(CI)" ]
 	@$(MAKE) voice
 	@$(CARGO) nextest run $(ALL) --no-fail-fast --status-level $(if $(CI),pass,slow)
-	@$(CARGO) nextest run --release --locked --manifest-path examples/gstreamer/Cargo.toml --target-dir target --no-fail-fast --status-level $(if $(CI),pass,slow)
 	@$(CARGO) test $(ALL) --doc
 
 install-c: ## build and install the C library, header and pkg-config file (PREFIX=/usr/local)
-	@.ci/setup c
-	@$(CINSTALL) --prefix $(PREFIX)
+	@.ci/setup build
+	@$(CARGO) build --release --package hearken-c
+	@scripts/install-c target/release $(PREFIX)
 
 gstreamer: ## build the GStreamer plug-in (target/gstreamer/libgsthearken.so)
 	@.ci/setup gstreamer
-	@$(CARGO) build --release --locked --manifest-path examples/gstreamer/Cargo.toml --target-dir target
+	@$(CARGO) build --release --package gst-plugin-hearken
 	@install -D -t target/gstreamer target/release/libgsthearken.so
 
-# The C library and the plug-in, where the tests and `bench-voice` look for them; the guest is the workspace's.
+# The C library and the plug-in of `cargo build --lib`, where the tests and `bench-voice` look for them.
 voice:
-	@mkdir -p target/guest/ready
-	@for build in relaxed simd; do cp -u target/guest/$$build/wasm32-wasip1/release/hearken_guest.wasm \
-		target/guest/ready/hearken-guest-$$build.wasm || exit 1; done
-	@HEARKEN_GUEST_DIR=$(CURDIR)/target/guest/ready $(CINSTALL) --prefix $(CURDIR)/target/capi --libdir $(CURDIR)/target/capi/lib
-	@$(MAKE) gstreamer
+	@scripts/install-c target/release target/capi >/dev/null
+	@install -D -t target/gstreamer target/release/libgsthearken.so
 
 lint: ## formatting, lints, spelling, dependencies
 	@.ci/setup lint
 	@$(CARGO) fmt --all --check
-	@$(CARGO) fmt --manifest-path examples/gstreamer/Cargo.toml --check
 	@$(CARGO) clippy $(ALL) --all-targets -- -D warnings
-	@$(CARGO) clippy --release --locked --manifest-path examples/gstreamer/Cargo.toml --target-dir target --all-targets -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(ALL) --no-deps --quiet
 	@$(CARGO) deny --log-level error check bans licenses sources
-	@$(CARGO) deny --manifest-path examples/gstreamer/Cargo.toml --log-level error --config $(CURDIR)/deny.toml check bans licenses sources
 	@target/tools/bin/typos
 
 fmt: ## format the code
 	@$(CARGO) fmt --all
-	@$(CARGO) fmt --manifest-path examples/gstreamer/Cargo.toml
 
 bench: ## measure hearken against native whisper.cpp, as ratios
 	@.ci/setup test
@@ -77,10 +81,9 @@ bench: ## measure hearken against native whisper.cpp, as ratios
 
 bench-voice: ## what the C interface and the GStreamer element cost beside the Rust library
 	@.ci/setup test
-	@$(CARGO) build $(ALL)
+	@$(CARGO) build $(ALL) --lib --bins
 	@$(MAKE) voice
-	@$(CARGO) bench --profile release --workspace --features hearken/cli --bench voice
-	@$(CARGO) bench --profile release --locked --manifest-path examples/gstreamer/Cargo.toml --target-dir target --bench element
+	@$(CARGO) bench --profile release --workspace --features hearken/cli --bench voice --bench element
 
 bench-peers: ## measure hearken against other engines, as ratios (needs libopenblas-pthread-dev)
 	@.ci/setup peers

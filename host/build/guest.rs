@@ -1,20 +1,25 @@
-//! Builds `guest/` for `wasm32-wasip1`, once for each variant, with whisper-rs as it comes from its registry.
+//! Builds `guest/` for `wasm32-wasip1`, with whisper-rs as it comes from its registry.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::toolchain::Toolchain;
-use crate::{VARIANTS, file_name, nested};
+use crate::{GUEST, nested};
 
 /// The guest's target.
 const TARGET: &str = "wasm32-wasip1";
 
-/// Compiler flags of every variant. The emulations are wasi-libc's, for functions that ggml names and never calls.
+/// Rust's features of the target. With relaxed SIMD everywhere: where the processor has no instruction that multiplies and
+/// adds in one rounding, the compiler makes two of it, so that a build without would be the same code.
+const FEATURES: &str = "-Ctarget-feature=+simd128,+relaxed-simd";
+
+/// Compiler flags. The emulations are wasi-libc's, for functions that ggml names and never calls.
 /// Exceptions: the sources say `try`, nothing can be caught, and a throw becomes a trap (`wasi/src/stubs.c`).
 const C_FLAGS: &[&str] = &[
     "-O3",
     "-msimd128",
+    "-mrelaxed-simd",
     "-mnontrapping-fptoint",
     "-mbulk-memory",
     "-D_WASI_EMULATED_SIGNAL",
@@ -25,29 +30,19 @@ const C_FLAGS: &[&str] = &[
 ];
 const CXX_FLAGS: &[&str] = &["-fexceptions", "-fignore-exceptions"];
 
-/// Builds both variants and leaves the modules in `out`.
+/// Builds the guest and leaves the module in `out`.
 pub(crate) fn build(workspace: &Path, out: &Path) -> Result<(), String> {
     let workspace = workspace.canonicalize().map_err(|error| format!("{}: {error}", workspace.display()))?;
     for watched in ["guest", "proto", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={}", workspace.join(watched).display());
     }
     let toolchain = Toolchain::find()?;
-    for variant in VARIANTS {
-        build_variant(&workspace, out, variant, &toolchain)?;
-    }
-    Ok(())
-}
-
-fn build_variant(workspace: &Path, out: &Path, variant: &str, toolchain: &Toolchain) -> Result<(), String> {
-    let target = nested::target_directory(out)?.join("guest").join(variant);
-    let support = support(workspace, &target, toolchain)?;
+    let target = nested::target_directory(out)?.join("guest");
+    let support = support(&workspace, &target, &toolchain)?;
     let wasi = workspace.join("guest/wasi");
 
     let mut c_flags: Vec<String> = C_FLAGS.iter().map(|flag| (*flag).to_owned()).collect();
     c_flags.extend(toolchain.arguments.iter().cloned());
-    if variant == "relaxed" {
-        c_flags.push("-mrelaxed-simd".to_owned());
-    }
     let overlay = format!("-I{}", wasi.join("include").display());
     let cxx_flags: Vec<String> = c_flags
         .iter()
@@ -59,9 +54,8 @@ fn build_variant(workspace: &Path, out: &Path, variant: &str, toolchain: &Toolch
     let mut bindgen_flags = vec![format!("--target={TARGET}"), "-fvisibility=default".to_owned()];
     bindgen_flags.extend(toolchain.arguments.iter().cloned());
 
-    let features = if variant == "relaxed" { "+simd128,+relaxed-simd" } else { "+simd128" };
     let mut rust_flags = vec![
-        format!("-Ctarget-feature={features}"),
+        FEATURES.to_owned(),
         // Weights stream from the host instead of a file: see guest/src/loader.rs.
         "-Clink-arg=--wrap=whisper_init_from_file_with_params_no_state".to_owned(),
         // Its spectrogram is slow: see guest/src/spectrogram.rs.
@@ -86,7 +80,7 @@ fn build_variant(workspace: &Path, out: &Path, variant: &str, toolchain: &Toolch
 
     let mut cargo = nested::cargo();
     cargo
-        .current_dir(workspace)
+        .current_dir(&workspace)
         .args(["build", "--release", "--package=hearken-guest", "--lib", "--target", TARGET])
         .arg("--target-dir")
         .arg(&target);
@@ -117,11 +111,10 @@ fn build_variant(workspace: &Path, out: &Path, variant: &str, toolchain: &Toolch
         } else {
             String::new()
         };
-        return Err(format!("building the {variant} guest failed:\n{log}{hint}"));
+        return Err(format!("building the guest failed:\n{log}{hint}"));
     }
     let module = target.join(TARGET).join("release/hearken_guest.wasm");
-    fs::copy(&module, out.join(file_name(variant)))
-        .map_err(|error| format!("{}: {error}", module.display()))?;
+    fs::copy(&module, out.join(GUEST)).map_err(|error| format!("{}: {error}", module.display()))?;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Builds the sandboxed guest, or takes a ready one, and hands its bytes to the library.
 //!
-//! In this order: `HEARKEN_GUEST_DIR` (a folder with `hearken-guest-relaxed.wasm` and `hearken-guest-simd.wasm`),
-//! the guest that a packaged crate carries in `prebuilt/`, the workspace's own `guest/` built here.
+//! In this order: `HEARKEN_GUEST_DIR` (a folder with `hearken-guest.wasm`), the guest that a packaged crate carries in
+//! `prebuilt/`, the workspace's own `guest/` built here.
 
 mod guest;
 mod nested;
@@ -10,8 +10,8 @@ mod toolchain;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// The two builds from one source: with relaxed SIMD, and for engines without it.
-const VARIANTS: [&str; 2] = ["relaxed", "simd"];
+/// Name of the guest's module.
+const GUEST: &str = "hearken-guest.wasm";
 
 fn main() {
     println!("cargo::rerun-if-env-changed=HEARKEN_GUEST_DIR");
@@ -25,9 +25,7 @@ fn main() {
         take(&manifest.join("prebuilt"), &out)
     } else if env::var_os("DOCS_RS").is_some() {
         // Documentation needs the items, not the bytes.
-        VARIANTS.iter().try_for_each(|variant| {
-            fs::write(out.join(file_name(variant)), []).map_err(|error| error.to_string())
-        })
+        fs::write(out.join(GUEST), []).map_err(|error| error.to_string())
     } else {
         guest::build(&manifest.join(".."), &out)
     };
@@ -39,18 +37,11 @@ fn main() {
     }
 }
 
-/// Name of one variant's module.
-fn file_name(variant: &str) -> String {
-    format!("hearken-guest-{variant}.wasm")
-}
-
-/// Copies ready modules into `out`.
+/// Copies a ready module into `out`.
 fn take(from: &Path, out: &Path) -> Result<(), String> {
-    for variant in VARIANTS {
-        let path = from.join(file_name(variant));
-        println!("cargo::rerun-if-changed={}", path.display());
-        fs::copy(&path, out.join(file_name(variant)))
-            .map_err(|error| format!("cannot take the ready guest {}: {error}", path.display()))?;
-    }
-    Ok(())
+    let path = from.join(GUEST);
+    println!("cargo::rerun-if-changed={}", path.display());
+    fs::copy(&path, out.join(GUEST))
+        .map(|_| ())
+        .map_err(|error| format!("cannot take the ready guest {}: {error}", path.display()))
 }

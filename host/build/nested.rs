@@ -25,7 +25,7 @@ pub(crate) fn cargo() -> Command {
 }
 
 /// The target directory that a build script's `OUT_DIR` lies in. What is built beside it is shared by all profiles: it
-/// is always optimised. So it is by builds for a named target (cargo-c's are), whose folder lies one deeper.
+/// is always optimised. So it is by builds for a named target, whose folder lies one deeper.
 pub(crate) fn target_directory(out: &Path) -> Result<&Path, String> {
     let folder =
         out.ancestors().nth(4).ok_or_else(|| format!("{} is not in a target directory", out.display()))?;

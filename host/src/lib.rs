@@ -45,7 +45,7 @@ mod transcript;
 pub use compute::{Compute, UnknownCompute};
 pub use engine::{
     Engine, EngineBuilder, GuestInfo, Lost, Model, ModelSource, Preparation, Progress, Sandbox, Score,
-    Timing, TranscribeOptions, guest_info, guests,
+    Timing, TranscribeOptions, guest, guest_info,
 };
 pub use error::Error;
 pub use executor::{Share, ShareLimits};

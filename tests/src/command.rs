@@ -23,8 +23,8 @@ pub fn program(name: &str) -> PathBuf {
     binary
 }
 
-/// A folder for compiled models that stays from one test to the next, so that the model is prepared once.
-fn cache() -> PathBuf {
+/// A folder for compiled models that stays from one test to the next, so that a model is prepared once.
+pub fn cache() -> PathBuf {
     let mut folder = binary();
     folder.pop();
     folder.with_file_name("tmp").join("command-cache")

@@ -83,6 +83,24 @@ pub fn espeak(voice: &str, words_per_minute: u32, text: &str) -> Recording {
     }
 }
 
+/// Recordings of one format as one, with so much silence after each; its name is that of the first and of the last.
+///
+/// # Panics
+///
+/// When there are none, or their formats differ.
+pub fn join(recordings: &[Recording], pause_ms: u32) -> Recording {
+    let (first, last) = (recordings.first().expect("a recording"), &recordings[recordings.len() - 1]);
+    let mut samples = Vec::new();
+    let pause =
+        first.format.sample_rate as usize * usize::from(first.format.channels) * pause_ms as usize / 1000;
+    for recording in recordings {
+        assert_eq!(recording.format, first.format, "{}", recording.name);
+        samples.extend(&recording.samples);
+        samples.resize(samples.len() + pause, 0.0);
+    }
+    Recording { name: format!("{} to {}", first.name, last.name), samples, format: first.format }
+}
+
 /// Where recordings lie, if they do: `shared/audio` beside the workspace. They are not part of it.
 pub fn recordings() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/audio");
@@ -136,7 +154,12 @@ pub fn spoken_digits(folder: &Path, count: usize, digits: usize) -> Vec<Recordin
     strings
 }
 
-fn read(path: &Path) -> Recording {
+/// Reads a file in any format that hearken reads; its name is the file's, without folder and extension.
+///
+/// # Panics
+///
+/// When it is none.
+pub fn read(path: &Path) -> Recording {
     let mut source = audio::open(path).expect("a recording");
     let (mut samples, mut block) = (Vec::new(), Vec::new());
     while source.read(&mut block).expect("a sound recording") > 0 {

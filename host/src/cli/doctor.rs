@@ -28,7 +28,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     row("threads", engine.threads().to_string());
     row("compute", engine.describe_compute());
     let guest = hearken::guest_info();
-    row("guest", format!("ABI {}, {} build, {}", guest.abi, guest.variant, guest.hash));
+    row("guest", format!("ABI {}, {}", guest.abi, guest.hash));
     let limits = engine.limits();
     row(
         "limits",

@@ -19,9 +19,8 @@ use crate::error::Error;
 use crate::executor::{Executor, Share};
 use crate::sandbox::{Cache, Key, Limits, Runtime};
 
-/// The guest that this crate carries, in both its builds.
-static GUEST_RELAXED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hearken-guest-relaxed.wasm"));
-static GUEST_SIMD: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hearken-guest-simd.wasm"));
+/// The guest that this crate carries.
+static GUEST: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hearken-guest.wasm"));
 
 /// How much the cache may hold before what was not used for longest is removed: several large models.
 const DEFAULT_CACHE_BYTES: u64 = 16 << 30;
@@ -122,7 +121,7 @@ impl Engine {
     pub fn describe_compute(&self) -> String {
         match self.0.runtime.computing() {
             Some(computing) => format!("{}: {}", self.compute(), computing.describe()),
-            None => format!("{}: WebAssembly, {} build", self.compute(), guest_info().variant),
+            None => format!("{}: WebAssembly", self.compute()),
         }
     }
 
@@ -232,7 +231,7 @@ impl EngineBuilder {
             .map(|precision| Computing::start(precision, threads - 1))
             .transpose()
             .map_err(|source| Error::System { what: "cannot start a thread".to_owned(), source })?;
-        let guest = self.guest.unwrap_or_else(|| builtin_guest().to_vec());
+        let guest = self.guest.unwrap_or_else(|| GUEST.to_vec());
         let runtime = Runtime::new(self.limits, computing)?;
         let executor = Executor::start(threads, runtime.nudge())
             .map_err(|source| Error::System { what: "cannot start a thread".to_owned(), source })?;
@@ -260,41 +259,24 @@ fn user_cache() -> Option<PathBuf> {
     etcetera::choose_base_strategy().ok().map(|strategy| strategy.cache_dir().join("hearken"))
 }
 
-/// The guest that is used on this machine.
+/// The guest that this crate carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GuestInfo {
     /// Version of the boundary between host and guest.
     pub abi: u32,
-    /// `relaxed` (relaxed SIMD) or `simd`.
-    pub variant: &'static str,
     /// BLAKE3 of the module, shortened to 16 hexadecimal digits.
     pub hash: String,
 }
 
-/// Describes the guest that this crate carries for this machine.
+/// Describes the guest that this crate carries.
 pub fn guest_info() -> GuestInfo {
-    let guest = builtin_guest();
-    GuestInfo {
-        abi: hearken_proto::abi::VERSION,
-        variant: if std::ptr::eq(guest, GUEST_RELAXED) { "relaxed" } else { "simd" },
-        hash: blake3::hash(guest).to_hex()[..16].to_owned(),
-    }
+    GuestInfo { abi: hearken_proto::abi::VERSION, hash: blake3::hash(GUEST).to_hex()[..16].to_owned() }
 }
 
-/// Both builds of the guest that this crate carries, with their [`GuestInfo::variant`]; either can be given to
-/// [`EngineBuilder::guest`].
-pub fn guests() -> [(&'static str, &'static [u8]); 2] {
-    [("relaxed", GUEST_RELAXED), ("simd", GUEST_SIMD)]
-}
-
-/// The build of the guest for this processor: relaxed SIMD pays where one instruction multiplies and adds.
-pub(crate) fn builtin_guest() -> &'static [u8] {
-    #[cfg(target_arch = "x86_64")]
-    let fused = std::arch::is_x86_feature_detected!("fma");
-    #[cfg(not(target_arch = "x86_64"))]
-    let fused = cfg!(target_arch = "aarch64");
-    if fused { GUEST_RELAXED } else { GUEST_SIMD }
+/// The guest that this crate carries, as a WebAssembly module.
+pub fn guest() -> &'static [u8] {
+    GUEST
 }
 
 impl Inner {

@@ -73,6 +73,11 @@ impl Native {
         Self { context: context.expect("whisper.cpp loads it") }
     }
 
+    /// The token that ends a text; those before it are text.
+    pub fn end_of_text(&self) -> u32 {
+        self.context.token_eot() as u32
+    }
+
     /// A fresh state, as each of hearken's sandboxes has.
     ///
     /// # Panics
@@ -118,7 +123,16 @@ impl State<'_> {
     ///
     /// When whisper.cpp fails.
     pub fn hear(&mut self, samples: &[f32]) -> Heard {
-        self.decode(samples, true)
+        self.hear_in("en", samples)
+    }
+
+    /// Decodes a language (ISO 639-1) with the guest's parameters.
+    ///
+    /// # Panics
+    ///
+    /// When whisper.cpp fails.
+    pub fn hear_in(&mut self, language: &str, samples: &[f32]) -> Heard {
+        self.decode(samples, language, true)
     }
 
     /// The same without falling back: for weights that were drawn at random.
@@ -127,10 +141,10 @@ impl State<'_> {
     ///
     /// When whisper.cpp fails.
     pub fn hear_once(&mut self, samples: &[f32]) -> Heard {
-        self.decode(samples, false)
+        self.decode(samples, "en", false)
     }
 
-    fn decode(&mut self, samples: &[f32], fall_back: bool) -> Heard {
+    fn decode(&mut self, samples: &[f32], language: &str, fall_back: bool) -> Heard {
         let mut counts = Counts::default();
         let mut params = FullParams::new(SamplingStrategy::Greedy { best_of: 5 });
         params.set_n_threads(self.threads as i32);
@@ -138,7 +152,7 @@ impl State<'_> {
             params.set_temperature_inc(0.0);
         }
         params.set_no_context(true);
-        params.set_language(Some("en"));
+        params.set_language(Some(language));
         params.set_translate(false);
         params.set_token_timestamps(true);
         // hearken takes annotations for no words.

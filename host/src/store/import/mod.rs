@@ -240,7 +240,7 @@ impl<'a> Importer<'a> {
     fn quantizer(&self) -> Result<Quantizer, crate::sandbox::SandboxError> {
         let runtime = Runtime::new(Limits { memory_bytes: SANDBOX, ..Limits::default() }, None)?;
         let guest = self.guest.as_deref();
-        runtime.quantizer(guest.unwrap_or(crate::engine::builtin_guest()))
+        runtime.quantizer(guest.unwrap_or(crate::engine::guest()))
     }
 
     /// Gives the file its name: the official one if it is an official model.

@@ -1,0 +1,36 @@
+//! A recording as subtitles.
+
+use std::error::Error;
+use std::fs::{self, File};
+use std::path::Path;
+
+use console::style;
+use hearken::formats::{Format, cues};
+use hearken::{Model, SAMPLE_RATE, TranscribeOptions};
+
+use crate::recordings::Recording;
+use crate::report::{self, Words};
+
+/// Where the file lies that players take.
+const FILE: &str = "target/demo/subtitles.srt";
+
+pub(crate) fn show(model: &Model, recording: &Recording) -> Result<(), Box<dyn Error>> {
+    report::heading("Subtitles", recording);
+    let transcript = model.transcribe(&mut recording.source()?, &TranscribeOptions::new(), |_| {})?;
+    fs::create_dir_all(Path::new(FILE).parent().unwrap_or(Path::new(".")))?;
+    Format::Srt.write(&transcript, &mut File::create(FILE)?)?;
+
+    for cue in transcript.segments.iter().flat_map(cues) {
+        let times = format!("{} – {}", clock(cue.start), clock(cue.end));
+        println!("  {}  {}", style(times).cyan(), cue.lines.join(" "));
+    }
+    let words = Words::compare(&recording.said, &transcript.text());
+    report::figures(&[words.error_rate(), format!("the file: {FILE}")]);
+    Ok(())
+}
+
+/// Minutes, seconds and tenths.
+fn clock(sample: u64) -> String {
+    let tenths = sample * 10 / u64::from(SAMPLE_RATE);
+    format!("{}:{:02}.{}", tenths / 600, tenths / 10 % 60, tenths % 10)
+}

@@ -1,0 +1,88 @@
+//! People who speak, with their words: the prompts of telephone systems that Debian carries
+//! (`asterisk-core-sounds-LANGUAGE-wav`, CC BY-SA 3.0, Russian CC BY 3.0; 8 kHz, one speaker a language).
+
+use std::fs::File;
+use std::io::Read;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use flate2::read::GzDecoder;
+
+use crate::speech::{self, Recording};
+
+/// Silence between joined prompts: a speaker's pause between sentences.
+const PAUSE_MS: u32 = 700;
+
+/// A recording and its words.
+#[derive(Debug, Clone)]
+pub struct Prompt {
+    /// The recording.
+    pub recording: Recording,
+    /// What is said in it.
+    pub text: String,
+}
+
+/// Length of the texts that count as sentences, in characters: shorter ones are words and names, longer ones menus.
+const SENTENCE: RangeInclusive<usize> = 40..=120;
+
+/// The first `count` prompts of a language, by name, that are sentences and have no tones in them.
+///
+/// # Panics
+///
+/// When the packages are not installed: `make test` installs them.
+pub fn sentences(language: &str, count: usize) -> Vec<Prompt> {
+    let list = format!("/usr/share/doc/asterisk-core-sounds-{language}/core-sounds-{language}.txt.gz");
+    let missing = format!("{list}: asterisk-core-sounds-{language} and -wav are installed by `make test`");
+    let mut texts = String::new();
+    GzDecoder::new(File::open(&list).expect(&missing)).read_to_string(&mut texts).expect(&missing);
+    let folder = PathBuf::from(format!("/usr/share/asterisk/sounds/{language}"));
+    let mut entries: Vec<(&str, PathBuf)> = texts
+        .lines()
+        .filter(|line| !line.starts_with(';') && !line.contains(['(', '[', '<']))
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, text)| (text.trim(), folder.join(name.trim()).with_extension("wav")))
+        // Texts without a recording, and the other way round, are part of the packages.
+        .filter(|(_, path)| path.is_file())
+        .collect();
+    entries.retain(|(text, _)| SENTENCE.contains(&text.chars().count()));
+    entries.sort();
+    // Some are there twice, under two names.
+    entries.dedup_by(|one, other| one.0 == other.0);
+    entries.sort_by(|one, other| one.1.cmp(&other.1));
+    assert!(entries.len() >= count, "{}: only {} prompts", folder.display(), entries.len());
+    entries.truncate(count);
+    entries
+        .into_iter()
+        .map(|(text, path)| Prompt { recording: speech::read(&path), text: text.to_owned() })
+        .collect()
+}
+
+/// The prompts joined to recordings of at least `seconds`, in order, with a pause after each.
+pub fn joined(prompts: &[Prompt], seconds: f32) -> Vec<Prompt> {
+    let mut all: Vec<Vec<&Prompt>> = Vec::new();
+    let mut length = f32::INFINITY;
+    for prompt in prompts {
+        if length >= seconds {
+            length = 0.0;
+            all.push(Vec::new());
+        }
+        length += prompt.recording.samples.len() as f32 / prompt.recording.format.sample_rate as f32
+            + PAUSE_MS as f32 / 1e3;
+        all.last_mut().expect("it was begun").push(prompt);
+    }
+    // What is left over goes with the last whole one.
+    if let [.., whole, rest] = &mut all[..]
+        && length < seconds
+    {
+        whole.append(rest);
+        all.pop();
+    }
+    let join = |prompts: &Vec<&Prompt>| Prompt {
+        recording: speech::join(
+            &prompts.iter().map(|prompt| prompt.recording.clone()).collect::<Vec<_>>(),
+            PAUSE_MS,
+        ),
+        text: prompts.iter().map(|prompt| prompt.text.as_str()).collect::<Vec<_>>().join(" "),
+    };
+    all.iter().map(join).collect()
+}

@@ -1,0 +1,160 @@
+//! Native whisper.cpp, left to itself, as what hearken has to say.
+
+use std::fmt::Write as _;
+use std::thread;
+
+use hearken::{Model, TranscribeOptions, Transcript};
+use hearken_native::Native;
+
+use crate::rounding;
+use crate::speech::Recording;
+
+/// The thresholds by which hearken takes a window for silence (OpenAI's), whatever words were found in it.
+const NO_SPEECH: f32 = 0.6;
+const LOGPROB: f32 = -1.0;
+
+/// One model, loaded natively.
+pub struct Reference<'a> {
+    model: &'a [u8],
+    language: &'a str,
+    native: Native,
+}
+
+/// What native whisper.cpp makes of a recording, chunk by chunk, less what hearken's rule takes for silence.
+struct Expected {
+    text: Vec<String>,
+    chunks: Vec<(Vec<f32>, Vec<u32>)>,
+    /// Segments that were silence by that rule.
+    silent: usize,
+    /// Tokens were drawn at random in some chunk. The generator is the C++ standard's, but what a draw makes of its
+    /// numbers is each library's own, so that the text may differ without either being wrong.
+    fell_back: bool,
+}
+
+/// What was compared, and what not.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Tally {
+    /// Recordings whose text is the same.
+    pub recordings: usize,
+    /// Tokens of these.
+    pub tokens: usize,
+    /// Segments that the rule takes for silence, and hearken did too.
+    pub silent: usize,
+    /// The same text, but another time where native whisper.cpp itself is undecided.
+    pub undecided: usize,
+    /// Not compared: native whisper.cpp fell back to drawing tokens at random.
+    pub skipped: usize,
+}
+
+impl Expected {
+    fn tokens(&self) -> Vec<u32> {
+        self.chunks.iter().flat_map(|(_, tokens)| tokens).copied().collect()
+    }
+}
+
+impl<'a> Reference<'a> {
+    /// Loads `model`, to hear `language` (ISO 639-1).
+    ///
+    /// # Panics
+    ///
+    /// When whisper.cpp refuses the model.
+    pub fn new(model: &'a [u8], language: &'a str) -> Self {
+        Self { model, language, native: Native::load(model) }
+    }
+
+    /// Holds what hearken transcribes to what whisper.cpp says, text and tokens; prints the tally.
+    ///
+    /// # Panics
+    ///
+    /// When they differ, or too little could be compared.
+    pub fn hold(&self, what: &str, model: &Model, recordings: &[Recording]) -> Tally {
+        let options = TranscribeOptions {
+            language: Some(self.language.to_owned()),
+            verbatim: true,
+            ..TranscribeOptions::new()
+        };
+        let context = model.context_samples();
+        let (expected, found) = thread::scope(|scope| {
+            let expect = |recording: &Recording| self.expect(recording, context);
+            let expected = scope.spawn(move || recordings.iter().map(expect).collect::<Vec<_>>());
+            let transcribe = |recording: &Recording| {
+                model.transcribe(&mut recording.source(), &options, |_| {}).expect("a transcript")
+            };
+            let found: Vec<Transcript> = recordings.iter().map(transcribe).collect();
+            (expected.join().expect("the reference"), found)
+        });
+
+        let (mut tally, mut wrong) = (Tally::default(), String::new());
+        for ((recording, expected), transcript) in recordings.iter().zip(&expected).zip(found) {
+            assert!(transcript.lost.is_empty(), "{}: {:?}", recording.name, transcript.lost);
+            if expected.fell_back {
+                tally.skipped += 1;
+            } else if let Err(difference) = self.compare(expected, transcript, &mut tally) {
+                let _ = writeln!(wrong, "{}: {difference}", recording.name);
+            }
+        }
+        println!("{what}: {tally:?}");
+        assert!(wrong.is_empty(), "{what}: {tally:?}, but\n{wrong}");
+        assert!(tally.skipped * 8 <= recordings.len(), "{what}: too little was compared: {tally:?}");
+        assert!(tally.undecided * 8 <= recordings.len(), "{what}: too much hangs on rounding: {tally:?}");
+        tally
+    }
+
+    fn expect(&self, recording: &Recording, context: usize) -> Expected {
+        let mut expected = Expected { text: Vec::new(), chunks: Vec::new(), silent: 0, fell_back: false };
+        for chunk in recording.chunks(context) {
+            let heard = self.native.state().hear_in(self.language, &chunk.samples);
+            expected.fell_back |= heard.fell_back;
+            let mut tokens = Vec::new();
+            for segment in heard.segments {
+                if heard.no_speech > NO_SPEECH && segment.avg_logprob < LOGPROB {
+                    expected.silent += 1;
+                } else if !segment.text.is_empty() {
+                    tokens.extend(segment.tokens);
+                    expected.text.push(segment.text);
+                }
+            }
+            expected.chunks.push((chunk.samples, tokens));
+        }
+        expected
+    }
+
+    fn compare(&self, expected: &Expected, found: Transcript, tally: &mut Tally) -> Result<(), String> {
+        let text = (expected.text.join(" "), found.text());
+        let found: Vec<u32> = found.segments.into_iter().flat_map(|segment| segment.tokens).collect();
+        let tokens = (expected.tokens(), found);
+        let is_text = |token: &&u32| **token < self.native.end_of_text();
+        tally.recordings += 1;
+        tally.tokens += tokens.0.len();
+        tally.silent += expected.silent;
+        if text.0 != text.1 || !tokens.0.iter().filter(is_text).eq(tokens.1.iter().filter(is_text)) {
+            return Err(format!("another text:\n  native  {:?}\n  hearken {:?}", text.0, text.1));
+        }
+        if tokens.0 != tokens.1 {
+            if !self.is_undecided(expected, &tokens.1) {
+                return Err(format!("other times:\n  native  {:?}\n  hearken {:?}", tokens.0, tokens.1));
+            }
+            tally.undecided += 1;
+        }
+        Ok(())
+    }
+
+    /// Returns true if native whisper.cpp, where `found` first says something else, is undecided: the two tokens' logits
+    /// are no farther from each other than one native build is from another.
+    fn is_undecided(&self, expected: &Expected, mut found: &[u32]) -> bool {
+        for (samples, tokens) in &expected.chunks {
+            if let Some(rest) = found.strip_prefix(&tokens[..]) {
+                found = rest;
+                continue;
+            }
+            let Some(at) = tokens.iter().zip(found).position(|(expected, found)| expected != found) else {
+                return false;
+            };
+            let epsilon = rounding::of_margins(self.model, samples, self.language, &tokens[..at]);
+            let logits = self.native.state().score(samples, self.language, &tokens[..at]);
+            let last = &logits[logits.len() - 1];
+            return last[tokens[at] as usize] - last[found[at] as usize] <= epsilon;
+        }
+        false
+    }
+}

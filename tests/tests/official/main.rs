@@ -1,0 +1,6 @@
+//! What hearken promises with official Whisper models, on people who speak. `make models` gets the models; where they are
+//! missing nothing is compared, and continuous integration fails.
+
+mod exact;
+mod limits;
+mod words;
