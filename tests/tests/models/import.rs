@@ -53,8 +53,14 @@ impl Desk {
 
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(binary());
-        settle(command.args(["models", "import"]).args(args).env("HEARKEN_MODELS_DIR", self.store.folder()));
+        self.settle(command.args(["models", "import"]).args(args));
         command
+    }
+
+    /// Lets a command use this store.
+    fn settle(&self, command: &mut Command) {
+        settle(command);
+        command.env("HEARKEN_MODELS_DIR", self.store.folder());
     }
 
     fn import(&self, args: &[&str]) -> Ended {
@@ -152,14 +158,14 @@ fn what_is_imported_is_listed_verified_and_used_by_name() {
 #[test]
 fn quantized_blocks_are_those_of_native_ggml() {
     let desk = Desk::new();
-    let file = desk.path("ggml-small.bin");
+    let file = desk.path("ggml-little.bin");
     let model = small().bytes();
     fs::write(&file, &model).unwrap();
     let mut compared = 0;
     for quantization in Quantization::ALL {
         let importer = Importer::new(&desk.store).quantize(quantization);
         let stored = importer.import(&file, |_| {}).unwrap();
-        assert_eq!(stored.name, format!("small-{quantization}"));
+        assert_eq!(stored.name, format!("little-{quantization}"));
         let quantized = fs::read(&stored.path).unwrap();
         let header = hearken::model::check(&quantized[..], quantized.len() as u64).unwrap().header;
         assert_eq!(header.ftype().name(), quantization.name());
@@ -347,9 +353,8 @@ fn a_full_disk_is_an_error_and_leaves_nothing_behind() {
     // No file may be longer than 1 MiB.
     let mut limited = Command::new("sh");
     let script = "trap '' XFSZ; ulimit -f 2048; exec \"$0\" models import \"$1\"";
-    settle(limited.args(["-c", script]).arg(binary()).arg(&folder));
-    run(limited.env("HEARKEN_MODELS_DIR", desk.store.folder()))
-        .only_says(1, &["hf needs", "MiB more", "make room"]);
+    desk.settle(limited.args(["-c", script]).arg(binary()).arg(&folder));
+    run(&mut limited).only_says(1, &["hf needs", "MiB more", "make room"]);
     assert_eq!(names(desk.store.folder()), [""; 0]);
 
     // A disk of 4 MiB.
