@@ -30,7 +30,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         })
         .build()?;
     let model = engine.load(&source)?;
-    introduce(&model);
+    report::forget_peak();
+    let name = if matches!(source, ModelSource::File(_)) { MODEL } else { "the small model inside hearken" };
+    introduce(name, &model);
     let [first, second, third] = recordings;
     text::show(&model, &first)?;
     subtitles::show(&model, &second)?;
@@ -51,10 +53,7 @@ fn choose() -> Result<(ModelSource, [Recording; 3]), Box<dyn Error>> {
     Ok((ModelSource::Embedded, recordings::digits_and_commands()?))
 }
 
-fn introduce(model: &Model) {
-    let name = model
-        .known()
-        .map_or_else(|| "the small model inside hearken".to_owned(), |known| known.name.to_owned());
+fn introduce(name: &str, model: &Model) {
     let threads = model.engine().threads();
     println!(
         "\n{}: whisper.cpp in a WebAssembly sandbox, {name}, {threads} threads",

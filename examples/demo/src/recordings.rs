@@ -62,7 +62,7 @@ impl Recording {
 
     /// As the library takes recordings.
     pub(crate) fn source(&self) -> Result<Samples, hearken::Error> {
-        Samples::new(self.samples.clone(), self.format())
+        Ok(Samples::new(self.samples.clone(), self.format())?)
     }
 
     pub(crate) fn seconds(&self) -> f64 {

@@ -32,6 +32,12 @@ pub(crate) fn speed(recording: &Recording, elapsed: Duration) -> String {
     format!("{:.0} × real time", recording.seconds() / elapsed.as_secs_f64())
 }
 
+/// Forgets how much memory preparing the model took, which happens once on a machine (Linux).
+pub(crate) fn forget_peak() {
+    // Where this cannot be, the figure is that of the whole process, and says too much.
+    let _ = fs::write("/proc/self/clear_refs", "5");
+}
+
 /// The most memory that this process has had, the model and its sandboxes included.
 pub(crate) fn memory() -> String {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();

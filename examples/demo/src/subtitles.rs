@@ -6,7 +6,7 @@ use std::path::Path;
 
 use console::style;
 use hearken::formats::{Format, cues};
-use hearken::{Model, SAMPLE_RATE, TranscribeOptions};
+use hearken::{Model, TranscribeOptions};
 
 use crate::recordings::Recording;
 use crate::report::{self, Words};
@@ -30,7 +30,7 @@ pub(crate) fn show(model: &Model, recording: &Recording) -> Result<(), Box<dyn E
 }
 
 /// Minutes, seconds and tenths.
-fn clock(sample: u64) -> String {
-    let tenths = sample * 10 / u64::from(SAMPLE_RATE);
+fn clock(milliseconds: u64) -> String {
+    let tenths = milliseconds / 100;
     format!("{}:{:02}.{}", tenths / 600, tenths / 10 % 60, tenths % 10)
 }

@@ -14,6 +14,9 @@ use super::ring::Ring;
 use super::{Runtime, SandboxError};
 use crate::task::to_end;
 
+/// Samples at 16 kHz for each position of the encoder.
+const SAMPLES_PER_POSITION: usize = 320;
+
 /// A guest with its model loaded, compiled.
 pub(crate) struct Snapshot {
     /// What [`Image`](super::Image) takes.
@@ -98,6 +101,9 @@ impl Runtime {
         }
         let header: u32 = to_end(guest.call(EXPORT_RING, ()))?;
         let mut ring = Ring::open(guest.memory.data(&guest.store), header)?;
+        // A context may be shorter than the recording.
+        let context = info.n_audio_ctx as usize * SAMPLES_PER_POSITION;
+        let recording = &recording[..recording.len().min(context)];
         if ring.write(guest.memory.data_mut(&mut guest.store), recording)? < recording.len() {
             return Err(SandboxError::Misbehaved("its ring has no room for some seconds".to_owned()));
         }
