@@ -26,7 +26,7 @@ fn its_figures_agree_with_each_other() {
 #[test]
 fn people_read_who_computes() {
     let text = fine(&mut hearken(&["bench", "--threads", "1", "--compute", "guest"]));
-    assert!(text.contains("compute    guest: WebAssembly, "), "{text}");
+    assert!(text.contains("compute    guest: WebAssembly\n"), "{text}");
     assert!(text.contains("0 MiB of weights packed"), "{text}");
     for line in ["encoder", "token", "recording", "live"] {
         assert!(text.lines().any(|text| text.starts_with(line)), "{line} in {text}");

@@ -27,10 +27,6 @@ pub(crate) struct Said {
 }
 
 /// Where a token is.
-#[cfg_attr(
-    not(target_arch = "wasm32"),
-    expect(dead_code, reason = "only the guest places tokens of whisper.cpp")
-)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     /// Its end, in units of 10 ms.
