@@ -20,7 +20,7 @@ pub fn missed(
 ) -> Vec<Range<u64>> {
     let mut missed = Vec::new();
     let mut from = range.start;
-    let ends = words.into_iter().chain([range.end.saturating_add(SLACK)..u64::MAX]);
+    let ends = words.into_iter().chain(core::iter::once(range.end.saturating_add(SLACK)..u64::MAX));
     for word in ends {
         let gap = from..word.start.saturating_sub(SLACK).min(range.end);
         let inside = |stretch: &Range<u64>| {
@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn only_the_range_counts() {
         let voice = tenths(&[(0, 100)]);
-        assert_eq!(missed(&voice, [], MISSED..3 * MISSED), [MISSED..3 * MISSED]);
+        assert_eq!(missed(&voice, [], MISSED..3 * MISSED), tenths(&[(10, 30)]));
         assert_eq!(missed(&voice, [], 0..MISSED / 2), []);
     }
 }

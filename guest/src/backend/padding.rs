@@ -207,6 +207,7 @@ impl Layer {
     ///
     /// Key and value lie in memory, in the layout of [`is_recordable`].
     unsafe fn take(attention: &Attention, first: usize) -> Self {
+        // SAFETY: the caller's.
         let (state, keys, key, value) = unsafe { halves(attention) };
         let values = value.chunks_exact(keys).flat_map(|row| row[first..].iter().copied()).collect();
         Self { positions: keys - first, keys: key[first * state..].to_vec(), values }
@@ -219,11 +220,13 @@ impl Layer {
     ///
     /// [`take`](Self::take)'s.
     unsafe fn join(&mut self, attention: &Attention, cached: &Self, first: usize) {
+        // SAFETY: the caller's.
         let (state, keys, key, value) = unsafe { halves(attention) };
         let total = (first + cached.positions).max(keys);
         // Positions of the cache that the window has itself.
         let skipped = keys.saturating_sub(first);
         if keys < first || cached.keys.len() != cached.positions * state {
+            // SAFETY: the caller's.
             return self.clone_from(&unsafe { Self::take(attention, 0) });
         }
         self.positions = total;
@@ -337,6 +340,7 @@ mod tests {
     /// What attention would read: for each position its key's elements and its value's.
     fn read(attention: &Attention) -> Vec<(Vec<u16>, Vec<u16>)> {
         // SAFETY: made by `Window` or by this module, both alive.
+        // SAFETY: the caller's.
         let (state, keys, key, value) = unsafe { halves(attention) };
         (0..keys)
             .map(|p| (key[p * state..][..state].to_vec(), (0..state).map(|e| value[e * keys + p]).collect()))

@@ -55,7 +55,9 @@ impl Recognizer {
         if self.is_watched {
             self.place(&mut drafts, pcm, task, &language, encodes)?;
         }
-        drafts.retain(|draft| script::fits(&draft.segment.text, &language));
+        if self.context.is_multilingual() {
+            drafts.retain(|draft| script::fits(&draft.segment.text, &language));
+        }
         if !task.annotations {
             drafts.iter_mut().for_each(|draft| drop_annotations(&mut draft.segment));
         }

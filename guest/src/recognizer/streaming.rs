@@ -66,7 +66,9 @@ impl Recognise for Streaming<'_> {
         if !task.annotations {
             decoder::drop_bracketed(&mut decoded.words);
         }
-        decoded.words.retain(|spoken| script::fits(&spoken.word.text, &language.code));
+        if recognizer.context.is_multilingual() {
+            decoded.words.retain(|spoken| script::fits(&spoken.word.text, &language.code));
+        }
         for spoken in &mut decoded.words {
             decoder::trim(&mut spoken.word, spoken.attended, pcm);
         }

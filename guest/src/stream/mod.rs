@@ -361,7 +361,7 @@ impl Stream {
     /// Returns true if almost the same voice was asked for before.
     fn was_asked(&self, stretch: &Range<u64>) -> bool {
         let asked = u64::from(self.asked.start)..u64::from(self.asked.end);
-        asked.start < stretch.end && stretch.start < asked.end && stretch.end < asked.end + u64::from(LATE)
+        asked.start < stretch.end && stretch.start < asked.end && stretch.end < asked.end + LATE
     }
 
     /// Commits the first tentative words, none of which starts before the last one ended.

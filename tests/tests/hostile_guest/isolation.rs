@@ -156,6 +156,7 @@ fn live(model: &Model, recording: &Recording) -> (Vec<SessionEvent>, Journal) {
             SessionEvent::Partial { .. }
                 | SessionEvent::Final { .. }
                 | SessionEvent::Language(_)
+                | SessionEvent::Unrecognized { .. }
                 | SessionEvent::Dropped { .. }
         )
     });
