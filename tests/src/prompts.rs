@@ -23,7 +23,7 @@ pub struct Prompt {
 }
 
 /// Length of the texts that count as sentences, in characters: shorter ones are words and names, longer ones menus.
-const SENTENCE: RangeInclusive<usize> = 40..=120;
+const SENTENCE: RangeInclusive<usize> = 36..=120;
 
 /// The first `count` prompts of a language, by name, that are sentences and have no tones in them.
 ///

@@ -24,7 +24,7 @@ fn noise() -> Vec<f32> {
 fn transcribe(model: &SyntheticModel) -> Transcript {
     let engine = Engine::builder().no_cache().threads(1).build().unwrap();
     let model = engine.load(&ModelSource::Bytes(model.bytes().into())).unwrap();
-    let options = TranscribeOptions { voice_activity: None, ..TranscribeOptions::new() };
+    let options = TranscribeOptions { voice_activity: None, verbatim: true, ..TranscribeOptions::new() };
     model.transcribe(&mut Samples::new(noise(), PcmFormat::MODEL).unwrap(), &options, |_| {}).unwrap()
 }
 
