@@ -194,6 +194,11 @@ enum hearken_event_type
    * Everything that was pushed, up to `end`, is dealt with. The last event.
    */
   HEARKEN_EVENT_FINISHED = 6,
+  /**
+   * Voice from `start` to `end`, at least a second of it, in which no words were recognized though it was decoded again:
+   * speech that was missed, or a sound that voice activity takes for speech.
+   */
+  HEARKEN_EVENT_UNRECOGNIZED = 7,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
