@@ -18,7 +18,7 @@ const PAUSE_MS: u32 = 700;
 pub struct Prompt {
     /// The recording.
     pub recording: Recording,
-    /// What is said in it.
+    /// The words that are said in it.
     pub text: String,
 }
 

@@ -48,7 +48,7 @@ pub(crate) fn show(model: &Model, recording: &Recording) -> Result<(), Box<dyn E
     Ok(())
 }
 
-/// What has been said so far, drawn again with every event.
+/// The text so far, drawn again with every event.
 #[derive(Default)]
 struct Screen {
     events: Vec<Stamped>,

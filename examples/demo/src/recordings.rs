@@ -17,7 +17,7 @@ const TEXTS: &str = "/usr/share/doc/asterisk-core-sounds-en/core-sounds-en.txt.g
 /// 8 kHz are, half of what Whisper was trained on.
 const SENTENCES: [&str; 3] = ["demo-congrats", "demo-abouttotry", "demo-echotest"];
 
-/// What espeak-ng says where there are no such prompts, with a pause after each phrase.
+/// Phrases for espeak-ng where there are no such prompts, with a pause after each.
 const PHRASES: [&str; 6] = [
     "seven three nine two zero five",
     "volume up",
@@ -48,7 +48,7 @@ const PAUSE: f32 = 0.9;
 pub(crate) struct Recording {
     /// What it is.
     pub(crate) name: String,
-    /// What is said in it.
+    /// The words that are said in it.
     pub(crate) said: String,
     /// One channel.
     pub(crate) samples: Vec<f32>,
@@ -90,7 +90,7 @@ pub(crate) fn people() -> Result<[Recording; 3], Box<dyn Error>> {
     Ok([first?, second?, third?])
 }
 
-/// What the model inside hearken knows: a synthesizer, and a person.
+/// Speech that the model inside hearken knows: a synthesizer, and a person.
 pub(crate) fn digits_and_commands() -> Result<[Recording; 3], Box<dyn Error>> {
     let phrases = espeak()?;
     let channels = channel_names().unwrap_or_else(|_| phrases.clone());

@@ -1,4 +1,4 @@
-//! How the demonstrations look: in colour and redrawn on a terminal, plain in a pipe.
+//! The look of the demonstrations: in colour and redrawn on a terminal, plain in a pipe.
 
 use std::fs;
 use std::io;
@@ -27,7 +27,7 @@ pub(crate) fn figures(figures: &[String]) {
     println!("  {}", style(figures.join(" · ")).bold());
 }
 
-/// How many times as fast as it was spoken.
+/// Speed, as a multiple of real time.
 pub(crate) fn speed(recording: &Recording, elapsed: Duration) -> String {
     format!("{:.0} × real time", recording.seconds() / elapsed.as_secs_f64())
 }
@@ -49,10 +49,10 @@ pub(crate) fn memory() -> String {
     )
 }
 
-/// What was heard, beside what was said.
+/// The text that was heard, beside the one that was said.
 pub(crate) struct Words {
     heard: Vec<String>,
-    /// Which of them are wrong.
+    /// For each of them, true if it is wrong.
     wrong: Vec<bool>,
     errors: Errors,
 }

@@ -11,7 +11,7 @@ use hearken::{Model, TranscribeOptions};
 use crate::recordings::Recording;
 use crate::report::{self, Words};
 
-/// Where the file lies that players take.
+/// The path of the file that players take.
 const FILE: &str = "target/demo/subtitles.srt";
 
 pub(crate) fn show(model: &Model, recording: &Recording) -> Result<(), Box<dyn Error>> {
