@@ -15,6 +15,8 @@
 //! # Ok::<(), hearken::Error>(())
 //! ```
 
+#[cfg(test)]
+mod allocation;
 pub mod audio;
 #[cfg(feature = "capi")]
 pub mod capi;

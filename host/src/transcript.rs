@@ -26,6 +26,12 @@ pub struct Transcript {
     pub damage: Option<String>,
     /// What the input lacked, besides.
     pub faults: Faults,
+    /// The channel, counted from 0, that was taken alone, because averaging the channels would have cancelled the sound: one is
+    /// the other upside down.
+    pub taken_channel: Option<u16>,
+    /// Level of the loudest 20 ms, in decibels of full scale: a sine at full scale has -3. `None` for silence, and without voice
+    /// activity.
+    pub loudest_db: Option<f32>,
 }
 
 impl Transcript {

@@ -68,7 +68,7 @@ fn stream(what: &str, recordings: &[Recording]) {
     };
     let (mut compared, mut words) = (0, 0);
     for recording in recordings {
-        for chunk in recording.chunks(model.context_samples()) {
+        for chunk in recording.chunks(model.chunk_samples()) {
             // Longer ones are more than one window.
             if chunk.samples.len() > LONGEST_WINDOW {
                 continue;

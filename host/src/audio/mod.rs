@@ -10,6 +10,7 @@ mod accounting;
 mod chunks;
 mod decode;
 mod error;
+mod mix;
 mod raw;
 mod resample;
 mod ring;

@@ -3,6 +3,7 @@
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Fft, FixedSync, Resampler as _, WindowFunction};
 
+use super::mix::Mixer;
 use super::{AudioError, Format};
 
 /// Audio that is transformed at once, in ms, rounded up to what the ratio of the rates allows: 12 ms at 48 kHz, 20 ms at
@@ -15,7 +16,7 @@ const PASS: usize = 1024;
 
 /// Turns interleaved audio of one [`Format`] into 16 kHz mono, as a stream.
 ///
-/// Channels are averaged, then resampled with [rubato]'s synchronous FFT resampler. The filter's delay is compensated:
+/// Channels are averaged (where that cancels the sound, the loudest is [taken](Self::taken_channel)), then resampled with [rubato]'s synchronous FFT resampler. The filter's delay is compensated:
 /// output sample `n` is the input at `n / 16000` seconds. What comes out does not depend on how the input is cut into
 /// blocks, and after [`finish`](Self::finish) it is exactly `round(frames * 16000 / rate)` samples. Input that already
 /// is 16 kHz mono passes unchanged, bit by bit.
@@ -24,8 +25,7 @@ const PASS: usize = 1024;
 /// Hz, say) need blocks of up to two seconds.
 pub struct Resampler {
     format: Format,
-    /// Samples of a frame that the last push cut in half.
-    split: Vec<f32>,
+    mixer: Mixer,
     /// Mono samples at the input's rate that do not fill a block yet.
     waiting: Vec<f32>,
     /// None at 16 kHz.
@@ -60,7 +60,7 @@ impl Resampler {
     pub fn new(format: Format) -> Result<Self, AudioError> {
         let format = format.validate()?;
         let rate = if format.sample_rate == crate::SAMPLE_RATE { None } else { Some(Rate::new(format)?) };
-        Ok(Self { format, split: Vec::new(), waiting: Vec::new(), rate, frames_in: 0, frames_out: 0 })
+        Ok(Self { format, mixer: Mixer::new(format), waiting: Vec::new(), rate, frames_in: 0, frames_out: 0 })
     }
 
     /// What comes in.
@@ -78,6 +78,11 @@ impl Resampler {
         self.frames_out
     }
 
+    /// The channel, counted from 0, that was taken alone, because averaging the channels would have cancelled the sound.
+    pub fn taken_channel(&self) -> Option<u16> {
+        self.mixer.taken()
+    }
+
     /// Appends to `out` what can be computed with `interleaved`, which may be of any length and end within a frame.
     pub fn push(&mut self, interleaved: &[f32], out: &mut Vec<f32>) {
         let block = self.rate.as_ref().map_or(PASS, |rate| rate.fft.input_frames_next());
@@ -88,7 +93,7 @@ impl Resampler {
             let (head, tail) = rest.split_at(rest.len().min((block - self.waiting.len()) * channels));
             rest = tail;
             let before = self.waiting.len();
-            self.mix_down(head);
+            self.mixer.push(head, &mut self.waiting);
             self.frames_in += (self.waiting.len() - before) as u64;
             match &mut self.rate {
                 None => {
@@ -123,32 +128,7 @@ impl Resampler {
         self.waiting.clear();
         self.frames_in = 0;
         self.frames_out = 0;
-        let left_over = self.split.len();
-        self.split.clear();
-        left_over
-    }
-
-    /// Averages whole frames onto `waiting`, and keeps a split one for the next push.
-    fn mix_down(&mut self, mut interleaved: &[f32]) {
-        let channels = usize::from(self.format.channels);
-        if channels == 1 {
-            self.waiting.extend_from_slice(interleaved);
-            return;
-        }
-        if !self.split.is_empty() {
-            let missing = (channels - self.split.len()).min(interleaved.len());
-            let (head, tail) = interleaved.split_at(missing);
-            self.split.extend_from_slice(head);
-            interleaved = tail;
-            if self.split.len() < channels {
-                return;
-            }
-            self.waiting.push(average(&self.split));
-            self.split.clear();
-        }
-        let frames = interleaved.chunks_exact(channels);
-        self.split.extend_from_slice(frames.remainder());
-        self.waiting.extend(frames.map(average));
+        self.mixer.finish()
     }
 }
 
@@ -193,10 +173,6 @@ impl Rate {
         self.fft.reset();
         self.delay = self.fft.output_delay();
     }
-}
-
-fn average(frame: &[f32]) -> f32 {
-    frame.iter().sum::<f32>() / frame.len() as f32
 }
 
 /// Samples at 16 kHz that so many frames become: `round(frames * 16000 / rate)`, halves upwards.

@@ -277,6 +277,22 @@ fn report(name: &str, transcript: &Transcript) -> bool {
             lost.reason
         ));
     }
+    for stretch in &transcript.unrecognized {
+        complain(&format!(
+            "{name}: no words were recognized in what sounds like voice, from {:.1} s to {:.1} s",
+            seconds(stretch.start),
+            seconds(stretch.end)
+        ));
+    }
+    if let Some(channel) = transcript.taken_channel {
+        complain(&format!(
+            "{name}: its channels cancel each other out, one is the other upside down: channel {} was taken alone",
+            channel + 1
+        ));
+    }
+    if let Some(reason) = without_speech(transcript) {
+        complain(&format!("{name}: {reason}"));
+    }
     if let Some(damage) = &transcript.damage {
         complain(&in_context(name, damage));
     }
@@ -288,6 +304,23 @@ fn report(name: &str, transcript: &Transcript) -> bool {
         ));
     }
     !transcript.lost.is_empty() || transcript.damage.is_some() || faults.is_damaged()
+}
+
+/// Level that faint speech still has, in decibels.
+const FAINT_DB: f32 = -75.0;
+
+/// Why there is no text though there is sound, and what to try.
+fn without_speech(transcript: &Transcript) -> Option<String> {
+    if !transcript.segments.is_empty() || !transcript.unrecognized.is_empty() || !transcript.lost.is_empty() {
+        return None;
+    }
+    let loudest = transcript.loudest_db?;
+    let remedy = if loudest < FAINT_DB {
+        "this is too quiet for speech: check the level at which it was recorded, or amplify it"
+    } else {
+        "if somebody speaks in it, try again with --no-vad"
+    };
+    Some(format!("no speech was found; its loudest moment has {loudest:.0} dB of full scale: {remedy}"))
 }
 
 /// Most messages name the thing already.

@@ -57,6 +57,8 @@ pub(crate) fn follow(
         take(event, &mut transcript);
     }
     transcript.faults = source.faults();
+    transcript.taken_channel = session.taken_channel();
+    transcript.loudest_db = session.loudest_db();
     if let (None, false) = (&transcript.language, transcript.segments.is_empty()) {
         let code = if model.multilingual() { None } else { Some("en".to_owned()) };
         transcript.language = code.map(|code| Language { code, probability: None });

@@ -14,7 +14,7 @@ use crate::executor::Share;
 use crate::meter::{Meter, Metered};
 use crate::model::{self, Checked, Known};
 use crate::sandbox::{Image, Instance, Key, SandboxError, Template};
-use crate::text;
+use crate::{SAMPLE_RATE, text};
 
 /// Where a model comes from.
 #[derive(Debug, Clone)]
@@ -239,6 +239,12 @@ impl Model {
     pub fn context_samples(&self) -> usize {
         let guest = u64::from(self.inner.template.info().n_audio_ctx) * 320;
         guest.min(self.inner.checked.header.context_samples()) as usize
+    }
+
+    /// Longest piece of a recording that is decoded at once, in samples at 16 kHz: 29 s, or the context if that is shorter.
+    /// Of 30 s whisper.cpp skips what is behind its last timestamp; of less it decodes that, too.
+    pub fn chunk_samples(&self) -> usize {
+        self.context_samples().min(29 * SAMPLE_RATE as usize)
     }
 
     /// Longest window of an utterance that goes on, in samples at 16 kHz.

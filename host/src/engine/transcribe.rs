@@ -16,9 +16,6 @@ use crate::executor::Class;
 use crate::sandbox::SandboxError;
 use crate::{Language, SAMPLE_RATE, Segment, Share, Transcript, Word, language, text, transcript};
 
-/// Longest chunk, in samples: under 30 s whisper.cpp decodes it in one window (it skips a whole 30 s at a time).
-const MAX_CHUNK: usize = 29 * SAMPLE_RATE as usize;
-
 /// Audio around missed voice that is decoded with it, in samples: 200 ms.
 const AROUND: u64 = SAMPLE_RATE as u64 / 5;
 
@@ -319,11 +316,8 @@ impl<O: FnMut(Progress<'_>)> Run<'_, O> {
         let mut activity =
             self.options.voice_activity.map_or_else(VoiceActivity::always_on, VoiceActivity::new);
         let packs = self.model.known().is_none_or(|known| known.packs);
-        let mut chunker = Chunker::new(self.model.context_samples().min(MAX_CHUNK)).max_pause(if packs {
-            usize::MAX
-        } else {
-            0
-        });
+        let mut chunker =
+            Chunker::new(self.model.chunk_samples()).max_pause(if packs { usize::MAX } else { 0 });
         let (mut block, mut mono) = (Vec::new(), Vec::new());
         loop {
             let frames = match source.read(&mut block) {
@@ -364,6 +358,8 @@ impl<O: FnMut(Progress<'_>)> Run<'_, O> {
         self.decoded = self.read;
         self.transcript.duration = self.read;
         self.transcript.faults = source.faults();
+        self.transcript.taken_channel = resampler.taken_channel();
+        self.transcript.loudest_db = activity.loudest_db();
         self.tell_position();
         Ok(())
     }

@@ -15,6 +15,9 @@ pub struct TimedWord {
     pub word: Word,
     /// When it was committed: samples at 16 kHz on the clock of the audio.
     pub committed: u64,
+    /// Since when it has been shown in its place of the utterance, committed or tentative, in whatever capitals and with
+    /// whatever punctuation.
+    pub shown: u64,
 }
 
 /// A complete utterance.
@@ -43,6 +46,32 @@ pub struct Timeline {
     pub flicker: Flicker,
     /// Samples that were not recognised.
     pub dropped: u64,
+    /// Stretches of voice in which no words were recognized, in samples.
+    pub unrecognized: Vec<u64>,
+}
+
+/// What is shown of an utterance, and since when.
+#[derive(Debug, Default)]
+struct Shown {
+    /// Words without capitals and punctuation, with the time since which they have stood in this place.
+    words: Vec<(String, u64)>,
+}
+
+impl Shown {
+    /// All that is shown now.
+    fn update<'a>(&mut self, at: u64, words: impl Iterator<Item = &'a str>) {
+        let mut count = 0;
+        for (place, word) in words.enumerate() {
+            let word = word.to_lowercase().replace(|c: char| !c.is_alphanumeric(), "");
+            match self.words.get_mut(place) {
+                Some((shown, _)) if *shown == word => {}
+                Some(shown) => *shown = (word, at),
+                None => self.words.push((word, at)),
+            }
+            count = place + 1;
+        }
+        self.words.truncate(count);
+    }
 }
 
 impl Timeline {
@@ -52,15 +81,17 @@ impl Timeline {
         let mut meter = FlickerMeter::default();
         // Of the utterance that runs: committed words, and when each was.
         let (mut shown, mut commits): (Vec<&str>, Vec<u64>) = (Vec::new(), Vec::new());
+        let mut display = Shown::default();
         for Stamped { at, event } in events {
             match event {
                 SessionEvent::Partial { committed, tentative, .. } => {
                     shown.extend(committed.iter().map(|word| word.text.as_str()));
                     commits.resize(shown.len(), *at);
                     timeline.first_text.get_or_insert(*at);
-                    meter.partial(
-                        shown.iter().copied().chain(tentative.iter().map(|word| word.text.as_str())),
-                    );
+                    let tentative = tentative.iter().map(|word| word.text.as_str());
+                    let all: Vec<&str> = shown.iter().copied().chain(tentative).collect();
+                    display.update(*at, all.iter().copied());
+                    meter.partial(all);
                 }
                 SessionEvent::Final { words, end, .. } => {
                     if !words.is_empty() {
@@ -69,13 +100,15 @@ impl Timeline {
                     meter.complete(words.iter().map(|word| word.text.as_str()));
                     timeline.finals.push(FinalText { end: *end, at: *at, words: words.len() });
                     commits.resize(words.len(), *at);
-                    let timed = words.iter().zip(commits.drain(..));
-                    timeline
-                        .words
-                        .extend(timed.map(|(word, committed)| TimedWord { word: word.clone(), committed }));
+                    display.update(*at, words.iter().map(|word| word.text.as_str()));
+                    let times = commits.drain(..).zip(display.words.drain(..));
+                    timeline.words.extend(words.iter().zip(times).map(|(word, (committed, (_, shown)))| {
+                        TimedWord { word: word.clone(), committed, shown }
+                    }));
                     shown.clear();
                 }
                 SessionEvent::Dropped { len, .. } => timeline.dropped += len,
+                SessionEvent::Unrecognized { len, .. } => timeline.unrecognized.push(*len),
                 _ => {}
             }
         }
@@ -97,6 +130,20 @@ impl Timeline {
     /// normalisation, and one that comes from several ("twenty", "one") is there when the last of them is. Where a word ends
     /// is what the recogniser says.
     pub fn word_latencies(&self, reference: &str, normaliser: Normaliser) -> Vec<f64> {
+        self.latencies(reference, normaliser, |word| word.committed)
+    }
+
+    /// The same, to when the word was shown for good.
+    pub fn shown_latencies(&self, reference: &str, normaliser: Normaliser) -> Vec<f64> {
+        self.latencies(reference, normaliser, |word| word.shown)
+    }
+
+    fn latencies(
+        &self,
+        reference: &str,
+        normaliser: Normaliser,
+        came: impl Fn(&TimedWord) -> u64,
+    ) -> Vec<f64> {
         let said = normaliser.words(&[reference]);
         let heard: Vec<&str> = self.words.iter().map(|word| word.word.text.as_str()).collect();
         let heard = normaliser.words(&heard);
@@ -106,7 +153,7 @@ impl Timeline {
         let pairs = correct_words(&texts(&said), &texts(&heard));
         let latency = |(_, index): (usize, usize)| {
             let word = &self.words[heard[index].last];
-            seconds(word.word.end, word.committed)
+            seconds(word.word.end, came(word))
         };
         pairs.into_iter().map(latency).collect()
     }
@@ -154,6 +201,20 @@ mod tests {
         let latencies = timeline.word_latencies("Go right, twenty-one", Normaliser::English);
         assert_eq!(latencies, [0.75, 0.5]);
         assert_eq!(timeline.word_latencies("go left", Normaliser::English), [0.75, 1.4375]);
+        assert_eq!(timeline.shown_latencies("go left", Normaliser::English), [0.25, 1.4375]);
+    }
+
+    #[test]
+    fn a_word_is_shown_since_it_stands_in_its_place() {
+        let timeline = Timeline::of(&[
+            partial(8_000, &[], &[("the", 4_000), ("red", 6_000)]),
+            partial(16_000, &[], &[("The", 4_000)]),
+            partial(24_000, &[("The", 4_000)], &[("red,", 6_000), ("old", 20_000)]),
+            partial(32_000, &[], &[("red", 6_000), ("cold", 20_000)]),
+            complete(48_000, 40_000, &[("The", 4_000), ("red", 6_000), ("cold", 20_000)]),
+        ]);
+        let shown: Vec<u64> = timeline.words.iter().map(|word| word.shown).collect();
+        assert_eq!(shown, [8_000, 24_000, 32_000]);
     }
 
     #[test]

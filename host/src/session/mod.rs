@@ -302,6 +302,18 @@ impl Session {
         Accounting { speech: speech - refused, silence, dropped: dropped + refused }
     }
 
+    /// The channel, counted from 0, that was taken alone, because averaging the channels would have cancelled the sound: one is
+    /// the other upside down.
+    pub fn taken_channel(&self) -> Option<u16> {
+        self.resampler.taken_channel()
+    }
+
+    /// Level of the loudest 20 ms so far, in decibels of full scale: a sine at full scale has -3. `None` for silence, and without
+    /// voice activity.
+    pub fn loudest_db(&self) -> Option<f32> {
+        self.activity.loudest_db()
+    }
+
     /// Encoder passes that were made so far: most of what recognising costs.
     pub fn encodes(&self) -> u64 {
         self.core.encodes()

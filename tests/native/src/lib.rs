@@ -78,6 +78,11 @@ impl Native {
         self.context.token_eot() as u32
     }
 
+    /// The token of time 0; later times follow it.
+    pub fn first_time(&self) -> u32 {
+        self.context.token_beg() as u32
+    }
+
     /// A fresh state, as each of hearken's sandboxes has.
     ///
     /// # Panics

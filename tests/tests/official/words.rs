@@ -11,7 +11,7 @@ use hearken_tests::wav;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::limits::{FILES, Files, STREAM_ERRORS, STREAM_MISSING};
+use crate::limits::{FILES, Files, STREAM_ERRORS, STREAM_MISSING, STREAM_PROMPT_ERRORS};
 
 /// How many English prompts are measured, joined to recordings of at least so many seconds.
 const PROMPTS: usize = 60;
@@ -92,7 +92,7 @@ fn rates(wer: &Value) -> (f64, f64) {
 }
 
 /// Holds the figures of a list to the limits, for files and for streams.
-fn hold(what: &str, files: &Files, limit: f64, figures: &Value) {
+fn hold(what: &str, files: &Files, (limit, stream_limit): (f64, f64), figures: &Value) {
     let (file, stream) = (&figures["offline"]["wer"], &figures["streaming"][0]["computation_unaware"]["wer"]);
     let ((wrong, missing), (wrong_live, missing_live)) = (rates(file), rates(stream));
     println!(
@@ -106,7 +106,7 @@ fn hold(what: &str, files: &Files, limit: f64, figures: &Value) {
         files.model
     );
     assert!(
-        wrong_live <= wrong + STREAM_ERRORS && missing_live <= missing + STREAM_MISSING,
+        wrong_live <= wrong + stream_limit && missing_live <= missing + STREAM_MISSING,
         "{}, {what}: of a stream {wrong_live:.1} % are wrong and {missing_live:.1} % missing, of files {wrong:.1} % and {missing:.1} %",
         files.model
     );
@@ -114,13 +114,13 @@ fn hold(what: &str, files: &Files, limit: f64, figures: &Value) {
 
 fn hold_prompts(files: &Files) {
     if let Some(figures) = List::prompts().measure(files.model) {
-        hold("Debian's prompts", files, files.prompts, &figures);
+        hold("Debian's prompts", files, (files.prompts, STREAM_PROMPT_ERRORS), &figures);
     }
 }
 
 fn hold_librispeech(files: &Files) {
     if let Some(figures) = List::librispeech().and_then(|list| list.measure(files.model)) {
-        hold("LibriSpeech", files, files.librispeech, &figures);
+        hold("LibriSpeech", files, (files.librispeech, STREAM_ERRORS), &figures);
     }
 }
 

@@ -4,9 +4,11 @@ use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::LazyLock;
 
-use symphonia::core::codecs::audio::well_known::{CODEC_ID_PCM_ALAW, CODEC_ID_PCM_MULAW};
+use symphonia::core::codecs::audio::well_known::{
+    CODEC_ID_ADPCM_IMA_QT, CODEC_ID_ADPCM_IMA_WAV, CODEC_ID_ADPCM_MS, CODEC_ID_PCM_ALAW, CODEC_ID_PCM_MULAW,
+};
 use symphonia::core::codecs::audio::{
-    AudioCodecParameters, AudioDecoder, AudioDecoderOptions, CODEC_ID_NULL_AUDIO,
+    AudioCodecId, AudioCodecParameters, AudioDecoder, AudioDecoderOptions, CODEC_ID_NULL_AUDIO,
 };
 use symphonia::core::codecs::registry::CodecRegistry;
 use symphonia::core::errors::Error;
@@ -18,6 +20,7 @@ use symphonia::core::formats::well_known::{
 use symphonia::core::formats::{FormatOptions, FormatReader, Track, TrackType};
 use symphonia::core::io::{MediaSource, MediaSourceStream};
 use symphonia::core::meta::MetadataOptions;
+use symphonia::core::packet::Packet;
 use symphonia::core::units::TimeBase;
 use symphonia_adapter_libopus::OpusDecoder;
 
@@ -33,6 +36,12 @@ static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
 /// Data length from which a WAV header means "until the end": what writes to a pipe cannot go back and fill it in.
 /// ffmpeg writes 0xFFFFFFFF, SoX 0x7FFFF000 or so.
 const UNKNOWN_WAV_BYTES: u64 = 0x7FFF_0000;
+
+/// Most frames in a packet of ADPCM. symphonia allocates room for as many as the file states, before it has read one.
+const MAX_ADPCM_FRAMES: u64 = 65_536;
+
+/// Most frames in a byte of ADPCM: it stores 4 bits of each, and states the first of a block otherwise.
+const ADPCM_FRAMES_PER_BYTE: u64 = 4;
 
 /// One audio track and its decoder.
 pub(super) struct Container {
@@ -153,6 +162,9 @@ impl Container {
             }
         };
         let time = |ticks| self.time_base.map(|base| Time { ticks, base });
+        if self.claims_too_much(&packet) {
+            return Ok(Step::Skipped { length: None });
+        }
         match self.decoder.decode(&packet) {
             Ok(audio) => {
                 let format = Format {
@@ -168,6 +180,12 @@ impl Container {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Returns true if the file states more frames for a packet than its bytes can hold, and the decoder would allocate them.
+    fn claims_too_much(&self, packet: &Packet) -> bool {
+        let most = packet.data.len() as u64 * ADPCM_FRAMES_PER_BYTE;
+        is_adpcm(self.decoder.codec_params().codec) && packet.block_dur().get() > most
     }
 
     /// What the header says about the format, for recordings without a single packet.
@@ -237,6 +255,10 @@ fn is_mpeg(format: symphonia::core::formats::FormatId) -> bool {
     matches!(format, FORMAT_ID_MP1 | FORMAT_ID_MP2 | FORMAT_ID_MP3)
 }
 
+fn is_adpcm(codec: AudioCodecId) -> bool {
+    matches!(codec, CODEC_ID_ADPCM_IMA_QT | CODEC_ID_ADPCM_IMA_WAV | CODEC_ID_ADPCM_MS)
+}
+
 fn choose(reader: &dyn FormatReader) -> Result<(Track, Box<dyn AudioDecoder>), Failure> {
     let track = reader
         .default_track(TrackType::Audio)
@@ -250,6 +272,16 @@ fn choose(reader: &dyn FormatReader) -> Result<(Track, Box<dyn AudioDecoder>), F
     // CAF states the 8 bits that are stored, where the decoder wants to hear of the 16 that come out.
     if matches!(params.codec, CODEC_ID_PCM_ALAW | CODEC_ID_PCM_MULAW) {
         (params.bits_per_sample, params.bits_per_coded_sample) = (None, None);
+    }
+    if !is_adpcm(params.codec) {
+        // The file's number, which PCM is allocated by. Without it memory grows with what a packet holds.
+        params.max_frames_per_packet = None;
+    } else if let Some(frames) = params.max_frames_per_packet.max(params.frames_per_block)
+        && frames > MAX_ADPCM_FRAMES
+    {
+        return Err(Failure::Damaged(format!(
+            "it states {frames} frames in each packet of ADPCM, more than {MAX_ADPCM_FRAMES}"
+        )));
     }
     // An MP3 without an encoder's tag has an estimated length, and trimming to an estimate loses audio.
     let gapless = !is_mpeg(reader.format_info().format) || track.delay.is_some();

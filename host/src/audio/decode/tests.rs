@@ -4,6 +4,7 @@
 use std::io::Write as _;
 
 use super::*;
+use crate::allocation;
 
 macro_rules! fixture {
     ($name:literal) => {
@@ -14,6 +15,9 @@ macro_rules! fixture {
 const FLAC: &[u8] = fixture!("tone-8k-mono.flac");
 const MP3: &[u8] = fixture!("tone-44k-stereo.mp3");
 const OPUS: &[u8] = fixture!("tone-48k-mono.opus");
+
+/// Most bytes that a small recording may have allocated at once.
+const MOST_BYTES: usize = 4 << 20;
 
 /// The fixture's audio.
 fn tone(rate: u32, channels: u16) -> Vec<f32> {
@@ -387,6 +391,99 @@ fn a_rate_that_is_not_supported_is_refused() {
     assert!(matches!(complaint(&whole_wav(4_000, 1, &[5; 500])), AudioError::Format { .. }));
 }
 
+/// A CAF file of fixed packets: format, bytes and frames in each packet, channels, bits, data.
+fn caf(format: &[u8; 4], [bytes, frames, channels, bits]: [u32; 4], data: &[u8]) -> Vec<u8> {
+    let mut file = b"caff\0\x01\0\0desc".to_vec();
+    file.extend(32u64.to_be_bytes());
+    file.extend(16_000f64.to_be_bytes());
+    file.extend(format);
+    // Floating point for PCM, which other formats have no use for.
+    for number in [u32::from(format == b"lpcm"), bytes, frames, channels, bits] {
+        file.extend(number.to_be_bytes());
+    }
+    file.extend(b"data");
+    file.extend((4 + data.len() as u64).to_be_bytes());
+    file.extend([0; 4]);
+    file.extend(data);
+    file
+}
+
+fn atom(name: &[u8; 4], parts: &[&[u8]]) -> Vec<u8> {
+    let body = parts.concat();
+    [&(8 + body.len() as u32).to_be_bytes()[..], name, &body].concat()
+}
+
+fn words(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_be_bytes()).collect()
+}
+
+/// A MOV file with one sample of sound whose entry is of version 2, as QuickTime writes it: format, frames that the entry
+/// states for a packet, frames that the time table states for the sample.
+fn mov(format: &[u8; 4], packet_frames: u32, sample_frames: u32) -> Vec<u8> {
+    let data = [0; 680];
+    let file_type = atom(b"ftyp", &[b"qt  \0\0\0\0qt  "]);
+    let movie = |data_at: u32| {
+        let rate = 16_000f64.to_be_bytes();
+        let entry = atom(
+            format,
+            &[
+                &[0, 0, 0, 0, 0, 0, 0, 1, 0, 2, 0, 0, 0, 0, 0, 0],
+                &[0, 3, 0, 16, 0xFF, 0xFE, 0, 0, 0, 1, 0, 0, 0, 0, 0, 72],
+                &rate,
+                &words(&[8, 0x7F00_0000, 8, 0, 8, packet_frames]),
+            ],
+        );
+        let table = atom(
+            b"stbl",
+            &[
+                &atom(b"stsd", &[&words(&[0, 1]), &entry]),
+                &atom(b"stts", &[&words(&[0, 1, 1, sample_frames])]),
+                &atom(b"stsc", &[&words(&[0, 1, 1, 1, 1])]),
+                &atom(b"stsz", &[&words(&[0, data.len() as u32, 1])]),
+                &atom(b"stco", &[&words(&[0, 1, data_at])]),
+            ],
+        );
+        let media = atom(
+            b"mdia",
+            &[
+                &atom(b"mdhd", &[&words(&[0, 0, 0, 16_000, 16_000, 0])]),
+                &atom(b"hdlr", &[&words(&[0, 0]), b"soun", &words(&[0, 0, 0]), &[0]]),
+                &atom(b"minf", &[&atom(b"smhd", &[&words(&[0, 0])]), &table]),
+            ],
+        );
+        let track = atom(b"tkhd", &[&words(&[7, 0, 0, 1, 0, 16_000]), &[0; 60]]);
+        let header = atom(b"mvhd", &[&words(&[0, 0, 0, 16_000, 16_000]), &[0; 80]]);
+        atom(b"moov", &[&header, &atom(b"trak", &[&track, &media])])
+    };
+    let data_at = file_type.len() + movie(0).len() + 8;
+    [file_type, movie(data_at as u32), atom(b"mdat", &[&data])].concat()
+}
+
+#[test]
+fn no_number_in_a_small_file_decides_how_much_memory_is_taken() {
+    let bombs = [
+        ("CAF, PCM", caf(b"lpcm", [8, u32::MAX, 1, 64], &[0; 64])),
+        ("CAF, ADPCM", caf(b"ima4", [34, 0xFF00_0040, 1, 0], &[0; 3_400])),
+        ("MOV, PCM", mov(b"lpcm", u32::MAX, 85)),
+        ("MOV, PCM, a long sample", mov(b"lpcm", 1, u32::MAX)),
+        ("CAF, ADPCM, short packets", caf(b"ima4", [34, 65_536, 1, 0], &[0; 3_400])),
+    ];
+    for (name, bytes) in bombs {
+        let file = on_disk(&bytes);
+        let outcome = allocation::within(MOST_BYTES, || {
+            let mut source = open(file.path())?;
+            let (mut block, mut frames) = (Vec::new(), 0);
+            while let more @ 1.. = source.read(&mut block)? {
+                frames += more;
+            }
+            Ok::<_, AudioError>(frames)
+        });
+        println!("{name}: {outcome:?}");
+        // What there is of it may be heard, and no more.
+        assert!(outcome.is_err() || outcome.is_ok_and(|frames| frames <= 85), "{name}");
+    }
+}
+
 #[test]
 fn no_damage_makes_it_panic_or_run_forever() {
     let fixtures: [&'static [u8]; 8] = [
@@ -413,14 +510,16 @@ fn no_damage_makes_it_panic_or_run_forever() {
                 damaged[random() % reach] = random() as u8;
             }
             let file = on_disk(&damaged);
-            let Ok(mut source) = open(file.path()) else { continue };
-            let mut block = Vec::new();
-            for _ in 0..20_000 {
-                match source.read(&mut block) {
-                    Ok(frames) if frames > 0 => {}
-                    _ => break,
+            allocation::within(MOST_BYTES, || {
+                let Ok(mut source) = open(file.path()) else { return };
+                let mut block = Vec::new();
+                for _ in 0..20_000 {
+                    match source.read(&mut block) {
+                        Ok(frames) if frames > 0 => {}
+                        _ => break,
+                    }
                 }
-            }
+            });
         }
     }
 }

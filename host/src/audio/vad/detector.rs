@@ -2,19 +2,32 @@
 
 use webrtc_vad::{SampleRate, Vad, VadMode};
 
-/// Level below which a frame is never speech, as mean square of samples from -1 to 1: -60 dB of full scale.
+/// Level below which a frame is speech only where all is quiet, as mean square of samples from -1 to 1: -60 dB of full scale.
 ///
-/// Digital silence, dither and the noise floor of an open microphone lie below; speech that a recogniser can use does
-/// not: whispering into a headset is at about -50 dB.
+/// Digital silence, dither and the noise floor of an open microphone lie below; most speech does not: whispering into a
+/// headset is at about -50 dB.
 const GATE: f32 = 1e-6;
+
+/// Level of the loudest frame of the last [`SECONDS`] below which all is quiet: -50 dB. Then [faint](Faint) speech is looked for.
+const QUIET: f32 = 1e-5;
+
+/// Level below which nothing is faint speech: -82 dB. Dither and the idle noise of 16-bit converters lie below.
+const FAINT_GATE: f32 = 6e-9;
+
+/// What faint sound is multiplied by, before webrtc-vad hears it: 34 dB. It takes nothing below some -60 dB for speech.
+const FAINT_GAIN: f32 = 50.0;
+
+/// How much louder than the quietest frame a frame must be to be faint speech: 10 dB. A converter's or a preamplifier's noise
+/// varies by a few.
+const FAINT_ABOVE_NOISE: f32 = 10.0;
 
 /// How much louder than the steady noise around it a frame must be to be speech, as a ratio of energies: 3 dB. The
 /// energy of white noise varies by a third of that over 10 ms.
 const ABOVE_NOISE: f32 = 2.0;
 
-/// Seconds over which the quietest frame is the steady noise. Speech has pauses in that time; webrtc-vad alone calls a
-/// loud fan speech forever.
-const NOISE_SECONDS: usize = 10;
+/// Seconds over which the quietest frame is the steady noise, and the loudest says whether all is quiet. Speech has pauses in
+/// that time; webrtc-vad alone calls a loud fan speech forever.
+const SECONDS: usize = 10;
 
 /// Coefficient of the one-pole high-pass that removes DC: -3 dB at 20 Hz, below any voice.
 const POLE: f32 = 0.992_15;
@@ -36,7 +49,26 @@ pub(super) struct Detector {
     /// The voice high-pass' last output; its last input is the other's last output.
     last_voice: f32,
     pcm: Vec<i16>,
-    noise: NoiseFloor,
+    /// The frame without its offset.
+    filtered: Vec<f32>,
+    recent: Recent,
+    /// Made when something faint is heard: most streams have nothing of the kind.
+    faint: Option<Faint>,
+    /// Level of the loudest frame of all.
+    loudest: f32,
+}
+
+/// What judges sound that is too quiet for webrtc-vad: another one, which hears it amplified.
+#[derive(Debug)]
+struct Faint(Movable);
+
+impl Faint {
+    fn is_voiced(&mut self, pcm: &[f32], scratch: &mut Vec<i16>) -> bool {
+        scratch.clear();
+        // A cast saturates.
+        scratch.extend(pcm.iter().map(|sample| (sample * FAINT_GAIN * 32_767.0) as i16));
+        self.0.0.is_voice_segment(scratch).unwrap_or(false)
+    }
 }
 
 impl Detector {
@@ -48,7 +80,10 @@ impl Detector {
             last: None,
             last_voice: 0.0,
             pcm: Vec::new(),
-            noise: NoiseFloor::default(),
+            filtered: Vec::new(),
+            recent: Recent::default(),
+            faint: None,
+            loudest: 0.0,
         }
     }
 
@@ -56,6 +91,7 @@ impl Detector {
     pub(super) fn is_voiced(&mut self, frame: &[f32]) -> bool {
         let (mut energy, mut voice_energy) = (0.0, 0.0);
         self.pcm.clear();
+        self.filtered.clear();
         for &sample in frame {
             // Whoever pushes samples may push anything; one NaN must not stay in the filter forever.
             let input = if sample.is_finite() { sample.clamp(-1.0, 1.0) } else { 0.0 };
@@ -65,14 +101,17 @@ impl Detector {
             energy += output * output;
             self.last_voice = output - last_output + VOICE_POLE * self.last_voice;
             voice_energy += self.last_voice * self.last_voice;
+            self.filtered.push(output);
             // A cast saturates.
             self.pcm.push((output * 32_767.0) as i16);
         }
         // The detector sees quiet frames too: it learns the noise from them.
         let voiced = self.vad.0.is_voice_segment(&self.pcm).unwrap_or(false);
         let [level, voice] = [energy, voice_energy].map(|energy| energy / frame.len() as f32);
-        let noise = self.noise.update(voice, frame.len());
-        voiced && level > GATE && voice > ABOVE_NOISE * noise
+        self.recent.update(voice, level, frame.len());
+        self.loudest = self.loudest.max(level);
+        let is_plain = voiced && level > GATE && voice > ABOVE_NOISE * self.recent.noise();
+        is_plain || (level > FAINT_GATE && self.recent.loudest() < QUIET && self.is_faint_speech(voice))
     }
 
     /// Forgets what was heard.
@@ -80,32 +119,83 @@ impl Detector {
         self.vad = Movable::new(self.mode);
         self.last = None;
         self.last_voice = 0.0;
-        self.noise = NoiseFloor::default();
+        self.recent = Recent::default();
+        self.faint = None;
+    }
+
+    /// Level of the loudest frame that was ever judged, as mean square.
+    pub(super) fn loudest(&self) -> f32 {
+        self.loudest
+    }
+
+    /// Judges the frame that was just filtered, where all is quiet.
+    fn is_faint_speech(&mut self, voice: f32) -> bool {
+        let mode = self.mode;
+        let faint = self.faint.get_or_insert_with(|| Faint(Movable::new(mode)));
+        // It hears all of them: it learns the noise, too.
+        let voiced = faint.is_voiced(&self.filtered, &mut self.pcm);
+        voiced && voice > FAINT_ABOVE_NOISE * self.recent.quietest()
     }
 }
 
-/// The quietest frame of the last [`NOISE_SECONDS`], found second by second (minimum statistics, after Martin 2001).
+/// The quietest and the loudest frame of the last [`SECONDS`], found second by second (minimum statistics, after Martin 2001).
 #[derive(Debug, Default)]
-struct NoiseFloor {
-    /// Minimum of each of the last whole seconds; the oldest is overwritten.
-    seconds: [f32; NOISE_SECONDS],
-    /// Where the next whole second goes.
-    turn: usize,
-    /// Minimum of the second that runs, and its samples so far.
-    running: (f32, usize),
+struct Recent {
+    /// Of each of the last whole seconds; the oldest is overwritten.
+    seconds: [Extremes; SECONDS],
+    /// Whole seconds so far.
+    whole: usize,
+    /// Of the second that runs, and its samples so far.
+    running: (Extremes, usize),
 }
 
-impl NoiseFloor {
-    /// Takes in the mean square of a frame and returns that of the noise: 0 as long as it is not known.
-    fn update(&mut self, level: f32, samples: usize) -> f32 {
-        let (least, so_far) = self.running;
-        self.running = (if so_far == 0 { level } else { least.min(level) }, so_far + samples);
-        if self.running.1 >= crate::SAMPLE_RATE as usize {
-            self.seconds[self.turn] = self.running.0;
-            self.turn = (self.turn + 1) % NOISE_SECONDS;
-            self.running = (0.0, 0);
+#[derive(Debug, Clone, Copy)]
+struct Extremes {
+    quietest: f32,
+    loudest: f32,
+}
+
+impl Default for Extremes {
+    fn default() -> Self {
+        Self { quietest: f32::INFINITY, loudest: 0.0 }
+    }
+}
+
+impl Recent {
+    /// Takes in the mean squares of a frame: above 200 Hz, which is compared for the quietest, and of all of it.
+    fn update(&mut self, voice: f32, level: f32, samples: usize) {
+        let (extremes, so_far) = &mut self.running;
+        extremes.quietest = extremes.quietest.min(voice);
+        extremes.loudest = extremes.loudest.max(level);
+        *so_far += samples;
+        if *so_far >= crate::SAMPLE_RATE as usize {
+            self.seconds[self.whole % SECONDS] = *extremes;
+            self.whole += 1;
+            self.running = Default::default();
         }
-        self.seconds.iter().copied().fold(f32::INFINITY, f32::min)
+    }
+
+    /// The steady noise: 0 as long as it is not known.
+    fn noise(&self) -> f32 {
+        if self.whole < SECONDS {
+            0.0
+        } else {
+            self.known().map(|known| known.quietest).fold(f32::INFINITY, f32::min)
+        }
+    }
+
+    /// The quietest frame so far.
+    fn quietest(&self) -> f32 {
+        self.known().chain([self.running.0]).map(|known| known.quietest).fold(f32::INFINITY, f32::min)
+    }
+
+    /// The loudest.
+    fn loudest(&self) -> f32 {
+        self.known().chain([self.running.0]).map(|known| known.loudest).fold(0.0, f32::max)
+    }
+
+    fn known(&self) -> impl Iterator<Item = Extremes> {
+        self.seconds.into_iter().take(self.whole)
     }
 }
 
@@ -188,10 +278,42 @@ mod tests {
     }
 
     #[test]
-    fn what_is_below_the_gate_is_never_voiced() {
+    fn what_is_below_the_gates_is_never_voiced() {
         let mut detector = Detector::new(0);
-        assert_eq!(voiced_frames(&mut detector, &buzz(2.0, 0.000_3, 0.0)), 0);
+        assert_eq!(voiced_frames(&mut detector, &buzz(2.0, 0.000_02, 0.0)), 0);
         assert_eq!(voiced_frames(&mut detector, &vec![0.0; 32_000]), 0);
+    }
+
+    #[test]
+    fn faint_speech_is_heard_where_all_is_quiet_and_only_there() {
+        let faint: Vec<f32> =
+            (0..10).flat_map(|_| [buzz(0.3, 0.000_5, 0.0), vec![0.000_01; 4_800]].concat()).collect();
+        let mut detector = Detector::new(2);
+        assert!(voiced_frames(&mut detector, &faint) > 50, "at about -67 dB");
+        let mut detector = Detector::new(2);
+        voiced_frames(&mut detector, &buzz(1.0, 0.2, 0.0));
+        assert_eq!(
+            voiced_frames(&mut detector, &faint),
+            0,
+            "beside speech it is an echo, or somebody else's"
+        );
+    }
+
+    #[test]
+    fn a_microphone_s_own_noise_is_not_faint_speech() {
+        let mut seed = 5u32;
+        let mut noise = |level: f32| -> Vec<f32> {
+            (0..20 * 16_000)
+                .map(|_| {
+                    seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    level * f32::from((seed >> 16) as i16) / 32_768.0
+                })
+                .collect()
+        };
+        for level in [0.000_1, 0.000_3, 0.000_7, 0.001] {
+            let mut detector = Detector::new(2);
+            assert_eq!(voiced_frames(&mut detector, &noise(level)), 0, "{level}");
+        }
     }
 
     #[test]

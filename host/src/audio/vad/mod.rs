@@ -149,6 +149,13 @@ impl VoiceActivity {
         matches!(self.state, State::Speech { .. })
     }
 
+    /// Level of the loudest frame so far without its offset, in decibels of full scale: a sine at full scale has -3. `None` for
+    /// silence, and without a detector.
+    pub fn loudest_db(&self) -> Option<f32> {
+        let level = self.decider.as_ref()?.detector.loudest();
+        (level > 0.0).then(|| 10.0 * level.log10())
+    }
+
     /// Moves the clock over samples that nobody listens to, between utterances.
     pub fn skip(&mut self, samples: u64) {
         self.position += samples;

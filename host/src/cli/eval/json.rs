@@ -79,6 +79,8 @@ fn figures(tally: &Tally, times: impl Fn(&[f64]) -> Value) -> Value {
         "final_latency_true_s": times(&tally.final_latency_true),
         "final_latency_detected_s": times(&tally.final_latency_detected),
         "word_latency_s": times(&tally.word_latency),
+        "shown_latency_s": times(&tally.shown_latency),
+        "unrecognized_s": tally.unrecognized,
         "flicker": {
             "rate": tally.flicker.rate(),
             "unstable": tally.flicker.unstable,

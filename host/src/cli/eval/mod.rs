@@ -3,6 +3,7 @@
 mod axes;
 mod json;
 mod plot;
+mod recording;
 pub(in crate::cli) mod references;
 mod score;
 mod table;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use hearken::session::CommitPolicy;
 
+use self::recording::{Noise, Setting, grouped};
 use self::score::{Comparison, Configuration, Scored, Scorer, Tally};
 use super::output::Output;
 use super::progress::Count;
@@ -30,7 +32,9 @@ use super::{EXIT_PARTIAL, Failure, ModelArgs, complain, printable};
     hearken eval refs.tsv --json > figures.json           all figures, also of each recording\n  \
     hearken eval refs.tsv --plot latency.svg              how latencies are distributed\n  \
     hearken eval refs.tsv --policy agreement,attention --step 250,500,1000 --plot policies.svg\n  \
-    \u{20}                                                     what latency costs in errors"
+    \u{20}                                                     what latency costs in errors\n  \
+    hearken eval refs.tsv --join 600                      recordings of ten minutes\n  \
+    hearken eval refs.tsv --noise street.wav --snr 10     speech in noise"
 )]
 pub(crate) struct Args {
     /// List of recordings and what is said in them
@@ -67,6 +71,19 @@ pub(crate) struct Args {
     /// At most so many recordings
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
+    /// Join recordings, in the list's order, to ones of at least so many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = positive)]
+    join: Option<f64>,
+    /// Least and most silence between joined recordings, in seconds
+    #[arg(long, value_name = "LEAST,MOST", value_delimiter = ',', num_args = 1, default_values_t = [0.3, 3.0], requires = "join",
+        value_parser = positive)]
+    pause: Vec<f64>,
+    /// Add a recording of noise, again and again
+    #[arg(long, value_name = "FILE", requires = "snr")]
+    noise: Option<PathBuf>,
+    /// How far the noise is below the speech, in decibels
+    #[arg(long, value_name = "DB", requires = "noise", allow_negative_numbers = true)]
+    snr: Option<f64>,
     /// Write all figures as JSON instead of the table
     #[arg(long)]
     json: bool,
@@ -74,6 +91,14 @@ pub(crate) struct Args {
     /// error rate
     #[arg(long, value_name = "OUT.svg")]
     plot: Option<PathBuf>,
+}
+
+/// A number that is not negative.
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(number) if (0.0..1e6).contains(&number) => Ok(number),
+        _ => Err("not a number of seconds".to_owned()),
+    }
 }
 
 /// What came of it.
@@ -98,6 +123,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         return Err(Failure::new(format!("no recordings are chosen from {}", args.references.display())));
     }
     let root = args.root.clone().unwrap_or_else(|| references::root(&args.references));
+    let noise = args.noise.as_ref().zip(args.snr).map(|(path, snr)| Noise::read(path, snr)).transpose()?;
+    let [least, most] = args.pause[..] else {
+        return Err(Failure::new("--pause takes the least and the most silence, with a comma between"));
+    };
+    let setting = Setting { pauses: Some(least..=most), noise };
+    let groups = grouped(references, args.join, |reference| recording::length(&root.join(&reference.path)));
     let engine = args.model.engine()?;
     let model = engine.load(&args.model.source()?)?;
     let configurations: Vec<Configuration> = args
@@ -115,6 +146,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         full_context: args.full_context,
         ways: &args.ways,
         carry: args.carry,
+        setting: &setting,
     };
     let mut report = Report {
         model: model.name().to_owned(),
@@ -126,11 +158,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         configurations,
     };
 
-    let bar = Count::new(references.len());
-    for reference in references {
-        let name = reference.path.clone();
+    let bar = Count::new(groups.len());
+    for parts in groups {
+        let name = recording::joined(&parts).path;
         bar.begin(printable(&name));
-        match scorer.score(&root.join(&name), reference) {
+        match scorer.score(&root, &parts) {
             Ok(scored) => {
                 for reason in &scored.lost {
                     bar.suspend(|| complain(&format!("{name}: part of it was not recognised: {reason}")));

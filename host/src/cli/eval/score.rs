@@ -4,12 +4,13 @@ use std::fmt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use hearken::audio::{self, Format, Resampler, Samples};
+use hearken::audio::Samples;
 use hearken::measure::normalise::Normaliser;
-use hearken::measure::{Computation, Errors, Flicker, Stamped, Timeline, seconds, simulate, speech_span};
+use hearken::measure::{Computation, Errors, Flicker, Stamped, Timeline, seconds, simulate};
 use hearken::session::{CommitPolicy, SessionEvent, SessionOptions};
-use hearken::{Error, Model, SAMPLE_RATE, TranscribeOptions, Word};
+use hearken::{Error, Model, TranscribeOptions, Word};
 
+use super::recording::{Recording, Setting, joined};
 use super::references::Reference;
 
 /// How to stream.
@@ -52,6 +53,10 @@ pub(super) struct Tally {
     pub(super) final_latency_true: Vec<f64>,
     pub(super) final_latency_detected: Vec<f64>,
     pub(super) word_latency: Vec<f64>,
+    /// Until a word was shown for good.
+    pub(super) shown_latency: Vec<f64>,
+    /// Stretches of voice without words.
+    pub(super) unrecognized: Vec<f64>,
     pub(super) flicker: Flicker,
     pub(super) computing: f64,
     pub(super) encodes: u64,
@@ -126,6 +131,8 @@ impl Tally {
             (&mut self.final_latency_true, &other.final_latency_true),
             (&mut self.final_latency_detected, &other.final_latency_detected),
             (&mut self.word_latency, &other.word_latency),
+            (&mut self.shown_latency, &other.shown_latency),
+            (&mut self.unrecognized, &other.unrecognized),
         ] {
             all.extend(more);
         }
@@ -143,36 +150,6 @@ impl Tally {
     /// Encoder passes for each second of speech; `None` where they are not counted.
     pub(super) fn encoder_rate(&self) -> Option<f64> {
         (self.encodes > 0 && self.speech > 0.0).then(|| self.encodes as f64 / self.speech)
-    }
-}
-
-/// A recording in memory.
-struct Recording {
-    samples: Vec<f32>,
-    format: Format,
-    seconds: f64,
-    /// First sample of the speech, and the one after its last, at 16 kHz.
-    speech: Option<(u64, u64)>,
-}
-
-impl Recording {
-    fn read(path: &Path, reference: &Reference) -> Result<Self, Error> {
-        let mut source = audio::open(path)?;
-        let format = source.format();
-        let (mut samples, mut block) = (Vec::new(), Vec::new());
-        while source.read(&mut block)? > 0 {
-            samples.extend_from_slice(&block);
-        }
-        let mut resampler = Resampler::new(format)?;
-        let mut mono = Vec::new();
-        resampler.push(&samples, &mut mono);
-        resampler.finish(&mut mono);
-        let speech = speech_span(&mono).map(|span| {
-            let end = reference.speech_end.map(|end| (end * f64::from(SAMPLE_RATE)) as u64);
-            (span.start, end.unwrap_or(span.end))
-        });
-        let seconds = mono.len() as f64 / f64::from(SAMPLE_RATE);
-        Ok(Self { samples, format, seconds, speech })
     }
 }
 
@@ -195,17 +172,19 @@ pub(super) struct Scorer<'a> {
     pub(super) full_context: bool,
     pub(super) ways: &'a [Way],
     pub(super) carry: Option<bool>,
+    pub(super) setting: &'a Setting,
 }
 
 impl Scorer<'_> {
-    /// Transcribes a recording in all ways.
-    pub(super) fn score(&self, path: &Path, reference: Reference) -> Result<Scored, Error> {
-        let recording = Recording::read(path, &reference)?;
+    /// Transcribes a recording, or several as one, in all ways.
+    pub(super) fn score(&self, root: &Path, parts: &[Reference]) -> Result<Scored, Error> {
+        let recording = Recording::read(root, parts, self.setting)?;
+        let reference = joined(parts);
         let normaliser = self.comparison.normaliser(&reference.language);
         let mut lost = Vec::new();
-        let normal = joined(normaliser, &reference.text);
+        let normal = normalised(normaliser, &reference.text);
         let outcome = |(text, mut tally): (String, Tally)| {
-            let heard = joined(normaliser, &text);
+            let heard = normalised(normaliser, &text);
             tally.words = Errors::between(normal.split_whitespace(), heard.split_whitespace());
             tally.characters = Errors::of_characters(&normal, &heard);
             tally.audio = recording.seconds;
@@ -249,7 +228,12 @@ impl Scorer<'_> {
         let transcript = self.model.transcribe(&mut source, &options, |_| {})?;
         let computing = started.elapsed();
         lost.extend(transcript.lost.iter().map(|lost| lost.reason.clone()));
-        Ok((transcript.text(), Tally { computing: computing.as_secs_f64(), ..Tally::default() }))
+        let unrecognized = transcript.unrecognized.iter().map(|stretch| seconds(stretch.start, stretch.end));
+        let unrecognized = unrecognized.collect();
+        Ok((
+            transcript.text(),
+            Tally { computing: computing.as_secs_f64(), unrecognized, ..Tally::default() },
+        ))
     }
 
     fn streaming(
@@ -285,6 +269,8 @@ impl Scorer<'_> {
                 .collect(),
             final_latency_detected: spoken.map(|text| seconds(text.end, text.at)).collect(),
             word_latency: timeline.word_latencies(&reference.text, normaliser),
+            shown_latency: timeline.shown_latencies(&reference.text, normaliser),
+            unrecognized: timeline.unrecognized.iter().map(|samples| seconds(0, *samples)).collect(),
             flicker: timeline.flicker,
             computing: simulation.computing.as_secs_f64(),
             encodes: simulation.encodes,
@@ -296,7 +282,7 @@ impl Scorer<'_> {
 }
 
 /// Normalised words with a space between them.
-fn joined(normaliser: Normaliser, text: &str) -> String {
+fn normalised(normaliser: Normaliser, text: &str) -> String {
     let words = normaliser.words(&[text]);
     words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ")
 }

@@ -40,6 +40,11 @@ fn in_detail(report: &Report, [unaware, aware]: &[Tally; 2]) -> String {
     figure("final latency, true end (s)", &|tally| spread(&tally.final_latency_true));
     figure("final latency, detected end (s)", &|tally| spread(&tally.final_latency_detected));
     figure("word latency (s)", &|tally| spread(&tally.word_latency));
+    figure("  until shown for good (s)", &|tally| spread(&tally.shown_latency));
+    figure("voice without words", &|tally| match tally.unrecognized.len() {
+        0 => "none".to_owned(),
+        count => format!("{count}, {:.1} s", tally.unrecognized.iter().sum::<f64>()),
+    });
     figure("flicker (unstable words)", &|tally| percent(tally.flicker.rate()));
     figure("encoder passes a second of speech", &|tally| number(tally.encoder_rate(), 2));
     figure("real-time factor", &|tally| number(tally.real_time_factor(), 3));
@@ -50,8 +55,8 @@ fn in_detail(report: &Report, [unaware, aware]: &[Tally; 2]) -> String {
 
 fn side_by_side(report: &Report, all: &[[Tally; 2]]) -> String {
     let mut table = String::new();
-    let widths = [22, 8, 15, 15, 15, 10, 12, 10];
-    let mut row = |cells: [String; 8]| {
+    let widths = [24, 8, 15, 15, 15, 15, 10, 12, 10];
+    let mut row = |cells: [String; 9]| {
         let cells = cells.iter().zip(widths).enumerate();
         let line: String = cells
             .map(
@@ -67,6 +72,7 @@ fn side_by_side(report: &Report, all: &[[Tally; 2]]) -> String {
         "WER",
         "first partial",
         "word latency",
+        "shown for good",
         "final latency",
         "flicker",
         "encodes / s",
@@ -79,6 +85,7 @@ fn side_by_side(report: &Report, all: &[[Tally; 2]]) -> String {
             percent(tally.words.rate()),
             short(&tally.first_partial),
             short(&tally.word_latency),
+            short(&tally.shown_latency),
             short(&tally.final_latency_true),
             percent(tally.flicker.rate()),
             number(tally.encoder_rate(), 2),
