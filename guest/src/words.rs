@@ -52,6 +52,12 @@ pub(crate) fn is_spaced(language: &str) -> bool {
     !matches!(language, "zh" | "ja" | "th" | "lo" | "my" | "yue")
 }
 
+/// Returns true if a token is more than punctuation. The decoder says punctuation when it looks behind the pause that follows.
+pub(crate) fn is_spoken(text: &[u8]) -> bool {
+    // A part of a character is no character, and counts as one.
+    String::from_utf8_lossy(text).chars().any(|c| c.is_alphanumeric() || c == char::REPLACEMENT_CHARACTER)
+}
+
 /// Mean log-probability of the text tokens; 0 when there are none.
 pub(crate) fn average_logprob(tokens: &[Token]) -> f32 {
     let (sum, count) = tokens
@@ -187,6 +193,17 @@ mod tests {
         assert_eq!(told("three four").as_deref(), Some(" three four"));
         assert_eq!(told("  three\0 four\n").as_deref(), Some(" three four"));
         assert_eq!((told(" \0 "), told("")), (None, None));
+    }
+
+    #[test]
+    fn punctuation_is_not_spoken() {
+        assert!(
+            is_spoken(b" key")
+                && is_spoken("é".as_bytes())
+                && is_spoken(&"好".as_bytes()[..2])
+                && is_spoken(b"1")
+        );
+        assert!(!is_spoken(b".") && !is_spoken(b" -") && !is_spoken("。".as_bytes()) && !is_spoken(b""));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::SAMPLE_RATE;
 use crate::audio::Faults;
 use crate::engine::Lost;
 use crate::text::sanitise_trimmed;
@@ -89,23 +90,39 @@ pub struct Word {
     pub probability: f32,
 }
 
+/// Least length of a word, in samples: 20 ms, a step of the decoder's clock.
+const SHORTEST_WORD: u64 = SAMPLE_RATE as u64 / 50;
+
 impl Word {
     /// Puts what a guest heard on the input's clock: its sample 0 is `origin` there. Whatever the guest says, words lie in
-    /// `range` and in order, and their texts are clean.
+    /// `range` and in order, each has a length as far as there is room for it, and their texts are clean.
     pub(crate) fn place(words: Vec<hearken_proto::Word>, origin: u64, range: Range<u64>) -> Vec<Self> {
-        let mut earliest = range.start.min(range.end);
-        let words = words.into_iter().map(|word| {
-            let start = (origin + u64::from(word.start)).clamp(earliest, range.end);
-            let end = (origin + u64::from(word.end)).clamp(start, range.end);
-            earliest = end;
-            Self {
-                start,
-                end,
+        let mut placed: Vec<Self> = words
+            .into_iter()
+            .map(|word| Self {
+                start: origin + u64::from(word.start),
+                end: origin + u64::from(word.end),
                 text: sanitise_trimmed(&word.text),
                 probability: probability(word.probability),
-            }
-        });
-        words.filter(|word| !word.text.is_empty()).collect()
+            })
+            .filter(|word| !word.text.is_empty())
+            .collect();
+        let room = range.end.saturating_sub(range.start) / (placed.len() as u64).max(1);
+        let shortest = SHORTEST_WORD.min(room);
+        let mut earliest = range.start.min(range.end);
+        for word in &mut placed {
+            word.start = word.start.min(range.end).max(earliest);
+            word.end = word.end.min(range.end).max(word.start + shortest);
+            earliest = word.end;
+        }
+        // What was pushed out at the end goes back in, and pushes what is before it.
+        let mut latest = range.end;
+        for word in placed.iter_mut().rev() {
+            word.end = word.end.min(latest);
+            word.start = word.start.min(word.end.saturating_sub(shortest));
+            latest = word.start;
+        }
+        placed
     }
 }
 
@@ -132,12 +149,27 @@ mod tests {
             word(0, 0, "\u{7}", 0.1),
             word(900, 30, "three", 7.0),
         ];
-        let placed = Word::place(said, 1_000, 1_012..1_050);
+        let placed = Word::place(said.clone(), 1_000, 1_012..1_050);
         let at = |word: &Word| (word.start, word.end, word.text.clone(), word.probability);
-        let expected = [(1_012, 1_020, "one", 0.5), (1_020, 1_050, "two", 0.0), (1_050, 1_050, "three", 1.0)];
+        // There is room for 12 samples each.
+        let expected = [(1_012, 1_024, "one", 0.5), (1_024, 1_038, "two", 0.0), (1_038, 1_050, "three", 1.0)];
         assert_eq!(
             placed.iter().map(at).collect::<Vec<_>>(),
             expected.map(|(start, end, text, probability)| (start, end, text.to_owned(), probability))
         );
+        assert!(
+            Word::place(said, 1_000, 1_050..1_050)
+                .iter()
+                .all(|word| (word.start, word.end) == (1_050, 1_050))
+        );
+    }
+
+    #[test]
+    fn every_word_has_a_length() {
+        let word = |start, end| hearken_proto::Word { start, end, text: "a".to_owned(), probability: 0.5 };
+        let said = vec![word(0, 8_000), word(8_000, 8_000), word(8_000, 8_000), word(8_000, 8_100)];
+        let placed = Word::place(said, 0, 0..8_200);
+        let times: Vec<(u64, u64)> = placed.iter().map(|word| (word.start, word.end)).collect();
+        assert_eq!(times, [(0, 7_240), (7_240, 7_560), (7_560, 7_880), (7_880, 8_200)]);
     }
 }

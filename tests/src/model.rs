@@ -42,6 +42,8 @@ pub struct SyntheticModel {
     pub seed: u64,
     /// What its tokens say.
     pub vocabulary: Vocabulary,
+    /// Standard deviation of the logits: with 4 the likeliest token has some ten per cent, with 20 nearly all.
+    pub deviation: f32,
 }
 
 impl SyntheticModel {
@@ -59,6 +61,7 @@ impl SyntheticModel {
             weights: Weights::F16,
             seed: 1,
             vocabulary: Vocabulary::Plain,
+            deviation: 4.0,
         }
     }
 
@@ -195,12 +198,12 @@ impl SyntheticModel {
         tensor("encoder.ln_post.weight", &[n], Weights::F32, Fill::All(1.0))?;
         tensor("encoder.ln_post.bias", &[n], Weights::F32, Fill::All(0.0))?;
         // Embeddings are also the rows that logits come from. Small ones, enlarged by the last norm, keep a token
-        // from predicting itself for ever, and give logits a deviation of 4: the likeliest of 52,000 then has some ten
-        // per cent, a margin that rounding seldom turns over.
+        // from predicting itself for ever. Of logits with a deviation of 4 the likeliest of 52,000 has some ten per cent,
+        // a margin that rounding seldom turns over.
         let embedding = Fill::Normal(0.3 / (n.max(1) as f32).sqrt());
         tensor("decoder.positional_embedding", &[n, self.n_text_ctx], Weights::F32, embedding)?;
         tensor("decoder.token_embedding.weight", &[n, self.n_vocab], large, embedding)?;
-        tensor("decoder.ln.weight", &[n], Weights::F32, Fill::All(4.0 / 0.3))?;
+        tensor("decoder.ln.weight", &[n], Weights::F32, Fill::All(self.deviation / 0.3))?;
         tensor("decoder.ln.bias", &[n], Weights::F32, Fill::All(0.0))
     }
 }

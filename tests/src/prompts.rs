@@ -11,7 +11,7 @@ use flate2::read::GzDecoder;
 use crate::speech::{self, Recording};
 
 /// Silence between joined prompts: a speaker's pause between sentences.
-const PAUSE_MS: u32 = 700;
+pub const PAUSE_MS: u32 = 700;
 
 /// A recording and its words.
 #[derive(Debug, Clone)]

@@ -17,4 +17,4 @@ pub(crate) use annotations::drop_bracketed;
 #[cfg(target_arch = "wasm32")]
 pub(crate) use greedy::{Decoded, Decoder, Order};
 #[cfg(target_arch = "wasm32")]
-pub(crate) use silence::trim;
+pub(crate) use silence::trim_all;

@@ -12,8 +12,27 @@ const LONGEST_STOP: usize = 12;
 /// What is left before and behind, in 10 ms: words begin and end softly.
 const LEFT: usize = 2;
 
+/// How far a word may begin before attention comes to it, in samples: 500 ms.
+const FARTHEST_BACK: u32 = hearken_proto::SAMPLE_RATE / 2;
+
+/// Takes the silence off words that follow each other, each with the place that the decoder looked at. What is taken off the end of
+/// one may be the beginning of the next: attention leaves a word late where a pause follows. `before` is where the last of the
+/// words before ended, and is moved on.
+pub(crate) fn trim_all<'a>(
+    words: impl IntoIterator<Item = (&'a mut Word, Option<u32>)>,
+    before: &mut Option<u32>,
+    pcm: &[f32],
+) {
+    for (word, attended) in words {
+        let farthest = word.start.saturating_sub(FARTHEST_BACK);
+        word.start = word.start.min(before.unwrap_or(word.start).max(farthest));
+        trim(word, attended, pcm);
+        *before = Some(word.end);
+    }
+}
+
 /// Takes the silence off a word of `pcm`; of two stretches of sound the one stays that the decoder looked at.
-pub(crate) fn trim(word: &mut Word, attended: Option<u32>, pcm: &[f32]) {
+fn trim(word: &mut Word, attended: Option<u32>, pcm: &[f32]) {
     let hop = HOP_LENGTH as usize;
     let start = (word.start as usize).min(pcm.len());
     let end = (word.end as usize).clamp(start, pcm.len());
@@ -54,6 +73,23 @@ mod tests {
         let mut word = Word { start, end, text: "word".to_owned(), probability: 1.0 };
         trim(&mut word, Some(looked * HOP_LENGTH), audio);
         (word.start / HOP_LENGTH, word.end / HOP_LENGTH)
+    }
+
+    #[test]
+    fn the_beginning_of_a_word_may_lie_before_attention_comes_to_it() {
+        let audio = audio(200, &[(10, 50), (90, 130)]);
+        let word = |start, end| Word {
+            start: start * HOP_LENGTH,
+            end: end * HOP_LENGTH,
+            text: "word".to_owned(),
+            probability: 1.0,
+        };
+        // Attention stays with the first until the second has been spoken for 100 ms.
+        let mut words = [word(0, 100), word(100, 140)];
+        let attended = [Some(30 * HOP_LENGTH), Some(110 * HOP_LENGTH)];
+        trim_all(words.iter_mut().zip(attended), &mut None, &audio);
+        let times = words.map(|word| (word.start / HOP_LENGTH, word.end / HOP_LENGTH));
+        assert_eq!(times, [(8, 52), (88, 132)]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::alignment::{attended, beginnings};
 use super::rules::{TIME_STEP_MS, Vocabulary};
 use crate::backend::Watched;
 use crate::stream::Spoken;
-use crate::words::{Span, Token, group_places};
+use crate::words::{self, Span, Token, group_places};
 
 /// Samples of an encoder frame, and of a timestamp's step: 20 ms.
 pub(crate) const SAMPLES_PER_FRAME: u32 = SAMPLE_RATE / 1000 * TIME_STEP_MS;
@@ -74,7 +74,9 @@ impl Transcript<'_> {
             let tokens = self.tokens(place, count, span, &ends, &text);
             for (word, range) in group_places(&tokens, span, self.spaced) {
                 let (first, last) = (place + range.start, place + range.end);
-                let looked = (first..last).filter_map(|at| attended(self.watched, self.position + at)).max();
+                let sample = |frame: usize| (frame as u32 + 1) * SAMPLES_PER_FRAME;
+                let look = |at: usize| attended(self.watched, self.position + at).map(sample);
+                let is_spoken = |at: &usize| words::is_spoken(&text(self.said[*at].token));
                 // One that continues what was told is not a word of its own.
                 if first >= self.told {
                     spoken.push(Spoken {
@@ -82,7 +84,8 @@ impl Transcript<'_> {
                         word,
                         tokens: self.said[first..last].iter().map(|said| said.token).collect(),
                         marks: std::mem::take(&mut marks),
-                        attended: looked.map(|frame| (frame as u32 + 1) * SAMPLES_PER_FRAME),
+                        attended: (first..last).filter_map(look).max(),
+                        heard_at: (first..last).filter(is_spoken).filter_map(look).max(),
                         sure: false,
                         least: self.said[first..last]
                             .iter()

@@ -1,6 +1,7 @@
 //! One window by itself, with whisper.cpp's own decoder.
 
 use std::ffi::c_void;
+use std::ops::Range;
 
 use hearken_proto::abi::Status;
 use hearken_proto::{Event, Segment, Task, Word};
@@ -94,7 +95,7 @@ impl Recognizer {
         let order = Order { task, language, told: &[], len: pcm.len(), temperature: 0.0 };
         let places = self.decoder.place(&self.context, &mut self.state, &order, &ids)?;
         let spaced = words::is_spaced(language);
-        let (mut rest, mut before) = (places.as_slice(), 0);
+        let (mut rest, mut before, mut behind) = (places.as_slice(), 0, None);
         for draft in drafts.iter_mut() {
             let (places, others) = rest.split_at(texts(draft).min(rest.len()));
             rest = others;
@@ -103,14 +104,16 @@ impl Recognizer {
             let Some(last) = places.last() else { continue };
             let span = words::Span::new(before, i64::MAX, pcm.len());
             before = last.end;
+            let spoken: Vec<&Token> = draft.tokens.iter().filter(|token| !token.special).collect();
+            let looked = |range: Range<usize>| {
+                let spoken = range.filter(|at| words::is_spoken(&spoken[*at].text));
+                spoken.filter_map(|at| places.get(at)?.attended).max()
+            };
             let placed = words::group_places(&draft.tokens, span, spaced).into_iter();
-            draft.segment.words = placed
-                .map(|(mut word, range)| {
-                    let attended = places[range].iter().filter_map(|place| place.attended).max();
-                    decoder::trim(&mut word, attended, pcm);
-                    word
-                })
-                .collect();
+            let (mut words, looked): (Vec<Word>, Vec<Option<u32>>) =
+                placed.map(|(word, range)| (word, looked(range))).unzip();
+            decoder::trim_all(words.iter_mut().zip(looked), &mut behind, pcm);
+            draft.segment.words = words;
             let segment = &mut draft.segment;
             if let (Some(first), Some(last)) = (segment.words.first(), segment.words.last()) {
                 (segment.start, segment.end) = (first.start, last.end);

@@ -69,9 +69,8 @@ impl Recognise for Streaming<'_> {
         if recognizer.context.is_multilingual() {
             decoded.words.retain(|spoken| script::fits(&spoken.word.text, &language.code));
         }
-        for spoken in &mut decoded.words {
-            decoder::trim(&mut spoken.word, spoken.attended, pcm);
-        }
+        let words = decoded.words.iter_mut().map(|spoken| (&mut spoken.word, spoken.heard_at));
+        decoder::trim_all(words, &mut None, pcm);
         Ok(Recognised {
             settled: decoded.settled.min(decoded.words.len()),
             rest: decoded.rest,

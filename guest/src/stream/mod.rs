@@ -72,6 +72,8 @@ pub(crate) struct Spoken {
     pub(crate) marks: Vec<u32>,
     /// The last sample that the decoder looked at to say it, if that is known.
     pub(crate) attended: Option<u32>,
+    /// The same for its letters, without its punctuation.
+    pub(crate) heard_at: Option<u32>,
     /// Likely, or said in two hearings (`doubt`).
     pub(crate) sure: bool,
     /// Probability of its least likely token.
@@ -86,7 +88,8 @@ impl Spoken {
             tokens: self.tokens.clone(),
             from: to(self.from),
             marks: self.marks.iter().map(|mark| to(*mark)).collect(),
-            attended: self.attended.map(to),
+            attended: self.attended.map(&to),
+            heard_at: self.heard_at.map(&to),
             sure: self.sure,
             least: self.least,
         }

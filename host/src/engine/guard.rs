@@ -28,9 +28,36 @@ const STALLED: u64 = SAMPLE_RATE as u64 * 60 / 1000;
 const LIKELY_WORD: f32 = 0.5;
 const UNSURE: f32 = -0.7;
 
+/// Voice in which there are some words, if it is speech: 5 s. Below, a shout may be all.
+const LEAST_VOICE: u64 = 5 * SAMPLE_RATE as u64;
+/// Voice for each word of the slowest speech: 1.25 s.
+const SLOWEST_WORD: u64 = SAMPLE_RATE as u64 * 5 / 4;
+/// Mean probability of words from which few are believed, too.
+const SURE: f32 = 0.8;
+
+/// A few words without a time are found in speech, too.
+const LEAST_PLACELESS: usize = 3;
+
 /// Returns true if a model is not sure of any word of a segment.
 pub(super) fn is_unsure(segment: &Segment) -> bool {
     segment.avg_logprob < UNSURE && segment.words.iter().all(|word| word.probability < LIKELY_WORD)
+}
+
+/// Returns true if half of the words of a segment have no time of their own: the decoder looked at one place, or two, to say all of
+/// them. So it does where it makes up a phrase to a sound that is no speech. (OpenAI's `hallucination_silence_threshold` looks for
+/// the same in the durations of words, beside silence.)
+pub(super) fn has_no_places(words: &[hearken_proto::Word]) -> bool {
+    let placeless = words.iter().filter(|word| word.end <= word.start).count();
+    placeless >= LEAST_PLACELESS && 2 * placeless >= words.len()
+}
+
+/// Returns true if there are far fewer words than there is voice, and the model is not sure of them: what it makes of tones and
+/// machines. `voice` is in samples.
+pub(super) fn is_sparse(segments: &[Segment], voice: u64) -> bool {
+    let words = || segments.iter().flat_map(|segment| &segment.words);
+    let count = words().count() as u64;
+    let likelihood: f32 = words().map(|word| word.probability).sum();
+    voice >= LEAST_VOICE && count * SLOWEST_WORD < voice && likelihood < SURE * count as f32
 }
 
 /// Whether a segment's window was silent, or its text has more tokens than its time can hold.
@@ -107,6 +134,33 @@ mod tests {
         let mut segment = segment(text, step);
         cut_loop(&mut segment);
         segment.text
+    }
+
+    #[test]
+    fn few_doubtful_words_in_much_voice_are_not_believed() {
+        let said = |probability| {
+            let mut segment = segment("a b c d", 16_000);
+            segment.words.iter_mut().for_each(|word| word.probability = probability);
+            [segment]
+        };
+        assert!(is_sparse(&said(0.7), 6 * 16_000));
+        assert!(!is_sparse(&said(0.7), 5 * 16_000), "slow");
+        assert!(!is_sparse(&said(0.9), 30 * 16_000), "sure");
+        assert!(!is_sparse(&[], 30 * 16_000));
+    }
+
+    #[test]
+    fn words_without_places_are_told_from_short_ones() {
+        let words = |ends: &[u32]| -> Vec<hearken_proto::Word> {
+            let starts = [0].into_iter().chain(ends.iter().copied());
+            let word =
+                |(start, end)| hearken_proto::Word { start, end, text: "a".to_owned(), probability: 0.9 };
+            starts.zip(ends.iter().copied()).map(word).collect()
+        };
+        assert!(has_no_places(&words(&[0, 100, 100, 100, 100, 100, 200])));
+        assert!(!has_no_places(&words(&[100, 200, 200, 200, 300, 400, 500])));
+        assert!(!has_no_places(&words(&[0, 0])));
+        assert!(!has_no_places(&[]));
     }
 
     #[test]

@@ -207,6 +207,10 @@ impl Model {
     ) -> Result<Heard, Error> {
         let mut heard = self.decode_or_retry(chunk.start, &chunk.samples, task, verbatim).await?;
         if looks {
+            let voice = chunk.voice.stretches().iter().map(|stretch| stretch.end - stretch.start).sum();
+            if guard::is_sparse(&heard.segments, voice) {
+                heard.segments.clear();
+            }
             let language = heard.language.as_ref().map(|language| language.code.clone());
             let task = Task { language: task.language.clone().or(language), ..task.clone() };
             for stretch in heard.missed(chunk) {
@@ -254,6 +258,7 @@ impl Model {
                     heard.language =
                         Some(Language { code, probability: Some(transcript::probability(probability)) });
                 }
+                Event::Segment(segment) if !verbatim && guard::has_no_places(&segment.words) => {}
                 Event::Segment(segment) => heard.segments.push(place(segment, start, samples.len())),
                 Event::Decoded { no_speech, encodes } => {
                     // With more than one window the probability is only that of the last.

@@ -2,5 +2,6 @@
 //! missing nothing is compared, and continuous integration fails.
 
 mod exact;
+mod field;
 mod limits;
 mod words;

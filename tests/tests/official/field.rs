@@ -1,0 +1,213 @@
+//! Recordings as people have them: sound before speech, sound without speech, two languages, channels that cancel each other
+//! out, and words whose places are known.
+
+use std::f32::consts::TAU;
+
+use hearken::audio::{Format, Resampler, Samples};
+use hearken::measure::normalise::Normaliser;
+use hearken::measure::{
+    Computation, Errors, Spread, Stamped, Timeline, correct_words, simulate, speech_span,
+};
+use hearken::session::{SessionEvent, SessionOptions};
+use hearken::{Engine, Model, ModelSource, TranscribeOptions, Transcript, Word};
+use hearken_tests::command;
+use hearken_tests::official::official;
+use hearken_tests::prompts::{self, Prompt};
+use hearken_tests::scene::Noise;
+use hearken_tests::speech::Recording;
+
+/// Samples of a second.
+const SECOND: usize = 16_000;
+
+/// Level of the sounds that are made here, as a peak.
+const LEVEL: f32 = 0.2;
+
+fn load(name: &str) -> Option<Model> {
+    let path = official(name)?;
+    let engine = Engine::builder().cache_dir(command::cache()).build().expect("an engine");
+    Some(engine.load(&ModelSource::File(path)).expect("hearken loads it"))
+}
+
+/// At 16 kHz, one channel.
+fn mono(recording: &Recording) -> Vec<f32> {
+    let mut resampler = Resampler::new(recording.format).expect("a valid format");
+    let mut mono = Vec::new();
+    resampler.push(&recording.samples, &mut mono);
+    resampler.finish(&mut mono);
+    mono
+}
+
+fn file(model: &Model, samples: &[f32], format: Format) -> Transcript {
+    let mut source = Samples::new(samples.to_vec(), format).expect("a valid format");
+    model.transcribe(&mut source, &TranscribeOptions::new(), |_| {}).expect("a transcript")
+}
+
+fn live(model: &Model, samples: &[f32]) -> Vec<Stamped> {
+    let options = SessionOptions::new(Format::MODEL);
+    simulate(model, &options, samples, Computation::Unaware).expect("a session").events
+}
+
+/// Words of a file, and of a stream.
+fn both(model: &Model, samples: &[f32]) -> [Vec<Word>; 2] {
+    let file = file(model, samples, Format::MODEL);
+    let stream = Timeline::of(&live(model, samples));
+    [
+        file.segments.into_iter().flat_map(|segment| segment.words).collect(),
+        stream.words.into_iter().map(|word| word.word).collect(),
+    ]
+}
+
+fn text(words: &[Word]) -> String {
+    words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+/// Word error rate.
+fn errors(said: &str, heard: &str, language: &str) -> f64 {
+    let words = |text| {
+        let words = Normaliser::for_language(language).words(&[text]);
+        words.into_iter().map(|word| word.text).collect::<Vec<_>>()
+    };
+    Errors::between(words(said), words(heard)).rate().expect("something is said")
+}
+
+/// Something like an animal that bleats: a buzz of a second with a tremble, twice, with a second between.
+fn bleating() -> Vec<f32> {
+    let bleat = |n: usize| {
+        let t = n as f32 / SECOND as f32;
+        let hz = 320.0 + 12.0 * (TAU * 7.0 * t).sin();
+        let buzz: f32 = (1..20).map(|k| (TAU * hz * k as f32 * t).sin() / k as f32).sum();
+        LEVEL * buzz * (0.6 + 0.4 * (TAU * 11.0 * t).sin()) * (std::f32::consts::PI * t).sin()
+    };
+    let one: Vec<f32> = (0..SECOND).map(bleat).collect();
+    [one.clone(), vec![0.0; SECOND], one].concat()
+}
+
+#[test]
+fn an_animal_before_speech_neither_hides_nor_moves_it() {
+    let Some(model) = load("base") else { return };
+    let prompt = &prompts::sentences("en", 1)[0];
+    let before = [bleating(), vec![0.0; SECOND * 12 / 10]].concat();
+    let speech = mono(&prompt.recording);
+    let start = before.len() as u64 + speech_span(&speech).expect("speech").start;
+    let samples = [before, speech].concat();
+    let language = live(&model, &samples).into_iter().find_map(|stamped| match stamped.event {
+        SessionEvent::Language(language) => Some(language.code),
+        _ => None,
+    });
+    assert_eq!(language.as_deref(), Some("en"), "the stream's");
+    for (way, words) in ["file", "stream"].into_iter().zip(both(&model, &samples)) {
+        let wrong = errors(&prompt.text, &text(&words), "en");
+        assert!(wrong <= 0.2, "{way}: {:?} became {:?}", prompt.text, text(&words));
+        let first = words[0].start;
+        assert!(first + SECOND as u64 / 2 >= start, "{way}: the first word is at {first}, speech at {start}");
+    }
+}
+
+#[test]
+fn sound_without_speech_has_no_words() {
+    let sounds = [
+        Noise::white(1),
+        Noise::pink(2),
+        Noise::hum(),
+        Noise::clicks(3),
+        Noise::tones(),
+        Noise::chords(),
+        Noise { name: "an animal".to_owned(), samples: bleating() },
+    ];
+    for name in ["tiny.en", "base"] {
+        let Some(model) = load(name) else { continue };
+        for sound in &sounds {
+            let samples: Vec<f32> = sound.samples.iter().map(|sample| LEVEL * sample).collect();
+            let [file, stream] = both(&model, &samples);
+            assert!(file.is_empty() && stream.is_empty(), "{name} of {}: {file:?}, {stream:?}", sound.name);
+        }
+    }
+}
+
+#[test]
+fn channels_that_cancel_each_other_out_are_heard() {
+    let Some(model) = load("tiny.en") else { return };
+    let prompt = &prompts::sentences("en", 1)[0];
+    let samples = mono(&prompt.recording);
+    let stereo: Vec<f32> = samples.iter().flat_map(|sample| [*sample, -sample]).collect();
+    let transcript = file(&model, &stereo, Format { sample_rate: 16_000, channels: 2 });
+    assert_eq!(transcript.taken_channel, Some(0));
+    assert_eq!(transcript.text(), file(&model, &samples, Format::MODEL).text());
+}
+
+#[test]
+fn a_recording_in_two_languages_is_heard_in_both() {
+    let Some(model) = load("base") else { return };
+    let part = |language| prompts::joined(&prompts::sentences(language, 6), 1e9).remove(0);
+    let (spanish, english) = (part("es"), part("en"));
+    let samples = [mono(&spanish.recording), vec![0.0; 2 * SECOND], mono(&english.recording)].concat();
+    let said = format!("{} {}", spanish.text, english.text);
+    for (way, words) in ["file", "stream"].into_iter().zip(both(&model, &samples)) {
+        let wrong = errors(&said, &text(&words), "es");
+        println!("{way}: {:.0} % wrong of {:?}", 100.0 * wrong, text(&words));
+        // Of a chunk with both languages the part behind the change may be heard in the first.
+        assert!(wrong <= 0.45, "{way}: {said:?} became {:?}", text(&words));
+        for phrase in ["número de agente", "by the pound key"] {
+            assert!(
+                text(&words).to_lowercase().contains(phrase),
+                "{way}: no {phrase:?} in {:?}",
+                text(&words)
+            );
+        }
+    }
+}
+
+/// Where the first words of joined prompts begin, and where they are said to, in milliseconds: each is known by its level.
+fn onsets(said: &[Prompt], heard: &[Word]) -> Vec<f64> {
+    let normaliser = Normaliser::English;
+    let (mut words, mut firsts, mut at) = (Vec::new(), Vec::new(), 0u64);
+    for prompt in said {
+        let samples = mono(&prompt.recording);
+        let start = at + speech_span(&samples).expect("speech").start;
+        firsts.push((words.len(), start));
+        words.extend(normaliser.words(&[prompt.text.as_str()]).into_iter().map(|word| word.text));
+        at += (samples.len() + prompts::PAUSE_MS as usize * 16) as u64;
+    }
+    let texts: Vec<&str> = heard.iter().map(|word| word.text.as_str()).collect();
+    let normal = normaliser.words(&texts);
+    let plain: Vec<String> = normal.iter().map(|word| word.text.clone()).collect();
+    let pairs = correct_words(&words, &plain);
+    firsts
+        .into_iter()
+        .filter_map(|(first, start)| {
+            let (_, index) = pairs.iter().find(|(said, _)| *said == first)?;
+            Some((heard[normal[*index].last].start as f64 - start as f64) / 16.0)
+        })
+        .collect()
+}
+
+#[test]
+fn words_lie_where_they_are_spoken() {
+    for name in ["tiny.en", "base"] {
+        let Some(model) = load(name) else { continue };
+        let prompts = prompts::sentences("en", 60);
+        let mut found: [Vec<f64>; 2] = Default::default();
+        for group in prompts.chunks(10) {
+            let samples = mono(&prompts::joined(group, 1e9).remove(0).recording);
+            for (words, found) in both(&model, &samples).into_iter().zip(&mut found) {
+                let mut before = 0;
+                for word in &words {
+                    assert!(before <= word.start, "{name}: not in order: {word:?} in {words:?}");
+                    assert!(word.start < word.end, "{name}: without a length: {word:?}");
+                    assert!(word.end <= samples.len() as u64, "{name}: behind the end: {word:?}");
+                    before = word.end;
+                }
+                found.extend(onsets(group, &words));
+            }
+        }
+        for (way, found) in ["files", "streams"].into_iter().zip(found) {
+            let spread = Spread::of(found.iter().map(|ms| ms.abs())).expect("words");
+            println!("{name}, {way}: {spread:?}; {:.0?}", found);
+            assert!(found.len() >= 50, "{name}, {way}: too few first words were right");
+            assert!(
+                spread.median <= 80.0 && spread.p90 <= 200.0 && spread.max <= 500.0,
+                "{name}, {way}: {spread:?} ms"
+            );
+        }
+    }
+}
