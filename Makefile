@@ -93,7 +93,7 @@ profile: ## show where the time goes, by operation, in hearken and in whisper.cp
 	@.ci/setup peers
 	@HEARKEN_PROFILE=1 tests/peers/run
 
-bench-precision: ## what the rounding of --compute fast costs in words (HEARKEN_REFERENCES names lists of recordings)
+bench-precision: ## what the rounding of --compute fast costs in words (HEARKEN_REFERENCES names lists of recordings, HEARKEN_MODELS models)
 	@.ci/setup build
 	@$(CARGO) bench --profile release --workspace --features hearken/cli --bench precision
 

@@ -1,14 +1,15 @@
 //! What the rounding of `--compute fast` costs in words: run by `make bench-precision`, prints one table.
 //!
-//! The embedded model transcribes every recording of the lists that `HEARKEN_REFERENCES` names (`hearken eval --help` has
-//! their format; several with `:` between), exactly and fast. The difference of the word error rates is held against
-//! chance by the paired bootstrap.
+//! Each of `HEARKEN_MODELS` (names of the store; the embedded model without) transcribes every recording of the lists that
+//! `HEARKEN_REFERENCES` names (`hearken eval --help` has their format; several with `:` between), exactly and fast. The difference
+//! of the word error rates is held against chance by the paired bootstrap.
 
 use std::path::Path;
 
 use hearken::measure::Difference;
 use hearken::measure::Errors;
 use hearken::measure::normalise::Normaliser;
+use hearken::store::Store;
 use hearken::{Compute, Engine, Model, ModelSource, TranscribeOptions, audio};
 
 /// Draws of the bootstrap.
@@ -23,25 +24,37 @@ fn main() {
         println!("precision: name lists of recordings in HEARKEN_REFERENCES");
         return;
     };
-    let model = |compute| {
-        let engine = Engine::builder().compute(compute).build().expect("an engine");
-        engine.load(&ModelSource::Embedded).expect("the embedded model")
-    };
-    let models = [model(Compute::Exact), model(Compute::Fast)];
-    println!("fast is {}\n", models[1].engine().describe_compute());
-    println!(
-        "| recordings | words | exact | fast | difference | 95 of 100 | other words |\n|---|---|---|---|---|---|---|"
-    );
+    let names = std::env::var("HEARKEN_MODELS").unwrap_or_default();
     let (mut all, mut all_others) = (Vec::new(), 0);
-    for list in lists.split(':') {
-        let (pairs, others) = compare(Path::new(list), &models);
-        print(list, &pairs, others);
-        all.extend(pairs);
-        all_others += others;
+    for (number, name) in names.split(':').enumerate() {
+        let models = [Compute::Exact, Compute::Fast].map(|compute| load(name, compute));
+        if number == 0 {
+            println!("fast is {}\n", models[1].engine().describe_compute());
+            println!(
+                "| model, recordings | words | exact | fast | difference | 95 of 100 | other words |\n|---|---|---|---|---|---|---|"
+            );
+        }
+        for list in lists.split(':') {
+            let (pairs, others) = compare(Path::new(list), &models);
+            print(models[0].name(), list, &pairs, others);
+            all.extend(pairs);
+            all_others += others;
+        }
     }
-    if lists.contains(':') {
-        print("all", &all, all_others);
+    if lists.contains(':') || names.contains(':') {
+        print("all", "all", &all, all_others);
     }
+}
+
+fn load(name: &str, compute: Compute) -> Model {
+    let engine = Engine::builder().compute(compute).build().expect("an engine");
+    let source = if name.is_empty() {
+        ModelSource::Embedded
+    } else {
+        let stored = Store::open().and_then(|store| store.find(name));
+        ModelSource::File(stored.unwrap_or_else(|error| panic!("{name}: {error}")).path)
+    };
+    engine.load(&source).expect("a model that loads")
 }
 
 /// The errors of both on each recording, and how many recordings gave other words.
@@ -77,7 +90,7 @@ fn compare(list: &Path, models: &[Model; 2]) -> (Vec<(Errors, Errors)>, usize) {
     (pairs, others)
 }
 
-fn print(name: &str, pairs: &[(Errors, Errors)], others: usize) {
+fn print(model: &str, name: &str, pairs: &[(Errors, Errors)], others: usize) {
     let name = Path::new(name).file_stem().unwrap_or_default().to_string_lossy();
     let words: u64 = pairs.iter().map(|(exact, _)| exact.reference).sum();
     let rate = |edits: u64| 100.0 * edits as f64 / words as f64;
@@ -86,7 +99,7 @@ fn print(name: &str, pairs: &[(Errors, Errors)], others: usize) {
     let difference = Difference::between(pairs, SAMPLES).expect("words in the references");
     let (low, high) = difference.interval;
     println!(
-        "| {name} ({}) | {words} | {exact:.2} % | {fast:.2} % | {:+.2} points | {low:+.2} to {high:+.2}{} | {others} |",
+        "| {model}, {name} ({}) | {words} | {exact:.2} % | {fast:.2} % | {:+.2} points | {low:+.2} to {high:+.2}{} | {others} |",
         pairs.len(),
         difference.points,
         if difference.may_be_chance() { "" } else { ": not chance" },

@@ -136,6 +136,19 @@ impl Server {
         }
     }
 
+    /// CPU time that its process has taken.
+    ///
+    /// # Panics
+    ///
+    /// When the process is gone.
+    pub fn cpu_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("a process");
+        // Behind the name, which may hold anything: user and system time are the twelfth and thirteenth.
+        let fields: Vec<&str> = stat[stat.rfind(')').expect("a name") + 2..].split(' ').collect();
+        let ticks: u64 = fields[11..13].iter().map(|ticks| ticks.parse::<u64>().expect("ticks")).sum();
+        Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+    }
+
     /// Bytes of memory that are its own, or that it has touched of what it shares.
     pub fn memory(&self) -> u64 {
         self.status("VmRSS:") << 10

@@ -32,8 +32,8 @@ const UNSURE: f32 = -0.7;
 const LEAST_VOICE: u64 = 5 * SAMPLE_RATE as u64;
 /// Voice for each word of the slowest speech: 1.25 s.
 const SLOWEST_WORD: u64 = SAMPLE_RATE as u64 * 5 / 4;
-/// Mean probability of words from which few are believed, too.
-const SURE: f32 = 0.8;
+/// Mean probability of words from which they are believed where something speaks against them.
+const SURE: f32 = 0.85;
 
 /// A few words without a time are found in speech, too.
 const LEAST_PLACELESS: usize = 3;
@@ -54,10 +54,14 @@ pub(super) fn has_no_places(words: &[hearken_proto::Word]) -> bool {
 /// Returns true if there are far fewer words than there is voice, and the model is not sure of them: what it makes of tones and
 /// machines. `voice` is in samples.
 pub(super) fn is_sparse(segments: &[Segment], voice: u64) -> bool {
+    let count = segments.iter().map(|segment| segment.words.len() as u64).sum::<u64>();
+    voice >= LEAST_VOICE && count * SLOWEST_WORD < voice && !is_sure(segments)
+}
+
+/// Returns true if words are likely on average.
+pub(super) fn is_sure(segments: &[Segment]) -> bool {
     let words = || segments.iter().flat_map(|segment| &segment.words);
-    let count = words().count() as u64;
-    let likelihood: f32 = words().map(|word| word.probability).sum();
-    voice >= LEAST_VOICE && count * SLOWEST_WORD < voice && likelihood < SURE * count as f32
+    words().map(|word| word.probability).sum::<f32>() >= SURE * words().count() as f32
 }
 
 /// Whether a segment's window was silent, or its text has more tokens than its time can hold.

@@ -217,7 +217,11 @@ impl Model {
                 let start = stretch.start.saturating_sub(AROUND).max(chunk.start);
                 let end = (stretch.end + AROUND).min(chunk.end());
                 let part = &chunk.samples[(start - chunk.start) as usize..(end - chunk.start) as usize];
-                heard.add(self.decode_or_retry(start, part, &task, verbatim).await?);
+                let part = self.decode_or_retry(start, part, &task, verbatim).await?;
+                // The chunk as a whole had no words there.
+                if guard::is_sure(&part.segments) {
+                    heard.add(part);
+                }
             }
             heard.unrecognized = heard.missed(chunk);
         }

@@ -66,8 +66,7 @@ impl App {
     }
 
     fn asking<T>(&self, tenant: &Tenant, ask: impl FnOnce(&Asking<'_>) -> T) -> T {
-        let (models, shares) = (self.models.all(), self.tenants.shares());
-        ask(&Asking { own: &tenant.share, shares: &shares, models: &models })
+        ask(&Asking { own: &tenant.share, models: &self.models.all() })
     }
 }
 
@@ -132,7 +131,12 @@ pub(super) fn is_local(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
     let Some(host) = text(header::HOST) else { return false };
     let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        // Nothing but a port may follow the address.
+        Some(rest) => match rest.split_once(']') {
+            Some((name, "")) => name,
+            Some((name, port)) if port.starts_with(':') => name,
+            _ => return false,
+        },
         None => host.split(':').next().unwrap_or_default(),
     };
     let here = name.eq_ignore_ascii_case("localhost")
@@ -159,7 +163,15 @@ mod tests {
         for host in ["localhost:8080", "127.0.0.1:8080", "127.0.0.1", "[::1]:8080", "LOCALHOST"] {
             assert!(local(&[(header::HOST, host)]), "{host}");
         }
-        for host in ["example.com:8080", "localhost.example.com", "10.0.0.1", "[::2]:80", ""] {
+        for host in [
+            "example.com:8080",
+            "localhost.example.com",
+            "10.0.0.1",
+            "[::2]:80",
+            "[::1].example.com",
+            "[::1",
+            "",
+        ] {
             assert!(!local(&[(header::HOST, host)]), "{host}");
         }
         assert!(!local(&[]));

@@ -32,11 +32,10 @@ pub(super) struct Capacity {
     turn: Mutex<()>,
 }
 
-/// Who asks for room, among whom.
+/// Who asks for room.
 pub(super) struct Asking<'a> {
-    /// Its share of the recogniser, and those of all tenants.
+    /// Its share of the recogniser.
     pub(super) own: &'a Share,
-    pub(super) shares: &'a [Share],
     /// All that are loaded.
     pub(super) models: &'a [Model],
 }
@@ -93,14 +92,14 @@ impl Capacity {
         self.in_time(asking)
     }
 
-    /// Whether final texts begin in time: those of the tenant itself, and those of most others. One that asks for more than
-    /// its share waits for itself, and is no reason to refuse others.
+    /// Whether the tenant's own final texts begin in time. Whoever asks for more than its share waits for itself: that others are
+    /// late is no reason to refuse a tenant whose texts are not, or that has none.
     fn in_time(&self, asking: &Asking<'_>) -> Result<(), Refusal> {
-        let (now, limit) = (Instant::now(), Duration::from_millis(self.config.final_wait_ms));
-        let late = |share: &Share| share.final_wait(now).map(|wait| wait > limit);
-        let all: Vec<bool> = asking.shares.iter().filter_map(late).collect();
-        let most = all.iter().filter(|late| **late).count() * 2 > all.len();
-        if most || late(asking.own) == Some(true) { Err(Refusal::Busy { retry: RETRY }) } else { Ok(()) }
+        let limit = Duration::from_millis(self.config.final_wait_ms);
+        match asking.own.final_wait(Instant::now()) {
+            Some(wait) if wait > limit => Err(Refusal::Busy { retry: RETRY }),
+            _ => Ok(()),
+        }
     }
 }
 

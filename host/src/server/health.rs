@@ -4,20 +4,21 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Extension, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+use super::admission::is_local;
 use super::listener::Peer;
 use super::metrics::CONTENT_TYPE;
 use super::{App, census};
 
 /// Health for everybody; `metrics` decides who sees the numbers, which name tenants.
 pub(super) fn routes(metrics: Audience) -> Router<Arc<App>> {
-    let metrics = move |state: State<Arc<App>>, peer: Extension<Peer>| async move {
+    let metrics = move |state: State<Arc<App>>, peer: Extension<Peer>, headers: HeaderMap| async move {
         match metrics {
             Audience::Nobody => StatusCode::NOT_FOUND.into_response(),
-            Audience::ThisMachine if !peer.address.ip().to_canonical().is_loopback() => (
+            Audience::ThisMachine if !is_from_here(&peer, &headers) => (
                 StatusCode::FORBIDDEN,
                 "metrics are for this machine; set `operations` for another address\n",
             )
@@ -32,6 +33,13 @@ pub(super) fn routes(metrics: Audience) -> Router<Arc<App>> {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+}
+
+/// Whether a program of this machine asks for itself: not a proxy for somebody else, nor a page under another name.
+fn is_from_here(peer: &Peer, headers: &HeaderMap) -> bool {
+    let is_passed_on =
+        ["forwarded", "x-forwarded-for", "x-real-ip"].iter().any(|name| headers.contains_key(*name));
+    peer.address.ip().to_canonical().is_loopback() && is_local(headers) && !is_passed_on
 }
 
 /// Who may read the metrics.

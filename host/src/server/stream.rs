@@ -223,6 +223,9 @@ impl Stream {
         let frames = (samples.len() / usize::from(self.format.channels)) as u64;
         self.ticket.charge(frames as f64 / f64::from(self.format.sample_rate))?;
         self.frames += frames;
+        if let Some(speaking) = &mut self.speaking {
+            speaking.hear();
+        }
         self.session.push(&samples).map_err(|_| Refusal::Internal)?;
         if self.intake.is_empty() && std::mem::take(&mut self.turn) {
             let _ = self.session.end();

@@ -116,11 +116,6 @@ impl Tenants {
         self.directory().tenants.clone()
     }
 
-    /// The shares of all of them.
-    pub(super) fn shares(&self) -> Vec<Share> {
-        self.directory().tenants.iter().map(|tenant| tenant.share.clone()).collect()
-    }
-
     /// Whether no key is asked for.
     pub(super) fn is_open(&self) -> bool {
         self.directory().open

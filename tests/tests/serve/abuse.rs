@@ -1,6 +1,7 @@
 //! Whoever misuses the server gets the protocol's own error, and nobody else notices.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::time::Duration;
 
 use hearken_tests::serve::{Came, Server, raise_file_limit};
 use serde_json::{Value, json};
@@ -205,6 +206,40 @@ fn a_frame_of_a_hundred_megabytes_is_refused_by_every_protocol_before_it_comes()
         assert!(close.is_some(), "{protocol}: {}", String::from_utf8_lossy(&answer));
     }
     assert!(server.memory() < 1 << 30);
+    still_serves(&server);
+    server.end();
+}
+
+/// The parser of forms keeps what comes before a part, and looks through it again with each packet.
+#[test]
+fn a_form_without_a_part_is_refused_before_it_costs_anything() {
+    let server = Server::start();
+    let junk = vec![b'x'; 1 << 20];
+    let headers = [b"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"", &junk[..]].concat();
+    for (name, body) in [("a preamble", junk), ("a part's headers", headers)] {
+        let before = server.cpu_time();
+        let mut stream = server.connect();
+        let request = format!(
+            "POST /v1/audio/transcriptions HTTP/1.1\r\nHost: {}\r\nContent-Type: multipart/form-data; boundary=b\r\n\
+             Content-Length: {}\r\n\r\n",
+            server.address,
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        stream.set_nodelay(true).unwrap();
+        // It stops reading long before the end.
+        for piece in body.chunks(64) {
+            if stream.write_all(piece).is_err() {
+                break;
+            }
+        }
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{name}: {answer}");
+        assert!(answer.is_empty() || answer.contains("before a part"), "{name}: {answer}");
+        let took = server.cpu_time() - before;
+        assert!(took < Duration::from_millis(200), "{name}: {took:?}");
+    }
     still_serves(&server);
     server.end();
 }

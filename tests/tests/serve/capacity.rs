@@ -1,7 +1,7 @@
 //! A server that has as much to do as it can refuses more, and does what it has.
 
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hearken_tests::serve::{Came, Server, Socket};
 use hearken_tests::speech::espeak;
@@ -158,6 +158,55 @@ fn whoever_has_spoken_is_heard_again() {
     first.until("speech_started");
     finish(vec![first]);
     finish(speaking);
+    server.end();
+}
+
+/// Clients mute in the middle of a word, and attackers pretend to: to speak is to send audio.
+#[test]
+fn who_stops_sending_in_mid_word_keeps_nobody_out() {
+    let server = Server::with(LITTLE);
+    let (mut muted, _) = fill(&server);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let mut late = loop {
+        let (mut socket, answer) = open(&server);
+        if answer["type"] == "started" {
+            socket.push(&SPEAKING);
+            if socket.json()["type"] == "speech_started" {
+                break socket;
+            }
+        }
+        assert!(Instant::now() < deadline, "those that send nothing keep it out");
+        std::thread::sleep(Duration::from_millis(250));
+    };
+    // Whoever was muted goes on where it was.
+    let mut first = muted.remove(0);
+    first.push(&SPEAKING);
+    first.say(&json!({"type": "flush"}));
+    let said = first.until("final").pop().unwrap()["text"].clone();
+    assert!(said.as_str().unwrap().starts_with(PHRASES[0]), "{said}");
+    late.say(&json!({"type": "flush"}));
+    late.until("final");
+    server.end();
+}
+
+/// One whose final texts wait is refused, and nobody else for it.
+#[test]
+fn a_tenant_that_waits_for_nothing_is_not_refused_because_another_waits() {
+    let server = Server::with(&format!("{}\n[admission]\nfinal_wait_ms = 0\n", crate::two_tenants("")));
+    let open = |key| {
+        let mut socket = server.socket("/v1/stream", &[key]).ok()?;
+        socket.say(&json!({"type": "start", "encoding": "s16le", "sample_rate": SPEECH.format.sample_rate}));
+        (socket.json()["type"] == "started").then_some(socket)
+    };
+    let mut first = open(crate::KEY_A).expect("nobody has waited yet");
+    first.push(&SPEAKING);
+    first.say(&json!({"type": "flush"}));
+    first.until("final");
+    assert!(open(crate::KEY_A).is_none(), "its own final text has waited");
+    let mut other = open(crate::KEY_B).expect("it has not waited for anything");
+    other.push(&SPEAKING);
+    other.say(&json!({"type": "flush"}));
+    other.until("final");
     server.end();
 }
 

@@ -86,6 +86,19 @@ fn a_tenant_at_its_limits_is_refused_and_the_other_is_not() {
     server.end();
 }
 
+/// The numbers name tenants: a proxy on this machine does not pass them on, nor does a browser to a page of another name.
+#[test]
+fn numbers_are_for_this_machine_alone() {
+    let server = Server::with(&two_tenants(""));
+    assert_eq!(server.get("/metrics", &[]).status, 200);
+    for (name, value) in [("X-Forwarded-For", "192.0.2.1"), ("Forwarded", "for=192.0.2.1")] {
+        assert_eq!(server.get("/metrics", &[(name, value)]).status, 403, "{name}");
+    }
+    let renamed = server.raw(b"GET /metrics HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n");
+    assert_eq!(renamed.status, 403);
+    server.end();
+}
+
 #[test]
 fn health_and_numbers_are_there() {
     let server = Server::with(&two_tenants(""));

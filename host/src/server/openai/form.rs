@@ -2,9 +2,13 @@
 
 use std::error::Error as _;
 use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use axum::body::Body;
 use axum::http::{HeaderMap, header};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
 use multer::{Constraints, Field, Multipart, SizeLimit};
 
 use crate::server::refusal::{Refusal, quote};
@@ -14,6 +18,9 @@ use crate::server::upload::{Upload, paced};
 const MAX_FIELD: u64 = 16 << 10;
 /// Room for boundaries, headers and small fields beside the file.
 const OVERHEAD: u64 = 1 << 20;
+/// Longest preamble, and longest headers of a part. The parser keeps them, and looks through all of them again with each piece
+/// that comes.
+const MAX_HEADERS: usize = 16 << 10;
 /// Most parts: OpenAI has a dozen, some of them several times.
 const MAX_PARTS: usize = 100;
 
@@ -66,7 +73,8 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, limit: u64) -> Result<
     }
     let sizes = SizeLimit::new().whole_stream(limit + OVERHEAD);
     let constraints = Constraints::new().size_limit(sizes);
-    let mut form = Multipart::with_constraints(paced(body), boundary, constraints);
+    let unread = Unread::default();
+    let mut form = Multipart::with_constraints(unread.watch(paced(body)), boundary, constraints);
     let mut fields = Fields::default();
     let mut parts = 0;
     while let Some(field) = form.next_field().await.map_err(|error| broken(&error, limit))? {
@@ -76,13 +84,41 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, limit: u64) -> Result<
                 "the form has more than a hundred parts; send those that are documented",
             ));
         }
-        fields.take(field, limit).await?;
+        unread.clear();
+        fields.take(field, limit, &unread).await?;
     }
     fields.check()
 }
 
+/// Bytes that the parser was given since it last gave something back.
+#[derive(Default)]
+struct Unread(Arc<AtomicUsize>);
+
+impl Unread {
+    /// The same pieces; an error where the parser wants more though it has more than a part's headers may be.
+    fn watch(
+        &self,
+        pieces: impl Stream<Item = Result<Bytes, Refusal>> + Send + Unpin,
+    ) -> impl Stream<Item = Result<Bytes, Refusal>> + Send {
+        let unread = Arc::clone(&self.0);
+        pieces.map(move |piece| {
+            let piece = piece?;
+            if unread.fetch_add(piece.len(), Relaxed) > MAX_HEADERS {
+                return Err(Refusal::malformed(format!(
+                    "the form has more than {MAX_HEADERS} bytes before a part, or in its headers"
+                )));
+            }
+            Ok(piece)
+        })
+    }
+
+    fn clear(&self) {
+        self.0.store(0, Relaxed);
+    }
+}
+
 impl Fields {
-    async fn take(&mut self, mut field: Field<'_>, limit: u64) -> Result<(), Refusal> {
+    async fn take(&mut self, mut field: Field<'_>, limit: u64, unread: &Unread) -> Result<(), Refusal> {
         let name = field.name().unwrap_or_default().to_owned();
         if name == "file" {
             if self.file.is_some() {
@@ -90,8 +126,10 @@ impl Fields {
             }
             let mut upload = Upload::new(limit).await?;
             while let Some(piece) = field.chunk().await.map_err(|error| broken(&error, limit))? {
+                unread.clear();
                 upload.write(&piece).await?;
             }
+            unread.clear();
             self.file = Some(upload.finish().await?);
             return Ok(());
         }
@@ -103,8 +141,10 @@ impl Fields {
                     quote(&name)
                 )));
             }
+            unread.clear();
             bytes.extend_from_slice(&piece);
         }
+        unread.clear();
         let text = String::from_utf8(bytes)
             .map_err(|_| Refusal::malformed(format!("the field {} is not UTF-8", quote(&name))))?;
         match name.as_str() {
@@ -199,6 +239,7 @@ fn broken(error: &multer::Error, limit: u64) -> Refusal {
     }
     match error.source().and_then(|source| source.downcast_ref::<Refusal>()) {
         Some(Refusal::TooSlow) => Refusal::TooSlow,
+        Some(Refusal::Invalid { message, .. }) => Refusal::malformed(message.clone()),
         Some(_) => Refusal::Incomplete,
         None => Refusal::malformed(format!("the form cannot be read: {}", quote(&error.to_string()))),
     }
