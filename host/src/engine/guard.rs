@@ -28,8 +28,8 @@ const STALLED: u64 = SAMPLE_RATE as u64 * 60 / 1000;
 const LIKELY_WORD: f32 = 0.5;
 const UNSURE: f32 = -0.7;
 
-/// Voice in which there are some words, if it is speech: 5 s. Below, a shout may be all.
-const LEAST_VOICE: u64 = 5 * SAMPLE_RATE as u64;
+/// Voice in which there are some words, if it is speech: 3 s. Below, a shout may be all.
+const LEAST_VOICE: u64 = 3 * SAMPLE_RATE as u64;
 /// Voice for each word of the slowest speech: 1.25 s.
 const SLOWEST_WORD: u64 = SAMPLE_RATE as u64 * 5 / 4;
 /// Mean probability of words from which they are believed where something speaks against them.
