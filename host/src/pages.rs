@@ -8,6 +8,8 @@ use std::io;
 use std::ops::Range;
 #[cfg(target_os = "linux")]
 use std::ptr;
+#[cfg(target_os = "linux")]
+use std::sync::OnceLock;
 
 /// What the kernel has as a large page on most processors.
 const LARGE: usize = 2 << 20;
@@ -116,8 +118,16 @@ pub(crate) fn written(range: Range<usize>) -> io::Result<u64> {
         const PRESENT: u64 = 1 << 63;
         const SWAPPED: u64 = 1 << 62;
         const SHARED: u64 = 1 << 61;
+        // Kept open: with no descriptor left nobody's memory could be looked at any more.
+        static MAP: OnceLock<File> = OnceLock::new();
         let page = rustix::param::page_size();
-        let map = std::fs::File::open("/proc/self/pagemap")?;
+        let map = match MAP.get() {
+            Some(map) => map,
+            None => {
+                let map = File::open("/proc/self/pagemap")?;
+                MAP.get_or_init(|| map)
+            }
+        };
         let (mut next, end) = (range.start / page, range.end.div_ceil(page));
         let mut entries = vec![0; 128 << 10];
         let mut pages = 0;

@@ -1,5 +1,6 @@
 //! What sandboxes have written, against what they may hold together.
 
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -59,8 +60,13 @@ impl Holding {
 
     /// Looks at its memory. Says what it may have if it has more.
     pub(crate) fn look(&mut self, memory: Range<usize>) -> Result<(), u64> {
-        // Where the system does not tell, all of it may be written.
-        let bytes = pages::written(memory.clone()).unwrap_or(memory.len() as u64);
+        let bytes = match pages::written(memory.clone()) {
+            Ok(bytes) => bytes,
+            // A system that never tells: all of it may be written.
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => memory.len() as u64,
+            // For once it does not: what is not known is no violation.
+            Err(_) => self.bytes,
+        };
         self.of.bytes.fetch_add(bytes, Relaxed);
         self.of.bytes.fetch_sub(self.bytes, Relaxed);
         self.of.largest.fetch_max(bytes.min(self.most), Relaxed);

@@ -41,6 +41,28 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
     text
 }
 
+/// Captions are placed by `start` and `duration`: those of the words, not of the silence around them.
+#[test]
+fn deepgrams_final_results_lie_where_their_words_do() {
+    let server = Server::start();
+    let mut socket = listen(&server, "&interim_results=true");
+    socket.push(&PCM);
+    socket.say(&json!({"type": "CloseStream"}));
+    let (messages, _) = socket.rest();
+    let number = |value: &Value| value.as_f64().unwrap();
+    let mut finals = 0;
+    for result in messages.iter().filter(|message| message["is_final"] == true) {
+        let words = result["channel"]["alternatives"][0]["words"].as_array().unwrap();
+        let (Some(first), Some(last)) = (words.first(), words.last()) else { continue };
+        let (start, duration) = (number(&result["start"]), number(&result["duration"]));
+        assert!((start - number(&first["start"])).abs() < 1e-3, "{result}");
+        assert!((start + duration - number(&last["end"])).abs() < 1e-3, "{result}");
+        finals += 1;
+    }
+    assert!(finals >= PHRASES.len(), "{messages:?}");
+    server.end();
+}
+
 #[test]
 fn deepgram_refuses_what_it_would_have_to_ignore() {
     let server = Server::start();

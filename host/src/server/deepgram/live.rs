@@ -163,8 +163,8 @@ impl Live {
     }
 
     fn say(&mut self, words: &[Word], mut part: Part, out: &mut Outbox) {
-        if let (Some(first), true) = (words.first(), part.is_final) {
-            part.start = first.start;
+        if let (Some(first), Some(last), true) = (words.first(), words.last(), part.is_final) {
+            (part.start, part.end) = (first.start, last.end);
         }
         let unrecognized = if part.is_final { std::mem::take(&mut self.unrecognized) } else { Vec::new() };
         let alternative = Alternative::of(words, self.asked.punctuate);
