@@ -36,7 +36,7 @@ fn main() {
         }
         for list in lists.split(':') {
             let (pairs, others) = compare(Path::new(list), &models);
-            print(models[0].name(), list, &pairs, others);
+            print(if name.is_empty() { "embedded" } else { name }, list, &pairs, others);
             all.extend(pairs);
             all_others += others;
         }

@@ -122,6 +122,9 @@ mod tests {
         mono
     }
 
+    /// What both channels are, of a sample of a tone.
+    type Sides = fn(f32) -> [f32; 2];
+
     fn stereo(seconds: f32, sides: impl Fn(f32) -> [f32; 2]) -> Vec<f32> {
         (0..(seconds * 16_000.0) as usize).flat_map(|n| sides((n as f32 * 0.1).sin())).collect()
     }
@@ -143,7 +146,7 @@ mod tests {
 
     #[test]
     fn other_channels_are_averaged() {
-        let cases: [(&str, fn(f32) -> [f32; 2]); 4] = [
+        let cases: [(&str, Sides); 4] = [
             ("the same", |s| [s, s]),
             ("one silent", |s| [s, 0.0]),
             ("one much quieter, upside down", |s| [s, -0.3 * s]),

@@ -37,6 +37,7 @@ pub(super) fn sha256(path: &Path) -> Result<String, StoreError> {
 /// What to do about wrong content.
 pub(super) enum Remedy {
     PullAgain,
+    #[cfg(feature = "pull")]
     Removed,
 }
 
@@ -51,6 +52,7 @@ pub(super) fn compare(name: &str, expected: &str, came: &str, remedy: Remedy) ->
         came: came.to_owned(),
         remedy: match remedy {
             Remedy::PullAgain => "pull it again with --force, or remove it",
+            #[cfg(feature = "pull")]
             Remedy::Removed => "what came was removed: check HF_ENDPOINT, or the proxy",
         },
     })

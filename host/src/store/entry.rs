@@ -95,6 +95,7 @@ impl Entry {
     }
 
     /// Why it cannot be used, before anything of it was read.
+    #[cfg(feature = "pull")]
     pub(super) fn refusal(&self) -> Option<ModelError> {
         self.header()?.err()
     }

@@ -69,10 +69,11 @@ fn every_protocol_is_measured() {
         for name in ["first_partial_s", "final_latency_true_s", "final_latency_detected_s"] {
             assert_eq!(count(name), Some(recordings), "{protocol}: {name}");
         }
-        // The hangover of 600 ms lies between the true end and the detected one.
+        // The hangover of 600 ms lies between the true end and the detected one; Deepgram's final results end with their words.
         let median = |name: &str| figures[name]["median"].as_f64().unwrap();
         let (level, detected) = (median("final_latency_true_s"), median("final_latency_detected_s"));
-        assert!(0.0 < detected && detected + 0.3 < level, "{protocol}: {figures:#}");
+        let hangover = if protocol == "deepgram" { f64::NEG_INFINITY } else { 0.3 };
+        assert!(0.0 < detected && detected + hangover < level, "{protocol}: {figures:#}");
     }
     let metrics = server.get("/metrics", &[]).body;
     for protocol in ["hearken", "realtime", "deepgram", "openai"] {

@@ -36,6 +36,7 @@ pub(super) enum Kind {
     F32,
     F16,
     Bf16,
+    #[cfg_attr(not(test), expect(dead_code, reason = "only tests refuse such a model"))]
     I8,
     I16,
 }
