@@ -30,6 +30,11 @@ pub(crate) fn sanitise(text: &str) -> String {
     clean
 }
 
+/// A word without capitals and punctuation, for comparing.
+pub(crate) fn essence(word: &str) -> String {
+    word.to_lowercase().replace(|c: char| !c.is_alphanumeric(), "")
+}
+
 /// [`sanitise`], without white space at either end.
 pub(crate) fn sanitise_trimmed(text: &str) -> String {
     let clean = sanitise(text);

@@ -27,6 +27,19 @@ impl Recording {
         Samples::new(self.samples.clone(), self.format).expect("a valid format")
     }
 
+    /// The same at 16 kHz, its channels averaged.
+    ///
+    /// # Panics
+    ///
+    /// When its format is out of range.
+    pub fn mono(&self) -> Vec<f32> {
+        let mut resampler = Resampler::new(self.format).expect("a valid format");
+        let mut mono = Vec::new();
+        resampler.push(&self.samples, &mut mono);
+        resampler.finish(&mut mono);
+        mono
+    }
+
     /// The chunks that hearken decodes, by its own audio path: at most `max` samples each.
     ///
     /// # Panics

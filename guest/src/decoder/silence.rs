@@ -12,7 +12,7 @@ const LONGEST_STOP: usize = 12;
 /// What is left before and behind, in 10 ms: words begin and end softly.
 const LEFT: usize = 2;
 
-/// How far a word may begin before attention comes to it, in samples: 500 ms.
+/// Longest time for which a word may have been spoken before attention comes to it, in samples: 500 ms.
 const FARTHEST_BACK: u32 = hearken_proto::SAMPLE_RATE / 2;
 
 /// Takes the silence off words that follow each other, each with the place that the decoder looked at. What is taken off the end of

@@ -5,7 +5,7 @@ use super::Format;
 /// Length of a measurement, in ms: how soon channels that cancel each other out are noticed.
 const WINDOW_MS: u32 = 10;
 
-/// How much of its energy a window has after one second, of all that was measured.
+/// Share of the energy measured so far that is kept after each measurement: half of it is gone after 340 ms.
 const MEMORY: f32 = 0.98;
 
 /// The average has less than this share of the channels' mean energy: they cancel each other out. Channels that have nothing in
@@ -122,7 +122,7 @@ mod tests {
         mono
     }
 
-    /// What both channels are, of a sample of a tone.
+    /// Both channels, made of a sample of a tone.
     type Sides = fn(f32) -> [f32; 2];
 
     fn stereo(seconds: f32, sides: impl Fn(f32) -> [f32; 2]) -> Vec<f32> {

@@ -16,7 +16,8 @@ const PASS: usize = 1024;
 
 /// Turns interleaved audio of one [`Format`] into 16 kHz mono, as a stream.
 ///
-/// Channels are averaged (where that cancels the sound, the loudest is [taken](Self::taken_channel)), then resampled with [rubato]'s synchronous FFT resampler. The filter's delay is compensated:
+/// Channels are averaged; where that cancels the sound, the loudest is [taken](Self::taken_channel). Then they are resampled
+/// with [rubato]'s synchronous FFT resampler. The filter's delay is compensated:
 /// output sample `n` is the input at `n / 16000` seconds. What comes out does not depend on how the input is cut into
 /// blocks, and after [`finish`](Self::finish) it is exactly `round(frames * 16000 / rate)` samples. Input that already
 /// is 16 kHz mono passes unchanged, bit by bit.

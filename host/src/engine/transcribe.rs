@@ -109,8 +109,7 @@ struct Heard {
 
 /// Returns true if both are there and the same but for case and punctuation.
 fn is_same(one: Option<&Word>, other: Option<&Word>) -> bool {
-    let essence = |word: &Word| word.text.to_lowercase().replace(|c: char| !c.is_alphanumeric(), "");
-    one.zip(other).is_some_and(|(one, other)| essence(one) == essence(other))
+    one.zip(other).is_some_and(|(one, other)| text::essence(&one.text) == text::essence(&other.text))
 }
 
 impl Heard {

@@ -5,6 +5,7 @@ use super::flicker::{Flicker, FlickerMeter};
 use super::normalise::Normaliser;
 use super::simulation::Stamped;
 use crate::session::SessionEvent;
+use crate::text::essence;
 use crate::{SAMPLE_RATE, Word};
 
 /// A word, and when it became certain.
@@ -50,7 +51,7 @@ pub struct Timeline {
     pub unrecognized: Vec<u64>,
 }
 
-/// What is shown of an utterance, and since when.
+/// The words that are shown of an utterance, and the time since which each has been.
 #[derive(Debug, Default)]
 struct Shown {
     /// Words without capitals and punctuation, with the time since which they have stood in this place.
@@ -62,7 +63,7 @@ impl Shown {
     fn update<'a>(&mut self, at: u64, words: impl Iterator<Item = &'a str>) {
         let mut count = 0;
         for (place, word) in words.enumerate() {
-            let word = word.to_lowercase().replace(|c: char| !c.is_alphanumeric(), "");
+            let word = essence(word);
             match self.words.get_mut(place) {
                 Some((shown, _)) if *shown == word => {}
                 Some(shown) => *shown = (word, at),

@@ -59,8 +59,14 @@ impl Speakers {
 
     /// Its audio comes; it counts again if it had stopped.
     fn hear(&mut self, name: u64, at: Instant) {
-        self.advance(at);
-        self.heard.insert(name, at);
+        // Of most streams more audio comes in time, and then nothing is to be counted.
+        match self.heard.get_mut(&name) {
+            Some(heard) if *heard + MUTE > at => *heard = at,
+            _ => {
+                self.advance(at);
+                self.heard.insert(name, at);
+            }
+        }
     }
 
     fn end(&mut self, name: u64, at: Instant) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use hearken::audio::{self, Resampler, Source};
+use hearken::audio::{self, Source};
 
 use super::{FRAME, labels, loudest, power};
 use crate::random::Random;
@@ -49,15 +49,7 @@ pub fn read(path: &Path) -> Vec<f32> {
     while source.read(&mut block).unwrap_or_else(|error| panic!("{}: {error}", path.display())) > 0 {
         samples.extend_from_slice(&block);
     }
-    at_16_khz(&Recording { name: String::new(), samples, format: source.format() })
-}
-
-fn at_16_khz(recording: &Recording) -> Vec<f32> {
-    let mut resampler = Resampler::new(recording.format).expect("a valid format");
-    let mut mono = Vec::new();
-    resampler.push(&recording.samples, &mut mono);
-    resampler.finish(&mut mono);
-    mono
+    Recording { name: String::new(), samples, format: source.format() }.mono()
 }
 
 /// At most `count` utterances from the recordings in a folder and the folders in it, one from each, the same ones each time.
@@ -139,7 +131,7 @@ pub fn synthesised(count: usize) -> Vec<Utterance> {
         .map(|number| {
             let (text, voice) = (texts[number % texts.len()], voices[number / 3 % voices.len()]);
             let spoken = espeak(voice, 130 + 15 * (number % 4) as u32, text);
-            whole(&format!("{voice}: {text}"), &at_16_khz(&spoken)).expect("espeak-ng speaks")
+            whole(&format!("{voice}: {text}"), &spoken.mono()).expect("espeak-ng speaks")
         })
         .collect()
 }
@@ -153,7 +145,7 @@ pub fn words_of<'a>(voice: &str, words: impl IntoIterator<Item = &'a str>) -> Ve
     words
         .into_iter()
         .map(|text| {
-            let samples = at_16_khz(&espeak(voice, 140, text));
+            let samples = espeak(voice, 140, text).mono();
             let utterance = whole(text, &samples).expect("espeak-ng speaks");
             SpokenWord { text: text.to_owned(), utterance }
         })

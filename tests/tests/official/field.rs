@@ -3,7 +3,7 @@
 
 use std::f32::consts::TAU;
 
-use hearken::audio::{Format, Resampler, Samples};
+use hearken::audio::{Format, Samples};
 use hearken::measure::normalise::Normaliser;
 use hearken::measure::{
     Computation, Errors, Spread, Stamped, Timeline, correct_words, simulate, speech_span,
@@ -13,8 +13,7 @@ use hearken::{Engine, Model, ModelSource, TranscribeOptions, Transcript, Word};
 use hearken_tests::command;
 use hearken_tests::official::official;
 use hearken_tests::prompts::{self, Prompt};
-use hearken_tests::scene::Noise;
-use hearken_tests::speech::Recording;
+use hearken_tests::scene::{Noise, power};
 
 /// Samples of a second.
 const SECOND: usize = 16_000;
@@ -26,15 +25,6 @@ fn load(name: &str) -> Option<Model> {
     let path = official(name)?;
     let engine = Engine::builder().cache_dir(command::cache()).build().expect("an engine");
     Some(engine.load(&ModelSource::File(path)).expect("hearken loads it"))
-}
-
-/// At 16 kHz, one channel.
-fn mono(recording: &Recording) -> Vec<f32> {
-    let mut resampler = Resampler::new(recording.format).expect("a valid format");
-    let mut mono = Vec::new();
-    resampler.push(&recording.samples, &mut mono);
-    resampler.finish(&mut mono);
-    mono
 }
 
 fn file(model: &Model, samples: &[f32], format: Format) -> Transcript {
@@ -87,7 +77,7 @@ fn an_animal_before_speech_neither_hides_nor_moves_it() {
     let Some(model) = load("base") else { return };
     let prompt = &prompts::sentences("en", 1)[0];
     let before = [bleating(), vec![0.0; SECOND * 12 / 10]].concat();
-    let speech = mono(&prompt.recording);
+    let speech = prompt.recording.mono();
     let start = before.len() as u64 + speech_span(&speech).expect("speech").start;
     let samples = [before, speech].concat();
     let language = live(&model, &samples).into_iter().find_map(|stamped| match stamped.event {
@@ -116,10 +106,24 @@ fn noise_has_no_words() {
 }
 
 #[test]
+fn very_quiet_speech_is_heard() {
+    let Some(model) = load("tiny.en") else { return };
+    let prompt = &prompts::sentences("en", 1)[0];
+    let mut samples = prompt.recording.mono();
+    // -65 dB of full scale on average, as a power.
+    let gain = (10f64.powf(-6.5) / power(&samples)).sqrt() as f32;
+    samples.iter_mut().for_each(|sample| *sample *= gain);
+    for (way, words) in ["file", "stream"].into_iter().zip(both(&model, &samples)) {
+        let wrong = errors(&prompt.text, &text(&words), "en");
+        assert!(wrong <= 0.2, "{way}: {:?} became {:?}", prompt.text, text(&words));
+    }
+}
+
+#[test]
 fn channels_that_cancel_each_other_out_are_heard() {
     let Some(model) = load("tiny.en") else { return };
     let prompt = &prompts::sentences("en", 1)[0];
-    let samples = mono(&prompt.recording);
+    let samples = prompt.recording.mono();
     let stereo: Vec<f32> = samples.iter().flat_map(|sample| [*sample, -sample]).collect();
     let transcript = file(&model, &stereo, Format { sample_rate: 16_000, channels: 2 });
     assert_eq!(transcript.taken_channel, Some(0));
@@ -131,7 +135,7 @@ fn a_recording_in_two_languages_is_heard_in_both() {
     let Some(model) = load("base") else { return };
     let part = |language| prompts::joined(&prompts::sentences(language, 6), 1e9).remove(0);
     let (spanish, english) = (part("es"), part("en"));
-    let samples = [mono(&spanish.recording), vec![0.0; 2 * SECOND], mono(&english.recording)].concat();
+    let samples = [spanish.recording.mono(), vec![0.0; 2 * SECOND], english.recording.mono()].concat();
     let said = format!("{} {}", spanish.text, english.text);
     for (way, words) in ["file", "stream"].into_iter().zip(both(&model, &samples)) {
         let wrong = errors(&said, &text(&words), "es");
@@ -153,7 +157,7 @@ fn onsets(said: &[Prompt], heard: &[Word]) -> Vec<f64> {
     let normaliser = Normaliser::English;
     let (mut words, mut firsts, mut at) = (Vec::new(), Vec::new(), 0u64);
     for prompt in said {
-        let samples = mono(&prompt.recording);
+        let samples = prompt.recording.mono();
         let start = at + speech_span(&samples).expect("speech").start;
         firsts.push((words.len(), start));
         words.extend(normaliser.words(&[prompt.text.as_str()]).into_iter().map(|word| word.text));
@@ -179,7 +183,7 @@ fn words_lie_where_they_are_spoken() {
         let prompts = prompts::sentences("en", 60);
         let mut found: [Vec<f64>; 2] = Default::default();
         for group in prompts.chunks(10) {
-            let samples = mono(&prompts::joined(group, 1e9).remove(0).recording);
+            let samples = prompts::joined(group, 1e9).remove(0).recording.mono();
             for (words, found) in both(&model, &samples).into_iter().zip(&mut found) {
                 let mut before = 0;
                 for word in &words {

@@ -14,10 +14,10 @@ const QUIET: f32 = 1e-5;
 /// Level below which nothing is faint speech: -82 dB. Dither and the idle noise of 16-bit converters lie below.
 const FAINT_GATE: f32 = 6e-9;
 
-/// What faint sound is multiplied by, before webrtc-vad hears it: 34 dB. It takes nothing below some -60 dB for speech.
+/// Gain of faint sound before webrtc-vad hears it: 34 dB. webrtc-vad takes nothing below some -60 dB for speech.
 const FAINT_GAIN: f32 = 50.0;
 
-/// How much louder than the quietest frame a frame must be to be faint speech: 10 dB. A converter's or a preamplifier's noise
+/// Ratio of energies by which a frame of faint speech is above the quietest frame: 10 dB. A converter's or a preamplifier's noise
 /// varies by a few.
 const FAINT_ABOVE_NOISE: f32 = 10.0;
 
@@ -58,7 +58,7 @@ pub(super) struct Detector {
     loudest: f32,
 }
 
-/// What judges sound that is too quiet for webrtc-vad: another one, which hears it amplified.
+/// A second webrtc-vad, which hears amplified what is too quiet for the first.
 #[derive(Debug)]
 struct Faint(Movable);
 
@@ -132,7 +132,7 @@ impl Detector {
     fn is_faint_speech(&mut self, voice: f32) -> bool {
         let mode = self.mode;
         let faint = self.faint.get_or_insert_with(|| Faint(Movable::new(mode)));
-        // It hears all of them: it learns the noise, too.
+        // It learns the noise from the frames that are no speech.
         let voiced = faint.is_voiced(&self.filtered, &mut self.pcm);
         voiced && voice > FAINT_ABOVE_NOISE * self.recent.quietest()
     }

@@ -81,7 +81,7 @@ pub(crate) struct Args {
     /// Add a recording of noise, again and again
     #[arg(long, value_name = "FILE", requires = "snr")]
     noise: Option<PathBuf>,
-    /// How far the noise is below the speech, in decibels
+    /// Signal-to-noise ratio, in decibels: the noise is so far below the speech
     #[arg(long, value_name = "DB", requires = "noise", allow_negative_numbers = true)]
     snr: Option<f64>,
     /// Write all figures as JSON instead of the table
@@ -127,7 +127,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let [least, most] = args.pause[..] else {
         return Err(Failure::new("--pause takes the least and the most silence, with a comma between"));
     };
-    let setting = Setting { pauses: Some(least..=most), noise };
+    let setting = Setting { pauses: least..=most, noise };
     let groups = grouped(references, args.join, |reference| recording::length(&root.join(&reference.path)));
     let engine = args.model.engine()?;
     let model = engine.load(&args.model.source()?)?;

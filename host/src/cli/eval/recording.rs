@@ -13,11 +13,11 @@ use super::references::Reference;
 /// Steps of the golden ratio spread pauses evenly over their range, in an order that looks random and is always the same.
 const GOLDEN: f64 = 0.618_033_988_749_895;
 
-/// What is made of recordings before they are measured.
-#[derive(Debug, Default)]
+/// Changes that are made to recordings before they are measured.
+#[derive(Debug)]
 pub(super) struct Setting {
     /// Seconds of silence between joined recordings.
-    pub(super) pauses: Option<RangeInclusive<f64>>,
+    pub(super) pauses: RangeInclusive<f64>,
     pub(super) noise: Option<Noise>,
 }
 
@@ -34,7 +34,7 @@ impl Noise {
     ///
     /// When the recording cannot be read.
     pub(super) fn read(path: &Path, snr_db: f64) -> Result<Self, Error> {
-        let (samples, format) = samples(path)?;
+        let (samples, format) = read(path)?;
         Ok(Self { samples: mono(&samples, format)?, snr_db })
     }
 }
@@ -55,41 +55,36 @@ impl Recording {
     ///
     /// When one cannot be read.
     pub(super) fn read(root: &Path, parts: &[Reference], setting: &Setting) -> Result<Self, Error> {
-        let first = samples(&root.join(&parts[0].path))?;
+        let (samples, format) = read(&root.join(&parts[0].path))?;
+        let (mut all, mut speech_end) = (mono(&samples, format)?, parts[0].speech_end);
         if parts.len() == 1 && setting.noise.is_none() {
-            let (samples, format) = first;
-            return Ok(Self::new(&mono(&samples, format)?, parts[0].speech_end).of(samples, format));
+            return Ok(Self { speech: speech(&all, speech_end), seconds: length_of(&all), samples, format });
         }
-        let (mut all, mut speech_end) = (mono(&first.0, first.1)?, parts[0].speech_end);
         for (number, part) in parts.iter().enumerate().skip(1) {
-            let pause = setting.pauses.as_ref().map_or(0.0, |pauses| {
-                pauses.start() + (pauses.end() - pauses.start()) * (number as f64 * GOLDEN).fract()
-            });
+            let (least, most) = (setting.pauses.start(), setting.pauses.end());
+            let pause = least + (most - least) * (number as f64 * GOLDEN).fract();
             all.resize(all.len() + (pause * f64::from(SAMPLE_RATE)) as usize, 0.0);
-            let start = all.len() as f64 / f64::from(SAMPLE_RATE);
-            let (samples, format) = samples(&root.join(&part.path))?;
+            let start = length_of(&all);
+            let (samples, format) = read(&root.join(&part.path))?;
             all.append(&mut mono(&samples, format)?);
             speech_end = part.speech_end.map(|end| start + end);
         }
-        let recording = Self::new(&all, speech_end);
-        if let (Some(noise), Some((start, end))) = (&setting.noise, recording.speech) {
+        let speech = speech(&all, speech_end);
+        if let (Some(noise), Some((start, end))) = (&setting.noise, speech) {
             add(noise, &mut all, start as usize..end as usize);
         }
-        Ok(recording.of(all, Format::MODEL))
+        Ok(Self { speech, seconds: length_of(&all), samples: all, format: Format::MODEL })
     }
+}
 
-    fn new(mono: &[f32], speech_end: Option<f64>) -> Self {
-        let speech = speech_span(mono).map(|span| {
-            let end = speech_end.map(|end| (end * f64::from(SAMPLE_RATE)) as u64);
-            (span.start, end.unwrap_or(span.end))
-        });
-        let seconds = mono.len() as f64 / f64::from(SAMPLE_RATE);
-        Self { samples: Vec::new(), format: Format::MODEL, seconds, speech }
-    }
+/// First sample of the speech, and the one after its last: as is stated, else by the level.
+fn speech(mono: &[f32], speech_end: Option<f64>) -> Option<(u64, u64)> {
+    let end = speech_end.map(|end| (end * f64::from(SAMPLE_RATE)) as u64);
+    speech_span(mono).map(|span| (span.start, end.unwrap_or(span.end)))
+}
 
-    fn of(self, samples: Vec<f32>, format: Format) -> Self {
-        Self { samples, format, ..self }
-    }
+fn length_of(mono: &[f32]) -> f64 {
+    mono.len() as f64 / f64::from(SAMPLE_RATE)
 }
 
 /// Adds noise so much weaker than the mean power of the speech.
@@ -108,7 +103,7 @@ fn add(noise: &Noise, samples: &mut [f32], speech: std::ops::Range<usize>) {
     }
 }
 
-fn samples(path: &Path) -> Result<(Vec<f32>, Format), Error> {
+fn read(path: &Path) -> Result<(Vec<f32>, Format), Error> {
     let mut source = audio::open(path)?;
     let format = source.format();
     let (mut samples, mut block) = (Vec::new(), Vec::new());
@@ -164,7 +159,7 @@ pub(super) fn joined(parts: &[Reference]) -> Reference {
     }
 }
 
-/// How long a recording is, in seconds, as far as its header tells or reading it does.
+/// Length of a recording in seconds, by its header, else by reading it; 0 if it cannot be read.
 pub(super) fn length(path: &Path) -> f64 {
     let Ok(mut source) = audio::open(path) else { return 0.0 };
     let frames = source.frames().unwrap_or_else(|| {
