@@ -1,7 +1,7 @@
 //! The languages that Whisper has tokens for.
 
 /// Their codes, in the order of Whisper's tokens (`g_lang` in whisper.cpp).
-const CODES: [&str; 100] = [
+pub(crate) const CODES: [&str; 100] = [
     "en", "zh", "de", "es", "ru", "ko", "fr", "ja", "pt", "tr", "pl", "ca", "nl", "ar", "sv", "it", "id",
     "hi", "fi", "vi", "he", "uk", "el", "ms", "cs", "ro", "da", "hu", "ta", "no", "th", "ur", "hr", "bg",
     "lt", "la", "mi", "ml", "cy", "sk", "te", "fa", "lv", "bn", "sr", "az", "sl", "kn", "et", "mk", "br",
@@ -11,7 +11,6 @@ const CODES: [&str; 100] = [
 ];
 
 /// What Whisper calls them, in the same order.
-#[cfg(feature = "server")]
 const NAMES: &str = "english, chinese, german, spanish, russian, korean, french, japanese, portuguese, turkish, polish, \
     catalan, dutch, arabic, swedish, italian, indonesian, hindi, finnish, vietnamese, hebrew, ukrainian, \
     greek, malay, czech, romanian, danish, hungarian, tamil, norwegian, thai, urdu, croatian, bulgarian, \
@@ -22,6 +21,60 @@ const NAMES: &str = "english, chinese, german, spanish, russian, korean, french,
     lao, uzbek, faroese, haitian creole, pashto, turkmen, nynorsk, maltese, sanskrit, luxembourgish, \
     myanmar, tibetan, tagalog, malagasy, assamese, tatar, hawaiian, lingala, hausa, bashkir, javanese, \
     sundanese, cantonese";
+
+/// Other English names, those that OpenAI's Whisper takes, and codes of the same languages elsewhere.
+const OTHERS: &[(&str, &str)] = &[
+    ("burmese", "my"),
+    ("castilian", "es"),
+    ("cmn", "zh"),
+    ("fil", "tl"),
+    ("filipino", "tl"),
+    ("flemish", "nl"),
+    ("haitian", "ht"),
+    ("in", "id"),
+    ("iw", "he"),
+    ("ji", "yi"),
+    ("jv", "jw"),
+    ("letzeburgesch", "lb"),
+    ("mandarin", "zh"),
+    ("mo", "ro"),
+    ("moldavian", "ro"),
+    ("moldovan", "ro"),
+    ("nb", "no"),
+    ("panjabi", "pa"),
+    ("pushto", "ps"),
+    ("sinhalese", "si"),
+    ("valencian", "ca"),
+];
+
+/// What clients write to have the language detected.
+const DETECTED: [&str; 5] = ["", "auto", "detect", "multi", "und"];
+
+/// The code of a language as people and programs write it: a code in any case (`EN`), an English name (`english`), or a tag with
+/// a region or a script (`en-US`, `zh_TW`), which Whisper does not know apart. `None` where the language is to be detected:
+/// `auto`, `multi`, `und` or nothing.
+///
+/// A language that nobody knows is returned in small letters, so that the model's refusal can name it.
+///
+/// ```
+/// use hearken::language_code;
+///
+/// for text in ["EN", "english", "en-US", " en "] {
+///     assert_eq!(language_code(text).as_deref(), Some("en"));
+/// }
+/// assert_eq!(language_code("auto"), None);
+/// assert_eq!(language_code("Klingon").as_deref(), Some("klingon"));
+/// ```
+pub fn language_code(text: &str) -> Option<String> {
+    let text = text.trim().to_lowercase();
+    if DETECTED.contains(&text.as_str()) {
+        return None;
+    }
+    let named = NAMES.split(", ").position(|name| name == text).map(|at| CODES[at]);
+    let primary = text.split(['-', '_']).next().unwrap_or_default();
+    let other = |text: &str| OTHERS.iter().find(|(other, _)| *other == text).map(|(_, code)| *code);
+    Some(named.or_else(|| other(primary)).unwrap_or(primary).to_owned())
+}
 
 /// What Whisper calls a language.
 #[cfg(feature = "server")]
@@ -36,10 +89,41 @@ pub(crate) fn is_known(code: &str, n_vocab: u32) -> bool {
     CODES[..if n_vocab > 51_865 { 100 } else { 99 }].contains(&code)
 }
 
-#[cfg(all(test, feature = "server"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
+    #[test]
+    fn every_spelling_of_a_language_is_its_code() {
+        for (text, code) in [
+            ("en", "en"),
+            ("EN", "en"),
+            ("English", "en"),
+            ("en-US", "en"),
+            ("zh-TW", "zh"),
+            ("zh_Hant_TW", "zh"),
+            ("haitian creole", "ht"),
+            ("Castilian", "es"),
+            ("nb-NO", "no"),
+            ("iw", "he"),
+            ("klingon", "klingon"),
+        ] {
+            assert_eq!(language_code(text).as_deref(), Some(code), "{text}");
+        }
+        for text in ["", " ", "auto", "AUTO", "multi", "und"] {
+            assert_eq!(language_code(text), None, "{text:?}");
+        }
+        // Each code and each name is itself, and what stands for another is one that there is.
+        for (code, name) in CODES.iter().zip(NAMES.split(", ")) {
+            assert_eq!(
+                (language_code(code).as_deref(), language_code(name).as_deref()),
+                (Some(*code), Some(*code))
+            );
+        }
+        assert!(OTHERS.iter().all(|(_, code)| CODES.contains(code)));
+    }
+
+    #[cfg(feature = "server")]
     #[test]
     fn codes_and_names_go_together() {
         for (code, expected) in [

@@ -51,6 +51,7 @@ pub use engine::{
 };
 pub use error::Error;
 pub use executor::{Share, ShareLimits};
+pub use language::language_code;
 pub use transcript::{Language, Segment, Transcript, Word};
 
 /// Sample rate of everything inside hearken, in Hz.

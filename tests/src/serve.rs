@@ -184,6 +184,11 @@ impl Server {
         self.wait()
     }
 
+    /// Waits until it has ended, after it was asked to; its log.
+    pub fn end_after_signal(mut self) -> String {
+        self.wait()
+    }
+
     /// Waits until it has ended; its log.
     ///
     /// # Panics

@@ -21,14 +21,15 @@ impl App {
         if self.tenants.is_open() && !is_local(headers) {
             return Err(Refusal::Foreign);
         }
-        let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let key = authorization.and_then(|value| {
-            let (scheme, key) = value.split_once(' ')?;
-            // OpenAI's clients say Bearer, Deepgram's Token.
-            let known = scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token");
-            known.then(|| key.trim())
-        });
-        self.tenants.find(key.or(offered))
+        self.tenants.find(bearer(headers).or(offered))
+    }
+
+    /// The tenant of this name, whose client showed a key that was made for it.
+    pub(super) fn admit_named(&self, headers: &HeaderMap, name: &str) -> Result<Arc<Tenant>, Refusal> {
+        if self.tenants.is_open() && !is_local(headers) {
+            return Err(Refusal::Foreign);
+        }
+        self.tenants.named(name)
     }
 
     /// Room for one more stream of this model, or for a recording, until the ticket is dropped.
@@ -115,6 +116,15 @@ impl Drop for Ticket {
         self.give_back();
         self.app.open.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// The key in the header `Authorization`.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let authorization = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, key) = authorization.split_once(' ')?;
+    // OpenAI's clients say Bearer, Deepgram's Token.
+    let known = scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token");
+    known.then(|| key.trim())
 }
 
 /// The subprotocols that a client offers for its WebSocket.

@@ -22,6 +22,8 @@ mod capacity;
 mod census;
 mod config;
 mod deepgram;
+mod errors;
+mod families;
 mod health;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
@@ -40,6 +42,7 @@ mod stream;
 mod tenants;
 mod tls;
 mod upload;
+mod values;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -48,7 +51,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
@@ -97,6 +100,7 @@ struct App {
     tenants: Tenants,
     metrics: Metrics,
     parked: own::Parked,
+    secrets: realtime::Secrets,
     /// Streams and recordings that are open.
     open: AtomicU32,
     capacity: Capacity,
@@ -164,6 +168,7 @@ impl Server {
             tenants: Tenants::new(&config.tenants),
             metrics: Metrics::new(),
             parked: own::Parked::default(),
+            secrets: realtime::Secrets::default(),
             open: AtomicU32::new(0),
             capacity: Capacity::new(config.admission, engine.clone()),
             drain: watch::Sender::new(false),
@@ -278,13 +283,16 @@ fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
 }
 
 fn routes(app: &Arc<App>, metrics: Audience) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/v1/stream", get(own::upgrade))
         .route("/v1/realtime", get(realtime::upgrade))
+        .route("/v1/realtime/client_secrets", post(realtime::create_secret))
         .merge(page::routes())
         .merge(openai::routes())
         .merge(deepgram::routes())
         .merge(health::routes(metrics))
         .fallback(openai::nothing_here)
-        .with_state(Arc::clone(app))
+        .with_state(Arc::clone(app));
+    // Around all of them, since a router adds to what its layers answer: which methods it takes, say.
+    Router::new().fallback_service(routes).layer(axum::middleware::from_fn(errors::in_json))
 }

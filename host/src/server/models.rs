@@ -7,14 +7,11 @@ use std::time::SystemTime;
 use tokio::sync::watch;
 
 use super::config::Config;
+use super::families::is_usual;
 use super::refusal::{Refusal, quote};
 use super::tenants::Tenant;
 use crate::error::Error;
 use crate::{Engine, Model, ModelSource};
-
-/// What clients of OpenAI and Deepgram ask for when nobody tells them otherwise.
-const USUAL_NAMES: [&str; 6] =
-    ["whisper-1", "gpt-4o-transcribe", "gpt-4o-mini-transcribe", "gpt-realtime-whisper", "nova-2", "nova-3"];
 
 /// Where a model comes from, under which name.
 #[derive(Debug, Clone)]
@@ -51,12 +48,7 @@ impl Models {
     pub(super) fn new(config: &Config, models: &[NamedModel]) -> Self {
         let first = models.first().map(|model| model.name.clone()).unwrap_or_default();
         let default = config.default_model.clone().unwrap_or(first);
-        let usual = || USUAL_NAMES.map(|name| (name.to_owned(), default.clone())).into();
-        Self {
-            aliases: config.aliases.clone().unwrap_or_else(usual),
-            default,
-            loaded: watch::Sender::new(None),
-        }
+        Self { aliases: config.aliases.clone(), default, loaded: watch::Sender::new(None) }
     }
 
     /// Loads them; takes seconds where one was never used before.
@@ -106,7 +98,8 @@ impl Models {
         let _ = self.loaded.subscribe().wait_for(Option::is_some).await;
     }
 
-    /// The model that a client means, and its name here. Without a name, the default one, or the first that it may use.
+    /// The model that a client means, and its name here. Without a name, or under one of those that clients send unasked, the
+    /// default one, or the first that it may use.
     pub(super) fn find(&self, tenant: &Tenant, asked: Option<&str>) -> Result<(String, Model), Refusal> {
         let loaded = self.loaded.borrow();
         let models = &loaded.as_ref().ok_or(Refusal::NotReady)?.models;
@@ -114,9 +107,13 @@ impl Models {
             let model = models.get(name).filter(|_| tenant.may_use(name))?;
             Some((name.to_owned(), model.clone()))
         };
+        let default = || allowed(&self.default).or_else(|| models.keys().find_map(|name| allowed(name)));
         let found = match asked {
-            Some(name) => allowed(name).or_else(|| allowed(self.aliases.get(name)?)),
-            None => allowed(&self.default).or_else(|| models.keys().find_map(|name| allowed(name))),
+            Some(name) => allowed(name).or_else(|| match self.aliases.get(name) {
+                Some(alias) => allowed(alias),
+                None => default().filter(|_| is_usual(name)),
+            }),
+            None => default(),
         };
         found.ok_or_else(|| Refusal::UnknownModel(quote(asked.unwrap_or(&self.default))))
     }

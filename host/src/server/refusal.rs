@@ -32,6 +32,8 @@ pub(super) enum Refusal {
     Draining,
     #[error("this key has {0} streams and recordings open, which is its limit; end one, or try again later")]
     TooManyStreams(u32),
+    #[error("this key has {0} client secrets that are valid, which is the limit; let some expire")]
+    TooManySecrets(usize),
     #[error("the server is full; try again later")]
     Full,
     /// One more would make the others wait.
@@ -84,7 +86,9 @@ impl Refusal {
             Self::NotReady | Self::Draining | Self::Full | Self::Busy { .. } => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::TooManyStreams(_) | Self::TooMuchAudio { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyStreams(_) | Self::TooManySecrets(_) | Self::TooMuchAudio { .. } => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::TooLarge(_) | Self::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Incomplete | Self::Invalid { .. } | Self::Unsupported { .. } | Self::Audio(_) => {
@@ -104,6 +108,7 @@ impl Refusal {
             Self::NotReady => "not_ready",
             Self::Draining => "shutting_down",
             Self::TooManyStreams(_) => "too_many_streams",
+            Self::TooManySecrets(_) => "too_many_client_secrets",
             Self::Full => "server_full",
             Self::Busy { .. } => "server_busy",
             Self::TooMuchAudio { .. } => "rate_limit_exceeded",

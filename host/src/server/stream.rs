@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use crossbeam_channel::TryRecvError;
@@ -13,7 +13,7 @@ use super::refusal::Refusal;
 use crate::audio::{Encoding, Faults, Format};
 use crate::meter::Speaking;
 use crate::session::{Session, SessionEvent, SessionOptions};
-use crate::{Model, SAMPLE_RATE};
+use crate::{Model, SAMPLE_RATE, Word};
 
 /// Speech that may wait to be recognised before no more audio is read from the client: half of what a session takes before
 /// it drops any. A client that sends a recording as fast as it can is slowed down, and loses nothing.
@@ -32,8 +32,6 @@ pub(super) struct Stream {
     format: Format,
     /// Audio as it came.
     intake: Bytes,
-    /// What is in `intake` is an utterance of its own.
-    turn: bool,
     /// Bytes of a frame that is not complete.
     carried: Vec<u8>,
     /// Frames taken in.
@@ -46,9 +44,22 @@ pub(super) struct Stream {
     /// As long as somebody speaks.
     speaking: Option<Speaking>,
     model: Model,
+    /// Where the session's clock began: 0, or where another session ended, in samples at 16 kHz.
+    origin: u64,
+    /// The session that takes over when this one has told everything.
+    next: Option<Next>,
+    /// Sessions that took over.
+    replaced: u64,
     /// No more audio comes.
     finished: bool,
     over: bool,
+}
+
+/// A session that is to follow.
+struct Next {
+    model: Model,
+    encoding: Encoding,
+    options: SessionOptions,
 }
 
 impl Stream {
@@ -72,7 +83,6 @@ impl Stream {
             encoding,
             format,
             intake: Bytes::new(),
-            turn: false,
             carried: Vec::new(),
             frames: 0,
             ended: VecDeque::new(),
@@ -80,9 +90,51 @@ impl Stream {
             completed: 0,
             speaking: None,
             model: model.clone(),
+            origin: 0,
+            next: None,
+            replaced: 0,
             finished: false,
             over: false,
         })
+    }
+
+    /// Ends the session, and goes on with another one when it has told everything: other settings, the same place in the server
+    /// and the same clock. What is fed meanwhile waits for it, and is of its format.
+    pub(super) fn replace(&mut self, model: &Model, encoding: Encoding, options: SessionOptions) {
+        if self.finished {
+            return;
+        }
+        if self.next.is_none() {
+            self.drain();
+        }
+        self.next = Some(Next { model: model.clone(), encoding, options });
+    }
+
+    /// How often another session took over: its events come after this has changed.
+    pub(super) fn replaced(&self) -> u64 {
+        self.replaced
+    }
+
+    /// Has the next session take over, if there is one.
+    fn succeed(&mut self) -> Result<bool, Refusal> {
+        let Some(Next { model, encoding, options }) = self.next.take() else { return Ok(false) };
+        let format = options.format;
+        let share = Some(self.ticket.tenant.share.clone());
+        let mut session = Session::new(&model, SessionOptions { share, ..options })?;
+        let waker = Arc::clone(&self.wake);
+        session.on_progress(move || waker.notify_one());
+        (self.origin, self.frames) = (self.position(), 0);
+        self.session = session;
+        self.replaced += 1;
+        (self.model, self.encoding, self.format) = (model, encoding, format);
+        self.carried.clear();
+        self.ended.clear();
+        self.speaking = None;
+        if self.finished {
+            // The client ended it while the one before was not done.
+            self.drain();
+        }
+        Ok(true)
     }
 
     /// Its client is about to hear that it is over: its place is free.
@@ -93,12 +145,17 @@ impl Stream {
     /// What happened next, if anything has. Whoever begins to speak where nobody has spoken before is refused when there is no
     /// room for one more speaker.
     pub(super) fn next(&mut self) -> Result<Option<SessionEvent>, Refusal> {
-        let event = match self.session.events().try_recv() {
-            Ok(event) => event,
-            Err(TryRecvError::Empty) => return Ok(None),
-            Err(TryRecvError::Disconnected) => {
-                self.over = true;
-                return Ok(None);
+        let event = loop {
+            match self.session.events().try_recv() {
+                // The stream goes on.
+                Ok(SessionEvent::Finished { .. }) if self.next.is_some() => {}
+                Ok(event) => break event.later(self.origin),
+                Err(TryRecvError::Empty) => return Ok(None),
+                Err(TryRecvError::Disconnected) if self.succeed()? => {}
+                Err(TryRecvError::Disconnected) => {
+                    self.over = true;
+                    return Ok(None);
+                }
             }
         };
         let metrics = &self.ticket.app.metrics;
@@ -152,7 +209,7 @@ impl Stream {
 
     /// Whether [`take`](Self::take) would do something.
     pub(super) fn has_work(&self) -> bool {
-        !self.intake.is_empty() && self.session.waiting() < FULL
+        !self.intake.is_empty() && self.next.is_none() && self.session.waiting() < FULL
     }
 
     /// Whether more may be read from the client. Also after the end: its pings want answers while it waits.
@@ -165,14 +222,28 @@ impl Stream {
         !self.finished
     }
 
-    /// Frames taken in so far.
+    /// Frames taken in so far, by the session that listens now.
     pub(super) fn frames(&self) -> u64 {
         self.frames
     }
 
     /// Length of the audio taken in, in samples at 16 kHz.
     pub(super) fn position(&self) -> u64 {
-        crate::audio::resampled(self.frames, self.format.sample_rate)
+        self.origin + crate::audio::resampled(self.frames, self.format.sample_rate)
+    }
+
+    /// The language, where its model knows no other.
+    pub(super) fn only_language(&self) -> Option<&'static str> {
+        (!self.model.multilingual()).then_some("en")
+    }
+
+    /// Notifies [`changed`](Self::changed) after so long.
+    pub(super) fn wake_in(&self, time: Duration) {
+        let wake = Arc::clone(&self.wake);
+        tokio::spawn(async move {
+            tokio::time::sleep(time).await;
+            wake.notify_one();
+        });
     }
 
     /// Accepts audio, to be taken in when there is room. Only called when it [is hungry](Self::is_hungry); what comes after
@@ -181,13 +252,6 @@ impl Stream {
         if !self.finished {
             self.intake = audio;
         }
-    }
-
-    /// Accepts a whole utterance, for a session without voice activity.
-    pub(super) fn feed_utterance(&mut self, audio: Bytes) {
-        // Refused only where speech is detected, or at the end.
-        self.turn = self.session.begin().is_ok();
-        self.feed(audio);
     }
 
     /// Its client has gone and may come back: nobody speaks.
@@ -227,9 +291,6 @@ impl Stream {
             speaking.hear();
         }
         self.session.push(&samples).map_err(|_| Refusal::Internal)?;
-        if self.intake.is_empty() && std::mem::take(&mut self.turn) {
-            let _ = self.session.end();
-        }
         Ok(())
     }
 
@@ -241,11 +302,47 @@ impl Stream {
 
     /// No more audio comes; what came is recognised.
     pub(super) fn finish(&mut self) {
-        if !std::mem::replace(&mut self.finished, true) {
-            // At most one message: what the session has no room for it reports.
-            while !self.intake.is_empty() && self.take().is_ok() {}
-            self.intake.clear();
-            let _ = self.session.finish();
+        if !std::mem::replace(&mut self.finished, true) && self.next.is_none() {
+            self.drain();
         }
+    }
+
+    /// Ends the session behind what was fed to it.
+    fn drain(&mut self) {
+        // At most one message: what the session has no room for it reports.
+        while !self.intake.is_empty() && self.take().is_ok() {}
+        self.intake.clear();
+        let _ = self.session.finish();
+    }
+}
+
+impl SessionEvent {
+    /// The same on a clock on which the session's began at `origin`.
+    fn later(mut self, origin: u64) -> Self {
+        let words = |words: &mut Vec<Word>| {
+            for word in words {
+                word.start += origin;
+                word.end += origin;
+            }
+        };
+        match &mut self {
+            Self::SpeechStarted { position }
+            | Self::SpeechEnded { position }
+            | Self::Dropped { position, .. }
+            | Self::Unrecognized { position, .. } => *position += origin,
+            Self::Partial { utterance, committed, tentative } => {
+                *utterance += origin;
+                words(committed);
+                words(tentative);
+            }
+            Self::Final { utterance, end, words: all } => {
+                *utterance += origin;
+                *end += origin;
+                words(all);
+            }
+            Self::Finished { duration } => *duration += origin,
+            Self::Language(_) => {}
+        }
+        self
     }
 }

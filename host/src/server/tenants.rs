@@ -121,6 +121,12 @@ impl Tenants {
         self.directory().open
     }
 
+    /// The tenant of this name, if there still is one.
+    pub(super) fn named(&self, name: &str) -> Result<Arc<Tenant>, Refusal> {
+        let directory = self.directory();
+        directory.tenants.iter().find(|tenant| &*tenant.name == name).cloned().ok_or(Refusal::WrongKey)
+    }
+
     /// Whose key that is. All hashes are compared, each in constant time: how long it takes tells nothing.
     pub(super) fn find(&self, key: Option<&str>) -> Result<Arc<Tenant>, Refusal> {
         let directory = self.directory();

@@ -1,5 +1,6 @@
 //! Clients that were written against OpenAI and Deepgram work unchanged: their own packages from PyPI are driven here.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -17,12 +18,12 @@ pub(crate) fn python() -> PathBuf {
 }
 
 /// What the client of that name gives its caller.
-fn client(server: &Server, case: &str) -> Value {
+pub(crate) fn client(server: &Server, address: SocketAddr, case: &str) -> Value {
     let recording = server.folder().join("speech.wav");
     std::fs::write(&recording, wav::pcm16(&SPEECH.samples, SPEECH.format.sample_rate, 1)).unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/serve/clients.py");
     let mut command = Command::new(python());
-    command.arg(script).args([case, &server.address.to_string(), "key-a"]).arg(recording);
+    command.arg(script).args([case, &address.to_string(), "key-a"]).arg(recording);
     // Whatever proxies this machine's user has, the server is here.
     for name in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
         command.env_remove(name);
@@ -40,7 +41,7 @@ fn text(value: &Value) -> &str {
 #[test]
 fn openais_client_transcribes_files_in_every_form() {
     let server = Server::with(&two_tenants(""));
-    let answers = client(&server, "openai_files");
+    let answers = client(&server, server.address, "openai_files");
     let all = PHRASES.join(" ");
     assert_eq!(answers["json"]["text"], all);
     assert_eq!(text(&answers["text"]), format!("{all}\n"));
@@ -77,7 +78,7 @@ fn openais_client_transcribes_files_in_every_form() {
 #[test]
 fn openais_client_reads_text_as_it_comes() {
     let server = Server::with(&two_tenants(""));
-    let answer = client(&server, "openai_stream");
+    let answer = client(&server, server.address, "openai_stream");
     let deltas: String = answer["deltas"].as_array().unwrap().iter().map(text).collect();
     assert_eq!(
         (deltas.as_str(), text(&answer["text"])),
@@ -89,7 +90,7 @@ fn openais_client_reads_text_as_it_comes() {
 #[test]
 fn openais_client_raises_its_own_errors() {
     let server = Server::with(&two_tenants(""));
-    let errors = client(&server, "openai_errors");
+    let errors = client(&server, server.address, "openai_errors");
     for (case, kind, status, code, param) in [
         ("key", "AuthenticationError", 401, "invalid_api_key", json!(null)),
         ("model", "NotFoundError", 404, "model_not_found", json!("model")),
@@ -109,7 +110,7 @@ fn openais_client_raises_its_own_errors() {
 #[test]
 fn openais_client_follows_live_speech() {
     let server = Server::with(&two_tenants(""));
-    let heard = client(&server, "openai_realtime");
+    let heard = client(&server, server.address, "openai_realtime");
     let transcripts: Vec<&str> =
         heard["transcripts"].as_array().unwrap().iter().map(|pair| text(&pair[0])).collect();
     assert_eq!(transcripts, PHRASES);
@@ -131,7 +132,7 @@ fn openais_client_follows_live_speech() {
 #[test]
 fn deepgrams_client_transcribes_files() {
     let server = Server::with(&two_tenants(""));
-    let answer = client(&server, "deepgram_file");
+    let answer = client(&server, server.address, "deepgram_file");
     let alternative = &answer["results"]["channels"][0]["alternatives"][0];
     assert_eq!(alternative["transcript"], PHRASES.join(" "));
     let words = alternative["words"].as_array().unwrap();
@@ -147,7 +148,7 @@ fn deepgrams_client_transcribes_files() {
 #[test]
 fn deepgrams_client_follows_live_speech() {
     let server = Server::with(&two_tenants(""));
-    let messages = client(&server, "deepgram_live");
+    let messages = client(&server, server.address, "deepgram_live");
     let messages = messages.as_array().unwrap();
     let of = |kind: &str| messages.iter().filter(|message| message["type"] == kind).collect::<Vec<_>>();
     let results = of("Results");
@@ -175,7 +176,7 @@ fn deepgrams_client_follows_live_speech() {
 #[test]
 fn deepgrams_client_raises_its_own_errors() {
     let server = Server::with(&two_tenants(""));
-    let errors = client(&server, "deepgram_errors");
+    let errors = client(&server, server.address, "deepgram_errors");
     for (case, status, code) in [
         ("key", 401, "INVALID_AUTH"),
         ("live_key", 401, "INVALID_AUTH"),

@@ -7,10 +7,12 @@ mod clients;
 mod fairness;
 mod idle;
 mod load;
+mod names;
 mod operations;
 mod protocols;
 mod sinks;
 mod stream;
+mod turns;
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};

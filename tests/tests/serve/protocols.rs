@@ -15,15 +15,22 @@ fn listen(server: &Server, more: &str) -> Socket {
     server.socket(&format!("/v1/listen?encoding=linear16&sample_rate={rate}{more}"), &[]).unwrap()
 }
 
-fn realtime(server: &Server) -> Socket {
+pub(crate) fn realtime(server: &Server) -> Socket {
     let mut socket = server.socket("/v1/realtime?intent=transcription", &[]).unwrap();
     assert_eq!(socket.json()["type"], "session.created");
     socket
 }
 
 /// The session's settings, in the present form.
-fn settings(input: Value) -> Value {
+pub(crate) fn settings(input: Value) -> Value {
     json!({ "type": "session.update", "event_id": "mine", "session": { "type": "transcription", "audio": { "input": input } } })
+}
+
+/// Sends audio as a client does.
+pub(crate) fn append(socket: &mut Socket, audio: &[u8]) {
+    for audio in audio.chunks(30_000) {
+        socket.say(&json!({ "type": "input_audio_buffer.append", "audio": base64(audio) }));
+    }
 }
 
 /// Base64, as a client writes it.
@@ -60,6 +67,32 @@ fn deepgrams_final_results_lie_where_their_words_do() {
         finals += 1;
     }
     assert!(finals >= PHRASES.len(), "{messages:?}");
+    server.end();
+}
+
+#[test]
+fn deepgram_writes_words_in_the_place_of_others() {
+    let server = Server::start();
+    let replaced = |text: &str| text.replace("seven three", "73").replace("left ", "");
+    let expected = replaced(&PHRASES.join(" "));
+    let rate = SPEECH.format.sample_rate;
+    let query = "&model=nova-2-phonecall&replace=Seven%20Three:73&replace=left";
+    let path = format!("/v1/listen?encoding=linear16&sample_rate={rate}{query}");
+    let answer = server.request("POST", &path, &[], &PCM).json();
+    let alternative = &answer["results"]["channels"][0]["alternatives"][0];
+    assert_eq!(alternative["transcript"], expected);
+    let first = &alternative["words"][0];
+    assert!(first["word"] == "73" && first["end"].as_f64() > first["start"].as_f64(), "{first}");
+    let mut socket = listen(&server, query);
+    socket.push(&PCM);
+    socket.say(&json!({ "type": "CloseStream" }));
+    let (messages, _) = socket.rest();
+    let finals = messages.iter().filter(|message| message["is_final"] == true);
+    let said: Vec<&str> = finals
+        .map(|message| message["channel"]["alternatives"][0]["transcript"].as_str().unwrap())
+        .filter(|text| !text.is_empty())
+        .collect();
+    assert_eq!(said.join(" "), expected);
     server.end();
 }
 
@@ -200,11 +233,6 @@ fn mistakes_in_a_realtime_session_are_told_and_it_goes_on() {
     // The client says where a turn ends; there is nothing to commit before there is audio.
     socket.say(&json!({ "type": "input_audio_buffer.commit" }));
     assert_eq!(socket.json()["type"], "error");
-    let append = |socket: &mut Socket, audio: &[u8]| {
-        for audio in audio.chunks(30_000) {
-            socket.say(&json!({ "type": "input_audio_buffer.append", "audio": base64(audio) }));
-        }
-    };
     append(&mut socket, &PCM[..50_000]);
     socket.say(&json!({ "type": "input_audio_buffer.clear" }));
     assert_eq!(socket.json()["type"], "input_audio_buffer.cleared");

@@ -40,7 +40,7 @@ impl Config {
         if self.default_model.is_none() && self.models.len() > 1 {
             return wrong("default_model".to_owned(), "there are several models; name one of them");
         }
-        for (alias, model) in self.aliases.iter().flatten() {
+        for (alias, model) in &self.aliases {
             if !self.models.contains_key(model) || self.models.contains_key(alias) {
                 return wrong(
                     format!("aliases.{alias}"),

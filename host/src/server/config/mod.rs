@@ -28,8 +28,9 @@ pub struct Config {
     pub models: BTreeMap<String, PathBuf>,
     /// The model of clients that name none. Default: the only one there is.
     pub default_model: Option<String>,
-    /// Other names of models. Default: those that clients of OpenAI and Deepgram send unasked, for the default model.
-    pub aliases: Option<BTreeMap<String, String>>,
+    /// Other names of models. Those that clients of OpenAI, Groq and Deepgram send unasked mean the default model where they
+    /// are not named here.
+    pub aliases: BTreeMap<String, String>,
     /// Who may use it. None: whoever is on this machine, and only if `listen` is a loopback address.
     pub tenants: BTreeMap<String, TenantConfig>,
     /// Streams and recordings at once, of all tenants together. Default: 10,000.
@@ -123,7 +124,7 @@ impl Default for Config {
             tls: None,
             models: BTreeMap::new(),
             default_model: None,
-            aliases: None,
+            aliases: BTreeMap::new(),
             tenants: BTreeMap::new(),
             streams: 10_000,
             admission: Admission::default(),

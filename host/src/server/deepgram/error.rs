@@ -12,13 +12,17 @@ use crate::server::refusal::Refusal;
 /// The answer to a request that is refused; it is counted and logged.
 pub(super) fn refused(app: &App, refusal: &Refusal) -> Response {
     app.note(refusal);
-    let body =
-        json!({ "err_code": code(refusal), "err_msg": refusal.to_string(), "request_id": request_id() });
+    let body = said(&refusal.to_string(), code(refusal));
     match refusal {
         // A model is a parameter there, and no thing at an address.
         Refusal::UnknownModel(_) => (StatusCode::BAD_REQUEST, Json(body)).into_response(),
         _ => refusal.answer(Json(body)),
     }
+}
+
+/// An error, in Deepgram's form.
+pub(in crate::server) fn said(message: &str, code: &str) -> Value {
+    json!({ "err_code": code, "err_msg": message, "request_id": request_id() })
 }
 
 fn code(refusal: &Refusal) -> &'static str {
@@ -29,7 +33,9 @@ fn code(refusal: &Refusal) -> &'static str {
             "INVALID_QUERY_PARAMETER"
         }
         Refusal::TooLarge(_) | Refusal::TooLong(_) => "PAYLOAD_TOO_LARGE",
-        Refusal::TooManyStreams(_) | Refusal::TooMuchAudio { .. } => "TOO_MANY_REQUESTS",
+        Refusal::TooManyStreams(_) | Refusal::TooManySecrets(_) | Refusal::TooMuchAudio { .. } => {
+            "TOO_MANY_REQUESTS"
+        }
         Refusal::TooSlow => "SLOW_UPLOAD",
         Refusal::Incomplete | Refusal::Audio(_) => "Bad Request",
         Refusal::NotReady | Refusal::Draining | Refusal::Full | Refusal::Busy { .. } => "SERVICE_UNAVAILABLE",

@@ -167,7 +167,7 @@ impl Live {
             (part.start, part.end) = (first.start, last.end);
         }
         let unrecognized = if part.is_final { std::mem::take(&mut self.unrecognized) } else { Vec::new() };
-        let alternative = Alternative::of(words, self.asked.punctuate);
+        let alternative = Alternative::of(words, &self.asked.style);
         out.json(&json!({
             "type": "Results",
             "channel_index": [0, 1],

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::style::{Style, plain};
 use super::uuid;
 use crate::formats::seconds;
 use crate::text::sanitise_trimmed;
@@ -31,8 +32,9 @@ pub(super) struct Alternative {
 }
 
 impl Alternative {
-    pub(super) fn of(words: &[Word], punctuate: bool) -> Self {
-        let spoken: Vec<SpokenWord> = words.iter().filter_map(|word| spoken(word, punctuate)).collect();
+    pub(super) fn of(words: &[Word], style: &Style) -> Self {
+        let words = style.replaced(words);
+        let spoken: Vec<SpokenWord> = words.iter().filter_map(|word| spoken(word, style.punctuate)).collect();
         let written = spoken.iter().map(|word| word.punctuated_word.as_deref().unwrap_or(&word.word));
         let transcript = written.collect::<Vec<_>>().join(" ");
         let sum: f32 = spoken.iter().map(|word| word.confidence).sum();
@@ -44,7 +46,7 @@ impl Alternative {
 /// `None` for what is only punctuation.
 fn spoken(word: &Word, punctuate: bool) -> Option<SpokenWord> {
     let text = sanitise_trimmed(&word.text);
-    let plain = text.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
+    let plain = plain(&text);
     if plain.is_empty() {
         return None;
     }
@@ -90,13 +92,13 @@ mod tests {
     fn words_have_punctuation_only_where_it_is_asked_for() {
         let word = |text: &str| Word { start: 16_000, end: 24_000, text: text.to_owned(), probability: 0.5 };
         let words = [word("Hello,"), word("-"), word("World!")];
-        let plain = Alternative::of(&words, false);
+        let plain = Alternative::of(&words, &Style::default());
         assert_eq!((plain.transcript.as_str(), plain.words.len(), plain.confidence), ("hello world", 2, 0.5));
         assert!(plain.words[0].punctuated_word.is_none());
-        let punctuated = Alternative::of(&words, true);
+        let punctuated = Alternative::of(&words, &Style::with_punctuation(true));
         assert_eq!(punctuated.transcript, "Hello, World!");
         assert_eq!((punctuated.words[1].word.as_str(), punctuated.words[1].start), ("world", 1.0));
-        assert_eq!(Alternative::of(&[], true).transcript, "");
+        assert_eq!(Alternative::of(&[], &Style::with_punctuation(true)).transcript, "");
     }
 
     #[test]

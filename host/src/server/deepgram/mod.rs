@@ -5,6 +5,7 @@ mod live;
 mod message;
 mod prerecorded;
 mod query;
+mod style;
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 
+pub(super) use self::error::said;
 use super::App;
 use super::keys::random_name;
 

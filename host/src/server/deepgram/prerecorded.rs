@@ -89,7 +89,7 @@ fn hashed(mut file: File) -> std::io::Result<(File, String)> {
 fn written(transcript: &Transcript, asked: &Asked, recogniser: &Recogniser, hash: &str) -> Value {
     let words: Vec<Word> =
         transcript.segments.iter().flat_map(|segment| segment.words.iter().cloned()).collect();
-    let mut channel = json!({ "alternatives": [Alternative::of(&words, asked.punctuate)] });
+    let mut channel = json!({ "alternatives": [Alternative::of(&words, &asked.style)] });
     if let Some(language) = transcript.language.as_ref().filter(|_| asked.detect_language) {
         channel["detected_language"] = json!(language.code);
         channel["language_confidence"] = json!(language.probability);
@@ -97,7 +97,7 @@ fn written(transcript: &Transcript, asked: &Asked, recogniser: &Recogniser, hash
     let mut results = json!({ "channels": [channel] });
     if asked.utterances {
         let utterance = |segment: &crate::Segment| {
-            let mut said = json!(Alternative::of(&segment.words, asked.punctuate));
+            let mut said = json!(Alternative::of(&segment.words, &asked.style));
             said["id"] = json!(request_id());
             said["channel"] = json!(0);
             said["start"] = json!(seconds(segment.start));

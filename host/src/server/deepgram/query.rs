@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
+use super::style::Style;
 use crate::audio::{Encoding, Format, VadConfig};
+use crate::language_code;
+use crate::server::openai::field_name;
 use crate::server::refusal::{Refusal, quote};
+use crate::server::values;
 
 /// Most names that are given to listen for, and the longest text of them.
 const MAX_KEYTERMS: usize = 100;
 
 /// Parameters that would change what the answer means, and that are not done here.
-const REFUSED: [&str; 16] = [
+const REFUSED: [&str; 15] = [
     "callback",
     "custom_intent",
     "custom_topic",
@@ -20,7 +24,6 @@ const REFUSED: [&str; 16] = [
     "multichannel",
     "profanity_filter",
     "redact",
-    "replace",
     "search",
     "sentiment",
     "summarize",
@@ -44,8 +47,8 @@ pub(super) struct Asked {
     pub(super) endpointing: Option<Duration>,
     pub(super) utterance_end: Option<Duration>,
     pub(super) vad_events: bool,
-    /// Whether text has capitals and punctuation.
-    pub(super) punctuate: bool,
+    /// How words are written.
+    pub(super) style: Style,
     pub(super) utterances: bool,
 }
 
@@ -63,15 +66,18 @@ impl Asked {
             endpointing: Some(Duration::from_millis(u64::from(VadConfig::default().hangover_ms))),
             utterance_end: None,
             vad_events: false,
-            punctuate: false,
+            style: Style::default(),
             utterances: false,
         };
         let mut keyterms: Vec<&str> = Vec::new();
-        for (name, value) in pairs {
-            match name.as_str() {
+        // Arrays are written as `keyterm`, `keyterm[]` and `keyterm[0]`; nobody means anything by a parameter without a value.
+        let pairs = pairs.iter().filter(|(_, value)| !value.is_empty());
+        for (name, value) in pairs.map(|(name, value)| (field_name(name), value)) {
+            match name {
                 "model" => asked.model = Some(value.clone()),
-                "language" => asked.language = language(value),
-                "detect_language" => asked.detect_language = value != "false",
+                "language" => asked.language = language_code(value),
+                // Or the languages to detect, of which any is.
+                "detect_language" => asked.detect_language = values::flag(value).unwrap_or(true),
                 "keyterm" => keyterms.push(value),
                 // A word and how much it counts: here it counts as it is.
                 "keywords" => keyterms.push(value.split(':').next().unwrap_or_default()),
@@ -87,8 +93,9 @@ impl Asked {
                     asked.utterance_end = Some(Duration::from_millis(ms));
                 }
                 "vad_events" => asked.vad_events = flag("vad_events", value)?,
-                "punctuate" => asked.punctuate |= flag("punctuate", value)?,
-                "smart_format" => asked.punctuate |= flag("smart_format", value)?,
+                "punctuate" => asked.style.punctuate |= flag("punctuate", value)?,
+                "smart_format" => asked.style.punctuate |= flag("smart_format", value)?,
+                "replace" => asked.style.replace(value)?,
                 "utterances" => asked.utterances = flag("utterances", value)?,
                 _ => refuse(name, value)?,
             }
@@ -124,12 +131,6 @@ impl Asked {
     }
 }
 
-/// `en-US` is English; `multi` is whatever it is.
-fn language(tag: &str) -> Option<String> {
-    let primary = tag.split(['-', '_']).next().unwrap_or_default().to_ascii_lowercase();
-    (primary != "multi").then_some(primary)
-}
-
 fn encoding(name: &str) -> Result<Encoding, Refusal> {
     match name {
         "linear16" => Ok(Encoding::S16Le),
@@ -144,7 +145,8 @@ fn encoding(name: &str) -> Result<Encoding, Refusal> {
 }
 
 fn endpointing(value: &str) -> Result<Option<Duration>, Refusal> {
-    match value {
+    // Before the numbers: 0 and 1 are some here, and no booleans.
+    match value.to_ascii_lowercase().as_str() {
         "false" => Ok(None),
         "true" => Ok(Some(Duration::from_millis(u64::from(VadConfig::default().hangover_ms)))),
         // Deepgram's default of 10 ms is for models that wait for words; here each pause would be an end.
@@ -152,22 +154,20 @@ fn endpointing(value: &str) -> Result<Option<Duration>, Refusal> {
     }
 }
 
-fn number<T: std::str::FromStr>(name: &'static str, value: &str) -> Result<T, Refusal> {
-    value.parse().map_err(|_| Refusal::invalid(name, format!("{name} is a number, not {}", quote(value))))
+fn number<T: TryFrom<u64>>(name: &'static str, value: &str) -> Result<T, Refusal> {
+    let number = values::whole(value).and_then(|number| T::try_from(number).ok());
+    number.ok_or_else(|| Refusal::invalid(name, format!("{name} is a number, not {}", quote(value))))
 }
 
 fn flag(name: &'static str, value: &str) -> Result<bool, Refusal> {
-    match value {
-        "true" => Ok(true),
-        "false" => Ok(false),
-        _ => Err(Refusal::invalid(name, format!("{name} is true or false, not {}", quote(value)))),
-    }
+    values::flag(value)
+        .ok_or_else(|| Refusal::invalid(name, format!("{name} is true or false, not {}", quote(value))))
 }
 
 /// Refuses what cannot be ignored.
 fn refuse(name: &str, value: &str) -> Result<(), Refusal> {
     match REFUSED.iter().find(|refused| **refused == name) {
-        Some(name) if value != "false" => {
+        Some(name) if values::flag(value) != Some(false) => {
             Err(Refusal::unsupported(name, format!("{name} is not supported here; leave it out")))
         }
         _ => Ok(()),
@@ -205,9 +205,37 @@ mod tests {
         );
         assert_eq!((asked.language.as_deref(), asked.prompt.as_deref()), (Some("en"), Some("hearken, wasm")));
         assert_eq!(asked.voice_activity().hangover_ms, 300);
-        assert!(asked.punctuate && !asked.interim_results);
+        assert!(asked.style.punctuate && !asked.interim_results);
         assert_eq!(parse(&[("language", "multi")]).unwrap().language, None);
+        assert_eq!(parse(&[("language", "German")]).unwrap().language.as_deref(), Some("de"));
         assert_eq!(parse(&[]).unwrap().raw().unwrap(), None);
+    }
+
+    #[test]
+    fn every_clients_spelling_is_read() {
+        let asked = parse(&[
+            ("encoding", "linear16"),
+            ("sample_rate", "16000.0"),
+            ("punctuate", "True"),
+            ("interim_results", "TRUE"),
+            ("vad_events", "1"),
+            ("diarize", "False"),
+            ("keyterm[]", "hearken"),
+            ("keyterm[1]", "wasm"),
+            ("endpointing", "True"),
+            ("channels", ""),
+        ])
+        .unwrap();
+        assert_eq!(
+            asked.raw().unwrap(),
+            Some((Encoding::S16Le, Format { sample_rate: 16_000, channels: 1 }))
+        );
+        assert!(
+            asked.style.punctuate && asked.interim_results && asked.vad_events && asked.endpointing.is_some()
+        );
+        assert_eq!(asked.prompt.as_deref(), Some("hearken, wasm"));
+        assert!(parse(&[("endpointing", "False")]).unwrap().endpointing.is_none());
+        assert_eq!(parse(&[("endpointing", "1")]).unwrap().endpointing, Some(Duration::from_millis(100)));
     }
 
     #[test]
@@ -218,6 +246,9 @@ mod tests {
             (&[("channels", "-1")], "channels"),
             (&[("interim_results", "maybe")], "interim_results"),
             (&[("diarize", "true")], "diarize"),
+            (&[("profanity_filter", "True")], "profanity_filter"),
+            (&[("search", "hearken")], "search"),
+            (&[("replace", ":x")], "replace"),
             (&[("callback", "https://example.com")], "callback"),
         ] {
             assert_eq!(parse(query).unwrap_err().parameter(), Some(parameter), "{query:?}");

@@ -13,11 +13,56 @@ use super::form::{Form, Request};
 use crate::formats::{Format, seconds};
 use crate::server::recording::warnings;
 use crate::text::sanitise_trimmed;
-use crate::{Segment, Transcript, language};
+use crate::{Segment, Transcript, Word, language};
+
+/// A language, in the list of those that were heard.
+#[derive(Debug, Serialize)]
+pub(in crate::server) struct Heard {
+    code: String,
+}
+
+impl Heard {
+    /// The list: of one language, or none.
+    pub(in crate::server) fn of(code: Option<&str>) -> Vec<Self> {
+        code.map(|code| Self { code: code.to_owned() }).into_iter().collect()
+    }
+}
+
+/// How likely a piece of the text is. OpenAI's pieces are tokens, ours are words with the space before them.
+#[derive(Debug, Serialize)]
+pub(in crate::server) struct LogProb {
+    token: String,
+    logprob: f32,
+    bytes: Vec<u8>,
+}
+
+/// The least logarithm that is told: what is thought impossible has none.
+const LEAST_LOGPROB: f32 = -100.0;
+
+impl LogProb {
+    /// Those of words; a space comes before the first of them too if `behind` others.
+    pub(in crate::server) fn of<'a>(words: impl IntoIterator<Item = &'a Word>, behind: bool) -> Vec<Self> {
+        let piece = |(index, word): (usize, &Word)| {
+            let text = sanitise_trimmed(&word.text);
+            let token = if index == 0 && !behind { text } else { format!(" {text}") };
+            let logprob = word.probability.ln().max(LEAST_LOGPROB);
+            Self { bytes: token.clone().into_bytes(), token, logprob }
+        };
+        words.into_iter().enumerate().map(piece).collect()
+    }
+}
+
+/// All words of a transcript.
+pub(super) fn words(transcript: &Transcript) -> impl Iterator<Item = &Word> {
+    transcript.segments.iter().flat_map(|segment| &segment.words)
+}
 
 #[derive(Serialize)]
 struct Plain {
     text: String,
+    languages: Vec<Heard>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logprobs: Option<Vec<LogProb>>,
     usage: Usage,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
@@ -80,7 +125,13 @@ pub(super) fn answer(transcript: &Transcript, request: &Request, translated: boo
     let text = sanitise_trimmed(&transcript.text());
     match request.form {
         Form::Json => {
-            let plain = Plain { text, usage: Usage::of(transcript), warnings: warnings(transcript) };
+            let plain = Plain {
+                text,
+                languages: languages(transcript),
+                logprobs: request.logprobs.then(|| LogProb::of(words(transcript), false)),
+                usage: Usage::of(transcript),
+                warnings: warnings(transcript),
+            };
             Json(plain).into_response()
         }
         Form::VerboseJson => Json(verbose(transcript, text, request, translated)).into_response(),
@@ -88,6 +139,11 @@ pub(super) fn answer(transcript: &Transcript, request: &Request, translated: boo
         Form::Srt => plain("application/x-subrip; charset=utf-8", subtitles(transcript, Format::Srt)),
         Form::Vtt => plain("text/vtt; charset=utf-8", subtitles(transcript, Format::Vtt)),
     }
+}
+
+/// The languages that were heard.
+pub(super) fn languages(transcript: &Transcript) -> Vec<Heard> {
+    Heard::of(transcript.language.as_ref().map(|language| language.code.as_str()))
 }
 
 fn plain(kind: &'static str, body: String) -> Response {
@@ -105,13 +161,12 @@ fn subtitles(transcript: &Transcript, format: Format) -> String {
 fn verbose(transcript: &Transcript, text: String, request: &Request, translated: bool) -> Verbose {
     let code = transcript.language.as_ref().map_or("en", |language| language.code.as_str());
     let words = request.words.then(|| {
-        let words = transcript.segments.iter().flat_map(|segment| &segment.words);
-        let word = |word: &crate::Word| VerboseWord {
+        let word = |word: &Word| VerboseWord {
             word: sanitise_trimmed(&word.text),
             start: seconds(word.start),
             end: seconds(word.end),
         };
-        words.map(word).collect()
+        self::words(transcript).map(word).collect()
     });
     let segments = request.segments.then(|| transcript.segments.iter().enumerate().map(segment).collect());
     Verbose {
@@ -152,6 +207,19 @@ fn compression_ratio(text: &str) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pieces_with_their_probabilities_are_the_text() {
+        let word =
+            |text: &str, probability: f32| Word { text: text.to_owned(), probability, ..Word::default() };
+        let words = [word("Go", 1.0), word("left.", 0.25), word("Größe", 0.0)];
+        let pieces = LogProb::of(&words, false);
+        assert_eq!(pieces.iter().map(|piece| piece.token.as_str()).collect::<String>(), "Go left. Größe");
+        assert_eq!(pieces[2].bytes, " Größe".as_bytes());
+        assert!(pieces[0].logprob == 0.0 && (pieces[1].logprob - 0.25_f32.ln()).abs() < 1e-3, "{pieces:?}");
+        assert_eq!(pieces[2].logprob, LEAST_LOGPROB, "JSON has no infinity");
+        assert_eq!(LogProb::of(&words[..1], true)[0].token, " Go");
+    }
 
     #[test]
     fn text_that_repeats_itself_shows_in_its_ratio() {

@@ -11,8 +11,10 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use multer::{Constraints, Field, Multipart, SizeLimit};
 
+use crate::language_code;
 use crate::server::refusal::{Refusal, quote};
 use crate::server::upload::{Upload, paced};
+use crate::server::values;
 
 /// Longest value of a field that is no file.
 const MAX_FIELD: u64 = 16 << 10;
@@ -23,6 +25,22 @@ const OVERHEAD: u64 = 1 << 20;
 const MAX_HEADERS: usize = 16 << 10;
 /// Most parts: OpenAI has a dozen, some of them several times.
 const MAX_PARTS: usize = 100;
+/// Longest text of all keywords together: more than any model's context holds.
+pub(in crate::server) const MAX_KEYWORDS: usize = 4 << 10;
+
+/// Fields that some clients send with a file's name, as they do the recording.
+const FIELDS: [&str; 10] = [
+    "include",
+    "keywords",
+    "language",
+    "languages",
+    "model",
+    "prompt",
+    "response_format",
+    "stream",
+    "temperature",
+    "timestamp_granularities",
+];
 
 /// How the text is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,10 +58,14 @@ pub(super) struct Request {
     pub(super) file: File,
     pub(super) model: Option<String>,
     pub(super) language: Option<String>,
+    /// Languages to detect among; empty for all.
+    pub(super) languages: Vec<String>,
+    /// The prompt, and the keywords behind it.
     pub(super) prompt: Option<String>,
     pub(super) form: Form,
     pub(super) words: bool,
     pub(super) segments: bool,
+    pub(super) logprobs: bool,
     pub(super) stream: bool,
 }
 
@@ -53,10 +75,41 @@ struct Fields {
     file: Option<File>,
     model: Option<String>,
     language: Option<String>,
+    languages: Vec<String>,
     prompt: Option<String>,
+    keywords: Vec<String>,
     form: Option<String>,
     granularities: Vec<String>,
+    logprobs: bool,
     stream: bool,
+}
+
+/// The name of a field without the brackets in which arrays are written: `include[]`, `include[0]`.
+pub(in crate::server) fn field_name(name: &str) -> &str {
+    match name.strip_suffix(']').and_then(|name| name.rsplit_once('[')) {
+        Some((name, index)) if index.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => name,
+    }
+}
+
+/// A prompt with the words to listen for behind it.
+pub(in crate::server) fn prompt_of(prompt: Option<String>, keywords: &[String]) -> Option<String> {
+    let keywords = (!keywords.is_empty()).then(|| keywords.join(", "));
+    let all: Vec<String> = prompt.into_iter().chain(keywords).collect();
+    (!all.is_empty()).then(|| all.join(" "))
+}
+
+/// The language that is meant by one name, and those to detect among that are meant by a list.
+pub(in crate::server) fn languages_of(
+    language: Option<&str>,
+    languages: &[String],
+) -> (Option<String>, Vec<String>) {
+    let many = languages.iter().map(|language| language_code(language)).collect::<Option<Vec<_>>>();
+    match (language.and_then(language_code), many.unwrap_or_default()) {
+        (Some(one), _) => (Some(one), Vec::new()),
+        (None, many) if many.len() == 1 => (many.into_iter().next(), Vec::new()),
+        (None, many) => (None, many),
+    }
 }
 
 /// Reads the form; the file goes to disk as it comes, at most `limit` bytes of it.
@@ -119,7 +172,7 @@ impl Unread {
 
 impl Fields {
     async fn take(&mut self, mut field: Field<'_>, limit: u64, unread: &Unread) -> Result<(), Refusal> {
-        let name = field.name().unwrap_or_default().to_owned();
+        let name = field_name(field.name().unwrap_or_default()).to_owned();
         if name == "file" {
             if self.file.is_some() {
                 return Err(Refusal::invalid("file", "there are two parts `file`; send one recording"));
@@ -132,6 +185,12 @@ impl Fields {
             unread.clear();
             self.file = Some(upload.finish().await?);
             return Ok(());
+        }
+        if field.file_name().is_some() && !FIELDS.contains(&name.as_str()) {
+            return Err(Refusal::invalid(
+                "file",
+                format!("the recording came as the part {}; send it as the part `file`", quote(&name)),
+            ));
         }
         let mut bytes = Vec::new();
         while let Some(piece) = field.chunk().await.map_err(|error| broken(&error, limit))? {
@@ -147,21 +206,34 @@ impl Fields {
         unread.clear();
         let text = String::from_utf8(bytes)
             .map_err(|_| Refusal::malformed(format!("the field {} is not UTF-8", quote(&name))))?;
+        // Forms send fields that nobody filled in.
+        if text.trim().is_empty() {
+            return Ok(());
+        }
+        let word = text.trim();
         match name.as_str() {
-            "model" => self.model = Some(text),
-            // Some clients send an empty one when there is none.
-            "language" => self.language = Some(text.trim().to_owned()).filter(|code| !code.is_empty()),
-            "prompt" => self.prompt = Some(text).filter(|prompt| !prompt.trim().is_empty()),
-            "response_format" => self.form = Some(text),
-            "timestamp_granularities[]" | "timestamp_granularities" => self.granularities.push(text),
-            "stream" => {
-                self.stream = match text.to_ascii_lowercase().as_str() {
-                    "true" | "1" => true,
-                    "false" | "0" | "" => false,
-                    _ => return Err(Refusal::invalid("stream", "stream is true or false")),
+            "model" => self.model = Some(word.to_owned()),
+            "language" => self.language = Some(text),
+            "languages" => self.languages.push(text),
+            "prompt" => self.prompt = Some(text),
+            "keywords" => {
+                self.keywords.push(word.to_owned());
+                if self.keywords.iter().map(String::len).sum::<usize>() > MAX_KEYWORDS {
+                    return Err(Refusal::invalid(
+                        "keywords",
+                        format!("the keywords are longer than {MAX_KEYWORDS} bytes; send fewer"),
+                    ));
                 }
             }
-            "temperature" => check_temperature(&text)?,
+            "response_format" => self.form = Some(word.to_ascii_lowercase()),
+            "timestamp_granularities" => self.granularities.push(word.to_ascii_lowercase()),
+            "include" => self.logprobs |= word == "logprobs",
+            "stream" => {
+                self.stream = values::flag(word).ok_or_else(|| {
+                    Refusal::invalid("stream", format!("stream is true or false, not {}", quote(word)))
+                })?;
+            }
+            "temperature" => check_temperature(word)?,
             // Others are for models that are not ours: docs/server.md says which.
             _ => {}
         }
@@ -175,10 +247,10 @@ impl Fields {
             "srt" => Form::Srt,
             "verbose_json" => Form::VerboseJson,
             "vtt" => Form::Vtt,
-            _ => {
+            other => {
                 return Err(Refusal::invalid(
                     "response_format",
-                    "response_format is json, text, srt, verbose_json or vtt",
+                    format!("response_format is json, text, srt, verbose_json or vtt, not {}", quote(other)),
                 ));
             }
         };
@@ -202,6 +274,7 @@ impl Fields {
                 "stream=true sends text as it comes; use response_format=json",
             ));
         }
+        let (language, languages) = languages_of(self.language.as_deref(), &self.languages);
         let asked = |name: &str| self.granularities.iter().any(|granularity| granularity == name);
         Ok(Request {
             words: asked("word"),
@@ -210,8 +283,10 @@ impl Fields {
                 .file
                 .ok_or_else(|| Refusal::invalid("file", "the form has no part `file`; send a recording"))?,
             model: self.model,
-            language: self.language,
-            prompt: self.prompt,
+            language,
+            languages,
+            prompt: prompt_of(self.prompt, &self.keywords),
+            logprobs: self.logprobs,
             form,
             stream: self.stream,
         })
@@ -220,9 +295,12 @@ impl Fields {
 
 /// The decoder chooses its temperature itself, as OpenAI's does when it is told 0; others are taken and not used.
 fn check_temperature(text: &str) -> Result<(), Refusal> {
-    match text.trim().parse::<f32>() {
+    match text.parse::<f32>() {
         Ok(temperature) if (0.0..=1.0).contains(&temperature) => Ok(()),
-        _ => Err(Refusal::invalid("temperature", "temperature is a number from 0 to 1")),
+        _ => Err(Refusal::invalid(
+            "temperature",
+            format!("temperature is a number from 0 to 1, not {}", quote(text)),
+        )),
     }
 }
 
@@ -242,5 +320,32 @@ fn broken(error: &multer::Error, limit: u64) -> Refusal {
         Some(Refusal::Invalid { message, .. }) => Refusal::malformed(message.clone()),
         Some(_) => Refusal::Incomplete,
         None => Refusal::malformed(format!("the form cannot be read: {}", quote(&error.to_string()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arrays_are_written_in_three_ways() {
+        for name in ["include", "include[]", "include[0]", "include[12]"] {
+            assert_eq!(field_name(name), "include");
+        }
+        for name in ["include[x]", "include]", "[", ""] {
+            assert_eq!(field_name(name), name);
+        }
+    }
+
+    #[test]
+    fn one_language_is_it_and_several_are_detected_among() {
+        let of = |one: Option<&str>, many: &[&str]| {
+            languages_of(one, &many.iter().map(|&language| language.to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(of(Some("EN"), &["de"]), (Some("en".into()), vec![]));
+        assert_eq!(of(Some("auto"), &["German"]), (Some("de".into()), vec![]));
+        assert_eq!(of(None, &["en-US", "es"]), (None, vec!["en".into(), "es".into()]));
+        assert_eq!(of(None, &["en", "auto"]), (None, vec![]));
+        assert_eq!(of(None, &[]), (None, vec![]));
     }
 }

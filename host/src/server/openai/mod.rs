@@ -14,8 +14,10 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
+pub(super) use self::answer::{Heard, LogProb};
 pub(super) use self::error::body as error_body;
 use self::error::refused;
+pub(super) use self::form::{MAX_KEYWORDS, field_name, languages_of, prompt_of};
 use super::App;
 use super::models::Listed;
 use super::refusal::{Refusal, quote};
@@ -33,9 +35,12 @@ pub(super) fn routes() -> Router<Arc<App>> {
 /// What is at no address, in OpenAI's words.
 pub(super) async fn nothing_here(method: Method, uri: Uri) -> Response {
     let message = format!("there is no {method} {}; see docs/server.md for what there is", quote(uri.path()));
-    let error =
-        json!({ "message": message, "type": "invalid_request_error", "param": null, "code": "unknown_url" });
-    (StatusCode::NOT_FOUND, Json(json!({ "error": error }))).into_response()
+    (StatusCode::NOT_FOUND, Json(said(&message, "unknown_url"))).into_response()
+}
+
+/// An error that is no [`Refusal`]: one of HTTP's.
+pub(super) fn said(message: &str, code: &str) -> Value {
+    json!({ "error": { "message": message, "type": "invalid_request_error", "param": null, "code": code } })
 }
 
 async fn models(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {

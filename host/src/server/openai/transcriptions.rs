@@ -12,7 +12,7 @@ use futures_util::stream;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::answer::{Usage, answer};
+use super::answer::{LogProb, Usage, answer, languages, words};
 use super::error::{body as error_body, refused};
 use super::form::{self, Request};
 use crate::server::App;
@@ -46,12 +46,16 @@ async fn take(app: &Arc<App>, headers: &HeaderMap, body: Body, translate: bool) 
     let (_, model) = app.models.find(&tenant, request.model.as_deref())?;
     let options = TranscribeOptions {
         language: request.language.clone(),
+        languages: request.languages.clone(),
         translate,
         prompt: request.prompt.clone(),
         ..TranscribeOptions::new()
     };
     // Before a stream of events begins with status 200.
     model.can(options.language.as_deref(), options.translate)?;
+    for language in &options.languages {
+        model.can(Some(language), options.translate)?;
+    }
     if request.stream {
         return Ok(events(Arc::clone(app), ticket, model, options, request));
     }
@@ -71,22 +75,35 @@ fn events(
     // As much as the recording has text. The task ends when nobody reads any more.
     let (sender, receiver) = mpsc::unbounded_channel::<Value>();
     let deltas = sender.clone();
+    let logprobs = request.logprobs;
     tokio::spawn(async move {
         let mut first = true;
         let recognised =
             recognise(ticket, model, Recording::Container(request.file), options, move |segment| {
                 let text = sanitise_trimmed(&segment.text);
                 // Deltas, one after the other, are the text.
-                let delta = if std::mem::take(&mut first) { text } else { format!(" {text}") };
-                let _ = deltas.send(json!({ "type": "transcript.text.delta", "delta": delta }));
+                let behind = !std::mem::take(&mut first);
+                let delta = if behind { format!(" {text}") } else { text };
+                let mut event = json!({ "type": "transcript.text.delta", "delta": delta });
+                if logprobs {
+                    event["logprobs"] = json!(LogProb::of(&segment.words, behind));
+                }
+                let _ = deltas.send(event);
             });
         let last = tokio::select! {
             recognised = recognised => match recognised {
-                Ok(transcript) => json!({
-                    "type": "transcript.text.done",
-                    "text": sanitise_trimmed(&transcript.text()),
-                    "usage": Usage::of(&transcript),
-                }),
+                Ok(transcript) => {
+                    let mut event = json!({
+                        "type": "transcript.text.done",
+                        "text": sanitise_trimmed(&transcript.text()),
+                        "languages": languages(&transcript),
+                        "usage": Usage::of(&transcript),
+                    });
+                    if logprobs {
+                        event["logprobs"] = json!(LogProb::of(words(&transcript), false));
+                    }
+                    event
+                }
                 Err(refusal) => {
                     app.note(&refusal);
                     error_body(&refusal)

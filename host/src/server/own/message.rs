@@ -89,7 +89,7 @@ impl Start {
         }
         let format = Format { sample_rate: self.sample_rate, channels: self.channels }.validate()?;
         let options = SessionOptions {
-            language: self.language,
+            language: self.language.as_deref().and_then(crate::language_code),
             translate: self.translate,
             prompt: self.prompt,
             voice_activity: Some(VadConfig { hangover_ms: silence, ..VadConfig::default() }),

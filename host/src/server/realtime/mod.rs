@@ -1,7 +1,10 @@
 //! OpenAI's Realtime interface, transcription sessions: <https://platform.openai.com/docs/guides/realtime-transcription>.
 
+mod pause;
+mod secrets;
 mod session;
 mod setup;
+mod turns;
 
 use std::sync::Arc;
 
@@ -13,6 +16,7 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use tokio::sync::Notify;
 
+pub(super) use self::secrets::{Secrets, create as create_secret};
 use self::session::Realtime;
 #[cfg(any(test, fuzzing))]
 pub(super) use self::session::attack;

@@ -2,24 +2,25 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::http::HeaderMap;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::pause::Level;
 use super::setup::Setup;
+use super::turns::{News, Turns};
 use crate::server::App;
 use crate::server::admission::{Ticket, offered_protocols};
 use crate::server::keys::random_name;
-use crate::server::openai::error_body;
+use crate::server::openai::{Heard, LogProb, error_body};
 use crate::server::refusal::{Refusal, quote};
 use crate::server::socket::{Adapter, Outbox};
 use crate::server::stream::Stream;
 use crate::server::tenants::Tenant;
+use crate::server::values;
 use crate::session::SessionEvent;
 use crate::text::sanitise_trimmed;
 use crate::{SAMPLE_RATE, Word};
@@ -28,8 +29,10 @@ use crate::{SAMPLE_RATE, Word};
 const KEY_PREFIX: &str = "openai-insecure-api-key.";
 /// How long a client may set up its session.
 const SETTING_UP: Duration = Duration::from_secs(300);
-/// Longest audio that waits for a commit, in seconds.
-const MAX_TURN: usize = 300;
+/// A commit in the middle of speech ends the utterance when no audio comes for so long,
+const AWAITED: Duration = Duration::from_millis(400);
+/// or when so much has come, in samples: until then speech goes on, and no word is cut.
+const MOST_AWAITED: u64 = 3 * SAMPLE_RATE as u64;
 
 /// What a client says.
 #[derive(Debug, Deserialize)]
@@ -51,7 +54,7 @@ impl FromClient {
 
     /// Its audio.
     fn decoded(&self) -> Result<Vec<u8>, Refusal> {
-        STANDARD.decode(self.audio.as_deref().unwrap_or_default()).map_err(|error| {
+        values::base64(self.audio.as_deref().unwrap_or_default()).map_err(|error| {
             Refusal::invalid("audio", format!("the audio is not base64 ({error}); encode its bytes"))
         })
     }
@@ -75,21 +78,38 @@ pub(super) struct Realtime {
     app: Arc<App>,
     tenant: Arc<Tenant>,
     id: String,
+    /// What the client has set up last.
     setup: Setup,
+    /// What the stream's session listens with, until another one takes over.
+    heard_with: Setup,
+    /// What the next session listens with, and whether it waits for the end of the utterance that runs.
+    update: Option<Setup>,
+    update_waits: bool,
+    /// How often another session had taken over when that was last seen.
+    replaced: u64,
     /// Its place in the server, until there is a stream that holds it.
     ticket: Option<Ticket>,
     /// From the first audio on.
     stream: Option<Stream>,
-    /// Audio that waits for a commit, where the client detects speech itself.
-    turn: Vec<u8>,
+    /// Somebody speaks.
+    speaking: bool,
     events: u64,
     items: u64,
-    /// Items whose transcription is not complete, oldest first.
+    /// Items whose transcription is not complete, oldest first, where speech is detected.
     open: VecDeque<String>,
+    /// The same where the client commits.
+    turns: Turns,
+    level: Level,
+    /// When a commit in the middle of speech ends the utterance, if no audio comes; and where, if some does.
+    cut: Option<(Instant, u64)>,
+    /// Where the latest turn ended.
+    committed: u64,
     /// The item that was committed last.
     previous: Option<String>,
     /// Words of the oldest item that were told.
     told: usize,
+    /// The language that was heard last.
+    language: Option<String>,
     /// Voice without words that the next completed item tells of.
     unrecognized: Vec<Value>,
 }
@@ -102,29 +122,46 @@ impl Realtime {
     ) -> Result<Self, Refusal> {
         let offered = offered_protocols(headers);
         let key = offered.iter().find_map(|protocol| protocol.strip_prefix(KEY_PREFIX));
-        let tenant = app.admit(headers, key)?;
+        let secret = app.secrets.find(headers, key);
+        let tenant = match &secret {
+            Some(secret) => app.admit_named(headers, &secret.tenant)?,
+            None => app.admit(headers, key)?,
+        };
         let asked =
             |name: &str| query.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str());
         let beta = headers.get("openai-beta").is_some_and(|value| value.as_bytes() == b"realtime=v1");
         if asked("intent").is_some_and(|intent| intent != "transcription") {
             return Err(Refusal::unsupported("intent", "there is only intent=transcription here"));
         }
-        let setup = Setup::new(asked("model").map(str::to_owned), beta);
+        let model = asked("model").filter(|model| !model.is_empty()).map(str::to_owned);
+        let setup = match secret {
+            Some(secret) => secret.setup,
+            None => Setup::new(model, beta),
+        };
         let (_, model) = app.models.find(&tenant, setup.model.as_deref())?;
         let ticket = app.open(&tenant, "realtime", Some(&model))?;
         Ok(Self {
             app: Arc::clone(app),
             tenant,
             id: random_name(),
+            level: setup.level(),
+            heard_with: setup.clone(),
             setup,
+            update: None,
+            update_waits: false,
+            replaced: 0,
             ticket: Some(ticket),
             stream: None,
-            turn: Vec::new(),
+            speaking: false,
             events: 0,
             items: 0,
             open: VecDeque::new(),
+            turns: Turns::default(),
+            cut: None,
+            committed: 0,
             previous: None,
             told: 0,
+            language: None,
             unrecognized: Vec::new(),
         })
     }
@@ -155,25 +192,17 @@ impl Realtime {
                 let session = message.session.as_ref().ok_or_else(|| {
                     Refusal::invalid("session", "an update needs a session; send what is to change")
                 })?;
-                if self.stream.is_some() {
-                    return Err(Refusal::invalid(
-                        "session",
-                        "audio has come; open another connection for other settings",
-                    ));
-                }
                 let setup = self.setup.updated(session)?;
                 let (_, model) = self.app.models.find(&self.tenant, setup.model.as_deref())?;
                 setup.check(&model)?;
-                self.setup = setup;
+                self.change(setup, out)?;
                 let (kind, session) = (self.setup.updated_event(), self.setup.describe(&self.id));
                 self.say(kind, json!({ "session": session }), out);
             }
-            "input_audio_buffer.append" => {
-                self.append(message.decoded()?)?;
-            }
-            "input_audio_buffer.commit" => self.commit()?,
+            "input_audio_buffer.append" => self.append(message.decoded()?)?,
+            "input_audio_buffer.commit" => self.commit(out)?,
             "input_audio_buffer.clear" => {
-                self.turn = Vec::new();
+                self.clear();
                 self.say("input_audio_buffer.cleared", json!({}), out);
             }
             other => {
@@ -186,32 +215,121 @@ impl Realtime {
         Ok(())
     }
 
-    fn append(&mut self, audio: Vec<u8>) -> Result<(), Refusal> {
-        if self.setup.turn.is_some() {
-            self.started()?.feed(audio.into());
-            return Ok(());
+    /// Takes over what the client has set up. A session that listens ends first: at once if the audio that comes is another, else
+    /// behind the utterance that runs.
+    fn change(&mut self, setup: Setup, out: &mut Outbox) -> Result<(), Refusal> {
+        let same = setup.listens_like(&self.setup);
+        let takes_other = !setup.takes_what(&self.setup);
+        if setup.turn.is_some() && self.setup.turn.is_none() {
+            // Nobody commits any more.
+            self.commit_rest(out);
         }
-        if self.turn.len() + audio.len() > MAX_TURN * self.setup.bytes_per_second() {
-            return Err(Refusal::invalid(
-                "audio",
-                format!("{MAX_TURN} seconds wait for a commit; commit, or clear"),
-            ));
+        if !setup.takes_what(&self.setup) {
+            self.level = setup.level();
         }
-        self.turn.extend_from_slice(&audio);
+        self.setup = setup.clone();
+        if self.stream.is_none() {
+            self.heard_with = setup;
+        } else if !same || self.update.is_some() {
+            self.update = Some(setup);
+            self.update_waits = true;
+            if takes_other || !self.speaking {
+                self.replace()?;
+            }
+        }
         Ok(())
     }
 
-    fn commit(&mut self) -> Result<(), Refusal> {
+    /// Has the session end, and the next one follow.
+    fn replace(&mut self) -> Result<(), Refusal> {
+        let Some(setup) = &self.update else { return Ok(()) };
+        let (_, model) = self.app.models.find(&self.tenant, setup.model.as_deref())?;
+        let (encoding, options) = setup.options()?;
+        self.update_waits = false;
+        if let Some(stream) = &mut self.stream {
+            stream.replace(&model, encoding, options);
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, audio: Vec<u8>) -> Result<(), Refusal> {
+        if self.setup.turn.is_none() && !audio.is_empty() {
+            if !self.turns.has_current() {
+                let item = self.next_item();
+                self.turns.begin(item, self.committed);
+            }
+            self.level.push(&audio);
+            if let Some((at, _)) = &mut self.cut {
+                *at = Instant::now() + AWAITED;
+            }
+        }
+        let waits = self.cut.is_some();
+        let stream = self.started()?;
+        stream.feed(audio.into());
+        if waits {
+            stream.wake_in(AWAITED);
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, out: &mut Outbox) -> Result<(), Refusal> {
         if self.setup.turn.is_some() {
             self.started()?.flush();
             return Ok(());
         }
-        if self.turn.is_empty() {
+        if !self.turns.has_current() {
             return Err(Refusal::malformed("there is no audio to commit; append some first"));
         }
-        let turn = std::mem::take(&mut self.turn);
-        self.started()?.feed_utterance(turn.into());
+        self.commit_rest(out);
+        if self.level.is_pause() {
+            self.started()?.flush();
+        } else {
+            // Of several commits in one stretch of speech the first is waited for.
+            let until = self.cut.map_or(self.committed + MOST_AWAITED, |(_, until)| until);
+            self.cut = Some((Instant::now() + AWAITED, until));
+            self.started()?.wake_in(AWAITED);
+        }
         Ok(())
+    }
+
+    /// Commits the turn that the client has begun, if it has.
+    fn commit_rest(&mut self, out: &mut Outbox) {
+        let position = self.stream.as_ref().map_or(0, Stream::position);
+        let Some(item) = self.turns.commit(position) else { return };
+        self.committed = position;
+        self.tell_committed(item, out);
+    }
+
+    fn tell_committed(&mut self, item: String, out: &mut Outbox) {
+        let previous = self.previous.replace(item.clone());
+        let event = json!({ "item_id": item, "previous_item_id": previous });
+        self.say("input_audio_buffer.committed", event, out);
+    }
+
+    /// Forgets what was appended since the last commit.
+    fn clear(&mut self) {
+        if let Some(stream) = self.stream.as_mut().filter(|_| self.turns.has_current()) {
+            stream.flush();
+            self.committed = stream.position();
+            self.turns.discard(self.committed);
+        }
+    }
+
+    /// Ends the utterance in whose middle a turn was committed, when it was waited for long enough.
+    fn cut(&mut self) {
+        let Some((at, until)) = self.cut else { return };
+        let Some(stream) = &mut self.stream else { return };
+        if !self.turns.has_committed() {
+            self.cut = None;
+        } else if Instant::now() >= at || stream.position() >= until {
+            self.cut = None;
+            stream.flush();
+        }
+    }
+
+    fn next_item(&mut self) -> String {
+        self.items += 1;
+        format!("item_{}_{}", &self.id[..8], self.items)
     }
 
     /// The stream, which the first audio starts.
@@ -219,6 +337,7 @@ impl Realtime {
         if self.stream.is_none() {
             let (_, model) = self.app.models.find(&self.tenant, self.setup.model.as_deref())?;
             let (encoding, options) = self.setup.options()?;
+            self.heard_with = self.setup.clone();
             let ticket = self.ticket.take().ok_or(Refusal::Internal)?;
             self.stream = Some(Stream::open(ticket, &model, encoding, options)?);
         }
@@ -228,20 +347,72 @@ impl Realtime {
     /// Tells words of the oldest item that were not told before.
     fn delta(&mut self, words: &[Word], out: &mut Outbox) {
         let Some(item) = self.open.front().cloned() else { return };
-        let mut delta = String::new();
-        for word in words {
-            // Deltas, one after the other, are the transcript.
-            if self.told > 0 {
-                delta.push(' ');
-            }
-            delta.push_str(&sanitise_trimmed(&word.text));
-            self.told += 1;
+        let behind = self.told > 0;
+        self.told += words.len();
+        self.tell_words(&item, words, behind, out);
+    }
+
+    fn tell_words(&mut self, item: &str, words: &[Word], behind: bool, out: &mut Outbox) {
+        if words.is_empty() {
+            return;
         }
-        if !delta.is_empty() {
-            let event = json!({ "item_id": item, "content_index": 0, "delta": delta });
-            self.say("conversation.item.input_audio_transcription.delta", event, out);
+        // Deltas, one after the other, are the transcript.
+        let space = if behind { " " } else { "" };
+        let delta = format!("{space}{}", joined(words));
+        let mut event = json!({ "item_id": item, "content_index": 0, "delta": delta });
+        if self.setup.logprobs {
+            event["logprobs"] = json!(LogProb::of(words, behind));
+        }
+        self.say("conversation.item.input_audio_transcription.delta", event, out);
+    }
+
+    fn tell_complete(&mut self, item: &str, words: &[Word], length: u64, out: &mut Outbox) {
+        let seconds = length as f64 / f64::from(SAMPLE_RATE);
+        let only = self.stream.as_ref().and_then(Stream::only_language).map(str::to_owned);
+        let language = self.heard_with.language().or(self.language.clone()).or(only);
+        let mut event = json!({
+            "item_id": item,
+            "content_index": 0,
+            "transcript": joined(words),
+            "languages": Heard::of(language.as_deref()),
+            "usage": { "type": "duration", "seconds": seconds },
+            "unrecognized": std::mem::take(&mut self.unrecognized),
+        });
+        if self.setup.logprobs {
+            event["logprobs"] = json!(LogProb::of(words, false));
+        }
+        self.say("conversation.item.input_audio_transcription.completed", event, out);
+    }
+
+    /// Tells what is new of turns that the client commits.
+    fn tell(&mut self, news: Vec<News>, out: &mut Outbox) {
+        for news in news {
+            match news {
+                News::Words { item, words, behind } => self.tell_words(&item, &words, behind, out),
+                News::Complete(turn) => {
+                    let length = turn.end.unwrap_or(turn.start) - turn.start;
+                    self.tell_complete(&turn.item, &turn.words, length, out);
+                }
+            }
         }
     }
+
+    /// An event of a session whose turns the client commits.
+    fn turn_event(&mut self, event: &SessionEvent, out: &mut Outbox) {
+        let mut news = Vec::new();
+        match event {
+            SessionEvent::SpeechStarted { position } => self.turns.speech(*position),
+            SessionEvent::Partial { committed, .. } => self.turns.certain(committed, &mut news),
+            SessionEvent::Final { words, .. } => self.turns.last(words, &mut news),
+            _ => {}
+        }
+        self.tell(news, out);
+    }
+}
+
+/// Words as a text.
+fn joined(words: &[Word]) -> String {
+    words.iter().map(|word| sanitise_trimmed(&word.text)).collect::<Vec<_>>().join(" ")
 }
 
 /// Samples at 16 kHz as milliseconds.
@@ -260,54 +431,75 @@ impl Adapter for Realtime {
     }
 
     fn event(&mut self, event: SessionEvent, out: &mut Outbox) {
+        let replaced = self.stream.as_ref().map_or(0, Stream::replaced);
+        if std::mem::replace(&mut self.replaced, replaced) != replaced
+            && let Some(setup) = self.update.take_if(|_| !self.update_waits)
+        {
+            self.heard_with = setup;
+        }
+        match &event {
+            SessionEvent::SpeechStarted { .. } => self.speaking = true,
+            SessionEvent::SpeechEnded { .. } => self.speaking = false,
+            _ => {}
+        }
+        let detected = self.heard_with.turn.is_some();
         match event {
-            SessionEvent::SpeechStarted { position } => {
-                self.items += 1;
-                let item = format!("item_{}_{}", &self.id[..8], self.items);
+            SessionEvent::SpeechStarted { position } if detected => {
+                let item = self.next_item();
                 self.open.push_back(item.clone());
-                if self.setup.turn.is_some() {
-                    let event = json!({ "item_id": item, "audio_start_ms": ms(position) });
-                    self.say("input_audio_buffer.speech_started", event, out);
-                }
+                let event = json!({ "item_id": item, "audio_start_ms": ms(position) });
+                self.say("input_audio_buffer.speech_started", event, out);
             }
-            SessionEvent::SpeechEnded { position } => {
+            SessionEvent::SpeechEnded { position } if detected => {
                 let Some(item) = self.open.back().cloned() else { return };
-                if self.setup.turn.is_some() {
-                    let event = json!({ "item_id": item, "audio_end_ms": ms(position) });
-                    self.say("input_audio_buffer.speech_stopped", event, out);
-                }
-                let previous = self.previous.replace(item.clone());
-                let event = json!({ "item_id": item, "previous_item_id": previous });
-                self.say("input_audio_buffer.committed", event, out);
+                let event = json!({ "item_id": item, "audio_end_ms": ms(position) });
+                self.say("input_audio_buffer.speech_stopped", event, out);
+                self.tell_committed(item, out);
             }
-            SessionEvent::Partial { committed, .. } => self.delta(&committed, out),
-            SessionEvent::Final { utterance, end, words } => {
+            SessionEvent::Partial { committed, .. } if detected => self.delta(&committed, out),
+            SessionEvent::Final { utterance, end, words } if detected => {
                 let rest = words.get(self.told..).unwrap_or_default().to_vec();
                 self.delta(&rest, out);
                 self.told = 0;
                 let Some(item) = self.open.pop_front() else { return };
-                let transcript: Vec<String> = words.iter().map(|word| sanitise_trimmed(&word.text)).collect();
-                let seconds = (end - utterance) as f64 / f64::from(SAMPLE_RATE);
-                let event = json!({
-                    "item_id": item,
-                    "content_index": 0,
-                    "transcript": transcript.join(" "),
-                    "usage": { "type": "duration", "seconds": seconds },
-                    "unrecognized": std::mem::take(&mut self.unrecognized),
-                });
-                self.say("conversation.item.input_audio_transcription.completed", event, out);
+                self.tell_complete(&item, &words, end - utterance, out);
             }
             SessionEvent::Dropped { reason, .. } => {
                 let error = json!({ "type": "server_error", "code": "audio_dropped", "message": sanitise_trimmed(&reason) });
-                let event = json!({ "item_id": self.open.front(), "content_index": 0, "error": error });
+                let item = if detected { self.open.front().map(String::as_str) } else { self.turns.oldest() };
+                let event = json!({ "item_id": item, "content_index": 0, "error": error });
                 self.say("conversation.item.input_audio_transcription.failed", event, out);
             }
             SessionEvent::Unrecognized { position, len } => {
                 let seconds = |samples: u64| samples as f64 / f64::from(SAMPLE_RATE);
                 self.unrecognized.push(json!({ "start": seconds(position), "end": seconds(position + len) }));
             }
-            SessionEvent::Language(_) | SessionEvent::Finished { .. } => {}
+            SessionEvent::Language(language) => self.language = Some(language.code),
+            SessionEvent::Finished { .. } => {}
+            event => self.turn_event(&event, out),
         }
+    }
+
+    fn settled(&mut self, out: &mut Outbox) {
+        // A turn is not complete before all its audio was searched for speech.
+        if self.stream.as_ref().is_some_and(Stream::is_hungry) {
+            let mut news = Vec::new();
+            self.turns.settle(&mut news);
+            self.tell(news, out);
+        }
+        self.cut();
+        if self.update_waits && !self.speaking {
+            // What was set up was checked when it came.
+            let _ = self.replace();
+        }
+    }
+
+    fn ended(&mut self, out: &mut Outbox) {
+        // The server ends, and the client has not committed what it said last.
+        self.commit_rest(out);
+        let mut news = Vec::new();
+        self.turns.settle(&mut news);
+        self.tell(news, out);
     }
 
     fn text(&mut self, text: &str, out: &mut Outbox) -> Result<(), Refusal> {

@@ -1,38 +1,132 @@
 //! What a session is set up for: the present form of it, and the one of the beta that many clients still speak.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
+use super::pause::Level;
 use crate::Model;
 use crate::audio::{Encoding, Format, VadConfig};
+use crate::server::openai::{MAX_KEYWORDS, languages_of, prompt_of};
 use crate::server::refusal::{Refusal, quote};
-use crate::session::SessionOptions;
+use crate::server::values;
+use crate::session::{CommitPolicy, SessionOptions};
 
+/// What a client includes to have the probabilities of words.
+const LOGPROBS: &str = "item.input_audio_transcription.logprobs";
 /// Longest prompt, in bytes.
 const MAX_PROMPT: usize = 4 << 10;
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Setup {
     pub(super) model: Option<String>,
     language: Option<String>,
+    languages: Vec<String>,
     prompt: Option<String>,
+    keywords: Vec<String>,
+    delay: Option<Delay>,
     encoding: Encoding,
     sample_rate: u32,
     /// How turns are detected; `None`: the client commits them.
     pub(super) turn: Option<Turn>,
+    /// Whether texts have the probabilities of their words.
+    pub(super) logprobs: bool,
     beta: bool,
 }
 
 /// Voice activity in OpenAI's words.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Turn {
     prefix_padding_ms: u32,
     silence_duration_ms: u32,
+    /// Of `semantic_vad`, which is how soon a pause is the end.
+    eagerness: Option<Eagerness>,
 }
 
 impl Default for Turn {
     fn default() -> Self {
-        Self { prefix_padding_ms: 300, silence_duration_ms: 500 }
+        Self { prefix_padding_ms: 300, silence_duration_ms: 500, eagerness: None }
     }
+}
+
+/// How soon a pause is taken for the end of a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Eagerness {
+    Low,
+    /// OpenAI's `auto` is the same.
+    Medium,
+    High,
+}
+
+impl Eagerness {
+    const NAMES: [(&str, Self); 4] =
+        [("low", Self::Low), ("medium", Self::Medium), ("auto", Self::Medium), ("high", Self::High)];
+
+    /// The silence that ends a turn, in milliseconds. OpenAI waits for up to 8, 4 and 2 s where a sentence seems unfinished;
+    /// nobody here knows whether it is.
+    fn silence_ms(self) -> u32 {
+        match self {
+            Self::Low => 1_500,
+            Self::Medium => 800,
+            Self::High => 400,
+        }
+    }
+}
+
+/// How long words wait until they are certain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Delay {
+    Minimal,
+    Low,
+    Medium,
+    High,
+    XHigh,
+}
+
+impl Delay {
+    const NAMES: [(&str, Self); 5] = [
+        ("minimal", Self::Minimal),
+        ("low", Self::Low),
+        ("medium", Self::Medium),
+        ("high", Self::High),
+        ("xhigh", Self::XHigh),
+    ];
+
+    /// When words are certain, and the least new speech before they are thought of again.
+    fn commit(self) -> (CommitPolicy, Duration) {
+        let agreement = |hypotheses, doubtful| CommitPolicy::Agreement { hypotheses, doubtful, likely: 90 };
+        let step = Duration::from_millis;
+        match self {
+            Self::Minimal => (CommitPolicy::ATTENTION, step(200)),
+            Self::Low => (agreement(2, 2), step(300)),
+            Self::Medium => (CommitPolicy::AGREEMENT, step(300)),
+            Self::High => (agreement(3, 5), step(400)),
+            Self::XHigh => (agreement(4, 6), step(500)),
+        }
+    }
+}
+
+/// The one of a few values that a text names.
+fn one_of<T: Copy>(
+    parameter: &'static str,
+    name: &str,
+    value: &Value,
+    names: &[(&str, T)],
+) -> Result<T, Refusal> {
+    let found =
+        value.as_str().and_then(|text| names.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)));
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let all: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
+        Refusal::invalid(
+            parameter,
+            format!("{name} is one of {}, not {}", all.join(", "), quote(&value.to_string())),
+        )
+    })
+}
+
+/// The name of a value among those that may be written.
+fn name_of<T: PartialEq>(value: T, names: &[(&'static str, T)]) -> Option<&'static str> {
+    names.iter().find(|(_, other)| *other == value).map(|(name, _)| *name)
 }
 
 impl Setup {
@@ -40,10 +134,14 @@ impl Setup {
         Self {
             model,
             language: None,
+            languages: Vec::new(),
             prompt: None,
+            keywords: Vec::new(),
+            delay: None,
             encoding: Encoding::S16Le,
             sample_rate: 24_000,
             turn: Some(Turn::default()),
+            logprobs: false,
             beta,
         }
     }
@@ -54,10 +152,6 @@ impl Setup {
 
     pub(super) fn updated_event(&self) -> &'static str {
         if self.beta { "transcription_session.updated" } else { "session.updated" }
-    }
-
-    pub(super) fn bytes_per_second(&self) -> usize {
-        self.sample_rate as usize * self.encoding.bytes()
     }
 
     /// The setup after an update: what the update does not name stays.
@@ -88,6 +182,14 @@ impl Setup {
         }
         setup.set_transcription(session.get("input_audio_transcription"))?;
         setup.set_turn(session.get("turn_detection"))?;
+        match session.get("include") {
+            None => {}
+            Some(Value::Null) => setup.logprobs = false,
+            Some(include) => {
+                setup.logprobs =
+                    texts("session.include", "include", include)?.iter().any(|name| name == LOGPROBS);
+            }
+        }
         Ok(setup)
     }
 
@@ -95,7 +197,7 @@ impl Setup {
         let wrong = |message: String| Err(Refusal::invalid("session.audio.input.format", message));
         let rate = match format.get("rate") {
             None | Some(Value::Null) => None,
-            Some(rate) => match rate.as_u64().and_then(|rate| u32::try_from(rate).ok()) {
+            Some(rate) => match values::whole_json(rate).and_then(|rate| u32::try_from(rate).ok()) {
                 Some(rate) => Some(rate),
                 None => return wrong("rate is a number of samples a second".to_owned()),
             },
@@ -123,9 +225,26 @@ impl Setup {
                 Err(Refusal::invalid("session.audio.input.transcription", format!("{name} is a text")))
             }
         };
-        self.model = text("model")?.or(self.model.take());
-        self.language = text("language")?.filter(|code| !code.is_empty()).or(self.language.take());
-        self.prompt = text("prompt")?.filter(|prompt| !prompt.is_empty()).or(self.prompt.take());
+        const PARAMETER: &str = "session.audio.input.transcription";
+        let list = |name: &'static str| match transcription.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => texts(PARAMETER, name, value).map(Some),
+        };
+        let filled = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
+        self.model = filled(text("model")?).or(self.model.take());
+        self.language = filled(text("language")?).or(self.language.take());
+        self.languages = list("languages")?.unwrap_or(std::mem::take(&mut self.languages));
+        self.prompt = filled(text("prompt")?).or(self.prompt.take());
+        self.keywords = list("keywords")?.unwrap_or(std::mem::take(&mut self.keywords));
+        if self.keywords.iter().map(String::len).sum::<usize>() > MAX_KEYWORDS {
+            return Err(Refusal::invalid(
+                PARAMETER,
+                format!("the keywords are longer than {MAX_KEYWORDS} bytes; send fewer"),
+            ));
+        }
+        if let Some(delay) = transcription.get("delay").filter(|delay| !delay.is_null()) {
+            self.delay = Some(one_of(PARAMETER, "delay", delay, &Delay::NAMES)?);
+        }
         if self.prompt.as_ref().is_some_and(|prompt| prompt.len() > MAX_PROMPT) {
             return Err(Refusal::invalid(
                 "session.audio.input.transcription",
@@ -141,44 +260,96 @@ impl Setup {
             self.turn = None;
             return Ok(());
         }
+        const PARAMETER: &str = "session.audio.input.turn_detection";
+        let eagerness = match turn.get("type").and_then(Value::as_str) {
+            Some("semantic_vad") => Some(match turn.get("eagerness") {
+                None | Some(Value::Null) => Eagerness::Medium,
+                Some(eagerness) => one_of(PARAMETER, "eagerness", eagerness, &Eagerness::NAMES)?,
+            }),
+            Some("server_vad") | None => None,
+            Some(other) => {
+                return Err(Refusal::invalid(
+                    PARAMETER,
+                    format!("the type is server_vad or semantic_vad, not {}", quote(other)),
+                ));
+            }
+        };
+        let silence_ms = eagerness.map(Eagerness::silence_ms);
         let default = Turn::default();
         let ms = |name: &str, default: u32, range: std::ops::RangeInclusive<u64>| match turn.get(name) {
             None | Some(Value::Null) => Ok(default),
-            Some(value) => {
-                value.as_u64().filter(|ms| range.contains(ms)).map(|ms| ms as u32).ok_or_else(|| {
+            Some(value) => values::whole_json(value)
+                .filter(|ms| range.contains(ms))
+                .map(|ms| ms as u32)
+                .ok_or_else(|| {
                     let (first, last) = (range.start(), range.end());
                     Refusal::invalid(
-                        "session.audio.input.turn_detection",
-                        format!("{name} is {first} to {last}"),
+                        PARAMETER,
+                        format!("{name} is {first} to {last}, not {}", quote(&value.to_string())),
                     )
-                })
-            }
+                }),
         };
         self.turn = Some(Turn {
             prefix_padding_ms: ms("prefix_padding_ms", default.prefix_padding_ms, 0..=10_000)?,
-            silence_duration_ms: ms("silence_duration_ms", default.silence_duration_ms, 100..=60_000)?,
+            silence_duration_ms: match silence_ms {
+                Some(silence) => silence,
+                None => ms("silence_duration_ms", default.silence_duration_ms, 100..=60_000)?,
+            },
+            eagerness,
         });
         Ok(())
     }
 
     /// Whether the model can do what is asked.
     pub(super) fn check(&self, model: &Model) -> Result<(), Refusal> {
-        model.can(self.language.as_deref(), false)?;
+        let (language, languages) = languages_of(self.language.as_deref(), &self.languages);
+        model.can(language.as_deref(), false)?;
+        for language in &languages {
+            model.can(Some(language), false)?;
+        }
         Ok(())
+    }
+
+    /// Whether sessions of both listen in the same way.
+    pub(super) fn listens_like(&self, other: &Self) -> bool {
+        let told = |setup: &Self| Self { logprobs: false, beta: false, ..setup.clone() };
+        told(self) == told(other)
+    }
+
+    /// Whether both take the same audio.
+    pub(super) fn takes_what(&self, other: &Self) -> bool {
+        (self.encoding, self.sample_rate) == (other.encoding, other.sample_rate)
+    }
+
+    /// The language that the client states.
+    pub(super) fn language(&self) -> Option<String> {
+        languages_of(self.language.as_deref(), &self.languages).0
+    }
+
+    /// What follows the level of its audio.
+    pub(super) fn level(&self) -> Level {
+        Level::new(self.encoding, self.sample_rate)
     }
 
     /// How the session is to listen.
     pub(super) fn options(&self) -> Result<(Encoding, SessionOptions), Refusal> {
         let format = Format { sample_rate: self.sample_rate, channels: 1 }.validate()?;
+        let (language, languages) = languages_of(self.language.as_deref(), &self.languages);
+        let default = SessionOptions::new(format);
+        let (commit, step) = self.delay.map_or((default.commit, default.step), Delay::commit);
         let options = SessionOptions {
-            language: self.language.clone(),
-            prompt: self.prompt.clone(),
-            voice_activity: self.turn.map(|turn| VadConfig {
+            language,
+            languages,
+            prompt: prompt_of(self.prompt.clone(), &self.keywords),
+            commit,
+            step,
+            // Also where the client commits: what is recognized before it does so has to end somewhere.
+            voice_activity: Some(self.turn.map_or_else(VadConfig::default, |turn| VadConfig {
                 pre_roll_ms: turn.prefix_padding_ms,
                 hangover_ms: turn.silence_duration_ms,
                 ..VadConfig::default()
-            }),
-            ..SessionOptions::new(format)
+            })),
+            ..default
         };
         Ok((self.encoding, options))
     }
@@ -186,14 +357,29 @@ impl Setup {
     /// The session as its client is told of it.
     pub(super) fn describe(&self, id: &str) -> Value {
         let id = format!("sess_{id}");
-        let transcription = json!({ "model": self.model, "language": self.language, "prompt": self.prompt });
-        let turn = self.turn.map(|turn| {
-            json!({
+        let mut transcription =
+            json!({ "model": self.model, "language": self.language, "prompt": self.prompt });
+        // Those that not every client knows only where they were set.
+        if !self.languages.is_empty() {
+            transcription["languages"] = json!(self.languages);
+        }
+        if !self.keywords.is_empty() {
+            transcription["keywords"] = json!(self.keywords);
+        }
+        if let Some(delay) = self.delay {
+            transcription["delay"] = json!(name_of(delay, &Delay::NAMES));
+        }
+        let turn = self.turn.map(|turn| match turn.eagerness {
+            Some(eagerness) => {
+                json!({ "type": "semantic_vad", "eagerness": name_of(eagerness, &Eagerness::NAMES) })
+            }
+            None => json!({
                 "type": "server_vad",
                 "prefix_padding_ms": turn.prefix_padding_ms,
                 "silence_duration_ms": turn.silence_duration_ms,
-            })
+            }),
         });
+        let include: &[&str] = if self.logprobs { &[LOGPROBS] } else { &[] };
         if self.beta {
             let format = match self.encoding {
                 Encoding::MuLaw => "g711_ulaw",
@@ -206,6 +392,7 @@ impl Setup {
                 "input_audio_format": format,
                 "input_audio_transcription": transcription,
                 "turn_detection": turn,
+                "include": include,
             });
         }
         let format = match self.encoding {
@@ -218,8 +405,16 @@ impl Setup {
             "object": "realtime.transcription_session",
             "type": "transcription",
             "audio": { "input": { "format": format, "transcription": transcription, "turn_detection": turn } },
+            "include": include,
         })
     }
+}
+
+/// A list of texts.
+fn texts(parameter: &'static str, name: &str, value: &Value) -> Result<Vec<String>, Refusal> {
+    let all: Option<Vec<String>> =
+        value.as_array().and_then(|list| list.iter().map(|text| text.as_str().map(str::to_owned)).collect());
+    all.ok_or_else(|| Refusal::invalid(parameter, format!("{name} is a list of texts")))
 }
 
 #[cfg(test)]
@@ -253,6 +448,41 @@ mod tests {
     }
 
     #[test]
+    fn what_newer_clients_send_is_understood() {
+        let session = json!({
+            "type": "transcription",
+            "audio": { "input": {
+                "format": { "type": "audio/pcm", "rate": 24000.0 },
+                "transcription": {
+                    "model": "gpt-live-transcribe", "language": "", "languages": ["EN", "es-MX"],
+                    "keywords": ["hearken", "wasmtime"], "prompt": "Speech.", "delay": "high",
+                },
+                "turn_detection": { "type": "semantic_vad", "eagerness": "low" },
+            } },
+            "include": [LOGPROBS],
+        });
+        let setup = Setup::new(None, false).updated(&session).unwrap();
+        let (_, options) = setup.options().unwrap();
+        assert_eq!((options.language, options.languages), (None, vec!["en".to_owned(), "es".to_owned()]));
+        assert_eq!(options.prompt.as_deref(), Some("Speech. hearken, wasmtime"));
+        assert_eq!(options.voice_activity.unwrap().hangover_ms, 1_500);
+        assert!(matches!(options.commit, CommitPolicy::Agreement { hypotheses: 3, .. }));
+        assert!(setup.logprobs);
+        let told = setup.describe("x");
+        let input = &told["audio"]["input"];
+        assert_eq!(input["turn_detection"], json!({ "type": "semantic_vad", "eagerness": "low" }));
+        assert_eq!(input["transcription"]["keywords"], json!(["hearken", "wasmtime"]));
+        assert_eq!(input["transcription"]["delay"], "high");
+        assert_eq!(told["include"], json!([LOGPROBS]));
+        // What the client is told it may send back.
+        let again = Setup::new(None, false).updated(&told).unwrap();
+        assert_eq!(again, setup);
+        let english =
+            setup.updated(&json!({ "input_audio_transcription": { "language": "English" } })).unwrap();
+        assert_eq!(english.options().unwrap().1.language.as_deref(), Some("en"));
+    }
+
+    #[test]
     fn what_cannot_be_is_refused() {
         let input = |input: Value| json!({ "audio": { "input": input } });
         for session in [
@@ -264,6 +494,12 @@ mod tests {
             input(json!({ "transcription": { "prompt": "x".repeat(5000) } })),
             input(json!({ "turn_detection": { "silence_duration_ms": 0 } })),
             json!({ "input_audio_format": "mp3" }),
+            input(json!({ "transcription": { "delay": "never" } })),
+            input(json!({ "transcription": { "keywords": "hearken" } })),
+            input(json!({ "transcription": { "keywords": ["x".repeat(5000)] } })),
+            input(json!({ "turn_detection": { "type": "semantic_vad", "eagerness": "very" } })),
+            input(json!({ "turn_detection": { "type": "magic_vad" } })),
+            json!({ "include": "logprobs" }),
         ] {
             assert!(Setup::new(None, false).updated(&session).is_err(), "{session}");
         }

@@ -1,0 +1,155 @@
+//! `POST /v1/realtime/client_secrets`: keys that last minutes, for browsers, to which nobody gives a tenant's own.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use super::setup::Setup;
+use crate::server::App;
+use crate::server::admission::bearer;
+use crate::server::keys::{KeyHash, random_name};
+use crate::server::openai::error_body;
+use crate::server::refusal::{Refusal, quote};
+use crate::server::values;
+
+/// What such a key begins with.
+const PREFIX: &str = "ek_";
+/// How long one lasts where nobody says: OpenAI's ten minutes.
+const USUAL_SECONDS: u64 = 600;
+/// How long one may last.
+const SECONDS: std::ops::RangeInclusive<u64> = 10..=7_200;
+/// Keys of a tenant that are valid at once; each may open any number of sessions.
+const MOST: usize = 1_000;
+
+/// The keys that are valid.
+#[derive(Default)]
+pub(in crate::server) struct Secrets(Mutex<Vec<Secret>>);
+
+/// A key, whose it is, and what its sessions are set up for.
+#[derive(Clone)]
+pub(super) struct Secret {
+    hash: KeyHash,
+    pub(super) tenant: Arc<str>,
+    pub(super) setup: Setup,
+    until: Instant,
+}
+
+impl Secrets {
+    /// Keeps a key, if the tenant may have one more.
+    fn keep(&self, secret: Secret, now: Instant) -> Result<(), Refusal> {
+        let mut secrets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        secrets.retain(|other| other.until > now);
+        if secrets.iter().filter(|other| other.tenant == secret.tenant).count() >= MOST {
+            return Err(Refusal::TooManySecrets(MOST));
+        }
+        secrets.push(secret);
+        Ok(())
+    }
+
+    /// What the key in the header, or one that was offered otherwise, opens.
+    pub(super) fn find(&self, headers: &HeaderMap, offered: Option<&str>) -> Option<Secret> {
+        let key = bearer(headers).or(offered).filter(|key| key.starts_with(PREFIX))?;
+        let (hash, now) = (KeyHash::of(key), Instant::now());
+        let secrets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = None;
+        for secret in secrets.iter().filter(|secret| secret.until > now) {
+            if bool::from(secret.hash.matches(&hash)) {
+                found = Some(secret);
+            }
+        }
+        found.cloned()
+    }
+}
+
+/// Makes a key for the tenant that asks.
+pub(in crate::server) async fn create(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    match make(&app, &headers, &body) {
+        Ok(made) => Json(made).into_response(),
+        Err(refusal) => {
+            app.note(&refusal);
+            refusal.answer(Json(error_body(&refusal)))
+        }
+    }
+}
+
+fn make(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refusal> {
+    let tenant = app.admit(headers, None)?;
+    let asked: Value = match body.trim_ascii() {
+        b"" => json!({}),
+        body => serde_json::from_slice(body).map_err(|error| {
+            Refusal::malformed(format!("the body is no JSON: {}", quote(&error.to_string())))
+        })?,
+    };
+    let seconds = match asked.pointer("/expires_after/seconds") {
+        None | Some(Value::Null) => USUAL_SECONDS,
+        Some(seconds) => {
+            values::whole_json(seconds).filter(|seconds| SECONDS.contains(seconds)).ok_or_else(|| {
+                let (least, most) = (SECONDS.start(), SECONDS.end());
+                Refusal::invalid("expires_after", format!("seconds is {least} to {most}"))
+            })?
+        }
+    };
+    let setup = Setup::new(None, false);
+    let setup = match asked.get("session") {
+        None | Some(Value::Null) => setup,
+        Some(session) => setup.updated(session)?,
+    };
+    let (_, model) = app.models.find(&tenant, setup.model.as_deref())?;
+    setup.check(&model)?;
+    let value = format!("{PREFIX}{}{}", random_name(), random_name());
+    let now = Instant::now();
+    let session = setup.describe(&random_name());
+    let until = now + Duration::from_secs(seconds);
+    let secret = Secret { hash: KeyHash::of(&value), tenant: Arc::clone(&tenant.name), setup, until };
+    app.secrets.keep(secret, now)?;
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Ok(json!({ "value": value, "expires_at": since.as_secs() + seconds, "session": session }))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::header;
+
+    use super::*;
+
+    #[test]
+    fn a_key_opens_what_it_was_made_for_until_its_time_is_over() {
+        let secrets = Secrets::default();
+        let now = Instant::now();
+        let secret = |key: &str, tenant: &str, until: Instant| Secret {
+            hash: KeyHash::of(key),
+            tenant: tenant.into(),
+            setup: Setup::new(Some(tenant.to_owned()), false),
+            until,
+        };
+        let later = now + Duration::from_secs(60);
+        secrets.keep(secret("ek_a", "a", later), now).unwrap();
+        secrets.keep(secret("ek_b", "b", later), now).unwrap();
+        let with = |key: &str| {
+            HeaderMap::from_iter([(header::AUTHORIZATION, format!("Bearer {key}").parse().unwrap())])
+        };
+        let found = secrets.find(&with("ek_a"), None).unwrap();
+        assert_eq!((&*found.tenant, found.setup.model.as_deref()), ("a", Some("a")));
+        assert_eq!(&*secrets.find(&HeaderMap::new(), Some("ek_b")).unwrap().tenant, "b");
+        assert!(secrets.find(&with("ek_c"), None).is_none() && secrets.find(&with("hk_a"), None).is_none());
+        secrets.keep(secret("ek_old", "a", now), now).unwrap();
+        assert!(secrets.find(&with("ek_old"), None).is_none());
+        // A tenant has its limit, and takes nothing from others; what is over does not count.
+        for index in 1..MOST {
+            secrets.keep(secret(&format!("ek_{index}"), "a", later), now).unwrap();
+        }
+        assert!(matches!(secrets.keep(secret("ek_x", "a", later), now), Err(Refusal::TooManySecrets(MOST))));
+        secrets.keep(secret("ek_y", "b", later), now).unwrap();
+        secrets.keep(secret("ek_x", "a", later), later).unwrap();
+    }
+}
