@@ -52,16 +52,21 @@ impl Server {
     }
 
     /// With this configuration.
+    pub fn with(configuration: &str) -> Self {
+        Self::with_arguments(configuration, &[])
+    }
+
+    /// With this configuration, and more arguments.
     ///
     /// # Panics
     ///
     /// When it does not start.
-    pub fn with(configuration: &str) -> Self {
+    pub fn with_arguments(configuration: &str, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let file = folder.path().join("hearken.toml");
         std::fs::write(&file, configuration).expect("room for a configuration");
         let mut command = command::hearken(&["serve", "--listen", "127.0.0.1:0", "--config"]);
-        command.arg(&file).stderr(Stdio::piped());
+        command.arg(&file).args(arguments).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the command starts");
         let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
         let mut log = String::new();
@@ -85,6 +90,20 @@ impl Server {
             }
         });
         Self { child, address, log, folder }
+    }
+
+    /// What it listens on besides, for clients of this protocol alone.
+    ///
+    /// # Panics
+    ///
+    /// When it never says that it does.
+    pub fn also(&self, protocol: &str) -> Also {
+        let end = format!(" ({protocol})");
+        self.wait_for_log(&end);
+        let log = self.log();
+        let line = log.lines().find_map(|line| line.strip_suffix(&end)).expect("it was logged");
+        let (_, address) = line.rsplit_once("://").expect("an address");
+        Also { address: address.parse().expect("an address") }
     }
 
     /// Replaces the configuration's text; the server reads it when it is told to.
@@ -238,10 +257,7 @@ impl Server {
     ///
     /// When there is none to be had.
     pub fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address).expect("the server listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
-        stream.set_nodelay(true).expect("a socket");
-        stream
+        connect(self.address)
     }
 
     /// A WebSocket, or the answer that there is none.
@@ -254,18 +270,55 @@ impl Server {
     ///
     /// When there is no answer.
     pub fn socket(&self, path: &str, headers: &[(&'static str, &str)]) -> Result<Socket, (u16, String)> {
-        let mut request = format!("ws://{}{path}", self.address).into_client_request().expect("an address");
-        for (name, value) in headers {
-            request.headers_mut().insert(*name, HeaderValue::from_str(value).expect("a header"));
+        socket(self.address, path, headers)
+    }
+}
+
+/// Another address of a server, of one protocol alone.
+pub struct Also {
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+impl Also {
+    /// A bare connection.
+    pub fn connect(&self) -> TcpStream {
+        connect(self.address)
+    }
+
+    /// A WebSocket, or the answer that there is none.
+    ///
+    /// # Errors
+    ///
+    /// The status and the body of another answer.
+    pub fn socket(&self, path: &str) -> Result<Socket, (u16, String)> {
+        socket(self.address, path, &[])
+    }
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("the server listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+    stream.set_nodelay(true).expect("a socket");
+    stream
+}
+
+fn socket(
+    address: SocketAddr,
+    path: &str,
+    headers: &[(&'static str, &str)],
+) -> Result<Socket, (u16, String)> {
+    let mut request = format!("ws://{address}{path}").into_client_request().expect("an address");
+    for (name, value) in headers {
+        request.headers_mut().insert(*name, HeaderValue::from_str(value).expect("a header"));
+    }
+    match tungstenite::client(request, connect(address)) {
+        Ok((socket, _)) => Ok(Socket(socket)),
+        Err(tungstenite::HandshakeError::Failure(tungstenite::Error::Http(response))) => {
+            let body = response.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+            Err((response.status().as_u16(), body.into_owned()))
         }
-        match tungstenite::client(request, self.connect()) {
-            Ok((socket, _)) => Ok(Socket(socket)),
-            Err(tungstenite::HandshakeError::Failure(tungstenite::Error::Http(response))) => {
-                let body = response.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
-                Err((response.status().as_u16(), body.into_owned()))
-            }
-            Err(error) => panic!("{error}"),
-        }
+        Err(error) => panic!("{error}"),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use hearken::ModelSource;
-use hearken::server::{Config, Control, Key, LogFormat, NamedModel, Server};
+use hearken::server::{Config, Control, Key, LogFormat, NamedModel, Server, Wyoming};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -26,6 +26,7 @@ const MOST_WORKERS: usize = 4;
     Examples:\n  \
     hearken serve                                     for programs on this machine, without keys\n  \
     hearken serve --config hearken.toml               for tenants: see docs/operations.md\n  \
+    hearken serve --wyoming 0.0.0.0:10300             for Home Assistant as well\n  \
     hearken serve key                                 a new key, and its hash for the configuration\n  \
     curl http://127.0.0.1:8080/v1/audio/transcriptions -F file=@talk.mp3 -F model=whisper-1"
 )]
@@ -38,8 +39,22 @@ pub(crate) struct Args {
     /// Address and port [default: what the configuration says, else 127.0.0.1:8080]
     #[arg(long, short, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
+    /// Also serve Home Assistant and other clients of Wyoming, at this address; the protocol has no keys
+    #[arg(long, value_name = "ADDRESS")]
+    wyoming: Option<SocketAddr>,
+    /// Also serve clients of Vosk at an address of their own; at the path / they are served anyway
+    #[arg(long, value_name = "ADDRESS")]
+    vosk: Option<SocketAddr>,
     #[command(flatten)]
     model: ModelArgs,
+}
+
+/// Addresses that replace those of the configuration.
+#[derive(Clone, Copy)]
+struct Addresses {
+    listen: Option<SocketAddr>,
+    wyoming: Option<SocketAddr>,
+    vosk: Option<SocketAddr>,
 }
 
 #[derive(clap::Subcommand)]
@@ -67,13 +82,17 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let ended = runtime.block_on(async {
         let server = Server::bind(config, engine, models).await?;
         let (url, control) = (server.url(), server.control());
-        let signals = tokio::spawn(watch(args.config.clone(), args.listen, control.clone())?);
+        let vosk =
+            server.vosk_address().map(|address| format!("serving ws{}://{address} (Vosk)", secure(&url)));
+        let wyoming = server.wyoming_address().map(|address| format!("serving tcp://{address} (Wyoming)"));
+        let signals = tokio::spawn(watch(args.config.clone(), args.addresses(), control.clone())?);
         let greet = tokio::spawn(async move {
             control.ready().await;
             complain(&format!(
                 "serving {url}/v1 (OpenAI's and Deepgram's interfaces) and ws{}/v1/stream",
                 &url[4..]
             ));
+            vosk.iter().chain(&wyoming).for_each(|more| complain(more));
         });
         let ended = server.run().await;
         greet.abort();
@@ -88,7 +107,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 
 impl Args {
     fn configuration(&self) -> Result<Config, Failure> {
-        read(self.config.as_deref(), self.listen)
+        read(self.config.as_deref(), self.addresses())
+    }
+
+    fn addresses(&self) -> Addresses {
+        Addresses { listen: self.listen, wyoming: self.wyoming, vosk: self.vosk }
     }
 
     /// Those of the configuration, else the one that every other command would use.
@@ -110,12 +133,24 @@ impl Args {
     }
 }
 
-fn read(file: Option<&Path>, listen: Option<SocketAddr>) -> Result<Config, Failure> {
+/// The letter that a WebSocket's scheme has more where there is TLS.
+fn secure(url: &str) -> &'static str {
+    if url.starts_with("https") { "s" } else { "" }
+}
+
+fn read(file: Option<&Path>, addresses: Addresses) -> Result<Config, Failure> {
     let mut config = match file {
         Some(path) => Config::read(path)?,
         None => Config::default(),
     };
-    config.listen = listen.unwrap_or(config.listen);
+    config.listen = addresses.listen.unwrap_or(config.listen);
+    config.vosk = addresses.vosk.or(config.vosk);
+    if let Some(listen) = addresses.wyoming {
+        match &mut config.wyoming {
+            Some(wyoming) => wyoming.listen = listen,
+            none => *none = Some(Wyoming::at(listen)),
+        }
+    }
     Ok(config)
 }
 
@@ -148,7 +183,7 @@ fn raise_file_limit() {
 /// What the signals do, until the task is ended.
 fn watch(
     file: Option<PathBuf>,
-    listen: Option<SocketAddr>,
+    addresses: Addresses,
     control: Control,
 ) -> Result<impl Future<Output = ()> + Send, Failure> {
     let watch =
@@ -163,7 +198,7 @@ fn watch(
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
                 _ = hangup.recv() => {
-                    reload(file.as_deref(), listen, &control);
+                    reload(file.as_deref(), addresses, &control);
                     continue;
                 }
             }
@@ -177,12 +212,12 @@ fn watch(
     })
 }
 
-fn reload(file: Option<&Path>, listen: Option<SocketAddr>, control: &Control) {
+fn reload(file: Option<&Path>, addresses: Addresses, control: &Control) {
     let Some(path) = file else {
         tracing::info!("there is no configuration to read again");
         return;
     };
-    let reloaded = read(Some(path), listen)
+    let reloaded = read(Some(path), addresses)
         .map_err(|failure| failure.message)
         .and_then(|config| control.reload(&config).map_err(|error| error.to_string()));
     match reloaded {

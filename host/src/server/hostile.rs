@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use tokio::runtime::{Builder, Runtime};
 
 use super::refusal::Refusal;
-use super::{admission, deepgram, keys, openai, own, realtime};
+use super::{admission, deepgram, keys, openai, own, realtime, vosk, wyoming};
 use crate::audio::{self, Encoding, Faults};
 
 /// Bytes of an upload.
@@ -32,6 +32,8 @@ pub fn attack(bytes: &[u8]) {
     refusals.extend(own::attack(&text).err());
     refusals.extend(deepgram::attack(&text));
     refusals.extend(realtime::attack(&text).err());
+    refusals.extend(vosk::attack(&text).err());
+    refusals.extend(wyoming::attack(bytes).err());
     refusals.extend(upload(bytes));
     for encoding in [Encoding::S16Le, Encoding::F32Le, Encoding::MuLaw, Encoding::ALaw] {
         let whole = bytes.len() / encoding.bytes() * encoding.bytes();
@@ -77,7 +79,7 @@ mod tests {
     use super::*;
 
     /// What a client sends that means well, one of each kind.
-    const GOOD: [&str; 12] = [
+    const GOOD: [&str; 14] = [
         r#"{"type":"start","encoding":"s16le","sample_rate":48000,"channels":2,"model":"m","language":"en","step_ms":500}"#,
         r#"{"type":"resume","stream":"0123456789abcdef","received":17}"#,
         r#"{"type":"ack","seq":18446744073709551615}"#,
@@ -89,6 +91,8 @@ mod tests {
         "x\n--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\nRIFF\r\n--x\r\nContent-Disposition: form-data; name=\"temperature\"\r\n\r\n0.5\r\n--x--\r\n",
         "hearken, hearken.key.hk_0123456789, token",
         "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+        r#"{"config":{"sample_rate":"16000","words":true,"phrase_list":["one","[unk]"],"max_alternatives":1,"language":"en"}}"#,
+        "{\"type\":\"audio-start\",\"data\":{\"rate\":16000,\"width\":2},\"data_length\":14,\"payload_length\":4}\n{\"channels\":1}\0\0\0\0",
         "RIFF\x24\x7d\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\0\x7d\0\0\0\0\x01\0\x02\0\x10\0data\0\x7d\0\0\0\0\0\0\0\0\0\0",
     ];
 
@@ -101,6 +105,7 @@ mod tests {
         for good in &GOOD[5..8] {
             assert!(realtime::attack(good).is_ok(), "{good}");
         }
+        assert!(vosk::attack(GOOD[11]).is_ok() && wyoming::attack(GOOD[12].as_bytes()).is_ok());
         assert!(upload(GOOD[8].as_bytes()).is_none());
         GOOD.iter().for_each(|good| attack(good.as_bytes()));
     }

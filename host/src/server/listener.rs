@@ -45,6 +45,32 @@ struct Held {
 
 /// Takes connections and serves `router` on them until the server drains. `alive` is held until each has ended.
 pub(super) async fn accept(app: Arc<App>, listener: TcpListener, router: Router, alive: mpsc::Sender<()>) {
+    each(app, listener, alive, |app, stream, peer: Peer| {
+        let router = router.clone();
+        async move {
+            let address = peer.address;
+            match app.acceptor() {
+                None => serve(&app, stream, peer, router).await,
+                Some(acceptor) => match timeout(HEADERS, acceptor.accept(stream)).await {
+                    Ok(Ok(stream)) => serve(&app, stream, peer, router).await,
+                    Ok(Err(error)) => tracing::debug!(%address, %error, "no TLS"),
+                    Err(_) => tracing::debug!(%address, "the TLS handshake took too long"),
+                },
+            }
+        }
+    })
+    .await;
+}
+
+/// Takes connections and serves each as it is told to, until the server drains. `alive` is held until each has ended.
+pub(super) async fn each<F>(
+    app: Arc<App>,
+    listener: TcpListener,
+    alive: mpsc::Sender<()>,
+    serve: impl Fn(Arc<App>, TcpStream, Peer) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
     let room = Arc::new(Semaphore::new(app.config.connections.min(Semaphore::MAX_PERMITS)));
     loop {
         let accepted = tokio::select! {
@@ -62,18 +88,8 @@ pub(super) async fn accept(app: Arc<App>, listener: TcpListener, router: Router,
         let held =
             Held { _place: place, _alive: alive.clone(), _counted: Counted::new(&app.metrics.connections) };
         let peer = Peer { address, _held: Arc::new(held) };
-        let (app, router) = (Arc::clone(&app), router.clone());
-        tokio::spawn(async move {
-            settle(&stream);
-            match app.acceptor() {
-                None => serve(&app, stream, peer, router).await,
-                Some(acceptor) => match timeout(HEADERS, acceptor.accept(stream)).await {
-                    Ok(Ok(stream)) => serve(&app, stream, peer, router).await,
-                    Ok(Err(error)) => tracing::debug!(%address, %error, "no TLS"),
-                    Err(_) => tracing::debug!(%address, "the TLS handshake took too long"),
-                },
-            }
-        });
+        settle(&stream);
+        tokio::spawn(serve(Arc::clone(&app), stream, peer));
     }
 }
 

@@ -1,4 +1,4 @@
-//! A transcription server for many tenants: hearken's own WebSocket, and the interfaces of OpenAI and Deepgram.
+//! A transcription server for many tenants: hearken's own WebSocket, and the interfaces of OpenAI, Deepgram, Vosk and Wyoming.
 //!
 //! Everything stands on [`Session`](crate::session::Session) and [`Model::transcribe`](crate::Model::transcribe): recognition
 //! happens on the engine's threads, while the async runtime's only move bytes. `hearken serve` is this module behind a command
@@ -43,6 +43,8 @@ mod tenants;
 mod tls;
 mod upload;
 mod values;
+mod vosk;
+mod wyoming;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -57,7 +59,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
 use self::capacity::Capacity;
-pub use self::config::{Admission, Config, ConfigError, LogFormat, TenantConfig, Tls};
+pub use self::config::{Admission, Config, ConfigError, LogFormat, TenantConfig, Tls, Wyoming};
 use self::health::Audience;
 pub use self::keys::{InvalidKeyHash, Key, KeyHash};
 use self::metrics::Metrics;
@@ -142,6 +144,8 @@ pub struct Server {
     app: Arc<App>,
     listener: TcpListener,
     operations: Option<TcpListener>,
+    vosk: Option<TcpListener>,
+    wyoming: Option<TcpListener>,
     models: Vec<NamedModel>,
     address: SocketAddr,
 }
@@ -162,6 +166,8 @@ impl Server {
         let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
         let listener = listen(config.listen)?;
         let operations = config.operations.map(listen).transpose()?;
+        let vosk = config.vosk.map(listen).transpose()?;
+        let wyoming = config.wyoming.as_ref().map(|wyoming| listen(wyoming.listen)).transpose()?;
         let address = listener.local_addr().unwrap_or(config.listen);
         let app = App {
             models: Models::new(&config, &models),
@@ -176,7 +182,7 @@ impl Server {
             config,
             engine,
         };
-        Ok(Self { app: Arc::new(app), listener, operations, models, address })
+        Ok(Self { app: Arc::new(app), listener, operations, vosk, wyoming, models, address })
     }
 
     /// Where it listens.
@@ -188,6 +194,16 @@ impl Server {
     pub fn url(&self) -> String {
         let scheme = if self.app.config.tls.is_some() { "https" } else { "http" };
         format!("{scheme}://{}", self.address)
+    }
+
+    /// Where it listens for Vosk's clients alone, if it does.
+    pub fn vosk_address(&self) -> Option<SocketAddr> {
+        self.vosk.as_ref()?.local_addr().ok()
+    }
+
+    /// Where it listens for Wyoming's clients, if it does.
+    pub fn wyoming_address(&self) -> Option<SocketAddr> {
+        self.wyoming.as_ref()?.local_addr().ok()
     }
 
     /// What tells it to reload, and to end.
@@ -202,7 +218,7 @@ impl Server {
     ///
     /// [`ServerError::Model`].
     pub async fn run(self) -> Result<(), ServerError> {
-        let Self { app, listener, operations, models, .. } = self;
+        let Self { app, listener, operations, vosk, wyoming, models, .. } = self;
         let failed = Arc::new(OnceLock::new());
         let loading = {
             let (app, failed) = (Arc::clone(&app), Arc::clone(&failed));
@@ -216,13 +232,25 @@ impl Server {
         let (alive, mut ended) = mpsc::channel(1);
         let public = if operations.is_some() { Audience::Nobody } else { Audience::ThisMachine };
         let main = listener::accept(Arc::clone(&app), listener, routes(&app, public), alive.clone());
-        let aside = async {
-            if let Some(operations) = operations {
-                let router = health::routes(Audience::Everybody).with_state(Arc::clone(&app));
-                listener::accept(Arc::clone(&app), operations, router, alive).await;
+        let aside = |listener: Option<TcpListener>, router: Router<Arc<App>>| {
+            let (app, alive) = (Arc::clone(&app), alive.clone());
+            async move {
+                if let Some(listener) = listener {
+                    listener::accept(Arc::clone(&app), listener, router.with_state(app), alive).await;
+                }
             }
         };
-        tokio::join!(main, aside);
+        let operations = aside(operations, health::routes(Audience::Everybody));
+        let vosk = aside(vosk, Router::new().fallback(vosk::upgrade));
+        let wyoming = {
+            let (app, alive) = (Arc::clone(&app), alive);
+            async move {
+                if let Some(listener) = wyoming {
+                    listener::each(app, listener, alive, wyoming::serve).await;
+                }
+            }
+        };
+        tokio::join!(main, operations, vosk, wyoming);
         app.parked.clear();
         // Until the last connection drops its end.
         let quiet = ended.recv();
@@ -285,6 +313,7 @@ fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
 fn routes(app: &Arc<App>, metrics: Audience) -> Router {
     let routes = Router::new()
         .route("/v1/stream", get(own::upgrade))
+        .route("/", get(vosk::or_page))
         .route("/v1/realtime", get(realtime::upgrade))
         .route("/v1/realtime/client_secrets", post(realtime::create_secret))
         .merge(page::routes())

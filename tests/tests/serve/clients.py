@@ -1,4 +1,4 @@
-"""The official clients of OpenAI and Deepgram against a running server.
+"""Clients of OpenAI, Deepgram, Vosk and Wyoming against a running server.
 
     clients.py CASE BASE KEY RECORDING
 
@@ -179,4 +179,97 @@ def deepgram_errors():
     }
 
 
-print(json.dumps(globals()[CASE]()))
+async def vosk_file():
+    """What vosk-server's own test client does: it sends a fifth of a second, and waits for the answer."""
+    answers = []
+    async with websockets.connect(f"ws://{BASE}") as socket:
+        with wave.open(RECORDING) as file:
+            await socket.send('{ "config" : { "sample_rate" : %d } }' % file.getframerate())
+            while audio := file.readframes(int(file.getframerate() * 0.2)):
+                await socket.send(audio)
+                answers.append(await socket.recv())
+        await socket.send('{"eof" : 1}')
+        last = await socket.recv()
+        await asyncio.wait_for(socket.wait_closed(), 30)
+        return {"answers": answers, "last": last, "code": socket.close_code}
+
+
+async def vosk_live():
+    """A conference's bridge: chunks as they are spoken, and answers whenever they come."""
+    rate, samples = pcm()
+    answers = []
+    async with websockets.connect(f"ws://{BASE}") as socket:
+        await socket.send(json.dumps({"config": {"sample_rate": str(rate)}}))
+        size, due, sent = rate // 10 * 2, time.monotonic(), 0
+
+        async def listen():
+            async for message in socket:
+                answers.append(message)
+
+        listener = asyncio.create_task(listen())
+        for at in range(0, len(samples), size):
+            await socket.send(samples[at:at + size])
+            sent += 1
+            due += 0.1
+            await asyncio.sleep(max(0, due - time.monotonic()))
+        await socket.send('{"eof" : 1}')
+        await asyncio.wait_for(listener, 60)
+    return {"answers": answers, "sent": sent}
+
+
+async def wyoming_describe():
+    from wyoming.client import AsyncClient
+    from wyoming.info import Describe, Info
+
+    async with AsyncClient.from_uri(f"tcp://{BASE}", read_timeout=60) as client:
+        await client.write_event(Describe().event())
+        info = Info.from_event(await client.read_event())
+    program = info.asr[0]
+    return {
+        "name": program.name, "streaming": program.supports_transcript_streaming,
+        "models": [{"name": model.name, "languages": model.languages} for model in program.models],
+    }
+
+
+async def wyoming_speech():
+    """Two recordings over one connection, as a voice assistant sends them."""
+    from wyoming.asr import Transcribe, Transcript, TranscriptChunk, TranscriptStart, TranscriptStop, VadSensitivity
+    from wyoming.audio import wav_to_chunks, AudioStop
+    from wyoming.client import AsyncClient
+    from wyoming.ping import Ping, Pong
+
+    heard = []
+    async with AsyncClient.from_uri(f"tcp://{BASE}", read_timeout=60) as client:
+        await client.write_event(Ping(text="there?").event())
+        assert Pong.from_event(await client.read_event()).text == "there?"
+        for pace in [1, 0]:
+            # Without names and terms: the small model takes any prompt for noise.
+            request = Transcribe(language="en-US", vad_sensitivity=VadSensitivity.DEFAULT)
+            await client.write_event(request.event())
+            recording = {"chunks": [], "kinds": [], "before_stop": 0}
+
+            async def listen():
+                while event := await client.read_event():
+                    recording["kinds"].append(event.type)
+                    if TranscriptChunk.is_type(event.type):
+                        recording["chunks"].append(TranscriptChunk.from_event(event).text)
+                    elif Transcript.is_type(event.type):
+                        recording["text"] = Transcript.from_event(event).text
+                        recording["language"] = Transcript.from_event(event).language
+                    elif TranscriptStop.is_type(event.type):
+                        return
+
+            listener = asyncio.create_task(listen())
+            with wave.open(RECORDING) as file:
+                for chunk in wav_to_chunks(file, 1024, start_event=True, stop_event=True):
+                    if AudioStop.is_type(chunk.event().type):
+                        recording["before_stop"] = len(recording["chunks"])
+                    await client.write_event(chunk.event())
+                    await asyncio.sleep(pace * 1024 / file.getframerate())
+            await listener
+            heard.append(recording)
+    return heard
+
+
+result = globals()[CASE]()
+print(json.dumps(asyncio.run(result) if asyncio.iscoroutine(result) else result))

@@ -13,6 +13,8 @@ mod protocols;
 mod sinks;
 mod stream;
 mod turns;
+mod vosk;
+mod wyoming;
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};

@@ -6,11 +6,31 @@ impl Config {
     /// Checks that the values can be, each by itself and beside the others.
     pub(in crate::server) fn check(&self) -> Result<(), ConfigError> {
         let wrong = |key: String, message: &str| Err(ConfigError::Value { key, message: message.to_owned() });
-        if self.tenants.is_empty() && !self.listen.ip().is_loopback() {
-            return wrong(
-                "listen".to_owned(),
-                "without tenants anybody could use the server; listen on 127.0.0.1, or add [tenants.NAME] with keys (`hearken serve key` makes one)",
-            );
+        for (name, address) in [("listen", Some(self.listen)), ("vosk", self.vosk)] {
+            if self.tenants.is_empty() && address.is_some_and(|address| !address.ip().is_loopback()) {
+                return wrong(
+                    name.to_owned(),
+                    "without tenants anybody could use the server; listen on 127.0.0.1, or add [tenants.NAME] with keys (`hearken serve key` makes one)",
+                );
+            }
+        }
+        if let Some(wyoming) = &self.wyoming {
+            let known = |name: &String| self.tenants.contains_key(name);
+            match &wyoming.tenant {
+                None if !self.tenants.is_empty() => {
+                    return wrong(
+                        "wyoming.tenant".to_owned(),
+                        "Wyoming has no keys; name the tenant whose limits its clients have",
+                    );
+                }
+                Some(name) if !known(name) => {
+                    return wrong(
+                        "wyoming.tenant".to_owned(),
+                        &format!("there is no {name:?} under [tenants]; add it, or name one that is there"),
+                    );
+                }
+                _ => {}
+            }
         }
         for (name, value) in [("streams", u64::from(self.streams)), ("connections", self.connections as u64)]
         {

@@ -22,6 +22,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Another address, for `/metrics` and health alone. Without it metrics are answered on `listen`, to this machine alone.
     pub operations: Option<SocketAddr>,
+    /// Another address, for clients of Vosk alone, which may ask for any path there. On `listen` they are served at `/`.
+    pub vosk: Option<SocketAddr>,
+    /// Where clients of Wyoming are served, such as Home Assistant. Default: nowhere.
+    pub wyoming: Option<Wyoming>,
     /// Certificate and key; without them there is no TLS.
     pub tls: Option<Tls>,
     /// Names and sources of models: `embedded`, a name that `hearken models list` knows, or a file. None: the best at hand.
@@ -78,6 +82,24 @@ pub struct Tls {
     pub key: PathBuf,
 }
 
+/// Where clients of Wyoming are served. The protocol has no keys: whoever reaches the address may use it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Wyoming {
+    /// Address and port; Home Assistant's usual port for speech to text is 10300.
+    pub listen: SocketAddr,
+    /// The tenant whose models and limits its clients have, of a server that has tenants.
+    pub tenant: Option<String>,
+}
+
+impl Wyoming {
+    /// At this address, of a server without tenants.
+    pub fn at(listen: SocketAddr) -> Self {
+        Self { listen, tenant: None }
+    }
+}
+
 /// How logs are written on standard error.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -121,6 +143,8 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             operations: None,
+            vosk: None,
+            wyoming: None,
             tls: None,
             models: BTreeMap::new(),
             default_model: None,
@@ -250,6 +274,9 @@ mod tests {
         assert!(error("streams = ").starts_with("hearken.toml:1: "));
         for (text, key) in [
             ("listen = \"0.0.0.0:80\"", "listen: "),
+            ("vosk = \"0.0.0.0:2700\"", "vosk: "),
+            ("[wyoming]\nlisten = \"127.0.0.1:10300\"\ntenant = \"a\"", "wyoming.tenant: "),
+            ("[wyoming]\nlisten = \"127.0.0.1:10300\"\n[tenants.a]", "wyoming.tenant: "),
             ("streams = 0", "streams: "),
             ("resume_seconds = 100000", "resume_seconds: "),
             ("[admission]\nload = 0.0", "admission.load: "),

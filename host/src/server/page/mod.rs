@@ -16,10 +16,14 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 pub(super) fn routes() -> Router<Arc<App>> {
     let file = |kind: &'static str, text: &'static str| get(move || async move { answer(kind, text) });
     Router::new()
-        .route("/", file("text/html; charset=utf-8", include_str!("index.html")))
         .route("/page/style.css", file("text/css; charset=utf-8", include_str!("style.css")))
         .route("/page/page.js", file("text/javascript; charset=utf-8", include_str!("page.js")))
         .route("/page/worklet.js", file("text/javascript; charset=utf-8", include_str!("worklet.js")))
+}
+
+/// The page itself.
+pub(super) fn index() -> impl IntoResponse {
+    answer("text/html; charset=utf-8", include_str!("index.html"))
 }
 
 fn answer(kind: &'static str, text: &'static str) -> impl IntoResponse {
