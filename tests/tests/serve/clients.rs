@@ -38,6 +38,21 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("{value}"))
 }
 
+/// docs/clients.md names each package that is driven here, in the version that is.
+#[test]
+fn the_table_of_clients_states_the_versions_that_are_tested() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
+    let (table, pinned) = (read("docs/clients.md"), read("tests/tests/serve/requirements.txt"));
+    let pinned: Vec<(&str, &str)> = pinned.lines().filter_map(|line| line.split_once("==")).collect();
+    assert!(pinned.len() >= 3, "{pinned:?}");
+    for (package, version) in pinned {
+        let package = package.split('[').next().unwrap();
+        let row = format!("| {package} (Python), {version} · tested |");
+        assert!(table.contains(&row), "docs/clients.md has no row that begins with {row:?}");
+    }
+}
+
 #[test]
 fn openais_client_transcribes_files_in_every_form() {
     let server = Server::with(&two_tenants(""));
