@@ -72,6 +72,11 @@ impl Instance {
                 recognizer.decode(self.window.samples(), &task)?;
                 self.window.clear();
             }
+            Request::Detect(task) => {
+                let detected = recognizer.detect_language(self.window.samples(), &task);
+                self.window.clear();
+                detected?;
+            }
             Request::LearnPadding => {
                 let learned = recognizer.learn_padding(self.window.samples());
                 self.window.clear();

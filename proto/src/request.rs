@@ -56,6 +56,8 @@ pub enum Request {
         /// Tokens to force, after `sot`, language and task.
         tokens: Vec<u32>,
     },
+    /// Drain, detect the language of the window, and empty it. Answered by [`Event::Language`](crate::Event::Language).
+    Detect(Task),
 }
 
 /// How to decode.
@@ -83,6 +85,9 @@ pub struct Task {
     /// Stretches of the utterance in which voice was heard, in order, as first sample and sample after the last. They count
     /// from the utterance's start in this sandbox. Empty where nobody has looked.
     pub voice: Vec<(u32, u32)>,
+    /// Text stays as the decoder says it: no word of an utterance is dropped because the model is unsure of it, and voice without
+    /// words is not decoded again.
+    pub verbatim: bool,
     /// How likely a word of an utterance that goes on must be to be believed though no word beside it is: what the model says
     /// where nobody speaks is less likely. From 0, where two hearings that agree are enough, to 1.
     pub alone: f32,
@@ -105,6 +110,11 @@ pub enum Commit {
         doubtful: u8,
         /// Percent, 0 to 100.
         likely: u8,
+        /// In the first three seconds of an utterance, where a hypothesis has heard little, n of them that agree count only
+        /// if n - 1 times so many samples lie between the first and the last.
+        early: u32,
+        /// No word is certain that the decoder said looking at the last so many samples (as with AlignAtt).
+        margin: u32,
     },
     /// When the decoder did not look at the end of the audio to say it (AlignAtt).
     Attention {
@@ -115,6 +125,6 @@ pub enum Commit {
 
 impl Default for Commit {
     fn default() -> Self {
-        Self::Agreement { hypotheses: 2, doubtful: 2, likely: 0 }
+        Self::Agreement { hypotheses: 2, doubtful: 2, likely: 0, early: 0, margin: 0 }
     }
 }

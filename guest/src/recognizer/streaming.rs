@@ -41,22 +41,30 @@ impl Recognise for Streaming<'_> {
             return Ok(Recognised { no_speech: 1.0, ..Recognised::default() });
         }
         let Self { recognizer, task } = self;
+        let timed;
+        let task = if effort == Effort::Timed {
+            timed = Task { timestamps: true, ..task.clone() };
+            &timed
+        } else {
+            task
+        };
+        let is_final = effort != Effort::Partial;
         let is_padded = recognizer.encode(pcm, task.full_context)?;
-        let language = recognizer.language(task, pcm.len(), effort == Effort::Final)?;
+        let language = recognizer.language(task, pcm.len(), is_final)?;
         // A step of its own, so only where it decides something.
-        let no_speech = if effort == Effort::Final { recognizer.no_speech()? } else { 0.0 };
+        let no_speech = if is_final { recognizer.no_speech()? } else { 0.0 };
         let order = Order { task, language: &language.code, told, len: pcm.len(), temperature: 0.0 };
         let mut decoded = recognizer.decode_behind(&order)?;
         let mut encodes = 1;
         let is_doubtful =
             |decoded: &Decoded| decoded.stalled || (decoded.avg_logprob < LOGPROB && no_speech < NO_SPEECH);
-        if is_padded && (decoded.stalled || (effort == Effort::Final && is_doubtful(&decoded))) {
+        if is_padded && (decoded.stalled || (is_final && is_doubtful(&decoded))) {
             // The padding may have misled it: the whole context tells.
             recognizer.encode(pcm, true)?;
             decoded = recognizer.decode_behind(&order)?;
             encodes += 1;
         }
-        if effort == Effort::Final && is_doubtful(&decoded) {
+        if is_final && is_doubtful(&decoded) {
             let again = recognizer.decode_behind(&Order { temperature: RETRY_TEMPERATURE, ..order })?;
             let score = |decoded: &Decoded| (!decoded.stalled, decoded.avg_logprob);
             if score(&again) > score(&decoded) {

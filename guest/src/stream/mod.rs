@@ -51,6 +51,9 @@ const NO_SPEECH: f32 = 0.6;
 const LOGPROB: f32 = -1.0;
 const LIKELY: f32 = 0.4;
 
+/// How likely words must be on average that only a decoder with timestamps says of an utterance.
+const TIMED_LIKELY: f32 = 0.7;
+
 /// How one window is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effort {
@@ -58,6 +61,8 @@ pub(crate) enum Effort {
     Partial,
     /// With one fallback: nothing follows.
     Final,
+    /// As `Final`, and the decoder says timestamps, as in files.
+    Timed,
 }
 
 /// A word, and what the decoder knows of it.
@@ -144,6 +149,8 @@ pub(crate) struct Stream {
     settled: u32,
     /// End of the last committed word that is believed for its own sake.
     stood: Option<u32>,
+    /// Every word is believed, in this step.
+    verbatim: bool,
     /// How likely a word must be for that, in this step.
     alone: f32,
     /// How likely all words must be on average, in this step.
@@ -167,11 +174,12 @@ impl Stream {
         effort: Effort,
     ) -> Result<Hypothesis, Status> {
         let is_brief = effort == Effort::Final && window.end() < BRIEF;
+        self.verbatim = task.verbatim;
         self.plausible = task.plausible;
         self.alone = if is_brief { task.alone_briefly } else { task.alone };
         let mut hypothesis = Hypothesis::default();
         let mut heard = self.hear(window, recogniser, effort, &mut hypothesis)?;
-        if self.is_muzzled(window, task) {
+        if !task.verbatim && self.is_muzzled(window, task) {
             self.moved = true;
             self.asked_freely = window.end();
             heard = self.hear(window, recogniser, effort, &mut hypothesis)?;
@@ -180,13 +188,14 @@ impl Stream {
         if heard.unsettled {
             self.alone = self.alone.max(ALONE_UNSETTLED);
         }
-        if !heard.unsettled {
+        if !heard.unsettled && !task.verbatim {
             self.ask_for_missed(window, recogniser, task, effort, &mut hypothesis)?;
         }
         match effort {
             Effort::Partial => {
                 let believed = self.believed();
-                let is_sure = |(spoken, believed): &(&Spoken, bool)| spoken.sure && *believed;
+                let is_sure =
+                    |(spoken, believed): &(&Spoken, bool)| (task.verbatim || spoken.sure) && *believed;
                 let sure = self.tentative.iter().zip(believed).take_while(is_sure).count();
                 let policy = self.policy.get_or_insert_with(|| policy::policy(task.commit));
                 let sure = if heard.unsettled { 0 } else { sure };
@@ -198,7 +207,7 @@ impl Stream {
                     hypothesis.committed.extend(self.slide(window));
                 }
             }
-            Effort::Final => {
+            Effort::Final | Effort::Timed => {
                 let mut heard = heard;
                 // Until the whole window was listened to; each turn leaves less of it.
                 while let Some(rest) = heard.rest.filter(|rest| *rest > 0) {
@@ -263,6 +272,7 @@ impl Stream {
         self.doubt.judge(&mut self.tentative);
         if effort == Effort::Final {
             self.hear_again(window, recogniser, hypothesis)?;
+            self.hear_timed(window, recogniser, hypothesis)?;
         }
         Ok(heard)
     }
@@ -285,8 +295,33 @@ impl Stream {
         Ok(())
     }
 
+    /// Where nothing of a whole utterance is believed, hears it as files are heard: of one or two words models are surer when
+    /// they say timestamps, too.
+    fn hear_timed(
+        &mut self,
+        window: &Window,
+        recogniser: &mut impl Recognise,
+        hypothesis: &mut Hypothesis,
+    ) -> Result<(), Status> {
+        if self.verbatim || self.settled > 0 || window.start() > 0 || self.believed().contains(&true) {
+            return Ok(());
+        }
+        let mut timed = recogniser.recognise(window.samples(), &[], Effort::Timed)?;
+        hypothesis.encodes += timed.encodes;
+        let words = timed.words.len() as f32;
+        let likelihood = timed.words.iter().map(|spoken| spoken.word.probability).sum::<f32>() / words;
+        if timed.no_speech < NO_SPEECH && likelihood >= TIMED_LIKELY {
+            timed.words.iter_mut().for_each(|spoken| spoken.sure = true);
+            self.tentative = timed.words;
+        }
+        Ok(())
+    }
+
     /// Which tentative words are believed.
     fn believed(&self) -> Vec<bool> {
+        if self.verbatim {
+            return vec![true; self.tentative.len()];
+        }
         if doubt::likelihood(&self.tentative, self.likelihood) < self.plausible {
             return vec![false; self.tentative.len()];
         }

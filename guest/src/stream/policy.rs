@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use hearken_proto::Commit;
+use hearken_proto::{Commit, SAMPLE_RATE};
 
 use super::Spoken;
 use super::agreement::essence;
@@ -20,16 +20,25 @@ pub(crate) trait Policy {
 /// The policy that a task asks for.
 pub(super) fn policy(commit: Commit) -> Box<dyn Policy> {
     match commit {
-        Commit::Agreement { hypotheses, doubtful, likely } => {
-            Box::new(Agreement::new(hypotheses, doubtful, likely))
+        Commit::Agreement { hypotheses, doubtful, likely, early, margin } => {
+            let attention = (margin > 0).then_some(Attention { margin });
+            Box::new(Agreement::new(hypotheses, doubtful, likely, early, attention))
         }
         Commit::Attention { margin } => Box::new(Attention { margin }),
     }
 }
 
+/// In the first seconds of an utterance its hypotheses have heard little, and err together: 3 s.
+const EARLY: u32 = 3 * SAMPLE_RATE;
+
+/// Earlier hypotheses that are kept, for each that must agree: early ones may be nearer to each other than what is needed of
+/// audio between them.
+const KEPT: usize = 4;
+
 /// LocalAgreement-n: words that n hypotheses in a row begin with (Liu, Spanakis and Niehues 2020; Macháček, Dabre and Bojar
 /// 2023). A word with an unlikely token needs more of them: of the words that two hypotheses in a row get wrong, most are
-/// unlikely, and few of those that they get right (docs/streaming.md).
+/// unlikely, and few of those that they get right. Early in an utterance hypotheses are made more often, and those that agree
+/// must lie apart (docs/streaming.md).
 struct Agreement {
     /// Hypotheses that must agree on a likely word, the latest one included.
     likely: usize,
@@ -37,44 +46,66 @@ struct Agreement {
     doubtful: usize,
     /// A word is doubtful if a token of it is less likely than this.
     threshold: f32,
-    /// The essences of the words of earlier hypotheses, the latest first.
-    earlier: VecDeque<Vec<String>>,
+    /// Audio between two hypotheses in a row early in an utterance, in samples.
+    early: u32,
+    /// What else must hold of a word.
+    attention: Option<Attention>,
+    /// Earlier hypotheses, the latest first.
+    earlier: VecDeque<Earlier>,
+}
+
+/// A hypothesis that was made before.
+struct Earlier {
+    /// The essences of its words.
+    words: Vec<String>,
+    /// Where the audio ended, in samples.
+    heard: u32,
 }
 
 impl Agreement {
-    fn new(hypotheses: u8, doubtful: u8, likely: u8) -> Self {
+    fn new(hypotheses: u8, doubtful: u8, likely: u8, early: u32, attention: Option<Attention>) -> Self {
         let (likely_count, doubtful) = (hypotheses.max(1), doubtful.max(hypotheses).max(1));
         Self {
             likely: likely_count.into(),
             doubtful: doubtful.into(),
             threshold: f32::from(likely) / 100.0,
+            early,
+            attention,
             earlier: VecDeque::new(),
         }
     }
 }
 
 impl Policy for Agreement {
-    fn certain(&mut self, tail: &[Spoken], _: u32) -> usize {
+    fn certain(&mut self, tail: &[Spoken], heard: u32) -> usize {
         let latest: Vec<String> = tail.iter().map(|spoken| essence(&spoken.word)).collect();
-        // For each earlier hypothesis, the words that it begins with as the latest one does.
-        let agreed: Vec<usize> = self
+        // For each earlier hypothesis, the words that it begins with as the latest one does, and the audio that came since.
+        let agreed: Vec<(usize, u32)> = self
             .earlier
             .iter()
-            .map(|other| latest.iter().zip(other).take_while(|(one, other)| one == other).count())
+            .map(|Earlier { words, heard: before }| {
+                let same = latest.iter().zip(words).take_while(|(one, other)| one == other).count();
+                (same, heard.saturating_sub(*before))
+            })
             .collect();
+        let apart = if heard < EARLY { self.early } else { 0 };
         let is_certain = |(index, spoken): &(usize, &Spoken)| {
-            let needed = if spoken.least < self.threshold { self.doubtful } else { self.likely };
-            agreed.iter().take_while(|agreed| **agreed > *index).count() + 1 >= needed
+            let needed = if spoken.least < self.threshold { self.doubtful } else { self.likely } - 1;
+            let agreeing = agreed.iter().take_while(|(same, _)| same > index);
+            let (count, since) = agreeing.fold((0, 0), |(count, _), (_, since)| (count + 1, *since));
+            count >= needed
+                && u64::from(since) >= needed as u64 * u64::from(apart)
+                && self.attention.as_ref().is_none_or(|attention| attention.is_certain(spoken, heard))
         };
         let certain = tail.iter().enumerate().take_while(is_certain).count();
-        self.earlier.push_front(latest);
-        self.earlier.truncate(self.doubtful.max(self.likely) - 1);
+        self.earlier.push_front(Earlier { words: latest, heard });
+        self.earlier.truncate(self.doubtful.max(self.likely) * KEPT);
         certain
     }
 
     fn committed(&mut self, words: usize) {
         for earlier in &mut self.earlier {
-            earlier.drain(..words.min(earlier.len()));
+            earlier.words.drain(..words.min(earlier.words.len()));
         }
     }
 }
@@ -86,11 +117,16 @@ struct Attention {
     margin: u32,
 }
 
+impl Attention {
+    fn is_certain(&self, spoken: &Spoken, heard: u32) -> bool {
+        // Where nothing is known of attention, the word's end has to do.
+        spoken.attended.unwrap_or(spoken.word.end) <= heard.saturating_sub(self.margin)
+    }
+}
+
 impl Policy for Attention {
     fn certain(&mut self, tail: &[Spoken], heard: u32) -> usize {
-        let limit = heard.saturating_sub(self.margin);
-        // Where nothing is known of attention, the word's end has to do.
-        tail.iter().take_while(|spoken| spoken.attended.unwrap_or(spoken.word.end) <= limit).count()
+        tail.iter().take_while(|spoken| self.is_certain(spoken, heard)).count()
     }
 
     fn committed(&mut self, _: usize) {}
@@ -121,7 +157,8 @@ mod tests {
 
     #[test]
     fn what_hypotheses_agree_on_is_certain_whatever_its_case_and_punctuation() {
-        let mut policy = policy(Commit::Agreement { hypotheses: 2, doubtful: 2, likely: 0 });
+        let mut policy =
+            policy(Commit::Agreement { hypotheses: 2, doubtful: 2, likely: 0, early: 0, margin: 0 });
         assert_eq!(policy.certain(&tail("Hello, world"), 0), 0);
         assert_eq!(policy.certain(&tail("hello World. again"), 0), 2);
         // Compared with what is left of the one before.
@@ -136,20 +173,49 @@ mod tests {
 
     #[test]
     fn more_hypotheses_take_longer_to_agree() {
-        let mut policy = policy(Commit::Agreement { hypotheses: 3, doubtful: 3, likely: 0 });
+        let mut policy =
+            policy(Commit::Agreement { hypotheses: 3, doubtful: 3, likely: 0, early: 0, margin: 0 });
         let certain = ["a", "a b", "a b c", "b c d", "c x"].map(|text| {
             let certain = policy.certain(&tail(text), 0);
             policy.committed(certain);
             certain
         });
         assert_eq!(certain, [0, 0, 1, 1, 1]);
-        let mut at_once = super::policy(Commit::Agreement { hypotheses: 1, doubtful: 1, likely: 0 });
+        let mut at_once =
+            super::policy(Commit::Agreement { hypotheses: 1, doubtful: 1, likely: 0, early: 0, margin: 0 });
         assert_eq!(at_once.certain(&tail("a b"), 0), 2);
     }
 
     #[test]
+    fn early_hypotheses_count_with_the_audio_between_them() {
+        let tenth = SAMPLE_RATE / 10;
+        let commit =
+            Commit::Agreement { hypotheses: 2, doubtful: 3, likely: 80, early: 4 * tenth, margin: 0 };
+        let certain = |first: u32, text: &[Spoken]| {
+            let mut policy = policy(commit);
+            (0..6).position(|step| policy.certain(text, first + 2 * step * tenth) > 0)
+        };
+        let mut doubted = tail("a");
+        doubted[0].least = 0.5;
+        assert_eq!(certain(10 * tenth, &tail("a")), Some(2), "0.4 s after the first");
+        assert_eq!(certain(10 * tenth, &doubted), Some(4), "0.8 s after it");
+        assert_eq!(certain(EARLY, &tail("a")), Some(1), "as soon as there are two");
+        assert_eq!(certain(EARLY, &doubted), Some(2));
+    }
+
+    #[test]
+    fn hypotheses_may_agree_on_what_is_said_looking_at_the_end() {
+        let mut policy =
+            policy(Commit::Agreement { hypotheses: 2, doubtful: 2, likely: 0, early: 0, margin: 120 });
+        let certain: Vec<usize> =
+            [300, 300, 369, 370].map(|heard| policy.certain(&tail("a b c"), heard)).to_vec();
+        assert_eq!(certain, [0, 2, 2, 3]);
+    }
+
+    #[test]
     fn doubtful_words_wait_longer_and_what_comes_behind_them_waits_too() {
-        let mut policy = policy(Commit::Agreement { hypotheses: 2, doubtful: 4, likely: 80 });
+        let mut policy =
+            policy(Commit::Agreement { hypotheses: 2, doubtful: 4, likely: 80, early: 0, margin: 0 });
         let mut doubted = tail("a b c");
         doubted[1].least = 0.79;
         let certain: Vec<usize> = (0..5)

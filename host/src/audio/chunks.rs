@@ -1,5 +1,7 @@
 //! Packs the speech of a recording into pieces that fit a model's context.
 
+use std::ops::Range;
+
 use super::VadEvent;
 use super::voice::Voice;
 use crate::SAMPLE_RATE;
@@ -23,6 +25,18 @@ impl Chunk {
     /// Position behind its last sample.
     pub fn end(&self) -> u64 {
         self.start + self.samples.len() as u64
+    }
+
+    /// The samples at these positions of the stream, as far as they are in it.
+    pub(crate) fn samples(&self, range: Range<u64>) -> &[f32] {
+        let at = |position: u64| (position.clamp(self.start, self.end()) - self.start) as usize;
+        &self.samples[at(range.start)..at(range.end.max(range.start))]
+    }
+
+    /// The part at these positions of the stream, as far as it is in it.
+    pub(crate) fn part(&self, range: Range<u64>) -> Self {
+        let samples = self.samples(range.clone()).to_vec();
+        Self { start: range.start.clamp(self.start, self.end()), samples, voice: self.voice.within(&range) }
     }
 }
 

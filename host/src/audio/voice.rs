@@ -27,6 +27,18 @@ impl Voice {
         &self.0
     }
 
+    /// Stretches that are this far apart, in samples: those that are nearer count as one.
+    pub(crate) fn separated(&self, pause: u64) -> Vec<Range<u64>> {
+        let mut separated: Vec<Range<u64>> = Vec::new();
+        for stretch in &self.0 {
+            match separated.last_mut() {
+                Some(last) if stretch.start - last.end < pause => last.end = stretch.end,
+                _ => separated.push(stretch.clone()),
+            }
+        }
+        separated
+    }
+
     /// The part of it in a range.
     pub(crate) fn within(&self, range: &Range<u64>) -> Self {
         let first = self.0.partition_point(|stretch| stretch.end <= range.start);
@@ -69,5 +81,7 @@ mod tests {
         assert_eq!(voice.stretches(), [10..30, 40..50]);
         assert_eq!(voice.within(&(20..45)).stretches(), [20..30, 40..45]);
         assert_eq!(voice.within(&(30..40)).stretches(), []);
+        assert_eq!(voice.separated(10), [10..30, 40..50]);
+        assert_eq!(voice.separated(11), [10..50]);
     }
 }

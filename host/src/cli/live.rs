@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use console::Term;
 use crossbeam_channel::{Receiver, never, select, tick};
-use hearken::audio::VadConfig;
 use hearken::capture::{Capture, Input, Level, Pump, System};
 use hearken::formats::{Format, Writer};
 use hearken::session::{CommitPolicy, Session, SessionEvent, SessionOptions};
@@ -15,6 +14,7 @@ use hearken::{Language, Model};
 
 use super::captions::Captions;
 use super::record::Record;
+use super::speech::EndpointArgs;
 use super::{EXIT_PARTIAL, Failure, ModelArgs, SpeechArgs, complain, in_writing};
 
 /// How often the loudness is drawn.
@@ -57,6 +57,8 @@ pub(crate) struct Args {
     /// Tell each utterance the last words of the one before [default: as is known of the model]
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true)]
     carry: Option<bool>,
+    #[command(flatten)]
+    endpoint: EndpointArgs,
     #[command(flatten)]
     speech: SpeechArgs,
 }
@@ -112,7 +114,7 @@ impl Args {
             annotations: self.speech.annotations,
             translate: self.speech.translate,
             prompt: self.speech.prompt.clone(),
-            voice_activity: Some(VadConfig::default()),
+            voice_activity: Some(self.endpoint.voice_activity()),
             commit: self.policy,
             carry: self.carry,
             ..SessionOptions::new(capture.format())

@@ -1,5 +1,6 @@
 //! What a command is told of the speech that it will hear.
 
+use hearken::audio::VadConfig;
 use hearken::language_code;
 
 /// Language, translation, prompt, annotations.
@@ -39,5 +40,20 @@ impl SpeechArgs {
             .map(|language| language_code(language))
             .collect::<Option<_>>()
             .unwrap_or_default()
+    }
+}
+
+/// When an utterance ends.
+#[derive(clap::Args)]
+pub(crate) struct EndpointArgs {
+    /// Silence that ends an utterance, in milliseconds: more of it joins phrases to one utterance, less ends each sooner
+    #[arg(long, value_name = "MS", default_value_t = VadConfig::default().hangover_ms,
+        value_parser = clap::value_parser!(u32).range(100..=10_000))]
+    end_silence: u32,
+}
+
+impl EndpointArgs {
+    pub(crate) fn voice_activity(&self) -> VadConfig {
+        VadConfig { hangover_ms: self.end_silence, ..VadConfig::default() }
     }
 }

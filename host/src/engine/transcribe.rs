@@ -19,6 +19,11 @@ use crate::{Language, SAMPLE_RATE, Segment, Share, Transcript, Word, language, t
 /// Audio around missed voice that is decoded with it, in samples: 200 ms.
 const AROUND: u64 = SAMPLE_RATE as u64 / 5;
 
+/// Pause behind which another language may be spoken, in samples: 1 s.
+const LANGUAGE_PAUSE: u64 = SAMPLE_RATE as u64;
+/// Speech that is enough to tell its language, in samples: 6 s.
+const LANGUAGE_SPEECH: u64 = 6 * SAMPLE_RATE as u64;
+
 /// How to transcribe a recording.
 #[derive(Debug, Clone, Default)]
 pub struct TranscribeOptions {
@@ -196,8 +201,68 @@ impl Model {
         language::is_known(language, self.checked().header.dims().n_vocab)
     }
 
-    /// One decode of a chunk, and one more of each part of it that was missed.
+    /// Decodes a chunk: in parts where the language changes between them, if it is to be detected.
     async fn decode_chunk(
+        &self,
+        chunk: Chunk,
+        task: &Task,
+        verbatim: bool,
+        looks: bool,
+    ) -> Result<Heard, Error> {
+        let parts = if task.language.is_none() && !verbatim && self.multilingual() {
+            self.languages(&chunk, task).await?
+        } else {
+            Vec::new()
+        };
+        if parts.len() < 2 {
+            return self.decode_part(&chunk, task, verbatim, looks).await;
+        }
+        let mut heard = Heard::default();
+        for (part, language) in parts {
+            let task = Task { language: Some(language.clone()), ..task.clone() };
+            let part = self.decode_part(&chunk.part(part), &task, verbatim, looks).await?;
+            heard.language = heard.language.or(Some(Language { code: language, probability: None }));
+            heard.segments.extend(part.segments);
+            heard.unrecognized.extend(part.unrecognized);
+        }
+        Ok(heard)
+    }
+
+    /// The parts of a chunk in which one language is spoken, and which it is. Changes are looked for behind pauses. Empty if no
+    /// part tells.
+    async fn languages(&self, chunk: &Chunk, task: &Task) -> Result<Vec<(Range<u64>, String)>, Error> {
+        let stretches = chunk.voice.separated(LANGUAGE_PAUSE);
+        if stretches.len() < 2 {
+            return Ok(Vec::new());
+        }
+        let mut instance = self.instantiate().await?;
+        let mut task = task.clone();
+        let mut parts: Vec<(Range<u64>, String)> = Vec::new();
+        for stretch in stretches {
+            let end = stretch.end.min(stretch.start + LANGUAGE_SPEECH);
+            instance.write(chunk.samples(stretch.start..end)).await?;
+            for event in instance.call(&Request::Detect(task.clone())).await? {
+                let Event::Language { code, certain: true, .. } = event else { continue };
+                if parts.last().is_some_and(|(_, language)| *language == code) || !self.knows(&code) {
+                    continue;
+                }
+                let start = match parts.last_mut() {
+                    // The new part begins with its speech; the pause belongs to the one before.
+                    Some((before, _)) => {
+                        before.end = stretch.start.saturating_sub(AROUND).max(before.start);
+                        before.end
+                    }
+                    None => chunk.start,
+                };
+                parts.push((start..chunk.end(), code.clone()));
+                task.usual = Some(code);
+            }
+        }
+        Ok(parts)
+    }
+
+    /// One decode of a part of a chunk, or all of it, and one more of each stretch of it that was missed.
+    async fn decode_part(
         &self,
         chunk: &Chunk,
         task: &Task,
@@ -215,8 +280,8 @@ impl Model {
             for stretch in heard.missed(chunk) {
                 let start = stretch.start.saturating_sub(AROUND).max(chunk.start);
                 let end = (stretch.end + AROUND).min(chunk.end());
-                let part = &chunk.samples[(start - chunk.start) as usize..(end - chunk.start) as usize];
-                let part = self.decode_or_retry(start, part, &task, verbatim).await?;
+                let samples = chunk.samples(start..end);
+                let part = self.decode_or_retry(start, samples, &task, verbatim).await?;
                 // The chunk as a whole had no words there.
                 if guard::is_sure(&part.segments) {
                     heard.add(part);
@@ -399,7 +464,7 @@ impl<O: FnMut(Progress<'_>)> Run<'_, O> {
             let engine = &self.model.engine;
             let share = self.options.share.as_ref().unwrap_or(engine.common_share());
             engine.executor().submit(share, Class::Batch, Instant::now(), async move {
-                let outcome = model.decode_chunk(&chunk, &task, verbatim, looks).await;
+                let outcome = model.decode_chunk(chunk, &task, verbatim, looks).await;
                 // The receiver is gone when the recording was given up: then nobody wants this.
                 let _ = answer.send(outcome);
             });

@@ -185,7 +185,7 @@ impl Instance {
         let work = match request {
             Request::Partial(_) => Some(Work::Partial),
             Request::Final(_) => Some(Work::Final),
-            Request::Decode(_) => Some(Work::Recording),
+            Request::Decode(_) | Request::Detect(_) => Some(Work::Recording),
             Request::Drain | Request::LearnPadding | Request::Score { .. } => None,
         };
         let spent = self.guest.store.data().budget.spent();

@@ -21,6 +21,11 @@ pub enum CommitPolicy {
         doubtful: u8,
         /// A probability in percent, 0 to 100.
         likely: u8,
+        /// In the first three seconds of an utterance, where a hypothesis has heard little: audio between two hypotheses in a
+        /// row that agree. Zero counts hypotheses alone.
+        early: Duration,
+        /// No word is certain that the decoder said looking at so much of the end (as with [`Attention`](Self::Attention)).
+        margin: Duration,
     },
     /// AlignAtt: when the decoder did not look at the end of the audio to say it, nor to say any word before it.
     Attention {
@@ -37,34 +42,51 @@ impl Default for CommitPolicy {
 }
 
 impl CommitPolicy {
-    /// LocalAgreement: two hypotheses, and four for a word with a token of less than 90 %.
-    pub const AGREEMENT: Self = Self::Agreement { hypotheses: 2, doubtful: 4, likely: 90 };
+    /// LocalAgreement: two hypotheses, and three for a word with a token of less than 90 %; early in an utterance 500 ms apart; and
+    /// the decoder did not look at the last 200 ms.
+    pub const AGREEMENT: Self = Self::Agreement {
+        hypotheses: 2,
+        doubtful: 3,
+        likely: 90,
+        early: Duration::from_millis(500),
+        margin: Duration::from_millis(200),
+    };
 
     /// AlignAtt; of 100 to 400 ms the margin with the fewest errors.
     pub const ATTENTION: Self = Self::Attention { margin: Duration::from_millis(200) };
 
     pub(crate) fn to_proto(self) -> Commit {
         match self {
-            Self::Agreement { hypotheses, doubtful, likely } => {
-                Commit::Agreement { hypotheses, doubtful, likely }
-            }
-            Self::Attention { margin } => {
-                let samples = margin.as_millis() * u128::from(SAMPLE_RATE) / 1000;
-                Commit::Attention { margin: u32::try_from(samples).unwrap_or(u32::MAX) }
-            }
+            Self::Agreement { hypotheses, doubtful, likely, early, margin } => Commit::Agreement {
+                hypotheses,
+                doubtful,
+                likely,
+                early: samples_of(early),
+                margin: samples_of(margin),
+            },
+            Self::Attention { margin } => Commit::Attention { margin: samples_of(margin) },
         }
     }
+}
+
+fn samples_of(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis() * u128::from(SAMPLE_RATE) / 1000).unwrap_or(u32::MAX)
 }
 
 impl fmt::Display for CommitPolicy {
     /// As it is parsed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Agreement { hypotheses, doubtful, .. } if doubtful <= hypotheses => {
-                write!(f, "agreement:{hypotheses}")
-            }
-            Self::Agreement { hypotheses, doubtful, likely } => {
-                write!(f, "agreement:{hypotheses}+{doubtful}@{likely}")
+            Self::Agreement { hypotheses, doubtful, likely, early, margin } => {
+                write!(f, "agreement:{hypotheses}")?;
+                if doubtful > hypotheses {
+                    write!(f, "+{doubtful}@{likely}")?;
+                }
+                match (early.as_millis(), margin.as_millis()) {
+                    (0, 0) => Ok(()),
+                    (early, 0) => write!(f, "/{early}"),
+                    (early, margin) => write!(f, "/{early}/{margin}"),
+                }
             }
             Self::Attention { margin } => write!(f, "attention:{}", margin.as_millis()),
         }
@@ -74,15 +96,17 @@ impl fmt::Display for CommitPolicy {
 /// Text that names no policy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no policy; write `agreement:N` with N from 1 to 9, `agreement:N+M@P` with M hypotheses for words below P percent, or \
-    `attention:MS` with MS up to 5000"
+    "{0:?} is no policy; write `agreement:N` with N from 1 to 9, `agreement:N+M@P` with M hypotheses for words below P percent, \
+    either with `/EARLY` behind it (milliseconds between hypotheses in the first seconds) or `/EARLY/MARGIN` (milliseconds at \
+    the end that the decoder must not have looked at), or `attention:MARGIN`; milliseconds are at most 5000"
 )]
 pub struct UnknownPolicy(String);
 
 impl FromStr for CommitPolicy {
     type Err = UnknownPolicy;
 
-    /// `agreement`, `agreement:N`, `agreement:N+M@P`, `attention` or `attention:MS`.
+    /// `agreement`, `agreement:N`, `agreement:N+M@P`, either with `/EARLY` or `/EARLY/MARGIN` behind it, `attention` or `attention:MARGIN`;
+    /// EARLY and MARGIN in milliseconds.
     fn from_str(text: &str) -> Result<Self, UnknownPolicy> {
         let (name, value) = text.split_once(':').map_or((text, None), |(name, value)| (name, Some(value)));
         let policy = match (name, value) {
@@ -97,17 +121,22 @@ impl FromStr for CommitPolicy {
     }
 }
 
-/// `N` or `N+M@P`.
+/// `N` or `N+M@P`, either with `/EARLY` or `/EARLY/MARGIN` behind it.
 fn agreement(text: &str) -> Option<CommitPolicy> {
-    let hypotheses = |text: &str| number(text, 1..=9).and_then(|number| u8::try_from(number).ok());
+    let mut parts = text.splitn(3, '/');
+    let text = parts.next()?;
+    let mut milliseconds = || parts.next().map_or(Some(0), |text| number(text, 0..=5000));
+    let (early, margin) = (milliseconds()?, milliseconds()?);
+    let (early, margin) = (Duration::from_millis(early), Duration::from_millis(margin));
+    let count = |text: &str| number(text, 1..=9).and_then(|number| u8::try_from(number).ok());
     let Some((first, rest)) = text.split_once('+') else {
-        let hypotheses = hypotheses(text)?;
-        return Some(CommitPolicy::Agreement { hypotheses, doubtful: hypotheses, likely: 0 });
+        let hypotheses = count(text)?;
+        return Some(CommitPolicy::Agreement { hypotheses, doubtful: hypotheses, likely: 0, early, margin });
     };
     let (doubtful, likely) = rest.split_once('@')?;
-    let (first, doubtful) = (hypotheses(first)?, hypotheses(doubtful)?);
+    let (hypotheses, doubtful) = (count(first)?, count(doubtful)?);
     let likely = u8::try_from(number(likely, 1..=100)?).ok()?;
-    (doubtful > first).then_some(CommitPolicy::Agreement { hypotheses: first, doubtful, likely })
+    (doubtful > hypotheses).then_some(CommitPolicy::Agreement { hypotheses, doubtful, likely, early, margin })
 }
 
 fn number(text: &str, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
@@ -124,6 +153,10 @@ mod tests {
             "agreement:2",
             "agreement:3",
             "agreement:2+3@80",
+            "agreement:3/250",
+            "agreement:2+3@80/400",
+            "agreement:2+3@80/400/200",
+            "agreement:2/0/200",
             "attention:0",
             "attention:250",
             "attention:5000",
@@ -141,6 +174,10 @@ mod tests {
             "agreement:2+3",
             "agreement:3+2@80",
             "agreement:2+3@101",
+            "agreement:2/",
+            "agreement:2/5001",
+            "agreement:2/0/5001",
+            "agreement:2/0/0/0",
             "attention:x",
             "attention:5001",
             "both",

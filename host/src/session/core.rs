@@ -23,8 +23,8 @@ use crate::{Engine, Model, SAMPLE_RATE};
 const RELIEF: u32 = 2;
 
 /// An utterance is not decoded before there is so much of it, its pre-roll included, in samples: of less, models say
-/// what they say of silence. 1 s.
-const FIRST_WINDOW: u64 = SAMPLE_RATE as u64;
+/// what they say of silence. 0.9 s.
+const FIRST_WINDOW: u64 = SAMPLE_RATE as u64 * 9 / 10;
 
 /// Up to this length utterances are decoded more often, in samples: the first words are waited for, and short windows are
 /// cheap. 3 s.

@@ -37,6 +37,9 @@ pub struct SessionOptions {
     pub commit: CommitPolicy,
     /// Keeps annotations such as `[Music]`. Default: no, they are no words.
     pub annotations: bool,
+    /// Leaves text as the model says it: words that are likely made up stay, and voice in which no words were recognized is not
+    /// decoded again by itself. For comparisons. Default: no.
+    pub verbatim: bool,
     /// Computes the encoder's whole context in each window, though padding could come from a cache
     /// ([`EngineBuilder::padding`](crate::EngineBuilder::padding)). Default: no.
     pub full_context: bool,
@@ -67,6 +70,7 @@ impl SessionOptions {
             voice_activity: Some(VadConfig::default()),
             commit: CommitPolicy::default(),
             annotations: false,
+            verbatim: false,
             full_context: false,
             carry: None,
             step: Duration::from_millis(300),
@@ -88,6 +92,7 @@ impl SessionOptions {
             prompt: if carries { carried.prompt(prompt, start) } else { prompt.map(str::to_owned) },
             commit: self.commit.to_proto(),
             annotations: self.annotations,
+            verbatim: self.verbatim,
             full_context: self.full_context,
             timestamps: model.known().is_some_and(|known| known.timestamps),
             voice: Vec::new(),

@@ -189,9 +189,10 @@ impl Utterance {
             self.written = until;
             let complete = until == position;
             let task = Task { voice: self.voice_to_explain(), ..task.clone() };
+            let verbatim = task.verbatim;
             let request = if last && complete { Request::Final(task) } else { Request::Partial(task) };
             for event in instance.call(&request).await? {
-                self.take(event, last && complete, emit);
+                self.take(event, last && complete, verbatim, emit);
             }
             if complete {
                 break;
@@ -216,7 +217,13 @@ impl Utterance {
     }
 
     /// Takes in what the guest said, believing none of its numbers.
-    fn take(&mut self, event: Event, last: bool, emit: &mut (dyn FnMut(SessionEvent) + Send)) {
+    fn take(
+        &mut self,
+        event: Event,
+        last: bool,
+        verbatim: bool,
+        emit: &mut (dyn FnMut(SessionEvent) + Send),
+    ) {
         match event {
             Event::Language { code, probability, certain } => {
                 let probability = transcript::probability(probability);
@@ -231,7 +238,8 @@ impl Utterance {
                 self.encodes += u64::from(encodes);
                 let mut committed = self.place(committed);
                 let tentative = self.place(tentative);
-                if last && self.words.is_empty() && unspoken(&committed, no_speech, avg_logprob) {
+                if last && !verbatim && self.words.is_empty() && unspoken(&committed, no_speech, avg_logprob)
+                {
                     committed.clear();
                 }
                 self.words.extend(committed.iter().cloned());

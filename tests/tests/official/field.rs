@@ -133,13 +133,20 @@ fn channels_that_cancel_each_other_out_are_heard() {
 #[test]
 fn a_recording_in_two_languages_is_heard_in_both() {
     let Some(model) = load("base") else { return };
-    let part = |language| prompts::joined(&prompts::sentences(language, 6), 1e9).remove(0);
+    // With two sentences each, both languages are in one chunk.
+    for sentences in [2, 6] {
+        two_languages(&model, sentences);
+    }
+}
+
+fn two_languages(model: &Model, sentences: usize) {
+    let part = |language| prompts::joined(&prompts::sentences(language, sentences), 1e9).remove(0);
     let (spanish, english) = (part("es"), part("en"));
     let samples = [spanish.recording.mono(), vec![0.0; 2 * SECOND], english.recording.mono()].concat();
     let said = format!("{} {}", spanish.text, english.text);
-    for (way, words) in ["file", "stream"].into_iter().zip(both(&model, &samples)) {
+    for (way, words) in ["file", "stream"].into_iter().zip(both(model, &samples)) {
         let wrong = errors(&said, &text(&words), "es");
-        println!("{way}: {:.0} % wrong of {:?}", 100.0 * wrong, text(&words));
+        println!("{sentences} sentences, {way}: {:.0} % wrong of {:?}", 100.0 * wrong, text(&words));
         // Of a chunk with both languages the part behind the change may be heard in the first.
         assert!(wrong <= 0.45, "{way}: {said:?} became {:?}", text(&words));
         for phrase in ["número de agente", "by the pound key"] {

@@ -60,7 +60,7 @@ fn task(commit: Commit) -> Task {
     Task { commit, ..Task::default() }
 }
 
-const AGREEMENT: Commit = Commit::Agreement { hypotheses: 2, doubtful: 2, likely: 0 };
+const AGREEMENT: Commit = Commit::Agreement { hypotheses: 2, doubtful: 2, likely: 0, early: 0, margin: 0 };
 
 /// Attention, for a recogniser that mishears so many words.
 fn attention(unstable: usize) -> Commit {

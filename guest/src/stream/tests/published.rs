@@ -186,7 +186,7 @@ fn distance(one: &[String], other: &[String]) -> usize {
 fn over_published_behaviour_attention_is_sooner_and_agreement_surer() {
     let policies = [
         ("agreement:2", AGREEMENT),
-        ("agreement:3", Commit::Agreement { hypotheses: 3, doubtful: 3, likely: 0 }),
+        ("agreement:3", Commit::Agreement { hypotheses: 3, doubtful: 3, likely: 0, early: 0, margin: 0 }),
         ("attention:100", Commit::Attention { margin: RATE / 10 }),
         ("attention:200", Commit::Attention { margin: RATE / 5 }),
         ("attention:400", Commit::Attention { margin: RATE * 2 / 5 }),

@@ -19,6 +19,7 @@ use self::recording::{Noise, Setting, grouped};
 use self::score::{Comparison, Configuration, Scored, Scorer, Tally};
 use super::output::Output;
 use super::progress::Count;
+use super::speech::EndpointArgs;
 use super::{EXIT_PARTIAL, Failure, ModelArgs, complain, printable};
 
 #[derive(clap::Args)]
@@ -62,6 +63,11 @@ pub(crate) struct Args {
     /// Tell each utterance the last words of the one before [default: as is known of the model]
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true)]
     carry: Option<bool>,
+    /// Leave text as the model says it: without the guards against hallucinations, whose price this shows
+    #[arg(long)]
+    verbatim: bool,
+    #[command(flatten)]
+    endpoint: EndpointArgs,
     /// How texts are compared
     #[arg(long, value_name = "HOW", value_enum, default_value_t = Comparison::Whisper)]
     compare: Comparison,
@@ -146,6 +152,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         full_context: args.full_context,
         ways: &args.ways,
         carry: args.carry,
+        verbatim: args.verbatim,
+        voice_activity: args.endpoint.voice_activity(),
         setting: &setting,
     };
     let mut report = Report {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use hearken::audio::Samples;
+use hearken::audio::{Samples, VadConfig};
 use hearken::measure::normalise::Normaliser;
 use hearken::measure::{Computation, Errors, Flicker, Stamped, Timeline, seconds, simulate};
 use hearken::session::{CommitPolicy, SessionEvent, SessionOptions};
@@ -172,6 +172,8 @@ pub(super) struct Scorer<'a> {
     pub(super) full_context: bool,
     pub(super) ways: &'a [Way],
     pub(super) carry: Option<bool>,
+    pub(super) verbatim: bool,
+    pub(super) voice_activity: VadConfig,
     pub(super) setting: &'a Setting,
 }
 
@@ -221,6 +223,7 @@ impl Scorer<'_> {
         let options = TranscribeOptions {
             language: Some(reference.language.clone()),
             voice_activity: None,
+            verbatim: self.verbatim,
             ..TranscribeOptions::new()
         };
         let mut source = Samples::new(recording.samples.clone(), recording.format)?;
@@ -250,6 +253,8 @@ impl Scorer<'_> {
             step: configuration.step,
             full_context: self.full_context,
             carry: self.carry,
+            verbatim: self.verbatim,
+            voice_activity: Some(self.voice_activity),
             ..SessionOptions::new(recording.format)
         };
         let simulation = simulate(self.model, &options, &recording.samples, computation)?;

@@ -94,14 +94,20 @@ impl Delay {
 
     /// When words are certain, and the least new speech before they are thought of again.
     fn commit(self) -> (CommitPolicy, Duration) {
-        let agreement = |hypotheses, doubtful| CommitPolicy::Agreement { hypotheses, doubtful, likely: 90 };
         let step = Duration::from_millis;
+        let agreement = |hypotheses, doubtful, early| CommitPolicy::Agreement {
+            hypotheses,
+            doubtful,
+            likely: 90,
+            early: step(early),
+            margin: Duration::ZERO,
+        };
         match self {
             Self::Minimal => (CommitPolicy::ATTENTION, step(200)),
-            Self::Low => (agreement(2, 2), step(300)),
+            Self::Low => (agreement(2, 2, 0), step(300)),
             Self::Medium => (CommitPolicy::AGREEMENT, step(300)),
-            Self::High => (agreement(3, 5), step(400)),
-            Self::XHigh => (agreement(4, 6), step(500)),
+            Self::High => (agreement(3, 5, 400), step(400)),
+            Self::XHigh => (agreement(4, 6, 500), step(500)),
         }
     }
 }
