@@ -99,14 +99,13 @@ impl Stream {
     }
 
     /// Ends the session, and goes on with another one when it has told everything: other settings, the same place in the server
-    /// and the same clock. What is fed meanwhile waits for it, and is of its format.
+    /// and the same clock. What was not taken in, and what is fed meanwhile, waits for it, and is of its format.
     pub(super) fn replace(&mut self, model: &Model, encoding: Encoding, options: SessionOptions) {
         if self.finished {
             return;
         }
-        if self.next.is_none() {
-            self.drain();
-        }
+        // It has ended already where yet another one is to follow.
+        let _ = self.session.finish();
         self.next = Some(Next { model: model.clone(), encoding, options });
     }
 
@@ -126,8 +125,10 @@ impl Stream {
         (self.origin, self.frames) = (self.position(), 0);
         self.session = session;
         self.replaced += 1;
+        if (self.encoding, self.format) != (encoding, format) {
+            self.carried.clear();
+        }
         (self.model, self.encoding, self.format) = (model, encoding, format);
-        self.carried.clear();
         self.ended.clear();
         self.speaking = None;
         if self.finished {

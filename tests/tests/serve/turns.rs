@@ -181,6 +181,32 @@ fn settings_change_while_audio_comes() {
 }
 
 #[test]
+fn who_says_where_turns_end_may_change_while_somebody_speaks() {
+    let server = Server::start();
+    let mut socket = committing(&server);
+    let middle = first_phrase() / 4 * 2;
+    append(&mut socket, &PCM[..middle]);
+    // From now on the server does: the turn that the client has begun has its phrase whole.
+    socket.say(&settings(json!({ "turn_detection": { "type": "server_vad" } })));
+    append(&mut socket, &PCM[middle..]);
+    let (events, texts) = turns(&mut socket, PHRASES.len());
+    assert_eq!(texts, PHRASES, "{events:?}");
+    let detected = events.iter().filter(|event| event["type"] == "input_audio_buffer.speech_started").count();
+    assert_eq!(detected, PHRASES.len() - 1);
+    // And back, in the middle of a phrase that the server detected.
+    append(&mut socket, &PCM[..middle]);
+    let before = socket.until("input_audio_buffer.speech_started");
+    socket.say(&settings(json!({ "turn_detection": null })));
+    append(&mut socket, &PCM[middle..PCM.len()]);
+    let (events, texts) = turns_behind(before, &mut socket, 1);
+    assert_eq!(texts, PHRASES[..1], "{events:?}");
+    commit(&mut socket);
+    let (events, texts) = turns_behind(events, &mut socket, 1);
+    assert_eq!(texts, [PHRASES[1..].join(" ")], "{events:?}");
+    server.end();
+}
+
+#[test]
 fn a_client_secret_opens_sessions_with_the_settings_that_it_was_made_with() {
     let server = Server::with(&two_tenants(""));
     let make = |key: (&str, &str), body: &Value| {

@@ -30,7 +30,7 @@ const KEY_PREFIX: &str = "openai-insecure-api-key.";
 /// How long a client may set up its session.
 const SETTING_UP: Duration = Duration::from_secs(300);
 /// A commit in the middle of speech ends the utterance when no audio comes for so long,
-const AWAITED: Duration = Duration::from_millis(400);
+const AWAITED: Duration = Duration::from_millis(600);
 /// or when so much has come, in samples: until then speech goes on, and no word is cut.
 const MOST_AWAITED: u64 = 3 * SAMPLE_RATE as u64;
 
@@ -102,8 +102,6 @@ pub(super) struct Realtime {
     level: Level,
     /// When a commit in the middle of speech ends the utterance, if no audio comes; and where, if some does.
     cut: Option<(Instant, u64)>,
-    /// Where the latest turn ended.
-    committed: u64,
     /// The item that was committed last.
     previous: Option<String>,
     /// Words of the oldest item that were told.
@@ -158,7 +156,6 @@ impl Realtime {
             open: VecDeque::new(),
             turns: Turns::default(),
             cut: None,
-            committed: 0,
             previous: None,
             told: 0,
             language: None,
@@ -220,11 +217,7 @@ impl Realtime {
     fn change(&mut self, setup: Setup, out: &mut Outbox) -> Result<(), Refusal> {
         let same = setup.listens_like(&self.setup);
         let takes_other = !setup.takes_what(&self.setup);
-        if setup.turn.is_some() && self.setup.turn.is_none() {
-            // Nobody commits any more.
-            self.commit_rest(out);
-        }
-        if !setup.takes_what(&self.setup) {
+        if takes_other {
             self.level = setup.level();
         }
         self.setup = setup.clone();
@@ -234,15 +227,19 @@ impl Realtime {
             self.update = Some(setup);
             self.update_waits = true;
             if takes_other || !self.speaking {
-                self.replace()?;
+                self.replace(out)?;
             }
         }
         Ok(())
     }
 
     /// Has the session end, and the next one follow.
-    fn replace(&mut self) -> Result<(), Refusal> {
-        let Some(setup) = &self.update else { return Ok(()) };
+    fn replace(&mut self, out: &mut Outbox) -> Result<(), Refusal> {
+        let Some(setup) = self.update.clone() else { return Ok(()) };
+        if setup.turn.is_some() {
+            // Nobody commits any more.
+            self.commit_rest(out);
+        }
         let (_, model) = self.app.models.find(&self.tenant, setup.model.as_deref())?;
         let (encoding, options) = setup.options()?;
         self.update_waits = false;
@@ -252,11 +249,18 @@ impl Realtime {
         Ok(())
     }
 
+    /// Returns true if the client commits turns of the audio that it appends now.
+    fn is_committing(&self) -> bool {
+        let setup = self.update.as_ref().filter(|_| !self.update_waits).unwrap_or(&self.heard_with);
+        setup.turn.is_none()
+    }
+
     fn append(&mut self, audio: Vec<u8>) -> Result<(), Refusal> {
-        if self.setup.turn.is_none() && !audio.is_empty() {
+        if self.is_committing() && !audio.is_empty() {
             if !self.turns.has_current() {
                 let item = self.next_item();
-                self.turns.begin(item, self.committed);
+                let start = self.stream.as_ref().map_or(0, Stream::position);
+                self.turns.begin(item, start);
             }
             self.level.push(&audio);
             if let Some((at, _)) = &mut self.cut {
@@ -273,7 +277,7 @@ impl Realtime {
     }
 
     fn commit(&mut self, out: &mut Outbox) -> Result<(), Refusal> {
-        if self.setup.turn.is_some() {
+        if !self.is_committing() {
             self.started()?.flush();
             return Ok(());
         }
@@ -285,7 +289,8 @@ impl Realtime {
             self.started()?.flush();
         } else {
             // Of several commits in one stretch of speech the first is waited for.
-            let until = self.cut.map_or(self.committed + MOST_AWAITED, |(_, until)| until);
+            let position = self.started()?.position();
+            let until = self.cut.map_or(position + MOST_AWAITED, |(_, until)| until);
             self.cut = Some((Instant::now() + AWAITED, until));
             self.started()?.wake_in(AWAITED);
         }
@@ -296,7 +301,6 @@ impl Realtime {
     fn commit_rest(&mut self, out: &mut Outbox) {
         let position = self.stream.as_ref().map_or(0, Stream::position);
         let Some(item) = self.turns.commit(position) else { return };
-        self.committed = position;
         self.tell_committed(item, out);
     }
 
@@ -310,8 +314,7 @@ impl Realtime {
     fn clear(&mut self) {
         if let Some(stream) = self.stream.as_mut().filter(|_| self.turns.has_current()) {
             stream.flush();
-            self.committed = stream.position();
-            self.turns.discard(self.committed);
+            self.turns.discard(stream.position());
         }
     }
 
@@ -490,7 +493,7 @@ impl Adapter for Realtime {
         self.cut();
         if self.update_waits && !self.speaking {
             // What was set up was checked when it came.
-            let _ = self.replace();
+            let _ = self.replace(out);
         }
     }
 
