@@ -41,14 +41,7 @@ impl Recognise for Streaming<'_> {
             return Ok(Recognised { no_speech: 1.0, ..Recognised::default() });
         }
         let Self { recognizer, task } = self;
-        let timed;
-        let task = if effort == Effort::Timed {
-            timed = Task { timestamps: true, ..task.clone() };
-            &timed
-        } else {
-            task
-        };
-        let is_final = effort != Effort::Partial;
+        let is_final = effort == Effort::Final;
         let is_padded = recognizer.encode(pcm, task.full_context)?;
         let language = recognizer.language(task, pcm.len(), is_final)?;
         // A step of its own, so only where it decides something.

@@ -36,6 +36,9 @@ const ALONE_UNSETTLED: f32 = 0.8;
 /// An utterance that is over so soon, in samples, was somebody who said little: noise that is taken for speech goes on. 3 s.
 const BRIEF: u32 = 3 * hearken_proto::SAMPLE_RATE;
 
+/// Several words of a brief utterance need only so much of the likelihood that others need.
+const FEW: f32 = 0.5;
+
 /// Speech that no word explains is asked for again when there is more of it, in samples: 1 s.
 const UNEXPLAINED: u32 = hearken_proto::SAMPLE_RATE;
 
@@ -51,9 +54,6 @@ const NO_SPEECH: f32 = 0.6;
 const LOGPROB: f32 = -1.0;
 const LIKELY: f32 = 0.4;
 
-/// How likely words must be on average that only a decoder with timestamps says of an utterance.
-const TIMED_LIKELY: f32 = 0.7;
-
 /// How one window is decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effort {
@@ -61,8 +61,6 @@ pub(crate) enum Effort {
     Partial,
     /// With one fallback: nothing follows.
     Final,
-    /// As `Final`, and the decoder says timestamps, as in files.
-    Timed,
 }
 
 /// A word, and what the decoder knows of it.
@@ -149,6 +147,8 @@ pub(crate) struct Stream {
     settled: u32,
     /// End of the last committed word that is believed for its own sake.
     stood: Option<u32>,
+    /// The utterance is over, and was brief.
+    is_brief: bool,
     /// Every word is believed, in this step.
     verbatim: bool,
     /// How likely a word must be for that, in this step.
@@ -173,10 +173,10 @@ impl Stream {
         task: &Task,
         effort: Effort,
     ) -> Result<Hypothesis, Status> {
-        let is_brief = effort == Effort::Final && window.end() < BRIEF;
+        self.is_brief = effort == Effort::Final && window.end() < BRIEF;
         self.verbatim = task.verbatim;
         self.plausible = task.plausible;
-        self.alone = if is_brief { task.alone_briefly } else { task.alone };
+        self.alone = if self.is_brief { task.alone_briefly } else { task.alone };
         let mut hypothesis = Hypothesis::default();
         let mut heard = self.hear(window, recogniser, effort, &mut hypothesis)?;
         if !task.verbatim && self.is_muzzled(window, task) {
@@ -207,7 +207,7 @@ impl Stream {
                     hypothesis.committed.extend(self.slide(window));
                 }
             }
-            Effort::Final | Effort::Timed => {
+            Effort::Final => {
                 let mut heard = heard;
                 // Until the whole window was listened to; each turn leaves less of it.
                 while let Some(rest) = heard.rest.filter(|rest| *rest > 0) {
@@ -272,7 +272,6 @@ impl Stream {
         self.doubt.judge(&mut self.tentative);
         if effort == Effort::Final {
             self.hear_again(window, recogniser, hypothesis)?;
-            self.hear_timed(window, recogniser, hypothesis)?;
         }
         Ok(heard)
     }
@@ -295,34 +294,15 @@ impl Stream {
         Ok(())
     }
 
-    /// Where nothing of a whole utterance is believed, hears it as files are heard: of one or two words models are surer when
-    /// they say timestamps, too.
-    fn hear_timed(
-        &mut self,
-        window: &Window,
-        recogniser: &mut impl Recognise,
-        hypothesis: &mut Hypothesis,
-    ) -> Result<(), Status> {
-        if self.verbatim || self.settled > 0 || window.start() > 0 || self.believed().contains(&true) {
-            return Ok(());
-        }
-        let mut timed = recogniser.recognise(window.samples(), &[], Effort::Timed)?;
-        hypothesis.encodes += timed.encodes;
-        let words = timed.words.len() as f32;
-        let likelihood = timed.words.iter().map(|spoken| spoken.word.probability).sum::<f32>() / words;
-        if timed.no_speech < NO_SPEECH && likelihood >= TIMED_LIKELY {
-            timed.words.iter_mut().for_each(|spoken| spoken.sure = true);
-            self.tentative = timed.words;
-        }
-        Ok(())
-    }
-
     /// Which tentative words are believed.
     fn believed(&self) -> Vec<bool> {
         if self.verbatim {
             return vec![true; self.tentative.len()];
         }
-        if doubt::likelihood(&self.tentative, self.likelihood) < self.plausible {
+        // Of noise that is soon over models make a single word. Two are speech, though names may be less likely than `plausible`.
+        let are_few = self.is_brief && self.tentative.len() > 1;
+        let plausible = if are_few { self.plausible * FEW } else { self.plausible };
+        if doubt::likelihood(&self.tentative, self.likelihood) < plausible {
             return vec![false; self.tentative.len()];
         }
         believed(&self.tentative, self.stood, self.alone)

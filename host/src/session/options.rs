@@ -12,7 +12,7 @@ use crate::{Model, Share};
 /// How likely a word must be to be believed though no word beside it is, of models that are not known otherwise; and the same
 /// in an utterance that is over within three seconds. Official models say "you" and "Music" of noise with less.
 const ALONE: f32 = 0.5;
-const ALONE_BRIEFLY: f32 = 0.4;
+const ALONE_BRIEFLY: f32 = 0.35;
 /// How likely the words of an utterance must be on average. Of 132 utterances of LibriSpeech tiny.en and base found none less
 /// likely than 0.40, and of noise none more than 0.39.
 const PLAUSIBLE: f32 = 0.4;
