@@ -17,9 +17,10 @@ pub struct ShareLimits {
     /// At most about so many. Default: no limit.
     pub sandboxes: Option<u32>,
     /// What they may have written, in bytes, all together. One that has written more than this over the number of the engine's
-    /// threads is ended, with [`SandboxError::Held`](crate::sandbox::SandboxError::Held); those that wait are given up and made
-    /// anew when all together hold more. So guests that try have twice as much for a moment. Known on Linux; elsewhere all of a
-    /// guest's memory counts, written or not. Default: no limit.
+    /// threads, or asks for more besides its model's memory, is ended, with
+    /// [`SandboxError::Held`](crate::sandbox::SandboxError::Held); those that wait are given up and made anew when all together
+    /// hold more. A guest that tries can also overwrite its model's memory before it is ended: for a moment each thread may hold
+    /// its part and a copy of that. What was written is known on Linux; elsewhere all of a guest's memory counts. Default: no limit.
     pub memory_bytes: Option<u64>,
 }
 
