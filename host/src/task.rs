@@ -37,6 +37,18 @@ pub(crate) fn is_wanted() -> bool {
     wanted.is_some_and(|wanted| wanted())
 }
 
+/// Gives way once, if the task is to.
+#[cfg(any(test, feature = "server"))]
+pub(crate) async fn give_way() {
+    let mut asked = false;
+    std::future::poll_fn(|_| {
+        let wait = !asked && is_wanted();
+        asked = true;
+        if wait { Poll::Pending } else { Poll::Ready(()) }
+    })
+    .await;
+}
+
 /// Works on a task until it is complete or has given way, which it does when `wanted` tells it to. `used` is its CPU time so
 /// far, and afterwards.
 pub(crate) fn slice<F: Future + ?Sized>(
@@ -93,19 +105,8 @@ fn thread_time() -> Duration {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-
-    /// Gives way once, if it is to.
-    pub(crate) async fn give_way() {
-        let mut asked = false;
-        std::future::poll_fn(|_| {
-            let wait = !asked && is_wanted();
-            asked = true;
-            if wait { Poll::Pending } else { Poll::Ready(()) }
-        })
-        .await;
-    }
 
     /// Uses CPU time of this thread.
     pub(crate) fn burn(time: Duration) {

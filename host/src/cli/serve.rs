@@ -18,6 +18,9 @@ const ONLY_MODEL: &str = "hearken";
 /// Threads that move bytes. Recognition has its own; these hardly work.
 const MOST_WORKERS: usize = 4;
 
+/// Threads that wait for the disk when uploads are written. Nothing else that takes long runs on them.
+const WRITERS: usize = 16;
+
 #[derive(clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -61,6 +64,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
         .thread_name("hearken-io")
+        .max_blocking_threads(WRITERS)
         .enable_all()
         .build()
         .map_err(|error| Failure::new(format!("cannot start the server's threads: {error}")))?;

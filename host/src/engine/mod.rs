@@ -1,10 +1,13 @@
 //! The engine: the sandbox's compiler, the recogniser threads and the cache, shared by everything a process does.
 
 pub(crate) mod guard;
+mod intake;
 mod load;
 mod padding;
 mod score;
 mod transcribe;
+#[cfg(feature = "server")]
+mod unattended;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -16,7 +19,7 @@ pub use transcribe::{Lost, Progress, TranscribeOptions};
 
 use crate::compute::{Compute, Computing, Precision};
 use crate::error::Error;
-use crate::executor::{Executor, Share};
+use crate::executor::{Executor, Purpose, Share};
 use crate::sandbox::{Cache, Key, Limits, Runtime};
 
 /// The guest that this crate carries.
@@ -233,7 +236,7 @@ impl EngineBuilder {
             .map_err(|source| Error::System { what: "cannot start a thread".to_owned(), source })?;
         let guest = self.guest.unwrap_or_else(|| GUEST.to_vec());
         let runtime = Runtime::new(self.limits, computing)?;
-        let executor = Executor::start(threads, runtime.nudge())
+        let executor = Executor::start(Purpose::Recognition, threads, runtime.nudge())
             .map_err(|source| Error::System { what: "cannot start a thread".to_owned(), source })?;
         Ok(Engine(Arc::new(Inner {
             runtime,

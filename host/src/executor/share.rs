@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::recent::Recent;
 use super::waits::Waits;
+#[cfg(feature = "server")]
+use crate::meter::Kept;
 use crate::meter::{Holding, Holdings, Meter};
 
 /// What the sandboxes of a [`Share`] may take at once. Each utterance that has partial texts holds one until its final text;
@@ -54,7 +56,7 @@ struct Account {
     meter: Arc<Meter>,
     waits: Mutex<Waits>,
     recent: Mutex<Recent>,
-    /// Time used, over the weight, in nanoseconds: its virtual time. Touched only under the executor's lock.
+    /// Time used, over the weight, in nanoseconds: its virtual time, the same in all executors.
     used: AtomicU64,
 }
 
@@ -102,6 +104,13 @@ impl Share {
         self.recent().add(now, took);
     }
 
+    /// Charges CPU time of other threads than an executor's, on which a stream's audio was taken in.
+    #[cfg(feature = "server")]
+    pub(crate) fn charge_intake(&self, cpu: Duration) {
+        self.meter().took_in(cpu);
+        self.charge(Instant::now(), cpu);
+    }
+
     fn recent(&self) -> MutexGuard<'_, Recent> {
         self.0.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -137,6 +146,12 @@ impl Share {
     /// Counts the memory of a sandbox that is made, if it is limited.
     pub(crate) fn holding(&self, threads: usize) -> Option<Holding> {
         self.0.holdings.as_ref().map(|holdings| Holding::new(holdings, threads))
+    }
+
+    /// Memory of the host's own that is kept for it, none so far.
+    #[cfg(feature = "server")]
+    pub(crate) fn kept(&self) -> Kept {
+        Kept::new(self.0.holdings.as_ref())
     }
 
     /// How long final texts waited for a thread lately, before they were begun: the 95th percentile, `None` without any.

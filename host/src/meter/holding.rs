@@ -91,6 +91,47 @@ impl Drop for Holding {
     }
 }
 
+/// Memory of the host's own that is kept for somebody: audio that waits, say. It counts with that of his sandboxes, until this is
+/// dropped.
+#[cfg(feature = "server")]
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    of: Option<Arc<Holdings>>,
+    bytes: u64,
+}
+
+#[cfg(feature = "server")]
+impl Kept {
+    /// Nothing so far; without a limit everything is allowed.
+    pub(crate) fn new(of: Option<&Arc<Holdings>>) -> Self {
+        Self { of: of.cloned(), bytes: 0 }
+    }
+
+    /// Counts so many bytes instead of those before. Returns false, and changes nothing, if that is more than may be.
+    pub(crate) fn set(&mut self, bytes: u64) -> bool {
+        let Some(of) = &self.of else { return true };
+        if bytes > self.bytes {
+            let more = bytes - self.bytes;
+            let all = of.bytes.fetch_add(more, Relaxed).saturating_add(more);
+            if all > of.limit {
+                of.bytes.fetch_sub(more, Relaxed);
+                return false;
+            }
+        } else {
+            of.bytes.fetch_sub(self.bytes - bytes, Relaxed);
+        }
+        self.bytes = bytes;
+        true
+    }
+}
+
+#[cfg(feature = "server")]
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,6 +160,26 @@ mod tests {
         assert!(of.has_room(1));
         drop(second);
         assert_eq!(of.bytes.load(Relaxed), 0);
+    }
+
+    #[cfg(feature = "server")]
+    #[test]
+    fn what_the_host_keeps_counts_with_what_sandboxes_have_written() {
+        let of = Arc::new(Holdings::limited(100 * MIB));
+        let mut holding = Holding::new(&of, 1);
+        let (_kept, range) = memory(30 * MIB);
+        holding.look(range).unwrap();
+        let (mut one, mut other) = (Kept::new(Some(&of)), Kept::new(Some(&of)));
+        assert!(one.set(20 * MIB) && one.set(40 * MIB));
+        assert!(!other.set(31 * MIB), "30, 40 and 31");
+        // The sandbox has a page or two more than was written.
+        assert!(other.set(29 * MIB));
+        assert!(!of.has_room(1) && !holding.is_too_much());
+        drop(one);
+        assert!(other.set(69 * MIB));
+        drop((other, holding));
+        assert_eq!(of.bytes.load(Relaxed), 0);
+        assert!(Kept::new(None).set(u64::MAX));
     }
 
     #[test]

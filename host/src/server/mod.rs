@@ -17,11 +17,13 @@
 //! # }
 //! ```
 
+mod addresses;
 mod admission;
 mod capacity;
 mod census;
 mod config;
 mod deepgram;
+mod disk;
 mod health;
 #[cfg(any(test, fuzzing))]
 pub mod hostile;
@@ -31,6 +33,7 @@ mod metrics;
 mod models;
 mod openai;
 mod own;
+mod pace;
 mod page;
 mod realtime;
 mod recording;
@@ -55,6 +58,7 @@ use tokio_rustls::TlsAcceptor;
 
 use self::capacity::Capacity;
 pub use self::config::{Admission, Config, ConfigError, LogFormat, TenantConfig, Tls};
+use self::disk::Disk;
 use self::health::Audience;
 pub use self::keys::{InvalidKeyHash, Key, KeyHash};
 use self::metrics::Metrics;
@@ -64,6 +68,7 @@ use self::refusal::Refusal;
 use self::tenants::Tenants;
 use crate::Engine;
 use crate::error::Error;
+use crate::executor::{Executor, Purpose};
 
 /// Connections that wait until they are accepted: what Linux allows where it was not told otherwise. All clients of a server that
 /// was started again come at once, and whoever finds no room here tries again after a second, then after two more, and so on.
@@ -100,6 +105,9 @@ struct App {
     /// Streams and recordings that are open.
     open: AtomicU32,
     capacity: Capacity,
+    disk: Disk,
+    /// Where recordings are taken in.
+    intake: Executor,
     drain: watch::Sender<bool>,
     tls: RwLock<Option<TlsAcceptor>>,
 }
@@ -159,6 +167,8 @@ impl Server {
         let listener = listen(config.listen)?;
         let operations = config.operations.map(listen).transpose()?;
         let address = listener.local_addr().unwrap_or(config.listen);
+        let intake = Executor::start(Purpose::Intake, engine.threads(), || {})
+            .map_err(|source| Error::System { what: "cannot start a thread".to_owned(), source })?;
         let app = App {
             models: Models::new(&config, &models),
             tenants: Tenants::new(&config.tenants),
@@ -166,6 +176,8 @@ impl Server {
             parked: own::Parked::default(),
             open: AtomicU32::new(0),
             capacity: Capacity::new(config.admission, engine.clone()),
+            disk: Disk::new(&config),
+            intake,
             drain: watch::Sender::new(false),
             tls: RwLock::new(tls),
             config,
@@ -259,6 +271,7 @@ impl Control {
         }
         let acceptor = config.tls.as_ref().map(tls::acceptor).transpose()?;
         self.0.tenants.replace(&config.tenants);
+        self.0.parked.end_revoked();
         if acceptor.is_some() && self.0.config.tls.is_some() {
             *self.0.tls.write().unwrap_or_else(PoisonError::into_inner) = acceptor;
         }

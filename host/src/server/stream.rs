@@ -2,17 +2,20 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use crossbeam_channel::TryRecvError;
 use tokio::sync::Notify;
 
 use super::admission::Ticket;
+use super::pace::Pace;
 use super::refusal::Refusal;
+use super::tenants::Admitted;
 use crate::audio::{Encoding, Faults, Format};
-use crate::meter::Speaking;
+use crate::meter::{Kept, Speaking};
 use crate::session::{Session, SessionEvent, SessionOptions};
+use crate::task::cpu_time;
 use crate::{Model, SAMPLE_RATE};
 
 /// Speech that may wait to be recognised before no more audio is read from the client: half of what a session takes before
@@ -22,6 +25,11 @@ const FULL: u64 = 60 * SAMPLE_RATE as u64;
 /// Audio that is resampled and searched for speech at once, as a part of a second: a short task of the runtime, after which other
 /// connections have their turn.
 const SLICES_PER_SECOND: usize = 2;
+/// The same in samples of all channels, for formats that have many: about a millisecond of work.
+const SLICE: usize = 48_000;
+
+/// CPU time that is charged at once: the account has a lock.
+const CHARGED: Duration = Duration::from_millis(5);
 
 /// One session, its client's audio that is not taken in yet, and its place in the server.
 pub(super) struct Stream {
@@ -32,6 +40,8 @@ pub(super) struct Stream {
     format: Format,
     /// Audio as it came.
     intake: Bytes,
+    /// Counts what is in `intake`, where that is much.
+    kept: Option<Kept>,
     /// What is in `intake` is an utterance of its own.
     turn: bool,
     /// Bytes of a frame that is not complete.
@@ -49,6 +59,9 @@ pub(super) struct Stream {
     /// No more audio comes.
     finished: bool,
     over: bool,
+    pace: Pace,
+    /// CPU time of taking in audio that was not charged yet.
+    owed: Duration,
 }
 
 impl Stream {
@@ -72,6 +85,7 @@ impl Stream {
             encoding,
             format,
             intake: Bytes::new(),
+            kept: None,
             turn: false,
             carried: Vec::new(),
             frames: 0,
@@ -82,7 +96,24 @@ impl Stream {
             model: model.clone(),
             finished: false,
             over: false,
+            pace: Pace::new(format, Instant::now()),
+            owed: Duration::ZERO,
         })
+    }
+
+    /// Waits until its client's key is not valid any more.
+    pub(super) fn revoked(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.ticket.revoked()
+    }
+
+    /// Returns true if its client's key is not valid any more.
+    pub(super) fn is_revoked(&self) -> bool {
+        self.ticket.is_revoked()
+    }
+
+    /// Its client came back, perhaps with another key of the same tenant.
+    pub(super) fn readmit(&mut self, who: &Admitted) {
+        self.ticket.key = who.key;
     }
 
     /// Its client is about to hear that it is over: its place is free.
@@ -152,7 +183,16 @@ impl Stream {
 
     /// Whether [`take`](Self::take) would do something.
     pub(super) fn has_work(&self) -> bool {
+        self.has_room() && self.pace.pause(Instant::now()).is_none()
+    }
+
+    fn has_room(&self) -> bool {
         !self.intake.is_empty() && self.session.waiting() < FULL
+    }
+
+    /// How long audio that was fed has to wait because it came too fast; `None` where it waits for nothing, or for something else.
+    pub(super) fn delay(&self) -> Option<Duration> {
+        self.has_room().then(|| self.pace.pause(Instant::now())).flatten()
     }
 
     /// Whether more may be read from the client. Also after the end: its pings want answers while it waits.
@@ -183,8 +223,9 @@ impl Stream {
         }
     }
 
-    /// Accepts a whole utterance, for a session without voice activity.
-    pub(super) fn feed_utterance(&mut self, audio: Bytes) {
+    /// Accepts a whole utterance, for a session without voice activity. `kept` counts it until it is taken in.
+    pub(super) fn feed_utterance(&mut self, audio: Bytes, kept: Kept) {
+        self.kept = Some(kept);
         // Refused only where speech is detected, or at the end.
         self.turn = self.session.begin().is_ok();
         self.feed(audio);
@@ -203,8 +244,23 @@ impl Stream {
 
     /// Takes in some of the audio that was fed.
     pub(super) fn take(&mut self) -> Result<(), Refusal> {
-        let frame = self.encoding.bytes() * usize::from(self.format.channels);
-        let most = frame * self.format.sample_rate as usize / SLICES_PER_SECOND;
+        let before = cpu_time();
+        let taken = self.take_slice();
+        self.owed += cpu_time().saturating_sub(before);
+        if self.owed >= CHARGED {
+            self.charge();
+        }
+        taken
+    }
+
+    fn charge(&mut self) {
+        self.ticket.tenant.share.charge_intake(std::mem::take(&mut self.owed));
+    }
+
+    fn take_slice(&mut self) -> Result<(), Refusal> {
+        let channels = usize::from(self.format.channels);
+        let frame = self.encoding.bytes() * channels;
+        let most = frame * (self.format.sample_rate as usize / SLICES_PER_SECOND).min(SLICE / channels);
         let slice = self.intake.split_to(self.intake.len().min(most));
         let mut joined;
         let bytes = if self.carried.is_empty() {
@@ -220,6 +276,7 @@ impl Stream {
         // What is no number became silence, as it does in recordings.
         self.encoding.decode(whole, &mut samples, &mut Faults::default());
         self.carried = rest;
+        self.pace.take(samples.len(), Instant::now());
         let frames = (samples.len() / usize::from(self.format.channels)) as u64;
         self.ticket.charge(frames as f64 / f64::from(self.format.sample_rate))?;
         self.frames += frames;
@@ -227,8 +284,13 @@ impl Stream {
             speaking.hear();
         }
         self.session.push(&samples).map_err(|_| Refusal::Internal)?;
-        if self.intake.is_empty() && std::mem::take(&mut self.turn) {
-            let _ = self.session.end();
+        if self.intake.is_empty() {
+            // The buffer that both were parts of goes with them.
+            self.intake = Bytes::new();
+            self.kept = None;
+            if std::mem::take(&mut self.turn) {
+                let _ = self.session.end();
+            }
         }
         Ok(())
     }
@@ -247,5 +309,11 @@ impl Stream {
             self.intake.clear();
             let _ = self.session.finish();
         }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.charge();
     }
 }

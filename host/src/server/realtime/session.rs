@@ -8,10 +8,13 @@ use axum::http::HeaderMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::pending;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::setup::Setup;
+use super::turn::Turn;
 use crate::server::App;
 use crate::server::admission::{Ticket, offered_protocols};
 use crate::server::keys::random_name;
@@ -19,7 +22,7 @@ use crate::server::openai::error_body;
 use crate::server::refusal::{Refusal, quote};
 use crate::server::socket::{Adapter, Outbox};
 use crate::server::stream::Stream;
-use crate::server::tenants::Tenant;
+use crate::server::tenants::Admitted;
 use crate::session::SessionEvent;
 use crate::text::sanitise_trimmed;
 use crate::{SAMPLE_RATE, Word};
@@ -28,8 +31,6 @@ use crate::{SAMPLE_RATE, Word};
 const KEY_PREFIX: &str = "openai-insecure-api-key.";
 /// How long a client may set up its session.
 const SETTING_UP: Duration = Duration::from_secs(300);
-/// Longest audio that waits for a commit, in seconds.
-const MAX_TURN: usize = 300;
 
 /// What a client says.
 #[derive(Debug, Deserialize)]
@@ -73,7 +74,7 @@ pub(in crate::server) fn attack(text: &str) -> Result<(), Refusal> {
 /// One session of a client.
 pub(super) struct Realtime {
     app: Arc<App>,
-    tenant: Arc<Tenant>,
+    tenant: Admitted,
     id: String,
     setup: Setup,
     /// Its place in the server, until there is a stream that holds it.
@@ -81,7 +82,7 @@ pub(super) struct Realtime {
     /// From the first audio on.
     stream: Option<Stream>,
     /// Audio that waits for a commit, where the client detects speech itself.
-    turn: Vec<u8>,
+    turn: Option<Turn>,
     events: u64,
     items: u64,
     /// Items whose transcription is not complete, oldest first.
@@ -119,7 +120,7 @@ impl Realtime {
             setup,
             ticket: Some(ticket),
             stream: None,
-            turn: Vec::new(),
+            turn: None,
             events: 0,
             items: 0,
             open: VecDeque::new(),
@@ -127,6 +128,12 @@ impl Realtime {
             told: 0,
             unrecognized: Vec::new(),
         })
+    }
+
+    /// Waits until its key is not valid any more.
+    pub(super) fn revoked(&self) -> impl Future<Output = ()> + Send + use<> {
+        let before = self.ticket.as_ref().map(|ticket| ticket.revoked().boxed());
+        before.or_else(|| Some(self.stream.as_ref()?.revoked().boxed())).unwrap_or_else(|| pending().boxed())
     }
 
     /// The beginning of its name, for logs.
@@ -173,7 +180,7 @@ impl Realtime {
             }
             "input_audio_buffer.commit" => self.commit()?,
             "input_audio_buffer.clear" => {
-                self.turn = Vec::new();
+                self.turn = None;
                 self.say("input_audio_buffer.cleared", json!({}), out);
             }
             other => {
@@ -191,14 +198,9 @@ impl Realtime {
             self.started()?.feed(audio.into());
             return Ok(());
         }
-        if self.turn.len() + audio.len() > MAX_TURN * self.setup.bytes_per_second() {
-            return Err(Refusal::invalid(
-                "audio",
-                format!("{MAX_TURN} seconds wait for a commit; commit, or clear"),
-            ));
-        }
-        self.turn.extend_from_slice(&audio);
-        Ok(())
+        let turn =
+            self.turn.get_or_insert_with(|| Turn::new(&self.tenant.share, self.setup.bytes_per_second()));
+        turn.append(&audio)
     }
 
     fn commit(&mut self) -> Result<(), Refusal> {
@@ -206,11 +208,11 @@ impl Realtime {
             self.started()?.flush();
             return Ok(());
         }
-        if self.turn.is_empty() {
-            return Err(Refusal::malformed("there is no audio to commit; append some first"));
-        }
-        let turn = std::mem::take(&mut self.turn);
-        self.started()?.feed_utterance(turn.into());
+        let turn = self.turn.take().filter(|turn| !turn.is_empty());
+        let turn =
+            turn.ok_or_else(|| Refusal::malformed("there is no audio to commit; append some first"))?;
+        let (audio, kept) = turn.commit();
+        self.started()?.feed_utterance(audio, kept);
         Ok(())
     }
 
