@@ -20,6 +20,8 @@ struct Start {
 }
 
 thread_local! {
+    /// CPU time of other threads in this slice.
+    static HELPED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
     static START: Cell<Start> = const { Cell::new(Start { task: Duration::ZERO, thread: Duration::ZERO }) };
     static WANTED: RefCell<Option<Rc<dyn Fn() -> bool>>> = const { RefCell::new(None) };
 }
@@ -28,6 +30,16 @@ thread_local! {
 pub(crate) fn cpu_time() -> Duration {
     let Start { task, thread } = START.get();
     task.saturating_add(thread_time().saturating_sub(thread))
+}
+
+/// Other threads have used so much CPU time for the task of this thread.
+pub(crate) fn helped(cpu: Duration) {
+    HELPED.set(HELPED.get().saturating_add(cpu));
+}
+
+/// CPU time of other threads in the slice of this thread that ended last.
+pub(crate) fn take_helped() -> Duration {
+    HELPED.take()
 }
 
 /// Whether the task of this thread is to give way. Never outside of a task.
@@ -66,6 +78,7 @@ pub(crate) fn slice<F: Future + ?Sized>(
         }
     }
     START.set(Start { task: *used, thread: thread_time() });
+    HELPED.set(Duration::ZERO);
     WANTED.set(Some(wanted));
     let _end = End(used);
     task.poll(&mut Context::from_waker(Waker::noop()))

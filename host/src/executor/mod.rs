@@ -18,7 +18,7 @@ use self::pace::Pace;
 use self::queue::{Job, Queue};
 pub use self::share::{Share, ShareLimits};
 pub(crate) use self::urgency::{Class, Ticket};
-use crate::task;
+use crate::task::{self, take_helped};
 
 /// A pool of threads that takes jobs by class, then fairly by share, then by deadline, then in order. A job that runs is
 /// suspended where another one is to go before it, and resumed by whichever thread is free first.
@@ -30,7 +30,7 @@ pub(crate) struct Executor {
 /// What the threads are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// Recognition. Shares are charged for the time that they hold a thread.
+    /// Recognition. Shares are charged for the time that they hold a thread, and for what others that help it use.
     Recognition,
     /// What happens to audio before it is recognized. The threads have low priority, and so wait for the recognizer's; shares are
     /// charged for CPU time.
@@ -38,7 +38,8 @@ pub(crate) enum Purpose {
     Intake,
 }
 
-/// How nice the threads of [`Purpose::Intake`] are: beside one of the recognizer's on the same core, one has a tenth of its time.
+/// How nice the threads of [`Purpose::Intake`] are: beside one of the recognizer's on the same core, one has a tenth of its time. With
+/// less, other programs on the machine would leave them none.
 const NICE: i32 = 10;
 
 struct Shared {
@@ -185,7 +186,8 @@ impl Shared {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner).ran(cpu, took);
         let rest = suspended.then_some(job);
         let charged = match self.purpose {
-            Purpose::Recognition => took,
+            // Threads that helped were the share's as well.
+            Purpose::Recognition => took + take_helped(),
             Purpose::Intake => {
                 share.meter().took_in(cpu);
                 cpu
@@ -289,6 +291,29 @@ mod tests {
         });
         assert_eq!(result.recv_timeout(Duration::from_secs(60)), Ok(()));
         drop(release);
+    }
+
+    #[test]
+    fn a_share_pays_for_threads_that_help() {
+        let executor = Executor::start(Purpose::Recognition, 1, || {}).unwrap();
+        let used = |helped| {
+            let share = Share::default();
+            let (done, result) = crossbeam_channel::bounded(1);
+            executor.submit(&share, Class::Batch, Instant::now(), async move {
+                task::helped(helped);
+                let _ = done.send(());
+            });
+            result.recv().unwrap();
+            // It is charged when it has ended: the next one begins after that.
+            let (done, result) = crossbeam_channel::bounded(1);
+            executor.submit(&Share::default(), Class::Batch, Instant::now(), async move {
+                let _ = done.send(());
+            });
+            result.recv().unwrap();
+            Duration::from_nanos(share.used())
+        };
+        assert!(used(Duration::ZERO) < Duration::from_secs(60));
+        assert!(used(Duration::from_secs(100)) >= Duration::from_secs(100));
     }
 
     #[test]

@@ -35,6 +35,7 @@ mod openai;
 mod own;
 mod pace;
 mod page;
+mod quiet;
 mod realtime;
 mod recording;
 mod refusal;
@@ -47,7 +48,7 @@ mod upload;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::response::Response;
@@ -64,6 +65,7 @@ pub use self::keys::{InvalidKeyHash, Key, KeyHash};
 use self::metrics::Metrics;
 use self::models::Models;
 pub use self::models::NamedModel;
+use self::quiet::{Line, Quiet};
 use self::refusal::Refusal;
 use self::tenants::Tenants;
 use crate::Engine;
@@ -106,6 +108,7 @@ struct App {
     open: AtomicU32,
     capacity: Capacity,
     disk: Disk,
+    quiet: Quiet,
     /// Where recordings are taken in.
     intake: Executor,
     drain: watch::Sender<bool>,
@@ -136,6 +139,11 @@ impl App {
     /// Counts and logs a refusal. Its message may quote what the client sent, and that is nobody's business.
     fn note(&self, refusal: &Refusal) {
         self.metrics.refused(refusal.code());
+        match self.quiet.next(Instant::now()) {
+            Line::LeaveOut => return,
+            Line::Write(0) => {}
+            Line::Write(left_out) => tracing::info!(left_out, "more were refused than are logged"),
+        }
         tracing::info!(code = refusal.code(), parameter = refusal.parameter(), "refused");
         tracing::debug!("refused: {refusal}");
     }
@@ -177,6 +185,7 @@ impl Server {
             open: AtomicU32::new(0),
             capacity: Capacity::new(config.admission, engine.clone()),
             disk: Disk::new(&config),
+            quiet: Quiet::default(),
             intake,
             drain: watch::Sender::new(false),
             tls: RwLock::new(tls),

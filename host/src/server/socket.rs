@@ -41,6 +41,11 @@ pub(super) trait Adapter: Send {
     /// All events so far were told, and perhaps audio was taken in.
     fn settled(&mut self, _out: &mut Outbox) {}
 
+    /// The server ends: what the client has sent and not said what to do with is to be recognised.
+    fn leave(&mut self) -> Result<(), Refusal> {
+        Ok(())
+    }
+
     /// The stream's last event was told.
     fn ended(&mut self, _out: &mut Outbox) {}
 
@@ -156,7 +161,13 @@ async fn serve(
                     }
                 }
                 () = sleep_until(limit) => return Err(Refusal::TooSlow),
-                () = app.drained() => draining = true,
+                () = app.drained() => {
+                    draining = true;
+                    adapter.leave()?;
+                    if let Some(stream) = adapter.stream() {
+                        stream.finish();
+                    }
+                }
             }
             continue;
         };
@@ -204,7 +215,10 @@ async fn serve(
             }
             () = app.drained(), if !draining => {
                 draining = true;
-                stream.finish();
+                adapter.leave()?;
+                if let Some(stream) = adapter.stream() {
+                    stream.finish();
+                }
             }
         }
     }

@@ -9,6 +9,7 @@ mod fairness;
 mod idle;
 mod load;
 mod operations;
+mod leaving;
 mod protocols;
 mod revoked;
 mod shares;

@@ -146,3 +146,17 @@ fn what_was_reserved_and_not_used_is_given_back() {
     }
     server.end();
 }
+
+#[test]
+fn refusals_do_not_fill_the_log() {
+    let server = Server::with(&two_tenants(""));
+    let start = Instant::now();
+    for _ in 0..400 {
+        assert_eq!(server.get("/v1/models", &[("Authorization", "Bearer wrong")]).status, 401);
+    }
+    let periods = start.elapsed().as_secs() as usize + 1;
+    server.wait_for_metric("hearken_refusals_total{reason=\"invalid_api_key\"} 400");
+    let log = server.end();
+    let lines = log.lines().filter(|line| line.contains("code=\"invalid_api_key\"")).count();
+    assert!((50..=50 * (periods + 1)).contains(&lines) && lines < 400, "{lines} lines in {periods} s");
+}

@@ -341,6 +341,13 @@ impl Adapter for Realtime {
         Ok(())
     }
 
+    fn leave(&mut self) -> Result<(), Refusal> {
+        match &self.turn {
+            Some(turn) if !turn.is_empty() => self.commit(),
+            _ => Ok(()),
+        }
+    }
+
     fn refused(&mut self, refusal: &Refusal, out: &mut Outbox) -> (u16, String) {
         self.say("error", error_body(refusal), out);
         (refusal.close_code(), refusal.code().to_owned())
