@@ -57,11 +57,20 @@ impl Server {
     ///
     /// When it does not start.
     pub fn with(configuration: &str) -> Self {
+        Self::with_options(configuration, &[])
+    }
+
+    /// With this configuration, and options of the command line.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub fn with_options(configuration: &str, options: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let file = folder.path().join("hearken.toml");
         std::fs::write(&file, configuration).expect("room for a configuration");
         let mut command = command::hearken(&["serve", "--listen", "127.0.0.1:0", "--config"]);
-        command.arg(&file).stderr(Stdio::piped());
+        command.arg(&file).args(options).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the command starts");
         let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
         let mut log = String::new();
@@ -157,6 +166,19 @@ impl Server {
     /// How many threads it has.
     pub fn threads(&self) -> u64 {
         self.status("Threads:")
+    }
+
+    /// What the kernel says of each of its threads.
+    ///
+    /// # Panics
+    ///
+    /// When the process is gone.
+    pub fn status_of_each_thread(&self) -> Vec<String> {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it runs");
+        let status = |thread: std::io::Result<std::fs::DirEntry>| {
+            std::fs::read_to_string(thread.ok()?.path().join("status")).ok()
+        };
+        threads.filter_map(status).collect()
     }
 
     fn status(&self, name: &str) -> u64 {

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use hearken::ModelSource;
 use hearken::server::{Config, Control, Key, LogFormat, NamedModel, Server};
+use hearken::{Engine, ModelSource};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -41,6 +41,9 @@ pub(crate) struct Args {
     /// Address and port [default: what the configuration says, else 127.0.0.1:8080]
     #[arg(long, short, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
+    /// Give up files, programs and sockets that a server does not need (Linux): see docs/security.md
+    #[arg(long)]
+    hardened: bool,
     #[command(flatten)]
     model: ModelArgs,
 }
@@ -59,6 +62,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     start_log(config.log);
     let models = args.models(&config)?;
     raise_file_limit();
+    if args.hardened {
+        // Before there is another thread.
+        args.give_up_files(&config, &models)?;
+    }
     let engine = args.model.engine()?;
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_WORKERS);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -72,6 +79,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         let server = Server::bind(config, engine, models).await?;
         let (url, control) = (server.url(), server.control());
         let signals = tokio::spawn(watch(args.config.clone(), args.listen, control.clone())?);
+        if args.hardened {
+            give_up_calls()?;
+        }
         let greet = tokio::spawn(async move {
             control.ready().await;
             complain(&format!(
@@ -95,6 +105,27 @@ impl Args {
         read(self.config.as_deref(), self.listen)
     }
 
+    /// Gives up all files but the server's own, and connecting to others.
+    #[cfg(target_os = "linux")]
+    fn give_up_files(&self, config: &Config, models: &[NamedModel]) -> Result<(), Failure> {
+        let tls = config.tls.iter().flat_map(|tls| [tls.certificate.clone(), tls.key.clone()]);
+        let models = models.iter().filter_map(|model| match &model.source {
+            ModelSource::File(path) => Some(path.clone()),
+            _ => None,
+        });
+        let needs = super::hardened::Needs {
+            written: Engine::user_cache_dir().into_iter().chain([std::env::temp_dir()]).collect(),
+            read: self.config.clone().into_iter().chain(tls).chain(models).collect(),
+            listen: [config.listen].into_iter().chain(config.operations).collect(),
+        };
+        super::hardened::restrict_files(&needs)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn give_up_files(&self, _config: &Config, _models: &[NamedModel]) -> Result<(), Failure> {
+        Err(Failure::usage("--hardened needs Linux; leave it out"))
+    }
+
     /// Those of the configuration, else the one that every other command would use.
     fn models(&self, config: &Config) -> Result<Vec<NamedModel>, Failure> {
         if config.models.is_empty() {
@@ -112,6 +143,16 @@ impl Args {
         });
         named.collect()
     }
+}
+
+#[cfg(target_os = "linux")]
+fn give_up_calls() -> Result<(), Failure> {
+    super::hardened::restrict_calls()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn give_up_calls() -> Result<(), Failure> {
+    Ok(())
 }
 
 fn read(file: Option<&Path>, listen: Option<SocketAddr>) -> Result<Config, Failure> {

@@ -102,6 +102,12 @@ impl Engine {
         EngineBuilder::default()
     }
 
+    /// The folder in which compiled models are kept unless [`EngineBuilder::cache_dir`] names another one: `hearken` in the user's
+    /// cache folder, or what `HEARKEN_CACHE_DIR` says. `None` where the user has none.
+    pub fn user_cache_dir() -> Option<PathBuf> {
+        user_cache()
+    }
+
     /// Number of recogniser threads.
     pub fn threads(&self) -> usize {
         self.0.executor.threads()

@@ -5,6 +5,7 @@
 //! machine for itself, where it is above 1.5.
 
 mod intake;
+mod others;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -17,7 +18,7 @@ use hearken_tests::tenants::{KEY_B, latencies, two_tenants};
 fn allowed() -> (f64, Duration) {
     match std::env::var_os("HEARKEN_NEIGHBOURS") {
         Some(_) => (1.5, Duration::ZERO),
-        None => (3.0, Duration::from_millis(250)),
+        None => (5.0, Duration::from_millis(500)),
     }
 }
 

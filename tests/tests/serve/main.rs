@@ -6,10 +6,12 @@ mod browser;
 mod capacity;
 mod clients;
 mod fairness;
+#[cfg(target_os = "linux")]
+mod hardened;
 mod idle;
+mod leaving;
 mod load;
 mod operations;
-mod leaving;
 mod protocols;
 mod revoked;
 mod shares;
