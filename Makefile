@@ -1,7 +1,7 @@
 # hearken: `make demo` and `make test` do everything, from nothing. `make help` lists the rest.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo models build check test lint fmt install-c gstreamer voice bench bench-voice bench-peers profile bench-precision bench-vad bench-words bench-server soak-server fuzz pictures package fresh clean
+.PHONY: help setup demo models build check test lint fmt install-c gstreamer voice bench bench-voice bench-peers profile bench-precision bench-vad bench-words bench-server neighbours soak-server fuzz pictures package fresh clean
 
 CARGO := cargo
 MAKEFLAGS += --no-print-directory
@@ -111,6 +111,11 @@ bench-server: ## measure the server: capacity against native, 10,000 idle stream
 	@$(CARGO) nextest run $(ALL) --test-threads 1 --success-output final \
 		-E 'test(idle_streams_take) + test(ten_times_its_share) + binary(hostile_guest) & test(isolation)'
 	@$(CARGO) bench --profile release --workspace --features hearken/cli --bench server
+
+neighbours: ## what one tenant does to each resource, and how much later another one's final texts are (at most 1.5 times)
+	@.ci/setup test
+	@$(CARGO) build $(ALL) --tests --bins
+	@HEARKEN_NEIGHBOURS=1 $(CARGO) nextest run $(ALL) --test-threads 1 --no-fail-fast --success-output final -E 'binary(neighbours)'
 
 # How long, and how many streams (four fifths of the capacity, which is measured first).
 SECONDS ?= 3600

@@ -20,6 +20,8 @@ struct Start {
 }
 
 thread_local! {
+    /// CPU time of other threads in this slice.
+    static HELPED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
     static START: Cell<Start> = const { Cell::new(Start { task: Duration::ZERO, thread: Duration::ZERO }) };
     static WANTED: RefCell<Option<Rc<dyn Fn() -> bool>>> = const { RefCell::new(None) };
 }
@@ -30,11 +32,33 @@ pub(crate) fn cpu_time() -> Duration {
     task.saturating_add(thread_time().saturating_sub(thread))
 }
 
+/// Other threads have used so much CPU time for the task of this thread.
+pub(crate) fn helped(cpu: Duration) {
+    HELPED.set(HELPED.get().saturating_add(cpu));
+}
+
+/// CPU time of other threads in the slice of this thread that ended last.
+pub(crate) fn take_helped() -> Duration {
+    HELPED.take()
+}
+
 /// Whether the task of this thread is to give way. Never outside of a task.
 pub(crate) fn is_wanted() -> bool {
     // It is called without the cell being borrowed.
     let wanted = WANTED.with_borrow(Clone::clone);
     wanted.is_some_and(|wanted| wanted())
+}
+
+/// Gives way once, if the task is to.
+#[cfg(any(test, feature = "server"))]
+pub(crate) async fn give_way() {
+    let mut asked = false;
+    std::future::poll_fn(|_| {
+        let wait = !asked && is_wanted();
+        asked = true;
+        if wait { Poll::Pending } else { Poll::Ready(()) }
+    })
+    .await;
 }
 
 /// Works on a task until it is complete or has given way, which it does when `wanted` tells it to. `used` is its CPU time so
@@ -54,6 +78,7 @@ pub(crate) fn slice<F: Future + ?Sized>(
         }
     }
     START.set(Start { task: *used, thread: thread_time() });
+    HELPED.set(Duration::ZERO);
     WANTED.set(Some(wanted));
     let _end = End(used);
     task.poll(&mut Context::from_waker(Waker::noop()))
@@ -93,19 +118,8 @@ fn thread_time() -> Duration {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-
-    /// Gives way once, if it is to.
-    pub(crate) async fn give_way() {
-        let mut asked = false;
-        std::future::poll_fn(|_| {
-            let wait = !asked && is_wanted();
-            asked = true;
-            if wait { Poll::Pending } else { Poll::Ready(()) }
-        })
-        .await;
-    }
 
     /// Uses CPU time of this thread.
     pub(crate) fn burn(time: Duration) {

@@ -1,5 +1,6 @@
 //! Shared by the tests.
 
+pub mod attack;
 pub mod capi;
 pub mod command;
 pub mod cost;
@@ -17,6 +18,7 @@ pub mod scene;
 pub mod serve;
 pub mod sound;
 pub mod speech;
+pub mod tenants;
 pub mod terminal;
 pub mod trend;
 pub mod wav;

@@ -178,6 +178,19 @@ impl Server {
         self.status("Threads:")
     }
 
+    /// What the kernel says of each of its threads.
+    ///
+    /// # Panics
+    ///
+    /// When the process is gone.
+    pub fn status_of_each_thread(&self) -> Vec<String> {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it runs");
+        let status = |thread: std::io::Result<std::fs::DirEntry>| {
+            std::fs::read_to_string(thread.ok()?.path().join("status")).ok()
+        };
+        threads.filter_map(status).collect()
+    }
+
     fn status(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
         let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a known line");

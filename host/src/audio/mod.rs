@@ -90,8 +90,37 @@ pub trait Source: Send {
     /// sound. After an error, as after the end, further calls return 0.
     fn read(&mut self, block: &mut Vec<f32>) -> Result<usize, AudioError>;
 
+    /// Takes the rest of a long gap in the recording, which [`read`](Self::read) would fill with silence, as a number of frames; 0
+    /// where there is none. To be asked before each read, for consumers that need not look at silence: a few bytes may state hours
+    /// of it.
+    fn take_gap(&mut self) -> u64 {
+        0
+    }
+
     /// What had to be repaired in the blocks delivered so far.
     fn faults(&self) -> Faults;
+}
+
+impl<S: Source + ?Sized> Source for &mut S {
+    fn format(&self) -> Format {
+        (**self).format()
+    }
+
+    fn frames(&self) -> Option<u64> {
+        (**self).frames()
+    }
+
+    fn read(&mut self, block: &mut Vec<f32>) -> Result<usize, AudioError> {
+        (**self).read(block)
+    }
+
+    fn take_gap(&mut self) -> u64 {
+        (**self).take_gap()
+    }
+
+    fn faults(&self) -> Faults {
+        (**self).faults()
+    }
 }
 
 impl<S: Source + ?Sized> Source for Box<S> {
@@ -105,6 +134,10 @@ impl<S: Source + ?Sized> Source for Box<S> {
 
     fn read(&mut self, block: &mut Vec<f32>) -> Result<usize, AudioError> {
         (**self).read(block)
+    }
+
+    fn take_gap(&mut self) -> u64 {
+        (**self).take_gap()
     }
 
     fn faults(&self) -> Faults {

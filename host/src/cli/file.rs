@@ -261,6 +261,10 @@ impl Source for Wanted<'_> {
         self.source.read(block)
     }
 
+    fn take_gap(&mut self) -> u64 {
+        if self.unwanted.load(Ordering::Relaxed) { 0 } else { self.source.take_gap() }
+    }
+
     fn faults(&self) -> Faults {
         self.source.faults()
     }

@@ -9,6 +9,8 @@ mod devices;
 mod doctor;
 mod eval;
 mod file;
+#[cfg(target_os = "linux")]
+mod hardened;
 mod live;
 mod load;
 mod model;

@@ -43,6 +43,7 @@ impl Output {
         let name = destination.file_name().ok_or(io::ErrorKind::InvalidInput)?;
         let mut draft = std::ffi::OsString::from(".");
         draft.push(name);
+        sweep(destination, &draft);
         // A name that nobody can guess, and that no dead process has left.
         let unique = RandomState::new().hash_one(std::process::id());
         draft.push(format!(".{unique:016x}.part"));
@@ -61,8 +62,35 @@ impl Output {
                 draft.file.get_ref().sync_all()?;
                 fs::rename(&draft.path, &draft.destination)?;
                 draft.kept = true;
+                // So that the name is there after a power cut. Some file systems cannot, and need not.
+                if let Ok(folder) = File::open(folder(&draft.destination)) {
+                    let _ = folder.sync_all();
+                }
                 Ok(())
             }
+        }
+    }
+}
+
+/// The folder that a file lies in.
+fn folder(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Removes drafts of the same file, whose names begin like this one's, that were left by a process that died: nothing has been written
+/// to them for an hour.
+fn sweep(destination: &Path, beginning: &std::ffi::OsStr) {
+    for entry in fs::read_dir(folder(destination)).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let unique = name
+            .as_encoded_bytes()
+            .strip_prefix(beginning.as_encoded_bytes())
+            .and_then(|rest| rest.strip_prefix(b".")?.strip_suffix(b".part"));
+        let is_draft =
+            unique.is_some_and(|unique| unique.len() == 16 && unique.iter().all(u8::is_ascii_hexdigit));
+        let age = || entry.metadata().ok()?.modified().ok()?.elapsed().ok();
+        if is_draft && age().is_some_and(|age| age.as_secs() > 3600) {
+            let _ = fs::remove_file(entry.path());
         }
     }
 }
@@ -90,5 +118,39 @@ impl Write for Output {
             Self::File(draft) => draft.file.flush(),
             Self::Special(file) => file.flush(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    #[test]
+    fn what_dead_processes_left_of_a_file_is_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, hours: u64| {
+            let path = folder.path().join(name);
+            let file = File::create(&path).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(3600 * hours)).unwrap();
+            path
+        };
+        let dead = file(".a.txt.0123456789abcdef.part", 2);
+        let kept = [
+            file(".a.txt.0123456789abcde0.part", 0),
+            file(".b.txt.0123456789abcdef.part", 2),
+            file(".a.txt.part", 2),
+            file(".a.txt.0123456789abcdeg.part", 2),
+            file("a.txt.0123456789abcdef.part", 2),
+        ];
+        let mut output = Output::file(&folder.path().join("a.txt")).unwrap();
+        assert!(!dead.exists());
+        assert!(kept.iter().all(|path| path.exists()), "{kept:?}");
+        output.write_all(b"text").unwrap();
+        output.commit().unwrap();
+        assert_eq!(fs::read(folder.path().join("a.txt")).unwrap(), b"text");
+        drop(Output::file(&folder.path().join("a.txt")).unwrap());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), kept.len() + 1);
     }
 }

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use hearken::ModelSource;
 use hearken::server::{Config, Control, Key, LogFormat, NamedModel, Server, Wyoming};
+use hearken::{Engine, ModelSource};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -17,6 +17,9 @@ const ONLY_MODEL: &str = "hearken";
 
 /// Threads that move bytes. Recognition has its own; these hardly work.
 const MOST_WORKERS: usize = 4;
+
+/// Threads that wait for the disk when uploads are written. Nothing else that takes long runs on them.
+const WRITERS: usize = 16;
 
 #[derive(clap::Args)]
 #[command(
@@ -45,6 +48,9 @@ pub(crate) struct Args {
     /// Also serve clients of Vosk at an address of their own; at the path / they are served anyway
     #[arg(long, value_name = "ADDRESS")]
     vosk: Option<SocketAddr>,
+    /// Give up files, programs and sockets that a server does not need (Linux): see docs/security.md
+    #[arg(long)]
+    hardened: bool,
     #[command(flatten)]
     model: ModelArgs,
 }
@@ -71,11 +77,16 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     start_log(config.log);
     let models = args.models(&config)?;
     raise_file_limit();
+    if args.hardened {
+        // Before there is another thread.
+        args.give_up_files(&config, &models)?;
+    }
     let engine = args.model.engine()?;
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_WORKERS);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
         .thread_name("hearken-io")
+        .max_blocking_threads(WRITERS)
         .enable_all()
         .build()
         .map_err(|error| Failure::new(format!("cannot start the server's threads: {error}")))?;
@@ -86,6 +97,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
             server.vosk_address().map(|address| format!("serving ws{}://{address} (Vosk)", secure(&url)));
         let wyoming = server.wyoming_address().map(|address| format!("serving tcp://{address} (Wyoming)"));
         let signals = tokio::spawn(watch(args.config.clone(), args.addresses(), control.clone())?);
+        if args.hardened {
+            give_up_calls()?;
+        }
         let greet = tokio::spawn(async move {
             control.ready().await;
             complain(&format!(
@@ -114,6 +128,32 @@ impl Args {
         Addresses { listen: self.listen, wyoming: self.wyoming, vosk: self.vosk }
     }
 
+    /// Gives up all files but the server's own, and connecting to others.
+    #[cfg(target_os = "linux")]
+    fn give_up_files(&self, config: &Config, models: &[NamedModel]) -> Result<(), Failure> {
+        let tls = config.tls.iter().flat_map(|tls| [tls.certificate.clone(), tls.key.clone()]);
+        let models = models.iter().filter_map(|model| match &model.source {
+            ModelSource::File(path) => Some(path.clone()),
+            _ => None,
+        });
+        let needs = super::hardened::Needs {
+            written: Engine::user_cache_dir().into_iter().chain([std::env::temp_dir()]).collect(),
+            read: self.config.clone().into_iter().chain(tls).chain(models).collect(),
+            listen: [config.listen]
+                .into_iter()
+                .chain(config.operations)
+                .chain(config.vosk)
+                .chain(config.wyoming.as_ref().map(|wyoming| wyoming.listen))
+                .collect(),
+        };
+        super::hardened::restrict_files(&needs)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn give_up_files(&self, _config: &Config, _models: &[NamedModel]) -> Result<(), Failure> {
+        Err(Failure::usage("--hardened needs Linux; leave it out"))
+    }
+
     /// Those of the configuration, else the one that every other command would use.
     fn models(&self, config: &Config) -> Result<Vec<NamedModel>, Failure> {
         if config.models.is_empty() {
@@ -131,6 +171,16 @@ impl Args {
         });
         named.collect()
     }
+}
+
+#[cfg(target_os = "linux")]
+fn give_up_calls() -> Result<(), Failure> {
+    super::hardened::restrict_calls()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn give_up_calls() -> Result<(), Failure> {
+    Ok(())
 }
 
 /// The letter that a WebSocket's scheme has more where there is TLS.

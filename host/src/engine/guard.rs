@@ -38,6 +38,33 @@ const SURE: f32 = 0.85;
 /// A few words without a time are found in speech, too.
 const LEAST_PLACELESS: usize = 3;
 
+/// Memory that what is reported of a chunk may take: about that of two windows full of tokens, and that of a third of one for each
+/// second. A model that repeats itself reports a window full, some 13 KiB; a guest that is out to fill memory could report
+/// [`Limits::event_bytes_per_call`](crate::sandbox::Limits::event_bytes_per_call) of each chunk, and a recording has hundreds, all of
+/// which are kept until its end.
+const REPORT: usize = 32 << 10;
+const REPORT_PER_SECOND: usize = 4 << 10;
+
+/// What may still be reported of a chunk, in bytes of memory: by the chunk's length, not by what its guest says of it.
+pub(super) struct Report(usize);
+
+impl Report {
+    /// Of a chunk of so many samples.
+    pub(super) fn of(samples: usize) -> Self {
+        Self(REPORT + samples * REPORT_PER_SECOND / SAMPLE_RATE as usize)
+    }
+
+    /// Counts a segment. Returns false if it is too much.
+    pub(super) fn has_room_for(&mut self, segment: &hearken_proto::Segment) -> bool {
+        let words = segment.words.iter().map(|word| size_of::<Word>() + word.text.len());
+        let tokens = size_of_val(segment.tokens.as_slice());
+        let size = size_of::<Segment>() + segment.text.len() + tokens + words.sum::<usize>();
+        let left = self.0.checked_sub(size);
+        self.0 = left.unwrap_or(0);
+        left.is_some()
+    }
+}
+
 /// Returns true if a model is not sure of any word of a segment.
 pub(super) fn is_unsure(segment: &Segment) -> bool {
     segment.avg_logprob < UNSURE && segment.words.iter().all(|word| word.probability < LIKELY_WORD)

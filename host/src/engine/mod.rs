@@ -1,10 +1,13 @@
 //! The engine: the sandbox's compiler, the recogniser threads and the cache, shared by everything a process does.
 
 pub(crate) mod guard;
+mod intake;
 mod load;
 mod padding;
 mod score;
 mod transcribe;
+#[cfg(feature = "server")]
+mod unattended;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -16,7 +19,7 @@ pub use transcribe::{Lost, Progress, TranscribeOptions};
 
 use crate::compute::{Compute, Computing, Precision};
 use crate::error::Error;
-use crate::executor::{Executor, Share};
+use crate::executor::{Executor, Purpose, Share};
 use crate::sandbox::{Cache, Key, Limits, Runtime};
 
 /// The guest that this crate carries.
@@ -97,6 +100,12 @@ impl Engine {
     /// Settings to start from.
     pub fn builder() -> EngineBuilder {
         EngineBuilder::default()
+    }
+
+    /// The folder in which compiled models are kept unless [`EngineBuilder::cache_dir`] names another one: `hearken` in the user's
+    /// cache folder, or what `HEARKEN_CACHE_DIR` says. `None` where the user has none.
+    pub fn user_cache_dir() -> Option<PathBuf> {
+        user_cache()
     }
 
     /// Number of recogniser threads.
@@ -233,7 +242,7 @@ impl EngineBuilder {
             .map_err(|source| Error::System { what: "cannot start a thread".to_owned(), source })?;
         let guest = self.guest.unwrap_or_else(|| GUEST.to_vec());
         let runtime = Runtime::new(self.limits, computing)?;
-        let executor = Executor::start(threads, runtime.nudge())
+        let executor = Executor::start(Purpose::Recognition, threads, runtime.nudge())
             .map_err(|source| Error::System { what: "cannot start a thread".to_owned(), source })?;
         Ok(Engine(Arc::new(Inner {
             runtime,

@@ -3,14 +3,17 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use hearken_proto::voice::missed;
 use hearken_proto::{Event, Request, Task};
 
+use super::intake::Intake;
 use super::{Model, guard};
-use crate::audio::{self, Chunk, Chunker, Resampler, Source, VadConfig, VoiceActivity};
+use crate::audio::{self, Chunk, Source, VadConfig};
 use crate::error::Error;
 use crate::executor::Class;
 use crate::sandbox::SandboxError;
@@ -168,17 +171,7 @@ impl Model {
         for language in &options.languages {
             self.can(Some(language), options.translate)?;
         }
-        let mut run = Run {
-            model: self,
-            options,
-            observer,
-            language: options.language.clone().or_else(|| (!self.multilingual()).then(|| "en".to_owned())),
-            transcript: Transcript::default(),
-            pending: VecDeque::new(),
-            read: 0,
-            decoded: 0,
-            total: None,
-        };
+        let mut run = Run::new(self, options, observer);
         run.all(source)?;
         Ok(run.transcript)
     }
@@ -314,6 +307,7 @@ impl Model {
         instance.write(samples).await?;
         let mut heard = Heard::default();
         let mut silence = 0.0;
+        let mut report = guard::Report::of(samples.len());
         for event in instance.call(&Request::Decode(task.clone())).await? {
             match event {
                 Event::Language { code, probability, .. } => {
@@ -325,6 +319,12 @@ impl Model {
                     }
                     heard.language =
                         Some(Language { code, probability: Some(transcript::probability(probability)) });
+                }
+                Event::Segment(segment) if !report.has_room_for(&segment) => {
+                    return Err(SandboxError::Misbehaved(
+                        "it reports more text than anybody can say in that time".to_owned(),
+                    )
+                    .into());
                 }
                 Event::Segment(segment) if !verbatim && guard::has_no_places(&segment.words) => {}
                 Event::Segment(segment) => heard.segments.push(place(segment, start, samples.len())),
@@ -365,119 +365,181 @@ fn place(segment: hearken_proto::Segment, start: u64, len: usize) -> Segment {
     }
 }
 
+/// What belongs to a recording whose owner does not block while its chunks are decoded. Empty for one that does.
+#[derive(Default)]
+pub(super) struct Errand {
+    /// Set when nobody wants the outcome any more.
+    pub(super) given_up: Option<Arc<AtomicBool>>,
+    /// Held until the job is done, and dropped before its outcome can be received.
+    pub(super) place: Option<Arc<dyn Send + Sync>>,
+    /// Called when the outcome can be received, or will never come.
+    pub(super) wake: Option<Arc<dyn Fn() + Send + Sync>>,
+}
+
+impl Errand {
+    fn is_wanted(&self) -> bool {
+        self.given_up.as_ref().is_none_or(|given_up| !given_up.load(Ordering::Relaxed))
+    }
+}
+
+/// A job's end of its channel.
+struct Answer {
+    answer: Option<Sender<Result<Heard, Error>>>,
+    errand: Errand,
+}
+
+impl Answer {
+    fn give(mut self, outcome: Result<Heard, Error>) {
+        self.errand.place = None;
+        if let Some(answer) = &self.answer {
+            // The receiver is gone when the recording was given up: then nobody wants this.
+            let _ = answer.send(outcome);
+        }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.errand.place = None;
+        self.answer = None;
+        if let Some(wake) = &self.errand.wake {
+            wake();
+        }
+    }
+}
+
 /// One recording on its way.
-struct Run<'a, O> {
-    model: &'a Model,
-    options: &'a TranscribeOptions,
+pub(super) struct Run<'a, O> {
+    pub(super) model: &'a Model,
+    pub(super) options: &'a TranscribeOptions,
     observer: O,
     /// Once known, it is kept.
     language: Option<String>,
-    transcript: Transcript,
+    pub(super) transcript: Transcript,
     /// Chunks under way, in the recording's order.
     pending: VecDeque<Pending>,
-    read: u64,
+    pub(super) read: u64,
     decoded: u64,
-    total: Option<u64>,
+    pub(super) total: Option<u64>,
 }
 
-impl<O: FnMut(Progress<'_>)> Run<'_, O> {
+impl<'a, O: FnMut(Progress<'_>)> Run<'a, O> {
+    pub(super) fn new(model: &'a Model, options: &'a TranscribeOptions, observer: O) -> Self {
+        Self {
+            model,
+            options,
+            observer,
+            language: options.language.clone().or_else(|| (!model.multilingual()).then(|| "en".to_owned())),
+            transcript: Transcript::default(),
+            pending: VecDeque::new(),
+            read: 0,
+            decoded: 0,
+            total: None,
+        }
+    }
+
     fn all(&mut self, source: &mut dyn Source) -> Result<(), Error> {
-        let format = source.format();
-        let ratio = f64::from(SAMPLE_RATE) / f64::from(format.sample_rate);
-        self.total = source.frames().map(|frames| (frames as f64 * ratio) as u64);
-        let mut resampler = Resampler::new(format)?;
-        let mut activity =
-            self.options.voice_activity.map_or_else(VoiceActivity::always_on, VoiceActivity::new);
-        let packs = self.model.known().is_none_or(|known| known.packs);
-        let mut chunker =
-            Chunker::new(self.model.chunk_samples()).max_pause(if packs { usize::MAX } else { 0 });
-        let (mut block, mut mono) = (Vec::new(), Vec::new());
-        loop {
-            let frames = match source.read(&mut block) {
-                Ok(frames) => frames,
-                Err(error) if self.read == 0 => return Err(error.into()),
-                // What was read is sound and worth having: the text is returned, and says that there was more.
-                Err(error) => {
-                    self.transcript.damage = Some(error.to_string());
-                    0
+        let mut intake = Intake::new(source, self.model, self.options)?;
+        self.total = intake.total();
+        while !intake.has_ended() {
+            let ready = intake.step()?;
+            self.read = intake.read();
+            for chunk in ready {
+                while !self.has_room() {
+                    self.receive()?;
                 }
-            };
-            mono.clear();
-            if frames == 0 {
-                resampler.finish(&mut mono);
-            } else {
-                resampler.push(&block, &mut mono);
+                self.submit(chunk, Errand::default());
             }
-            self.read += mono.len() as u64;
-            let mut ready = Vec::new();
-            activity.push(&mono, &mut |event| chunker.push(&event, &mut |chunk| ready.push(chunk)));
-            if frames == 0 {
-                activity.finish(&mut |event| chunker.push(&event, &mut |chunk| ready.push(chunk)));
-                chunker.finish(&mut |chunk| ready.push(chunk));
-            }
-            self.submit(ready)?;
             // What is done is told, also when nothing more is said for long: the input may be a microphone's.
-            while self.pending.front().is_some_and(|chunk| !chunk.outcome.is_empty()) {
-                self.receive()?;
-            }
+            self.receive_done()?;
             self.tell_position();
-            if frames == 0 {
-                break;
-            }
         }
         while !self.pending.is_empty() {
             self.receive()?;
         }
-        self.decoded = self.read;
-        self.transcript.duration = self.read;
-        self.transcript.faults = source.faults();
-        self.transcript.taken_channel = resampler.taken_channel();
-        self.transcript.loudest_db = activity.loudest_db();
-        self.tell_position();
+        self.complete(&intake);
         Ok(())
     }
 
-    /// Queues chunks, waiting when enough are under way to keep all threads busy.
-    fn submit(&mut self, chunks: Vec<Chunk>) -> Result<(), Error> {
+    /// Takes from the intake what the transcript says of the whole recording.
+    pub(super) fn complete<S: Source>(&mut self, intake: &Intake<S>) {
+        self.decoded = self.read;
+        self.transcript.duration = self.read;
+        self.transcript.damage = intake.damage().map(str::to_owned);
+        self.transcript.faults = intake.faults();
+        self.transcript.taken_channel = intake.taken_channel();
+        self.transcript.loudest_db = intake.loudest_db();
+        self.tell_position();
+    }
+
+    /// Returns true unless enough chunks are under way to keep all threads busy.
+    pub(super) fn has_room(&self) -> bool {
         let ahead = self.model.engine.threads() + 1;
-        for chunk in chunks {
-            // Until the language is known, chunks are decoded one by one: the rest must be told which it is.
-            while self.pending.len() >= if self.language.is_some() { ahead } else { 1 } {
-                self.receive()?;
+        // Until the language is known, chunks are decoded one by one: the rest must be told which it is.
+        self.pending.len() < if self.language.is_some() { ahead } else { 1 }
+    }
+
+    /// Queues a chunk.
+    pub(super) fn submit(&mut self, chunk: Chunk, errand: Errand) {
+        let task = Task {
+            language: self.options.language.clone(),
+            candidates: self.options.languages.clone(),
+            usual: self.language.clone(),
+            annotations: self.options.annotations,
+            translate: self.options.translate,
+            prompt: self.options.prompt.clone(),
+            ..Task::default()
+        };
+        let verbatim = self.options.verbatim;
+        // Without voice activity pauses would count as voice.
+        let looks = !verbatim && self.options.voice_activity.is_some();
+        let model = self.model.clone().billed(self.options.share.as_ref());
+        let (answer, outcome) = crossbeam_channel::bounded(1);
+        let answer = Answer { answer: Some(answer), errand };
+        self.pending.push_back(Pending { start: chunk.start, end: chunk.end(), outcome });
+        // A recording has no deadline of its own: first come, first served.
+        let engine = &self.model.engine;
+        let share = self.options.share.as_ref().unwrap_or(engine.common_share());
+        engine.executor().submit(share, Class::Batch, Instant::now(), async move {
+            if answer.errand.is_wanted() {
+                answer.give(model.decode_chunk(chunk, &task, verbatim, looks).await);
             }
-            let task = Task {
-                language: self.options.language.clone(),
-                candidates: self.options.languages.clone(),
-                usual: self.language.clone(),
-                annotations: self.options.annotations,
-                translate: self.options.translate,
-                prompt: self.options.prompt.clone(),
-                ..Task::default()
-            };
-            let verbatim = self.options.verbatim;
-            // Without voice activity pauses would count as voice.
-            let looks = !verbatim && self.options.voice_activity.is_some();
-            let model = self.model.clone().billed(self.options.share.as_ref());
-            let (answer, outcome) = crossbeam_channel::bounded(1);
-            self.pending.push_back(Pending { start: chunk.start, end: chunk.end(), outcome });
-            // A recording has no deadline of its own: first come, first served.
-            let engine = &self.model.engine;
-            let share = self.options.share.as_ref().unwrap_or(engine.common_share());
-            engine.executor().submit(share, Class::Batch, Instant::now(), async move {
-                let outcome = model.decode_chunk(chunk, &task, verbatim, looks).await;
-                // The receiver is gone when the recording was given up: then nobody wants this.
-                let _ = answer.send(outcome);
-            });
-        }
-        Ok(())
+        });
+    }
+
+    /// Returns true if chunks are under way.
+    #[cfg(feature = "server")]
+    pub(super) fn is_pending(&self) -> bool {
+        !self.pending.is_empty()
     }
 
     /// Waits for the first chunk under way, and delivers it.
     fn receive(&mut self) -> Result<(), Error> {
         let Some(pending) = self.pending.pop_front() else { return Ok(()) };
-        let (start, end) = (pending.start, pending.end);
         // The job's end of the channel is dropped unanswered only by a panic in it.
         let outcome = pending.outcome.recv().unwrap_or(Err(Error::Panicked));
+        self.take(&pending, outcome)
+    }
+
+    /// Delivers the first chunks under way that are done. Returns false if there was none.
+    pub(super) fn receive_done(&mut self) -> Result<bool, Error> {
+        let mut any = false;
+        while let Some(pending) = self.pending.front() {
+            let outcome = match pending.outcome.try_recv() {
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => Err(Error::Panicked),
+                Ok(outcome) => outcome,
+            };
+            if let Some(pending) = self.pending.pop_front() {
+                self.take(&pending, outcome)?;
+                any = true;
+            }
+        }
+        Ok(any)
+    }
+
+    fn take(&mut self, pending: &Pending, outcome: Result<Heard, Error>) -> Result<(), Error> {
+        let (start, end) = (pending.start, pending.end);
         match outcome {
             Ok(heard) => self.deliver(heard),
             Err(Error::Sandbox(error)) if !error.ends_one_utterance() => return Err(error.into()),
@@ -516,7 +578,7 @@ impl<O: FnMut(Progress<'_>)> Run<'_, O> {
         }
     }
 
-    fn tell_position(&mut self) {
+    pub(super) fn tell_position(&mut self) {
         (self.observer)(Progress::Position { read: self.read, decoded: self.decoded, total: self.total });
     }
 }

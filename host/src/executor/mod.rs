@@ -1,4 +1,5 @@
-//! The recogniser threads: as many as cores, shared by everything an engine does.
+//! Threads that are shared by everything an engine does: the recogniser's, as many as cores, and those of a server that take in
+//! recordings.
 
 mod pace;
 mod queue;
@@ -17,7 +18,7 @@ use self::pace::Pace;
 use self::queue::{Job, Queue};
 pub use self::share::{Share, ShareLimits};
 pub(crate) use self::urgency::{Class, Ticket};
-use crate::task;
+use crate::task::{self, take_helped};
 
 /// A pool of threads that takes jobs by class, then fairly by share, then by deadline, then in order. A job that runs is
 /// suspended where another one is to go before it, and resumed by whichever thread is free first.
@@ -26,7 +27,23 @@ pub(crate) struct Executor {
     threads: Vec<JoinHandle<()>>,
 }
 
+/// What the threads are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Recognition. Shares are charged for the time that they hold a thread, and for what others that help it use.
+    Recognition,
+    /// What happens to audio before it is recognized. The threads have low priority, and so wait for the recognizer's; shares are
+    /// charged for CPU time.
+    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server separates them"))]
+    Intake,
+}
+
+/// How nice the threads of [`Purpose::Intake`] are: beside one of the recognizer's on the same core, one has a tenth of its time. With
+/// less, other programs on the machine would leave them none.
+const NICE: i32 = 10;
+
 struct Shared {
+    purpose: Purpose,
     state: Mutex<State>,
     wake: Condvar,
     pace: Mutex<Pace>,
@@ -43,9 +60,14 @@ struct State {
 }
 
 impl Executor {
-    /// Starts `threads` threads, at least one. `nudge` is called when a job has come for which no thread is free.
-    pub(crate) fn start(threads: usize, nudge: impl Fn() + Send + Sync + 'static) -> std::io::Result<Self> {
+    /// Starts `threads` threads, at least one, for this purpose. `nudge` is called when a job has come for which no thread is free.
+    pub(crate) fn start(
+        purpose: Purpose,
+        threads: usize,
+        nudge: impl Fn() + Send + Sync + 'static,
+    ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
+            purpose,
             state: Mutex::default(),
             wake: Condvar::new(),
             pace: Mutex::default(),
@@ -54,7 +76,11 @@ impl Executor {
         let mut executor = Self { shared, threads: Vec::new() };
         for index in 0..threads.max(1) {
             let shared = Arc::clone(&executor.shared);
-            let thread = std::thread::Builder::new().name(format!("hearken-{index}"));
+            let name = match purpose {
+                Purpose::Recognition => format!("hearken-{index}"),
+                Purpose::Intake => format!("hearken-in-{index}"),
+            };
+            let thread = std::thread::Builder::new().name(name);
             let thread = thread.spawn(move || shared.work())?;
             executor.threads.push(thread);
         }
@@ -119,6 +145,11 @@ impl Shared {
     }
 
     fn work(self: Arc<Self>) {
+        if self.purpose == Purpose::Intake {
+            // On Linux this is the calling thread's alone; elsewhere a process has one priority, which stays as it is.
+            #[cfg(target_os = "linux")]
+            let _ = rustix::process::setpriority_process(None, NICE);
+        }
         while let Some((share, job)) = self.next() {
             self.run(&share, job);
         }
@@ -154,7 +185,15 @@ impl Shared {
         let cpu = job.used.saturating_sub(used);
         self.pace.lock().unwrap_or_else(PoisonError::into_inner).ran(cpu, took);
         let rest = suspended.then_some(job);
-        self.lock().jobs.ran(share, started + took, took, rest);
+        let charged = match self.purpose {
+            // Threads that helped were the share's as well.
+            Purpose::Recognition => took + take_helped(),
+            Purpose::Intake => {
+                share.meter().took_in(cpu);
+                cpu
+            }
+        };
+        self.lock().jobs.ran(share, started + took, charged, rest);
     }
 
     /// Whether another job is to go before one of `share` that has run for so long.
@@ -168,7 +207,7 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::tests::give_way;
+    use crate::task::give_way;
 
     /// A job that runs until something is sent to it, and gives way meanwhile if it is to.
     async fn hold(held: crossbeam_channel::Receiver<()>) {
@@ -180,7 +219,7 @@ mod tests {
 
     #[test]
     fn the_earliest_deadline_goes_first() {
-        let executor = Executor::start(1, || {}).unwrap();
+        let executor = Executor::start(Purpose::Recognition, 1, || {}).unwrap();
         let (release, held) = crossbeam_channel::unbounded::<()>();
         let (done, order) = crossbeam_channel::unbounded();
         let now = Instant::now();
@@ -199,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_final_text_does_not_wait_for_what_runs() {
-        let executor = Executor::start(1, || {}).unwrap();
+        let executor = Executor::start(Purpose::Recognition, 1, || {}).unwrap();
         let (release, held) = crossbeam_channel::unbounded::<()>();
         let share = Share::default();
         for class in [Class::Batch, Class::Partial] {
@@ -219,7 +258,7 @@ mod tests {
 
     #[test]
     fn whoever_is_hurried_is_not_suspended_for_others() {
-        let executor = Executor::start(1, || {}).unwrap();
+        let executor = Executor::start(Purpose::Recognition, 1, || {}).unwrap();
         let share = Share::default();
         let (done, order) = crossbeam_channel::unbounded();
         let (release, held) = crossbeam_channel::unbounded::<()>();
@@ -243,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_job_without_end_takes_no_more_than_its_share() {
-        let executor = Executor::start(1, || {}).unwrap();
+        let executor = Executor::start(Purpose::Recognition, 1, || {}).unwrap();
         let (release, held) = crossbeam_channel::unbounded::<()>();
         executor.submit(&Share::default(), Class::Final, Instant::now(), hold(held));
         let (done, result) = crossbeam_channel::bounded(1);
@@ -255,8 +294,31 @@ mod tests {
     }
 
     #[test]
+    fn a_share_pays_for_threads_that_help() {
+        let executor = Executor::start(Purpose::Recognition, 1, || {}).unwrap();
+        let used = |helped| {
+            let share = Share::default();
+            let (done, result) = crossbeam_channel::bounded(1);
+            executor.submit(&share, Class::Batch, Instant::now(), async move {
+                task::helped(helped);
+                let _ = done.send(());
+            });
+            result.recv().unwrap();
+            // It is charged when it has ended: the next one begins after that.
+            let (done, result) = crossbeam_channel::bounded(1);
+            executor.submit(&Share::default(), Class::Batch, Instant::now(), async move {
+                let _ = done.send(());
+            });
+            result.recv().unwrap();
+            Duration::from_nanos(share.used())
+        };
+        assert!(used(Duration::ZERO) < Duration::from_secs(60));
+        assert!(used(Duration::from_secs(100)) >= Duration::from_secs(100));
+    }
+
+    #[test]
     fn a_panic_costs_one_job() {
-        let executor = Executor::start(1, || {}).unwrap();
+        let executor = Executor::start(Purpose::Recognition, 1, || {}).unwrap();
         let (done, result) = crossbeam_channel::bounded(1);
         let panics = async { panic!("expected by this test") };
         executor.submit(&Share::default(), Class::Batch, Instant::now(), panics);
@@ -268,7 +330,7 @@ mod tests {
 
     #[test]
     fn dropping_the_pool_tells_whoever_waits() {
-        let executor = Executor::start(1, || {}).unwrap();
+        let executor = Executor::start(Purpose::Recognition, 1, || {}).unwrap();
         let (release, held) = crossbeam_channel::unbounded::<()>();
         let (done, result) = crossbeam_channel::bounded::<()>(1);
         executor.submit(&Share::default(), Class::Final, Instant::now(), hold(held));

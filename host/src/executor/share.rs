@@ -17,9 +17,10 @@ pub struct ShareLimits {
     /// At most about so many. Default: no limit.
     pub sandboxes: Option<u32>,
     /// What they may have written, in bytes, all together. One that has written more than this over the number of the engine's
-    /// threads is ended, with [`SandboxError::Held`](crate::sandbox::SandboxError::Held); those that wait are given up and made
-    /// anew when all together hold more. So guests that try have twice as much for a moment. Known on Linux; elsewhere all of a
-    /// guest's memory counts, written or not. Default: no limit.
+    /// threads, or asks for more besides its model's memory, is ended, with
+    /// [`SandboxError::Held`](crate::sandbox::SandboxError::Held); those that wait are given up and made anew when all together
+    /// hold more. A guest that tries can also overwrite its model's memory before it is ended: for a moment each thread may hold
+    /// its part and a copy of that. What was written is known on Linux; elsewhere all of a guest's memory counts. Default: no limit.
     pub memory_bytes: Option<u64>,
 }
 
@@ -53,7 +54,7 @@ struct Account {
     meter: Arc<Meter>,
     waits: Mutex<Waits>,
     recent: Mutex<Recent>,
-    /// Time used, over the weight, in nanoseconds: its virtual time. Touched only under the executor's lock.
+    /// Time used, over the weight, in nanoseconds: its virtual time, the same in all executors.
     used: AtomicU64,
 }
 
@@ -99,6 +100,13 @@ impl Share {
     pub(super) fn charge(&self, now: Instant, took: Duration) {
         self.0.used.fetch_add(nanos(self.virtual_time(took)), Relaxed);
         self.recent().add(now, took);
+    }
+
+    /// Charges CPU time of other threads than an executor's, on which a stream's audio was taken in.
+    #[cfg(feature = "server")]
+    pub(crate) fn charge_intake(&self, cpu: Duration) {
+        self.meter().took_in(cpu);
+        self.charge(Instant::now(), cpu);
     }
 
     fn recent(&self) -> MutexGuard<'_, Recent> {

@@ -53,6 +53,11 @@ impl Holding {
         Self { of: Arc::clone(of), bytes, most, looked: Instant::now() }
     }
 
+    /// What one sandbox may have, in bytes.
+    pub(crate) fn most(&self) -> u64 {
+        self.most
+    }
+
     /// Whether nobody has looked for a while.
     pub(crate) fn is_due(&self) -> bool {
         self.looked.elapsed() >= PERIOD

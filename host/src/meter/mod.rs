@@ -46,6 +46,8 @@ pub(crate) struct Meter {
     decodes: [AtomicU64; WORK.len()],
     cpu_nanos: [AtomicU64; WORK.len()],
     encodes: AtomicU64,
+    /// CPU time of what happens to audio before it is recognized.
+    intake_nanos: AtomicU64,
     failures: [AtomicU64; FAILURES.len()],
     joined: AtomicU64,
     live: AtomicU64,
@@ -76,6 +78,17 @@ impl Meter {
         self.decodes[work as usize].fetch_add(1, Relaxed);
         self.cpu_nanos[work as usize].fetch_add(cpu.as_nanos() as u64, Relaxed);
         self.encodes.fetch_add(encodes, Relaxed);
+    }
+
+    /// CPU time went into audio before it was recognized.
+    pub(crate) fn took_in(&self, cpu: Duration) {
+        self.intake_nanos.fetch_add(cpu.as_nanos() as u64, Relaxed);
+    }
+
+    /// CPU time of what happened to audio before it was recognized.
+    #[cfg(feature = "server")]
+    pub(crate) fn intake(&self) -> Duration {
+        Duration::from_nanos(self.intake_nanos.load(Relaxed))
     }
 
     /// So much CPU time makes the final text of so many windows, where no partial text has done a part of it before.

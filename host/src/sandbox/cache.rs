@@ -1,18 +1,20 @@
 //! Compiled snapshots on disk, so that a model is prepared once.
 //!
 //! One file for each: a header, the blocks that are not zero, and a BLAKE3 hash of everything before it. Files are
-//! native code, so the folder belongs to its user alone and is refused otherwise. Whatever does not read back exactly
-//! is removed and made anew.
+//! native code, so the folder belongs to its user alone and is refused otherwise. It is opened once: its path may come to mean
+//! another one. Whatever does not read back exactly is removed and made anew; what cannot be read for another reason stays.
 
 use std::collections::hash_map::RandomState;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{DirBuilder, File};
 use std::hash::BuildHasher;
 use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use hearken_proto::ModelInfo;
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, fsync, openat, renameat, statat, unlinkat};
 
 use super::Snapshot;
 use super::image::{BLOCK, Draft, Image, blocks};
@@ -32,7 +34,9 @@ const MAX_IMAGE: u64 = 5 << 30;
 
 /// A folder of compiled snapshots.
 pub(crate) struct Cache {
-    folder: PathBuf,
+    /// For people.
+    path: PathBuf,
+    folder: OwnedFd,
     max_bytes: u64,
 }
 
@@ -40,38 +44,51 @@ impl Cache {
     /// Opens the folder, or makes it, for this user alone.
     pub(crate) fn open(folder: &Path, max_bytes: u64) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let metadata = fs::metadata(folder)?;
-        let user = rustix::process::geteuid().as_raw();
-        if metadata.uid() != user || metadata.mode() & 0o022 != 0 {
+        let opened = File::open(folder)?;
+        // Of what was opened, not of what has its name now.
+        if !is_ours(&opened)? {
             return Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
                 "others can write to it; `chmod 700` it",
             ));
         }
-        Ok(Self { folder: folder.to_owned(), max_bytes })
+        Ok(Self { path: folder.to_owned(), folder: opened.into(), max_bytes })
     }
 
     /// The folder.
     pub(crate) fn folder(&self) -> &Path {
-        &self.folder
+        &self.path
     }
 
-    fn path(&self, key: &Key) -> PathBuf {
-        self.folder.join(key.to_hex().as_str()).with_extension(EXTENSION)
+    fn open_file(&self, name: &str, how: OFlags) -> io::Result<File> {
+        let how = how | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        Ok(openat(&self.folder, name, how, Mode::RUSR | Mode::WUSR)?.into())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        Ok(unlinkat(&self.folder, name, AtFlags::empty())?)
     }
 
     /// Takes a snapshot out, or `None` if it is not there or not whole.
     pub(crate) fn get(&self, key: &Key) -> Option<(Image, ModelInfo)> {
-        let path = self.path(key);
-        let file = File::open(&path).ok()?;
-        match read(&file, key) {
+        let name = file_name(key);
+        let file = self.open_file(&name, OFlags::RDONLY).ok()?;
+        let found = match is_ours(&file) {
+            Ok(true) => read(&file, key),
+            Ok(false) => Err(damaged()),
+            Err(error) => Err(error),
+        };
+        match found {
             Ok(found) => {
                 // The time of the last use decides what is evicted. If it cannot be set, eviction is less just.
                 let _ = file.set_modified(SystemTime::now());
                 Some(found)
             }
-            Err(_) => {
-                let _ = fs::remove_file(&path);
+            Err(error) => {
+                // Too many open files, say, will be over some time, and the snapshot is as good then.
+                if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) {
+                    let _ = self.remove(&name);
+                }
                 None
             }
         }
@@ -81,12 +98,17 @@ impl Cache {
     pub(crate) fn put(&self, key: &Key, snapshot: &Snapshot) -> io::Result<()> {
         // Not the process's number: it may be the same in each container that shares the folder.
         let unique = RandomState::new().hash_one(std::process::id());
-        let draft = self.folder.join(format!("{}.{unique:016x}.part", key.to_hex()));
-        let result = write(&draft, key, snapshot).and_then(|()| fs::rename(&draft, self.path(key)));
+        let draft = format!("{}.{unique:016x}.part", key.to_hex());
+        let result = self
+            .open_file(&draft, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL)
+            .and_then(|file| write(file, key, snapshot))
+            .and_then(|()| Ok(renameat(&self.folder, &*draft, &self.folder, file_name(key))?));
         if result.is_err() {
-            let _ = fs::remove_file(&draft);
+            let _ = self.remove(&draft);
         }
         result?;
+        // So that it is there after a power cut; some file systems cannot, and need not.
+        let _ = fsync(&self.folder);
         self.evict(key)
     }
 
@@ -101,12 +123,12 @@ impl Cache {
         let mut entries = self.entries()?;
         entries.sort_by_key(|entry| entry.used);
         let mut total: u64 = entries.iter().map(|entry| entry.bytes).sum();
-        let keep = self.path(keep);
+        let keep = file_name(keep);
         for entry in entries {
             if total <= self.max_bytes {
                 break;
             }
-            if entry.path != keep && fs::remove_file(&entry.path).is_ok() {
+            if entry.name != keep && self.remove(&entry.name).is_ok() {
                 total -= entry.bytes;
             }
         }
@@ -115,18 +137,21 @@ impl Cache {
 
     fn entries(&self) -> io::Result<Vec<Entry>> {
         let mut entries = Vec::new();
-        for entry in fs::read_dir(&self.folder)? {
+        for entry in Dir::read_from(&self.folder)? {
             let entry = entry?;
-            let path = entry.path();
-            let extension = path.extension().and_then(|extension| extension.to_str());
+            let Ok(name) = entry.file_name().to_str() else { continue };
             // Another process may remove files meanwhile.
-            let Ok(metadata) = entry.metadata() else { continue };
-            let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-            match extension {
-                Some(EXTENSION) => entries.push(Entry { path, bytes: metadata.blocks() * 512, used }),
+            let Ok(status) = statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+            let used =
+                SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(status.st_mtime).unwrap_or(0));
+            match name.rsplit_once('.') {
+                Some((_, EXTENSION)) => {
+                    let bytes = u64::try_from(status.st_blocks).unwrap_or(0) * 512;
+                    entries.push(Entry { name: name.to_owned(), bytes, used });
+                }
                 // Left by a process that died while writing.
-                Some("part") if used.elapsed().is_ok_and(|age| age.as_secs() > 3600) => {
-                    let _ = fs::remove_file(path);
+                Some((_, "part")) if used.elapsed().is_ok_and(|age| age.as_secs() > 3600) => {
+                    let _ = self.remove(name);
                 }
                 _ => {}
             }
@@ -135,8 +160,18 @@ impl Cache {
     }
 }
 
+fn file_name(key: &Key) -> String {
+    format!("{}.{EXTENSION}", key.to_hex())
+}
+
+/// Returns true if a file, or a folder, belongs to this user and nobody else can write it.
+fn is_ours(file: &File) -> io::Result<bool> {
+    let metadata = file.metadata()?;
+    Ok(metadata.uid() == rustix::process::geteuid().as_raw() && metadata.mode() & 0o022 == 0)
+}
+
 struct Entry {
-    path: PathBuf,
+    name: String,
     bytes: u64,
     used: SystemTime,
 }
@@ -181,8 +216,8 @@ fn damaged() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "damaged snapshot")
 }
 
-fn write(path: &Path, key: &Key, snapshot: &Snapshot) -> io::Result<()> {
-    let mut file = Hashing::new(BufWriter::with_capacity(1 << 20, File::create_new(path)?), key);
+fn write(file: File, key: &Key, snapshot: &Snapshot) -> io::Result<()> {
+    let mut file = Hashing::new(BufWriter::with_capacity(1 << 20, file), key);
     let info = hearken_proto::encode(&snapshot.info);
     file.put(MAGIC)?;
     file.put(&(snapshot.compiled.len() as u64).to_le_bytes())?;
@@ -234,6 +269,8 @@ fn read(file: &File, key: &Key) -> io::Result<(Image, ModelInfo)> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn snapshot(len: usize) -> Snapshot {
@@ -296,7 +333,7 @@ mod tests {
     fn every_kind_of_damage_is_noticed_and_the_file_removed() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(folder.path(), u64::MAX).unwrap();
-        let path = cache.path(&key("a"));
+        let path = folder.path().join(file_name(&key("a")));
         cache.put(&key("a"), &snapshot(BLOCK * 3)).unwrap();
         let good = fs::read(&path).unwrap();
         let step = good.len() / 97;
@@ -309,7 +346,7 @@ mod tests {
             fs::write(&path, &good[..position]).unwrap();
             assert!(cache.get(&key("a")).is_none(), "truncation at {position} went unnoticed");
         }
-        fs::write(cache.path(&key("b")), &good).unwrap();
+        fs::write(folder.path().join(file_name(&key("b"))), &good).unwrap();
         assert!(cache.get(&key("b")).is_none(), "another snapshot's file went unnoticed");
     }
 
@@ -320,7 +357,12 @@ mod tests {
         let snapshot = snapshot(BLOCK * 4);
         cache.put(&key("a"), &snapshot).unwrap();
         let (image, _) = cache.get(&key("a")).unwrap();
-        File::options().write(true).open(cache.path(&key("a"))).unwrap().set_len(3).unwrap();
+        File::options()
+            .write(true)
+            .open(folder.path().join(file_name(&key("a"))))
+            .unwrap()
+            .set_len(3)
+            .unwrap();
         assert!(bytes(&image) == snapshot.compiled);
     }
 
@@ -330,8 +372,8 @@ mod tests {
         let cache = Cache::open(folder.path(), 3 * BLOCK as u64 * 3).unwrap();
         for (age, name) in [(300, "old"), (200, "mid"), (100, "new")] {
             cache.put(&key(name), &snapshot(BLOCK * 4)).unwrap();
-            let file = File::options().write(true).open(cache.path(&key(name))).unwrap();
-            file.set_modified(SystemTime::now() - std::time::Duration::from_secs(age)).unwrap();
+            let file = File::options().write(true).open(folder.path().join(file_name(&key(name)))).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
         }
         cache.put(&key("last"), &snapshot(BLOCK * 8)).unwrap();
         assert!(cache.get(&key("last")).is_some());
@@ -347,5 +389,54 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
         assert!(Cache::open(folder.path(), 1).is_err());
+    }
+
+    #[test]
+    fn a_snapshot_that_cannot_be_read_just_now_is_kept() {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(folder.path(), u64::MAX).unwrap();
+        cache.put(&key("a"), &snapshot(BLOCK)).unwrap();
+        // Room for the snapshot's file, and not for the memory that it is read into. Tests run in a process each.
+        let before = getrlimit(Resource::Nofile);
+        let next = File::open("/dev/null").unwrap();
+        let free = std::os::fd::AsRawFd::as_raw_fd(&next) as u64;
+        drop(next);
+        setrlimit(Resource::Nofile, Rlimit { current: Some(free + 1), ..before }).unwrap();
+        let found = cache.get(&key("a")).is_some();
+        setrlimit(Resource::Nofile, before).unwrap();
+        assert!(!found);
+        assert!(cache.get(&key("a")).is_some(), "it was thrown away");
+    }
+
+    #[test]
+    fn another_folder_under_the_same_name_is_not_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (here, there) = (folder.path().join("cache"), folder.path().join("elsewhere"));
+        let cache = Cache::open(&here, u64::MAX).unwrap();
+        cache.put(&key("a"), &snapshot(BLOCK)).unwrap();
+        fs::rename(&here, &there).unwrap();
+        let other = Cache::open(&here, u64::MAX).unwrap();
+        other.put(&key("b"), &snapshot(BLOCK)).unwrap();
+        assert!(cache.get(&key("a")).is_some() && cache.get(&key("b")).is_none());
+        cache.put(&key("c"), &snapshot(BLOCK)).unwrap();
+        assert_eq!((cache.usage().unwrap().1, other.usage().unwrap().1), (2, 1));
+        assert!(there.join(file_name(&key("c"))).exists());
+    }
+
+    #[test]
+    fn a_file_that_others_can_write_is_not_run() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(folder.path(), u64::MAX).unwrap();
+        cache.put(&key("a"), &snapshot(BLOCK)).unwrap();
+        let path = folder.path().join(file_name(&key("a")));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        assert!(cache.get(&key("a")).is_none());
+        let elsewhere = folder.path().join("elsewhere");
+        cache.put(&key("a"), &snapshot(BLOCK)).unwrap();
+        fs::rename(&path, &elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+        assert!(cache.get(&key("a")).is_none(), "a link is followed");
     }
 }

@@ -42,7 +42,10 @@ fn operate<const N: usize>(
     }
     let budget = &state.budget;
     match operation(compute, memory, &words, &|helped| budget.allows(helped)) {
-        Ok(helped) => Ok(state.budget.charge(helped)?),
+        Ok(helped) => {
+            crate::task::helped(helped);
+            Ok(state.budget.charge(helped)?)
+        }
         Err(Refusal::Violation(violation)) => misbehaved(format!("it asked for an operation {violation}")),
         Err(Refusal::Stopped) => Err(budget.used_up().into()),
     }

@@ -44,10 +44,10 @@ pub enum SandboxError {
         /// The limit in bytes.
         limit: u64,
     },
-    /// The guest has written more memory than a share's limit leaves to one sandbox.
+    /// The guest has written, or asked for, more memory than a share's limit leaves to one sandbox.
     #[error(
-        "the guest has written more than {} MiB of memory, what its share has for each thread; use a smaller model or raise the \
-         share's limit",
+        "the guest needs more than {} MiB of memory besides its model's, what its share has for each thread; use a smaller model or \
+         raise the share's limit",
         .limit >> 20
     )]
     Held {

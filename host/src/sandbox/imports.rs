@@ -43,8 +43,10 @@ impl HostState {
         Self {
             limiter: Limiter {
                 memory_bytes: limits.memory_bytes,
+                part: None,
                 memory: 0,
                 refused: false,
+                part_refused: false,
                 table_refused: false,
             },
             budget: Budget::new(),

@@ -14,6 +14,7 @@ use wasmtime::{InstancePre, Memory, Module, Store, Trap, UpdateDeadline, WasmPar
 use super::budget::UsedUp;
 use super::error::shorten;
 use super::imports::HostState;
+use super::limits::Part;
 use super::ring::Ring;
 use super::ticker::Ticker;
 use super::{Image, Limits, Runtime, SandboxError, TrapKind, memory};
@@ -124,7 +125,10 @@ impl Template {
         prefer_large(memory::clamped(&self.info.workspace, guest.memory.data_mut(&mut guest.store)));
         let start = guest.memory.data_ptr(&guest.store) as usize;
         metered.lives_at(start..start.saturating_add(4 << 30));
-        guest.store.data_mut().holding = holding.map(|holding| (start, holding));
+        let model = guest.memory.data_size(&guest.store) as u64;
+        let state = guest.store.data_mut();
+        state.limiter.part = holding.as_ref().map(|holding| Part { model, most: holding.most() });
+        state.holding = holding.map(|holding| (start, holding));
         metered.overhead(cpu_time().saturating_sub(before));
         Ok(Instance { guest, ring, cpu_per_call: self.limits.cpu_per_call, metered })
     }
@@ -355,6 +359,9 @@ fn explain(store: &Store<HostState>, error: &wasmtime::Error) -> SandboxError {
         Some(SandboxError::Misbehaved(what)) => return SandboxError::Misbehaved(what.clone()),
         Some(&SandboxError::Held { limit }) => return SandboxError::Held { limit },
         _ => {}
+    }
+    if let (true, Some(part)) = (state.limiter.part_refused, state.limiter.part) {
+        return SandboxError::Held { limit: part.most };
     }
     if state.limiter.refused {
         return SandboxError::Memory { limit: state.limiter.memory_bytes };

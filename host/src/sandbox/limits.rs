@@ -49,12 +49,37 @@ const TABLE_ELEMENTS: usize = 1 << 16;
 /// Enforces [`Limits`] on memory and tables, and remembers that it had to.
 pub(super) struct Limiter {
     pub(super) memory_bytes: u64,
+    /// What its share leaves to it, if that is limited.
+    pub(super) part: Option<Part>,
     /// Bytes of linear memory.
     pub(super) memory: usize,
     /// Set when growth was refused: the trap that follows is explained by it.
     pub(super) refused: bool,
+    /// The same where only its share did not allow it.
+    pub(super) part_refused: bool,
     /// The same for tables.
     pub(super) table_refused: bool,
+}
+
+/// The memory that a share leaves to one of its sandboxes. One instruction (`memory.fill`) can write all of a guest's memory, and
+/// cannot be interrupted; so what it may not write it does not get.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part {
+    /// Memory that the model has, in bytes: it is there before the guest asks for any.
+    pub(super) model: u64,
+    /// What it may have besides.
+    pub(super) most: u64,
+}
+
+impl Limiter {
+    /// Returns true if memory may be so long.
+    fn allows(&mut self, desired: u64) -> bool {
+        let allowed = desired <= self.memory_bytes;
+        let left = self.part.is_none_or(|part| desired <= part.model.saturating_add(part.most));
+        self.refused |= !allowed;
+        self.part_refused |= allowed && !left;
+        allowed && left
+    }
 }
 
 impl ResourceLimiter for Limiter {
@@ -64,8 +89,7 @@ impl ResourceLimiter for Limiter {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let allowed = desired as u64 <= self.memory_bytes;
-        self.refused |= !allowed;
+        let allowed = self.allows(desired as u64);
         if allowed {
             self.memory = desired;
         }

@@ -8,40 +8,51 @@ use axum::http::{HeaderMap, header};
 
 use super::App;
 use super::capacity::Asking;
+use super::disk::Stored;
+use super::keys::KeyHash;
 use super::metrics::{ByProtocol, ByTenant, Counted};
 use super::refusal::Refusal;
-use super::tenants::Tenant;
+use super::tenants::{Admitted, Tenant};
 use crate::Model;
 use crate::meter::Speaking;
 
 impl App {
     /// Whose request that is. `offered` is a key that came otherwise than in the header `Authorization`, which browsers
     /// cannot set for a WebSocket.
-    pub(super) fn admit(&self, headers: &HeaderMap, offered: Option<&str>) -> Result<Arc<Tenant>, Refusal> {
+    pub(super) fn admit(&self, headers: &HeaderMap, offered: Option<&str>) -> Result<Admitted, Refusal> {
         if self.tenants.is_open() && !is_local(headers) {
             return Err(Refusal::Foreign);
         }
         self.tenants.find(bearer(headers).or(offered))
     }
 
-    /// The tenant of this name, whose client showed a key that was made for it.
-    pub(super) fn admit_named(&self, headers: &HeaderMap, name: &str) -> Result<Arc<Tenant>, Refusal> {
+    /// The tenant of this name, whose client showed a key that was made for it with `key`: it is valid as long as that one is.
+    pub(super) fn admit_named(
+        &self,
+        headers: &HeaderMap,
+        name: &str,
+        key: Option<KeyHash>,
+    ) -> Result<Admitted, Refusal> {
         if self.tenants.is_open() && !is_local(headers) {
             return Err(Refusal::Foreign);
         }
-        self.tenants.named(name)
+        if !self.tenants.still_admits(name, key.as_ref()) {
+            return Err(Refusal::Revoked);
+        }
+        Ok(Admitted { tenant: self.tenants.named(name)?, key })
     }
 
     /// Room for one more stream of this model, or for a recording, until the ticket is dropped.
     pub(super) fn open(
         self: &Arc<Self>,
-        tenant: &Arc<Tenant>,
+        who: &Admitted,
         protocol: &'static str,
         stream: Option<&Model>,
     ) -> Result<Ticket, Refusal> {
         if self.is_draining() {
             return Err(Refusal::Draining);
         }
+        let Admitted { tenant, key } = who;
         let all = self.config.streams;
         self.open
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < all).then_some(open + 1))
@@ -55,7 +66,13 @@ impl App {
         let labels = ByProtocol { tenant: Arc::clone(&tenant.name), protocol };
         self.metrics.opened.get_or_create(&labels).inc();
         let counted = Counted::new(&self.metrics.open.get_or_create(&labels));
-        Ok(Ticket { app: Arc::clone(self), tenant: Arc::clone(tenant), counted: Some(counted) })
+        Ok(Ticket {
+            app: Arc::clone(self),
+            tenant: Arc::clone(tenant),
+            key: *key,
+            counted: Some(counted),
+            stored: Stored::default(),
+        })
     }
 
     /// Whether the recogniser has time for one more stream of this model, or for a recording.
@@ -75,13 +92,43 @@ impl App {
 pub(super) struct Ticket {
     pub(super) app: Arc<App>,
     pub(super) tenant: Arc<Tenant>,
+    /// With which its client came.
+    pub(super) key: Option<KeyHash>,
     /// Until it is given back.
     counted: Option<Counted>,
+    /// What its upload takes.
+    pub(super) stored: Stored,
 }
 
 impl Ticket {
     pub(super) fn by_tenant(&self) -> ByTenant {
         ByTenant { tenant: Arc::clone(&self.tenant.name) }
+    }
+
+    /// Returns true if the key with which its client came is not valid any more.
+    pub(super) fn is_revoked(&self) -> bool {
+        !self.app.tenants.still_admits(&self.tenant.name, self.key.as_ref())
+    }
+
+    /// Waits until the key with which its client came is not valid any more.
+    pub(super) fn revoked(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (app, name, key) = (Arc::clone(&self.app), Arc::clone(&self.tenant.name), self.key);
+        let mut replaced = app.tenants.replaced();
+        async move {
+            // Its sender is in the app.
+            let _ = replaced.wait_for(|()| !app.tenants.still_admits(&name, key.as_ref())).await;
+        }
+    }
+
+    /// Waits for something as long as the key is valid.
+    pub(super) async fn unless_revoked<T>(
+        &self,
+        work: impl Future<Output = Result<T, Refusal>>,
+    ) -> Result<T, Refusal> {
+        tokio::select! {
+            done = work => done,
+            () = self.revoked() => Err(Refusal::Revoked),
+        }
     }
 
     /// Somebody speaks in the stream for the first time, if there is room for one more speaker.
@@ -104,9 +151,13 @@ impl Ticket {
         Ok(())
     }
 
-    /// The same, also when there is no credit left.
-    pub(super) fn count(&self, seconds: f64) {
+    fn count(&self, seconds: f64) {
         self.tenant.debit(seconds, Instant::now());
+        self.heard(seconds);
+    }
+
+    /// Counts audio that was charged for.
+    pub(super) fn heard(&self, seconds: f64) {
         self.app.metrics.audio.get_or_create(&self.by_tenant()).inc_by(seconds);
     }
 }
@@ -114,6 +165,7 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.give_back();
+        self.give_bytes_back();
         self.app.open.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -47,6 +47,7 @@ fn tenants(app: &App, registry: &mut Registry) {
     let (encodes, joined) = (Family::<ByTenant, Counter>::default(), Family::<ByTenant, Counter>::default());
     let failures = Family::<ByKind, Counter>::default();
     let sandboxes = Family::<ByTenant, Gauge>::default();
+    let intake = Family::<ByTenant, Seconds>::default();
     for tenant in app.tenants.all() {
         let (meter, name) = (tenant.share.meter(), &tenant.name);
         let by_kind = |kind| ByKind { tenant: Arc::clone(name), kind };
@@ -61,10 +62,14 @@ fn tenants(app: &App, registry: &mut Registry) {
         encodes.get_or_create(&by_tenant).inc_by(meter.encodes());
         joined.get_or_create(&by_tenant).inc_by(meter.joins());
         sandboxes.get_or_create(&by_tenant).set(meter.live() as i64);
+        intake.get_or_create(&by_tenant).inc_by(meter.intake().as_secs_f64());
     }
     registry.register("decodes", "Decodes that were made, by what they were for", decodes);
     let help = "CPU time of decodes, by what they were for";
     registry.register_with_unit("decode_cpu", help, Unit::Seconds, cpu);
+    let help =
+        "CPU time of what happens to audio before it is recognised: decoding, resampling, voice activity";
+    registry.register_with_unit("intake_cpu", help, Unit::Seconds, intake);
     registry.register("encoder_calls", "Windows that went through the encoder", encodes);
     let help = "Partial texts that were due and not made, since a later text says more";
     registry.register("partials_joined", help, joined);

@@ -18,10 +18,13 @@ use tokio::time::timeout;
 use tower::ServiceExt;
 
 use super::App;
+use super::addresses::{Addresses, Share};
 use super::metrics::Counted;
 
 /// How long a request's headers may take, and a TLS handshake.
 const HEADERS: Duration = Duration::from_secs(15);
+/// The same where three quarters of the connections are taken.
+const HURRIED: Duration = Duration::from_secs(3);
 /// Bytes of a request's headers.
 const MAX_HEADERS: usize = 32 << 10;
 /// How long the system keeps trying to deliver what a client does not read, before it breaks the connection.
@@ -34,11 +37,14 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub(super) struct Peer {
     pub(super) address: SocketAddr,
+    /// How long its first bytes may take.
+    patience: Duration,
     _held: Arc<Held>,
 }
 
 struct Held {
     _place: OwnedSemaphorePermit,
+    _share: Share,
     _alive: mpsc::Sender<()>,
     _counted: Counted,
 }
@@ -48,11 +54,11 @@ pub(super) async fn accept(app: Arc<App>, listener: TcpListener, router: Router,
     each(app, listener, alive, |app, stream, peer: Peer| {
         let router = router.clone();
         async move {
-            let address = peer.address;
+            let (address, patience) = (peer.address, peer.patience);
             match app.acceptor() {
-                None => serve(&app, stream, peer, router).await,
-                Some(acceptor) => match timeout(HEADERS, acceptor.accept(stream)).await {
-                    Ok(Ok(stream)) => serve(&app, stream, peer, router).await,
+                None => serve(&app, stream, peer, patience, router).await,
+                Some(acceptor) => match timeout(patience, acceptor.accept(stream)).await {
+                    Ok(Ok(stream)) => serve(&app, stream, peer, patience, router).await,
                     Ok(Err(error)) => tracing::debug!(%address, %error, "no TLS"),
                     Err(_) => tracing::debug!(%address, "the TLS handshake took too long"),
                 },
@@ -72,6 +78,7 @@ pub(super) async fn each<F>(
     F: Future<Output = ()> + Send + 'static,
 {
     let room = Arc::new(Semaphore::new(app.config.connections.min(Semaphore::MAX_PERMITS)));
+    let addresses = Addresses::new(&app.config);
     loop {
         let accepted = tokio::select! {
             accepted = next(&listener, &room) => accepted,
@@ -85,9 +92,22 @@ pub(super) async fn each<F>(
                 continue;
             }
         };
-        let held =
-            Held { _place: place, _alive: alive.clone(), _counted: Counted::new(&app.metrics.connections) };
-        let peer = Peer { address, _held: Arc::new(held) };
+        let Some(share) = Share::take(&addresses, address.ip()) else {
+            // It is told nothing: who opens so many does not wait for an answer.
+            app.metrics.refused("too_many_connections");
+            tracing::debug!(%address, "has too many connections");
+            continue;
+        };
+        // Where there is hardly room for more, who says nothing makes room for others.
+        let scarce = room.available_permits() < app.config.connections / 4;
+        let patience = if scarce { HURRIED } else { HEADERS };
+        let held = Held {
+            _place: place,
+            _share: share,
+            _alive: alive.clone(),
+            _counted: Counted::new(&app.metrics.connections),
+        };
+        let peer = Peer { address, patience, _held: Arc::new(held) };
         settle(&stream);
         tokio::spawn(serve(Arc::clone(&app), stream, peer));
     }
@@ -110,7 +130,7 @@ fn settle(stream: &TcpStream) {
     let _ = rustix::net::sockopt::set_tcp_user_timeout(stream, UNREAD.as_millis() as u32);
 }
 
-async fn serve<S>(app: &App, stream: S, peer: Peer, router: Router)
+async fn serve<S>(app: &App, stream: S, peer: Peer, patience: Duration, router: Router)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -121,7 +141,7 @@ where
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS)
+        .header_read_timeout(patience)
         .max_buf_size(MAX_HEADERS)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();

@@ -17,11 +17,13 @@
 //! # }
 //! ```
 
+mod addresses;
 mod admission;
 mod capacity;
 mod census;
 mod config;
 mod deepgram;
+mod disk;
 mod errors;
 mod families;
 mod health;
@@ -33,7 +35,9 @@ mod metrics;
 mod models;
 mod openai;
 mod own;
+mod pace;
 mod page;
+mod quiet;
 mod realtime;
 mod recording;
 mod refusal;
@@ -49,7 +53,7 @@ mod wyoming;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::response::Response;
@@ -60,15 +64,18 @@ use tokio_rustls::TlsAcceptor;
 
 use self::capacity::Capacity;
 pub use self::config::{Admission, Config, ConfigError, LogFormat, TenantConfig, Tls, Wyoming};
+use self::disk::Disk;
 use self::health::Audience;
 pub use self::keys::{InvalidKeyHash, Key, KeyHash};
 use self::metrics::Metrics;
 use self::models::Models;
 pub use self::models::NamedModel;
+use self::quiet::{Line, Quiet};
 use self::refusal::Refusal;
 use self::tenants::Tenants;
 use crate::Engine;
 use crate::error::Error;
+use crate::executor::{Executor, Purpose};
 
 /// Connections that wait until they are accepted: what Linux allows where it was not told otherwise. All clients of a server that
 /// was started again come at once, and whoever finds no room here tries again after a second, then after two more, and so on.
@@ -106,6 +113,10 @@ struct App {
     /// Streams and recordings that are open.
     open: AtomicU32,
     capacity: Capacity,
+    disk: Disk,
+    quiet: Quiet,
+    /// Where recordings are taken in.
+    intake: Executor,
     drain: watch::Sender<bool>,
     tls: RwLock<Option<TlsAcceptor>>,
 }
@@ -134,6 +145,11 @@ impl App {
     /// Counts and logs a refusal. Its message may quote what the client sent, and that is nobody's business.
     fn note(&self, refusal: &Refusal) {
         self.metrics.refused(refusal.code());
+        match self.quiet.next(Instant::now()) {
+            Line::LeaveOut => return,
+            Line::Write(0) => {}
+            Line::Write(left_out) => tracing::info!(left_out, "more were refused than are logged"),
+        }
         tracing::info!(code = refusal.code(), parameter = refusal.parameter(), "refused");
         tracing::debug!("refused: {refusal}");
     }
@@ -169,6 +185,8 @@ impl Server {
         let vosk = config.vosk.map(listen).transpose()?;
         let wyoming = config.wyoming.as_ref().map(|wyoming| listen(wyoming.listen)).transpose()?;
         let address = listener.local_addr().unwrap_or(config.listen);
+        let intake = Executor::start(Purpose::Intake, engine.threads(), || {})
+            .map_err(|source| Error::System { what: "cannot start a thread".to_owned(), source })?;
         let app = App {
             models: Models::new(&config, &models),
             tenants: Tenants::new(&config.tenants),
@@ -177,6 +195,9 @@ impl Server {
             secrets: realtime::Secrets::default(),
             open: AtomicU32::new(0),
             capacity: Capacity::new(config.admission, engine.clone()),
+            disk: Disk::new(&config),
+            quiet: Quiet::default(),
+            intake,
             drain: watch::Sender::new(false),
             tls: RwLock::new(tls),
             config,
@@ -292,6 +313,7 @@ impl Control {
         }
         let acceptor = config.tls.as_ref().map(tls::acceptor).transpose()?;
         self.0.tenants.replace(&config.tenants);
+        self.0.parked.end_revoked();
         if acceptor.is_some() && self.0.config.tls.is_some() {
             *self.0.tls.write().unwrap_or_else(PoisonError::into_inner) = acceptor;
         }

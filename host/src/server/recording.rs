@@ -1,8 +1,8 @@
-//! Whole recordings: read on a thread that may block, recognised on the engine's.
+//! Whole recordings: taken in on a pool of threads in the tenants' turns, recognised on the engine's; none holds a thread while it
+//! waits.
 
 use std::fs::File;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use super::admission::Ticket;
@@ -22,13 +22,23 @@ pub(super) enum Recording {
 }
 
 impl Recording {
-    fn open(self) -> Result<Box<dyn Source>, AudioError> {
+    /// Opens it. Its length in seconds, if that is known.
+    fn open(self) -> Result<(Box<dyn Source>, Option<f64>), AudioError> {
         match self {
-            Self::Container(file) => audio::from_file(NAME, file),
+            Self::Container(file) => {
+                let source = audio::from_file(NAME, file)?;
+                let rate = f64::from(source.format().sample_rate);
+                let seconds = source.frames().map(|frames| frames as f64 / rate);
+                Ok((source, seconds))
+            }
             Self::Raw { mut file, format, encoding } => {
                 use std::io::Seek;
-                file.rewind().map_err(|source| AudioError::Open { name: NAME.to_owned(), source })?;
-                Ok(Box::new(RawPcm::new(NAME, file, format, encoding)?))
+                let open = |source| AudioError::Open { name: NAME.to_owned(), source };
+                file.rewind().map_err(open)?;
+                let len = file.metadata().map_err(open)?.len();
+                let frame = encoding.bytes() as u64 * u64::from(format.channels);
+                let seconds = (len / frame.max(1)) as f64 / f64::from(format.sample_rate);
+                Ok((Box::new(RawPcm::new(NAME, file, format, encoding)?), Some(seconds)))
             }
         }
     }
@@ -43,64 +53,110 @@ pub(super) async fn transcribe(
     options: TranscribeOptions,
     mut observe: impl FnMut(&Segment) + Send + 'static,
 ) -> Result<Transcript, Refusal> {
-    // Refused before any work if there is no credit; charged in full, then, however long it is.
+    // Refused before any work if there is no credit.
     ticket.tenant.check_credit(Instant::now())?;
     let options = TranscribeOptions { share: Some(ticket.tenant.share.clone()), ..options };
-    let unwanted = Unwanted(Arc::default());
-    let given_up = Arc::clone(&unwanted.0);
-    let done = tokio::task::spawn_blocking(move || {
-        let started = Instant::now();
-        let mut source = Metered {
-            source: recording.open()?,
-            ticket: &ticket,
-            given_up: &given_up,
-            frames: 0,
-            too_long: false,
+    let started = Instant::now();
+    let ticket = Arc::new(ticket);
+    let stopped = Arc::new(OnceLock::new());
+    let observe = move |progress: Progress<'_>| {
+        if let Progress::Segment(segment) = progress {
+            observe(segment);
+        }
+    };
+    let transcript = async {
+        let intake = &ticket.app.intake;
+        let place = Arc::clone(&ticket);
+        let opening = async move {
+            let opened = recording.open();
+            drop(place);
+            opened
         };
-        let transcript = model.transcribe(&mut source, &options, |progress| {
-            if let Progress::Segment(segment) = progress {
-                observe(segment);
-            }
-        })?;
-        if source.too_long {
-            return Err(Refusal::TooLong(ticket.tenant.limits.recording_minutes));
-        }
-        let seconds = transcript.duration as f64 / f64::from(SAMPLE_RATE);
-        if seconds > 0.0 {
-            let factor = ticket.app.metrics.recording_factor.get_or_create(&ticket.by_tenant()).clone();
-            factor.observe(started.elapsed().as_secs_f64() / seconds);
-        }
-        let lost: u64 = transcript.lost.iter().map(|lost| lost.end - lost.start).sum();
-        let dropped = ticket.app.metrics.dropped.get_or_create(&ticket.by_tenant()).clone();
-        dropped.inc_by(lost as f64 / f64::from(SAMPLE_RATE));
-        tracing::info!(tenant = &*ticket.tenant.name, seconds, took = ?started.elapsed(), lost, "recording");
-        Ok(transcript)
-    });
-    let done = done.await;
-    drop(unwanted);
-    // Only a panic in it, or the runtime's end, leaves no answer.
-    done.unwrap_or(Err(Refusal::Internal))
+        let (source, seconds) = intake.batch(&ticket.tenant.share, opening).await??;
+        let source = Metered::new(source, seconds, Arc::clone(&ticket), Arc::clone(&stopped))?;
+        let place = Arc::clone(&ticket);
+        Ok(model.transcribe_on(intake, source, &options, place, observe).await?)
+    };
+    let transcript = ticket.unless_revoked(transcript).await?;
+    if stopped.get().is_some() {
+        // Its source is gone, and held the other one.
+        return Err(Arc::into_inner(stopped).and_then(OnceLock::into_inner).unwrap_or(Refusal::Internal));
+    }
+    let seconds = transcript.duration as f64 / f64::from(SAMPLE_RATE);
+    if seconds > 0.0 {
+        let factor = ticket.app.metrics.recording_factor.get_or_create(&ticket.by_tenant()).clone();
+        factor.observe(started.elapsed().as_secs_f64() / seconds);
+    }
+    let lost: u64 = transcript.lost.iter().map(|lost| lost.end - lost.start).sum();
+    let dropped = ticket.app.metrics.dropped.get_or_create(&ticket.by_tenant()).clone();
+    dropped.inc_by(lost as f64 / f64::from(SAMPLE_RATE));
+    tracing::info!(tenant = &*ticket.tenant.name, seconds, took = ?started.elapsed(), lost, "recording");
+    Ok(transcript)
 }
 
-/// Says, when it is dropped, that nobody waits any more.
-struct Unwanted(Arc<AtomicBool>);
+/// Samples of all channels in a second of audio that counts as a second of `recording_minutes`: those of 48 kHz and two channels. A
+/// recording that has more counts for longer than it lasts.
+const SAMPLES_PER_SECOND: u64 = 2 * 48_000;
 
-impl Drop for Unwanted {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+/// A source that is charged for, and ends when it is longer than it may be.
+struct Metered {
+    source: Box<dyn Source>,
+    ticket: Arc<Ticket>,
+    /// Seconds that were charged and have not come.
+    reserved: f64,
+    /// Frames so far, those of gaps included, and samples that were decoded.
+    frames: u64,
+    samples: u64,
+    /// Why it ended too soon. Read when the recording has ended.
+    stopped: Arc<OnceLock<Refusal>>,
+}
+
+impl Metered {
+    /// Charges for its length, or for the most that it may have, if the length is not known.
+    fn new(
+        source: Box<dyn Source>,
+        seconds: Option<f64>,
+        ticket: Arc<Ticket>,
+        stopped: Arc<OnceLock<Refusal>>,
+    ) -> Result<Self, Refusal> {
+        let most = 60.0 * f64::from(ticket.tenant.limits.recording_minutes);
+        let reserved = seconds.unwrap_or(most).clamp(0.0, most);
+        ticket.tenant.reserve(reserved, Instant::now())?;
+        Ok(Self { source, ticket, reserved, frames: 0, samples: 0, stopped })
+    }
+
+    /// Counts what came. Returns false if it is too much.
+    fn allows(&mut self, frames: u64, samples: u64) -> bool {
+        let rate = u64::from(self.source.format().sample_rate);
+        self.frames += frames;
+        self.samples += samples;
+        let seconds = frames as f64 / rate as f64;
+        self.ticket.heard(seconds);
+        let tenant = &self.ticket.tenant;
+        let charged = seconds.min(self.reserved);
+        self.reserved -= charged;
+        if seconds > charged {
+            // It is longer than it said.
+            tenant.debit(seconds - charged, Instant::now());
+            if let Some(refusal) = tenant.owes_a_recording(Instant::now()) {
+                let _ = self.stopped.set(refusal);
+            }
+        }
+        let most = u64::from(tenant.limits.recording_minutes) * 60;
+        if self.frames > most * rate || self.samples > most * SAMPLES_PER_SECOND {
+            let _ = self.stopped.set(Refusal::TooLong(tenant.limits.recording_minutes));
+        }
+        self.stopped.get().is_none()
     }
 }
 
-/// A source that is charged for, and ends when nobody wants it, or when it is longer than it may be.
-struct Metered<'a> {
-    source: Box<dyn Source>,
-    ticket: &'a Ticket,
-    given_up: &'a AtomicBool,
-    frames: u64,
-    too_long: bool,
+impl Drop for Metered {
+    fn drop(&mut self) {
+        self.ticket.tenant.debit(-self.reserved, Instant::now());
+    }
 }
 
-impl Source for Metered<'_> {
+impl Source for Metered {
     fn format(&self) -> Format {
         self.source.format()
     }
@@ -110,21 +166,24 @@ impl Source for Metered<'_> {
     }
 
     fn read(&mut self, block: &mut Vec<f32>) -> Result<usize, AudioError> {
-        let rate = u64::from(self.source.format().sample_rate);
-        let limit = u64::from(self.ticket.tenant.limits.recording_minutes) * 60 * rate;
-        if self.given_up.load(Ordering::Relaxed) || self.too_long {
+        if self.stopped.get().is_some() {
             block.clear();
             return Ok(0);
         }
         let frames = self.source.read(block)?;
-        self.frames += frames as u64;
-        self.ticket.count(frames as f64 / rate as f64);
-        if self.frames > limit {
-            self.too_long = true;
+        if !self.allows(frames as u64, block.len() as u64) {
             block.clear();
             return Ok(0);
         }
         Ok(frames)
+    }
+
+    fn take_gap(&mut self) -> u64 {
+        if self.stopped.get().is_some() {
+            return 0;
+        }
+        let frames = self.source.take_gap();
+        if self.allows(frames, 0) { frames } else { 0 }
     }
 
     fn faults(&self) -> Faults {

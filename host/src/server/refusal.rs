@@ -20,6 +20,8 @@ pub(super) enum Refusal {
     NoKey,
     #[error("this key is not known here; ask the operator for another one")]
     WrongKey,
+    #[error("this key was valid until now and is not any more; ask the operator for another one")]
+    Revoked,
     #[error(
         "this server has no tenants, and so answers only programs on its own machine and its own page; configure tenants to open it"
     )]
@@ -47,6 +49,10 @@ pub(super) enum Refusal {
     TooMuchAudio { allowed: u32, retry: Duration },
     #[error("the body is larger than the {} MiB that this key may upload; compress or cut the recording", .0 >> 20)]
     TooLarge(u64),
+    #[error("this key's uploads take more than {} MiB together; wait for those that are under way", .0 >> 20)]
+    TooManyUploads(u64),
+    #[error("the server has no room for more uploads at the moment; try again later")]
+    NoRoom,
     #[error("the recording is longer than the {0} minutes that this key may send at once; cut it")]
     TooLong(u32),
     #[error("nothing came for too long; send faster, or check the connection")]
@@ -78,17 +84,24 @@ impl Refusal {
         Self::Unsupported { parameter: Some(parameter), message: message.into() }
     }
 
+    /// There is so much credit left of what is allowed in a minute, which is nothing, or less.
+    pub(super) fn too_much_audio(left: f64, allowed: u32) -> Self {
+        let retry = Duration::from_secs_f64((-left * 60.0 / f64::from(allowed)).clamp(0.0, 86_400.0));
+        Self::TooMuchAudio { allowed, retry: retry + Duration::from_secs(1) }
+    }
+
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Self::NoKey | Self::WrongKey => StatusCode::UNAUTHORIZED,
+            Self::NoKey | Self::WrongKey | Self::Revoked => StatusCode::UNAUTHORIZED,
             Self::Foreign => StatusCode::FORBIDDEN,
             Self::UnknownModel(_) => StatusCode::NOT_FOUND,
-            Self::NotReady | Self::Draining | Self::Full | Self::Busy { .. } => {
+            Self::NotReady | Self::Draining | Self::Full | Self::NoRoom | Self::Busy { .. } => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::TooManyStreams(_) | Self::TooManySecrets(_) | Self::TooMuchAudio { .. } => {
-                StatusCode::TOO_MANY_REQUESTS
-            }
+            Self::TooManyStreams(_)
+            | Self::TooManyUploads(_)
+            | Self::TooManySecrets(_)
+            | Self::TooMuchAudio { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLarge(_) | Self::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Incomplete | Self::Invalid { .. } | Self::Unsupported { .. } | Self::Audio(_) => {
@@ -103,6 +116,7 @@ impl Refusal {
         match self {
             Self::NoKey => "missing_api_key",
             Self::WrongKey => "invalid_api_key",
+            Self::Revoked => "key_revoked",
             Self::Foreign => "foreign_origin",
             Self::UnknownModel(_) => "model_not_found",
             Self::NotReady => "not_ready",
@@ -114,6 +128,8 @@ impl Refusal {
             Self::TooMuchAudio { .. } => "rate_limit_exceeded",
             Self::TooLarge(_) => "upload_too_large",
             Self::TooLong(_) => "recording_too_long",
+            Self::TooManyUploads(_) => "too_many_uploads",
+            Self::NoRoom => "storage_full",
             Self::TooSlow => "timeout",
             Self::Incomplete => "incomplete_request",
             Self::Invalid { .. } => "invalid_request",
@@ -137,7 +153,11 @@ impl Refusal {
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::NotReady => Some(Duration::from_secs(1)),
-            Self::Draining | Self::Full | Self::TooManyStreams(_) => Some(Duration::from_secs(5)),
+            Self::Draining
+            | Self::Full
+            | Self::NoRoom
+            | Self::TooManyStreams(_)
+            | Self::TooManyUploads(_) => Some(Duration::from_secs(5)),
             Self::Busy { retry } | Self::TooMuchAudio { retry, .. } => {
                 Some((*retry).max(Duration::from_secs(1)))
             }
@@ -150,7 +170,7 @@ impl Refusal {
         match self {
             Self::TooLarge(_) => 1009,
             Self::Internal => 1011,
-            Self::NotReady | Self::Draining | Self::Full | Self::Busy { .. } => 1013,
+            Self::NotReady | Self::Draining | Self::Full | Self::NoRoom | Self::Busy { .. } => 1013,
             _ => 1008,
         }
     }

@@ -93,17 +93,19 @@ pub(super) fn limited(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
         .max_write_buffer_size(4 * MAX_MESSAGE)
 }
 
-/// Serves a connection to its end. `given_up` ends it at once when it is notified.
+/// Serves a connection to its end. `given_up` ends it at once when it is notified; when the key is `revoked` its client is told so.
 pub(super) async fn drive(
     socket: &mut WebSocket,
     adapter: &mut impl Adapter,
     app: &App,
     given_up: &tokio::sync::Notify,
+    revoked: impl Future<Output = ()> + Send,
 ) -> Ended {
     let mut out = Outbox::default();
     let ended = tokio::select! {
         ended = serve(socket, adapter, app, &mut out) => ended,
         () = given_up.notified() => return Ended::Lost,
+        () = revoked => Err(Refusal::Revoked),
     };
     match ended {
         Ok(ended) => ended,
@@ -172,6 +174,7 @@ async fn serve(
         if !hungry || !stream.is_listening() {
             spoke = Instant::now();
         }
+        let delayed = stream.delay().map(|delay| Instant::now() + delay);
         let patience = adapter.patience();
         let silent = patience.map(|patience| spoke + patience);
         let check = alive + if asked { 2 * PING_AFTER } else { PING_AFTER };
@@ -179,6 +182,8 @@ async fn serve(
         let Some(stream) = adapter.stream() else { continue };
         tokio::select! {
             () = stream.changed() => {}
+            // What came too fast is taken in later.
+            () = sleep_until(delayed.unwrap_or(check)), if delayed.is_some() => {}
             message = socket.recv(), if hungry => {
                 (alive, asked) = (Instant::now(), false);
                 if matches!(message, Some(Ok(Message::Text(_) | Message::Binary(_)))) {
@@ -199,7 +204,9 @@ async fn serve(
             }
             () = app.drained(), if !draining => {
                 draining = true;
-                stream.finish();
+                if let Some(stream) = adapter.stream() {
+                    stream.finish();
+                }
             }
         }
     }

@@ -9,10 +9,13 @@ use crossbeam_channel::TryRecvError;
 use tokio::sync::Notify;
 
 use super::admission::Ticket;
+use super::pace::Pace;
 use super::refusal::Refusal;
+use super::tenants::Admitted;
 use crate::audio::{Encoding, Faults, Format};
 use crate::meter::Speaking;
 use crate::session::{Session, SessionEvent, SessionOptions};
+use crate::task::cpu_time;
 use crate::{Model, SAMPLE_RATE, Word};
 
 /// Speech that may wait to be recognised before no more audio is read from the client: half of what a session takes before
@@ -22,6 +25,11 @@ const FULL: u64 = 60 * SAMPLE_RATE as u64;
 /// Audio that is resampled and searched for speech at once, as a part of a second: a short task of the runtime, after which other
 /// connections have their turn.
 const SLICES_PER_SECOND: usize = 2;
+/// The same in samples of all channels, for formats that have many: about a millisecond of work.
+const SLICE: usize = 48_000;
+
+/// CPU time that is charged at once: the account has a lock.
+const CHARGED: Duration = Duration::from_millis(5);
 
 /// One session, its client's audio that is not taken in yet, and its place in the server.
 pub(super) struct Stream {
@@ -53,6 +61,9 @@ pub(super) struct Stream {
     /// No more audio comes.
     finished: bool,
     over: bool,
+    pace: Pace,
+    /// CPU time of taking in audio that was not charged yet.
+    owed: Duration,
 }
 
 /// A session that is to follow.
@@ -95,6 +106,8 @@ impl Stream {
             replaced: 0,
             finished: false,
             over: false,
+            pace: Pace::new(format, Instant::now()),
+            owed: Duration::ZERO,
         })
     }
 
@@ -136,6 +149,21 @@ impl Stream {
             self.drain();
         }
         Ok(true)
+    }
+
+    /// Waits until its client's key is not valid any more.
+    pub(super) fn revoked(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.ticket.revoked()
+    }
+
+    /// Returns true if its client's key is not valid any more.
+    pub(super) fn is_revoked(&self) -> bool {
+        self.ticket.is_revoked()
+    }
+
+    /// Its client came back, perhaps with another key of the same tenant.
+    pub(super) fn readmit(&mut self, who: &Admitted) {
+        self.ticket.key = who.key;
     }
 
     /// Its client is about to hear that it is over: its place is free.
@@ -210,7 +238,16 @@ impl Stream {
 
     /// Whether [`take`](Self::take) would do something.
     pub(super) fn has_work(&self) -> bool {
+        self.has_room() && self.pace.pause(Instant::now()).is_none()
+    }
+
+    fn has_room(&self) -> bool {
         !self.intake.is_empty() && self.next.is_none() && self.session.waiting() < FULL
+    }
+
+    /// How long audio that was fed has to wait because it came too fast; `None` where it waits for nothing, or for something else.
+    pub(super) fn delay(&self) -> Option<Duration> {
+        self.has_room().then(|| self.pace.pause(Instant::now())).flatten()
     }
 
     /// Whether more may be read from the client. Also after the end: its pings want answers while it waits.
@@ -268,8 +305,23 @@ impl Stream {
 
     /// Takes in some of the audio that was fed.
     pub(super) fn take(&mut self) -> Result<(), Refusal> {
-        let frame = self.encoding.bytes() * usize::from(self.format.channels);
-        let most = frame * self.format.sample_rate as usize / SLICES_PER_SECOND;
+        let before = cpu_time();
+        let taken = self.take_slice();
+        self.owed += cpu_time().saturating_sub(before);
+        if self.owed >= CHARGED {
+            self.charge();
+        }
+        taken
+    }
+
+    fn charge(&mut self) {
+        self.ticket.tenant.share.charge_intake(std::mem::take(&mut self.owed));
+    }
+
+    fn take_slice(&mut self) -> Result<(), Refusal> {
+        let channels = usize::from(self.format.channels);
+        let frame = self.encoding.bytes() * channels;
+        let most = frame * (self.format.sample_rate as usize / SLICES_PER_SECOND).min(SLICE / channels);
         let slice = self.intake.split_to(self.intake.len().min(most));
         let mut joined;
         let bytes = if self.carried.is_empty() {
@@ -285,6 +337,7 @@ impl Stream {
         // What is no number became silence, as it does in recordings.
         self.encoding.decode(whole, &mut samples, &mut Faults::default());
         self.carried = rest;
+        self.pace.take(samples.len(), Instant::now());
         let frames = (samples.len() / usize::from(self.format.channels)) as u64;
         self.ticket.charge(frames as f64 / f64::from(self.format.sample_rate))?;
         self.frames += frames;
@@ -345,5 +398,25 @@ impl SessionEvent {
             Self::Language(_) => {}
         }
         self
+    }
+}
+
+/// Waits until the key is not valid any more with which a client came that has a ticket, and later a stream with it.
+pub(super) fn revoked(
+    ticket: Option<&Ticket>,
+    stream: Option<&Stream>,
+) -> impl Future<Output = ()> + Send + use<> {
+    let revoked = ticket.or(stream.map(|stream| &stream.ticket)).map(Ticket::revoked);
+    async move {
+        match revoked {
+            Some(revoked) => revoked.await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.charge();
     }
 }

@@ -1,9 +1,11 @@
 //! Tenants: who may use the server, and how much.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use tokio::sync::watch;
 
 use super::config::TenantConfig;
 use super::keys::KeyHash;
@@ -27,6 +29,8 @@ pub(super) struct Tenant {
 #[derive(Debug, Default)]
 struct Usage {
     streams: AtomicU32,
+    /// Bytes of its uploads that lie on disk.
+    stored: AtomicU64,
     credit: Mutex<Option<Credit>>,
 }
 
@@ -52,6 +56,19 @@ impl Tenant {
         self.usage.streams.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Takes so many bytes of the disk, if it may have them.
+    pub(super) fn store(&self, bytes: u64) -> Result<(), Refusal> {
+        let limit = self.limits.uploads_bytes();
+        let taken = self.usage.stored.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |stored| {
+            stored.checked_add(bytes).filter(|sum| *sum <= limit)
+        });
+        taken.map(drop).map_err(|_| Refusal::TooManyUploads(limit))
+    }
+
+    pub(super) fn give_bytes_back(&self, bytes: u64) {
+        self.usage.stored.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     /// Whether it may send audio: refused once there is no credit left, so that whoever sends a long piece is charged in full,
     /// and waits for it afterwards.
     pub(super) fn check_credit(&self, now: Instant) -> Result<(), Refusal> {
@@ -60,8 +77,29 @@ impl Tenant {
         if left > 0.0 {
             return Ok(());
         }
-        let retry = Duration::from_secs_f64((-left * 60.0 / f64::from(allowed)).min(86_400.0));
-        Err(Refusal::TooMuchAudio { allowed, retry: retry + Duration::from_secs(1) })
+        Err(Refusal::too_much_audio(left, allowed))
+    }
+
+    /// Charges for audio before it comes, as long as there is credit; what is not used is to be given back, as less than nothing.
+    pub(super) fn reserve(&self, seconds: f64, now: Instant) -> Result<(), Refusal> {
+        // One look and one charge: of those who ask at the same moment only the first may find credit.
+        let Some(allowed) = self.limits.audio_seconds_per_minute else { return Ok(()) };
+        let full = f64::from(allowed);
+        let mut credit = self.usage.credit.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = refilled(*credit, full, now);
+        if left <= 0.0 {
+            return Err(Refusal::too_much_audio(left, allowed));
+        }
+        *credit = Some(Credit { seconds: left - seconds, at: now });
+        Ok(())
+    }
+
+    /// Returns true if it owes more than the longest recording that it may send: what it is sent as costs more than what it said.
+    pub(super) fn owes_a_recording(&self, now: Instant) -> Option<Refusal> {
+        let allowed = self.limits.audio_seconds_per_minute?;
+        let left = self.spend(0.0, allowed, now);
+        (left < -60.0 * f64::from(self.limits.recording_minutes))
+            .then(|| Refusal::too_much_audio(left, allowed))
     }
 
     /// Charges for audio, also when there is no credit left.
@@ -75,9 +113,7 @@ impl Tenant {
     fn spend(&self, seconds: f64, allowed: u32, now: Instant) -> f64 {
         let full = f64::from(allowed);
         let mut credit = self.usage.credit.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = credit.unwrap_or(Credit { seconds: full, at: now });
-        let refill = now.saturating_duration_since(before.at).as_secs_f64() * full / 60.0;
-        let left = (before.seconds + refill).min(full) - seconds;
+        let left = (refilled(*credit, full, now) - seconds).min(full);
         *credit = Some(Credit { seconds: left, at: now });
         left
     }
@@ -87,8 +123,34 @@ impl Tenant {
     }
 }
 
+/// What there is of a credit now, at most a minute's worth.
+fn refilled(credit: Option<Credit>, full: f64, now: Instant) -> f64 {
+    let before = credit.unwrap_or(Credit { seconds: full, at: now });
+    let refill = now.saturating_duration_since(before.at).as_secs_f64() * full / 60.0;
+    (before.seconds + refill).min(full)
+}
+
+/// A tenant, and the key with which its client came.
+#[derive(Debug, Clone)]
+pub(super) struct Admitted {
+    pub(super) tenant: Arc<Tenant>,
+    /// None where no key is asked for.
+    pub(super) key: Option<KeyHash>,
+}
+
+impl std::ops::Deref for Admitted {
+    type Target = Arc<Tenant>;
+
+    fn deref(&self) -> &Arc<Tenant> {
+        &self.tenant
+    }
+}
+
 /// All tenants. Read by every request, replaced when the configuration is read again.
-pub(super) struct Tenants(RwLock<Arc<Directory>>);
+pub(super) struct Tenants {
+    directory: RwLock<Arc<Directory>>,
+    replaced: watch::Sender<()>,
+}
 
 struct Directory {
     /// Whether the configuration has none, and whoever is on this machine may come.
@@ -98,17 +160,37 @@ struct Directory {
 
 impl Tenants {
     pub(super) fn new(configured: &BTreeMap<String, TenantConfig>) -> Self {
-        Self(RwLock::new(Arc::new(Directory::new(configured, &[]))))
+        Self {
+            directory: RwLock::new(Arc::new(Directory::new(configured, &[]))),
+            replaced: watch::Sender::new(()),
+        }
     }
 
-    /// Takes over another configuration. Streams that run keep the limits that they began with.
+    /// Takes over another configuration. Streams that run keep the limits that they began with, as long as their key is there.
     pub(super) fn replace(&self, configured: &BTreeMap<String, TenantConfig>) {
-        let mut directory = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut directory = self.directory.write().unwrap_or_else(PoisonError::into_inner);
         *directory = Arc::new(Directory::new(configured, &directory.tenants));
+        drop(directory);
+        self.replaced.send_replace(());
     }
 
     fn directory(&self) -> Arc<Directory> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.directory.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Returns true if whoever came with this key, or without one, to this tenant may stay.
+    pub(super) fn still_admits(&self, tenant: &str, key: Option<&KeyHash>) -> bool {
+        let directory = self.directory();
+        let Some(key) = key else { return directory.open };
+        let same = directory.tenants.iter().filter(|known| &*known.name == tenant);
+        // All of them, in constant time: a key is compared here as it is at the door.
+        same.flat_map(|known| &known.limits.keys)
+            .fold(false, |found, known| found | bool::from(known.matches(key)))
+    }
+
+    /// Told whenever the tenants are replaced.
+    pub(super) fn replaced(&self) -> watch::Receiver<()> {
+        self.replaced.subscribe()
     }
 
     /// All of them.
@@ -128,10 +210,11 @@ impl Tenants {
     }
 
     /// Whose key that is. All hashes are compared, each in constant time: how long it takes tells nothing.
-    pub(super) fn find(&self, key: Option<&str>) -> Result<Arc<Tenant>, Refusal> {
+    pub(super) fn find(&self, key: Option<&str>) -> Result<Admitted, Refusal> {
         let directory = self.directory();
         if directory.open {
-            return directory.tenants.first().cloned().ok_or(Refusal::WrongKey);
+            let tenant = directory.tenants.first().cloned().ok_or(Refusal::WrongKey)?;
+            return Ok(Admitted { tenant, key: None });
         }
         let hash = KeyHash::of(key.ok_or(Refusal::NoKey)?);
         let mut found = None;
@@ -142,7 +225,7 @@ impl Tenants {
                 }
             }
         }
-        found.cloned().ok_or(Refusal::WrongKey)
+        found.cloned().map(|tenant| Admitted { tenant, key: Some(hash) }).ok_or(Refusal::WrongKey)
     }
 }
 
@@ -167,7 +250,12 @@ impl Directory {
         };
         if configured.is_empty() {
             // The one user of the machine is limited by the machine.
-            let unlimited = TenantConfig { streams: u32::MAX, upload_mib: 4096, ..TenantConfig::default() };
+            let unlimited = TenantConfig {
+                streams: u32::MAX,
+                upload_mib: 4096,
+                uploads_mib: Some(u32::MAX),
+                ..TenantConfig::default()
+            };
             return Self { open: true, tenants: vec![tenant(LOCAL, unlimited)] };
         }
         let tenants = configured.iter().map(|(name, limits)| tenant(name, limits.clone())).collect();
@@ -177,6 +265,8 @@ impl Directory {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn configured(limits: TenantConfig) -> BTreeMap<String, TenantConfig> {
@@ -196,6 +286,11 @@ mod tests {
         two.remove("a");
         tenants.replace(&two);
         assert!(matches!(tenants.find(Some("key a")), Err(Refusal::WrongKey)), "revoked");
+        assert!(!tenants.still_admits("a", Some(&KeyHash::of("key a"))));
+        assert!(tenants.still_admits("b", Some(&KeyHash::of("key b"))));
+        assert!(!tenants.still_admits("b", Some(&KeyHash::of("key a"))));
+        assert!(!tenants.still_admits("b", None), "a key is asked for");
+        assert!(Tenants::new(&BTreeMap::new()).still_admits(LOCAL, None));
     }
 
     #[test]
@@ -228,6 +323,17 @@ mod tests {
         assert_eq!(retry.as_secs(), 21);
         assert!(spend(1.0, at(19)).is_err());
         spend(1.0, at(22)).unwrap();
+        // Of those who come together one finds credit, and has it all back that it does not use.
+        let tenant = tenants.find(Some("key a")).unwrap();
+        let later = at(5_000);
+        tenant.reserve(1000.0, later).unwrap();
+        assert!(matches!(tenant.reserve(1.0, later), Err(Refusal::TooMuchAudio { .. })));
+        assert!(tenant.owes_a_recording(later).is_none());
+        tenant.debit(20_000.0, later);
+        assert!(tenant.owes_a_recording(later).is_some());
+        tenant.debit(-21_000.0, later);
+        assert!(tenant.reserve(59.0, later).is_ok() && tenant.reserve(1.0, later).is_ok());
+        assert!(tenant.reserve(1.0, later).is_err());
         // No more than a minute's worth is saved.
         spend(61.0, at(10_000)).unwrap();
         assert!(spend(1.0, at(10_000)).is_err());

@@ -1,6 +1,7 @@
 //! Bodies of requests: into a file that has no name, at a pace that makes sense, up to a size.
 
 use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -38,19 +39,30 @@ pub(super) fn paced(body: Body) -> impl Stream<Item = Result<Bytes, Refusal>> + 
     Box::pin(pieces)
 }
 
+/// What an upload may take.
+pub(super) trait Room: Sync {
+    /// Bytes that it may have by itself.
+    fn limit(&self) -> u64;
+
+    /// Makes sure that its file may have so many bytes.
+    fn store(&self, file: BorrowedFd<'_>, len: u64) -> Result<(), Refusal>;
+}
+
 /// A file that grows; it is gone when nobody holds it any more.
-pub(super) struct Upload {
+pub(super) struct Upload<'a> {
+    room: &'a dyn Room,
     file: BufWriter<tokio::fs::File>,
     bytes: u64,
     limit: u64,
 }
 
-impl Upload {
-    /// An empty one, in the system's folder for temporary files, for at most `limit` bytes.
-    pub(super) async fn new(limit: u64) -> Result<Self, Refusal> {
+impl<'a> Upload<'a> {
+    /// An empty one, in the system's folder for temporary files, for at most as many bytes as there is room for.
+    pub(super) async fn new(room: &'a dyn Room) -> Result<Self, Refusal> {
         let file = tokio::task::spawn_blocking(tempfile::tempfile).await;
         let file = file.map_err(std::io::Error::other).flatten().map_err(|error| not_stored(&error))?;
-        Ok(Self { file: BufWriter::with_capacity(256 << 10, file.into()), bytes: 0, limit })
+        let limit = room.limit();
+        Ok(Self { room, file: BufWriter::with_capacity(256 << 10, file.into()), bytes: 0, limit })
     }
 
     pub(super) async fn write(&mut self, piece: &[u8]) -> Result<(), Refusal> {
@@ -58,6 +70,7 @@ impl Upload {
         if self.bytes > self.limit {
             return Err(Refusal::TooLarge(self.limit));
         }
+        self.room.store(self.file.get_ref().as_fd(), self.bytes)?;
         self.file.write_all(piece).await.map_err(|error| not_stored(&error))
     }
 
@@ -69,9 +82,9 @@ impl Upload {
 }
 
 /// A whole body, in a file.
-pub(super) async fn whole(body: Body, limit: u64) -> Result<File, Refusal> {
+pub(super) async fn whole(body: Body, room: &dyn Room) -> Result<File, Refusal> {
     let mut pieces = paced(body);
-    let mut upload = Upload::new(limit).await?;
+    let mut upload = Upload::new(room).await?;
     while let Some(piece) = pieces.next().await {
         upload.write(&piece?).await?;
     }

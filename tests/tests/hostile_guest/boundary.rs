@@ -2,7 +2,7 @@
 
 use hearken::sandbox::SandboxError;
 use hearken_proto::{Event, Segment, Word};
-use hearken_tests::guest::{BUFFER, Guest, MEMORY_BYTES, segment};
+use hearken_tests::guest::{BUFFER, Guest, MEMORY_BYTES, escape, segment};
 
 use crate::loading::does_not_load;
 use crate::{LENGTH, costs_one_utterance, hear, load};
@@ -196,6 +196,27 @@ fn a_language_that_is_none_does_not_spoil_the_rest() {
 }
 
 /// Numbers and text that lie are no reason to lose an utterance; they are put right.
+/// Each report is small enough; there are as many as one call may make, and a recording has hundreds of calls.
+#[test]
+fn text_that_nobody_can_say_is_refused() {
+    const AT: u32 = 0xb000;
+    let text = "x".repeat(4000);
+    let event = hearken_proto::encode(&Event::Segment(Segment { text, ..segment() }));
+    let guest = Guest {
+        fields: format!("(data (i32.const {AT}) \"{}\")", escape(&event)),
+        attack: format!(
+            "(local.set $i (i32.const 0))
+             (loop $more
+               (call $emit (i32.const {AT}) (i32.const {}))
+               (local.set $i (i32.add (local.get $i) (i32.const 1)))
+               (br_if $more (i32.lt_u (local.get $i) (i32.const 200))))",
+            event.len()
+        ),
+        ..Guest::default()
+    };
+    costs_one_utterance("text without end", &guest, "more text than anybody can say");
+}
+
 #[test]
 fn what_events_say_is_believed_within_reason() {
     let numbers = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -7.0, 7.0, 0.5];

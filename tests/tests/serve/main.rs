@@ -1,80 +1,25 @@
 //! What `hearken serve` promises: the interfaces that it speaks, and that nobody can harm anybody else through them.
 
 mod abuse;
+mod bounds;
 mod browser;
 mod capacity;
 mod clients;
 mod fairness;
+#[cfg(target_os = "linux")]
+mod hardened;
 mod idle;
+mod leaving;
 mod load;
 mod names;
 mod operations;
 mod protocols;
+mod revoked;
+mod shares;
 mod sinks;
 mod stream;
 mod turns;
 mod vosk;
 mod wyoming;
 
-use std::sync::LazyLock;
-use std::time::{Duration, Instant};
-
-use hearken::server::KeyHash;
-use hearken_tests::serve::Server;
-use hearken_tests::speech::{Recording, espeak};
-use hearken_tests::wav;
-use serde_json::json;
-
-const PHRASES: [&str; 3] = ["seven three nine two zero five", "go left", "one two three four five"];
-
-/// The phrases with a second of silence after each.
-static SPEECH: LazyLock<Recording> = LazyLock::new(|| {
-    let mut all = espeak("en-us", 140, "");
-    all.samples.clear();
-    for phrase in PHRASES {
-        all.samples.extend(espeak("en-us", 140, phrase).samples);
-        all.samples.resize(all.samples.len() + all.format.sample_rate as usize, 0.0);
-    }
-    all
-});
-
-/// The speech as 16-bit PCM.
-static PCM: LazyLock<Vec<u8>> = LazyLock::new(|| wav::s16le(&SPEECH.samples));
-
-/// Two tenants, `a` with the key "key-a" and these settings, `b` with "key-b".
-fn two_tenants(settings: &str) -> String {
-    let hash = KeyHash::of;
-    format!(
-        "[models]\ndigits = \"embedded\"\n[tenants.a]\nkeys = [\"{}\"]\n{settings}\n[tenants.b]\nkeys = [\"{}\"]\n",
-        hash("key-a"),
-        hash("key-b")
-    )
-}
-
-const KEY_A: (&str, &str) = ("Authorization", "Bearer key-a");
-const KEY_B: (&str, &str) = ("Authorization", "Bearer key-b");
-
-/// Times from the end of an utterance, which the client itself says, to its final text, in order: of twenty.
-fn latencies(server: &Server, key: (&'static str, &str)) -> Vec<Duration> {
-    let until = espeak("en-us", 140, PHRASES[0]).samples.len() * 2;
-    let mut socket = server.socket("/v1/stream", &[key]).unwrap();
-    socket.say(&json!({ "type": "start", "encoding": "s16le", "sample_rate": SPEECH.format.sample_rate }));
-    let mut all: Vec<Duration> = (0..20)
-        .map(|_| {
-            socket.push(&PCM[..until]);
-            socket.say(&json!({ "type": "flush" }));
-            let flushed = Instant::now();
-            let messages = socket.until("final");
-            assert_eq!(messages.last().unwrap()["text"], PHRASES[0]);
-            flushed.elapsed()
-        })
-        .collect();
-    all.sort();
-    all
-}
-
-/// Median and 95th percentile, for people.
-fn percentiles(sorted: &[Duration]) -> String {
-    let rank = |percent: usize| sorted[(sorted.len() * percent).div_ceil(100) - 1];
-    format!("median {:.0?}, 95th percentile {:.0?}", rank(50), rank(95))
-}
+use hearken_tests::tenants::{KEY_A, KEY_B, PCM, PHRASES, SPEECH, latencies, percentiles, two_tenants};

@@ -40,6 +40,9 @@ const UNKNOWN_WAV_BYTES: u64 = 0x7FFF_0000;
 /// Most frames in a packet of ADPCM. symphonia allocates room for as many as the file states, before it has read one.
 const MAX_ADPCM_FRAMES: u64 = 65_536;
 
+/// Longest packet, in bytes. Real ones have some thousands; what one holds is decoded at once, into several times as much memory.
+const MAX_PACKET: usize = 4 << 20;
+
 /// Most frames in a byte of ADPCM: it stores 4 bits of each, and states the first of a block otherwise.
 const ADPCM_FRAMES_PER_BYTE: u64 = 4;
 
@@ -161,6 +164,10 @@ impl Container {
                 Err(error) => return Err(error.into()),
             }
         };
+        if packet.data.len() > MAX_PACKET {
+            let len = packet.data.len();
+            return Err(Failure::Damaged(format!("it has a packet of {len} bytes, more than {MAX_PACKET}")));
+        }
         let time = |ticks| self.time_base.map(|base| Time { ticks, base });
         if self.claims_too_much(&packet) {
             return Ok(Step::Skipped { length: None });

@@ -20,6 +20,9 @@ const MAX_BAD_START: u64 = 32;
 /// off; a timestamp further ahead than this is damage.
 const MAX_GAP_SECONDS: i128 = 3_600;
 
+/// Pieces of silence that fill a second of a gap.
+const PIECES_PER_SECOND: u32 = 10;
+
 /// Opens a recording: WAV, FLAC, MP3, Ogg (Vorbis, Opus, FLAC), WebM and Matroska, M4A (AAC-LC, ALAC), AIFF or CAF.
 ///
 /// The content decides what it is, not the name. The default audio track is read, packet by packet: memory does not
@@ -182,8 +185,8 @@ impl Decoded {
     fn fill(&mut self, block: &mut Vec<f32>) -> Result<usize, AudioError> {
         loop {
             if self.gap > 0 {
-                // In pieces: an hour of silence must not be held at once.
-                let frames = self.gap.min(u64::from(self.format.sample_rate));
+                // In pieces: an hour of silence must not be held at once. In short ones: who skips gaps is asked between them.
+                let frames = self.gap.min(u64::from(self.format.sample_rate / PIECES_PER_SECOND));
                 self.gap -= frames;
                 self.faults.concealed_frames += frames;
                 block.resize(frames as usize * usize::from(self.format.channels), 0.0);
@@ -304,6 +307,17 @@ impl Source for Decoded {
             return Ok(0);
         }
         self.fill(block).inspect_err(|_| self.ended = true)
+    }
+
+    /// Gaps of more than a second: shorter ones are packets that were lost, and sound better when silence joins what is around them.
+    fn take_gap(&mut self) -> u64 {
+        if self.gap <= u64::from(self.format.sample_rate) {
+            return 0;
+        }
+        let frames = std::mem::take(&mut self.gap);
+        self.faults.concealed_frames += frames;
+        self.delivered += frames;
+        frames
     }
 
     fn faults(&self) -> Faults {

@@ -32,8 +32,12 @@ impl Config {
                 _ => {}
             }
         }
-        for (name, value) in [("streams", u64::from(self.streams)), ("connections", self.connections as u64)]
-        {
+        for (name, value) in [
+            ("streams", u64::from(self.streams)),
+            ("connections", self.connections as u64),
+            ("connections_per_address", self.connections_per_address.unwrap_or(1) as u64),
+            ("uploads_mib", u64::from(self.uploads_mib)),
+        ] {
             if value == 0 {
                 return wrong(name.to_owned(), "nobody could use the server; give at least 1");
             }
@@ -101,6 +105,12 @@ impl Config {
                     "the tenant could do nothing; give at least 1, or take its keys away".to_owned(),
                 );
             }
+        }
+        if tenant.uploads_mib.is_some_and(|all| all < tenant.upload_mib) {
+            return wrong(
+                ".uploads_mib",
+                "one upload may be larger than all together; give at least `upload_mib`".to_owned(),
+            );
         }
         for hash in &tenant.keys {
             let others = self.tenants.iter().filter(|(other, _)| *other != name);

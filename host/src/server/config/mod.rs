@@ -43,6 +43,13 @@ pub struct Config {
     pub admission: Admission,
     /// Connections at once, idle ones included. Default: 20,000.
     pub connections: usize,
+    /// Connections at once from one address, or from one network of IPv6 (/64). Default: a quarter of `connections`, and no limit for
+    /// this machine's own addresses, where a proxy may be.
+    pub connections_per_address: Option<usize>,
+    /// Bytes of uploads that lie on disk, of all tenants together, in MiB. Default: 16,384.
+    pub uploads_mib: u32,
+    /// Free space that uploads leave in their folder, in MiB, or a tenth of it, if that is less. Default: 512.
+    pub free_mib: u32,
     /// Seconds for which a stream waits for a client that lost its connection. Default: 30.
     pub resume_seconds: u64,
     /// Seconds that running streams and uploads have to end when the server is asked to. Default: 30.
@@ -130,6 +137,8 @@ pub struct TenantConfig {
     pub audio_seconds_per_minute: Option<u32>,
     /// Largest upload, in MiB. Default: 200.
     pub upload_mib: u32,
+    /// Bytes of its uploads that lie on disk, all together, in MiB. Default: ten times `upload_mib`.
+    pub uploads_mib: Option<u32>,
     /// Longest recording, in minutes: compressed silence is small. Default: 240.
     pub recording_minutes: u32,
     /// The models it may use; others do not exist for it. Default: all.
@@ -153,10 +162,20 @@ impl Default for Config {
             streams: 10_000,
             admission: Admission::default(),
             connections: 20_000,
+            connections_per_address: None,
+            uploads_mib: 16_384,
+            free_mib: 512,
             resume_seconds: 30,
             shutdown_seconds: 30,
             log: LogFormat::default(),
         }
+    }
+}
+
+impl TenantConfig {
+    /// Bytes of uploads that lie on disk, all together.
+    pub(super) fn uploads_bytes(&self) -> u64 {
+        self.uploads_mib.map_or(u64::from(self.upload_mib) * 10, u64::from) << 20
     }
 }
 
@@ -169,6 +188,7 @@ impl Default for TenantConfig {
             memory_mib: None,
             audio_seconds_per_minute: None,
             upload_mib: 200,
+            uploads_mib: None,
             recording_minutes: 240,
             models: None,
             weight: 1,
@@ -289,6 +309,9 @@ mod tests {
             ("[tenants.\"a b\"]", "tenants.a b: "),
             ("[tenants.a]\nmodels = [\"x\"]", "tenants.a.models: "),
             ("[tenants.a]\nupload_mib = 0", "tenants.a.upload_mib: "),
+            ("[tenants.a]\nupload_mib = 20\nuploads_mib = 19", "tenants.a.uploads_mib: "),
+            ("uploads_mib = 0", "uploads_mib: "),
+            ("connections_per_address = 0", "connections_per_address: "),
         ] {
             assert!(error(text).starts_with(key), "{text}: {}", error(text));
         }

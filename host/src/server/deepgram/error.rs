@@ -27,18 +27,21 @@ pub(in crate::server) fn said(message: &str, code: &str) -> Value {
 
 fn code(refusal: &Refusal) -> &'static str {
     match refusal {
-        Refusal::NoKey | Refusal::WrongKey => "INVALID_AUTH",
+        Refusal::NoKey | Refusal::WrongKey | Refusal::Revoked => "INVALID_AUTH",
         Refusal::Foreign => "INSUFFICIENT_PERMISSIONS",
         Refusal::UnknownModel(_) | Refusal::Invalid { .. } | Refusal::Unsupported { .. } => {
             "INVALID_QUERY_PARAMETER"
         }
         Refusal::TooLarge(_) | Refusal::TooLong(_) => "PAYLOAD_TOO_LARGE",
-        Refusal::TooManyStreams(_) | Refusal::TooManySecrets(_) | Refusal::TooMuchAudio { .. } => {
-            "TOO_MANY_REQUESTS"
-        }
+        Refusal::TooManyStreams(_)
+        | Refusal::TooManyUploads(_)
+        | Refusal::TooManySecrets(_)
+        | Refusal::TooMuchAudio { .. } => "TOO_MANY_REQUESTS",
         Refusal::TooSlow => "SLOW_UPLOAD",
         Refusal::Incomplete | Refusal::Audio(_) => "Bad Request",
-        Refusal::NotReady | Refusal::Draining | Refusal::Full | Refusal::Busy { .. } => "SERVICE_UNAVAILABLE",
+        Refusal::NotReady | Refusal::Draining | Refusal::Full | Refusal::NoRoom | Refusal::Busy { .. } => {
+            "SERVICE_UNAVAILABLE"
+        }
         Refusal::Internal => "INTERNAL_SERVER_ERROR",
     }
 }

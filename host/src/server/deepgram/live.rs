@@ -60,7 +60,8 @@ pub(super) async fn upgrade(
 }
 
 async fn serve(app: Arc<App>, mut live: Live, mut socket: WebSocket) {
-    let ended = drive(&mut socket, &mut live, &app, &Notify::new()).await;
+    let revoked = live.stream.revoked();
+    let ended = drive(&mut socket, &mut live, &app, &Notify::new(), revoked).await;
     tracing::info!(stream = live.id, "{ended:?}");
 }
 

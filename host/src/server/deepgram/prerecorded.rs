@@ -21,6 +21,7 @@ use crate::server::App;
 use crate::server::recording::{Recording, transcribe as recognise, warnings};
 use crate::server::refusal::Refusal;
 use crate::server::upload;
+use crate::task::give_way;
 use crate::{TranscribeOptions, Transcript, Word};
 
 pub(super) async fn transcribe(
@@ -59,11 +60,8 @@ async fn answer(
     };
     model.can(options.language.as_deref(), options.translate)?;
     let ticket = app.open(&tenant, "deepgram", None)?;
-    let file = upload::whole(body, u64::from(tenant.limits.upload_mib) << 20).await?;
-    let (file, hash) = tokio::task::spawn_blocking(|| hashed(file))
-        .await
-        .map_err(|_| Refusal::Internal)?
-        .map_err(|_| Refusal::Internal)?;
+    let file = ticket.unless_revoked(upload::whole(body, &ticket)).await?;
+    let (file, hash) = app.intake.batch(&tenant.share, hashed(file)).await?.map_err(|_| Refusal::Internal)?;
     let recording = match raw {
         Some((encoding, format)) => Recording::Raw { file, format, encoding },
         None => Recording::Container(file),
@@ -74,15 +72,16 @@ async fn answer(
 }
 
 /// The file, and its SHA-256.
-fn hashed(mut file: File) -> std::io::Result<(File, String)> {
+async fn hashed(mut file: File) -> std::io::Result<(File, String)> {
     file.rewind()?;
     let mut hasher = Sha256::new();
-    let mut block = vec![0; 64 << 10];
+    let mut block = vec![0; 256 << 10];
     loop {
         match file.read(&mut block)? {
             0 => return Ok((file, digits(hasher))),
             count => hasher.update(&block[..count]),
         }
+        give_way().await;
     }
 }
 

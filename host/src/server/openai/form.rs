@@ -13,7 +13,7 @@ use multer::{Constraints, Field, Multipart, SizeLimit};
 
 use crate::language_code;
 use crate::server::refusal::{Refusal, quote};
-use crate::server::upload::{Upload, paced};
+use crate::server::upload::{Room, Upload, paced};
 use crate::server::values;
 
 /// Longest value of a field that is no file.
@@ -112,8 +112,9 @@ pub(in crate::server) fn languages_of(
     }
 }
 
-/// Reads the form; the file goes to disk as it comes, at most `limit` bytes of it.
-pub(super) async fn read(headers: &HeaderMap, body: Body, limit: u64) -> Result<Request, Refusal> {
+/// Reads the form; the file goes to disk as it comes, as many bytes of it as there is room for.
+pub(super) async fn read(headers: &HeaderMap, body: Body, room: &dyn Room) -> Result<Request, Refusal> {
+    let limit = room.limit();
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let boundary = multer::parse_boundary(kind).map_err(|_| {
         Refusal::malformed("send the request as multipart/form-data, with the recording as its part `file`")
@@ -138,7 +139,7 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, limit: u64) -> Result<
             ));
         }
         unread.clear();
-        fields.take(field, limit, &unread).await?;
+        fields.take(field, room, &unread).await?;
     }
     fields.check()
 }
@@ -171,13 +172,14 @@ impl Unread {
 }
 
 impl Fields {
-    async fn take(&mut self, mut field: Field<'_>, limit: u64, unread: &Unread) -> Result<(), Refusal> {
+    async fn take(&mut self, mut field: Field<'_>, room: &dyn Room, unread: &Unread) -> Result<(), Refusal> {
+        let limit = room.limit();
         let name = field_name(field.name().unwrap_or_default()).to_owned();
         if name == "file" {
             if self.file.is_some() {
                 return Err(Refusal::invalid("file", "there are two parts `file`; send one recording"));
             }
-            let mut upload = Upload::new(limit).await?;
+            let mut upload = Upload::new(room).await?;
             while let Some(piece) = field.chunk().await.map_err(|error| broken(&error, limit))? {
                 unread.clear();
                 upload.write(&piece).await?;

@@ -73,5 +73,18 @@ fn describe(model: &Listed) -> Value {
 /// Gives a form that a client may send to what reads it.
 #[cfg(any(test, fuzzing))]
 pub(super) async fn attack(headers: &HeaderMap, body: axum::body::Body, limit: u64) -> Result<(), Refusal> {
-    form::read(headers, body, limit).await.map(drop)
+    /// A disk that is as large as anybody wants.
+    struct Endless(u64);
+
+    impl super::upload::Room for Endless {
+        fn limit(&self) -> u64 {
+            self.0
+        }
+
+        fn store(&self, _file: std::os::fd::BorrowedFd<'_>, _len: u64) -> Result<(), Refusal> {
+            Ok(())
+        }
+    }
+
+    form::read(headers, body, &Endless(limit)).await.map(drop)
 }

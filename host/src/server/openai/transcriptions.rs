@@ -41,8 +41,7 @@ async fn take(app: &Arc<App>, headers: &HeaderMap, body: Body, translate: bool) 
     let tenant = app.admit(headers, None)?;
     // Held while the body comes: uploads that nobody has room for are not taken.
     let ticket = app.open(&tenant, "openai", None)?;
-    let limit = u64::from(tenant.limits.upload_mib) << 20;
-    let request = form::read(headers, body, limit).await?;
+    let request = ticket.unless_revoked(form::read(headers, body, &ticket)).await?;
     let (_, model) = app.models.find(&tenant, request.model.as_deref())?;
     let options = TranscribeOptions {
         language: request.language.clone(),

@@ -91,6 +91,12 @@ mod tests {
     }
 
     #[test]
+    fn clients_are_told_how_much_is_kept() {
+        let page = include_str!("../../../../docs/server.md");
+        assert!(page.contains(&format!("server keeps {} KiB of messages", KEPT >> 10)));
+    }
+
+    #[test]
     fn what_is_kept_is_bounded() {
         let mut history = History::default();
         for _ in 0..100 {

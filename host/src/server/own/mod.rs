@@ -27,7 +27,7 @@ use super::listener::Peer;
 use super::refusal::Refusal;
 use super::socket::{Adapter, Ended, Outbox, drive, limited};
 use super::stream::Stream;
-use super::tenants::Tenant;
+use super::tenants::Admitted;
 use crate::session::SessionEvent;
 
 /// The subprotocol, for clients that must name one.
@@ -59,7 +59,7 @@ pub(super) async fn upgrade(
     }
 }
 
-async fn serve(app: Arc<App>, tenant: Arc<Tenant>, mut socket: WebSocket) {
+async fn serve(app: Arc<App>, tenant: Admitted, mut socket: WebSocket) {
     let mut client = match connect(&app, &tenant, &mut socket).await {
         Ok(Some(client)) => client,
         Ok(None) => return,
@@ -72,7 +72,8 @@ async fn serve(app: Arc<App>, tenant: Arc<Tenant>, mut socket: WebSocket) {
     tracing::info!(tenant = &*tenant.name, stream = client.log_name(), "connected");
     let given_up = Arc::new(Notify::new());
     app.parked.attach(&client.id, &tenant, &given_up);
-    let ended = drive(&mut socket, &mut client, &app, &given_up).await;
+    let revoked = client.stream.revoked();
+    let ended = drive(&mut socket, &mut client, &app, &given_up, revoked).await;
     tracing::info!(tenant = &*tenant.name, stream = client.log_name(), "{ended:?}");
     if ended == Ended::Lost && !app.is_draining() {
         client.stream.pause();
@@ -85,7 +86,7 @@ async fn serve(app: Arc<App>, tenant: Arc<Tenant>, mut socket: WebSocket) {
 /// Reads the first message, and starts or resumes a stream. `None`: the client has gone.
 async fn connect(
     app: &Arc<App>,
-    tenant: &Arc<Tenant>,
+    tenant: &Admitted,
     socket: &mut WebSocket,
 ) -> Result<Option<Client>, Refusal> {
     let first = loop {
@@ -103,6 +104,8 @@ async fn connect(
         FromClient::Resume { stream, received } => {
             let mut client = app.parked.take(&stream, tenant).await?;
             client.resume(received)?;
+            // It goes on as long as the key with which its client came back.
+            client.stream.readmit(tenant);
             Ok(Some(client))
         }
         _ => Err(Refusal::malformed("the first message is of type start or resume")),
@@ -124,7 +127,7 @@ enum Greeting {
 }
 
 impl Client {
-    fn start(app: &Arc<App>, tenant: &Arc<Tenant>, start: Start) -> Result<Self, Refusal> {
+    fn start(app: &Arc<App>, tenant: &Admitted, start: Start) -> Result<Self, Refusal> {
         let (name, model) = app.models.find(tenant, start.model.as_deref())?;
         let (encoding, options) = start.options()?;
         let ticket = app.open(tenant, "hearken", Some(&model))?;

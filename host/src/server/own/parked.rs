@@ -85,6 +85,20 @@ impl Parked {
         }
     }
 
+    /// Ends those that wait and whose key is not valid any more.
+    pub(in crate::server) fn end_revoked(&self) {
+        let revoked = |slot: &mut Slot| match &slot.place {
+            Place::Waiting { client, .. } => client.stream.is_revoked(),
+            Place::Attached(_) => false,
+        };
+        let ended: Vec<_> = self.lock().extract_if(|_, slot| revoked(slot)).collect();
+        for (_, slot) in ended {
+            if let Place::Waiting { expiry, .. } = slot.place {
+                expiry.abort();
+            }
+        }
+    }
+
     /// Takes over a stream. If it still has a connection, that one is given up: its client knows better.
     pub(super) async fn take(&self, id: &str, tenant: &Tenant) -> Result<Client, Refusal> {
         let gone = || {

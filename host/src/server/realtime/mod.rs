@@ -50,6 +50,7 @@ pub(super) async fn upgrade(
 }
 
 async fn serve(app: Arc<App>, mut realtime: Realtime, mut socket: WebSocket) {
-    let ended = drive(&mut socket, &mut realtime, &app, &Notify::new()).await;
+    let revoked = realtime.revoked();
+    let ended = drive(&mut socket, &mut realtime, &app, &Notify::new(), revoked).await;
     tracing::info!(stream = realtime.log_name(), "{ended:?}");
 }

@@ -36,6 +36,8 @@ pub(in crate::server) struct Secrets(Mutex<Vec<Secret>>);
 pub(super) struct Secret {
     hash: KeyHash,
     pub(super) tenant: Arc<str>,
+    /// With which it was made.
+    pub(super) key: Option<KeyHash>,
     pub(super) setup: Setup,
     until: Instant,
 }
@@ -110,7 +112,8 @@ fn make(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refusal> {
     let now = Instant::now();
     let session = setup.describe(&random_name());
     let until = now + Duration::from_secs(seconds);
-    let secret = Secret { hash: KeyHash::of(&value), tenant: Arc::clone(&tenant.name), setup, until };
+    let (hash, key, tenant) = (KeyHash::of(&value), tenant.key, Arc::clone(&tenant.name));
+    let secret = Secret { hash, tenant, key, setup, until };
     app.secrets.keep(secret, now)?;
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     Ok(json!({ "value": value, "expires_at": since.as_secs() + seconds, "session": session }))
@@ -129,6 +132,7 @@ mod tests {
         let secret = |key: &str, tenant: &str, until: Instant| Secret {
             hash: KeyHash::of(key),
             tenant: tenant.into(),
+            key: None,
             setup: Setup::new(Some(tenant.to_owned()), false),
             until,
         };

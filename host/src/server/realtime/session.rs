@@ -18,8 +18,8 @@ use crate::server::keys::random_name;
 use crate::server::openai::{Heard, LogProb, error_body};
 use crate::server::refusal::{Refusal, quote};
 use crate::server::socket::{Adapter, Outbox};
-use crate::server::stream::Stream;
-use crate::server::tenants::Tenant;
+use crate::server::stream::{Stream, revoked};
+use crate::server::tenants::Admitted;
 use crate::server::values;
 use crate::session::SessionEvent;
 use crate::text::sanitise_trimmed;
@@ -76,7 +76,7 @@ pub(in crate::server) fn attack(text: &str) -> Result<(), Refusal> {
 /// One session of a client.
 pub(super) struct Realtime {
     app: Arc<App>,
-    tenant: Arc<Tenant>,
+    tenant: Admitted,
     id: String,
     /// What the client has set up last.
     setup: Setup,
@@ -122,7 +122,7 @@ impl Realtime {
         let key = offered.iter().find_map(|protocol| protocol.strip_prefix(KEY_PREFIX));
         let secret = app.secrets.find(headers, key);
         let tenant = match &secret {
-            Some(secret) => app.admit_named(headers, &secret.tenant)?,
+            Some(secret) => app.admit_named(headers, &secret.tenant, secret.key)?,
             None => app.admit(headers, key)?,
         };
         let asked =
@@ -161,6 +161,11 @@ impl Realtime {
             language: None,
             unrecognized: Vec::new(),
         })
+    }
+
+    /// Waits until its key is not valid any more.
+    pub(super) fn revoked(&self) -> impl Future<Output = ()> + Send + use<> {
+        revoked(self.ticket.as_ref(), self.stream.as_ref())
     }
 
     /// The beginning of its name, for logs.

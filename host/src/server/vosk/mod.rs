@@ -24,8 +24,8 @@ use super::keys::random_name;
 use super::listener::Peer;
 use super::refusal::Refusal;
 use super::socket::{Adapter, Outbox, drive, limited};
-use super::stream::Stream;
-use super::tenants::Tenant;
+use super::stream::{Stream, revoked};
+use super::tenants::Admitted;
 use crate::Word;
 use crate::audio::Encoding;
 use crate::session::SessionEvent;
@@ -66,7 +66,8 @@ pub(super) async fn upgrade(
 }
 
 async fn serve(app: Arc<App>, mut vosk: Vosk, mut socket: WebSocket) {
-    let ended = drive(&mut socket, &mut vosk, &app, &Notify::new()).await;
+    let revoked = revoked(vosk.ticket.as_ref(), vosk.stream.as_ref());
+    let ended = drive(&mut socket, &mut vosk, &app, &Notify::new(), revoked).await;
     tracing::info!(stream = vosk.log_name(), "{ended:?}");
 }
 
@@ -90,7 +91,7 @@ struct Open {
 
 struct Vosk {
     app: Arc<App>,
-    tenant: Arc<Tenant>,
+    tenant: Admitted,
     id: String,
     setup: Setup,
     /// Its place in the server, until there is a stream that holds it.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use self::frame::{Event, Frames, encoded};
 use self::request::Request;
@@ -21,7 +21,7 @@ use super::App;
 use super::listener::Peer;
 use super::refusal::Refusal;
 use super::stream::Stream;
-use super::tenants::Tenant;
+use super::tenants::Admitted;
 use crate::session::SessionEvent;
 use crate::text::sanitise_trimmed;
 use crate::{Word, language};
@@ -66,7 +66,7 @@ impl From<Refusal> for Ended {
 
 struct Client {
     app: Arc<App>,
-    tenant: Arc<Tenant>,
+    tenant: Admitted,
     request: Request,
     /// While a recording comes and is recognized.
     stream: Option<Stream>,
@@ -84,7 +84,8 @@ impl Client {
     fn new(app: &Arc<App>) -> Result<Self, Refusal> {
         let named = app.config.wyoming.as_ref().and_then(|wyoming| wyoming.tenant.as_deref());
         let tenant = match named {
-            Some(name) => app.tenants.named(name)?,
+            // Who may reach the address is admitted; there is no key to take back.
+            Some(name) => Admitted { tenant: app.tenants.named(name)?, key: None },
             None => app.tenants.find(None)?,
         };
         Ok(Self {
@@ -138,7 +139,10 @@ impl Client {
             let limit = heard + if self.stream.is_some() { SILENT } else { IDLE };
             let changed = self.stream.as_ref().map(Stream::changed);
             let has_stream = changed.is_some();
+            let delay = self.stream.as_ref().and_then(Stream::delay);
             tokio::select! {
+                // What came too fast is taken in later.
+                () = sleep(delay.unwrap_or_default()), if delay.is_some() => {}
                 () = async { if let Some(changed) = changed { changed.await } }, if has_stream => {}
                 read = socket.read_buf(&mut frames.buffer), if ready => match read {
                     Ok(0) | Err(_) => return Err(Ended::Gone),

@@ -1,0 +1,108 @@
+//! Uploads on disk: how much all of them take, and what is left beside them.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::admission::Ticket;
+use super::config::Config;
+use super::refusal::Refusal;
+use super::upload::Room;
+
+/// Bytes that are taken from the account at once: the system is asked for the free space as often.
+const STEP: u64 = 1 << 20;
+
+/// The account of all uploads.
+#[derive(Debug)]
+pub(super) struct Disk {
+    stored: AtomicU64,
+    limit: u64,
+    floor: u64,
+}
+
+impl Disk {
+    pub(super) fn new(config: &Config) -> Self {
+        let bytes = |mib| u64::from(mib) << 20;
+        Self { stored: AtomicU64::new(0), limit: bytes(config.uploads_mib), floor: bytes(config.free_mib) }
+    }
+
+    fn take(&self, bytes: u64) -> Result<(), Refusal> {
+        let sum = |stored: u64| stored.checked_add(bytes).filter(|sum| *sum <= self.limit);
+        let taken = self.stored.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum);
+        taken.map(drop).map_err(|_| Refusal::NoRoom)
+    }
+
+    fn give_back(&self, bytes: u64) {
+        self.stored.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Returns true if the file system that `file` lies in has room for so many bytes more. One that does not tell has.
+    fn is_free(&self, file: impl AsFd, bytes: u64) -> bool {
+        rustix::fs::fstatvfs(file).map_or(true, |system| {
+            let free = system.f_bavail.saturating_mul(system.f_frsize);
+            let all = system.f_blocks.saturating_mul(system.f_frsize);
+            free >= self.floor.min(all / 10).saturating_add(bytes)
+        })
+    }
+}
+
+/// What one upload takes. It is given back when its ticket is dropped: when all that is to be done with it is done.
+#[derive(Debug, Default)]
+pub(super) struct Stored(AtomicU64);
+
+impl Room for Ticket {
+    fn limit(&self) -> u64 {
+        u64::from(self.tenant.limits.upload_mib) << 20
+    }
+
+    fn store(&self, file: BorrowedFd<'_>, len: u64) -> Result<(), Refusal> {
+        let has = self.stored.0.load(Ordering::Relaxed);
+        if len <= has {
+            return Ok(());
+        }
+        let more = (len - has).next_multiple_of(STEP);
+        self.tenant.store(more)?;
+        let taken = self.app.disk.take(more).and_then(|()| {
+            let free = self.app.disk.is_free(file, more);
+            free.then_some(()).ok_or(Refusal::NoRoom).inspect_err(|_| self.app.disk.give_back(more))
+        });
+        taken.inspect_err(|_| self.tenant.give_bytes_back(more))?;
+        self.stored.0.fetch_add(more, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl Ticket {
+    /// Its upload is gone.
+    pub(super) fn give_bytes_back(&self) {
+        let bytes = self.stored.0.swap(0, Ordering::Relaxed);
+        self.app.disk.give_back(bytes);
+        self.tenant.give_bytes_back(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sum_is_bounded() {
+        let disk = Disk { stored: AtomicU64::new(0), limit: 10, floor: 0 };
+        disk.take(6).unwrap();
+        assert!(matches!(disk.take(5), Err(Refusal::NoRoom)));
+        assert!(matches!(disk.take(u64::MAX), Err(Refusal::NoRoom)));
+        disk.give_back(6);
+        disk.take(10).unwrap();
+    }
+
+    #[test]
+    fn some_of_the_disk_stays_free() {
+        let file = tempfile::tempfile().unwrap();
+        let disk = |floor| Disk { stored: AtomicU64::new(0), limit: u64::MAX, floor };
+        assert!(disk(0).is_free(&file, 1));
+        assert!(!disk(0).is_free(&file, u64::MAX));
+        // A tenth of it at most, so that a small disk is of use.
+        let system = rustix::fs::fstatvfs(&file).unwrap();
+        let (free, all) = (system.f_bavail * system.f_frsize, system.f_blocks * system.f_frsize);
+        assert!(!disk(u64::MAX).is_free(&file, free - all / 20));
+    }
+}

@@ -1,0 +1,59 @@
+//! What one tenant does to a resource, and how long the final texts of another one take meanwhile.
+//!
+//! Each test attacks one resource with tenant `a`, and measures `b`'s final texts alone and beside it. On a machine that does other
+//! things as well the ratio is only roughly what it is; so the tests fail where it is far from 1, and `make neighbours`, which has the
+//! machine for itself, where it is above 1.5.
+
+mod intake;
+mod others;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use hearken_tests::serve::Server;
+use hearken_tests::tenants::{KEY_B, latencies, two_tenants};
+
+/// How much longer `b`'s final texts may take beside an attack: 95th percentile, as a ratio, and a time that always is allowed.
+fn allowed() -> (f64, Duration) {
+    match std::env::var_os("HEARKEN_NEIGHBOURS") {
+        Some(_) => (1.5, Duration::ZERO),
+        None => (5.0, Duration::from_millis(500)),
+    }
+}
+
+fn p95(sorted: &[Duration]) -> Duration {
+    sorted[(sorted.len() * 95).div_ceil(100) - 1]
+}
+
+/// Measures `b`'s final texts while `attack` runs on several threads: it is called again and again until they were measured.
+#[track_caller]
+fn beside(resource: &str, settings: &str, threads: usize, attack: impl Fn(&Server) + Sync) {
+    let server = Server::with(&two_tenants(settings));
+    latencies(&server, KEY_B);
+    let alone = latencies(&server, KEY_B);
+    let (stop, begun) = (AtomicBool::new(false), std::sync::Barrier::new(threads + 1));
+    let beside = thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                begun.wait();
+                while !stop.load(Ordering::Relaxed) {
+                    attack(&server);
+                }
+            });
+        }
+        begun.wait();
+        // Once for the attack to be under way.
+        latencies(&server, KEY_B);
+        let beside = latencies(&server, KEY_B);
+        stop.store(true, Ordering::Relaxed);
+        beside
+    });
+    let again = latencies(&server, KEY_B);
+    let (quiet, loud) = (p95(&alone).max(p95(&again)), p95(&beside));
+    let ratio = loud.as_secs_f64() / quiet.as_secs_f64();
+    println!("| {resource} | {} | {} | {ratio:.2} |", quiet.as_millis(), loud.as_millis());
+    let (most, always) = allowed();
+    assert!(ratio <= most || loud <= always, "{resource}: {quiet:?} alone, {loud:?} beside");
+    server.end();
+}
