@@ -1,7 +1,7 @@
 # hearken: `make demo` and `make test` do everything, from nothing. `make help` lists the rest.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo models build check test lint fmt install-c gstreamer voice bench bench-voice bench-peers profile bench-precision bench-vad bench-words bench-server neighbours soak-server fuzz pictures package fresh clean
+.PHONY: help setup demo models build check check-lints check-tests test lint fmt install-c gstreamer voice bench bench-voice bench-peers profile bench-precision bench-vad bench-words bench-server neighbours soak-server fuzz pictures package fresh clean
 
 CARGO := cargo
 MAKEFLAGS += --no-print-directory
@@ -37,8 +37,14 @@ build: ## build the hearken command (target/release/hearken)
 
 check: ## while you work: formatting, lints, and the tests that need neither an official model, a server nor a sound system
 	@$(CARGO) fmt --all --check
-	@$(CARGO) clippy $(ALL) --all-targets -- -D warnings
-	@$(CARGO) nextest run $(ALL) --lib --bin hearken --test session --test hearing --test bad_input --status-level slow
+	@$(MAKE) --jobs 2 check-lints check-tests
+
+# Beside the tests' build, which mostly keeps one core busy, so in a folder of its own: cargo locks one.
+check-lints:
+	@$(CARGO) clippy --quiet $(ALL) --all-targets --target-dir target/lints -- -D warnings
+
+check-tests:
+	@$(CARGO) nextest run $(ALL) --lib --bin hearken --test session --test bad_input --status-level slow
 
 test: ## run all tests
 	@.ci/setup test
