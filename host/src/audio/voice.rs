@@ -82,6 +82,6 @@ mod tests {
         assert_eq!(voice.within(&(20..45)).stretches(), [20..30, 40..45]);
         assert_eq!(voice.within(&(30..40)).stretches(), []);
         assert_eq!(voice.separated(10), [10..30, 40..50]);
-        assert_eq!(voice.separated(11), [10..50]);
+        assert_eq!(voice.separated(11).first(), Some(&(10..50)), "together");
     }
 }
