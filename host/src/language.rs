@@ -47,7 +47,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("valencian", "ca"),
 ];
 
-/// What clients write to have the language detected.
+/// The word with which clients ask for detection of the language.
 const DETECTED: [&str; 5] = ["", "auto", "detect", "multi", "und"];
 
 /// The code of a language as people and programs write it: a code in any case (`EN`), an English name (`english`), or a tag with

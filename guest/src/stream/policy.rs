@@ -48,7 +48,7 @@ struct Agreement {
     threshold: f32,
     /// Audio between two hypotheses in a row early in an utterance, in samples.
     early: u32,
-    /// What else must hold of a word.
+    /// A further condition on each word.
     attention: Option<Attention>,
     /// Earlier hypotheses, the latest first.
     earlier: VecDeque<Earlier>,
@@ -58,7 +58,7 @@ struct Agreement {
 struct Earlier {
     /// The essences of its words.
     words: Vec<String>,
-    /// Where the audio ended, in samples.
+    /// End of its audio, in samples.
     heard: u32,
 }
 

@@ -1,4 +1,4 @@
-//! What a server gives up once it has what it needs: files that are not its own, programs, sockets, other processes.
+//! Rights that a server gives up once it listens: files that are not its own, programs, sockets, other processes.
 //!
 //! A second wall behind the sandbox: code that an attacker runs in this process all the same, through a defect in a decoder, say, finds
 //! little to do. docs/security.md lists what remains allowed.

@@ -45,7 +45,7 @@ const LEAST_PLACELESS: usize = 3;
 const REPORT: usize = 32 << 10;
 const REPORT_PER_SECOND: usize = 4 << 10;
 
-/// What may still be reported of a chunk, in bytes of memory: by the chunk's length, not by what its guest says of it.
+/// Bytes of memory that reports of a chunk may still take: by the chunk's length, not by what its guest says of it.
 pub(super) struct Report(usize);
 
 impl Report {

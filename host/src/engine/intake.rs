@@ -1,4 +1,4 @@
-//! What happens to a recording before it is recognized: container, resampler, voice activity, chunks.
+//! Intake of a recording, all that comes before recognition: container, resampler, voice activity, chunks.
 
 use super::{Model, TranscribeOptions};
 use crate::SAMPLE_RATE;

@@ -365,7 +365,7 @@ fn place(segment: hearken_proto::Segment, start: u64, len: usize) -> Segment {
     }
 }
 
-/// What belongs to a recording whose owner does not block while its chunks are decoded. Empty for one that does.
+/// State of a recording whose owner does not block while its chunks are decoded. Empty for one that does.
 #[derive(Default)]
 pub(super) struct Errand {
     /// Set when nobody wants the outcome any more.

@@ -27,18 +27,18 @@ pub(crate) struct Executor {
     threads: Vec<JoinHandle<()>>,
 }
 
-/// What the threads are for.
+/// The threads' purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// Recognition. Shares are charged for the time that they hold a thread, and for what others that help it use.
     Recognition,
-    /// What happens to audio before it is recognized. The threads have low priority, and so wait for the recognizer's; shares are
+    /// Intake: work on audio before it is recognized. The threads have low priority, and so wait for the recognizer's; shares are
     /// charged for CPU time.
     #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server separates them"))]
     Intake,
 }
 
-/// How nice the threads of [`Purpose::Intake`] are: beside one of the recognizer's on the same core, one has a tenth of its time. With
+/// Niceness of the threads of [`Purpose::Intake`] are: beside one of the recognizer's on the same core, one has a tenth of its time. With
 /// less, other programs on the machine would leave them none.
 const NICE: i32 = 10;
 

@@ -53,7 +53,7 @@ impl Holding {
         Self { of: Arc::clone(of), bytes, most, looked: Instant::now() }
     }
 
-    /// What one sandbox may have, in bytes.
+    /// Most bytes of one sandbox.
     pub(crate) fn most(&self) -> u64 {
         self.most
     }

@@ -49,7 +49,7 @@ const TABLE_ELEMENTS: usize = 1 << 16;
 /// Enforces [`Limits`] on memory and tables, and remembers that it had to.
 pub(super) struct Limiter {
     pub(super) memory_bytes: u64,
-    /// What its share leaves to it, if that is limited.
+    /// Bytes that its share leaves to it, if that is limited.
     pub(super) part: Option<Part>,
     /// Bytes of linear memory.
     pub(super) memory: usize,
@@ -67,7 +67,7 @@ pub(super) struct Limiter {
 pub(super) struct Part {
     /// Memory that the model has, in bytes: it is there before the guest asks for any.
     pub(super) model: u64,
-    /// What it may have besides.
+    /// Bytes that it may have besides.
     pub(super) most: u64,
 }
 

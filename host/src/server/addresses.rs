@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::config::Config;
 
-/// How many connections each address has.
+/// Number of connections of each address.
 pub(super) struct Addresses {
     counts: Mutex<HashMap<IpAddr, usize>>,
     limit: usize,

@@ -96,7 +96,7 @@ pub(super) struct Ticket {
     pub(super) key: Option<KeyHash>,
     /// Until it is given back.
     counted: Option<Counted>,
-    /// What its upload takes.
+    /// Disk space of its upload.
     pub(super) stored: Stored,
 }
 

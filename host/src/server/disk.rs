@@ -45,7 +45,7 @@ impl Disk {
     }
 }
 
-/// What one upload takes. It is given back when its ticket is dropped: when all that is to be done with it is done.
+/// Disk space of one upload. It is given back when its ticket is dropped: when all that is to be done with it is done.
 #[derive(Debug, Default)]
 pub(super) struct Stored(AtomicU64);
 

@@ -1,6 +1,6 @@
 //! Names of models that clients send unasked: those of OpenAI, Groq and Deepgram, and what comes after them in the same families.
 
-/// What Deepgram's models were made for. Some of them are names by themselves.
+/// Purposes of Deepgram's models. Some of them are names by themselves.
 const USES: [&str; 11] = [
     "atc",
     "automotive",

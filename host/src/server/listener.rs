@@ -37,7 +37,7 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub(super) struct Peer {
     pub(super) address: SocketAddr,
-    /// How long its first bytes may take.
+    /// Patience for its first bytes.
     patience: Duration,
     _held: Arc<Held>,
 }

@@ -40,7 +40,7 @@ impl Pace {
         (self.left, self.at) = (self.left(now) - samples as f64, now);
     }
 
-    /// How long to wait before more is taken in; `None` if not at all.
+    /// Returns the time to wait before more is taken in; `None` if there is none.
     pub(super) fn pause(&self, now: Instant) -> Option<Duration> {
         let left = self.left(now);
         (left < 0.0).then(|| Duration::from_secs_f64(-left / self.per_second))

@@ -18,7 +18,7 @@ struct Counts {
     left_out: u64,
 }
 
-/// What to do with a line.
+/// The fate of a line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line {
     /// Write it, and before it how many were left out, if any were.

@@ -16,7 +16,7 @@ use crate::session::SessionEvent;
 pub(super) const MAX_MESSAGE: usize = 1 << 20;
 /// What a connection reads at once; ten thousand idle ones hold as many buffers.
 const READ_BUFFER: usize = 4 << 10;
-/// How long a client may take to read what it is sent.
+/// Patience for a client that does not read.
 const WRITE_PATIENCE: Duration = Duration::from_secs(20);
 /// Silence after which a client is asked whether it is still there, and the longest that it may take to answer.
 const PING_AFTER: Duration = Duration::from_secs(30);

@@ -122,7 +122,7 @@ impl Stream {
         self.next = Some(Next { model: model.clone(), encoding, options });
     }
 
-    /// How often another session took over: its events come after this has changed.
+    /// Returns the number of sessions that took over: its events come after this has changed.
     pub(super) fn replaced(&self) -> u64 {
         self.replaced
     }
@@ -245,7 +245,7 @@ impl Stream {
         !self.intake.is_empty() && self.next.is_none() && self.session.waiting() < FULL
     }
 
-    /// How long audio that was fed has to wait because it came too fast; `None` where it waits for nothing, or for something else.
+    /// Returns how long audio that came too fast has to wait; `None` where it waits for nothing, or for something else.
     pub(super) fn delay(&self) -> Option<Duration> {
         self.has_room().then(|| self.pace.pause(Instant::now())).flatten()
     }

@@ -123,7 +123,7 @@ impl Tenant {
     }
 }
 
-/// What there is of a credit now, at most a minute's worth.
+/// Returns the credit that there is now, at most a minute's worth.
 fn refilled(credit: Option<Credit>, full: f64, now: Instant) -> f64 {
     let before = credit.unwrap_or(Credit { seconds: full, at: now });
     let refill = now.saturating_duration_since(before.at).as_secs_f64() * full / 60.0;

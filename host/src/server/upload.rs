@@ -39,7 +39,7 @@ pub(super) fn paced(body: Body) -> impl Stream<Item = Result<Bytes, Refusal>> + 
     Box::pin(pieces)
 }
 
-/// What an upload may take.
+/// Room for an upload.
 pub(super) trait Room: Sync {
     /// Bytes that it may have by itself.
     fn limit(&self) -> u64;

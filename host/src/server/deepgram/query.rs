@@ -47,7 +47,7 @@ pub(super) struct Asked {
     pub(super) endpointing: Option<Duration>,
     pub(super) utterance_end: Option<Duration>,
     pub(super) vad_events: bool,
-    /// How words are written.
+    /// Spelling of words.
     pub(super) style: Style,
     pub(super) utterances: bool,
 }

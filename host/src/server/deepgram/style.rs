@@ -8,7 +8,7 @@ use crate::text::sanitise_trimmed;
 const MOST: usize = 200;
 const MOST_TEXT: usize = 8 << 10;
 
-/// How words are written.
+/// Spelling of words.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Style {
     /// With capitals and punctuation.

@@ -28,7 +28,7 @@ impl Heard {
     }
 }
 
-/// How likely a piece of the text is. OpenAI's pieces are tokens, ours are words with the space before them.
+/// Probability of a piece of the text. OpenAI's pieces are tokens, ours are words with the space before them.
 #[derive(Debug, Serialize)]
 pub(in crate::server) struct LogProb {
     token: String,

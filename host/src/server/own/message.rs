@@ -68,7 +68,7 @@ impl FromClient {
 }
 
 impl Start {
-    /// How the session is to listen.
+    /// Returns the options of the session.
     pub(super) fn options(self) -> Result<(Encoding, SessionOptions), Refusal> {
         let encoding = self.encoding.parse().map_err(|error: crate::audio::UnknownEncoding| {
             Refusal::invalid("encoding", error.to_string())

@@ -10,7 +10,7 @@ const BLOCKS_PER_SECOND: usize = 50;
 const PAUSE: usize = 8;
 /// And so much quieter than speech: 16 dB.
 const QUIETER: f32 = 6.3;
-/// What is left of the loudest block after each other one: half after 2.8 s.
+/// Part that is left of the loudest block after each other one: half after 2.8 s.
 const FADE: f32 = 0.995;
 
 /// Follows the level of the audio.
@@ -19,7 +19,7 @@ pub(super) struct Level {
     encoding: Encoding,
     /// Samples in a block.
     block: usize,
-    /// What is no whole block yet, and no whole sample.
+    /// Bytes that are no whole block yet, or no whole sample.
     samples: Vec<f32>,
     bytes: Vec<u8>,
     /// Levels of the last blocks.

@@ -18,11 +18,11 @@ use crate::server::openai::error_body;
 use crate::server::refusal::{Refusal, quote};
 use crate::server::values;
 
-/// What such a key begins with.
+/// Prefix of such a key.
 const PREFIX: &str = "ek_";
-/// How long one lasts where nobody says: OpenAI's ten minutes.
+/// Lifetime of one where the client names none: OpenAI's ten minutes.
 const USUAL_SECONDS: u64 = 600;
-/// How long one may last.
+/// Lifetimes that one may have.
 const SECONDS: std::ops::RangeInclusive<u64> = 10..=7_200;
 /// Keys of a tenant that are valid at once; each may open any number of sessions.
 const MOST: usize = 1_000;
@@ -54,7 +54,7 @@ impl Secrets {
         Ok(())
     }
 
-    /// What the key in the header, or one that was offered otherwise, opens.
+    /// Finds the secret of the key in the header, or of one that was offered otherwise.
     pub(super) fn find(&self, headers: &HeaderMap, offered: Option<&str>) -> Option<Secret> {
         let key = bearer(headers).or(offered).filter(|key| key.starts_with(PREFIX))?;
         let (hash, now) = (KeyHash::of(key), Instant::now());

@@ -78,14 +78,14 @@ pub(super) struct Realtime {
     app: Arc<App>,
     tenant: Admitted,
     id: String,
-    /// What the client has set up last.
+    /// The client's latest settings.
     setup: Setup,
-    /// What the stream's session listens with, until another one takes over.
+    /// Settings of the stream's session, until another one takes over.
     heard_with: Setup,
-    /// What the next session listens with, and whether it waits for the end of the utterance that runs.
+    /// Settings of the next session, and whether it waits for the end of the utterance that runs.
     update: Option<Setup>,
     update_waits: bool,
-    /// How often another session had taken over when that was last seen.
+    /// Number of sessions that had taken over when that was last seen.
     replaced: u64,
     /// Its place in the server, until there is a stream that holds it.
     ticket: Option<Ticket>,

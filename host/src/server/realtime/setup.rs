@@ -12,7 +12,7 @@ use crate::server::refusal::{Refusal, quote};
 use crate::server::values;
 use crate::session::{CommitPolicy, SessionOptions};
 
-/// What a client includes to have the probabilities of words.
+/// Value of `include` that asks for the probabilities of words.
 const LOGPROBS: &str = "item.input_audio_transcription.logprobs";
 /// Longest prompt, in bytes.
 const MAX_PROMPT: usize = 4 << 10;
@@ -49,7 +49,7 @@ impl Default for Turn {
     }
 }
 
-/// How soon a pause is taken for the end of a turn.
+/// Eagerness to take a pause for the end of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Eagerness {
     Low,
@@ -73,7 +73,7 @@ impl Eagerness {
     }
 }
 
-/// How long words wait until they are certain.
+/// Delay of words until they are certain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Delay {
     Minimal,
@@ -316,13 +316,13 @@ impl Setup {
         Ok(())
     }
 
-    /// Whether sessions of both listen in the same way.
+    /// Returns true if sessions of both listen in the same way.
     pub(super) fn listens_like(&self, other: &Self) -> bool {
         let told = |setup: &Self| Self { logprobs: false, beta: false, ..setup.clone() };
         told(self) == told(other)
     }
 
-    /// Whether both take the same audio.
+    /// Returns true if both take the same audio.
     pub(super) fn takes_what(&self, other: &Self) -> bool {
         (self.encoding, self.sample_rate) == (other.encoding, other.sample_rate)
     }
@@ -332,12 +332,12 @@ impl Setup {
         languages_of(self.language.as_deref(), &self.languages).0
     }
 
-    /// What follows the level of its audio.
+    /// Returns a meter for the level of its audio.
     pub(super) fn level(&self) -> Level {
         Level::new(self.encoding, self.sample_rate)
     }
 
-    /// How the session is to listen.
+    /// Returns the options of the session.
     pub(super) fn options(&self) -> Result<(Encoding, SessionOptions), Refusal> {
         let format = Format { sample_rate: self.sample_rate, channels: 1 }.validate()?;
         let (language, languages) = languages_of(self.language.as_deref(), &self.languages);

@@ -41,12 +41,12 @@ pub(super) struct Turns {
 }
 
 impl Turns {
-    /// Whether there is a turn that was not committed.
+    /// Returns true if there is a turn that was not committed.
     pub(super) fn has_current(&self) -> bool {
         self.turns.back().is_some_and(|turn| turn.end.is_none())
     }
 
-    /// Whether a turn was committed and is not complete.
+    /// Returns true if a turn was committed and is not complete.
     pub(super) fn has_committed(&self) -> bool {
         self.turns.front().is_some_and(|turn| turn.end.is_some())
     }

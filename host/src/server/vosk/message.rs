@@ -1,4 +1,4 @@
-//! What Vosk's clients say and are told. Answers are laid out as Vosk's own library writes them, so that clients that look for
+//! Messages of Vosk's clients, and answers. Answers are laid out as Vosk's own library writes them, so that clients that look for
 //! pieces of the text find them.
 
 use std::fmt::Write as _;
@@ -16,7 +16,7 @@ use crate::text::sanitise_trimmed;
 
 /// Samples a second where no client says: as Vosk's server has it.
 const USUAL_RATE: u32 = 8_000;
-/// What a grammar of Vosk's has for all that is not in it.
+/// Word of Vosk's grammars for all that is not in it.
 const ANYTHING_ELSE: &str = "[unk]";
 
 /// A text message.
@@ -51,7 +51,7 @@ impl FromClient {
     }
 }
 
-/// What a stream is set up for.
+/// Settings of a stream.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Setup {
     pub(super) sample_rate: u32,
@@ -118,7 +118,7 @@ impl Setup {
         Ok(setup)
     }
 
-    /// How the session is to listen.
+    /// Returns the options of the session.
     pub(super) fn options(&self) -> Result<SessionOptions, Refusal> {
         let format = Format { sample_rate: self.sample_rate, channels: 1 }.validate()?;
         Ok(SessionOptions {
@@ -145,7 +145,7 @@ impl Setup {
     }
 }
 
-/// What is thought of the utterance that goes on.
+/// Hypothesis of the utterance that goes on.
 pub(super) fn partial<'a>(words: impl IntoIterator<Item = &'a Word>) -> String {
     format!("{{\n  \"partial\" : {}\n}}", quoted(&joined(words)))
 }

@@ -13,7 +13,7 @@ const MAX_PAYLOAD: usize = 1 << 20;
 /// The version of PyPI's `wyoming` whose events these are.
 const VERSION: &str = "1.10.2";
 
-/// What came, or is to be sent.
+/// A message, received or to be sent.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Event {
     pub(super) kind: String,

@@ -26,11 +26,11 @@ use crate::session::SessionEvent;
 use crate::text::sanitise_trimmed;
 use crate::{Word, language};
 
-/// How long a connection may say nothing between recordings.
+/// Longest silence of a connection between recordings.
 const IDLE: Duration = Duration::from_secs(600);
-/// How long audio may not come that was begun.
+/// Longest silence of a client within a recording.
 const SILENT: Duration = Duration::from_secs(60);
-/// How long a client may take to read what it is sent.
+/// Patience for a client that does not read.
 const WRITE_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Serves a connection to its end.
