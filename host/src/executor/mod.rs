@@ -38,7 +38,7 @@ pub(crate) enum Purpose {
     Intake,
 }
 
-/// Niceness of the threads of [`Purpose::Intake`] are: beside one of the recognizer's on the same core, one has a tenth of its time. With
+/// Niceness of the threads of [`Purpose::Intake`]: beside one of the recognizer's on the same core, one has a tenth of its time. With
 /// less, other programs on the machine would leave them none.
 const NICE: i32 = 10;
 
