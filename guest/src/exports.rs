@@ -82,6 +82,7 @@ impl Instance {
                 self.window.clear();
                 learned?;
             }
+            Request::Media(_) => return Err(Status::Unsupported),
             Request::Score { language, tokens } => {
                 recognizer.score(self.window.samples(), language.as_deref(), &tokens)?;
                 self.window.clear();

@@ -1,13 +1,13 @@
-//! Builds `guest/` for `wasm32-wasip1`, with whisper-rs as it comes from its registry.
+//! Builds the guests in `guest/` for `wasm32-wasip1`, with whisper-rs and libopus as they come from their registry.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::toolchain::Toolchain;
-use crate::{GUEST, nested};
+use crate::{GUESTS, nested};
 
-/// The guest's target.
+/// The guests' target.
 const TARGET: &str = "wasm32-wasip1";
 
 /// Rust's features of the target. With relaxed SIMD everywhere: where the processor has no instruction that multiplies and
@@ -30,7 +30,7 @@ const C_FLAGS: &[&str] = &[
 ];
 const CXX_FLAGS: &[&str] = &["-fexceptions", "-fignore-exceptions"];
 
-/// Builds the guest and leaves the module in `out`.
+/// Builds the guests and leaves their modules in `out`.
 pub(crate) fn build(workspace: &Path, out: &Path) -> Result<(), String> {
     let workspace = workspace.canonicalize().map_err(|error| format!("{}: {error}", workspace.display()))?;
     for watched in ["guest", "proto", "Cargo.lock"] {
@@ -81,7 +81,8 @@ pub(crate) fn build(workspace: &Path, out: &Path) -> Result<(), String> {
     let mut cargo = nested::cargo();
     cargo
         .current_dir(&workspace)
-        .args(["build", "--release", "--package=hearken-guest", "--lib", "--target", TARGET])
+        .args(["build", "--release", "--lib", "--target", TARGET])
+        .args(GUESTS.map(|(package, _)| format!("--package={package}")))
         .arg("--target-dir")
         .arg(&target);
     cargo
@@ -113,8 +114,10 @@ pub(crate) fn build(workspace: &Path, out: &Path) -> Result<(), String> {
         };
         return Err(format!("building the guest failed:\n{log}{hint}"));
     }
-    let module = target.join(TARGET).join("release/hearken_guest.wasm");
-    fs::copy(&module, out.join(GUEST)).map_err(|error| format!("{}: {error}", module.display()))?;
+    for (package, name) in GUESTS {
+        let module = target.join(TARGET).join("release").join(package.replace('-', "_") + ".wasm");
+        fs::copy(&module, out.join(name)).map_err(|error| format!("{}: {error}", module.display()))?;
+    }
     Ok(())
 }
 

@@ -1,7 +1,7 @@
-//! Builds the sandboxed guest, or takes a ready one, and hands its bytes to the library.
+//! Builds the sandboxed guests, or takes ready ones, and hands their bytes to the library.
 //!
-//! In this order: `HEARKEN_GUEST_DIR` (a folder with `hearken-guest.wasm`), the guest that a packaged crate carries in
-//! `prebuilt/`, the workspace's own `guest/` built here.
+//! In this order: `HEARKEN_GUEST_DIR` (a folder with `hearken-guest.wasm` and `hearken-media.wasm`), the guests that a packaged
+//! crate carries in `prebuilt/`, the workspace's own `guest/` built here.
 
 mod guest;
 mod nested;
@@ -10,8 +10,9 @@ mod toolchain;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// Name of the guest's module.
-const GUEST: &str = "hearken-guest.wasm";
+/// The guests' packages and the names of their modules: the one that recognizes speech, and the one that decodes recordings.
+const GUESTS: [(&str, &str); 2] =
+    [("hearken-guest", "hearken-guest.wasm"), ("hearken-media", "hearken-media.wasm")];
 
 fn main() {
     println!("cargo::rerun-if-env-changed=HEARKEN_GUEST_DIR");
@@ -25,7 +26,10 @@ fn main() {
         take(&manifest.join("prebuilt"), &out)
     } else if env::var_os("DOCS_RS").is_some() {
         // Documentation needs the items, not the bytes.
-        fs::write(out.join(GUEST), []).map_err(|error| error.to_string())
+        GUESTS
+            .iter()
+            .try_for_each(|(_, module)| fs::write(out.join(module), []))
+            .map_err(|error| error.to_string())
     } else {
         guest::build(&manifest.join(".."), &out)
     };
@@ -37,11 +41,13 @@ fn main() {
     }
 }
 
-/// Copies a ready module into `out`.
+/// Copies ready modules into `out`.
 fn take(from: &Path, out: &Path) -> Result<(), String> {
-    let path = from.join(GUEST);
-    println!("cargo::rerun-if-changed={}", path.display());
-    fs::copy(&path, out.join(GUEST))
-        .map(|_| ())
-        .map_err(|error| format!("cannot take the ready guest {}: {error}", path.display()))
+    GUESTS.iter().try_for_each(|(_, module)| {
+        let path = from.join(module);
+        println!("cargo::rerun-if-changed={}", path.display());
+        fs::copy(&path, out.join(module))
+            .map(drop)
+            .map_err(|error| format!("cannot take the ready guest {}: {error}", path.display()))
+    })
 }

@@ -13,14 +13,17 @@
 //! | import of module [`IMPORTS`] | type | meaning |
 //! |---|---|---|
 //! | [`IMPORT_MODEL_READ`] | `(dst: i32, len: i32) -> i32` | next bytes of the model; only while the snapshot is made |
+//! | [`IMPORT_SOURCE_READ`] | `(position: i64, dst: i32, len: i32) -> i32` | bytes of the recording |
 //! | [`IMPORT_EMIT`] | `(ptr: i32, len: i32)` | one [`Event`](crate::Event) |
 //! | `product`, `attention` | `(descriptor: i32)` | see [`compute`](crate::compute) |
+//!
+//! A second guest, which decodes recordings ([`media`](crate::media)), has the same boundary without model, ring and quantizer.
 //!
 //! Besides these, the guest may import a handful of `wasi_snapshot_preview1` functions, which the host answers
 //! without granting anything: no files, no environment, no arguments, no sockets.
 
 /// Version of this boundary. Host and guest must have the same one.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;
 
 /// Returns [`VERSION`].
 pub const EXPORT_ABI: &str = "hearken_abi";
@@ -42,6 +45,9 @@ pub const EXPORT_MEMORY: &str = "memory";
 pub const IMPORTS: &str = "hearken";
 /// Reads the model's next bytes.
 pub const IMPORT_MODEL_READ: &str = "model_read";
+/// Reads bytes of the recording from `position` on: returns how many were read, 0 at the end, or -1 if it cannot be read.
+/// Sources that cannot seek are read from front to back. The guest is suspended while the bytes are still to come.
+pub const IMPORT_SOURCE_READ: &str = "source_read";
 /// Hands one event to the host.
 pub const IMPORT_EMIT: &str = "emit";
 

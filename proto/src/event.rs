@@ -59,6 +59,8 @@ pub enum Event {
     },
     /// A stage of [`Request::Score`](crate::Request::Score) is done, so that the host can time each.
     Stage(Stage),
+    /// Answer to [`Request::Media`](crate::Request::Media).
+    Media(crate::media::Report),
 }
 
 /// What is done, in order.

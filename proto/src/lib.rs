@@ -13,6 +13,7 @@ extern crate alloc;
 pub mod abi;
 pub mod compute;
 mod event;
+pub mod media;
 mod request;
 pub mod ring;
 pub mod voice;

@@ -58,6 +58,8 @@ pub enum Request {
     },
     /// Drain, detect the language of the window, and empty it. Answered by [`Event::Language`](crate::Event::Language).
     Detect(Task),
+    /// For the guest that decodes recordings, which knows no other request. Answered by [`Event::Media`](crate::Event::Media).
+    Media(crate::media::Request),
 }
 
 /// How to decode.

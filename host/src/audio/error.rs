@@ -38,6 +38,14 @@ pub enum AudioError {
         /// What the reader stumbled on.
         reason: String,
     },
+    /// The sandbox that decodes recordings cannot be made.
+    #[error("cannot decode {name:?}: {source}")]
+    Sandbox {
+        /// The file or stream.
+        name: String,
+        /// Why there is no sandbox.
+        source: crate::sandbox::SandboxError,
+    },
     /// A container without an audio track: a silent film, say.
     #[error("{name:?} has no audio track; choose a recording with sound")]
     NoTrack {
@@ -62,7 +70,19 @@ pub enum AudioError {
         /// Samples per frame.
         channels: u16,
     },
-    /// The recording changes its rate or channels on the way. What came before was delivered.
+    /// A recording with a rate or channel count outside of what hearken takes.
+    #[error(
+        "{name:?} has {channels} channels at {sample_rate} Hz; convert it to 8000-192000 Hz and 1-8 channels"
+    )]
+    RecordingFormat {
+        /// The file or stream.
+        name: String,
+        /// Frames per second.
+        sample_rate: u32,
+        /// Samples per frame.
+        channels: u16,
+    },
+    /// The recording changes on the way to a rate or channels that hearken does not take. What came before was delivered.
     #[error(
         "{name:?} changes from {} Hz, {} channels to {} Hz, {} channels after {frames} frames; split it there, or convert it to one format",
         from.sample_rate, from.channels, to.sample_rate, to.channels

@@ -35,9 +35,10 @@ pub struct Resampler {
     frames_out: u64,
 }
 
-/// What only a change of rate needs.
-struct Rate {
+/// A change of rate: rubato's resampler with its delay taken out.
+pub(super) struct Rate {
     fft: Fft<f32>,
+    channels: usize,
     scratch: Vec<f32>,
     /// Output samples that are still the filter's delay, and to be thrown away.
     delay: usize,
@@ -60,7 +61,7 @@ impl Resampler {
     /// [`AudioError::Format`] if the rate or the channels are out of range.
     pub fn new(format: Format) -> Result<Self, AudioError> {
         let format = format.validate()?;
-        let rate = if format.sample_rate == crate::SAMPLE_RATE { None } else { Some(Rate::new(format)?) };
+        let rate = Rate::between(format.sample_rate, crate::SAMPLE_RATE, 1)?;
         Ok(Self { format, mixer: Mixer::new(format), waiting: Vec::new(), rate, frames_in: 0, frames_out: 0 })
     }
 
@@ -86,7 +87,7 @@ impl Resampler {
 
     /// Appends to `out` what can be computed with `interleaved`, which may be of any length and end within a frame.
     pub fn push(&mut self, interleaved: &[f32], out: &mut Vec<f32>) {
-        let block = self.rate.as_ref().map_or(PASS, |rate| rate.fft.input_frames_next());
+        let block = self.rate.as_ref().map_or(PASS, Rate::block);
         let channels = usize::from(self.format.channels);
         let mut rest = interleaved;
         // Block by block: what is held never grows beyond one, whatever is pushed at once.
@@ -116,7 +117,7 @@ impl Resampler {
     pub fn finish(&mut self, out: &mut Vec<f32>) -> usize {
         if let Some(rate) = &mut self.rate {
             let total = resampled(self.frames_in, self.format.sample_rate);
-            let block = rate.fft.input_frames_next();
+            let block = rate.block();
             // Silence behind the end pushes the last real samples out of the filter.
             self.waiting.resize(block, 0.0);
             while self.frames_out < total {
@@ -134,8 +135,11 @@ impl Resampler {
 }
 
 impl Rate {
-    fn new(format: Format) -> Result<Self, AudioError> {
-        let (from, to) = (format.sample_rate, crate::SAMPLE_RATE);
+    /// A change of rate for interleaved samples of `channels`; `None` where the rates are the same.
+    pub(super) fn between(from: u32, to: u32, channels: u16) -> Result<Option<Self>, AudioError> {
+        if from == to {
+            return Ok(None);
+        }
         let step = from / gcd(from, to);
         // An even number of steps puts the filter's centre on a sample, on both sides: the delay is a whole number.
         let steps = (from * BLOCK_MS / 1000).div_ceil(step).next_multiple_of(2);
@@ -144,19 +148,28 @@ impl Rate {
             to as usize,
             (step * steps) as usize,
             1,
-            1,
+            channels.into(),
             WindowFunction::BlackmanHarris,
             FixedSync::Both,
         )
-        .map_err(|_| AudioError::Format { sample_rate: from, channels: format.channels })?;
-        Ok(Self { scratch: vec![0.0; fft.output_frames_max()], delay: fft.output_delay(), fft })
+        .map_err(|_| AudioError::Format { sample_rate: from, channels })?;
+        let channels = usize::from(channels);
+        let scratch = vec![0.0; fft.output_frames_max() * channels];
+        Ok(Some(Self { scratch, channels, delay: fft.output_delay(), fft }))
     }
 
-    /// Converts one block, and appends at most `limit` samples of it that are not the filter's delay.
-    fn convert(&mut self, block: &[f32], limit: usize, out: &mut Vec<f32>) -> u64 {
-        let frames = self.scratch.len();
-        let input = InterleavedSlice::new(block, 1, block.len()).expect("the slice has exactly these frames");
-        let mut output = InterleavedSlice::new_mut(&mut self.scratch, 1, frames)
+    /// Frames of the next block to convert.
+    pub(super) fn block(&self) -> usize {
+        self.fft.input_frames_next()
+    }
+
+    /// Converts one block, and appends at most `limit` frames of it that are not the filter's delay. Returns how many.
+    pub(super) fn convert(&mut self, block: &[f32], limit: usize, out: &mut Vec<f32>) -> u64 {
+        let channels = self.channels;
+        let frames = self.scratch.len() / channels;
+        let input = InterleavedSlice::new(block, channels, block.len() / channels)
+            .expect("the slice has exactly these frames");
+        let mut output = InterleavedSlice::new_mut(&mut self.scratch, channels, frames)
             .expect("the slice has exactly these frames");
         let (_, written) = self
             .fft
@@ -164,10 +177,9 @@ impl Rate {
             .expect("both blocks have the size that the resampler asked for");
         let skip = self.delay.min(written);
         self.delay -= skip;
-        let usable = &self.scratch[skip..written];
-        let usable = &usable[..usable.len().min(limit)];
-        out.extend_from_slice(usable);
-        usable.len() as u64
+        let usable = (written - skip).min(limit);
+        out.extend_from_slice(&self.scratch[skip * channels..(skip + usable) * channels]);
+        usable as u64
     }
 
     fn reset(&mut self) {
@@ -178,7 +190,12 @@ impl Rate {
 
 /// Samples at 16 kHz that so many frames become: `round(frames * 16000 / rate)`, halves upwards.
 pub(crate) fn resampled(frames: u64, rate: u32) -> u64 {
-    let (frames, from, to) = (u128::from(frames), u128::from(rate), u128::from(crate::SAMPLE_RATE));
+    at_rate(frames, rate, crate::SAMPLE_RATE)
+}
+
+/// Frames at the rate `to` that so many frames at the rate `from` become, rounded, halves upwards.
+pub(super) fn at_rate(frames: u64, from: u32, to: u32) -> u64 {
+    let (frames, from, to) = (u128::from(frames), u128::from(from), u128::from(to));
     u64::try_from((2 * frames * to + from) / (2 * from)).unwrap_or(u64::MAX)
 }
 

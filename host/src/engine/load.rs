@@ -144,7 +144,7 @@ impl Engine {
         let image = Image::new(&snapshot.compiled).map_err(SandboxError::Image)?;
         let template = self.0.runtime.template(&image, snapshot.info.clone())?;
         template.try_out()?;
-        let kept = self.0.cache.as_ref().map(|cache| cache.put(key, &snapshot));
+        let kept = self.0.cache.as_ref().map(|cache| cache.put(key, &snapshot.compiled, &snapshot.info));
         self.0.tell(match kept {
             Some(Err(error)) => Preparation::NotKept { reason: error.to_string() },
             _ => Preparation::Finished,

@@ -26,7 +26,7 @@ use crate::sandbox::{Cache, Key, Limits, Runtime};
 static GUEST: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hearken-guest.wasm"));
 
 /// How much the cache may hold before what was not used for longest is removed: several large models.
-const DEFAULT_CACHE_BYTES: u64 = 16 << 30;
+pub(crate) const DEFAULT_CACHE_BYTES: u64 = 16 << 30;
 
 /// Runs recognisers. Cheap to clone; the threads end when the last clone and the last [`Model`] are gone.
 #[derive(Clone)]
@@ -260,7 +260,7 @@ impl EngineBuilder {
 }
 
 /// `hearken` in the user's cache folder, or what `HEARKEN_CACHE_DIR` says.
-fn user_cache() -> Option<PathBuf> {
+pub(crate) fn user_cache() -> Option<PathBuf> {
     use etcetera::BaseStrategy;
     if let Some(folder) = std::env::var_os("HEARKEN_CACHE_DIR") {
         return Some(folder.into());

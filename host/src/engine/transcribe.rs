@@ -332,7 +332,11 @@ impl Model {
                     // With more than one window the probability is only that of the last.
                     silence = if encodes == 1 { transcript::probability(no_speech) } else { 0.0 };
                 }
-                Event::Loaded(_) | Event::Stage(_) | Event::Scores { .. } | Event::Hypothesis { .. } => {}
+                Event::Loaded(_)
+                | Event::Stage(_)
+                | Event::Scores { .. }
+                | Event::Hypothesis { .. }
+                | Event::Media(_) => {}
             }
         }
         let special = self.first_special_token();

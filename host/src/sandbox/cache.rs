@@ -13,10 +13,11 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use hearken_proto::ModelInfo;
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, fsync, openat, renameat, statat, unlinkat};
 
-use super::Snapshot;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 use super::image::{BLOCK, Draft, Image, blocks};
 
 /// What a snapshot is of and was made with.
@@ -70,7 +71,7 @@ impl Cache {
     }
 
     /// Takes a snapshot out, or `None` if it is not there or not whole.
-    pub(crate) fn get(&self, key: &Key) -> Option<(Image, ModelInfo)> {
+    pub(crate) fn get<I: DeserializeOwned>(&self, key: &Key) -> Option<(Image, I)> {
         let name = file_name(key);
         let file = self.open_file(&name, OFlags::RDONLY).ok()?;
         let found = match is_ours(&file) {
@@ -94,14 +95,14 @@ impl Cache {
         }
     }
 
-    /// Puts a snapshot in. Others see all of it or nothing.
-    pub(crate) fn put(&self, key: &Key, snapshot: &Snapshot) -> io::Result<()> {
+    /// Puts a snapshot in, with what is known of it. Others see all of it or nothing.
+    pub(crate) fn put<I: Serialize>(&self, key: &Key, compiled: &[u8], info: &I) -> io::Result<()> {
         // Not the process's number: it may be the same in each container that shares the folder.
         let unique = RandomState::new().hash_one(std::process::id());
         let draft = format!("{}.{unique:016x}.part", key.to_hex());
         let result = self
             .open_file(&draft, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL)
-            .and_then(|file| write(file, key, snapshot))
+            .and_then(|file| write(file, key, compiled, &hearken_proto::encode(info)))
             .and_then(|()| Ok(renameat(&self.folder, &*draft, &self.folder, file_name(key))?));
         if result.is_err() {
             let _ = self.remove(&draft);
@@ -216,14 +217,13 @@ fn damaged() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "damaged snapshot")
 }
 
-fn write(file: File, key: &Key, snapshot: &Snapshot) -> io::Result<()> {
+fn write(file: File, key: &Key, compiled: &[u8], info: &[u8]) -> io::Result<()> {
     let mut file = Hashing::new(BufWriter::with_capacity(1 << 20, file), key);
-    let info = hearken_proto::encode(&snapshot.info);
     file.put(MAGIC)?;
-    file.put(&(snapshot.compiled.len() as u64).to_le_bytes())?;
+    file.put(&(compiled.len() as u64).to_le_bytes())?;
     file.put(&(info.len() as u32).to_le_bytes())?;
-    file.put(&info)?;
-    for (index, block) in blocks(&snapshot.compiled) {
+    file.put(info)?;
+    for (index, block) in blocks(compiled) {
         file.put(&index.to_le_bytes())?;
         file.put(block)?;
     }
@@ -233,7 +233,7 @@ fn write(file: File, key: &Key, snapshot: &Snapshot) -> io::Result<()> {
     file.inner.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
 }
 
-fn read(file: &File, key: &Key) -> io::Result<(Image, ModelInfo)> {
+fn read<I: DeserializeOwned>(file: &File, key: &Key) -> io::Result<(Image, I)> {
     let mut file = Hashing::new(BufReader::with_capacity(1 << 20, file), key);
     if &file.take::<8>()? != MAGIC {
         return Err(damaged());
@@ -271,6 +271,9 @@ fn read(file: &File, key: &Key) -> io::Result<(Image, ModelInfo)> {
 mod tests {
     use std::fs;
 
+    use hearken_proto::ModelInfo;
+
+    use super::super::snapshot::Snapshot;
     use super::*;
 
     fn snapshot(len: usize) -> Snapshot {
@@ -294,6 +297,14 @@ mod tests {
         bytes
     }
 
+    fn put(cache: &Cache, name: &str, snapshot: &Snapshot) {
+        cache.put(&key(name), &snapshot.compiled, &snapshot.info).unwrap();
+    }
+
+    fn get(cache: &Cache, key: &Key) -> Option<(Image, ModelInfo)> {
+        cache.get(key)
+    }
+
     fn key(name: &str) -> Key {
         blake3::hash(name.as_bytes())
     }
@@ -302,10 +313,10 @@ mod tests {
     fn what_goes_in_comes_out() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(&folder.path().join("c"), u64::MAX).unwrap();
-        assert!(cache.get(&key("a")).is_none());
+        assert!(get(&cache, &key("a")).is_none());
         let snapshot = snapshot(BLOCK * 9 + 5);
-        cache.put(&key("a"), &snapshot).unwrap();
-        let (image, info) = cache.get(&key("a")).unwrap();
+        put(&cache, "a", &snapshot);
+        let (image, info) = get(&cache, &key("a")).unwrap();
         assert!(bytes(&image) == snapshot.compiled);
         assert_eq!(info, snapshot.info);
     }
@@ -325,8 +336,8 @@ mod tests {
             element: Element::F16,
         };
         snapshot.info.weights = vec![weight; MAX_WEIGHTS];
-        cache.put(&key("a"), &snapshot).unwrap();
-        assert_eq!(cache.get(&key("a")).expect("kept").1, snapshot.info);
+        put(&cache, "a", &snapshot);
+        assert_eq!(get(&cache, &key("a")).expect("kept").1, snapshot.info);
     }
 
     #[test]
@@ -334,20 +345,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(folder.path(), u64::MAX).unwrap();
         let path = folder.path().join(file_name(&key("a")));
-        cache.put(&key("a"), &snapshot(BLOCK * 3)).unwrap();
+        put(&cache, "a", &snapshot(BLOCK * 3));
         let good = fs::read(&path).unwrap();
         let step = good.len() / 97;
         for position in (0..good.len()).step_by(step).chain(0..32) {
             let mut bad = good.clone();
             bad[position] ^= 0x40;
             fs::write(&path, &bad).unwrap();
-            assert!(cache.get(&key("a")).is_none(), "a flipped bit at {position} went unnoticed");
+            assert!(get(&cache, &key("a")).is_none(), "a flipped bit at {position} went unnoticed");
             assert!(!path.exists());
             fs::write(&path, &good[..position]).unwrap();
-            assert!(cache.get(&key("a")).is_none(), "truncation at {position} went unnoticed");
+            assert!(get(&cache, &key("a")).is_none(), "truncation at {position} went unnoticed");
         }
         fs::write(folder.path().join(file_name(&key("b"))), &good).unwrap();
-        assert!(cache.get(&key("b")).is_none(), "another snapshot's file went unnoticed");
+        assert!(get(&cache, &key("b")).is_none(), "another snapshot's file went unnoticed");
     }
 
     #[test]
@@ -355,8 +366,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(folder.path(), u64::MAX).unwrap();
         let snapshot = snapshot(BLOCK * 4);
-        cache.put(&key("a"), &snapshot).unwrap();
-        let (image, _) = cache.get(&key("a")).unwrap();
+        put(&cache, "a", &snapshot);
+        let (image, _) = get(&cache, &key("a")).unwrap();
         File::options()
             .write(true)
             .open(folder.path().join(file_name(&key("a"))))
@@ -371,16 +382,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(folder.path(), 3 * BLOCK as u64 * 3).unwrap();
         for (age, name) in [(300, "old"), (200, "mid"), (100, "new")] {
-            cache.put(&key(name), &snapshot(BLOCK * 4)).unwrap();
+            put(&cache, name, &snapshot(BLOCK * 4));
             let file = File::options().write(true).open(folder.path().join(file_name(&key(name)))).unwrap();
             file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
         }
-        cache.put(&key("last"), &snapshot(BLOCK * 8)).unwrap();
-        assert!(cache.get(&key("last")).is_some());
+        put(&cache, "last", &snapshot(BLOCK * 8));
+        assert!(get(&cache, &key("last")).is_some());
         let one_fits = Cache::open(folder.path(), 1).unwrap();
-        one_fits.put(&key("alone"), &snapshot(BLOCK * 4)).unwrap();
-        assert!(one_fits.get(&key("alone")).is_some());
-        assert!(one_fits.get(&key("old")).is_none() && one_fits.get(&key("last")).is_none());
+        put(&one_fits, "alone", &snapshot(BLOCK * 4));
+        assert!(get(&one_fits, &key("alone")).is_some());
+        assert!(get(&one_fits, &key("old")).is_none() && get(&one_fits, &key("last")).is_none());
     }
 
     #[test]
@@ -396,17 +407,17 @@ mod tests {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(folder.path(), u64::MAX).unwrap();
-        cache.put(&key("a"), &snapshot(BLOCK)).unwrap();
+        put(&cache, "a", &snapshot(BLOCK));
         // Room for the snapshot's file, and not for the memory that it is read into. Tests run in a process each.
         let before = getrlimit(Resource::Nofile);
         let next = File::open("/dev/null").unwrap();
         let free = std::os::fd::AsRawFd::as_raw_fd(&next) as u64;
         drop(next);
         setrlimit(Resource::Nofile, Rlimit { current: Some(free + 1), ..before }).unwrap();
-        let found = cache.get(&key("a")).is_some();
+        let found = get(&cache, &key("a")).is_some();
         setrlimit(Resource::Nofile, before).unwrap();
         assert!(!found);
-        assert!(cache.get(&key("a")).is_some(), "it was thrown away");
+        assert!(get(&cache, &key("a")).is_some(), "it was thrown away");
     }
 
     #[test]
@@ -414,12 +425,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (here, there) = (folder.path().join("cache"), folder.path().join("elsewhere"));
         let cache = Cache::open(&here, u64::MAX).unwrap();
-        cache.put(&key("a"), &snapshot(BLOCK)).unwrap();
+        put(&cache, "a", &snapshot(BLOCK));
         fs::rename(&here, &there).unwrap();
         let other = Cache::open(&here, u64::MAX).unwrap();
-        other.put(&key("b"), &snapshot(BLOCK)).unwrap();
-        assert!(cache.get(&key("a")).is_some() && cache.get(&key("b")).is_none());
-        cache.put(&key("c"), &snapshot(BLOCK)).unwrap();
+        put(&other, "b", &snapshot(BLOCK));
+        assert!(get(&cache, &key("a")).is_some() && get(&cache, &key("b")).is_none());
+        put(&cache, "c", &snapshot(BLOCK));
         assert_eq!((cache.usage().unwrap().1, other.usage().unwrap().1), (2, 1));
         assert!(there.join(file_name(&key("c"))).exists());
     }
@@ -429,14 +440,14 @@ mod tests {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(folder.path(), u64::MAX).unwrap();
-        cache.put(&key("a"), &snapshot(BLOCK)).unwrap();
+        put(&cache, "a", &snapshot(BLOCK));
         let path = folder.path().join(file_name(&key("a")));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
-        assert!(cache.get(&key("a")).is_none());
+        assert!(get(&cache, &key("a")).is_none());
         let elsewhere = folder.path().join("elsewhere");
-        cache.put(&key("a"), &snapshot(BLOCK)).unwrap();
+        put(&cache, "a", &snapshot(BLOCK));
         fs::rename(&path, &elsewhere).unwrap();
         std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
-        assert!(cache.get(&key("a")).is_none(), "a link is followed");
+        assert!(get(&cache, &key("a")).is_none(), "a link is followed");
     }
 }

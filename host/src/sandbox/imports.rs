@@ -1,18 +1,26 @@
-//! What the host gives a guest: a model to read while the snapshot is made, and a way to emit events.
+//! The host's functions for guests: a model to read while the snapshot is made, a recording to read, and a way to emit events.
 
-use std::io::Read;
+use std::future::poll_fn;
+use std::io::{ErrorKind, Read};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Instant;
 
-use hearken_proto::abi::{EXPORT_MEMORY, IMPORT_EMIT, IMPORT_MODEL_READ, IMPORTS, MAX_EVENT};
+use hearken_proto::abi::{
+    EXPORT_MEMORY, IMPORT_EMIT, IMPORT_MODEL_READ, IMPORT_SOURCE_READ, IMPORTS, MAX_EVENT,
+};
 use hearken_proto::{Event, Stage};
 use wasmtime::{Caller, Linker, Memory, Result};
 
 use super::budget::Budget;
 use super::limits::{Limiter, Limits};
+use super::media::Input;
 use super::{SandboxError, memory};
 use crate::compute::Prepared;
 use crate::meter::Holding;
+
+/// Most bytes that one call reads from a recording: the guest's clock does not run while the host works for it.
+const MAX_READ: usize = 1 << 20;
 
 /// What the host knows of one instance.
 pub(super) struct HostState {
@@ -36,6 +44,10 @@ pub(super) struct HostState {
     pub(super) model: Option<Box<dyn Read + Send>>,
     /// The model could not be read; explains the failure that follows.
     pub(super) model_error: Option<std::io::Error>,
+    /// The recording's bytes, for a guest that decodes one.
+    pub(super) input: Option<Box<dyn Input>>,
+    /// Why the recording could not be read.
+    pub(super) input_error: Option<std::io::Error>,
 }
 
 impl HostState {
@@ -62,6 +74,8 @@ impl HostState {
             max_event_bytes: limits.event_bytes_per_call,
             model: None,
             model_error: None,
+            input: None,
+            input_error: None,
         }
     }
 
@@ -124,6 +138,19 @@ impl Random {
 pub(super) fn link(linker: &mut Linker<HostState>) -> Result<()> {
     linker.func_wrap(IMPORTS, IMPORT_EMIT, emit)?;
     linker.func_wrap(IMPORTS, IMPORT_MODEL_READ, model_read)?;
+    linker.func_wrap_async(
+        IMPORTS,
+        IMPORT_SOURCE_READ,
+        |mut caller: Caller<'_, HostState>, (position, address, len): (u64, u32, u32)| {
+            Box::new(async move {
+                poll_fn(|_| match source_read(&mut caller, position, address, len).transpose() {
+                    Some(answer) => Poll::Ready(answer),
+                    None => Poll::Pending,
+                })
+                .await
+            })
+        },
+    )?;
     Ok(())
 }
 
@@ -180,4 +207,33 @@ fn model_read(mut caller: Caller<'_, HostState>, address: u32, len: u32) -> Resu
         }
     }
     Ok(read)
+}
+
+/// Reads bytes of the recording; `None` while they are still to come.
+fn source_read(
+    caller: &mut Caller<'_, HostState>,
+    position: u64,
+    address: u32,
+    len: u32,
+) -> Result<Option<i32>> {
+    let (memory, state) = memory(caller)?.data_and_store_mut(caller);
+    let range = memory::range(address, len.into(), memory.len())?;
+    let out = &mut memory[range];
+    let out_len = out.len().min(MAX_READ);
+    let out = &mut out[..out_len];
+    let Some(input) = &mut state.input else {
+        return Ok(Some(0));
+    };
+    loop {
+        return match input.read_at(position, out) {
+            // At most `MAX_READ`.
+            Ok(read) => Ok(Some(read.min(out_len) as i32)),
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+            Err(error) => {
+                state.input_error = Some(error);
+                Ok(Some(-1))
+            }
+        };
+    }
 }

@@ -190,7 +190,7 @@ impl Instance {
             Request::Partial(_) => Some(Work::Partial),
             Request::Final(_) => Some(Work::Final),
             Request::Decode(_) | Request::Detect(_) => Some(Work::Recording),
-            Request::Drain | Request::LearnPadding | Request::Score { .. } => None,
+            Request::Drain | Request::LearnPadding | Request::Score { .. } | Request::Media(_) => None,
         };
         let spent = self.guest.store.data().budget.spent();
         match &answer {

@@ -15,6 +15,7 @@ mod image;
 mod imports;
 mod instance;
 mod limits;
+pub(crate) mod media;
 mod memory;
 #[cfg(feature = "import")]
 mod quantizer;
@@ -32,7 +33,6 @@ pub(crate) use instance::{Instance, Template};
 pub use limits::Limits;
 #[cfg(feature = "import")]
 pub(crate) use quantizer::Quantizer;
-pub(crate) use snapshot::Snapshot;
 
 use crate::compute::Computing;
 use ticker::Ticker;

@@ -259,7 +259,8 @@ impl Utterance {
             | Event::Stage(_)
             | Event::Segment(_)
             | Event::Decoded { .. }
-            | Event::Scores { .. } => {}
+            | Event::Scores { .. }
+            | Event::Media(_) => {}
         }
     }
 

@@ -1,57 +1,22 @@
-//! Packets of a container, decoded: the only place that names symphonia's types.
+//! A recording's container, which a sandbox reads: bytes go in, blocks and facts come out, none of which is trusted.
 
-use std::io::ErrorKind;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::LazyLock;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 
-use symphonia::core::codecs::audio::well_known::{
-    CODEC_ID_ADPCM_IMA_QT, CODEC_ID_ADPCM_IMA_WAV, CODEC_ID_ADPCM_MS, CODEC_ID_PCM_ALAW, CODEC_ID_PCM_MULAW,
-};
-use symphonia::core::codecs::audio::{
-    AudioCodecId, AudioCodecParameters, AudioDecoder, AudioDecoderOptions, CODEC_ID_NULL_AUDIO,
-};
-use symphonia::core::codecs::registry::CodecRegistry;
-use symphonia::core::errors::Error;
-use symphonia::core::formats::probe::Hint;
-use symphonia::core::formats::well_known::{
-    FORMAT_ID_AIFF, FORMAT_ID_CAF, FORMAT_ID_FLAC, FORMAT_ID_MKV, FORMAT_ID_MP1, FORMAT_ID_MP2,
-    FORMAT_ID_MP3, FORMAT_ID_WAVE,
-};
-use symphonia::core::formats::{FormatOptions, FormatReader, Track, TrackType};
-use symphonia::core::io::{MediaSource, MediaSourceStream};
-use symphonia::core::meta::MetadataOptions;
-use symphonia::core::packet::Packet;
-use symphonia::core::units::TimeBase;
-use symphonia_adapter_libopus::OpusDecoder;
+use hearken_proto::media::{self, Facts, Report, Request, Track};
 
-use crate::audio::Format;
+use crate::audio::{AudioError, Format};
+use crate::sandbox::SandboxError;
+use crate::sandbox::media::{Decoder, Input};
 
-static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
-    let mut codecs = CodecRegistry::new();
-    symphonia::default::register_enabled_codecs(&mut codecs);
-    codecs.register_audio_decoder::<OpusDecoder>();
-    codecs
-});
+/// Longest explanation that is taken over from the guest [characters].
+const MAX_REASON: usize = 160;
 
-/// Data length from which a WAV header means "until the end": what writes to a pipe cannot go back and fill it in.
-/// ffmpeg writes 0xFFFFFFFF, SoX 0x7FFFF000 or so.
-const UNKNOWN_WAV_BYTES: u64 = 0x7FFF_0000;
-
-/// Most frames in a packet of ADPCM. symphonia allocates room for as many as the file states, before it has read one.
-const MAX_ADPCM_FRAMES: u64 = 65_536;
-
-/// Longest packet, in bytes. Real ones have some thousands; what one holds is decoded at once, into several times as much memory.
-const MAX_PACKET: usize = 4 << 20;
-
-/// Most frames in a byte of ADPCM: it stores 4 bits of each, and states the first of a block otherwise.
-const ADPCM_FRAMES_PER_BYTE: u64 = 4;
-
-/// One audio track and its decoder.
+/// One audio track, decoded in a sandbox of its own.
 pub(super) struct Container {
-    reader: Box<dyn FormatReader>,
-    decoder: Box<dyn AudioDecoder>,
-    track: u32,
-    time_base: Option<TimeBase>,
+    decoder: Decoder,
+    facts: Facts,
 }
 
 /// What one packet gave.
@@ -60,33 +25,17 @@ pub(super) enum Step {
     Audio {
         format: Format,
         /// Where the container says the block starts, in seconds as a fraction; none if it does not say.
-        time: Option<Time>,
+        time: Option<media::Time>,
     },
     /// The packet could not be decoded.
     Skipped {
         /// How long it would have been.
-        length: Option<Time>,
+        length: Option<media::Time>,
     },
     /// Another stream follows in the same file, with times of its own.
     Restarted,
     /// The proper end.
     End,
-}
-
-/// An exact time: `ticks * numer / denom` seconds.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Time {
-    ticks: i128,
-    base: TimeBase,
-}
-
-impl Time {
-    /// In frames of the given rate, rounded to the nearest.
-    pub(super) fn frames(self, rate: u32) -> i128 {
-        let denom = i128::from(self.base.denom.get());
-        let scaled = self.ticks * i128::from(self.base.numer.get()) * i128::from(rate);
-        (2 * scaled + denom).div_euclid(2 * denom)
-    }
 }
 
 /// Why no more packets come.
@@ -95,203 +44,174 @@ pub(super) enum Failure {
     /// The bytes end where more are needed.
     Cut,
     /// The system failed to deliver them.
-    Io(std::io::Error),
+    Io(io::Error),
     /// They make no sense.
     Damaged(String),
     /// There is no audio among them.
     NoTrack,
     /// No decoder for what they hold.
     Codec(String),
+    /// There is no sandbox to read them in.
+    Sandbox(SandboxError),
 }
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => Self::Cut,
-            Error::IoError(error) => Self::Io(error),
-            Error::Unsupported(what) => Self::Codec(what.to_owned()),
-            other => Self::Damaged(other.to_string()),
-        }
+/// A recording's bytes and the way they can be read.
+pub(super) struct Bytes {
+    pub(super) input: Box<dyn Input>,
+    /// Length in bytes, if it is known.
+    pub(super) len: Option<u64>,
+    pub(super) seekable: bool,
+}
+
+/// A file, which other readers may use at the same time.
+pub(super) struct Whole(pub(super) File);
+
+impl Input for Whole {
+    fn read_at(&mut self, position: u64, out: &mut [u8]) -> io::Result<usize> {
+        self.0.read_at(out, position)
     }
 }
 
-/// Parsers meet hostile bytes here. A panic in one is a damaged file, not the end of the service; the reader and the
-/// decoder are not used again after it.
-fn guard<T>(parse: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
-    catch_unwind(AssertUnwindSafe(parse))
-        .unwrap_or_else(|_| Err(Failure::Damaged("its parser failed".to_owned())))
+/// A stream that is read from front to back.
+pub(super) struct Piped<R> {
+    pub(super) reader: R,
+    pub(super) position: u64,
+}
+
+impl<R: Read + Send> Input for Piped<R> {
+    fn read_at(&mut self, position: u64, out: &mut [u8]) -> io::Result<usize> {
+        let Some(mut skipped) = position.checked_sub(self.position) else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        while skipped > 0 {
+            let most = out.len().min(usize::try_from(skipped).unwrap_or(usize::MAX));
+            let read = self.reader.read(&mut out[..most])?;
+            if read == 0 {
+                return Ok(0);
+            }
+            self.position += read as u64;
+            skipped -= read as u64;
+        }
+        let read = self.reader.read(out)?;
+        self.position += read as u64;
+        Ok(read)
+    }
 }
 
 impl Container {
-    /// Finds out what the bytes are, and chooses the default audio track.
-    pub(super) fn open(source: Box<dyn MediaSource>, extension: Option<&str>) -> Result<Self, Failure> {
-        guard(|| {
-            let stream = MediaSourceStream::new(source, Default::default());
-            let mut hint = Hint::new();
-            if let Some(extension) = extension {
-                hint.with_extension(extension);
-            }
-            let reader = symphonia::default::get_probe()
-                .probe(&hint, stream, FormatOptions::default(), MetadataOptions::default())
-                .map_err(|error| match error {
-                    // Of the container, not of what is in it.
-                    Error::Unsupported(what) => Failure::Damaged(what.to_owned()),
-                    error => error.into(),
-                })?;
-            let (track, decoder) = choose(&*reader)?;
-            Ok(Self { time_base: track.time_base, track: track.id, decoder, reader })
-        })
+    /// Finds out what the bytes are, and chooses a track.
+    pub(super) fn open(bytes: Bytes, extension: Option<&str>, track: &Track) -> Result<Self, Failure> {
+        let Bytes { input, len, seekable } = bytes;
+        let mut decoder = Decoder::new(input).map_err(Failure::Sandbox)?;
+        let extension = extension.map(str::to_ascii_lowercase);
+        let request = Request::Open { extension, len, seekable, track: track.clone() };
+        match ask(&mut decoder, request)? {
+            Report::Opened(facts) => Ok(Self { decoder, facts }),
+            _ => Err(Failure::Damaged("its parser failed".to_owned())),
+        }
     }
 
     /// Decodes the next packet of the track into `block`, which is empty unless the step is [`Step::Audio`].
     pub(super) fn next(&mut self, block: &mut Vec<f32>) -> Result<Step, Failure> {
         block.clear();
-        guard(|| self.step(block))
-    }
-
-    fn step(&mut self, block: &mut Vec<f32>) -> Result<Step, Failure> {
-        let packet = loop {
-            match self.reader.next_packet() {
-                Ok(None) => return Ok(Step::End),
-                Ok(Some(packet)) if packet.track_id == self.track => break packet,
-                Ok(Some(_)) => {}
-                Err(Error::ResetRequired) => {
-                    let (track, decoder) = choose(&*self.reader)?;
-                    (self.track, self.time_base) = (track.id, track.time_base);
-                    self.decoder = decoder;
-                    return Ok(Step::Restarted);
+        match ask(&mut self.decoder, Request::Next)? {
+            Report::Audio { sample_rate, channels, address, samples, time } => {
+                let channels = u16::try_from(channels).unwrap_or(u16::MAX);
+                if channels == 0 || samples % u32::from(channels) != 0 {
+                    return Err(Failure::Damaged("its parser failed".to_owned()));
                 }
-                Err(error) => return Err(error.into()),
+                self.decoder.samples(address, samples, block).map_err(broken)?;
+                Ok(Step::Audio { format: Format { sample_rate, channels }, time })
             }
-        };
-        if packet.data.len() > MAX_PACKET {
-            let len = packet.data.len();
-            return Err(Failure::Damaged(format!("it has a packet of {len} bytes, more than {MAX_PACKET}")));
-        }
-        let time = |ticks| self.time_base.map(|base| Time { ticks, base });
-        if self.claims_too_much(&packet) {
-            return Ok(Step::Skipped { length: None });
-        }
-        match self.decoder.decode(&packet) {
-            Ok(audio) => {
-                let format = Format {
-                    sample_rate: audio.spec().rate(),
-                    channels: u16::try_from(audio.spec().channels().count()).unwrap_or(u16::MAX),
-                };
-                audio.copy_to_vec_interleaved(block);
-                let start = i128::from(packet.pts.get()) + i128::from(packet.trim_start.get());
-                Ok(Step::Audio { format, time: time(start) })
+            Report::Skipped { length } => Ok(Step::Skipped { length }),
+            Report::Restarted(facts) => {
+                self.facts = facts;
+                Ok(Step::Restarted)
             }
-            Err(Error::DecodeError(_) | Error::IoError(_)) => {
-                Ok(Step::Skipped { length: time(i128::from(packet.dur.get())) })
-            }
-            Err(error) => Err(error.into()),
+            Report::End => Ok(Step::End),
+            Report::Opened(_) | Report::Failed(_) => Err(Failure::Damaged("its parser failed".to_owned())),
         }
-    }
-
-    /// Returns true if the file states more frames for a packet than its bytes can hold, and the decoder would allocate them.
-    fn claims_too_much(&self, packet: &Packet) -> bool {
-        let most = packet.data.len() as u64 * ADPCM_FRAMES_PER_BYTE;
-        is_adpcm(self.decoder.codec_params().codec) && packet.block_dur().get() > most
     }
 
     /// What the header says about the format, for recordings without a single packet.
     pub(super) fn stated_format(&self) -> Option<Format> {
-        let params = self.decoder.codec_params();
-        let format = Format {
-            sample_rate: params.sample_rate?,
-            channels: u16::try_from(params.channels.as_ref()?.count()).ok()?,
-        };
-        format.validate().ok()
-    }
-
-    fn track(&self) -> Option<&Track> {
-        self.reader.tracks().iter().find(|track| track.id == self.track)
+        let (sample_rate, channels) = self.facts.format?;
+        Format { sample_rate, channels: u16::try_from(channels).ok()? }.validate().ok()
     }
 
     /// How many frames the header speaks of, exactly or not.
     pub(super) fn stated_frames(&self, rate: u32) -> Option<u64> {
-        let track = self.track()?;
-        let info = self.reader.media_info();
-        let (duration, base) = track.duration.zip(track.time_base).or(info.duration.zip(info.time_base))?;
-        let ticks = i128::from(duration.get());
-        let frames = u64::try_from(Time { ticks, base }.frames(rate)).ok()?;
-        let params = self.decoder.codec_params();
-        let bits = u64::from(params.bits_per_coded_sample.unwrap_or(8));
-        let channels = params.channels.as_ref().map_or(1, |channels| channels.count() as u64);
-        let endless = self.reader.format_info().format == FORMAT_ID_WAVE
-            && frames.saturating_mul(bits / 8).saturating_mul(channels) >= UNKNOWN_WAV_BYTES;
-        (!endless).then_some(frames)
+        u64::try_from(self.facts.duration?.frames(rate)).ok()
     }
 
     /// How many frames there must be for the recording to be complete, if its header is to be trusted with that.
-    ///
-    /// The other containers show a cut by themselves; an MP3 without an encoder's tag only has an estimate.
     pub(super) fn promised_frames(&self, rate: u32) -> Option<u64> {
-        let frames = self.stated_frames(rate)?;
-        let format = self.reader.format_info().format;
-        let lossless = matches!(format, FORMAT_ID_WAVE | FORMAT_ID_AIFF | FORMAT_ID_FLAC);
-        let tagged = is_mpeg(format) && self.track()?.delay.is_some();
-        if lossless {
-            Some(frames)
-        } else if tagged || format == FORMAT_ID_CAF {
-            // Encoders differ in what they count as padding: one of their frames, give or take.
-            Some(frames.saturating_sub(4_096))
-        } else {
-            None
-        }
+        let tolerance = self.facts.tolerance?;
+        Some(self.stated_frames(rate)?.saturating_sub(tolerance.into()))
     }
 
     /// Whether bytes that end here are no cut, with `delivered` frames out.
-    ///
-    /// Matroska has no mark at its end, and a pipe no known length: there the stated duration decides, and a live
-    /// recording, which has none, ends wherever its bytes do. So does a WAV that was written to a pipe.
     pub(super) fn may_end_here(&self, delivered: u64, rate: u32) -> bool {
-        let open_ended = matches!(self.reader.format_info().format, FORMAT_ID_MKV | FORMAT_ID_WAVE);
         // 50 ms: encoder delay, rounding, and a picture that stays a little longer than the sound.
-        open_ended && self.stated_frames(rate).is_none_or(|stated| delivered + u64::from(rate / 20) >= stated)
+        let slack = u64::from(rate / 20);
+        self.facts.open_ended
+            && self.stated_frames(rate).is_none_or(|stated| delivered.saturating_add(slack) >= stated)
     }
 
-    /// Whether a packet's time is exact to the frame.
+    /// Returns true if a packet's time is exact to the frame.
     pub(super) fn has_exact_times(&self) -> bool {
-        self.reader.format_info().format == FORMAT_ID_FLAC
+        self.facts.exact_times
+    }
+
+    /// Returns true if the container's clock starts with the recording.
+    pub(super) fn has_absolute_times(&self) -> bool {
+        self.facts.absolute_times
     }
 }
 
-fn is_mpeg(format: symphonia::core::formats::FormatId) -> bool {
-    matches!(format, FORMAT_ID_MP1 | FORMAT_ID_MP2 | FORMAT_ID_MP3)
+/// Makes a request; a report of failure is the error.
+fn ask(decoder: &mut Decoder, request: Request) -> Result<Report, Failure> {
+    match decoder.call(request) {
+        Ok(Report::Failed(failure)) => Err(match failure {
+            media::Failure::Cut => Failure::Cut,
+            media::Failure::Read => match decoder.take_input_error() {
+                Some(error) => Failure::Io(error),
+                None => Failure::Cut,
+            },
+            media::Failure::Damaged(reason) => Failure::Damaged(shortened(&reason)),
+            media::Failure::NoTrack => Failure::NoTrack,
+            media::Failure::Codec(reason) => Failure::Codec(shortened(&reason)),
+        }),
+        Ok(report) => Ok(report),
+        // The parser may have given up because the bytes did not come.
+        Err(error) => Err(decoder.take_input_error().map_or_else(|| broken(error), Failure::Io)),
+    }
 }
 
-fn is_adpcm(codec: AudioCodecId) -> bool {
-    matches!(codec, CODEC_ID_ADPCM_IMA_QT | CODEC_ID_ADPCM_IMA_WAV | CODEC_ID_ADPCM_MS)
+/// The guest has ended, and with it the recording.
+fn broken(error: SandboxError) -> Failure {
+    Failure::Damaged(match error {
+        SandboxError::CpuTime { limit } => {
+            format!("reading it took more than {} s of CPU time", limit.as_secs())
+        }
+        SandboxError::Memory { limit } => format!("reading it takes more than {} MiB", limit >> 20),
+        _ => "its parser failed".to_owned(),
+    })
 }
 
-fn choose(reader: &dyn FormatReader) -> Result<(Track, Box<dyn AudioDecoder>), Failure> {
-    let track = reader
-        .default_track(TrackType::Audio)
-        .or_else(|| reader.first_track(TrackType::Audio))
-        .ok_or(Failure::NoTrack)?;
-    let mut params: AudioCodecParameters =
-        track.codec_params.as_ref().and_then(|params| params.audio()).ok_or(Failure::NoTrack)?.clone();
-    if params.codec == CODEC_ID_NULL_AUDIO {
-        return Err(Failure::Codec("unknown codec".to_owned()));
+fn shortened(reason: &str) -> String {
+    crate::text::sanitise(reason).chars().take(MAX_REASON).collect()
+}
+
+/// An error for a recording that was not opened.
+pub(super) fn not_opened(name: &str, failure: Failure) -> AudioError {
+    let name = name.to_owned();
+    match failure {
+        Failure::Cut => AudioError::NotAudio { name, reason: "it ends too soon".to_owned() },
+        Failure::Io(source) => AudioError::Read { name, frames: 0, source },
+        Failure::Damaged(reason) => AudioError::NotAudio { name, reason },
+        Failure::NoTrack => AudioError::NoTrack { name },
+        Failure::Codec(reason) => AudioError::Codec { name, reason },
+        Failure::Sandbox(source) => AudioError::Sandbox { name, source },
     }
-    // CAF states the 8 bits that are stored, where the decoder wants to hear of the 16 that come out.
-    if matches!(params.codec, CODEC_ID_PCM_ALAW | CODEC_ID_PCM_MULAW) {
-        (params.bits_per_sample, params.bits_per_coded_sample) = (None, None);
-    }
-    if !is_adpcm(params.codec) {
-        // The file's number, which PCM is allocated by. Without it memory grows with what a packet holds.
-        params.max_frames_per_packet = None;
-    } else if let Some(frames) = params.max_frames_per_packet.max(params.frames_per_block)
-        && frames > MAX_ADPCM_FRAMES
-    {
-        return Err(Failure::Damaged(format!(
-            "it states {frames} frames in each packet of ADPCM, more than {MAX_ADPCM_FRAMES}"
-        )));
-    }
-    // An MP3 without an encoder's tag has an estimated length, and trimming to an estimate loses audio.
-    let gapless = !is_mpeg(reader.format_info().format) || track.delay.is_some();
-    let decoder = CODECS.make_audio_decoder(&params, &AudioDecoderOptions::default().gapless(gapless))?;
-    Ok((track.clone(), decoder))
 }

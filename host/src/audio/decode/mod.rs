@@ -1,14 +1,16 @@
 //! Recordings in containers: WAV, FLAC, MP3, Ogg, WebM and Matroska, M4A, AIFF, CAF.
 
 mod container;
+mod convert;
 
 use std::fs::File;
 use std::io::{Cursor, ErrorKind, Read};
 use std::path::Path;
 
-use symphonia::core::io::{MediaSource, ReadOnlySource};
+use hearken_proto::media::Track;
 
-use self::container::{Container, Failure, Step};
+use self::container::{Bytes, Container, Failure, Piped, Step, Whole, not_opened};
+use self::convert::Converter;
 use super::sanitise::sanitise;
 use super::{AudioError, Faults, Format, Source};
 
@@ -51,25 +53,26 @@ pub fn open(path: &Path) -> Result<Box<dyn Source>, AudioError> {
         return Err(AudioError::Empty { name });
     }
     let extension = path.extension().and_then(|extension| extension.to_str());
-    decoded(&name, file, extension, || File::open(path))
+    decoded(&name, file, extension)
 }
 
-/// Reads a file, which `again` opens a second time.
-fn decoded(
-    name: &str,
-    file: File,
-    extension: Option<&str>,
-    again: impl FnOnce() -> std::io::Result<File>,
-) -> Result<Box<dyn Source>, AudioError> {
-    Decoded::new(name.to_owned(), Box::new(file), extension)
+/// Reads a file from its start, wherever its position is.
+fn decoded(name: &str, file: File, extension: Option<&str>) -> Result<Box<dyn Source>, AudioError> {
+    let failed = |source| AudioError::Open { name: name.to_owned(), source };
+    let again = file.try_clone().map_err(failed)?;
+    let len = Some(file.metadata().map_err(failed)?.len());
+    let open = |file, len: Option<u64>| {
+        let bytes = Bytes { input: Box::new(Whole(file)), len, seekable: len.is_some() };
+        Decoded::new(name.to_owned(), bytes, extension)
+    };
+    open(file, len)
         .or_else(|error| {
             // A Matroska file that is cut off has lost the index that its start points to, and readers that seek give
             // up; read from front to back, it still has its audio.
             if !matches!(error, AudioError::NotAudio { .. }) {
                 return Err(error);
             }
-            let again = again().map_err(|source| AudioError::Open { name: name.to_owned(), source })?;
-            Decoded::new(name.to_owned(), Box::new(ReadOnlySource::new(again)), extension).map_err(|_| error)
+            open(again, None).map_err(|_| error)
         })
         .map(|decoded| Box::new(decoded) as Box<dyn Source>)
 }
@@ -79,20 +82,12 @@ fn decoded(
 ///
 /// # Errors
 /// As [`open`].
-pub fn from_file(name: &str, mut file: File) -> Result<Box<dyn Source>, AudioError> {
-    use std::io::Seek;
+pub fn from_file(name: &str, file: File) -> Result<Box<dyn Source>, AudioError> {
     let failed = |source| AudioError::Open { name: name.to_owned(), source };
     if file.metadata().map_err(failed)?.len() == 0 {
         return Err(AudioError::Empty { name: name.to_owned() });
     }
-    // One position in the file for both: the first reader is gone when the second starts.
-    let again = file.try_clone().map_err(failed)?;
-    file.rewind().map_err(failed)?;
-    decoded(name, file, None, || {
-        let mut again = again;
-        again.rewind()?;
-        Ok(again)
-    })
+    decoded(name, file, None)
 }
 
 /// Like [`open`], for a stream that cannot seek, such as a pipe; `name` is what errors call it.
@@ -101,7 +96,7 @@ pub fn from_file(name: &str, mut file: File) -> Result<Box<dyn Source>, AudioErr
 /// As [`open`]. An M4A whose index is at its end needs a file.
 pub fn from_reader(
     name: &str,
-    mut reader: impl Read + Send + Sync + 'static,
+    mut reader: impl Read + Send + 'static,
 ) -> Result<Box<dyn Source>, AudioError> {
     let mut first = [0];
     loop {
@@ -114,8 +109,8 @@ pub fn from_reader(
             }
         }
     }
-    let stream = ReadOnlySource::new(Cursor::new(first).chain(reader));
-    Ok(Box::new(Decoded::new(name.to_owned(), Box::new(stream), None)?))
+    let input = Box::new(Piped { reader: Cursor::new(first).chain(reader), position: 0 });
+    Ok(Box::new(Decoded::new(name.to_owned(), Bytes { input, len: None, seekable: false }, None)?))
 }
 
 /// A recording that is being decoded.
@@ -127,31 +122,43 @@ struct Decoded {
     waiting: Vec<f32>,
     /// Frames of silence to deliver before the waiting block.
     gap: u64,
+    /// As many of them are no fault: the sound begins late.
+    late: u64,
     /// Frames delivered, silence included.
     delivered: u64,
     /// The container's time, in frames, of the first frame delivered. None until known, and when a new stream begins.
     origin: Option<i128>,
+    /// Gives later parts the format of the first, where they have another one.
+    converter: Option<Converter>,
     faults: Faults,
     ended: bool,
 }
 
 impl Decoded {
-    fn new(name: String, source: Box<dyn MediaSource>, extension: Option<&str>) -> Result<Self, AudioError> {
-        let container = Container::open(source, extension).map_err(|failure| not_opened(&name, failure))?;
+    fn new(name: String, bytes: Bytes, extension: Option<&str>) -> Result<Self, AudioError> {
+        let container = Container::open(bytes, extension, &Track::Default)
+            .map_err(|failure| not_opened(&name, failure))?;
         let mut decoded = Self {
             name,
             container,
             format: Format::MODEL,
             waiting: Vec::new(),
             gap: 0,
+            late: 0,
             delivered: 0,
             origin: None,
+            converter: None,
             faults: Faults::default(),
             ended: false,
         };
         // The format is that of decoded audio: headers may state another (HE-AAC does). Decoding now also tells noise
         // that looks like a container from a recording.
-        decoded.format = decoded.find_format()?.validate()?;
+        let format = decoded.find_format()?;
+        decoded.format = format.validate().map_err(|_| AudioError::RecordingFormat {
+            name: decoded.name.clone(),
+            sample_rate: format.sample_rate,
+            channels: format.channels,
+        })?;
         Ok(decoded)
     }
 
@@ -159,7 +166,13 @@ impl Decoded {
         while self.faults.skipped_packets <= MAX_BAD_START {
             match self.container.next(&mut self.waiting) {
                 Ok(Step::Audio { format, time }) if !self.waiting.is_empty() => {
-                    self.origin = time.map(|time| time.frames(format.sample_rate));
+                    let time = time.map(|time| time.frames(format.sample_rate));
+                    let late = time.filter(|_| self.container.has_absolute_times()).unwrap_or(0);
+                    // A clock that is far ahead at the start is no delay: a part of a live stream has it.
+                    let limit = MAX_GAP_SECONDS * i128::from(format.sample_rate);
+                    self.gap = if late <= limit { u64::try_from(late).unwrap_or(0) } else { 0 };
+                    self.late = self.gap;
+                    self.origin = time.map(|time| time - i128::from(self.gap));
                     return Ok(format);
                 }
                 Ok(Step::Audio { .. } | Step::Restarted) => {}
@@ -188,7 +201,7 @@ impl Decoded {
                 // In pieces: an hour of silence must not be held at once. In short ones: who skips gaps is asked between them.
                 let frames = self.gap.min(u64::from(self.format.sample_rate / PIECES_PER_SECOND));
                 self.gap -= frames;
-                self.faults.concealed_frames += frames;
+                self.conceal(frames);
                 block.resize(frames as usize * usize::from(self.format.channels), 0.0);
                 return Ok(self.deliver(block));
             }
@@ -201,17 +214,9 @@ impl Decoded {
             match self.container.next(&mut self.waiting) {
                 Ok(Step::Audio { .. }) if self.waiting.is_empty() => {}
                 Ok(Step::Audio { format, time }) => {
-                    if format != self.format {
-                        self.waiting.clear();
-                        return Err(AudioError::FormatChanged {
-                            name: self.name.clone(),
-                            from: self.format,
-                            to: format,
-                            frames: self.delivered,
-                        });
-                    }
+                    self.convert(format)?;
                     if let Some(time) = time {
-                        self.gap = self.gap_before(time.frames(format.sample_rate))?;
+                        self.gap = self.gap_before(time.frames(self.format.sample_rate))?;
                     }
                 }
                 Ok(Step::Skipped { length }) => {
@@ -220,13 +225,55 @@ impl Decoded {
                     self.gap = u64::try_from(frames.min(i128::from(self.format.sample_rate))).unwrap_or(0);
                 }
                 Ok(Step::Restarted) => self.origin = None,
-                Ok(Step::End) => return self.end(),
+                Ok(Step::End) => {
+                    if let Some(converter) = self.converter.take() {
+                        converter.finish(&mut self.waiting);
+                        // The container says again that this is the end.
+                        continue;
+                    }
+                    return self.end();
+                }
                 Err(Failure::Cut) if self.container.may_end_here(self.delivered, self.format.sample_rate) => {
                     return self.end();
                 }
                 Err(failure) => return Err(self.failed(failure)),
             }
         }
+    }
+
+    /// Gives the waiting block, which has this format, the recording's.
+    fn convert(&mut self, format: Format) -> Result<(), AudioError> {
+        if format == self.format && self.converter.is_none() {
+            return Ok(());
+        }
+        let block = std::mem::take(&mut self.waiting);
+        if let Some(converter) = self.converter.take_if(|converter| converter.from() != format) {
+            converter.finish(&mut self.waiting);
+        }
+        if format == self.format {
+            self.waiting.extend_from_slice(&block);
+            return Ok(());
+        }
+        let converter = match &mut self.converter {
+            Some(converter) => converter,
+            None => self.converter.insert(Converter::new(format, self.format).map_err(|_| {
+                AudioError::FormatChanged {
+                    name: self.name.clone(),
+                    from: self.format,
+                    to: format,
+                    frames: self.delivered,
+                }
+            })?),
+        };
+        converter.push(&block, &mut self.waiting);
+        Ok(())
+    }
+
+    /// Counts silence that takes the place of sound.
+    fn conceal(&mut self, frames: u64) {
+        let late = frames.min(self.late);
+        self.late -= late;
+        self.faults.concealed_frames += frames - late;
     }
 
     fn deliver(&mut self, block: &[f32]) -> usize {
@@ -273,6 +320,7 @@ impl Decoded {
             }
             Failure::Damaged(reason) | Failure::Codec(reason) => self.damaged(&reason),
             Failure::NoTrack => self.damaged("the stream that follows has no audio"),
+            Failure::Sandbox(source) => AudioError::Sandbox { name: self.name.clone(), source },
         }
     }
 
@@ -315,24 +363,13 @@ impl Source for Decoded {
             return 0;
         }
         let frames = std::mem::take(&mut self.gap);
-        self.faults.concealed_frames += frames;
+        self.conceal(frames);
         self.delivered += frames;
         frames
     }
 
     fn faults(&self) -> Faults {
         self.faults
-    }
-}
-
-fn not_opened(name: &str, failure: Failure) -> AudioError {
-    let name = name.to_owned();
-    match failure {
-        Failure::Cut => AudioError::NotAudio { name, reason: "it ends too soon".to_owned() },
-        Failure::Io(source) => AudioError::Read { name, frames: 0, source },
-        Failure::Damaged(reason) => AudioError::NotAudio { name, reason },
-        Failure::NoTrack => AudioError::NoTrack { name },
-        Failure::Codec(reason) => AudioError::Codec { name, reason },
     }
 }
 

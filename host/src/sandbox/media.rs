@@ -1,0 +1,228 @@
+//! The sandbox in which recordings are decoded: containers and codecs are a guest's affair.
+//!
+//! One module for the whole process, compiled at first use and kept in the user's cache; an instance for each recording. The
+//! guest imports a way to read the recording's bytes and a way to emit events, and what WASI's stubs give, which is nothing.
+
+use std::io;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use hearken_proto::abi::EXPORT_CALL;
+use hearken_proto::media::{Report, Request};
+use hearken_proto::{Event, Request as Call};
+use wasmtime::{InstancePre, Module, Store};
+
+use super::imports::HostState;
+use super::instance::{Guest, check_abi};
+use super::ticker::Ticker;
+use super::{Cache, Image, Limits, Runtime, SandboxError, memory};
+use crate::task::to_end;
+
+static MODULE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hearken-media.wasm"));
+
+/// Linear memory of one decoder [bytes]. The index of a long recording takes some megabytes.
+const MEMORY: u64 = 256 << 20;
+
+/// CPU time of one request. A packet takes some microseconds; many of a video's may lie before the next one of the sound.
+const CPU_PER_CALL: Duration = Duration::from_secs(10);
+
+/// Most samples of one packet: an uncompressed second of eight channels at 192 kHz, several times.
+const MAX_SAMPLES: u32 = 16 << 20;
+
+/// The bytes of a recording, for the guest that decodes it.
+pub(crate) trait Input: Send {
+    /// Reads some bytes from `position` on; 0 is the end.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] suspends the guest until it is polled again; anything else ends the recording.
+    fn read_at(&mut self, position: u64, out: &mut [u8]) -> io::Result<usize>;
+}
+
+/// The compiled module, ready to be instantiated.
+struct Room {
+    pre: InstancePre<HostState>,
+    ticker: Arc<Ticker>,
+    limits: Limits,
+}
+
+impl Room {
+    fn new() -> Result<Self, SandboxError> {
+        Self::with(MODULE, crate::engine::user_cache())
+    }
+
+    fn with(wasm: &[u8], cache: Option<std::path::PathBuf>) -> Result<Self, SandboxError> {
+        let limits = Limits { memory_bytes: MEMORY, cpu_per_call: CPU_PER_CALL, ..Limits::default() };
+        let runtime = Runtime::new(limits, None)?;
+        // A cache that cannot be used costs the time to compile, once in each process.
+        let cache = cache.and_then(|folder| Cache::open(&folder, crate::engine::DEFAULT_CACHE_BYTES).ok());
+        let mut key = blake3::Hasher::new();
+        key.update(b"media").update(&runtime.compatibility().to_le_bytes()).update(wasm);
+        let key = key.finalize();
+        let cached = cache.as_ref().and_then(|cache| cache.get::<()>(&key)).map(|(image, ())| image);
+        let image = match cached {
+            Some(image) => image,
+            None => {
+                let not_a_guest = |error: wasmtime::Error| SandboxError::NotAGuest(format!("{error:#}"));
+                let compiled = runtime.engine.precompile_module(wasm).map_err(not_a_guest)?;
+                if let Some(cache) = &cache {
+                    let _ = cache.put(&key, &compiled, &());
+                }
+                Image::new(&compiled).map_err(SandboxError::Image)?
+            }
+        };
+        let file = image.file().map_err(SandboxError::Image)?;
+        // SAFETY: the image holds what this very engine compiled, either just now or from the private cache, whose reader has
+        // compared its hash and its key, of which the engine's compatibility is a part; it is sealed, so it cannot change
+        // while it is mapped.
+        let module = unsafe { Module::deserialize_open_file(&runtime.engine, file) };
+        let module = module.map_err(SandboxError::engine)?;
+        let pre = runtime
+            .linker
+            .instantiate_pre(&module)
+            .map_err(|error| SandboxError::NotAGuest(format!("{error:#}")))?;
+        Ok(Self { pre, ticker: Arc::clone(&runtime.ticker), limits: runtime.limits.clone() })
+    }
+
+    /// An instance that reads `input`.
+    fn decoder(&self, input: Box<dyn Input>) -> Result<Decoder, SandboxError> {
+        let mut state = HostState::new(&self.limits);
+        state.input = Some(input);
+        let store = Store::new(self.pre.module().engine(), state);
+        let guest = to_end(async {
+            let mut guest = Guest::start(store, &self.pre, &self.ticker, self.limits.cpu_per_call).await?;
+            guest.initialize().await?;
+            check_abi(&mut guest).await?;
+            Ok::<_, SandboxError>(guest)
+        })?;
+        Ok(Decoder { guest, cpu_per_call: self.limits.cpu_per_call })
+    }
+}
+
+fn room() -> Result<&'static Room, SandboxError> {
+    static ROOM: OnceLock<Room> = OnceLock::new();
+    if let Some(room) = ROOM.get() {
+        return Ok(room);
+    }
+    // A failure is not kept: a lack of memory or descriptors passes.
+    let room = Room::new()?;
+    Ok(ROOM.get_or_init(|| room))
+}
+
+/// Compiles the module now, so that the first recording need not wait for it, and so that it is there before a process gives
+/// up the right to make code.
+///
+/// # Errors
+/// The machine cannot run the sandbox.
+pub(crate) fn prepare() -> Result<(), SandboxError> {
+    room().map(drop)
+}
+
+/// A sandbox that decodes one recording.
+pub(crate) struct Decoder {
+    guest: Guest,
+    cpu_per_call: Duration,
+}
+
+impl Decoder {
+    /// A fresh sandbox for the recording that `input` reads.
+    pub(crate) fn new(input: Box<dyn Input>) -> Result<Self, SandboxError> {
+        room()?.decoder(input)
+    }
+
+    /// Makes one request, to its end.
+    pub(crate) fn call(&mut self, request: Request) -> Result<Report, SandboxError> {
+        self.guest.allow(self.cpu_per_call);
+        let message = hearken_proto::encode(&Call::Media(request));
+        let events = to_end(self.guest.request(EXPORT_CALL, &message))?;
+        match <[Event; 1]>::try_from(events) {
+            Ok([Event::Media(report)]) => Ok(report),
+            _ => Err(SandboxError::Misbehaved("it did not answer with one report".to_owned())),
+        }
+    }
+
+    /// Appends the samples of the latest report, which lie in the guest's memory, to `block`.
+    pub(crate) fn samples(
+        &self,
+        address: u32,
+        samples: u32,
+        block: &mut Vec<f32>,
+    ) -> Result<(), SandboxError> {
+        if samples > MAX_SAMPLES {
+            return Err(SandboxError::Misbehaved(format!("it decoded {samples} samples at once")));
+        }
+        let memory = self.guest.memory.data(&self.guest.store);
+        let range = memory::range(address, u64::from(samples) * size_of::<f32>() as u64, memory.len())?;
+        let (bytes, _) = memory[range].as_chunks();
+        block.extend(bytes.iter().map(|&bytes| f32::from_le_bytes(bytes)));
+        Ok(())
+    }
+
+    /// Takes the error for which the input could not be read, if there was one.
+    pub(crate) fn take_input_error(&mut self) -> Option<io::Error> {
+        self.guest.store.data_mut().input_error.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes that never end, and never make sense.
+    struct Endless;
+
+    impl Input for Endless {
+        fn read_at(&mut self, _: u64, out: &mut [u8]) -> io::Result<usize> {
+            out.fill(b'x');
+            Ok(out.len())
+        }
+    }
+
+    struct Broken;
+
+    impl Input for Broken {
+        fn read_at(&mut self, _: u64, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::Error::other("the disk is gone"))
+        }
+    }
+
+    fn open(input: impl Input + 'static) -> (Decoder, Result<Report, SandboxError>) {
+        let mut decoder = Decoder::new(Box::new(input)).expect("a sandbox");
+        let request =
+            Request::Open { extension: None, len: None, seekable: false, track: Default::default() };
+        let answer = decoder.call(request);
+        (decoder, answer)
+    }
+
+    #[test]
+    fn bytes_without_sense_or_end_are_given_up() {
+        let (_, answer) = open(Endless);
+        assert!(matches!(answer, Ok(Report::Failed(_))), "{answer:?}");
+    }
+
+    #[test]
+    fn the_reason_for_which_bytes_do_not_come_is_kept() {
+        let (mut decoder, answer) = open(Broken);
+        assert!(matches!(answer, Ok(Report::Failed(_))), "{answer:?}");
+        assert_eq!(decoder.take_input_error().expect("an error").to_string(), "the disk is gone");
+        assert!(decoder.take_input_error().is_none());
+    }
+
+    #[test]
+    fn samples_outside_of_the_guest_are_refused() {
+        let (decoder, _) = open(Endless);
+        let mut block = Vec::new();
+        for (address, samples) in [(u32::MAX, 1), (0, MAX_SAMPLES + 1), (u32::MAX - 3, 2), (1 << 31, 1 << 20)]
+        {
+            let answer = decoder.samples(address, samples, &mut block);
+            assert!(matches!(answer, Err(SandboxError::Misbehaved(_))), "{address:#x} {samples}");
+        }
+        assert!(block.is_empty());
+    }
+
+    #[test]
+    fn a_module_without_the_boundary_is_refused() {
+        let room = Room::with(b"\0asm\x01\0\0\0", None).expect("a module");
+        assert!(matches!(room.decoder(Box::new(Endless)), Err(SandboxError::NotAGuest(_))));
+        assert!(matches!(Room::with(b"no module", None), Err(SandboxError::NotAGuest(_))));
+    }
+}

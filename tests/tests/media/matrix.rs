@@ -1,0 +1,191 @@
+//! Every codec in every container, at the rates and channels that people use: as ffmpeg writes them, and compared with how ffmpeg
+//! reads them.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use hearken::audio::Format;
+
+use super::{correlation, ffmpeg, hear, reference};
+
+/// Length of each recording [s]: two tones that rise, with silence around them.
+const SECONDS: f64 = 1.5;
+
+/// A way to write a recording.
+struct Kind {
+    /// Options of ffmpeg's encoder and muxer.
+    options: &'static [&'static str],
+    /// Extension of the file.
+    extension: &'static str,
+    rates: &'static [u32],
+    channels: &'static [u16],
+    /// Frames by which the length may differ from ffmpeg's, at 48 kHz: what a format does not say, or symphonia does not trim.
+    slack: usize,
+}
+
+const SPEECH: &[u32] = &[8_000, 16_000, 22_050, 44_100, 48_000];
+const MPEG: &[u32] = &[16_000, 24_000, 32_000, 44_100, 48_000];
+const FULL: &[u32] = &[16_000, 44_100, 48_000, 96_000];
+const ONE: &[u16] = &[1];
+const TWO: &[u16] = &[1, 2];
+const SIX: &[u16] = &[1, 2, 6];
+
+/// An encoder's frame, and what it needs to settle.
+const LOSSY: usize = 4_096;
+
+const fn kind(
+    extension: &'static str,
+    options: &'static [&'static str],
+    rates: &'static [u32],
+    channels: &'static [u16],
+    slack: usize,
+) -> Kind {
+    Kind { options, extension, rates, channels, slack }
+}
+
+const KINDS: &[Kind] = &[
+    kind("wav", &["-c:a", "pcm_u8"], SPEECH, TWO, 0),
+    kind("wav", &["-c:a", "pcm_s16le"], SPEECH, SIX, 0),
+    kind("wav", &["-c:a", "pcm_s24le"], FULL, SIX, 0),
+    kind("wav", &["-c:a", "pcm_s32le"], FULL, TWO, 0),
+    kind("wav", &["-c:a", "pcm_f32le"], FULL, TWO, 0),
+    kind("wav", &["-c:a", "pcm_f64le"], FULL, TWO, 0),
+    kind("wav", &["-c:a", "pcm_alaw"], SPEECH, TWO, 0),
+    kind("wav", &["-c:a", "pcm_mulaw"], SPEECH, TWO, 0),
+    kind("wav", &["-c:a", "adpcm_ms"], SPEECH, TWO, LOSSY),
+    kind("wav", &["-c:a", "adpcm_ima_wav"], SPEECH, TWO, LOSSY),
+    kind("wav", &["-c:a", "libmp3lame"], MPEG, TWO, LOSSY),
+    kind("wav", &["-c:a", "pcm_s16le", "-rf64", "always"], SPEECH, TWO, 0),
+    kind("w64", &["-c:a", "pcm_s16le"], SPEECH, TWO, 0),
+    kind("w64", &["-c:a", "pcm_f32le"], FULL, TWO, 0),
+    kind("aiff", &["-c:a", "pcm_s16be"], SPEECH, TWO, 0),
+    kind("aiff", &["-c:a", "pcm_s24be"], FULL, TWO, 0),
+    kind("caf", &["-c:a", "pcm_s16be"], SPEECH, TWO, 0),
+    kind("caf", &["-c:a", "pcm_s24be"], FULL, TWO, 0),
+    kind("caf", &["-c:a", "alac"], FULL, TWO, LOSSY),
+    kind("mov", &["-c:a", "pcm_s16le"], SPEECH, TWO, 0),
+    kind("mov", &["-c:a", "pcm_s16be"], SPEECH, TWO, 0),
+    kind("mov", &["-c:a", "pcm_s24be"], FULL, TWO, 0),
+    kind("mov", &["-c:a", "pcm_s24le"], FULL, TWO, 0),
+    kind("mov", &["-c:a", "pcm_s32be"], FULL, TWO, 0),
+    kind("mov", &["-c:a", "pcm_f32be"], FULL, TWO, 0),
+    kind("mov", &["-c:a", "pcm_f32le"], FULL, TWO, 0),
+    kind("mov", &["-c:a", "aac", "-b:a", "96k"], SPEECH, TWO, 0),
+    kind("flac", &["-c:a", "flac"], SPEECH, SIX, 0),
+    kind("ogg", &["-c:a", "flac"], FULL, TWO, 0),
+    kind("mka", &["-c:a", "flac"], FULL, TWO, 0),
+    kind("m4a", &["-c:a", "alac"], FULL, TWO, 0),
+    kind("m4a", &["-c:a", "aac", "-b:a", "96k"], SPEECH, TWO, 0),
+    kind("mp4", &["-c:a", "aac", "-movflags", "+frag_keyframe+empty_moov"], SPEECH, TWO, LOSSY),
+    kind("mp4", &["-c:a", "libopus", "-b:a", "64k"], &[48_000], TWO, LOSSY),
+    kind("mka", &["-c:a", "aac", "-b:a", "96k"], SPEECH, TWO, LOSSY),
+    kind("aac", &["-c:a", "aac", "-b:a", "96k"], SPEECH, TWO, LOSSY),
+    kind("mp3", &["-c:a", "libmp3lame", "-b:a", "64k"], MPEG, TWO, 0),
+    kind("mp3", &["-c:a", "libmp3lame", "-q:a", "4"], MPEG, TWO, 0),
+    kind("mp3", &["-c:a", "libmp3lame", "-b:a", "64k", "-write_xing", "0"], MPEG, TWO, LOSSY),
+    kind("mka", &["-c:a", "libmp3lame", "-b:a", "64k"], MPEG, TWO, LOSSY),
+    kind("mp4", &["-c:a", "libmp3lame", "-b:a", "64k"], MPEG, TWO, LOSSY),
+    kind(
+        "mp2",
+        &["-c:a", "mp2", "-b:a", "64k"],
+        &[16_000, 22_050, 24_000, 32_000, 44_100, 48_000],
+        ONE,
+        LOSSY,
+    ),
+    kind("ogg", &["-c:a", "libvorbis", "-q:a", "4"], SPEECH, SIX, LOSSY),
+    kind("webm", &["-c:a", "libvorbis", "-q:a", "4"], SPEECH, TWO, LOSSY),
+    kind("opus", &["-c:a", "libopus", "-b:a", "64k"], &[8_000, 16_000, 24_000, 48_000], SIX, 64),
+    kind("webm", &["-c:a", "libopus", "-b:a", "64k"], &[8_000, 16_000, 24_000, 48_000], TWO, LOSSY),
+    kind("mka", &["-c:a", "libopus", "-b:a", "96k"], &[48_000], SIX, LOSSY),
+    kind("caf", &["-c:a", "pcm_mulaw"], SPEECH, TWO, 0),
+    kind("caf", &["-c:a", "pcm_alaw"], SPEECH, TWO, 0),
+];
+
+/// One recording of the matrix.
+#[derive(Clone, Copy)]
+struct Case<'a> {
+    number: usize,
+    kind: &'a Kind,
+    format: Format,
+}
+
+impl Case<'_> {
+    fn check(&self, folder: &Path) -> Result<(), String> {
+        let Format { sample_rate, channels } = self.format;
+        let file = format!("{}.{}", self.number, self.kind.extension);
+        let (rate, count) = (sample_rate.to_string(), channels.to_string());
+        let source = format!(
+            "aevalsrc='0.4*sin(2*PI*(300+400*t)*t)*between(t,0.2,1.2)+0.2*sin(2*PI*(1200+200*t)*t)*between(t,0.5,1.3)':s={rate}:d={SECONDS}"
+        );
+        let mut arguments = vec!["-f", "lavfi", "-i", &source, "-ac", &count];
+        arguments.extend(self.kind.options);
+        arguments.push(&file);
+        ffmpeg(folder, &arguments);
+        let expected = reference(folder, &file);
+        let heard = hear(&folder.join(&file)).map_err(|error| error.to_string())?;
+        if let Some(error) = heard.error {
+            return Err(error.to_string());
+        }
+        if heard.faults.is_damaged() {
+            return Err(format!("{:?}", heard.faults));
+        }
+        if heard.format.channels != channels {
+            return Err(format!("{} channels", heard.format.channels));
+        }
+        let width = usize::from(channels);
+        let slack = (self.kind.slack * heard.format.sample_rate as usize).div_ceil(48_000);
+        let (frames, wanted) = (heard.samples.len() / width, expected.len() / width);
+        if frames.abs_diff(wanted) > slack {
+            return Err(format!("{frames} frames, not {wanted}"));
+        }
+        // Sound in one channel lies in the middle one of six.
+        let energy = |channel: &usize| {
+            let samples = expected.iter().skip(*channel).step_by(width);
+            samples.map(|sample| sample * sample).sum::<f32>()
+        };
+        let loudest = (0..width).max_by(|one, other| energy(one).total_cmp(&energy(other))).unwrap_or(0);
+        let channel =
+            |samples: &[f32]| samples.iter().copied().skip(loudest).step_by(width).collect::<Vec<_>>();
+        let step = (heard.format.sample_rate as usize / 6_000).max(1);
+        let (found, lag) = correlation(&channel(&heard.samples), &channel(&expected), slack, step);
+        if found < 0.99 {
+            return Err(format!("correlation {found:.4} at a delay of {lag} frames"));
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn what_ffmpeg_writes_is_read_as_ffmpeg_reads_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut cases = Vec::new();
+    for kind in KINDS {
+        for &sample_rate in kind.rates {
+            for &channels in kind.channels {
+                cases.push(Case { number: cases.len(), kind, format: Format { sample_rate, channels } });
+            }
+        }
+    }
+    assert!(cases.len() >= 300, "{} cases", cases.len());
+    let (next, failures) = (AtomicUsize::new(0), Mutex::new(String::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if let Err(why) = case.check(folder.path()) {
+                        let Format { sample_rate, channels } = case.format;
+                        let Kind { options, extension, .. } = case.kind;
+                        let mut failures = failures.lock().expect("no panic");
+                        let _ =
+                            writeln!(failures, "{extension} {options:?} {sample_rate} Hz x{channels}: {why}");
+                    }
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().expect("no panic");
+    println!("{} recordings compared, {} differ", cases.len(), failures.lines().count());
+    assert!(failures.is_empty(), "of {} recordings:\n{failures}", cases.len());
+}
