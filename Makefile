@@ -1,7 +1,7 @@
 # hearken: `make demo` and `make test` do everything, from nothing. `make help` lists the rest.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo models build check check-lints check-tests test lint fmt install-c gstreamer voice bench bench-voice bench-peers profile bench-precision bench-vad bench-words bench-server neighbours soak-server fuzz pictures package fresh clean
+.PHONY: help setup demo models build check check-lints check-tests test lint fmt install-c gstreamer voice bench bench-voice bench-peers profile bench-precision bench-media bench-vad bench-words bench-server neighbours soak-server fuzz pictures package fresh clean
 
 CARGO := cargo
 MAKEFLAGS += --no-print-directory
@@ -102,6 +102,10 @@ profile: ## show where the time goes, by operation, in hearken and in whisper.cp
 bench-precision: ## what the rounding of --compute fast costs in words (HEARKEN_REFERENCES names lists of recordings, HEARKEN_MODELS models)
 	@.ci/setup build
 	@$(CARGO) bench --profile release --workspace --features hearken/cli --bench precision
+
+bench-media: ## how fast recordings are decoded in the sandbox, beside ffmpeg
+	@.ci/setup test
+	@$(CARGO) bench --profile release --workspace --features hearken/cli --bench media
 
 bench-vad: ## how well voice activity finds speech in noise (HEARKEN_SPEECH and HEARKEN_NOISE name folders of recordings)
 	@.ci/setup build

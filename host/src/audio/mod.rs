@@ -21,6 +21,8 @@ mod voice;
 
 pub use accounting::Accounting;
 pub use chunks::{Chunk, Chunker};
+#[cfg(feature = "server")]
+pub(crate) use decode::{LiveDecoder, Taken};
 pub use decode::{from_file, from_reader, open};
 pub use error::AudioError;
 pub use raw::{Encoding, RawPcm, UnknownEncoding};

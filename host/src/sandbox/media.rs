@@ -16,7 +16,6 @@ use super::imports::HostState;
 use super::instance::{Guest, check_abi};
 use super::ticker::Ticker;
 use super::{Cache, Image, Limits, Runtime, SandboxError, memory};
-use crate::task::to_end;
 
 static MODULE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hearken-media.wasm"));
 
@@ -84,16 +83,13 @@ impl Room {
     }
 
     /// An instance that reads `input`.
-    fn decoder(&self, input: Box<dyn Input>) -> Result<Decoder, SandboxError> {
+    async fn decoder(&self, input: Box<dyn Input>) -> Result<Decoder, SandboxError> {
         let mut state = HostState::new(&self.limits);
         state.input = Some(input);
         let store = Store::new(self.pre.module().engine(), state);
-        let guest = to_end(async {
-            let mut guest = Guest::start(store, &self.pre, &self.ticker, self.limits.cpu_per_call).await?;
-            guest.initialize().await?;
-            check_abi(&mut guest).await?;
-            Ok::<_, SandboxError>(guest)
-        })?;
+        let mut guest = Guest::start(store, &self.pre, &self.ticker, self.limits.cpu_per_call).await?;
+        guest.initialize().await?;
+        check_abi(&mut guest).await?;
         Ok(Decoder { guest, cpu_per_call: self.limits.cpu_per_call })
     }
 }
@@ -113,6 +109,7 @@ fn room() -> Result<&'static Room, SandboxError> {
 ///
 /// # Errors
 /// The machine cannot run the sandbox.
+#[cfg(feature = "server")]
 pub(crate) fn prepare() -> Result<(), SandboxError> {
     room().map(drop)
 }
@@ -125,15 +122,15 @@ pub(crate) struct Decoder {
 
 impl Decoder {
     /// A fresh sandbox for the recording that `input` reads.
-    pub(crate) fn new(input: Box<dyn Input>) -> Result<Self, SandboxError> {
-        room()?.decoder(input)
+    pub(crate) async fn new(input: Box<dyn Input>) -> Result<Self, SandboxError> {
+        room()?.decoder(input).await
     }
 
-    /// Makes one request, to its end.
-    pub(crate) fn call(&mut self, request: Request) -> Result<Report, SandboxError> {
+    /// Makes one request. The future is pending while the guest waits for bytes, or gives way.
+    pub(crate) async fn call(&mut self, request: Request) -> Result<Report, SandboxError> {
         self.guest.allow(self.cpu_per_call);
         let message = hearken_proto::encode(&Call::Media(request));
-        let events = to_end(self.guest.request(EXPORT_CALL, &message))?;
+        let events = self.guest.request(EXPORT_CALL, &message).await?;
         match <[Event; 1]>::try_from(events) {
             Ok([Event::Media(report)]) => Ok(report),
             _ => Err(SandboxError::Misbehaved("it did not answer with one report".to_owned())),
@@ -166,6 +163,7 @@ impl Decoder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::to_end;
 
     /// Bytes that never end, and never make sense.
     struct Endless;
@@ -186,10 +184,10 @@ mod tests {
     }
 
     fn open(input: impl Input + 'static) -> (Decoder, Result<Report, SandboxError>) {
-        let mut decoder = Decoder::new(Box::new(input)).expect("a sandbox");
+        let mut decoder = to_end(Decoder::new(Box::new(input))).expect("a sandbox");
         let request =
             Request::Open { extension: None, len: None, seekable: false, track: Default::default() };
-        let answer = decoder.call(request);
+        let answer = to_end(decoder.call(request));
         (decoder, answer)
     }
 
@@ -222,7 +220,7 @@ mod tests {
     #[test]
     fn a_module_without_the_boundary_is_refused() {
         let room = Room::with(b"\0asm\x01\0\0\0", None).expect("a module");
-        assert!(matches!(room.decoder(Box::new(Endless)), Err(SandboxError::NotAGuest(_))));
+        assert!(matches!(to_end(room.decoder(Box::new(Endless))), Err(SandboxError::NotAGuest(_))));
         assert!(matches!(Room::with(b"no module", None), Err(SandboxError::NotAGuest(_))));
     }
 }

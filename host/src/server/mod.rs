@@ -179,6 +179,8 @@ impl Server {
     /// [`ServerError::Config`] and [`ServerError::Listen`].
     pub async fn bind(config: Config, engine: Engine, models: Vec<NamedModel>) -> Result<Self, ServerError> {
         config.check()?;
+        // Before a process that gives up rights, and before the first recording, which would wait for it.
+        crate::sandbox::media::prepare().map_err(Error::from)?;
         let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
         let listener = listen(config.listen)?;
         let operations = config.operations.map(listen).transpose()?;

@@ -12,7 +12,7 @@ use super::admission::Ticket;
 use super::pace::Pace;
 use super::refusal::Refusal;
 use super::tenants::Admitted;
-use crate::audio::{Encoding, Faults, Format};
+use crate::audio::{AudioError, Encoding, Faults, Format, LiveDecoder, Taken};
 use crate::meter::Speaking;
 use crate::session::{Session, SessionEvent, SessionOptions};
 use crate::task::cpu_time;
@@ -28,18 +28,60 @@ const SLICES_PER_SECOND: usize = 2;
 /// The same in samples of all channels, for formats that have many: about a millisecond of work.
 const SLICE: usize = 48_000;
 
+/// Bytes of a container that are given to its decoder at once: about a second of compressed speech.
+const CONTAINER_SLICE: usize = 8_192;
+/// Samples of a container that are taken in at once [16 kHz].
+const CONTAINER_SAMPLES: usize = SAMPLE_RATE as usize / SLICES_PER_SECOND;
+
 /// CPU time that is charged at once: the account has a lock.
 const CHARGED: Duration = Duration::from_millis(5);
+
+/// The form in which a client sends its audio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Carrier {
+    /// Samples, one after another.
+    Raw(Encoding),
+    /// A container, such as WebM or Ogg, whose start says what it is. The session's format is [`Format::MODEL`].
+    Container,
+}
+
+impl From<Encoding> for Carrier {
+    fn from(encoding: Encoding) -> Self {
+        Self::Raw(encoding)
+    }
+}
+
+/// The decoder of a client's audio.
+enum Intake {
+    Raw(Encoding),
+    Container {
+        decoder: Box<LiveDecoder>,
+        /// It needs more bytes.
+        starved: bool,
+    },
+}
+
+impl Intake {
+    fn new(carrier: Carrier) -> Self {
+        match carrier {
+            Carrier::Raw(encoding) => Self::Raw(encoding),
+            Carrier::Container => {
+                Self::Container { decoder: Box::new(LiveDecoder::new("the stream")), starved: true }
+            }
+        }
+    }
+}
 
 /// One session, its client's audio that is not taken in yet, and its place in the server.
 pub(super) struct Stream {
     session: Session,
     wake: Arc<Notify>,
     ticket: Ticket,
-    encoding: Encoding,
+    carrier: Carrier,
     format: Format,
+    intake: Intake,
     /// Audio as it came.
-    intake: Bytes,
+    bytes: Bytes,
     /// Bytes of a frame that is not complete.
     carried: Vec<u8>,
     /// Frames taken in.
@@ -69,7 +111,7 @@ pub(super) struct Stream {
 /// A session that is to follow.
 struct Next {
     model: Model,
-    encoding: Encoding,
+    carrier: Carrier,
     options: SessionOptions,
 }
 
@@ -77,9 +119,10 @@ impl Stream {
     pub(super) fn open(
         ticket: Ticket,
         model: &Model,
-        encoding: Encoding,
+        carrier: impl Into<Carrier>,
         options: SessionOptions,
     ) -> Result<Self, Refusal> {
+        let carrier = carrier.into();
         let format = options.format;
         let share = Some(ticket.tenant.share.clone());
         let mut session = Session::new(model, SessionOptions { share, ..options })?;
@@ -91,9 +134,10 @@ impl Stream {
             session,
             wake,
             ticket,
-            encoding,
+            carrier,
             format,
-            intake: Bytes::new(),
+            intake: Intake::new(carrier),
+            bytes: Bytes::new(),
             carried: Vec::new(),
             frames: 0,
             ended: VecDeque::new(),
@@ -113,13 +157,13 @@ impl Stream {
 
     /// Ends the session, and goes on with another one when it has told everything: other settings, the same place in the server
     /// and the same clock. What was not taken in, and what is fed meanwhile, waits for it, and is of its format.
-    pub(super) fn replace(&mut self, model: &Model, encoding: Encoding, options: SessionOptions) {
+    pub(super) fn replace(&mut self, model: &Model, carrier: impl Into<Carrier>, options: SessionOptions) {
         if self.finished {
             return;
         }
         // It has ended already where yet another one is to follow.
         let _ = self.session.finish();
-        self.next = Some(Next { model: model.clone(), encoding, options });
+        self.next = Some(Next { model: model.clone(), carrier: carrier.into(), options });
     }
 
     /// Returns the number of sessions that took over: its events come after this has changed.
@@ -129,7 +173,7 @@ impl Stream {
 
     /// Has the next session take over, if there is one.
     fn succeed(&mut self) -> Result<bool, Refusal> {
-        let Some(Next { model, encoding, options }) = self.next.take() else { return Ok(false) };
+        let Some(Next { model, carrier, options }) = self.next.take() else { return Ok(false) };
         let format = options.format;
         let share = Some(self.ticket.tenant.share.clone());
         let mut session = Session::new(&model, SessionOptions { share, ..options })?;
@@ -138,10 +182,11 @@ impl Stream {
         (self.origin, self.frames) = (self.position(), 0);
         self.session = session;
         self.replaced += 1;
-        if (self.encoding, self.format) != (encoding, format) {
+        if (self.carrier, self.format) != (carrier, format) {
             self.carried.clear();
+            self.intake = Intake::new(carrier);
         }
-        (self.model, self.encoding, self.format) = (model, encoding, format);
+        (self.model, self.carrier, self.format) = (model, carrier, format);
         self.ended.clear();
         self.speaking = None;
         if self.finished {
@@ -242,7 +287,7 @@ impl Stream {
     }
 
     fn has_room(&self) -> bool {
-        !self.intake.is_empty() && self.next.is_none() && self.session.waiting() < FULL
+        !self.is_hungry() && self.next.is_none() && self.session.waiting() < FULL
     }
 
     /// Returns how long audio that came too fast has to wait; `None` where it waits for nothing, or for something else.
@@ -252,7 +297,8 @@ impl Stream {
 
     /// Whether more may be read from the client. Also after the end: its pings want answers while it waits.
     pub(super) fn is_hungry(&self) -> bool {
-        self.intake.is_empty()
+        let decoded = matches!(self.intake, Intake::Raw(_) | Intake::Container { starved: true, .. });
+        self.bytes.is_empty() && decoded
     }
 
     /// Whether more audio is expected.
@@ -288,7 +334,7 @@ impl Stream {
     /// the end is nobody's.
     pub(super) fn feed(&mut self, audio: Bytes) {
         if !self.finished {
-            self.intake = audio;
+            self.bytes = audio;
         }
     }
 
@@ -297,9 +343,10 @@ impl Stream {
         self.speaking = None;
     }
 
-    /// Forgets what was fed and not taken in: the next audio is that after [`frames`](Self::frames).
+    /// Forgets what was fed and not taken in: the next audio is that after [`frames`](Self::frames), and a container begins anew.
     pub(super) fn rewind(&mut self) {
-        self.intake.clear();
+        self.intake = Intake::new(self.carrier);
+        self.bytes.clear();
         self.carried.clear();
     }
 
@@ -319,10 +366,62 @@ impl Stream {
     }
 
     fn take_slice(&mut self) -> Result<(), Refusal> {
+        let mut samples = Vec::new();
+        match self.intake {
+            Intake::Raw(encoding) => self.take_raw(encoding, &mut samples),
+            Intake::Container { .. } => self.take_container(&mut samples)?,
+        }
+        self.pace.take(samples.len(), Instant::now());
+        let frames = (samples.len() / usize::from(self.format.channels)) as u64;
+        self.ticket.charge(frames as f64 / f64::from(self.format.sample_rate))?;
+        self.frames += frames;
+        if let Some(speaking) = &mut self.speaking {
+            speaking.hear();
+        }
+        self.session.push(&samples).map_err(|_| Refusal::Internal)?;
+        Ok(())
+    }
+
+    /// Decodes some of a container.
+    fn take_container(&mut self, samples: &mut Vec<f32>) -> Result<(), Refusal> {
+        let Intake::Container { decoder, starved } = &mut self.intake else { return Ok(()) };
+        if *starved {
+            let slice = self.bytes.split_to(self.bytes.len().min(CONTAINER_SLICE));
+            decoder.push(&slice);
+            if self.finished && self.bytes.is_empty() {
+                decoder.finish();
+            }
+            *starved = false;
+        }
+        while samples.len() < CONTAINER_SAMPLES {
+            match decoder.take(samples) {
+                Ok(Taken::Audio) => {}
+                Ok(Taken::Starved) => {
+                    *starved = true;
+                    break;
+                }
+                // Another recording may follow: a browser's recorder that was stopped and started again.
+                Ok(Taken::End) => {
+                    self.intake = Intake::new(Carrier::Container);
+                    break;
+                }
+                // Whoever ends a stream ends it where it is.
+                Err(AudioError::Truncated { .. } | AudioError::NotAudio { .. }) if self.finished => {
+                    self.intake = Intake::new(Carrier::Container);
+                    break;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Decodes some samples, and keeps what there is of the last frame.
+    fn take_raw(&mut self, encoding: Encoding, samples: &mut Vec<f32>) {
         let channels = usize::from(self.format.channels);
-        let frame = self.encoding.bytes() * channels;
+        let frame = encoding.bytes() * channels;
         let most = frame * (self.format.sample_rate as usize / SLICES_PER_SECOND).min(SLICE / channels);
-        let slice = self.intake.split_to(self.intake.len().min(most));
+        let slice = self.bytes.split_to(self.bytes.len().min(most));
         let mut joined;
         let bytes = if self.carried.is_empty() {
             &slice[..]
@@ -333,19 +432,9 @@ impl Stream {
         };
         let (whole, rest) = bytes.split_at(bytes.len() / frame * frame);
         let rest = rest.to_vec();
-        let mut samples = Vec::new();
         // What is no number became silence, as it does in recordings.
-        self.encoding.decode(whole, &mut samples, &mut Faults::default());
+        encoding.decode(whole, samples, &mut Faults::default());
         self.carried = rest;
-        self.pace.take(samples.len(), Instant::now());
-        let frames = (samples.len() / usize::from(self.format.channels)) as u64;
-        self.ticket.charge(frames as f64 / f64::from(self.format.sample_rate))?;
-        self.frames += frames;
-        if let Some(speaking) = &mut self.speaking {
-            speaking.hear();
-        }
-        self.session.push(&samples).map_err(|_| Refusal::Internal)?;
-        Ok(())
     }
 
     /// Ends the utterance that runs: its final text comes, and the stream goes on.
@@ -364,8 +453,12 @@ impl Stream {
     /// Ends the session behind what was fed to it.
     fn drain(&mut self) {
         // At most one message: what the session has no room for it reports.
-        while !self.intake.is_empty() && self.take().is_ok() {}
-        self.intake.clear();
+        if let Intake::Container { starved: true, .. } = self.intake {
+            // What its decoder holds comes out, though no bytes follow.
+            let _ = self.take();
+        }
+        while !self.is_hungry() && self.take().is_ok() {}
+        self.bytes.clear();
         let _ = self.session.finish();
     }
 }

@@ -2,6 +2,7 @@
 
 mod field;
 mod matrix;
+mod trust;
 
 use std::path::Path;
 use std::process::Command;

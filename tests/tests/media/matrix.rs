@@ -27,7 +27,7 @@ struct Kind {
 
 const SPEECH: &[u32] = &[8_000, 16_000, 22_050, 44_100, 48_000];
 const MPEG: &[u32] = &[16_000, 24_000, 32_000, 44_100, 48_000];
-const FULL: &[u32] = &[16_000, 44_100, 48_000, 96_000];
+const FULL: &[u32] = &[16_000, 44_100, 96_000];
 const ONE: &[u16] = &[1];
 const TWO: &[u16] = &[1, 2];
 const SIX: &[u16] = &[1, 2, 6];
@@ -51,7 +51,7 @@ const KINDS: &[Kind] = &[
     kind("wav", &["-c:a", "pcm_s24le"], FULL, SIX, 0),
     kind("wav", &["-c:a", "pcm_s32le"], FULL, TWO, 0),
     kind("wav", &["-c:a", "pcm_f32le"], FULL, TWO, 0),
-    kind("wav", &["-c:a", "pcm_f64le"], FULL, TWO, 0),
+    kind("wav", &["-c:a", "pcm_f64le"], &[44_100], TWO, 0),
     kind("wav", &["-c:a", "pcm_alaw"], SPEECH, TWO, 0),
     kind("wav", &["-c:a", "pcm_mulaw"], SPEECH, TWO, 0),
     kind("wav", &["-c:a", "adpcm_ms"], SPEECH, TWO, LOSSY),
@@ -96,7 +96,8 @@ const KINDS: &[Kind] = &[
     ),
     kind("ogg", &["-c:a", "libvorbis", "-q:a", "4"], SPEECH, SIX, LOSSY),
     kind("webm", &["-c:a", "libvorbis", "-q:a", "4"], SPEECH, TWO, LOSSY),
-    kind("opus", &["-c:a", "libopus", "-b:a", "64k"], &[8_000, 16_000, 24_000, 48_000], SIX, 64),
+    kind("opus", &["-c:a", "libopus", "-b:a", "64k"], &[8_000, 16_000, 24_000, 48_000], TWO, 0),
+    kind("opus", &["-c:a", "libopus", "-b:a", "96k"], &[16_000, 48_000], &[6], LOSSY),
     kind("webm", &["-c:a", "libopus", "-b:a", "64k"], &[8_000, 16_000, 24_000, 48_000], TWO, LOSSY),
     kind("mka", &["-c:a", "libopus", "-b:a", "96k"], &[48_000], SIX, LOSSY),
     kind("caf", &["-c:a", "pcm_mulaw"], SPEECH, TWO, 0),
@@ -140,14 +141,15 @@ impl Case<'_> {
         if frames.abs_diff(wanted) > slack {
             return Err(format!("{frames} frames, not {wanted}"));
         }
-        // Sound in one channel lies in the middle one of six.
-        let energy = |channel: &usize| {
-            let samples = expected.iter().skip(*channel).step_by(width);
-            samples.map(|sample| sample * sample).sum::<f32>()
+        // Sound in one channel lies in the middle one of six, and Opus and Vorbis have an order of channels of their own.
+        let energy = |samples: &[f32], channel: &usize| {
+            samples.iter().skip(*channel).step_by(width).map(|sample| sample * sample).sum::<f32>()
         };
-        let loudest = (0..width).max_by(|one, other| energy(one).total_cmp(&energy(other))).unwrap_or(0);
-        let channel =
-            |samples: &[f32]| samples.iter().copied().skip(loudest).step_by(width).collect::<Vec<_>>();
+        let channel = |samples: &[f32]| {
+            let loudest =
+                (0..width).max_by(|one, other| energy(samples, one).total_cmp(&energy(samples, other)));
+            samples.iter().copied().skip(loudest.unwrap_or(0)).step_by(width).collect::<Vec<_>>()
+        };
         let step = (heard.format.sample_rate as usize / 6_000).max(1);
         let (found, lag) = correlation(&channel(&heard.samples), &channel(&expected), slack, step);
         if found < 0.99 {

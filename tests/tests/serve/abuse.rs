@@ -268,7 +268,7 @@ fn a_refusal_is_one_line_of_the_log() {
     let mut socket = server.socket("/v1/stream", &[]).unwrap();
     socket.0.send(Message::text("nonsense\nrefused\u{1b}[31m")).unwrap();
     socket.rest();
-    assert!(server.socket("/v1/listen?encoding=opus", &[]).is_err());
+    assert!(server.socket("/v1/listen?encoding=speex", &[]).is_err());
     assert!(server.socket("/v1/realtime?intent=conversation", &[]).is_err());
     assert_eq!(server.request("POST", "/v1/audio/transcriptions", &[], b"x").status, 400);
     server.wait_for_metric("hearken_refusals_total{reason=\"unsupported\"} 2");

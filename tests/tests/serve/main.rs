@@ -5,6 +5,7 @@ mod bounds;
 mod browser;
 mod capacity;
 mod clients;
+mod containers;
 mod fairness;
 #[cfg(target_os = "linux")]
 mod hardened;

@@ -100,21 +100,21 @@ impl<R: Read + Send> Input for Piped<R> {
 
 impl Container {
     /// Finds out what the bytes are, and chooses a track.
-    pub(super) fn open(bytes: Bytes, extension: Option<&str>, track: &Track) -> Result<Self, Failure> {
+    pub(super) async fn open(bytes: Bytes, extension: Option<&str>, track: &Track) -> Result<Self, Failure> {
         let Bytes { input, len, seekable } = bytes;
-        let mut decoder = Decoder::new(input).map_err(Failure::Sandbox)?;
+        let mut decoder = Decoder::new(input).await.map_err(Failure::Sandbox)?;
         let extension = extension.map(str::to_ascii_lowercase);
         let request = Request::Open { extension, len, seekable, track: track.clone() };
-        match ask(&mut decoder, request)? {
+        match ask(&mut decoder, request).await? {
             Report::Opened(facts) => Ok(Self { decoder, facts }),
             _ => Err(Failure::Damaged("its parser failed".to_owned())),
         }
     }
 
     /// Decodes the next packet of the track into `block`, which is empty unless the step is [`Step::Audio`].
-    pub(super) fn next(&mut self, block: &mut Vec<f32>) -> Result<Step, Failure> {
+    pub(super) async fn next(&mut self, block: &mut Vec<f32>) -> Result<Step, Failure> {
         block.clear();
-        match ask(&mut self.decoder, Request::Next)? {
+        match ask(&mut self.decoder, Request::Next).await? {
             Report::Audio { sample_rate, channels, address, samples, time } => {
                 let channels = u16::try_from(channels).unwrap_or(u16::MAX);
                 if channels == 0 || samples % u32::from(channels) != 0 {
@@ -170,8 +170,8 @@ impl Container {
 }
 
 /// Makes a request; a report of failure is the error.
-fn ask(decoder: &mut Decoder, request: Request) -> Result<Report, Failure> {
-    match decoder.call(request) {
+async fn ask(decoder: &mut Decoder, request: Request) -> Result<Report, Failure> {
+    match decoder.call(request).await {
         Ok(Report::Failed(failure)) => Err(match failure {
             media::Failure::Cut => Failure::Cut,
             media::Failure::Read => match decoder.take_input_error() {

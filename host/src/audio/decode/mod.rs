@@ -2,6 +2,8 @@
 
 mod container;
 mod convert;
+#[cfg(feature = "server")]
+mod live;
 
 use std::fs::File;
 use std::io::{Cursor, ErrorKind, Read};
@@ -11,8 +13,11 @@ use hearken_proto::media::Track;
 
 use self::container::{Bytes, Container, Failure, Piped, Step, Whole, not_opened};
 use self::convert::Converter;
+#[cfg(feature = "server")]
+pub(crate) use self::live::{LiveDecoder, Taken};
 use super::sanitise::sanitise;
 use super::{AudioError, Faults, Format, Source};
+use crate::task::to_end;
 
 /// Packets that may fail before the first good one. Anything that merely looks like a container's start (two bytes in
 /// a text may look like an MP3 frame) fails forever.
@@ -63,7 +68,7 @@ fn decoded(name: &str, file: File, extension: Option<&str>) -> Result<Box<dyn So
     let len = Some(file.metadata().map_err(failed)?.len());
     let open = |file, len: Option<u64>| {
         let bytes = Bytes { input: Box::new(Whole(file)), len, seekable: len.is_some() };
-        Decoded::new(name.to_owned(), bytes, extension)
+        to_end(Decoded::new(name.to_owned(), bytes, extension))
     };
     open(file, len)
         .or_else(|error| {
@@ -110,7 +115,8 @@ pub fn from_reader(
         }
     }
     let input = Box::new(Piped { reader: Cursor::new(first).chain(reader), position: 0 });
-    Ok(Box::new(Decoded::new(name.to_owned(), Bytes { input, len: None, seekable: false }, None)?))
+    let bytes = Bytes { input, len: None, seekable: false };
+    Ok(Box::new(to_end(Decoded::new(name.to_owned(), bytes, None))?))
 }
 
 /// A recording that is being decoded.
@@ -135,8 +141,9 @@ struct Decoded {
 }
 
 impl Decoded {
-    fn new(name: String, bytes: Bytes, extension: Option<&str>) -> Result<Self, AudioError> {
+    async fn new(name: String, bytes: Bytes, extension: Option<&str>) -> Result<Self, AudioError> {
         let container = Container::open(bytes, extension, &Track::Default)
+            .await
             .map_err(|failure| not_opened(&name, failure))?;
         let mut decoded = Self {
             name,
@@ -153,7 +160,7 @@ impl Decoded {
         };
         // The format is that of decoded audio: headers may state another (HE-AAC does). Decoding now also tells noise
         // that looks like a container from a recording.
-        let format = decoded.find_format()?;
+        let format = decoded.find_format().await?;
         decoded.format = format.validate().map_err(|_| AudioError::RecordingFormat {
             name: decoded.name.clone(),
             sample_rate: format.sample_rate,
@@ -162,9 +169,9 @@ impl Decoded {
         Ok(decoded)
     }
 
-    fn find_format(&mut self) -> Result<Format, AudioError> {
+    async fn find_format(&mut self) -> Result<Format, AudioError> {
         while self.faults.skipped_packets <= MAX_BAD_START {
-            match self.container.next(&mut self.waiting) {
+            match self.container.next(&mut self.waiting).await {
                 Ok(Step::Audio { format, time }) if !self.waiting.is_empty() => {
                     let time = time.map(|time| time.frames(format.sample_rate));
                     let late = time.filter(|_| self.container.has_absolute_times()).unwrap_or(0);
@@ -194,8 +201,18 @@ impl Decoded {
         })
     }
 
+    /// As [`Source::read`], pending while bytes are still to come.
+    async fn next(&mut self, block: &mut Vec<f32>) -> Result<usize, AudioError> {
+        block.clear();
+        if self.ended {
+            return Ok(0);
+        }
+        let filled = self.fill(block).await;
+        filled.inspect_err(|_| self.ended = true)
+    }
+
     /// Fills an empty block; 0 frames is the end.
-    fn fill(&mut self, block: &mut Vec<f32>) -> Result<usize, AudioError> {
+    async fn fill(&mut self, block: &mut Vec<f32>) -> Result<usize, AudioError> {
         loop {
             if self.gap > 0 {
                 // In pieces: an hour of silence must not be held at once. In short ones: who skips gaps is asked between them.
@@ -211,7 +228,7 @@ impl Decoded {
                 sanitise(block, &mut self.faults);
                 return Ok(self.deliver(block));
             }
-            match self.container.next(&mut self.waiting) {
+            match self.container.next(&mut self.waiting).await {
                 Ok(Step::Audio { .. }) if self.waiting.is_empty() => {}
                 Ok(Step::Audio { format, time }) => {
                     self.convert(format)?;
@@ -350,11 +367,7 @@ impl Source for Decoded {
     }
 
     fn read(&mut self, block: &mut Vec<f32>) -> Result<usize, AudioError> {
-        block.clear();
-        if self.ended {
-            return Ok(0);
-        }
-        self.fill(block).inspect_err(|_| self.ended = true)
+        to_end(self.next(block))
     }
 
     /// Gaps of more than a second: shorter ones are packets that were lost, and sound better when silence joins what is around them.

@@ -18,13 +18,14 @@ use super::error::{refused, told};
 use super::message::{Alternative, Recogniser, digits, now};
 use super::query::Asked;
 use super::request_id;
+use crate::audio::Format;
 use crate::formats::seconds;
 use crate::server::App;
 use crate::server::admission::offered_protocols;
 use crate::server::listener::Peer;
 use crate::server::refusal::{Refusal, quote};
 use crate::server::socket::{Adapter, Outbox, drive, limited};
-use crate::server::stream::Stream;
+use crate::server::stream::{Carrier, Stream};
 use crate::session::{SessionEvent, SessionOptions};
 use crate::{SAMPLE_RATE, Word};
 
@@ -135,12 +136,10 @@ impl Live {
         let tenant = app.admit(headers, key)?;
         let asked = Asked::parse(query)?;
         let (name, model) = app.models.find(&tenant, asked.model.as_deref())?;
-        let (encoding, format) = asked.raw()?.ok_or_else(|| {
-            Refusal::unsupported(
-                "encoding",
-                "containers are not recognised in live streams; state encoding and sample_rate",
-            )
-        })?;
+        let (carrier, format) = match asked.raw()? {
+            Some((encoding, format)) => (Carrier::Raw(encoding), format),
+            None => (Carrier::Container, Format::MODEL),
+        };
         let options = SessionOptions {
             language: asked.language.clone(),
             prompt: asked.prompt.clone(),
@@ -150,7 +149,7 @@ impl Live {
         let ticket = app.open(&tenant, "deepgram", Some(&model))?;
         Ok(Self {
             id: request_id(),
-            stream: Stream::open(ticket, &model, encoding, options)?,
+            stream: Stream::open(ticket, &model, carrier, options)?,
             recogniser: Recogniser::of(&name, &model),
             asked,
             hasher: Sha256::new(),

@@ -81,7 +81,7 @@ impl Asked {
                 "keyterm" => keyterms.push(value),
                 // A word and how much it counts: here it counts as it is.
                 "keywords" => keyterms.push(value.split(':').next().unwrap_or_default()),
-                "encoding" => asked.encoding = Some(encoding(value)?),
+                "encoding" => asked.encoding = encoding(value)?,
                 "sample_rate" => asked.sample_rate = Some(number("sample_rate", value)?),
                 "channels" => {
                     asked.channels = number::<u16>("channels", value)?;
@@ -113,7 +113,7 @@ impl Asked {
         Ok(asked)
     }
 
-    /// Rate, channels and encoding of audio that has no header; `None` if it is said to have one.
+    /// Rate, channels and encoding of audio that has no header; `None` if it has one, and says itself what it is.
     pub(super) fn raw(&self) -> Result<Option<(Encoding, Format)>, Refusal> {
         let Some(encoding) = self.encoding else { return Ok(None) };
         let sample_rate = self
@@ -131,15 +131,20 @@ impl Asked {
     }
 }
 
-fn encoding(name: &str) -> Result<Encoding, Refusal> {
+/// The encoding of samples; `None` for those that come in a container.
+fn encoding(name: &str) -> Result<Option<Encoding>, Refusal> {
     match name {
-        "linear16" => Ok(Encoding::S16Le),
-        "linear32" => Ok(Encoding::F32Le),
-        "mulaw" => Ok(Encoding::MuLaw),
-        "alaw" => Ok(Encoding::ALaw),
+        "linear16" => Ok(Some(Encoding::S16Le)),
+        "linear32" => Ok(Some(Encoding::F32Le)),
+        "mulaw" => Ok(Some(Encoding::MuLaw)),
+        "alaw" => Ok(Some(Encoding::ALaw)),
+        "opus" | "ogg-opus" | "webm" | "flac" | "mp3" | "aac" | "containerized" => Ok(None),
         _ => Err(Refusal::unsupported(
             "encoding",
-            format!("{} is not supported; send linear16, linear32, mulaw or alaw", quote(name)),
+            format!(
+                "{} is not supported; send linear16, linear32, mulaw, alaw, or a container (opus, webm, flac, mp3, aac)",
+                quote(name)
+            ),
         )),
     }
 }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::audio::{Encoding, Format, VadConfig};
+use crate::audio::{Format, VadConfig};
 use crate::formats::seconds;
 use crate::server::refusal::{Refusal, quote};
+use crate::server::stream::Carrier;
 use crate::session::{SessionEvent, SessionOptions};
 use crate::text::sanitise_trimmed;
 
@@ -44,7 +45,7 @@ pub(super) struct Start {
     translate: bool,
     prompt: Option<String>,
     encoding: String,
-    sample_rate: u32,
+    sample_rate: Option<u32>,
     #[serde(default = "one")]
     channels: u16,
     step_ms: Option<u64>,
@@ -69,10 +70,19 @@ impl FromClient {
 
 impl Start {
     /// Returns the options of the session.
-    pub(super) fn options(self) -> Result<(Encoding, SessionOptions), Refusal> {
-        let encoding = self.encoding.parse().map_err(|error: crate::audio::UnknownEncoding| {
-            Refusal::invalid("encoding", error.to_string())
-        })?;
+    pub(super) fn options(self) -> Result<(Carrier, SessionOptions), Refusal> {
+        let (carrier, format) = if self.encoding == "container" {
+            (Carrier::Container, Format::MODEL)
+        } else {
+            let encoding = self.encoding.parse().map_err(|error: crate::audio::UnknownEncoding| {
+                Refusal::invalid("encoding", format!("{error}, or container"))
+            })?;
+            let sample_rate = self
+                .sample_rate
+                .ok_or_else(|| Refusal::invalid("sample_rate", "this encoding needs a sample_rate"))?;
+            let format = Format { sample_rate, channels: self.channels }.validate()?;
+            (Carrier::Raw(encoding), format)
+        };
         if self.prompt.as_ref().is_some_and(|prompt| prompt.len() > MAX_PROMPT) {
             return Err(Refusal::invalid(
                 "prompt",
@@ -87,7 +97,6 @@ impl Start {
         if !(100..=10_000).contains(&silence) {
             return Err(Refusal::invalid("silence_ms", "silence_ms is 100 to 10000"));
         }
-        let format = Format { sample_rate: self.sample_rate, channels: self.channels }.validate()?;
         let options = SessionOptions {
             language: self.language.as_deref().and_then(crate::language_code),
             translate: self.translate,
@@ -96,7 +105,7 @@ impl Start {
             step: Duration::from_millis(step),
             ..SessionOptions::new(format)
         };
-        Ok((encoding, options))
+        Ok((carrier, options))
     }
 }
 

@@ -129,9 +129,9 @@ enum Greeting {
 impl Client {
     fn start(app: &Arc<App>, tenant: &Admitted, start: Start) -> Result<Self, Refusal> {
         let (name, model) = app.models.find(tenant, start.model.as_deref())?;
-        let (encoding, options) = start.options()?;
+        let (carrier, options) = start.options()?;
         let ticket = app.open(tenant, "hearken", Some(&model))?;
-        let stream = Stream::open(ticket, &model, encoding, options)?;
+        let stream = Stream::open(ticket, &model, carrier, options)?;
         let id = random_name();
         let greeting =
             Event::Started { stream: id.clone(), model: name, resume_seconds: app.config.resume_seconds };

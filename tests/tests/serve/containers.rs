@@ -1,0 +1,112 @@
+//! Live streams in containers: as browsers' recorders and telephones send them.
+
+use std::process::Command;
+
+use hearken_tests::serve::{Came, Server, Socket};
+use hearken_tests::wav;
+use serde_json::{Value, json};
+
+use crate::{PHRASES, SPEECH};
+
+/// The speech in a container, which ffmpeg writes as it would to a live stream.
+fn contained(options: &[&str]) -> Vec<u8> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("speech.wav");
+    let format = SPEECH.format;
+    std::fs::write(&path, wav::pcm16(&SPEECH.samples, format.sample_rate, format.channels)).expect("written");
+    let output = Command::new("ffmpeg")
+        .args(["-nostdin", "-v", "error", "-i"])
+        .arg(&path)
+        .args(options)
+        .arg("-")
+        .output()
+        .expect("ffmpeg can be run");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+/// Sends bytes in pieces as small as a recorder's.
+fn stream(socket: &mut Socket, bytes: &[u8]) {
+    for piece in bytes.chunks(1_500) {
+        assert!(socket.push(piece));
+    }
+}
+
+const WEBM: &[&str] = &["-c:a", "libopus", "-b:a", "64k", "-f", "webm", "-live", "1"];
+const OGG: &[&str] = &["-c:a", "libopus", "-b:a", "64k", "-f", "ogg", "-page_duration", "100000"];
+
+#[test]
+fn deepgrams_clients_may_send_any_container() {
+    let server = Server::start();
+    let kinds: [(&str, &[&str]); 6] = [
+        ("", WEBM),
+        ("?encoding=opus&sample_rate=48000", OGG),
+        ("?encoding=ogg-opus", OGG),
+        ("", &["-c:a", "libmp3lame", "-b:a", "96k", "-f", "mp3"]),
+        ("?encoding=flac", &["-c:a", "flac", "-f", "flac"]),
+        (
+            "",
+            &[
+                "-c:a",
+                "aac",
+                "-b:a",
+                "96k",
+                "-f",
+                "mp4",
+                "-movflags",
+                "frag_keyframe+empty_moov",
+                "-frag_duration",
+                "200000",
+            ],
+        ),
+    ];
+    for (query, options) in kinds {
+        let mut socket = server.socket(&format!("/v1/listen{query}"), &[]).unwrap();
+        stream(&mut socket, &contained(options));
+        socket.say(&json!({ "type": "CloseStream" }));
+        let (messages, end) = socket.rest();
+        assert!(matches!(end, Came::Closed(1000, _)), "{options:?}: {end:?}");
+        let said: Vec<&str> = messages
+            .iter()
+            .filter(|message| message["is_final"] == true)
+            .filter_map(|message| message["channel"]["alternatives"][0]["transcript"].as_str())
+            .filter(|text| !text.is_empty())
+            .collect();
+        assert_eq!(said.join(" "), PHRASES.join(" "), "{options:?}");
+        let last = messages.last().unwrap();
+        let seconds = SPEECH.samples.len() as f64 / f64::from(SPEECH.format.sample_rate);
+        assert!((last["duration"].as_f64().unwrap() - seconds).abs() < 0.2, "{options:?}: {last}");
+    }
+    server.end();
+}
+
+/// Text comes before the container ends, and a recorder that is started again is heard again.
+#[test]
+fn text_comes_while_the_container_grows() {
+    let server = Server::start();
+    let mut socket = server.socket("/v1/stream", &[]).unwrap();
+    socket.say(&json!({ "type": "start", "encoding": "container" }));
+    assert_eq!(socket.json()["type"], "started");
+    let bytes = contained(WEBM);
+    stream(&mut socket, &bytes[..bytes.len() * 4 / 5]);
+    socket.until("final");
+    stream(&mut socket, &bytes[bytes.len() * 4 / 5..]);
+    socket.say(&json!({ "type": "finish" }));
+    let (messages, end) = socket.rest();
+    assert_eq!(end, Came::Closed(1000, String::new()));
+    let finals: Vec<&Value> = messages.iter().filter(|message| message["type"] == "final").collect();
+    assert_eq!(finals.len(), PHRASES.len() - 1, "{messages:?}");
+    server.end();
+}
+
+#[test]
+fn what_is_no_container_is_refused_with_the_reason() {
+    let server = Server::start();
+    let mut socket = server.socket("/v1/listen", &[]).unwrap();
+    socket.push(b"%PDF-1.7\n");
+    socket.push(&[0; 2_000]);
+    let (messages, end) = socket.rest();
+    let Came::Closed(1008, reason) = &end else { panic!("{messages:?} {end:?}") };
+    assert!(reason.starts_with("DATA-0000"), "{reason}");
+    server.end();
+}
