@@ -18,8 +18,9 @@ pub(crate) fn take_beginning() -> Vec<u8> {
     BEGUN.take()
 }
 
-/// Takes the place of whisper.cpp's file loader (the linker's `--wrap`), so that weights stream from the host into
-/// tensors without a second copy in linear memory, and whisper-rs's safe API serves for the rest.
+/// Takes the place of whisper.cpp's file loader (the linker's `--wrap`), so that weights stream
+/// from the host into tensors without a second copy in linear memory, and whisper-rs's safe API
+/// serves for the rest.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn __wrap_whisper_init_from_file_with_params_no_state(
     _path: *const c_char,

@@ -1,4 +1,4 @@
-//! What can go wrong.
+//! Errors of the library.
 
 use std::path::PathBuf;
 
@@ -26,7 +26,7 @@ pub enum Error {
     Model {
         /// The file, or what stands for it.
         name: String,
-        /// What is wrong with it.
+        /// Defect of the model.
         source: ModelError,
     },
     /// The model needs more memory than a guest may have.
@@ -56,7 +56,7 @@ pub enum Error {
         "{language:?} is not a language code that Whisper knows; use an ISO 639-1 code such as en, or leave it out"
     )]
     Language {
-        /// What was asked for.
+        /// Requested language.
         language: String,
     },
     /// A session does not take that.
@@ -76,7 +76,7 @@ pub enum Error {
     /// The operating system refused something.
     #[error("{what}: {source}")]
     System {
-        /// What was attempted.
+        /// Attempted operation.
         what: String,
         /// Why it failed.
         source: std::io::Error,

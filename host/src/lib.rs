@@ -1,8 +1,9 @@
 //! Transcription with whisper.cpp inside a WebAssembly sandbox.
 //!
-//! An [`Engine`] owns the sandbox's compiler, the recogniser threads and the cache of compiled models. It loads a
-//! [`Model`], and the model transcribes: a file, samples in memory, or any [`audio::Source`]. Each stretch of speech is
-//! decoded in a sandbox of its own, which sees nothing but the model and that speech, and is gone afterwards.
+//! An [`Engine`] owns the sandbox's compiler, the recogniser threads and the cache of compiled
+//! models. It loads a [`Model`], and the model transcribes: a file, samples in memory, or any
+//! [`audio::Source`]. Each stretch of speech is decoded in a sandbox of its own, which sees nothing
+//! but the model and that speech, and is gone afterwards.
 //!
 //! ```
 //! use hearken::audio::{Format, Samples};

@@ -11,11 +11,11 @@ use std::ptr;
 #[cfg(target_os = "linux")]
 use std::sync::OnceLock;
 
-/// What the kernel has as a large page on most processors.
+/// Size of a large page in the kernel of most processors [bytes].
 const LARGE: usize = 2 << 20;
 
-/// Prefers large pages for memory that is not touched yet, where whole ones fit in. Whether it gets them is the kernel's decision;
-/// what it holds does not change.
+/// Prefers large pages for memory that is not touched yet, where whole ones fit in. Whether it gets
+/// them is the kernel's decision; what it holds does not change.
 pub(crate) fn prefer_large<T>(memory: &mut [T]) {
     let all = memory.as_mut_ptr_range();
     let start = all.start.map_addr(|address| address.next_multiple_of(LARGE));
@@ -23,19 +23,20 @@ pub(crate) fn prefer_large<T>(memory: &mut [T]) {
     #[cfg(target_os = "linux")]
     if len > 0 {
         use rustix::mm::{Advice, madvise};
-        // SAFETY: whole pages inside memory that is borrowed here; the advice changes neither what it holds nor who may
-        // touch it.
+        // SAFETY: whole pages inside memory that is borrowed here; the advice changes neither what
+        // it holds nor who may touch it.
         let _ = unsafe { madvise(start.cast(), len, Advice::LinuxHugepage) };
     }
     #[cfg(not(target_os = "linux"))]
     let _ = len;
 }
 
-/// Brings a file that is kept in memory onto large pages, as far as whole ones are full, and returns how many bytes that are. Whoever
-/// maps it afterwards, and wherever, spends less on looking for pages; it takes about as long as a copy.
+/// Moves a file that is kept in memory onto large pages, as far as whole ones are full, and returns
+/// the number of bytes moved. Later mappings spend less on page table walks; it takes about as long
+/// as a copy.
 ///
-/// This is Linux's `MADV_COLLAPSE` (6.1), which asks no setting of the system, unlike advice on files in memory before they are
-/// written.
+/// This is Linux's `MADV_COLLAPSE` (6.1), which asks no setting of the system, unlike advice on
+/// files in memory before they are written.
 ///
 /// # Errors
 ///
@@ -80,7 +81,8 @@ impl Window {
         let reserved = unsafe { mmap_anonymous(ptr::null_mut(), reserved_len, ProtFlags::empty(), flags)? };
         let start = reserved.map_addr(|address| address.next_multiple_of(LARGE));
         let window = Self { reserved, reserved_len, file: start, file_len };
-        // SAFETY: `file_len` bytes from there on lie in what was reserved, of which nobody else knows.
+        // SAFETY: `file_len` bytes from there on lie in what was reserved, of which nobody else
+        // knows.
         unsafe { mmap(start, file_len, ProtFlags::READ, flags | MapFlags::FIXED, file, 0)? };
         Ok(window)
     }
@@ -90,7 +92,8 @@ impl Window {
         const MADV_COLLAPSE: i32 = 25;
         let part = part.start as usize..part.end as usize;
         assert!(part.end <= self.file_len, "the part lies in the file");
-        // SAFETY: mapped pages of this window; the advice changes neither what the file holds nor who may touch it.
+        // SAFETY: mapped pages of this window; the advice changes neither what the file holds nor
+        // who may touch it.
         let failed = unsafe { libc::madvise(self.file.byte_add(part.start), part.len(), MADV_COLLAPSE) };
         if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
@@ -99,14 +102,17 @@ impl Window {
 #[cfg(target_os = "linux")]
 impl Drop for Window {
     fn drop(&mut self) {
-        // SAFETY: this window's own address space, the file in it, and nobody holds a pointer into it.
+        // SAFETY: this window's own address space, the file in it, and nobody holds a pointer into
+        // it.
         let _ = unsafe { rustix::mm::munmap(self.reserved, self.reserved_len) };
     }
 }
 
-/// Bytes of pages in this part of the address space that are this process's own: written, and not a file's.
+/// Bytes of pages in this part of the address space that are this process's own: written, and not a
+/// file's.
 ///
-/// By `/proc/self/pagemap` (Linux 4.2): its flags tell whether a page is there and whether it is a file's or shared.
+/// By `/proc/self/pagemap` (Linux 4.2): its flags tell whether a page is there and whether it is a
+/// file's or shared.
 ///
 /// # Errors
 ///
@@ -147,8 +153,8 @@ pub(crate) fn written(range: Range<usize>) -> io::Result<u64> {
     }
 }
 
-/// The same of several groups of parts of the address space, by `/proc/self/smaps`: of everything at once, however large and empty
-/// the parts are. `None` where the system does not tell.
+/// The same of several groups of parts of the address space, by `/proc/self/smaps`: of everything
+/// at once, however large and empty the parts are. `None` where the system does not tell.
 #[cfg(feature = "server")]
 pub(crate) fn written_in(groups: &[Vec<Range<usize>>]) -> Option<Vec<u64>> {
     let maps = std::fs::read_to_string("/proc/self/smaps").ok()?;

@@ -1,7 +1,8 @@
 //! Work that is done in slices: the clock that it is charged by, and whether it is to give way.
 //!
-//! A guest that runs can be suspended at any loop or call and be resumed later, on another thread: a call into it is a
-//! future. Such a future is pending for one reason only, to give way: whoever polls it decides when it goes on.
+//! Preemption. A running guest can be suspended at any loop or call and be resumed later, on
+//! another thread: a call into it is a future. Such a future is pending for one reason only,
+//! preemption: the code that polls it decides when it goes on.
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Where a task's clock stood, and its thread's, when the slice began.
+/// Clocks of a task and of its thread at the begin of a slice.
 #[derive(Debug, Clone, Copy, Default)]
 struct Start {
     task: Duration,
@@ -26,13 +27,14 @@ thread_local! {
     static WANTED: RefCell<Option<Rc<dyn Fn() -> bool>>> = const { RefCell::new(None) };
 }
 
-/// CPU time that the task of this thread has used, on whichever threads; outside of a task, that of the thread.
+/// CPU time that the task of this thread has used, on whichever threads; outside of a task, that of
+/// the thread.
 pub(crate) fn cpu_time() -> Duration {
     let Start { task, thread } = START.get();
     task.saturating_add(thread_time().saturating_sub(thread))
 }
 
-/// Other threads have used so much CPU time for the task of this thread.
+/// Adds CPU time that other threads have used for the task of this thread.
 pub(crate) fn helped(cpu: Duration) {
     HELPED.set(HELPED.get().saturating_add(cpu));
 }
@@ -42,7 +44,7 @@ pub(crate) fn take_helped() -> Duration {
     HELPED.take()
 }
 
-/// Whether the task of this thread is to give way. Never outside of a task.
+/// Returns true if the task of this thread is to be preempted. Never outside of a task.
 pub(crate) fn is_wanted() -> bool {
     // It is called without the cell being borrowed.
     let wanted = WANTED.with_borrow(Clone::clone);
@@ -61,8 +63,8 @@ pub(crate) async fn give_way() {
     .await;
 }
 
-/// Works on a task until it is complete or has given way, which it does when `wanted` tells it to. `used` is its CPU time so
-/// far, and afterwards.
+/// Works on a task until it is complete or has given way, which it does when `wanted` tells it to.
+/// `used` is its CPU time so far, and afterwards.
 pub(crate) fn slice<F: Future + ?Sized>(
     task: Pin<&mut F>,
     used: &mut Duration,
@@ -94,7 +96,7 @@ pub(crate) fn to_end<F: Future>(task: F) -> F::Output {
     }
 }
 
-/// What panicked.
+/// The task panicked.
 #[derive(Debug)]
 pub(crate) struct Panicked;
 

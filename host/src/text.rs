@@ -1,10 +1,10 @@
-//! Text from the guest is hostile: a model's vocabulary may hold terminal escapes or text that runs backwards.
-//! Whatever enters the host passes here first; sinks still escape for their own format.
+//! Text from the guest is hostile: a model's vocabulary may hold terminal escapes or text that runs
+//! backwards. Whatever enters the host passes here first; sinks still escape for their own format.
 
-/// Removes what could act on a terminal or hide text: control characters (C0, DEL, C1, so that no escape sequence
-/// starts), bidirectional overrides and isolates, and invisible format characters. Line breaks, paragraph breaks and
-/// tabs become one space. Joiners stay between letters outside ASCII (Persian, Indic scripts), where they are spelling;
-/// elsewhere, as in joined emoji, they go.
+/// Removes what could act on a terminal or hide text: control characters (C0, DEL, C1, so that no
+/// escape sequence starts), bidirectional overrides and isolates, and invisible format characters.
+/// Line breaks, paragraph breaks and tabs become one space. Joiners stay between letters outside
+/// ASCII (Persian, Indic scripts), where they are spelling; elsewhere, as in joined emoji, they go.
 pub(crate) fn sanitise(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
@@ -42,7 +42,8 @@ pub(crate) fn sanitise_trimmed(text: &str) -> String {
     if trimmed.len() == clean.len() { clean } else { trimmed.to_owned() }
 }
 
-/// Invisible characters that reorder, hide or tag text (Unicode's Cf, and fillers that show nothing).
+/// Invisible characters that reorder, hide or tag text (Unicode's Cf, and fillers that show
+/// nothing).
 fn is_format(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'

@@ -1,4 +1,4 @@
-//! What was said, when.
+//! Transcripts: text with times.
 
 use std::ops::Range;
 
@@ -16,22 +16,22 @@ pub struct Transcript {
     pub language: Option<Language>,
     /// Length of the input.
     pub duration: u64,
-    /// What was said, in order of time.
+    /// Segments, in order of time.
     pub segments: Vec<Segment>,
     /// Speech that could not be recognised; empty unless a guest failed.
     pub lost: Vec<Lost>,
-    /// Voice, at least a second of it, in which no words were recognized though it was decoded again: speech that was missed,
-    /// or a sound that voice activity takes for speech.
+    /// Voice, at least a second of it, in which no words were recognized though it was decoded
+    /// again: speech that was missed, or a sound that voice activity takes for speech.
     pub unrecognized: Vec<Range<u64>>,
     /// The input ended in an error: the text is of what came before it.
     pub damage: Option<String>,
-    /// What the input lacked, besides.
+    /// Defects of the input.
     pub faults: Faults,
-    /// The channel, counted from 0, that was taken alone, because averaging the channels would have cancelled the sound: one is
-    /// the other upside down.
+    /// The channel, counted from 0, that was taken alone, because averaging the channels would have
+    /// cancelled the sound: one is the other upside down.
     pub taken_channel: Option<u16>,
-    /// Level of the loudest 20 ms, in decibels of full scale: a sine at full scale has -3. `None` for silence, and without voice
-    /// activity.
+    /// Level of the loudest 20 ms, in decibels of full scale: a sine at full scale has -3. `None`
+    /// for silence, and without voice activity.
     pub loudest_db: Option<f32>,
 }
 
@@ -94,8 +94,9 @@ pub struct Word {
 const SHORTEST_WORD: u64 = SAMPLE_RATE as u64 / 50;
 
 impl Word {
-    /// Puts what a guest heard on the input's clock: its sample 0 is `origin` there. Whatever the guest says, words lie in
-    /// `range` and in order, each has a length as far as there is room for it, and their texts are clean.
+    /// Puts what a guest heard on the input's clock: its sample 0 is `origin` there. Whatever the
+    /// guest says, words lie in `range` and in order, each has a length as far as there is room for
+    /// it, and their texts are clean.
     pub(crate) fn place(words: Vec<hearken_proto::Word>, origin: u64, range: Range<u64>) -> Vec<Self> {
         let mut placed: Vec<Self> = words
             .into_iter()

@@ -5,19 +5,22 @@
 //! | [`IMPORT_PRODUCT`] | `(descriptor: i32)` | one [`Product`] |
 //! | [`IMPORT_ATTENTION`] | `(descriptor: i32)` | one [`Attention`] |
 //!
-//! The guest passes the address of a descriptor: 64-bit little-endian words, in the order of the fields below. All
-//! lengths, strides and addresses are bytes unless said. A matrix has rows of contiguous elements; rows and planes lie
-//! at any stride. The host checks all of it, in 64 bits, before it touches anything, and a violation traps:
+//! The guest passes the address of a descriptor: 64-bit little-endian words, in the order of the
+//! fields below. All lengths, strides and addresses are bytes unless said. A matrix has rows of
+//! contiguous elements; rows and planes lie at any stride. The host checks all of it, in 64 bits,
+//! before it touches anything, and a violation traps:
 //!
-//! 1. every matrix, vector and descriptor lies inside the guest's memory, from its first to its last byte;
+//! 1. every matrix, vector and descriptor lies inside the guest's memory, from its first to its
+//!    last byte;
 //! 2. addresses and strides are multiples of the element's size;
 //! 3. no byte of the output belongs to an input, and no two of its rows share a byte;
-//! 4. no extent is 0, none is above [`MAX_EXTENT`], planes are at most [`MAX_PLANES`], an attention's width at most
-//!    [`MAX_WIDTH`], and one call has at most [`MAX_WORK`] multiplications;
+//! 4. no extent is 0, none is above [`MAX_EXTENT`], planes are at most [`MAX_PLANES`], an
+//!    attention's width at most [`MAX_WIDTH`], and one call has at most [`MAX_WORK`]
+//!    multiplications;
 //! 5. a weight's number is one that the guest [registered](Weight), and its shape is the product's.
 //!
-//! What is computed depends on shapes alone: no value, NaN included, changes which instructions run or which bytes are
-//! touched. The time is charged to the call, and asked for between tiles.
+//! What is computed depends on shapes alone: no value, NaN included, changes which instructions run
+//! or which bytes are touched. The time is charged to the call, and asked for between tiles.
 
 use serde::{Deserialize, Serialize};
 
@@ -32,12 +35,13 @@ pub const MAX_EXTENT: u64 = 1 << 17;
 pub const MAX_PLANES: u64 = 256;
 /// Largest width of a head: four times that of all Whisper models.
 pub const MAX_WIDTH: u64 = 256;
-/// Most multiplications of one call: four times what the largest product of Whisper's largest model needs.
+/// Most multiplications of one call: four times what the largest product of Whisper's largest model
+/// needs.
 pub const MAX_WORK: u64 = 1 << 36;
 /// Most weights of one model.
 pub const MAX_WEIGHTS: usize = 4096;
 
-/// How the elements of a matrix are stored. Blocks are ggml's: 32 elements each (`ggml-common.h`).
+/// Storage format of a matrix's elements. Blocks are ggml's: 32 elements each (`ggml-common.h`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(u64)]
 pub enum Element {
@@ -93,7 +97,7 @@ impl Element {
         }
     }
 
-    /// What addresses and strides are multiples of.
+    /// Alignment of addresses and strides [bytes].
     pub fn align(self) -> u64 {
         match self {
             Self::F32 => 4,
@@ -103,11 +107,11 @@ impl Element {
 }
 
 /// A matrix of weights in the guest's memory, registered while the snapshot is made (in
-/// [`Event::Loaded`](crate::Event::Loaded)) and not changed after. Its number is its place in the list. The host keeps
-/// a packed copy of its own, taken from the snapshot before any guest runs.
+/// [`Event::Loaded`](crate::Event::Loaded)) and not changed after. Its number is its place in the
+/// list. The host keeps a packed copy of its own, taken from the snapshot before any guest runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Weight {
-    /// Where row 0 begins.
+    /// Address of row 0.
     pub address: u64,
     /// Rows.
     pub rows: u64,
@@ -115,14 +119,14 @@ pub struct Weight {
     pub depth: u64,
     /// From one row to the next. Rows of different weights do not overlap.
     pub row_stride: u64,
-    /// How elements are stored.
+    /// Storage format of elements.
     pub element: Element,
 }
 
 /// A batch of matrices in the guest's memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Matrix {
-    /// Where row 0 of plane 0 begins.
+    /// Address of row 0 of plane 0.
     pub address: u64,
     /// From one row to the next.
     pub row_stride: u64,
@@ -141,7 +145,7 @@ pub enum Left {
     Memory(Matrix),
 }
 
-/// What is added to each output before its activation: floats in the guest's memory.
+/// Addend of each output before its activation: floats in the guest's memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bias {
     /// Nothing.
@@ -152,7 +156,8 @@ pub enum Bias {
     Right(u64),
 }
 
-/// `out[p][j][i] = f(Σₖ left[p][i][k] · right[p][j][k] + bias) + residual[p][j][i]`, where `f` is the identity or GELU.
+/// `out[p][j][i] = f(Σₖ left[p][i][k] · right[p][j][k] + bias) + residual[p][j][i]`, where `f` is
+/// the identity or GELU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Product {
     /// Matrices in the batch.
@@ -171,7 +176,7 @@ pub struct Product {
     pub out: Matrix,
     /// Added before `f`.
     pub bias: Bias,
-    /// Whether `f` is GELU in its tanh form (Hendrycks and Gimpel, arXiv:1606.08415).
+    /// True if `f` is GELU in its tanh form (Hendrycks and Gimpel, arXiv:1606.08415).
     pub gelu: bool,
     /// `columns × rows`, f32; added after `f`.
     pub residual: Option<Matrix>,

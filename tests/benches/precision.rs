@@ -1,8 +1,10 @@
-//! What the rounding of `--compute fast` costs in words: run by `make bench-precision`, prints one table.
+//! Cost of the rounding of `--compute fast` in words: run by `make bench-precision`, prints one
+//! table.
 //!
-//! Each of `HEARKEN_MODELS` (names of the store; the embedded model without) transcribes every recording of the lists that
-//! `HEARKEN_REFERENCES` names (`hearken eval --help` has their format; several with `:` between), exactly and fast. The difference
-//! of the word error rates is held against chance by the paired bootstrap.
+//! Each of `HEARKEN_MODELS` (names of the store; the embedded model without) transcribes every
+//! recording of the lists that `HEARKEN_REFERENCES` names (`hearken eval --help` has their format;
+//! several with `:` between), exactly and fast. The difference of the word error rates is held
+//! against chance by the paired bootstrap.
 
 use std::path::Path;
 

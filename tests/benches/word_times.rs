@@ -1,8 +1,9 @@
-//! How true the times of words are: run by `make bench-words`, prints one table.
+//! Accuracy of word times: run by `make bench-words`, prints one table.
 //!
-//! Single words are joined with pauses of 0.1 to 0.5 s, so that it is known where each begins and ends; the embedded model
-//! transcribes them offline, and streaming in steps of 500 ms. `HEARKEN_DIGITS` names a folder with the recordings of the Free
-//! Spoken Digit Dataset; without it espeak-ng speaks.
+//! Single words are joined with pauses of 0.1 to 0.5 s, so that it is known where each begins and
+//! ends; the embedded model transcribes them offline, and streaming in steps of 500 ms.
+//! `HEARKEN_DIGITS` names a folder with the recordings of the Free Spoken Digit Dataset; without it
+//! espeak-ng speaks.
 
 use std::path::Path;
 

@@ -23,7 +23,8 @@ pub fn program(name: &str) -> PathBuf {
     binary
 }
 
-/// A folder for compiled models that stays from one test to the next, so that a model is prepared once.
+/// A folder for compiled models that stays from one test to the next, so that a model is prepared
+/// once.
 pub fn cache() -> PathBuf {
     let mut folder = binary();
     folder.pop();
@@ -44,7 +45,7 @@ pub fn settle(command: &mut Command) {
     command.env("HEARKEN_MODELS_DIR", "/nonexistent");
 }
 
-/// How a run ended.
+/// Exit status and output of a run.
 #[derive(Debug)]
 pub struct Ended {
     /// Exit code; `None` when a signal ended it.

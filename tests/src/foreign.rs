@@ -1,5 +1,5 @@
-//! ggml models in the formats in which people have Whisper: the inverse of `hearken models import`, by the names that Hugging
-//! Face's transformers and CTranslate2 give.
+//! ggml models in the formats in which people have Whisper: the inverse of `hearken models import`,
+//! by the names that Hugging Face's transformers and CTranslate2 give.
 
 use std::collections::HashMap;
 use std::fs;
@@ -151,7 +151,8 @@ impl Foreign {
         write("model.safetensors", &file);
     }
 
-    /// Writes `model.bin` and `vocabulary.txt`, with everything in half precision where it fits without loss.
+    /// Writes `model.bin` and `vocabulary.txt`, with everything in half precision where it fits
+    /// without loss.
     ///
     /// # Panics
     ///

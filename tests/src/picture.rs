@@ -21,7 +21,7 @@ text{font:13px system-ui,sans-serif;fill:#222}.ground{fill:#fff}.grid{stroke:#dd
 /// A figure over a setting, or over time.
 #[derive(Debug, Clone)]
 pub struct Curve {
-    /// What it shows.
+    /// Name of the series.
     pub name: &'static str,
     /// Its colour, `a`, `b` or `c`, and whether it is ` dashed`.
     pub class: &'static str,
@@ -32,13 +32,14 @@ pub struct Curve {
 /// The curves over one setting.
 #[derive(Debug, Clone)]
 pub struct Panel {
-    /// What the setting is.
+    /// Label of the axis.
     pub axis: &'static str,
     /// At least one; all have the same settings.
     pub curves: Vec<Curve>,
 }
 
-/// All panels, two in a row, of figures in `unit`. Names are ours: nothing in them needs to be escaped.
+/// All panels, two in a row, of figures in `unit`. Names are ours: nothing in them needs to be
+/// escaped.
 pub fn svg(title: &str, unit: &str, panels: &[Panel]) -> String {
     let rows = panels.len().div_ceil(2) as f64;
     let columns = panels.len().min(2) as f64;

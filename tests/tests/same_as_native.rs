@@ -1,7 +1,8 @@
-//! What the sandbox hears is what whisper.cpp hears outside it.
+//! Equality with native: the sandbox's results are those of whisper.cpp outside of it.
 //!
-//! Both sides get the same samples: hearken's own audio path cuts the chunks. Where they may differ is where rounding
-//! decides, and how far that carries is measured, between two native builds ([`rounding`]).
+//! Both sides get the same samples: hearken's own audio path cuts the chunks. Where they may differ
+//! is where rounding decides, and how far that carries is measured, between two native builds
+//! ([`rounding`]).
 
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ fn load(engine: &Engine, model: &[u8]) -> Model {
     engine.load(&ModelSource::Bytes(model.into())).expect("hearken loads it")
 }
 
-/// Transcribes recordings with the embedded model on both sides, in each way that is to be the same.
+/// Transcribes recordings with the embedded model on both sides, in each way that is to be the
+/// same.
 fn compare(what: &str, recordings: &[Recording]) {
     let bytes = hearken::model::embedded().expect("the embedded model");
     let reference = Reference::new(&bytes, "en");
@@ -53,8 +55,8 @@ fn spoken_digits_read_the_same() {
 /// The embedded model's window slides when it is longer.
 const LONGEST_WINDOW: usize = 4 * 16_000;
 
-/// Streaming has a decoder of its own. Where one window holds all of an utterance, and nothing was said of it before, it has
-/// to say what `whisper_full` does.
+/// Streaming has a decoder of its own. Where one window holds all of an utterance, and nothing was
+/// said of it before, it has to say what `whisper_full` does.
 fn stream(what: &str, recordings: &[Recording]) {
     let bytes = hearken::model::embedded().expect("the embedded model");
     let engine = Engine::builder().no_cache().compute(Compute::Exact).build().expect("an engine");
@@ -113,12 +115,13 @@ fn a_window_is_streamed_as_whisper_full_hears_it() {
     }
 }
 
-/// Tokens that native whisper.cpp says when it is forced to what it finds likeliest, and how sure it is of them.
+/// Tokens that native whisper.cpp says when it is forced to what it finds likeliest, and how sure
+/// it is of them.
 struct Forced {
     samples: Vec<f32>,
     tokens: Vec<u32>,
     logits: Vec<Vec<f32>>,
-    /// How far rounding moves a margin.
+    /// Maximum movement of a margin by rounding.
     epsilon: f32,
 }
 
@@ -136,7 +139,7 @@ impl Forced {
         Self { epsilon: rounding::of_margins(model, &samples, "de", &tokens), samples, tokens, logits }
     }
 
-    /// How far the best two logits are from the native ones, at each position.
+    /// Distances of the best two logits from the native ones, at each position.
     fn differences(&self, found: impl IntoIterator<Item = (u32, f32, f32)>) -> Vec<f32> {
         let of_one = |((_, first, runner_up), logits): ((u32, f32, f32), &Vec<f32>)| {
             let (_, best, second) = top_two(logits);
@@ -145,7 +148,8 @@ impl Forced {
         found.into_iter().zip(&self.logits).map(of_one).collect()
     }
 
-    /// Holds the sandbox's answers against the native ones, wherever the margin is wider than rounding moves it.
+    /// Holds the sandbox's answers against the native ones, wherever the margin is wider than
+    /// rounding moves it.
     fn hold(&self, what: &str, scores: &[Score]) {
         assert_eq!(scores.len(), self.logits.len(), "{what}");
         let farthest = self.differences(top(scores)).into_iter().fold(0f32, f32::max);
@@ -180,7 +184,8 @@ fn medium() -> SyntheticModel {
     SyntheticModel { n_state: 128, n_head: 2, n_audio_layer: 2, n_text_layer: 3, n_audio_ctx: 512, ..small() }
 }
 
-/// Scores `model` in the sandbox, with hearken's kernels outside and inside, and as a control with ggml's own.
+/// Scores `model` in the sandbox, with hearken's kernels outside and inside, and as a control with
+/// ggml's own.
 fn agree(name: &str, model: &SyntheticModel, control: bool) {
     let bytes = model.bytes();
     let forced = Forced::new(&bytes);
@@ -219,8 +224,8 @@ fn other_dimensions_and_languages_choose_the_same_tokens() {
     agree("q4_0", &SyntheticModel { weights: Weights::Q4_0, ..small() }, false);
 }
 
-/// `fast` rounds the weights of a half-precision model as whoever quantises it does: it is to be no farther from native than
-/// the quantised model is, natively.
+/// `fast` rounds the weights of a half-precision model as quantization does: it is to be no farther
+/// from native than the quantized model is, natively.
 #[test]
 fn fast_is_no_farther_from_native_than_quantised_weights_are() {
     for (name, model) in [("f16", medium()), ("f16, multilingual", medium().multilingual(false))] {

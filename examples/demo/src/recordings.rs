@@ -9,12 +9,13 @@ use std::process::Command;
 use flate2::read::GzDecoder;
 use hearken::audio::{self, Format, Samples};
 
-/// Prompts of a telephone system, spoken by a person (Debian's asterisk-core-sounds-en-wav, CC BY-SA 3.0), and their texts.
+/// Prompts of a telephone system, spoken by a person (Debian's asterisk-core-sounds-en-wav, CC
+/// BY-SA 3.0), and their texts.
 const PROMPTS: &str = "/usr/share/asterisk/sounds/en";
 const TEXTS: &str = "/usr/share/doc/asterisk-core-sounds-en/core-sounds-en.txt.gz";
 
-/// Those that are whole sentences, one for each demonstration. Names and figures are not what makes them hard to hear:
-/// 8 kHz are, half of what Whisper was trained on.
+/// Those that are whole sentences, one for each demonstration. Names and figures are not what makes
+/// them hard to hear: 8 kHz are, half of what Whisper was trained on.
 const SENTENCES: [&str; 3] = ["demo-congrats", "demo-abouttotry", "demo-echotest"];
 
 /// Phrases for espeak-ng where there are no such prompts, with a pause after each.
@@ -27,7 +28,8 @@ const PHRASES: [&str; 6] = [
     "stop",
 ];
 
-/// A person who names loudspeakers (Debian's alsa-utils). The model inside hearken was not trained on this voice.
+/// A person who names loudspeakers (Debian's alsa-utils). The model inside hearken was not trained
+/// on this voice.
 const CHANNELS: &str = "/usr/share/sounds/alsa";
 const CHANNEL_NAMES: [&str; 8] = [
     "Front_Left",
@@ -46,7 +48,7 @@ const PAUSE: f32 = 0.9;
 /// A recording in memory.
 #[derive(Clone)]
 pub(crate) struct Recording {
-    /// What it is.
+    /// File name without the path.
     pub(crate) name: String,
     /// The words that are said in it.
     pub(crate) said: String,

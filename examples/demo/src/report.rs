@@ -58,7 +58,8 @@ pub(crate) struct Words {
 }
 
 impl Words {
-    /// Compares texts as Whisper's authors do: case, punctuation and spelling of numbers do not count.
+    /// Compares texts as Whisper's authors do: case, punctuation and spelling of numbers do not
+    /// count.
     pub(crate) fn compare(said: &str, heard: &str) -> Self {
         let heard: Vec<String> = heard.split_whitespace().map(str::to_owned).collect();
         let said = Normaliser::English.words(&[said]).into_iter().map(|word| word.text).collect::<Vec<_>>();

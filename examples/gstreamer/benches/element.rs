@@ -1,9 +1,9 @@
-//! What the element costs beside the Rust library: run by `make bench-voice`, prints three tables.
+//! Cost of the element beside the Rust library: run by `make bench-voice`, prints three tables.
 //!
-//! Both take turns in the same run, with the same blocks of 20 ms, as bytes, and a session of the same kind: driven by the
-//! engine's threads where the source is live, and where it is pushed into otherwise. Times are from the push of the audio
-//! that makes an event until a thread that waits for it has it, which for the element is a message on the bus; CPU time is
-//! the whole process's.
+//! Both take turns in the same run, with the same blocks of 20 ms, as bytes, and a session of the
+//! same kind: driven by the engine's threads where the source is live, and where it is pushed into
+//! otherwise. Times are from the push of the audio that makes an event until a thread that waits
+//! for it has it, which for the element is a message on the bus; CPU time is the whole process's.
 
 #[path = "../../../tests/src/cost.rs"]
 mod cost;

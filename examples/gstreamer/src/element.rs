@@ -41,7 +41,7 @@ struct State {
     stream: Option<Stream>,
 }
 
-/// What downstream takes.
+/// Output format that downstream accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Caps {
     Text,
@@ -227,7 +227,7 @@ impl Element {
         state.stream.take().map_or(Ok(gst::FlowSuccess::Ok), Stream::finish)
     }
 
-    /// What runs is to end soon.
+    /// Asks the running operation to end soon.
     fn give_up(&self) {
         if let Some(given_up) = &*lock(&self.given_up) {
             given_up.store(true, Ordering::Release);

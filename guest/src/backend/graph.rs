@@ -9,7 +9,7 @@ use super::kernels::quant::Blocks;
 use super::plan::{Node, Op, Source, same_shape};
 use super::tensor::{Format, Tensor};
 
-/// Whether [`nodes`] can make something of this operation.
+/// Returns true if [`nodes`] can translate this operation.
 ///
 /// # Safety
 ///
@@ -62,7 +62,7 @@ pub(super) unsafe fn nodes(graph: &Graph) -> Option<Vec<Node>> {
     }
 }
 
-/// What an operation does, and the sources that matter for it, null where there is none.
+/// Reads the operation and its relevant sources; a null pointer stands for none.
 ///
 /// # Safety
 ///
@@ -159,7 +159,7 @@ unsafe fn read(operation: &GgmlTensor) -> Option<(Op, [*mut GgmlTensor; 2])> {
     })
 }
 
-/// Whether the kernels read such rows on the left.
+/// Returns true if the kernels read such rows on the left.
 fn is_left(tensor: &Tensor) -> bool {
     let alignment = match tensor.format {
         Format::F32 => 4,

@@ -16,8 +16,8 @@ unsafe extern "C" {
 #[cfg(not(target_arch = "wasm32"))]
 use tests::{attention, product};
 
-/// The host's kernels, and the guest's for what the host does not take: types that it does not know, and sizes beyond its
-/// bounds.
+/// The host's kernels, and the guest's for what the host does not take: types that it does not
+/// know, and sizes beyond its bounds.
 #[derive(Default)]
 pub(super) struct Host {
     guest: Guest,
@@ -43,7 +43,7 @@ impl Dense for Host {
     }
 }
 
-/// Whether an operation is within the host's bounds.
+/// Returns true if an operation is within the host's bounds.
 fn is_within(extents: [usize; 4], factor: u64) -> bool {
     let work = extents.iter().try_fold(factor, |work, extent| work.checked_mul(*extent as u64));
     extents[0] as u64 <= MAX_PLANES
@@ -132,19 +132,19 @@ mod tests {
     use super::*;
 
     thread_local! {
-        /// What reached the host last.
+        /// Latest descriptor that reached the host.
         static PRODUCT: Cell<Option<compute::Product>> = const { Cell::new(None) };
         static ATTENTION: Cell<Option<compute::Attention>> = const { Cell::new(None) };
     }
 
     pub(super) unsafe fn product(descriptor: *const u64) {
-        // SAFETY: the address of so many words.
+        // SAFETY: the address of that number of words.
         let words = unsafe { &*descriptor.cast::<[u64; PRODUCT_WORDS]>() };
         PRODUCT.set(compute::Product::from_words(words));
     }
 
     pub(super) unsafe fn attention(descriptor: *const u64) {
-        // SAFETY: the address of so many words.
+        // SAFETY: the address of that number of words.
         let words = unsafe { &*descriptor.cast::<[u64; ATTENTION_WORDS]>() };
         ATTENTION.set(compute::Attention::from_words(words));
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::kernels::quant::Blocks;
 
-/// How elements are stored.
+/// Storage format of elements.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Format {
     F32,
@@ -40,7 +40,7 @@ impl Format {
         matches!(self, Self::F16)
     }
 
-    /// Whether elements are floats, one by one.
+    /// Returns true if elements are single floats.
     pub(super) fn is_float(self) -> bool {
         self.is_f32() || self.is_f16()
     }
@@ -71,12 +71,12 @@ impl Tensor {
         self.extent[0] / self.format.block_len() * self.format.block_bytes()
     }
 
-    /// Whether the elements of a row lie side by side.
+    /// Returns true if the elements of a row are contiguous.
     pub(super) fn has_whole_rows(&self) -> bool {
         self.stride[0] == self.format.block_bytes()
     }
 
-    /// Whether all elements lie side by side, in order.
+    /// Returns true if all elements are contiguous, in order.
     pub(super) fn is_contiguous(&self) -> bool {
         let mut expected = self.row_bytes();
         self.has_whole_rows()
@@ -113,18 +113,18 @@ impl Tensor {
         start..start + last + self.format.block_bytes()
     }
 
-    /// Whether a byte may belong to both.
+    /// Returns true if the tensors share a byte.
     pub(super) fn overlaps(&self, other: &Self) -> bool {
         let (one, two) = (self.span(), other.span());
         one.start < two.end && two.start < one.end
     }
 
-    /// Whether every element lies where the other's does.
+    /// Returns true if every element has the address of the other's.
     pub(super) fn coincides(&self, other: &Self) -> bool {
         self.data == other.data && self.same_layout(other)
     }
 
-    /// Whether they differ in nothing but where they lie.
+    /// Returns true if they differ in nothing but the address.
     pub(super) fn same_layout(&self, other: &Self) -> bool {
         self.extent == other.extent
             && self.format.block_bytes() == other.format.block_bytes()

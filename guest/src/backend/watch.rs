@@ -1,7 +1,8 @@
-//! What the decoder's cross-attention looks at.
+//! Tap on the decoder's cross-attention.
 //!
-//! whisper.cpp gives nobody its attention. It passes through this backend, though, so some of its heads can be watched on
-//! the way: their weights are computed once more, which takes a product with a few columns for each layer.
+//! whisper.cpp gives nobody its attention. It passes through this backend, though, so some of its
+//! heads can be watched on the way: their weights are computed once more, which takes a product
+//! with a few columns for each layer.
 
 use std::cell::RefCell;
 
@@ -10,8 +11,8 @@ use super::kernels::softmax::softmax;
 use super::plan::Attention;
 use super::tensor::{Format, Tensor};
 
-/// What some heads attended to: for each position that the decoder was fed, and each head, a weight for each frame of the
-/// audio (20 ms).
+/// Attention of some heads: for each position that the decoder was fed, and each head, a weight for
+/// each frame of the audio (20 ms).
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Watched {
     pub(crate) heads: usize,
@@ -39,7 +40,7 @@ struct Watch {
     heads: Vec<(u32, u32)>,
     /// The layer whose cross-attention is next.
     layer: u32,
-    /// Where this pass's positions begin.
+    /// First position of this pass.
     first: usize,
     watched: Watched,
     scores: Vec<f32>,
@@ -56,7 +57,7 @@ pub(crate) fn begin(heads: &[(u32, u32)], frames: usize) {
     WATCH.set(Some(Watch { heads: heads.to_vec(), watched, ..Watch::default() }));
 }
 
-/// A pass of the decoder over so many more positions is next.
+/// Announces a decoder pass over this many more positions.
 pub(crate) fn pass(positions: usize) {
     WATCH.with_borrow_mut(|watch| {
         if let Some(watch) = watch {
@@ -68,7 +69,7 @@ pub(crate) fn pass(positions: usize) {
     });
 }
 
-/// What was seen so far, if anything is watched.
+/// Reads the attention seen so far, if any is recorded.
 pub(crate) fn look<R>(look: impl FnOnce(&Watched) -> R) -> Option<R> {
     WATCH.with_borrow(|watch| watch.as_ref().map(|watch| look(&watch.watched)))
 }
@@ -137,7 +138,7 @@ impl Watch {
         for (query, scores) in self.scores.chunks_exact_mut(keys).enumerate() {
             softmax(scores, attention.scale, None);
             let start = ((self.first + query) * heads + slot) * frames;
-            // As many positions as were announced; whoever announced fewer loses the rest.
+            // As many positions as were announced; further ones are dropped.
             if let Some(row) = weights.get_mut(start..start + kept) {
                 row.copy_from_slice(&scores[..kept]);
             }

@@ -1,7 +1,9 @@
-//! The weights that the host may pack: found while the model is loaded, known by their number afterwards.
+//! The weights that the host may pack: found while the model is loaded, known by their number
+//! afterwards.
 //!
-//! whisper.cpp plans all its graphs when it makes a state, and so asks of each operation whether the backend takes it.
-//! What stands on the left of a product then, in memory that ggml calls weights, is a weight.
+//! whisper.cpp plans all its graphs when it makes a state, and so asks of each operation whether
+//! the backend takes it. What stands on the left of a product then, in memory that ggml calls
+//! weights, is a weight.
 
 use std::cell::RefCell;
 
@@ -27,7 +29,7 @@ pub(super) fn open() {
     TABLE.with_borrow_mut(|table| table.is_open = true);
 }
 
-/// Whether weights are noted.
+/// Returns true if weights are noted.
 pub(super) fn are_noted() -> bool {
     TABLE.with_borrow(|table| table.is_open)
 }
@@ -48,7 +50,8 @@ pub(crate) fn close() -> Vec<Weight> {
     TABLE.with_borrow_mut(|table| {
         table.is_open = false;
         table.weights.sort_by_key(|weight| weight.address);
-        // One that lies in another (there is none in Whisper) is left out: the host takes each byte once.
+        // One that lies in another (there is none in Whisper) is left out: the host takes each byte
+        // once.
         let mut end = 0;
         table.weights.retain(|weight| {
             let is_apart = weight.address >= end;
@@ -68,7 +71,7 @@ pub(super) fn number(left: &Tensor) -> Option<u64> {
     })
 }
 
-/// A matrix as the host is told of it.
+/// Descriptor of a matrix for the host.
 fn weight(left: &Tensor) -> Option<Weight> {
     let is_matrix = left.extent[2..] == [1, 1] && left.has_whole_rows();
     is_matrix.then_some(Weight {
@@ -80,7 +83,7 @@ fn weight(left: &Tensor) -> Option<Weight> {
     })
 }
 
-/// How the host calls a format.
+/// The host's name for a format.
 pub(super) fn element(format: Format) -> Option<Element> {
     Some(match format {
         Format::F32 => Element::F32,

@@ -1,7 +1,9 @@
-//! Annotations: `[Music]`, `(laughs)`, `♪ … ♪`. Subtitles that Whisper was trained on have them; they are no words.
+//! Annotations: `[Music]`, `(laughs)`, `♪ … ♪`. Subtitles that Whisper was trained on have them;
+//! they are no words.
 //!
-//! Tokens that begin them are suppressed, as OpenAI's decoder does by default (`suppress_tokens="-1"`, `non_speech_tokens`
-//! in [tokenizer.py]). What still comes in brackets is dropped.
+//! Tokens that begin them are suppressed, as OpenAI's decoder does by default
+//! (`suppress_tokens="-1"`, `non_speech_tokens` in [tokenizer.py]). What still comes in brackets is
+//! dropped.
 //!
 //! [tokenizer.py]: https://github.com/openai/whisper/blob/main/whisper/tokenizer.py
 
@@ -68,7 +70,7 @@ const SYMBOLS: [&str; 54] = [
 /// Suppressed only at the beginning of a word: elsewhere they are hyphens and apostrophes.
 const AT_BEGINNINGS: [&str; 2] = [" -", " '"];
 
-/// What opens an annotation, and what closes it.
+/// Opening and closing brackets of annotations.
 const BRACKETS: [(char, char); 5] = [('[', ']'), ('(', ')'), ('{', '}'), ('♪', '♪'), ('♫', '♫')];
 
 /// Tokens that are suppressed, of a vocabulary of `count` text tokens.

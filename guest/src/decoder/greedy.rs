@@ -18,7 +18,8 @@ const LATEST_FIRST: f32 = 1.0;
 const CHUNK: f32 = 30.0;
 /// Windows of which less than this is left are done: whisper.cpp's 100 ms.
 const LEAST_REST: usize = hearken_proto::SAMPLE_RATE as usize / 10;
-/// Tokens that a window may have: always, and for each second. The fastest speakers reach 11 a second; a loop goes on.
+/// Tokens that a window may have: always, and for each second. The fastest speakers reach 11 a
+/// second; a loop goes on.
 const MOST_TOKENS: usize = 15;
 const MOST_TOKENS_A_SECOND: usize = 15;
 const SECOND: usize = hearken_proto::SAMPLE_RATE as usize;
@@ -42,19 +43,20 @@ pub(crate) struct Decoder {
     logits: Vec<f32>,
 }
 
-/// What one pass over a window gave.
+/// Result of one pass over a window.
 pub(crate) struct Decoded {
     pub(crate) words: Vec<Spoken>,
     pub(crate) avg_logprob: f32,
     /// It did not come to an end: it repeated itself, or said too much.
     pub(crate) stalled: bool,
-    /// Where, in samples, the decoder wants to be asked again: it ended before the audio did.
+    /// Position [samples] at which the decoder wants to be run again: it ended before the audio
+    /// did.
     pub(crate) rest: Option<u32>,
-    /// How many of the words stand then; the others are heard again.
+    /// Number of words to keep in that case; the others are decoded again.
     pub(crate) settled: usize,
 }
 
-/// What to decode, and how.
+/// Input and options of a decoding.
 pub(crate) struct Order<'a> {
     pub(crate) task: &'a Task,
     pub(crate) language: &'a str,
@@ -173,8 +175,9 @@ impl Decoder {
         })
     }
 
-    /// Where the text `tokens` are in the window that `state` has encoded, which was said of it: one place for each, or none
-    /// if there are too many of them to be read at once, or attention is not watched.
+    /// Aligns the text `tokens`, which were decoded from it, with the window that `state` has
+    /// encoded. Returns one place for each, or none if there are too many of them to be read at
+    /// once, or attention is not recorded.
     pub(crate) fn place(
         &mut self,
         context: &WhisperContext,
@@ -212,7 +215,7 @@ impl Decoder {
         Transcript { vocabulary: &self.vocabulary, said, told, position, watched, len: order.len, spaced }
     }
 
-    /// What the decoder is fed before anything is said: text that came before, start, language, task.
+    /// Builds the decoder's prompt: text that came before, start, language, task.
     fn prompt(&self, context: &WhisperContext, order: &Order<'_>) -> Result<Vec<i32>, Status> {
         let mut prompt = Vec::new();
         // As whisper.cpp: text that came before misleads a decoder that draws.
@@ -261,8 +264,9 @@ impl Decoder {
     /// Keeps the logits after the last of `count` tokens that were fed.
     fn take_logits(&mut self, state: &WhisperState, count: usize) -> Result<(), Status> {
         let first = state.get_logits().map_err(|_| Status::DecodeFailed)?;
-        // SAFETY: whisper.cpp keeps a row for each token that it was fed in one call, one behind the other, of which only
-        // the last is filled (`whisper_decode_internal`); `get_logits` gives the first.
+        // SAFETY: whisper.cpp keeps a row for each token that it was fed in one call, one behind
+        // the other, of which only the last is filled (`whisper_decode_internal`); `get_logits`
+        // gives the first.
         let last = unsafe {
             std::slice::from_raw_parts(first.as_ptr().wrapping_add((count - 1) * first.len()), first.len())
         };
@@ -289,14 +293,16 @@ impl Decoder {
         picked.ok_or(Status::DecodeFailed)
     }
 
-    /// Whether a timestamp says that the audio is over, but for what whisper.cpp neglects.
+    /// Returns true if a timestamp marks the end of the audio, apart from the part that whisper.cpp
+    /// neglects.
     fn reaches_end(&self, token: i32, len: usize) -> bool {
         let steps = self.vocabulary.steps(token).filter(|steps| *steps > 0);
         steps.is_some_and(|steps| steps as usize * SAMPLES_PER_FRAME as usize + LEAST_REST >= len)
     }
 
-    /// How many tokens stand when the decoder has ended, and where it wants to be asked again. A timestamp that closes a
-    /// segment ends the window; one that opens another, without text or with text that is not closed, is where to go on.
+    /// Number of tokens to keep when the decoder has ended, and the position at which it wants to
+    /// be run again. A timestamp that closes a segment ends the window; one that opens another,
+    /// without text or with text that is not closed, is the position to go on from.
     fn rest(&self, said: &[Said], told: usize, len: usize) -> (usize, Option<u32>) {
         let is_late = |said: &Said| said.token > self.vocabulary.beg;
         let Some(last) = said[told..].iter().rposition(is_late).map(|at| told + at) else {

@@ -1,4 +1,5 @@
-//! Which token comes next: Whisper's rules, as whisper.cpp's `whisper_process_logits` has them.
+//! Selection of the next token: Whisper's rules, as whisper.cpp's `whisper_process_logits` has
+//! them.
 
 use crate::backend::log_sum_exp;
 
@@ -10,23 +11,24 @@ pub(crate) const TIME_STEP_MS: u32 = 20;
 pub(crate) struct Vocabulary {
     /// End of text. Text tokens are those before it.
     pub(crate) eot: i32,
-    /// The timestamp of 0 s. Those after it follow in steps of 20 ms, up to the end of the vocabulary.
+    /// The timestamp of 0 s. Those after it follow in steps of 20 ms, up to the end of the
+    /// vocabulary.
     pub(crate) beg: i32,
     /// A space alone.
     pub(crate) blank: Option<i32>,
-    /// What is never said: tokens that begin, name languages or tasks.
+    /// Tokens that are always suppressed: those that begin, name languages or tasks.
     pub(crate) never: Vec<i32>,
-    /// What is not said in this window besides.
+    /// Further tokens suppressed in this window.
     pub(crate) suppressed: Vec<i32>,
     /// Text tokens that continue a word.
     pub(crate) continues: Vec<bool>,
     /// The latest timestamp that may come first, in steps.
     pub(crate) latest_first: i32,
-    /// Whether timestamps are said.
+    /// True if timestamps are decoded.
     pub(crate) timed: bool,
 }
 
-/// What comes next.
+/// The selected token.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Picked {
     pub(crate) token: i32,
@@ -34,7 +36,8 @@ pub(crate) struct Picked {
     pub(crate) logprob: f32,
 }
 
-/// Where chance comes from: a generator of uniform numbers (xorshift64*, Vigna 2016), the same ones each time.
+/// Source of randomness: a generator of uniform numbers (xorshift64*, Vigna 2016), with the same
+/// sequence each time.
 #[derive(Debug, Clone)]
 pub(crate) struct Chance(u64);
 
@@ -118,7 +121,8 @@ impl Vocabulary {
         Some(Picked { token: i32::try_from(token).ok()?, logprob: logits[token] - total })
     }
 
-    /// Rules out what may not follow; the tokens to choose from, and the logarithm of the sum of their powers.
+    /// Rules out what may not follow; the tokens to choose from, and the logarithm of the sum of
+    /// their powers.
     fn allowed(&self, logits: &mut [f32], said: &[i32]) -> Option<(std::ops::Range<usize>, f32)> {
         let all = logits.len();
         let (eot, beg) = (usize::try_from(self.eot).ok()?, usize::try_from(self.beg).ok()?.min(all));
@@ -138,7 +142,8 @@ impl Vocabulary {
                 self.blank.into_iter().for_each(|blank| forbid(one(blank)));
                 forbid(beg + self.latest_first.max(0) as usize + 1..all);
             }
-            // Timestamps come in pairs, but before the end: two are followed by text, one by another.
+            // Timestamps come in pairs, but before the end: two are followed by text, one by
+            // another.
             [.., last] if is_time(last) => {
                 if said.len() < 2 || is_time(&said[said.len() - 2]) {
                     forbid(beg..all);

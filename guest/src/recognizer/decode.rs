@@ -69,8 +69,9 @@ impl Recognizer {
         Ok(())
     }
 
-    /// Gives words the times at which the decoder attends to them, and segments those of their words: whisper.cpp's own, the
-    /// timestamps and the probabilities of tokens, fail after pauses and where windows join.
+    /// Gives words the times at which the decoder attends to them, and segments those of their
+    /// words: whisper.cpp's own, the timestamps and the probabilities of tokens, fail after pauses
+    /// and where windows join.
     fn place(
         &mut self,
         drafts: &mut [Draft],
@@ -142,7 +143,8 @@ impl Recognizer {
         if let Some(prompt) = task.prompt.as_deref().and_then(words::told) {
             params.set_initial_prompt(&prompt);
         }
-        // SAFETY: `count_encode` only touches the counter it is given, which outlives the call to `full`.
+        // SAFETY: `count_encode` only touches the counter it is given, which outlives the call to
+        // `full`.
         unsafe {
             params.set_start_encoder_callback(Some(count_encode));
             params.set_start_encoder_callback_user_data((&raw mut encodes).cast());
@@ -153,7 +155,7 @@ impl Recognizer {
         Ok(encodes)
     }
 
-    /// What the last run over `len` samples found.
+    /// Segments of the last run over `len` samples.
     fn segments(&self, len: usize, language: &str) -> Vec<Draft> {
         let spaced = words::is_spaced(language);
         let segments = self.state.as_iter().map(|segment| {

@@ -10,15 +10,15 @@ use crate::stream::{Effort, Recognise, Recognised, Spoken};
 
 /// The temperature of a final text's second try.
 const RETRY_TEMPERATURE: f32 = 0.6;
-/// A text is doubtful when its tokens are less likely than this on average and the window is not silent: OpenAI's
-/// thresholds, as whisper.cpp has them.
+/// A text is doubtful when its tokens are less likely than this on average and the window is not
+/// silent: OpenAI's thresholds, as whisper.cpp has them.
 const LOGPROB: f32 = -1.0;
 const NO_SPEECH: f32 = 0.6;
 /// whisper.cpp hears nothing in less than 100 ms.
 const SHORTEST: usize = hearken_proto::SAMPLE_RATE as usize / 10;
 
 impl Recognizer {
-    /// What the decoder says of the window that was encoded, behind what it is told.
+    /// Decodes the encoded window behind the forced tokens.
     fn decode_behind(&mut self, order: &Order<'_>) -> Result<Decoded, Status> {
         self.decoder.decode(&self.context, &mut self.state, order)
     }

@@ -1,10 +1,11 @@
-//! Where words were said before.
+//! Alignment of a hypothesis with words said before.
 
 use hearken_proto::Word;
 
 use super::Spoken;
 
-/// What of a word counts when hypotheses are compared: not its case, nor the punctuation around it.
+/// Part of a word that counts when hypotheses are compared: without case and surrounding
+/// punctuation.
 pub(super) fn essence(word: &Word) -> String {
     let core = word.text.trim_matches(|c: char| !c.is_alphanumeric());
     // A word that is only punctuation is compared as it is.
@@ -15,11 +16,12 @@ fn same(one: &Word, other: &Word) -> bool {
     essence(one) == essence(other)
 }
 
-/// Where in `words` what follows `anchored` begins.
+/// Index in `words` at which the words behind `anchored` begin.
 ///
-/// A new hypothesis says the committed words of the window again, perhaps not in the same way; they were said
-/// already, so they are skipped. The best place is where the fewest edits turn the anchored words into the words
-/// before it; among equals, the one nearest in time to where the anchored words end.
+/// A new hypothesis says the committed words of the window again, perhaps not in the same way; they
+/// were said already, so they are skipped. The best place is where the fewest edits turn the
+/// anchored words into the words before it; among equals, the one nearest in time to where the
+/// anchored words end.
 pub(super) fn continuation(anchored: &[Spoken], words: &[Spoken]) -> usize {
     let (Some(first), Some(last)) = (anchored.first(), anchored.last()) else { return 0 };
     let (first, last) = (&first.word, &last.word);

@@ -1,9 +1,10 @@
 //! Tentative words that are shown, and how they are written.
 //!
-//! The last word of a hypothesis is often a guess at half a word, and changes with the next one: a fifth of all words
-//! flickered when everything was shown. So a word is shown once it stood twice, or when another one follows it and it is
-//! likely. Half of the rest were capitals and punctuation, which depend on what follows: a word that was shown keeps its own
-//! (docs/streaming.md has the figures).
+//! The last word of a hypothesis is often a guess at half a word, and changes with the next one: a
+//! fifth of all words flickered when everything was shown. So a word is shown once it stood twice,
+//! or when another one follows it and it is likely. Half of the rest were capitals and punctuation,
+//! which depend on what follows: a word that was shown keeps its own (docs/streaming.md has the
+//! figures).
 
 use hearken_proto::Word;
 
@@ -12,7 +13,8 @@ use super::agreement::essence;
 
 /// A word behind which another one was heard is shown at once if all its tokens are this likely.
 const LIKELY: f32 = 0.8;
-/// The same for the first words of an utterance, which nothing precedes: to see that one is heard matters more.
+/// The same for the first words of an utterance, which nothing precedes: to see that one is heard
+/// matters more.
 const LIKELY_FIRST: f32 = 0.4;
 
 /// The tentative words of the hypothesis before.
@@ -25,8 +27,8 @@ pub(super) struct Display {
 }
 
 impl Display {
-    /// Returns how many of the first `tentative` words are steady enough to be shown. `has_begun`: words of the utterance are
-    /// committed.
+    /// Returns how many of the first `tentative` words are steady enough to be shown. `has_begun`:
+    /// words of the utterance are committed.
     pub(super) fn steady(&self, tentative: &[Spoken], has_begun: bool) -> usize {
         let is_first = !has_begun && self.shown.is_empty();
         let likely = if is_first { LIKELY_FIRST } else { LIKELY };
@@ -42,7 +44,8 @@ impl Display {
         tentative.iter().enumerate().take_while(is_steady).count()
     }
 
-    /// Writes `words`, which are shown now, as they were written before. `tentative` are all that were heard.
+    /// Writes `words`, which are shown now, as they were written before. `tentative` are all that
+    /// were heard.
     pub(super) fn show(&mut self, words: &mut [Word], tentative: &[Spoken]) {
         for (word, before) in words.iter_mut().zip(&self.shown) {
             keep(word, before);

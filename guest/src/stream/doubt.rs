@@ -1,8 +1,8 @@
 //! Words that the decoder was not sure of.
 //!
-//! Where nobody speaks a decoder may say words all the same: unlikely ones, and often others when it hears the place again.
-//! So an unlikely word counts only when two hearings have it at one place, and what cannot stand alone is believed only beside
-//! a word that can.
+//! Where nobody speaks a decoder may say words all the same: unlikely ones, and often others when
+//! it hears the place again. So an unlikely word counts only when two hearings have it at one
+//! place, and what cannot stand alone is believed only beside a word that can.
 
 use hearken_proto::{SAMPLE_RATE, Word};
 
@@ -11,9 +11,9 @@ use super::agreement::essence;
 
 /// A word that is this likely counts at once.
 const LIKELY: f32 = 0.75;
-/// What two hearings say of one place may be this far apart: 100 ms.
+/// Maximum distance at which two hearings count as the same place: 100 ms.
 const SLACK: u32 = SAMPLE_RATE / 10;
-/// A word that ends or begins within so much of another is beside it: 2 s.
+/// Maximum distance at which a word counts as a neighbor of another: 2 s.
 const BESIDE: u32 = 2 * SAMPLE_RATE;
 
 /// Remembers what the hearing before said.
@@ -24,7 +24,8 @@ pub(super) struct Doubt {
 }
 
 impl Doubt {
-    /// Tells which words are sure: likely, or said before at their place. These words are the hearing before from now on.
+    /// Tells which words are sure: likely, or said before at their place. These words are the
+    /// hearing before from now on.
     pub(super) fn judge(&mut self, words: &mut [Spoken]) {
         let mut heard = Vec::with_capacity(words.len());
         for Spoken { word, sure, .. } in words {
@@ -39,25 +40,28 @@ impl Doubt {
     }
 }
 
-/// Whether a word is believed though none beside it is: it is sure, and as likely as words must be for that.
+/// Returns true if an isolated word is believed: it is sure, and at least as likely as an isolated
+/// word must be.
 pub(super) fn stands(spoken: &Spoken, alone: f32) -> bool {
     spoken.sure && spoken.word.probability >= alone
 }
 
-/// The logarithm of a word's probability; of an impossible one a small number, so that it does not outweigh all others.
+/// The logarithm of a word's probability; of an impossible one a small number, so that it does not
+/// outweigh all others.
 pub(super) fn log(word: &Word) -> f32 {
     word.probability.max(1e-3).ln()
 }
 
-/// The geometric mean of the probabilities of words, and of earlier ones of which the sum of logarithms and the number are
-/// known. 1 without any.
+/// The geometric mean of the probabilities of words, and of earlier ones of which the sum of
+/// logarithms and the number are known. 1 without any.
 pub(super) fn likelihood(words: &[Spoken], (sum, count): (f32, u32)) -> f32 {
     let sum = words.iter().map(|spoken| log(&spoken.word)).fold(sum, |sum, log| sum + log);
     let count = count as usize + words.len();
     if count == 0 { 1.0 } else { (sum / count as f32).exp() }
 }
 
-/// For each word whether it stands alone, or is beside one that does; the last that did before them ended at `before`.
+/// For each word whether it stands alone, or is beside one that does; the last that did before them
+/// ended at `before`.
 pub(super) fn believed(words: &[Spoken], before: Option<u32>, alone: f32) -> Vec<bool> {
     let standing = words.iter().filter(|spoken| stands(spoken, alone));
     let places = standing.map(|Spoken { word, .. }| (word.start, word.end));

@@ -1,10 +1,6 @@
 //! An utterance that goes on: a sliding window, and words that become certain.
 //!
-//! Every step hears the whole window. The decoder is told what it said of the committed words in it, and says what follows; a
-//! [policy](policy) decides what of that is certain. Committed words never change. When the window is full it slides past
-//! what is committed. In a window that has moved the decoder is told nothing: what it says of the committed words, which may be
-//! something else, is what it is told from then on: what it said of another window has timestamps that it would not say of this
-//! one.
+//! Every step decodes the whole window. Committed words never change.
 
 mod agreement;
 mod display;
@@ -24,37 +20,40 @@ use doubt::{Doubt, believed, stands};
 use policy::Policy;
 pub(crate) use window::Window;
 
-/// Tokens that the decoder is told at most: the window slides when there are more, so that there is room for what is new.
+/// Maximum number of forced tokens: the window slides when there are more, so that there is room
+/// for new text.
 const MOST_TOLD: usize = 120;
 
-/// By so much less of the window is heard once more when a final text is doubted: five frames of the encoder.
+/// Shift of the window when a doubted final text is decoded once more: five frames of the encoder.
 const SHIFT: usize = hearken_proto::SAMPLE_RATE as usize / 10;
 
-/// How likely a word must be to be believed though no word beside it is, where the language is not certain: noise has none.
+/// Minimum probability of an isolated word where the language is not certain: noise has none.
 const ALONE_UNSETTLED: f32 = 0.8;
 
-/// An utterance that is over so soon, in samples, was somebody who said little: noise that is taken for speech goes on. 3 s.
+/// An utterance that is over so soon, in samples, was somebody who said little: noise that is taken
+/// for speech goes on. 3 s.
 const BRIEF: u32 = 3 * hearken_proto::SAMPLE_RATE;
 
-/// Several words of a brief utterance need only so much of the likelihood that others need.
+/// Factor on the required likelihood for several words of a brief utterance.
 const FEW: f32 = 0.5;
 
 /// Speech that no word explains is asked for again when there is more of it, in samples: 1 s.
 const UNEXPLAINED: u32 = hearken_proto::SAMPLE_RATE;
 
-/// Voice at the end of a window that goes on is missed only when it is this long, in samples: 2 s. Words for it may come.
+/// Voice at the end of a window that goes on is missed only when it is this long, in samples: 2 s.
+/// Words for it may come.
 const LATE: u64 = 2 * hearken_proto::SAMPLE_RATE as u64;
 
 /// Audio around missed voice that is decoded with it, in samples: 200 ms.
 const AROUND: u32 = hearken_proto::SAMPLE_RATE / 5;
 
-/// What is said of missed voice counts unless the window is silent or the text unlikely (OpenAI's thresholds), word by word
-/// where it is at least this likely.
+/// Text for missed voice counts unless the window is silent or the text unlikely (OpenAI's
+/// thresholds), word by word where it is at least this likely.
 const NO_SPEECH: f32 = 0.6;
 const LOGPROB: f32 = -1.0;
 const LIKELY: f32 = 0.4;
 
-/// How one window is decoded.
+/// Effort spent on decoding a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effort {
     /// Greedy, without fallback: another hypothesis follows.
@@ -69,7 +68,8 @@ pub(crate) struct Spoken {
     pub(crate) word: Word,
     /// Its tokens.
     pub(crate) tokens: Vec<i32>,
-    /// Where the decoder came to it: its beginning, or that of the silence before it.
+    /// Begin of the stretch that the decoder heard for it: the word's begin, or that of the silence
+    /// before it.
     pub(crate) from: u32,
     /// The timestamps that were said before it, in samples.
     pub(crate) marks: Vec<u32>,
@@ -99,14 +99,14 @@ impl Spoken {
     }
 }
 
-/// What a recogniser makes of a window. Times count from the window's start.
+/// Result of recognizing a window. Times count from the window's start.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Recognised {
-    /// Words behind those that it was told.
+    /// Words behind the forced ones.
     pub(crate) words: Vec<Spoken>,
-    /// How many of them stand if the window is heard again from `rest` on.
+    /// Number of words to keep if the window is decoded again from `rest` on.
     pub(crate) settled: usize,
-    /// Where the recogniser stopped listening, if that was before the window's end.
+    /// Position at which the recognizer stopped, if that was before the window's end.
     pub(crate) rest: Option<u32>,
     pub(crate) no_speech: f32,
     pub(crate) avg_logprob: f32,
@@ -118,11 +118,11 @@ pub(crate) struct Recognised {
 
 /// Something that turns a window into words: whisper.cpp, or in tests a simulation.
 pub(crate) trait Recognise {
-    /// Recognises `pcm` (16 kHz mono), of whose beginning `told` was said.
+    /// Recognizes `pcm` (16 kHz mono), whose beginning has the text `told`, the forced prefix.
     fn recognise(&mut self, pcm: &[f32], told: &[Spoken], effort: Effort) -> Result<Recognised, Status>;
 }
 
-/// What is thought of the utterance so far. Times count from its start.
+/// Hypothesis of the utterance so far. Times count from its start.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Hypothesis {
     pub(crate) committed: Vec<Word>,
@@ -151,14 +151,15 @@ pub(crate) struct Stream {
     is_brief: bool,
     /// Every word is believed, in this step.
     verbatim: bool,
-    /// How likely a word must be for that, in this step.
+    /// Minimum probability of an isolated word in this step.
     alone: f32,
-    /// How likely all words must be on average, in this step.
+    /// Minimum mean probability of all words in this step.
     plausible: f32,
     /// Sum of the logarithms of the committed words' probabilities, and their number.
     likelihood: (f32, u32),
     display: Display,
-    /// Where the window ended when speech behind the committed words was asked for without them.
+    /// End of the window when speech behind the committed words was last decoded without forcing
+    /// them.
     asked_freely: u32,
     /// The voice without words that was asked for last.
     asked: Range<u32>,
@@ -237,8 +238,8 @@ impl Stream {
         words
     }
 
-    /// Returns true if the decoder ended right behind the committed words, which it was told, though speech goes on: told
-    /// something else, or nothing, it may say more.
+    /// Returns true if the decoder ended right behind the committed words, which it was forced to
+    /// repeat, though speech goes on: with another prefix, or none, it may say more.
     fn is_muzzled(&self, window: &Window, task: &Task) -> bool {
         let explained = self.tentative.last().map_or(self.settled, |spoken| spoken.word.end);
         !self.anchored.is_empty()
@@ -276,7 +277,8 @@ impl Stream {
         Ok(heard)
     }
 
-    /// Where words of a final text are not believed, hears almost the same audio: what is said of speech is said again.
+    /// Decodes almost the same audio again where words of a final text are doubtful: true speech is
+    /// recognized again, a hallucination is not.
     fn hear_again(
         &mut self,
         window: &Window,
@@ -294,12 +296,13 @@ impl Stream {
         Ok(())
     }
 
-    /// Which tentative words are believed.
+    /// Marks the tentative words that are believed.
     fn believed(&self) -> Vec<bool> {
         if self.verbatim {
             return vec![true; self.tentative.len()];
         }
-        // Of noise that is soon over models make a single word. Two are speech, though names may be less likely than `plausible`.
+        // Of noise that is soon over models make a single word. Two are speech, though names may be
+        // less likely than `plausible`.
         let are_few = self.is_brief && self.tentative.len() > 1;
         let plausible = if are_few { self.plausible * FEW } else { self.plausible };
         if doubt::likelihood(&self.tentative, self.likelihood) < plausible {
@@ -308,7 +311,8 @@ impl Stream {
         believed(&self.tentative, self.stood, self.alone)
     }
 
-    /// Of the first so many tentative words those go that nobody should believe; returns how many are left of them.
+    /// Drops the hallucinations among the first `words` tentative words; returns how many are left
+    /// of them.
     fn drop_disbelieved(&mut self, words: usize) -> usize {
         let mut believed = self.believed().into_iter();
         let later = self.tentative.split_off(words.min(self.tentative.len()));
@@ -318,9 +322,10 @@ impl Stream {
         left
     }
 
-    /// Asks for voice that no word explains by itself, with nothing before it that the decoder is told, and with fallback.
-    /// While the utterance goes on only for the first that is missed, if all before it is committed: what is found is committed
-    /// at once, since the next hypothesis, behind words that lack it, would lack it again.
+    /// Decodes voice that no word explains by itself, without a forced prefix, and with temperature
+    /// fallback. While the utterance goes on only the first missed stretch is decoded, if all
+    /// before it is committed: what is found is committed at once, since the next hypothesis,
+    /// behind words that lack it, would lack it again.
     fn ask_for_missed(
         &mut self,
         window: &Window,
@@ -402,9 +407,10 @@ impl Stream {
         committed
     }
 
-    /// Makes room: the window moves to the last committed word. That one stays: where it ends is an estimate, and what was
-    /// left of it would be heard as a word of its own. If too little is committed, the window is cut at its quietest place
-    /// and what is thought of the part before is committed as it stands, because its audio goes.
+    /// Makes room: the window moves to the last committed word. That one stays: where it ends is an
+    /// estimate, and what was left of it would be heard as a word of its own. If too little is
+    /// committed, the window is cut at its quietest place and what is thought of the part before is
+    /// committed as it stands, because its audio goes.
     fn slide(&mut self, window: &mut Window) -> Vec<Word> {
         let mut forced = Vec::new();
         let mut cut = self.anchored.last().map_or(0, |spoken| spoken.from);

@@ -22,7 +22,7 @@ impl Window {
         &self.samples
     }
 
-    /// Where new samples are appended.
+    /// Buffer to which new samples are appended.
     pub(crate) fn samples_mut(&mut self) -> &mut Vec<f32> {
         &mut self.samples
     }
@@ -37,7 +37,8 @@ impl Window {
         self.start.saturating_add(self.samples.len() as u32)
     }
 
-    /// Whether it must slide before more comes: at four fifths of the capacity, so that a step still fits.
+    /// Returns true if it must slide before more comes: at four fifths of the capacity, so that a
+    /// step still fits.
     pub(crate) fn is_full(&self) -> bool {
         self.samples.len() >= self.full
     }

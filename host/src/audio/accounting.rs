@@ -1,4 +1,4 @@
-//! Where every sample went.
+//! Accounting of every sample pushed.
 
 use super::VadEvent;
 

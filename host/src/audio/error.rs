@@ -1,8 +1,9 @@
-//! What can go wrong with audio, and what to do about it.
+//! Errors of audio sources, and their remedies.
 
 use super::Format;
 
-/// Why audio cannot be read, or not to its end. Each message is one line, and names the thing and the remedy.
+/// Why audio cannot be read, or not to its end. Each message is one line, and names the thing and
+/// the remedy.
 ///
 /// File names are quoted and escaped, since they may hold control characters.
 #[derive(Debug, thiserror::Error)]
@@ -13,7 +14,7 @@ pub enum AudioError {
     Open {
         /// The file.
         name: String,
-        /// What the system said.
+        /// Error of the operating system.
         source: std::io::Error,
     },
     /// The path names a directory.
@@ -35,7 +36,7 @@ pub enum AudioError {
     NotAudio {
         /// The file or stream.
         name: String,
-        /// What the reader stumbled on.
+        /// Reason given by the reader.
         reason: String,
     },
     /// A container without an audio track: a silent film, say.
@@ -49,7 +50,7 @@ pub enum AudioError {
     Codec {
         /// The file or stream.
         name: String,
-        /// What is missing.
+        /// Description of the missing part.
         reason: String,
     },
     /// A rate or channel count outside of what hearken takes.
@@ -70,9 +71,9 @@ pub enum AudioError {
     FormatChanged {
         /// The file or stream.
         name: String,
-        /// What it began with.
+        /// Format at the beginning.
         from: Format,
-        /// What it goes on with.
+        /// Format from there on.
         to: Format,
         /// Frames delivered before the change.
         frames: u64,
@@ -102,7 +103,8 @@ pub enum AudioError {
         /// Frames delivered.
         frames: u64,
     },
-    /// The container is damaged so that nothing after this point can be found. What came before was delivered.
+    /// The container is damaged so that nothing after this point can be found. What came before was
+    /// delivered.
     #[error(
         "{name:?} is damaged after {frames} frames ({reason}); the audio up to there is complete, repair or convert the file for the rest"
     )]
@@ -111,7 +113,7 @@ pub enum AudioError {
         name: String,
         /// Frames delivered.
         frames: u64,
-        /// What the reader stumbled on.
+        /// Reason given by the reader.
         reason: String,
     },
     /// The system failed to deliver the bytes. What came before was delivered.
@@ -123,7 +125,7 @@ pub enum AudioError {
         name: String,
         /// Frames delivered.
         frames: u64,
-        /// What the system said.
+        /// Error of the operating system.
         source: std::io::Error,
     },
 }

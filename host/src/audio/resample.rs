@@ -6,9 +6,10 @@ use rubato::{Fft, FixedSync, Resampler as _, WindowFunction};
 use super::mix::Mixer;
 use super::{AudioError, Format};
 
-/// Audio that is transformed at once, in ms, rounded up to what the ratio of the rates allows: 12 ms at 48 kHz, 20 ms at
-/// 44.1 kHz. A longer block has a narrower transition band, more delay, and tables that each of ten thousand idle
-/// sessions would hold; at this length 7.4 kHz passes untouched and 7.5 kHz loses 0.3 dB.
+/// Audio that is transformed at once, in ms, rounded up to what the ratio of the rates allows: 12
+/// ms at 48 kHz, 20 ms at 44.1 kHz. A longer block has a narrower transition band, more delay, and
+/// tables that each of ten thousand idle sessions would hold; at this length 7.4 kHz passes
+/// untouched and 7.5 kHz loses 0.3 dB.
 const BLOCK_MS: u32 = 12;
 
 /// Frames that are averaged at once where no rate changes.
@@ -16,14 +17,15 @@ const PASS: usize = 1024;
 
 /// Turns interleaved audio of one [`Format`] into 16 kHz mono, as a stream.
 ///
-/// Channels are averaged; where that cancels the sound, the loudest is [taken](Self::taken_channel). Then they are resampled
-/// with [rubato]'s synchronous FFT resampler. The filter's delay is compensated:
-/// output sample `n` is the input at `n / 16000` seconds. What comes out does not depend on how the input is cut into
-/// blocks, and after [`finish`](Self::finish) it is exactly `round(frames * 16000 / rate)` samples. Input that already
-/// is 16 kHz mono passes unchanged, bit by bit.
+/// Channels are averaged; where that cancels the sound, the loudest is
+/// [taken](Self::taken_channel). Then they are resampled with [rubato]'s synchronous FFT resampler.
+/// The filter's delay is compensated: output sample `n` is the input at `n / 16000` seconds. What
+/// comes out does not depend on how the input is cut into blocks, and after
+/// [`finish`](Self::finish) it is exactly `round(frames * 16000 / rate)` samples. Input that
+/// already is 16 kHz mono passes unchanged, bit by bit.
 ///
-/// The last 25 ms or so are only known once the input behind them is; rates that share few factors with 16 kHz (44 099
-/// Hz, say) need blocks of up to two seconds.
+/// The last 25 ms or so are only known once the input behind them is; rates that share few factors
+/// with 16 kHz (44 099 Hz, say) need blocks of up to two seconds.
 pub struct Resampler {
     format: Format,
     mixer: Mixer,
@@ -35,7 +37,7 @@ pub struct Resampler {
     frames_out: u64,
 }
 
-/// What only a change of rate needs.
+/// State that only a change of rate needs.
 struct Rate {
     fft: Fft<f32>,
     scratch: Vec<f32>,
@@ -64,7 +66,7 @@ impl Resampler {
         Ok(Self { format, mixer: Mixer::new(format), waiting: Vec::new(), rate, frames_in: 0, frames_out: 0 })
     }
 
-    /// What comes in.
+    /// Input format.
     pub fn format(&self) -> Format {
         self.format
     }
@@ -79,12 +81,14 @@ impl Resampler {
         self.frames_out
     }
 
-    /// The channel, counted from 0, that was taken alone, because averaging the channels would have cancelled the sound.
+    /// The channel, counted from 0, that was taken alone, because averaging the channels would have
+    /// cancelled the sound.
     pub fn taken_channel(&self) -> Option<u16> {
         self.mixer.taken()
     }
 
-    /// Appends to `out` what can be computed with `interleaved`, which may be of any length and end within a frame.
+    /// Appends to `out` what can be computed with `interleaved`, which may be of any length and end
+    /// within a frame.
     pub fn push(&mut self, interleaved: &[f32], out: &mut Vec<f32>) {
         let block = self.rate.as_ref().map_or(PASS, |rate| rate.fft.input_frames_next());
         let channels = usize::from(self.format.channels);
@@ -112,7 +116,8 @@ impl Resampler {
 
     /// Appends the rest to `out` and starts afresh, for another stream of the same format.
     ///
-    /// Returns how many samples of an incomplete last frame were left out: 0 unless the input ended within a frame.
+    /// Returns how many samples of an incomplete last frame were left out: 0 unless the input ended
+    /// within a frame.
     pub fn finish(&mut self, out: &mut Vec<f32>) -> usize {
         if let Some(rate) = &mut self.rate {
             let total = resampled(self.frames_in, self.format.sample_rate);
@@ -137,7 +142,8 @@ impl Rate {
     fn new(format: Format) -> Result<Self, AudioError> {
         let (from, to) = (format.sample_rate, crate::SAMPLE_RATE);
         let step = from / gcd(from, to);
-        // An even number of steps puts the filter's centre on a sample, on both sides: the delay is a whole number.
+        // An even number of steps puts the filter's centre on a sample, on both sides: the delay is
+        // a whole number.
         let steps = (from * BLOCK_MS / 1000).div_ceil(step).next_multiple_of(2);
         let fft = Fft::new_custom(
             from as usize,
@@ -152,7 +158,8 @@ impl Rate {
         Ok(Self { scratch: vec![0.0; fft.output_frames_max()], delay: fft.output_delay(), fft })
     }
 
-    /// Converts one block, and appends at most `limit` samples of it that are not the filter's delay.
+    /// Converts one block, and appends at most `limit` samples of it that are not the filter's
+    /// delay.
     fn convert(&mut self, block: &[f32], limit: usize, out: &mut Vec<f32>) -> u64 {
         let frames = self.scratch.len();
         let input = InterleavedSlice::new(block, 1, block.len()).expect("the slice has exactly these frames");
@@ -176,7 +183,8 @@ impl Rate {
     }
 }
 
-/// Samples at 16 kHz that so many frames become: `round(frames * 16000 / rate)`, halves upwards.
+/// Number of samples at 16 kHz that `frames` frames become: `round(frames * 16000 / rate)`, halves
+/// upwards.
 pub(crate) fn resampled(frames: u64, rate: u32) -> u64 {
     let (frames, from, to) = (u128::from(frames), u128::from(rate), u128::from(crate::SAMPLE_RATE));
     u64::try_from((2 * frames * to + from) / (2 * from)).unwrap_or(u64::MAX)

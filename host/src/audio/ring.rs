@@ -12,7 +12,8 @@ use super::{AudioError, Format};
 /// Gaps that can wait to be read. While there are as many, the last one grows.
 const GAPS: usize = 64;
 
-/// A lock-free ring of interleaved samples with one writer and one reader, that holds `capacity` of audio.
+/// A lock-free ring of interleaved samples with one writer and one reader, that holds `capacity` of
+/// audio.
 ///
 /// # Errors
 ///
@@ -64,16 +65,16 @@ pub struct RingWriter {
     offered: Arc<AtomicU64>,
     /// Frames that were offered, taken or not.
     position: u64,
-    /// The gap that the reader has not been told of: it may still grow.
+    /// Gap that was not yet reported to the reader: it may still grow.
     gap: Option<Gap>,
 }
 
-/// What a [`RingReader`] has next.
+/// Next item of a [`RingReader`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RingRead {
-    /// So many frames, which were appended to the block.
+    /// Number of frames, which were appended to the block.
     Frames(u64),
-    /// So many frames were offered when there was no room, and are lost.
+    /// Number of frames that were offered when there was no room, and are lost.
     Lost(u64),
     /// Nothing yet.
     Empty,
@@ -94,8 +95,8 @@ pub struct RingReader {
 }
 
 impl RingWriter {
-    /// Takes whole interleaved frames, as many as there is room for; the reader learns of the others. Samples that are
-    /// no whole frame at the end are left out.
+    /// Takes whole interleaved frames, as many as there is room for; the reader learns of the
+    /// others. Samples that are no whole frame at the end are left out.
     pub fn write(&mut self, interleaved: impl ExactSizeIterator<Item = f32>) {
         let frames = interleaved.len() / self.channels;
         let mut taken = frames.min(self.samples.vacant_len() / self.channels);
@@ -124,11 +125,12 @@ impl RingReader {
         self.format
     }
 
-    /// Clears `block` and takes what comes next. Everything that was offered comes out as [`RingRead::Frames`] or
-    /// [`RingRead::Lost`], in order.
+    /// Clears `block` and takes what comes next. Everything that was offered comes out as
+    /// [`RingRead::Frames`] or [`RingRead::Lost`], in order.
     pub fn read(&mut self, block: &mut Vec<f32>) -> RingRead {
         block.clear();
-        // Asked before the samples are counted: what a writer that is gone wrote last is counted then.
+        // Asked before the samples are counted: what a writer that is gone wrote last is counted
+        // then.
         let alone = !self.samples.write_is_held();
         // Counted before the gaps are looked at: what lies before these samples is known then.
         let available = (self.samples.occupied_len() / self.channels) as u64;

@@ -16,7 +16,8 @@ pub struct Samples {
 }
 
 impl Samples {
-    /// Interleaved samples of the given format. A frame that is not complete at the end is left out.
+    /// Interleaved samples of the given format. A frame that is not complete at the end is left
+    /// out.
     ///
     /// # Errors
     ///

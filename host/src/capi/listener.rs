@@ -25,7 +25,7 @@ pub(super) struct Listener {
     freed: AtomicBool,
 }
 
-/// Where the audio comes from.
+/// Source of the audio.
 enum Source {
     /// Calls; with room for samples of another encoding.
     Calls(Vec<f32>),
@@ -35,9 +35,9 @@ enum Source {
     Ended,
 }
 
-/// Where the events go.
+/// Destination of the events.
 enum Sink {
-    /// To whoever asks; with the event that was given out last.
+    /// To callers of `poll`; with the event that was given out last.
     Poll(Option<Held>),
     Callback(JoinHandle<()>),
 }
@@ -48,7 +48,8 @@ struct Callback {
     user: *mut c_void,
 }
 
-// SAFETY: that the function may be called with this on another thread is in the contract of whoever sets it.
+// SAFETY: the contract of the function that sets it says that it may be called with this on another
+// thread.
 unsafe impl Send for Callback {}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -76,7 +77,8 @@ impl Listener {
         }
     }
 
-    /// The session. Nobody holds it for longer than a block of audio takes to go through voice activity.
+    /// The session. Nobody holds it for longer than a block of audio takes to go through voice
+    /// activity.
     pub(super) fn session(&self) -> MutexGuard<'_, Session> {
         lock(&self.session)
     }
@@ -184,9 +186,9 @@ impl Listener {
         Ok(())
     }
 
-    /// Whether this is the thread that the session's callback runs on.
+    /// Returns true on the thread that the session's callback runs on.
     pub(super) fn in_callback(&self) -> bool {
-        // Whoever holds the lock otherwise is in a call of its own, and not in a callback.
+        // Any other holder of the lock is in a call of its own, and not in a callback.
         let sink = alone(&self.sink);
         matches!(sink.as_deref(), Ok(Sink::Callback(thread)) if thread.thread().id() == std::thread::current().id())
     }

@@ -1,4 +1,4 @@
-//! Where the objects behind the handles lie.
+//! Registry of the objects behind the handles.
 
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
@@ -8,7 +8,7 @@ use super::listener::Listener;
 use super::status::{CStatus, Fault};
 use crate::{Engine, Model};
 
-/// What a handle may stand for.
+/// Object behind a handle.
 #[derive(Clone)]
 pub(super) enum Object {
     Engine(Engine),
@@ -51,7 +51,8 @@ pub(super) fn insert(object: Object) -> u64 {
     OBJECTS.write().unwrap_or_else(PoisonError::into_inner).insert(object).data().as_ffi()
 }
 
-/// The object of a handle. It lives on while it is used here, also when another thread frees the handle.
+/// The object of a handle. It lives on while it is used here, also when another thread frees the
+/// handle.
 pub(super) fn get<T: Kind>(handle: u64) -> Result<T, Fault> {
     let objects = OBJECTS.read().unwrap_or_else(PoisonError::into_inner);
     find(&objects, handle).and_then(T::of).ok_or_else(|| unknown(T::NAME, handle))

@@ -12,7 +12,7 @@ pub enum CaptureError {
         "no sound system answers: {reason}; on Linux, start PulseAudio or PipeWire, or plug in an ALSA device"
     )]
     NoHost {
-        /// What it said.
+        /// Message of the sound system.
         reason: String,
     },
     /// There is no default microphone.
@@ -20,7 +20,7 @@ pub enum CaptureError {
         "this machine has no microphone; plug one in, or choose another device (`hearken devices` lists them)"
     )]
     NoMicrophone,
-    /// What the computer plays cannot be heard.
+    /// The loopback source (system audio) is not available.
     #[error(
         "this sound system does not offer what the computer plays; on Linux that takes PulseAudio or PipeWire \
          (`hearken devices` lists what there is)"
@@ -29,13 +29,13 @@ pub enum CaptureError {
     /// No device is called so.
     #[error("no device is called `{wanted}`; `hearken devices` lists them")]
     NoDevice {
-        /// What was asked for.
+        /// Requested device.
         wanted: String,
     },
     /// Several devices are called so.
     #[error("`{wanted}` may mean {names}; use what is in brackets")]
     Ambiguous {
-        /// What was asked for.
+        /// Requested device.
         wanted: String,
         /// Two that match.
         names: String,
@@ -45,7 +45,7 @@ pub enum CaptureError {
     Open {
         /// Its name.
         device: String,
-        /// What the sound system said.
+        /// Message of the sound system.
         reason: String,
     },
     /// The backend opened the device and never asked where its audio goes.
@@ -59,7 +59,7 @@ pub enum CaptureError {
     Gone {
         /// Its name.
         device: String,
-        /// What the sound system said.
+        /// Message of the sound system.
         reason: String,
     },
     /// The device's format is out of range.

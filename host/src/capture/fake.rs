@@ -25,7 +25,7 @@ pub fn microphone(name: &str, format: Format) -> (FakeBackend, FakeMicrophone) {
     (FakeBackend { device, format, line: Arc::clone(&line) }, FakeMicrophone { line })
 }
 
-/// Where the callback writes and complains, while somebody listens.
+/// Destination of the callback's samples and errors, while a capture runs.
 type Line = Arc<Mutex<Option<(RingWriter, Sender<CaptureError>, String)>>>;
 
 /// A sound system with one microphone.
@@ -35,7 +35,7 @@ pub struct FakeBackend {
     line: Line,
 }
 
-/// What the microphone hears.
+/// Content of the microphone's signal.
 pub struct FakeMicrophone {
     line: Line,
 }

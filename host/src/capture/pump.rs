@@ -11,10 +11,11 @@ use super::{Capture, CaptureError};
 use crate::audio::RingRead;
 use crate::session::Session;
 
-/// How often the ring is looked at. The callback cannot wake anybody: that would be a system call.
+/// Period at which the ring is polled. The callback cannot wake anybody: that would be a system
+/// call.
 const PERIOD: Duration = Duration::from_millis(10);
 
-/// How loud it is, of full scale: the root mean square of what was read last, about 10 ms.
+/// Level of the audio, relative to full scale: the root mean square of the latest 10 ms or so.
 #[derive(Debug, Clone, Default)]
 pub struct Level(Arc<AtomicU32>);
 
@@ -30,8 +31,8 @@ impl Level {
     }
 }
 
-/// Moves what is captured into a session, on a thread of its own, until it is stopped or the device is gone; then it
-/// finishes the session. The session's events say what was heard.
+/// Moves what is captured into a session, on a thread of its own, until it is stopped or the device
+/// is gone; then it finishes the session. The session's events say what was heard.
 pub struct Pump {
     /// Dropped to stop.
     stop: Option<Sender<()>>,
@@ -59,12 +60,13 @@ impl Pump {
         Ok(Self { stop: Some(stop), level, thread: Some(thread.map_err(CaptureError::Thread)?) })
     }
 
-    /// How loud it is now.
+    /// Handle to the current level.
     pub fn level(&self) -> &Level {
         &self.level
     }
 
-    /// Stops listening. What was captured before is still recognised, and the session then finished.
+    /// Stops listening. What was captured before is still recognised, and the session then
+    /// finished.
     pub fn stop(&mut self) {
         self.stop = None;
     }

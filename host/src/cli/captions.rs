@@ -1,4 +1,5 @@
-//! Captions on a terminal: what is certain in normal type, what may still change dim, redrawn in place.
+//! Captions on a terminal: what is certain in normal type, what may still change dim, redrawn in
+//! place.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -14,7 +15,7 @@ const MIN_COLUMNS: usize = 12;
 /// Columns of the time before a complete text, and of the indent below it.
 const MARGIN: usize = 7;
 
-/// How many loudnesses are shown beside each other.
+/// Number of levels that the bar shows.
 const LEVELS: usize = 12;
 
 /// Loudness of the lowest and of the highest bar, in dB of full scale.
@@ -22,7 +23,8 @@ const QUIET: f32 = -60.0;
 const LOUD: f32 = -6.0;
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// The caption of the utterance that is being spoken, below those that are complete, above how loud it is.
+/// The caption of the utterance that is being spoken, below those that are complete, above how loud
+/// it is.
 pub(crate) struct Captions {
     term: Term,
     committed: Vec<String>,
@@ -36,7 +38,7 @@ pub(crate) struct Captions {
     speech: Style,
 }
 
-/// What is heard now.
+/// State of the status line.
 struct Status {
     levels: VecDeque<f32>,
     speaking: bool,
@@ -127,7 +129,8 @@ impl Captions {
         (rows.into(), usize::from(columns).max(MIN_COLUMNS))
     }
 
-    /// The utterance that is being spoken, cut into lines that fit, where it will stand when it is complete.
+    /// The utterance that is being spoken, cut into lines that fit, where it will stand when it is
+    /// complete.
     fn current(&self, columns: usize) -> Vec<String> {
         let words = self.committed.iter().map(|word| (word, false));
         let words = words.chain(self.tentative.iter().map(|word| (word, true)));
@@ -187,8 +190,9 @@ impl Drop for Captions {
     }
 }
 
-/// Puts words on lines of less than `columns`: in the last column some terminals wrap early. A word that is longer
-/// than a line, as whole sentences are in languages without spaces, is broken where it must be.
+/// Puts words on lines of less than `columns`: in the last column some terminals wrap early. A word
+/// that is longer than a line, as whole sentences are in languages without spaces, is broken where
+/// it must be.
 fn wrap<'a, K: Copy>(
     words: impl Iterator<Item = (&'a String, K)>,
     columns: usize,

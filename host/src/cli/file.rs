@@ -54,11 +54,11 @@ pub(crate) struct Args {
     channels: u16,
 }
 
-/// How one recording ended.
+/// Outcome of one recording.
 enum Outcome {
     Whole,
     Partial,
-    /// Whoever read our output has gone.
+    /// The reader of our output has gone.
     Unwanted,
 }
 
@@ -118,7 +118,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     })
 }
 
-/// Where each recording's transcript goes; `None` is standard output.
+/// Destination of each recording's transcript; `None` is standard output.
 fn destinations(args: &Args, folder: Option<&Path>, format: Format) -> Result<Vec<Option<PathBuf>>, Failure> {
     let Some(folder) = folder else {
         return Ok(vec![args.output.clone(); args.paths.len()]);
@@ -147,7 +147,7 @@ struct Job<'a> {
     name: &'a str,
     format: Format,
     destination: Option<&'a Path>,
-    /// Whether its text needs its name above it.
+    /// True if its text needs its name above it.
     title: bool,
     realtime: bool,
 }
@@ -238,7 +238,8 @@ impl Job<'_> {
     }
 }
 
-/// A recording that ends when its text can no longer be written: the rest of three hours is not decoded for nobody.
+/// A recording that ends when its text can no longer be written: the rest of three hours is not
+/// decoded for nobody.
 struct Wanted<'a> {
     source: Box<dyn Source>,
     unwanted: &'a AtomicBool,

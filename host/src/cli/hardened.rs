@@ -1,7 +1,9 @@
-//! Rights that a server gives up once it listens: files that are not its own, programs, sockets, other processes.
+//! Rights that a server gives up once it listens: files that are not its own, programs, sockets,
+//! other processes.
 //!
-//! A second wall behind the sandbox: code that an attacker runs in this process all the same, through a defect in a decoder, say, finds
-//! little to do. docs/security.md lists what remains allowed.
+//! A second wall behind the sandbox: code that an attacker runs in this process all the same,
+//! through a defect in a decoder, say, finds little to do. docs/security.md lists what remains
+//! allowed.
 
 use std::fs::DirBuilder;
 use std::io;
@@ -32,7 +34,8 @@ pub(crate) struct Needs {
 }
 
 impl Needs {
-    /// The files and, since they may be replaced by others of their names, their folders; behind symbolic links too.
+    /// The files and, since they may be replaced by others of their names, their folders; behind
+    /// symbolic links too.
     fn read(&self) -> Vec<PathBuf> {
         let folders = |path: &PathBuf| {
             let real = path.canonicalize().unwrap_or_else(|_| path.clone());
@@ -48,8 +51,8 @@ impl Needs {
     }
 }
 
-/// Gives up all files but those that are needed, connecting to others, and listening elsewhere. To be called before there is another
-/// thread: it holds for this one, and those that it starts.
+/// Gives up all files but those that are needed, connecting to others, and listening elsewhere. To
+/// be called before there is another thread: it holds for this one, and those that it starts.
 pub(crate) fn restrict_files(needs: &Needs) -> Result<(), Failure> {
     for folder in &needs.written {
         // A rule is for a folder that is there.

@@ -17,10 +17,10 @@ use super::record::Record;
 use super::speech::EndpointArgs;
 use super::{EXIT_PARTIAL, Failure, ModelArgs, SpeechArgs, complain, in_writing};
 
-/// How often the loudness is drawn.
+/// Period at which the level is drawn.
 const FRAME: Duration = Duration::from_millis(80);
 
-/// What shells expect of a program that Ctrl-C ended.
+/// Exit code that shells expect of a program that Ctrl-C ended.
 const EXIT_INTERRUPTED: u8 = 130;
 
 #[derive(clap::Args)]
@@ -44,14 +44,17 @@ pub(crate) struct Args {
     /// Use this sound system instead of the default one (`hearken devices --all` lists them)
     #[arg(long, value_name = "NAME")]
     sound_system: Option<String>,
-    /// Save the transcript; what the name ends in says how (txt, srt, vtt, json, jsonl). Never overwrites
+    /// Save the transcript; what the name ends in says how (txt, srt, vtt, json, jsonl). Never
+    /// overwrites
     #[arg(long, value_name = "FILE")]
     save: Vec<PathBuf>,
-    /// txt, srt, vtt, json or jsonl on standard output instead of captions [default: captions on a terminal, else txt]
+    /// txt, srt, vtt, json or jsonl on standard output instead of captions [default: captions on a
+    /// terminal, else txt]
     #[arg(long, short)]
     format: Option<Format>,
-    /// When words are certain, and no longer dim: `agreement:N` (N hypotheses in a row agree) or `attention:MS` (the decoder
-    /// did not look at the last MS milliseconds to say them)
+    /// When to commit words (committed text is not changed again): `agreement:N` (LocalAgreement: N
+    /// hypotheses in a row agree) or `attention:MS` (AlignAtt: the decoder attended to nothing in
+    /// the last MS milliseconds)
     #[arg(long, value_name = "POLICY", default_value_t)]
     policy: CommitPolicy,
     /// Tell each utterance the last words of the one before [default: as is known of the model]
@@ -68,7 +71,7 @@ enum Source {
     /// The default microphone
     #[default]
     Microphone,
-    /// What the computer plays
+    /// Loopback: what the computer plays (a call, a video)
     System,
 }
 
@@ -137,7 +140,7 @@ struct Listening {
     started: Instant,
 }
 
-/// Where text goes while it comes.
+/// Output for text as it comes.
 enum View {
     Captions(Captions),
     Stream(Writer<StdoutLock<'static>>),
@@ -148,7 +151,7 @@ struct Live {
     views: Vec<View>,
     listening: Listening,
     language: Option<Language>,
-    /// Whether some audio was not recognised.
+    /// True if some audio was not recognized.
     dropped: bool,
 }
 

@@ -1,7 +1,7 @@
 //! The command line.
 //!
-//! Exit codes: 0 done, 1 an error (nothing written for that input), 2 wrong usage, 3 done but some audio was damaged
-//! or could not be recognised, or the microphone went away.
+//! Exit codes: 0 done, 1 an error (nothing written for that input), 2 wrong usage, 3 done but some
+//! audio was damaged or could not be recognised, or the microphone went away.
 
 mod bench;
 mod captions;
@@ -55,7 +55,8 @@ enum Command {
     File(file::Args),
     /// List what `live` can listen to
     Devices(devices::Args),
-    /// Serve transcription to programs: OpenAI's and Deepgram's interfaces, and a WebSocket of hearken's own
+    /// Serve transcription to programs: OpenAI's and Deepgram's interfaces, and a WebSocket of
+    /// hearken's own
     Serve(serve::Args),
     /// Load a server with many streams of speech, and measure how soon and how right it answers
     Load(load::Args),
@@ -77,7 +78,7 @@ enum Command {
     },
 }
 
-/// What went wrong, as one line, and the exit code for it.
+/// Error message, as one line, and the exit code for it.
 pub(crate) struct Failure {
     message: String,
     code: u8,
@@ -137,7 +138,8 @@ fn completions(shell: clap_complete::Shell) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Prints one line on standard error. Names of files and texts of models may be in it, so no control characters.
+/// Prints one line on standard error. Names of files and texts of models may be in it, so no
+/// control characters.
 pub(crate) fn complain(message: &str) {
     // When nobody can read standard error there is nobody to tell.
     let _ = writeln!(std::io::stderr(), "hearken: {}", printable(message));

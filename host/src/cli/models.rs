@@ -31,7 +31,8 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Show all models: length, memory, languages, whether they fit the sandbox, whether they are here
+    /// Show all models: length, memory, languages, whether they fit the sandbox, whether they are
+    /// here
     List {
         /// As JSON
         #[arg(long)]
@@ -62,14 +63,14 @@ enum Command {
     Import {
         /// A folder, or a file in it
         path: PathBuf,
-        /// What to call the model [default: the folder's name, or the ggml file's]
+        /// Name of the model [default: the folder's name, or the ggml file's]
         #[arg(long)]
         name: Option<String>,
         /// Quantize the weights, inside the sandbox: q8_0, q5_1, q5_0 or q4_0
         #[arg(long, value_name = "TYPE")]
         quantize: Option<Quantization>,
-        /// The vocabulary, if it is not in the folder: vocab.json, tokenizer.json, vocabulary.txt, or OpenAI's gpt2.tiktoken
-        /// (English) and multilingual.tiktoken
+        /// The vocabulary, if it is not in the folder: vocab.json, tokenizer.json, vocabulary.txt,
+        /// or OpenAI's gpt2.tiktoken (English) and multilingual.tiktoken
         #[arg(long, value_name = "FILE")]
         vocabulary: Option<PathBuf>,
         /// Replace another model of that name

@@ -1,4 +1,4 @@
-//! Where transcripts go: standard output, or files that appear whole or not at all.
+//! Destinations of transcripts: standard output, or files that appear whole or not at all.
 
 use std::collections::hash_map::RandomState;
 use std::fs::{self, File};
@@ -62,7 +62,8 @@ impl Output {
                 draft.file.get_ref().sync_all()?;
                 fs::rename(&draft.path, &draft.destination)?;
                 draft.kept = true;
-                // So that the name is there after a power cut. Some file systems cannot, and need not.
+                // So that the name is there after a power cut. Some file systems cannot, and need
+                // not.
                 if let Ok(folder) = File::open(folder(&draft.destination)) {
                     let _ = folder.sync_all();
                 }
@@ -77,8 +78,8 @@ fn folder(file: &Path) -> &Path {
     file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Removes drafts of the same file, whose names begin like this one's, that were left by a process that died: nothing has been written
-/// to them for an hour.
+/// Removes drafts of the same file, whose names begin like this one's, that were left by a process
+/// that died: nothing has been written to them for an hour.
 fn sweep(destination: &Path, beginning: &std::ffi::OsStr) {
     for entry in fs::read_dir(folder(destination)).into_iter().flatten().flatten() {
         let name = entry.file_name();

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use hearken::SAMPLE_RATE;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// How often a spinner turns.
+/// Period of one turn of a spinner.
 const TURN: Duration = Duration::from_millis(100);
 
-/// For work whose end cannot be told.
+/// Spinner for work of unknown length.
 #[derive(Default)]
 pub(crate) struct Spinner(Mutex<Option<ProgressBar>>);
 

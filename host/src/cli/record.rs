@@ -10,14 +10,16 @@ use hearken::session::SessionEvent;
 
 use super::{Failure, in_writing};
 
-/// A file that has at any time what was complete until then: what was said live cannot be said again.
+/// A file that has at any time what was complete until then: what was said live cannot be said
+/// again.
 pub(crate) struct Record {
     path: PathBuf,
     writer: Writer<BufWriter<File>>,
 }
 
 impl Record {
-    /// Starts a file, whose format is what its name ends in. One that has something in it is left alone.
+    /// Starts a file, whose format is what its name ends in. One that has something in it is left
+    /// alone.
     pub(crate) fn create(path: &Path) -> Result<Self, Failure> {
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
         let format: Format = extension.parse().map_err(|_| {

@@ -18,7 +18,8 @@ const ONLY_MODEL: &str = "hearken";
 /// Threads that move bytes. Recognition has its own; these hardly work.
 const MOST_WORKERS: usize = 4;
 
-/// Threads that wait for the disk when uploads are written. Nothing else that takes long runs on them.
+/// Threads that wait for the disk when uploads are written. Nothing else that takes long runs on
+/// them.
 const WRITERS: usize = 16;
 
 #[derive(clap::Args)]
@@ -42,13 +43,15 @@ pub(crate) struct Args {
     /// Address and port [default: what the configuration says, else 127.0.0.1:8080]
     #[arg(long, short, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
-    /// Also serve Home Assistant and other clients of Wyoming, at this address; the protocol has no keys
+    /// Also serve Home Assistant and other clients of Wyoming, at this address; the protocol has no
+    /// keys
     #[arg(long, value_name = "ADDRESS")]
     wyoming: Option<SocketAddr>,
     /// Also serve clients of Vosk at an address of their own; at the path / they are served anyway
     #[arg(long, value_name = "ADDRESS")]
     vosk: Option<SocketAddr>,
-    /// Give up files, programs and sockets that a server does not need (Linux): see docs/security.md
+    /// Give up files, programs and sockets that a server does not need (Linux): see
+    /// docs/security.md
     #[arg(long)]
     hardened: bool,
     #[command(flatten)]
@@ -230,7 +233,7 @@ fn raise_file_limit() {
     }
 }
 
-/// What the signals do, until the task is ended.
+/// Handles the signals, until the task is ended.
 fn watch(
     file: Option<PathBuf>,
     addresses: Addresses,

@@ -1,4 +1,4 @@
-//! What a command is told of the speech that it will hear.
+//! Options of speech: language, vocabulary, endpointing.
 
 use hearken::audio::VadConfig;
 use hearken::language_code;
@@ -6,7 +6,8 @@ use hearken::language_code;
 /// Language, translation, prompt, annotations.
 #[derive(clap::Args)]
 pub(crate) struct SpeechArgs {
-    /// Language, such as `en`, `english` or `en-US`; `auto` detects it; several with commas, such as `en,es`, are the only ones detected
+    /// Language, such as `en`, `english` or `en-US`; `auto` detects it; several with commas, such
+    /// as `en,es`, are the only ones detected
     #[arg(long, short, default_value = "auto", value_delimiter = ',', value_name = "CODE")]
     language: Vec<String>,
     /// Translate into English (multilingual models)
@@ -43,10 +44,11 @@ impl SpeechArgs {
     }
 }
 
-/// When an utterance ends.
+/// Options of endpointing.
 #[derive(clap::Args)]
 pub(crate) struct EndpointArgs {
-    /// Silence that ends an utterance, in milliseconds: more of it joins phrases to one utterance, less ends each sooner
+    /// Silence that ends an utterance, in milliseconds: more of it joins phrases to one utterance,
+    /// less ends each sooner
     #[arg(long, value_name = "MS", default_value_t = VadConfig::default().hangover_ms,
         value_parser = clap::value_parser!(u32).range(100..=10_000))]
     end_silence: u32,

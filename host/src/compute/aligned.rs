@@ -18,7 +18,8 @@ impl Aligned {
     pub(super) fn zeroed(bytes: usize) -> Self {
         let count = bytes.div_ceil(LINE);
         let mut lines = Vec::with_capacity(count);
-        // Weights are read from first to last for each token: with pages of 4 KiB, a good part of that is looking for pages.
+        // Weights are read from first to last for each token: with pages of 4 KiB, a good part of
+        // that is looking for pages.
         prefer_large(&mut lines.spare_capacity_mut()[..count]);
         lines.resize(count, Line([0; LINE]));
         Self(lines)

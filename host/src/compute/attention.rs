@@ -1,9 +1,9 @@
 //! Attention, fused: scores of some keys at a time, soft-max as they come, and the sums of values.
 //!
-//! With many queries vectors run across queries: scores lie as `[key][query]`, which is a panel, so that their soft-max
-//! needs nothing from other lanes, and they are the left side of the product with the values as they are. With a few
-//! queries vectors run along keys and values where they lie: to read those, once for all queries, takes longer than to
-//! compute with them.
+//! With many queries vectors run across queries: scores lie as `[key][query]`, which is a panel, so
+//! that their soft-max needs nothing from other lanes, and they are the left side of the product
+//! with the values as they are. With a few queries vectors run along keys and values where they
+//! lie: to read those, once for all queries, takes longer than to compute with them.
 
 use std::f32::consts::LOG2_E;
 use std::time::Duration;
@@ -38,12 +38,14 @@ const HEADS: usize = 20;
 const WORTH_HELP: usize = 1 << 20;
 
 impl Kernels {
-    /// Does heads. Those of one call are spread over the crew together. `go_on` is asked on this thread between tiles,
-    /// with the CPU time that helpers have spent so far. Returns the helpers' CPU time.
+    /// Does heads. Those of one call are spread over the crew together. `go_on` is asked on this
+    /// thread between tiles, with the CPU time that helpers have spent so far. Returns the helpers'
+    /// CPU time.
     ///
     /// # Panics
     ///
-    /// If the shapes of a head's parts do not fit, if heads differ in them, or if they are wider than [`MAX_WIDTH`].
+    /// If the shapes of a head's parts do not fit, if heads differ in them, or if they are wider
+    /// than [`MAX_WIDTH`].
     pub(super) fn attend(
         &self,
         heads: &[Attention<'_>],
@@ -94,7 +96,8 @@ impl Kernels {
             to.fill(0.0);
             to.iter_mut().zip(row).for_each(|(to, from)| *to = from * head.scale * LOG2_E);
         }
-        // However many heads there are here: how keys are cut must not depend on how many threads there are.
+        // However many heads there are here: how keys are cut must not depend on how many threads
+        // there are.
         let together = scratch.rows.len() / 4 / (count * HEADS) / 16 * 16;
         let scores: *mut f32 = scratch.rows.as_mut_ptr().cast();
         let sums = scratch.values.floats_mut();
@@ -117,7 +120,8 @@ impl Kernels {
                 for (head, strip) in strips.iter_mut().enumerate().take(heads.len()) {
                     *strip = of_keys(head, k, at);
                 }
-                // SAFETY: all rows are the matrices'; there is room for as many scores of each head.
+                // SAFETY: all rows are the matrices'; there is room for as many scores of each
+                // head.
                 unsafe { dots(&strips[..heads.len()], one.key.half(), some, width) }
                 pace.did(some * width * count * heads.len())?;
             }
@@ -180,7 +184,8 @@ impl Kernels {
                 n: width,
                 factor: head.scale * LOG2_E,
             };
-            // SAFETY: the rows are the matrix's; each panel has room for the widest head, and one more line of state.
+            // SAFETY: the rows are the matrix's; each panel has room for the widest head, and one
+            // more line of state.
             unsafe {
                 (how.pack)(&loose, part.queries);
                 std::slice::from_raw_parts_mut(part.values, panel * width).fill(0.0);
@@ -200,7 +205,8 @@ impl Kernels {
                         let (from, stride) = (mask.at(part.query, k), mask.stride());
                         let loose = Loose { from, stride, half: false, count: part.count, n, factor: LOG2_E };
                         let to = scratch.mask.as_mut_ptr();
-                        // SAFETY: the rows are the matrix's; the room is for as many keys as are staged.
+                        // SAFETY: the rows are the matrix's; the room is for as many keys as are
+                        // staged.
                         unsafe { (table.pack)(&loose, to) };
                         to.cast_const().cast()
                     }
@@ -239,7 +245,7 @@ impl Attention<'_> {
         self.query.cols()
     }
 
-    /// What the heads of a call have in common.
+    /// Shape that the heads of a call have in common.
     fn shape(&self) -> ([usize; 3], [usize; 2], [bool; 2]) {
         let strides = [self.key.stride(), self.value.stride()];
         ([self.queries(), self.keys(), self.width()], strides, [self.key.half(), self.value.half()])
@@ -253,7 +259,7 @@ impl Attention<'_> {
         2 * self.queries() * self.keys() * self.width()
     }
 
-    /// What the kernels rely on.
+    /// Asserts the conditions that the kernels rely on.
     fn check(&self) {
         let (queries, keys, width) = (self.queries(), self.keys(), self.width());
         let mask = self.mask.is_none_or(|mask| (mask.rows(), mask.cols()) == (queries, keys) && !mask.half());
@@ -318,7 +324,8 @@ impl How {
     fn stage(&self, head: &Attention<'_>, k: usize, n: usize, scratch: &mut Scratch) {
         let (key, value, width) = (head.key, head.value, head.width());
         let room = scratch.rows.as_mut_ptr();
-        // SAFETY: the elements are the matrices'; there is room for as many keys, and then for the widest head.
+        // SAFETY: the elements are the matrices'; there is room for as many keys, and then for the
+        // widest head.
         unsafe {
             for row in 0..n {
                 (self.format.stage)(key.at(k + row, 0), key.half(), width, 0, room.add(ROW * row));

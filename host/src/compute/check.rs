@@ -1,5 +1,6 @@
-//! Whether an operation that a guest asks for may be done: the whole of the contract in [`hearken_proto::compute`], and
-//! nothing else. All arithmetic is in `u64` and checked; nothing here touches memory.
+//! The check of an operation that a guest asks for: the whole of the contract in
+//! [`hearken_proto::compute`], and nothing else. All arithmetic is in `u64` and checked; nothing
+//! here touches memory.
 
 use std::ops::Range;
 
@@ -8,7 +9,7 @@ use hearken_proto::compute::{
     Product, Weight,
 };
 
-/// Which rule an operation breaks. The text completes "it asked for an operation …".
+/// Rule that an operation breaks. The text completes "it asked for an operation …".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Violation {
     #[error("whose descriptor means nothing")]
@@ -264,7 +265,7 @@ mod tests {
         Some(all)
     }
 
-    /// Whether an output and inputs are as they must be, byte by byte.
+    /// Checks an output and inputs byte by byte.
     fn sound(output: (&Matrix, [u64; 3]), inputs: &[(&Matrix, [u64; 3])]) -> bool {
         let Some(rows) = bytes(output.0, output.1) else { return false };
         let mut written = HashSet::new();

@@ -1,20 +1,22 @@
-//! What a user chooses.
+//! Compute modes that a user can choose.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// Who multiplies the model's matrices, and how exactly.
+/// Where matrix multiplication runs, and with what precision.
 ///
-/// Everything else of the recogniser — parser, spectrogram, tokens, decoding, policy — runs inside the sandbox in any case.
+/// Everything else of the recogniser — parser, spectrogram, tokens, decoding, policy — runs inside
+/// the sandbox in any case.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Compute {
-    /// The host, with the processor's fastest instructions: weights and activations are rounded to 8 bits in blocks of 32,
-    /// or to bfloat16, and summed in 32 bits.
+    /// The host, with the processor's fastest instructions: weights and activations are rounded to
+    /// 8 bits in blocks of 32, or to bfloat16, and summed in 32 bits.
     #[default]
     Fast,
-    /// The host, as native whisper.cpp does, or nearer to what the model says: half precision in 16-bit fixed point or single
-    /// precision, single precision as it is, quantised weights with activations rounded to 8 bits.
+    /// The host, as native whisper.cpp does, or nearer to what the model says: half precision in
+    /// 16-bit fixed point or single precision, single precision as it is, quantised weights with
+    /// activations rounded to 8 bits.
     Exact,
     /// The guest, inside the sandbox: nothing crosses but audio and text.
     Guest,

@@ -1,8 +1,9 @@
 //! The threads that may help with one operation.
 //!
-//! Not a general pool: the caller works too, and asks as it goes whether it may go on; a helper joins only while there
-//! is work, and what it spends is counted. A pool that must run every task that it was given would have a caller wait for
-//! helpers that are busy elsewhere and have nothing left to do here.
+//! Not a general pool: the caller works too, and asks as it goes whether it may go on; a helper
+//! joins only while there is work, and what it spends is counted. A pool that must run every task
+//! that it was given would have a caller wait for helpers that are busy elsewhere and have nothing
+//! left to do here.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -56,15 +57,16 @@ struct Job {
     panicked: bool,
 }
 
-/// What helpers do. It lives on the stack of whoever posted the job.
+/// Work of the helpers. It lives on the stack of the thread that posted the job.
 #[derive(Clone, Copy)]
 struct Task(*const (dyn Fn() + Sync));
 
-// SAFETY: it points to something that may be shared, and `Posted` keeps it alive for as long as a helper is inside.
+// SAFETY: it points to something that may be shared, and `Posted` keeps it alive for as long as a
+// helper is inside.
 unsafe impl Send for Task {}
 
 impl Crew {
-    /// Nobody: whoever calls works alone.
+    /// No helpers: the caller works alone.
     pub(crate) fn alone() -> Self {
         Self { shared: Arc::default(), threads: Vec::new(), busy: Arc::default() }
     }
@@ -80,8 +82,8 @@ impl Crew {
         Ok(crew)
     }
 
-    /// Tells that the calling thread works on a decode. Helpers and such threads together are to be no more than the helpers
-    /// and one: where there is a decode for each core, nobody helps.
+    /// Tells that the calling thread works on a decode. Helpers and such threads together are to be
+    /// no more than the helpers and one: where there is a decode for each core, nobody helps.
     pub(crate) fn busy(&self) -> Busy {
         self.busy.fetch_add(1, Ordering::Relaxed);
         Busy(Arc::clone(&self.busy))
@@ -89,14 +91,14 @@ impl Crew {
 
     /// Helpers that an operation may have now.
     pub(super) fn helpers(&self) -> usize {
-        // Whoever asks is busy, whether he said so or not.
+        // The caller is busy by definition, whether it was counted or not.
         let others = self.busy.load(Ordering::Relaxed).saturating_sub(1);
         self.threads.len().saturating_sub(others)
     }
 
-    /// Does units of work `0..units`, on this thread and at most `helpers` others. Between tiles `go_on` is asked on this
-    /// thread, with the CPU time that helpers have spent so far; once it says no, everybody stops. Returns the helpers' CPU
-    /// time.
+    /// Does units of work `0..units`, on this thread and at most `helpers` others. Between tiles
+    /// `go_on` is asked on this thread, with the CPU time that helpers have spent so far; once it
+    /// says no, everybody stops. Returns the helpers' CPU time.
     pub(super) fn operate(
         &self,
         units: usize,
@@ -123,7 +125,7 @@ impl Crew {
             own()
         } else {
             let task = || {
-                // A helper that is told to stop has nothing to say: whoever told it knows.
+                // A helper that is asked to stop need not report: the thread that stopped it knows.
                 let _ = work(&Pace::helper(&operation));
             };
             let posted = Posted::new(&self.shared, &task, helpers);
@@ -162,7 +164,7 @@ impl Shared {
             job.inside += 1;
             let (number, task) = (job.number, job.task);
             drop(state);
-            // SAFETY: the job waits for whoever is inside before the task goes.
+            // SAFETY: the job waits for every helper inside before the task goes.
             let result = catch_unwind(AssertUnwindSafe(|| unsafe { (*task.0)() }));
             state = self.lock();
             if let Some(job) = state.jobs.iter_mut().find(|job| job.number == number) {
@@ -185,7 +187,8 @@ struct Posted<'a> {
 impl<'a> Posted<'a> {
     fn new(shared: &'a Shared, task: &'a (dyn Fn() + Sync), helpers: usize) -> Self {
         let task: *const (dyn Fn() + Sync + 'a) = task;
-        // SAFETY: only the lifetime changes; `drop` returns when nobody can reach the task any more.
+        // SAFETY: only the lifetime changes; `drop` returns when nobody can reach the task any
+        // more.
         let task = Task(unsafe {
             std::mem::transmute::<*const (dyn Fn() + Sync + 'a), *const (dyn Fn() + Sync)>(task)
         });

@@ -1,4 +1,5 @@
-//! The operations that a guest asks for, done on its memory. [`check`] decides whether; this only follows it.
+//! The operations that a guest asks for, done on its memory. [`check`] decides whether; this only
+//! follows it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use super::packed::{Packed, Raw};
 use super::product::{Bias, Left, Product};
 use super::rows::{Float, Rows, RowsMut};
 
-/// Who multiplies for the guests of an engine.
+/// Kernels and helpers for the guests of an engine.
 #[derive(Clone)]
 pub(crate) struct Computing {
     kernels: Arc<Kernels>,
@@ -25,7 +26,7 @@ pub(crate) struct Computing {
 }
 
 impl Computing {
-    /// With this precision, and so many threads that help where one operation is large.
+    /// Starts with this precision, and `helpers` threads that help where one operation is large.
     pub(crate) fn start(precision: Precision, helpers: usize) -> std::io::Result<Self> {
         Ok(Self { kernels: Arc::new(Kernels::new(precision)), crew: Arc::new(Crew::start(helpers)?) })
     }
@@ -35,7 +36,8 @@ impl Computing {
         self.kernels.describe()
     }
 
-    /// Packs a model's weights out of the memory of an instance in which nothing has run, into at most `limit` bytes.
+    /// Packs a model's weights out of the memory of an instance in which nothing has run, into at
+    /// most `limit` bytes.
     pub(crate) fn prepare(
         &self,
         weights: &[Weight],
@@ -46,7 +48,7 @@ impl Computing {
     }
 }
 
-/// What the host has ready for the guests of one model: its weights, packed, and who multiplies.
+/// Prepared state for the guests of one model: its packed weights, and the kernels.
 pub(crate) struct Prepared {
     computing: Computing,
     weights: Vec<Weight>,
@@ -87,7 +89,7 @@ impl Prepared {
         let mut bytes = 0u64;
         for matrix in &matrices {
             bytes += Packed::size(kernels, *matrix) as u64;
-            // Rows are padded, so many small weights could become a large one.
+            // Rows are padded, so that many small weights could become a large one.
             if bytes > limit {
                 return Err(Violation::TooManyWeights);
             }
@@ -112,7 +114,8 @@ impl Prepared {
         self.packed.iter().map(Packed::bytes).sum()
     }
 
-    /// Does a product. Asks `go_on` from time to time, with the CPU time of helpers so far; returns the helpers' CPU time.
+    /// Does a product. Asks `go_on` from time to time, with the CPU time of helpers so far; returns
+    /// the helpers' CPU time.
     pub(crate) fn product(
         &self,
         memory: &mut [u8],
@@ -124,8 +127,9 @@ impl Prepared {
         let memory = Checked::new(memory)?;
         let AskedProduct { planes, rows, columns, depth, .. } = asked;
         let products: Vec<Product<'_>> = (0..planes)
-            // SAFETY: `check::product` accepted these matrices in these shapes: they lie in memory, aligned, and no
-            // input shares a byte with the output, all of whose rows lie apart. `memory` is borrowed for all of the call.
+            // SAFETY: `check::product` accepted these matrices in these shapes: they lie in memory,
+            // aligned, and no input shares a byte with the output, all of whose rows lie apart.
+            // `memory` is borrowed for all of the call.
             .map(|plane| unsafe {
                 Product {
                     left: match asked.left {
@@ -198,7 +202,8 @@ impl<'a> Checked<'a> {
 
     /// # Safety
     ///
-    /// The matrix lies in memory in this shape, aligned, and shares no byte with what [`Self::rows_mut`] gives out.
+    /// The matrix lies in memory in this shape, aligned, and shares no byte with what
+    /// [`Self::rows_mut`] gives out.
     unsafe fn rows(&self, matrix: &Matrix, plane: u64, rows: u64, cols: u64) -> Rows<'a> {
         let element = if matrix.element == Element::F16 { Float::F16 } else { Float::F32 };
         // SAFETY: the caller's promise.
@@ -225,7 +230,8 @@ impl<'a> Checked<'a> {
 
     /// # Safety
     ///
-    /// So many floats lie in memory, aligned, and share no byte with what [`Self::rows_mut`] gives out.
+    /// Borrows `len` floats, which lie in memory, aligned, and share no byte with the result of
+    /// [`Self::rows_mut`].
     unsafe fn floats(&self, address: u64, len: u64) -> &'a [f32] {
         // SAFETY: the caller's promise; every pattern of bits is a float.
         unsafe { std::slice::from_raw_parts(self.base.wrapping_add(address as usize).cast(), len as usize) }
@@ -247,7 +253,7 @@ mod tests {
     }
 
     impl Layout {
-        /// Room for a matrix, with gaps of so many elements after rows and planes.
+        /// Reserves room for a matrix, with gaps of `gap` elements after rows and planes.
         fn place(&mut self, element: Element, [planes, rows, cols]: [u64; 3], gaps: [u64; 2]) -> Matrix {
             let size = element.block_bytes();
             let row_stride = (cols + gaps[0]) * size;
@@ -268,7 +274,8 @@ mod tests {
         }
     }
 
-    /// Small numbers everywhere, whatever is laid over them: halves of both signs, whose pairs are small floats, too.
+    /// Small numbers everywhere, whatever is laid over them: halves of both signs, whose pairs are
+    /// small floats, too.
     fn memory(len: u64, seed: u32) -> Vec<u8> {
         let mut state = seed | 1;
         let mut half = || {

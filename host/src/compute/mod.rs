@@ -1,4 +1,5 @@
-//! Dense operations on the host's own vector instructions: what a guest asks for by the import `compute`.
+//! Dense operations on the host's own vector instructions: what a guest asks for by the import
+//! `compute`.
 //!
 //! | file | what it has |
 //! |---|---|
@@ -9,7 +10,8 @@
 //! | `crew`, `pace` | the threads of one operation, and whether it may go on |
 //! | `check`, `import` | what a guest may ask for, and how it is done on its memory |
 //!
-//! What is computed depends on shapes alone: no value changes which instructions run or which bytes are touched.
+//! What is computed depends on shapes alone: no value changes which instructions run or which bytes
+//! are touched.
 
 mod aligned;
 mod attention;

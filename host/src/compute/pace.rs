@@ -1,4 +1,4 @@
-//! How far an operation has come, and whether it may go on.
+//! Progress of an operation, and its cancellation.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use crate::task::cpu_time;
 
-/// Multiplications between two looks at the clock: a tenth of a millisecond on a fast processor, some on a slow one.
+/// Multiplications between two looks at the clock: a tenth of a millisecond on a fast processor,
+/// some on a slow one.
 const STRETCH: usize = 1 << 23;
 
 /// The caller said that an operation may not go on; its output is unfinished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stopped;
 
-/// What the threads of an operation share.
+/// State that the threads of an operation share.
 #[derive(Default)]
 pub(super) struct Operation {
     stopped: AtomicBool,
@@ -38,7 +39,7 @@ pub(super) struct Pace<'a> {
 enum Role<'a> {
     /// Asks whether to go on.
     Caller(&'a dyn Fn(Duration) -> bool),
-    /// Tells what it has spent; here, the CPU time of its thread that it has told of.
+    /// A helper; with the CPU time of its thread that it has reported.
     Helper(Cell<Duration>),
 }
 

@@ -1,4 +1,5 @@
-//! What the model would say at each step: for comparing builds, and for measuring what a sandbox costs.
+//! Probabilities of the model at each step: for comparing builds, and for measuring the cost of a
+//! sandbox.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use crate::error::Error;
 use crate::sandbox::{Instance, SandboxError};
 use crate::task::to_end;
 
-/// What the model would have said at one position.
+/// The model's probabilities at one position.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Score {
@@ -23,7 +24,7 @@ pub struct Score {
     pub second: f32,
 }
 
-/// How long the parts of a decode took, on the wall's clock.
+/// Wall-clock time of the parts of a decode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timing {
@@ -41,8 +42,8 @@ pub struct Timing {
 const REHEARSAL: (usize, u32) = (3 * SAMPLE_RATE as usize, 12);
 
 impl Model {
-    /// Measures what a final text costs before anybody waits for one. Takes as long as two of them: the first finds the
-    /// snapshot's pages still untouched.
+    /// Measures what a final text costs before anybody waits for one. Takes as long as two of them:
+    /// the first finds the snapshot's pages still untouched.
     #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server admits by it"))]
     pub(crate) fn rehearse(&self) -> Result<(), Error> {
         let (samples, tokens) = REHEARSAL;
@@ -60,8 +61,8 @@ impl Model {
     }
 }
 
-/// One sandbox with its model loaded, held by the caller: what [`Model::transcribe`] makes for each chunk of speech and
-/// drops after it.
+/// One sandbox with its model loaded, held by the caller: what [`Model::transcribe`] makes for each
+/// chunk of speech and drops after it.
 pub struct Sandbox(Instance);
 
 impl Model {
@@ -90,15 +91,16 @@ impl Model {
 }
 
 impl Sandbox {
-    /// Encodes `samples` (16 kHz mono, at most [`Model::context_samples`]), feeds the decoder exactly `tokens`, and
-    /// answers what the model would have said after each of them, and before: first after the start of the transcript,
-    /// in multilingual models also after `language` (ISO 639-1, `en` without) and the task. Nothing is sampled, so two
-    /// builds of whisper.cpp can be compared position by position. Runs on the calling thread.
+    /// Encodes `samples` (16 kHz mono, at most [`Model::context_samples`]), feeds the decoder
+    /// exactly `tokens`, and answers what the model would have said after each of them, and before:
+    /// first after the start of the transcript, in multilingual models also after `language` (ISO
+    /// 639-1, `en` without) and the task. Nothing is sampled, so two builds of whisper.cpp can be
+    /// compared position by position. Runs on the calling thread.
     ///
     /// # Errors
     ///
-    /// When a token or the language is not one of the model's, the audio or the tokens exceed its context, or the guest
-    /// fails.
+    /// When a token or the language is not one of the model's, the audio or the tokens exceed its
+    /// context, or the guest fails.
     pub fn score(
         &mut self,
         samples: &[f32],
@@ -157,7 +159,8 @@ impl Sandbox {
         }
     }
 
-    /// Bytes of linear memory: address space, most of it shared with the model's other sandboxes or never touched.
+    /// Bytes of linear memory: address space, most of it shared with the model's other sandboxes or
+    /// never touched.
     pub fn memory_bytes(&self) -> u64 {
         self.0.memory_bytes()
     }

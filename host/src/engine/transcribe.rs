@@ -1,4 +1,5 @@
-//! Recordings: voice activity packs speech into chunks, each chunk is one decode in a sandbox of its own.
+//! Recordings: voice activity packs speech into chunks, each chunk is one decode in a sandbox of
+//! its own.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -27,18 +28,18 @@ const LANGUAGE_PAUSE: u64 = SAMPLE_RATE as u64;
 /// Speech that is enough to tell its language, in samples: 6 s.
 const LANGUAGE_SPEECH: u64 = 6 * SAMPLE_RATE as u64;
 
-/// How to transcribe a recording.
+/// Options of transcribing a recording.
 #[derive(Debug, Clone, Default)]
 pub struct TranscribeOptions {
-    /// ISO 639-1 code; `None` detects it in each chunk of speech. A chunk that does not tell is taken for the language of the
-    /// recording's first speech.
+    /// ISO 639-1 code; `None` detects it in each chunk of speech. A chunk that does not tell is
+    /// taken for the language of the recording's first speech.
     pub language: Option<String>,
     /// Languages to detect among, as ISO 639-1 codes. Empty for all that the model knows.
     pub languages: Vec<String>,
     /// Keeps annotations such as `[Music]`. Default: no, they are no words.
     pub annotations: bool,
-    /// Leaves text as whisper.cpp decodes it: voice in which no words were recognized is not decoded again by itself, and text
-    /// that the model is not sure of stays. For comparisons.
+    /// Leaves text as whisper.cpp decodes it: voice in which no words were recognized is not
+    /// decoded again by itself, and text that the model is not sure of stays. For comparisons.
     pub verbatim: bool,
     /// Translates into English (multilingual models only).
     pub translate: bool,
@@ -46,7 +47,8 @@ pub struct TranscribeOptions {
     pub prompt: Option<String>,
     /// Voice activity; `None` takes all audio for speech.
     pub voice_activity: Option<VadConfig>,
-    /// Whose part of the engine's threads this is. Default: one that all have together who name none.
+    /// Share of the engine's threads that the work is charged to. Default: the engine's common
+    /// share.
     pub share: Option<Share>,
 }
 
@@ -57,11 +59,11 @@ impl TranscribeOptions {
     }
 }
 
-/// What happens while a recording is transcribed.
+/// Progress of a transcription.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Progress<'a> {
-    /// So much of the input has been read and, before `decoded`, decoded; samples at 16 kHz.
+    /// Amount of input that has been read and, before `decoded`, decoded; samples at 16 kHz.
     Position {
         /// Samples read.
         read: u64,
@@ -106,7 +108,7 @@ struct Pending {
     outcome: Receiver<Result<Heard, Error>>,
 }
 
-/// What came of one chunk.
+/// Result of one chunk.
 #[derive(Default)]
 struct Heard {
     language: Option<Language>,
@@ -127,8 +129,8 @@ impl Heard {
         missed(chunk.voice.stretches(), words, chunk.start..chunk.end())
     }
 
-    /// Takes in what was heard of a part by itself, as far as it is likely and does not begin as the text before it ends, or
-    /// end as the text behind it begins: then a word's time was wrong.
+    /// Takes in what was heard of a part by itself, as far as it is likely and does not begin as
+    /// the text before it ends, or end as the text behind it begins: then a word's time was wrong.
     fn add(&mut self, part: Self) {
         for segment in part.segments {
             let place = self.segments.partition_point(|other| other.start < segment.start);
@@ -153,14 +155,14 @@ impl Model {
         self.transcribe(&mut *audio::open(path)?, options, |_| {})
     }
 
-    /// Transcribes a recording, telling `observer` how it goes. Chunks are decoded on all of the engine's threads;
-    /// memory stays bounded however long the recording is.
+    /// Transcribes a recording, telling `observer` how it goes. Chunks are decoded on all of the
+    /// engine's threads; memory stays bounded however long the recording is.
     ///
     /// # Errors
     ///
-    /// When the input ends in an error, the language is unknown, the model cannot do what is asked, or the engine is
-    /// dropped. A guest that fails on some
-    /// speech does not fail the recording: see [`Transcript::lost`].
+    /// When the input ends in an error, the language is unknown, the model cannot do what is asked,
+    /// or the engine is dropped. A guest that fails on some speech does not fail the recording: see
+    /// [`Transcript::lost`].
     pub fn transcribe(
         &self,
         source: &mut dyn Source,
@@ -176,7 +178,7 @@ impl Model {
         Ok(run.transcript)
     }
 
-    /// Whether it can do what is asked, before any work is done for it.
+    /// Checks that the model supports the options, before any work is done for them.
     pub(crate) fn can(&self, language: Option<&str>, translate: bool) -> Result<(), Error> {
         if let Some(language) = language.filter(|code| !self.knows(code)) {
             return Err(Error::Language { language: text::sanitise(language) });
@@ -221,8 +223,8 @@ impl Model {
         Ok(heard)
     }
 
-    /// The parts of a chunk in which one language is spoken, and which it is. Changes are looked for behind pauses. Empty if no
-    /// part tells.
+    /// The parts of a chunk in which one language is spoken, and which it is. Changes are looked
+    /// for behind pauses. Empty if no part tells.
     async fn languages(&self, chunk: &Chunk, task: &Task) -> Result<Vec<(Range<u64>, String)>, Error> {
         let stretches = chunk.voice.separated(LANGUAGE_PAUSE);
         if stretches.len() < 2 {
@@ -254,7 +256,8 @@ impl Model {
         Ok(parts)
     }
 
-    /// One decode of a part of a chunk, or all of it, and one more of each stretch of it that was missed.
+    /// One decode of a part of a chunk, or all of it, and one more of each stretch of it that was
+    /// missed.
     async fn decode_part(
         &self,
         chunk: &Chunk,
@@ -311,7 +314,8 @@ impl Model {
         for event in instance.call(&Request::Decode(task.clone())).await? {
             match event {
                 Event::Language { code, probability, .. } => {
-                    // The recording's later utterances are told this language: one guest must not spoil the rest.
+                    // The recording's later utterances use this language: one guest must not spoil
+                    // the rest.
                     if !self.knows(&code) {
                         return Err(
                             SandboxError::Misbehaved("it detected no known language".to_owned()).into()
@@ -365,7 +369,8 @@ fn place(segment: hearken_proto::Segment, start: u64, len: usize) -> Segment {
     }
 }
 
-/// State of a recording whose owner does not block while its chunks are decoded. Empty for one that does.
+/// State of a recording whose owner does not block while its chunks are decoded. Empty for one that
+/// does.
 #[derive(Default)]
 pub(super) struct Errand {
     /// Set when nobody wants the outcome any more.
@@ -450,7 +455,8 @@ impl<'a, O: FnMut(Progress<'_>)> Run<'a, O> {
                 }
                 self.submit(chunk, Errand::default());
             }
-            // What is done is told, also when nothing more is said for long: the input may be a microphone's.
+            // Progress is reported also when nothing more is said for long: the input may be a
+            // microphone's.
             self.receive_done()?;
             self.tell_position();
         }
@@ -475,7 +481,7 @@ impl<'a, O: FnMut(Progress<'_>)> Run<'a, O> {
     /// Returns true unless enough chunks are under way to keep all threads busy.
     pub(super) fn has_room(&self) -> bool {
         let ahead = self.model.engine.threads() + 1;
-        // Until the language is known, chunks are decoded one by one: the rest must be told which it is.
+        // Until the language is known, chunks are decoded one by one: the rest needs it.
         self.pending.len() < if self.language.is_some() { ahead } else { 1 }
     }
 

@@ -1,4 +1,5 @@
-//! Recordings without a thread that waits for them: what happens before the recognizer runs on a pool of its own, in turns.
+//! Recordings without a thread that waits for them: what happens before the recognizer runs on a
+//! pool of its own, in turns.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,7 +29,8 @@ impl Drop for Unwanted {
 }
 
 impl Executor {
-    /// Does work in its turn: batches of a share are done in the order in which they came. Fails if the work panics.
+    /// Does work in its turn: batches of a share are done in the order in which they came. Fails if
+    /// the work panics.
     pub(crate) async fn batch<T: Send + 'static>(
         &self,
         share: &Share,
@@ -43,9 +45,9 @@ impl Executor {
 }
 
 impl Model {
-    /// Transcribes a recording as [`transcribe`](Model::transcribe) does. Decoding, resampling and searching for speech happen on
-    /// `pool`, for the share of `options`. `place` is held until all work for it is done, also when the future is dropped: then the
-    /// rest is not decoded.
+    /// Transcribes a recording as [`transcribe`](Model::transcribe) does. Decoding, resampling and
+    /// searching for speech happen on `pool`, for the share of `options`. `place` is held until all
+    /// work for it is done, also when the future is dropped: then the rest is not decoded.
     pub(crate) async fn transcribe_on<S: Source + 'static>(
         &self,
         pool: &Executor,
@@ -107,7 +109,7 @@ async fn advance<S: Source>(
         let ready = intake.step()?;
         let over = !ready.is_empty() || intake.has_ended() || cpu_time().saturating_sub(started) >= TURN;
         if over || given_up.load(Ordering::Relaxed) {
-            // Before the answer: whoever has it may ask for the next place.
+            // Before the answer: the client may ask for the next place as soon as it has it.
             drop(place);
             return Ok((intake, ready));
         }

@@ -1,5 +1,5 @@
-//! Threads that are shared by everything an engine does: the recogniser's, as many as cores, and those of a server that take in
-//! recordings.
+//! Threads that are shared by everything an engine does: the recogniser's, as many as cores, and
+//! those of a server that take in recordings.
 
 mod pace;
 mod queue;
@@ -20,8 +20,9 @@ pub use self::share::{Share, ShareLimits};
 pub(crate) use self::urgency::{Class, Ticket};
 use crate::task::{self, take_helped};
 
-/// A pool of threads that takes jobs by class, then fairly by share, then by deadline, then in order. A job that runs is
-/// suspended where another one is to go before it, and resumed by whichever thread is free first.
+/// A pool of threads that takes jobs by class, then fairly by share, then by deadline, then in
+/// order. A job that runs is suspended where another one is to go before it, and resumed by
+/// whichever thread is free first.
 pub(crate) struct Executor {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
@@ -30,16 +31,17 @@ pub(crate) struct Executor {
 /// The threads' purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// Recognition. Shares are charged for the time that they hold a thread, and for what others that help it use.
+    /// Recognition. Shares are charged for the time that they hold a thread, and for what others
+    /// that help it use.
     Recognition,
-    /// Intake: work on audio before it is recognized. The threads have low priority, and so wait for the recognizer's; shares are
-    /// charged for CPU time.
+    /// Intake: work on audio before it is recognized. The threads have low priority, and so wait
+    /// for the recognizer's; shares are charged for CPU time.
     #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server separates them"))]
     Intake,
 }
 
-/// Niceness of the threads of [`Purpose::Intake`]: beside one of the recognizer's on the same core, one has a tenth of its time. With
-/// less, other programs on the machine would leave them none.
+/// Niceness of the threads of [`Purpose::Intake`]: beside one of the recognizer's on the same core,
+/// one has a tenth of its time. With less, other programs on the machine would leave them none.
 const NICE: i32 = 10;
 
 struct Shared {
@@ -47,7 +49,8 @@ struct Shared {
     state: Mutex<State>,
     wake: Condvar,
     pace: Mutex<Pace>,
-    /// Makes the jobs that run ask whether they are to give way, sooner than they would by themselves.
+    /// Makes the jobs that run ask whether they are to give way, sooner than they would by
+    /// themselves.
     nudge: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -60,7 +63,8 @@ struct State {
 }
 
 impl Executor {
-    /// Starts `threads` threads, at least one, for this purpose. `nudge` is called when a job has come for which no thread is free.
+    /// Starts `threads` threads, at least one, for this purpose. `nudge` is called when a job has
+    /// come for which no thread is free.
     pub(crate) fn start(
         purpose: Purpose,
         threads: usize,
@@ -92,8 +96,8 @@ impl Executor {
         self.threads.len()
     }
 
-    /// The part of a core that a thread gets while it has something to do, above 0, at most 1: less where other programs,
-    /// or this one's other threads, want the same cores.
+    /// The part of a core that a thread gets while it has something to do, above 0, at most 1: less
+    /// where other programs, or this one's other threads, want the same cores.
     #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server admits by it"))]
     pub(crate) fn pace(&self) -> f64 {
         self.shared.pace.lock().unwrap_or_else(PoisonError::into_inner).of_a_core()
@@ -122,7 +126,8 @@ impl Executor {
 }
 
 impl Drop for Executor {
-    /// Lets running jobs end; what is still queued is dropped, and whoever waits for it learns so from its channel.
+    /// Lets running jobs end; queued jobs are dropped, and those that wait for them learn it from
+    /// their channel.
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.closed = true;
@@ -146,7 +151,8 @@ impl Shared {
 
     fn work(self: Arc<Self>) {
         if self.purpose == Purpose::Intake {
-            // On Linux this is the calling thread's alone; elsewhere a process has one priority, which stays as it is.
+            // On Linux this is the calling thread's alone; elsewhere a process has one priority,
+            // which stays as it is.
             #[cfg(target_os = "linux")]
             let _ = rustix::process::setpriority_process(None, NICE);
         }
@@ -178,7 +184,8 @@ impl Shared {
             let (shared, share, ticket) = (Arc::clone(self), share.clone(), job.ticket.clone());
             move || shared.is_wanted(&share, &ticket, started.elapsed())
         };
-        // A job that panics drops its end of its channel, which is how its owner learns of it; the thread lives on.
+        // A job that panics drops its end of its channel, which is how its owner learns of it; the
+        // thread lives on.
         let slice = || task::slice(job.work.as_mut(), &mut job.used, Rc::new(wanted));
         let suspended = catch_unwind(AssertUnwindSafe(slice)).is_ok_and(|poll| poll.is_pending());
         let took = started.elapsed();
@@ -196,7 +203,7 @@ impl Shared {
         self.lock().jobs.ran(share, started + took, charged, rest);
     }
 
-    /// Whether another job is to go before one of `share` that has run for so long.
+    /// Returns true if another job is to preempt one of `share` that has run since then.
     fn is_wanted(&self, share: &Share, ticket: &Ticket, since: Duration) -> bool {
         let state = self.lock();
         // A thread that sleeps has been woken for what is queued.

@@ -1,8 +1,8 @@
-//! How much of a core the threads get.
+//! Utilization of the threads.
 
 use std::time::Duration;
 
-/// Jobs of so much time make an earlier one weigh e times less.
+/// Time constant of the exponential moving average [s of thread time].
 const MEMORY: f64 = 3.0;
 /// Less is not believed: a job may have waited for something else.
 const LEAST: f64 = 0.1;

@@ -1,4 +1,5 @@
-//! Which job is next: by class, then fairly among those who share the threads, then by deadline.
+//! Fair scheduling: the order of jobs is by class, then by fair queueing among the shares, then by
+//! deadline.
 
 use std::pin::Pin;
 use std::time::{Duration, Instant};
@@ -6,18 +7,19 @@ use std::time::{Duration, Instant};
 use super::share::{Share, nanos};
 use super::urgency::{Class, Ticket};
 
-/// Virtual time that a share may save up while it uses less than it could: people who speak at the same moment by chance are heard
-/// at once, before those who always have something waiting.
+/// Virtual time that a share may save up while it uses less than it could: people who speak at the
+/// same moment by chance are heard at once, before those who always have something waiting.
 const CREDIT: Duration = Duration::from_millis(200);
-/// A share that has used so much more than another one, of late and for its weight, gives way to it.
+/// A share that has used this much more than another one, recently and relative to its weight, is
+/// preempted by it.
 const AHEAD: f64 = 0.2;
 
-/// What is to be run.
+/// A queued job.
 pub(super) struct Job {
     pub(super) ticket: Ticket,
     deadline: Instant,
     number: u64,
-    /// Whether it is known how long somebody waited until it was begun.
+    /// True if the time that somebody waited for its start is known.
     counted: bool,
     /// CPU time so far.
     pub(super) used: Duration,
@@ -27,7 +29,8 @@ pub(super) struct Job {
 /// The jobs of one share that has any, queued or running.
 struct Lane {
     share: Share,
-    /// Not sorted: whoever waits may be hurried. They are no more than streams that speak.
+    /// Not sorted: a job's priority may rise while it waits. There are no more jobs than streams
+    /// that speak.
     jobs: Vec<Job>,
     running: u64,
 }
@@ -44,14 +47,15 @@ impl Lane {
     }
 }
 
-/// Who goes first: by class, by what the share has used, by deadline, by number.
+/// Order of jobs: by class, by the share's virtual time, by deadline, by number.
 type Rank = (Class, u64, Instant, u64);
 
 /// All jobs that wait.
 ///
-/// Among shares this is start-time fair queueing (Goyal, Vin and Cheng 1996): the share that has used least goes first, and one
-/// that comes back from a pause starts where the others are, less a small credit, so that it neither saves much time up nor is
-/// punished for what it used when nobody else wanted it.
+/// Among shares this is start-time fair queueing (Goyal, Vin and Cheng 1996): the share that has
+/// used least goes first, and one that comes back from a pause starts where the others are, less a
+/// small credit, so that it neither saves much time up nor is punished for what it used when nobody
+/// else wanted it.
 #[derive(Default)]
 pub(super) struct Queue {
     lanes: Vec<Lane>,
@@ -92,7 +96,7 @@ impl Queue {
         heads.filter_map(|(lane, jobs)| jobs.head().map(|(rank, at)| (rank, lane, at))).min()
     }
 
-    /// The next job. Once it [has run](Self::ran), that is to be told.
+    /// Takes the next job. Report it with [`ran`](Self::ran) once it has run.
     pub(super) fn pop(&mut self, now: Instant) -> Option<(Share, Job)> {
         let (_, lane, at) = self.head()?;
         let lane = &mut self.lanes[lane];
@@ -120,11 +124,11 @@ impl Queue {
         }
     }
 
-    /// Whether a job that waits is to go before one of `share` that has run for so long.
+    /// Returns true if a waiting job is to preempt one of `share` that has run since then.
     ///
-    /// A more urgent one is. An equally urgent one is if `share` has used much more than its own share of late: it need not wait for
-    /// those who take all that they can get. Shares that use about as much, or little, do not interrupt each other, which would make
-    /// both late.
+    /// A more urgent job preempts. An equally urgent one preempts if `share` has recently used much
+    /// more than its own share: it need not wait for shares that take all that they can get. Shares
+    /// with about the same use, or little, do not preempt each other, which would make both late.
     pub(super) fn is_wanted(&self, share: &Share, class: Class, now: Instant, took: Duration) -> bool {
         let Some(((urgency, ..), ..)) = self.head() else { return false };
         if urgency != class {
@@ -265,7 +269,7 @@ mod tests {
         assert_eq!(share.waits(), 2);
     }
 
-    /// A share has run for so long of late, and again runs a job.
+    /// Runs a job of a share for `took`.
     fn run(queue: &mut Queue, share: &Share, now: Instant, took: Duration) {
         push(queue, share, Class::Final);
         queue.pop(now).unwrap();

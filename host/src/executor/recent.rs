@@ -1,11 +1,12 @@
-//! What somebody has used lately.
+//! Exponential moving average of recent use.
 
 use std::time::{Duration, Instant};
 
-/// What was used so many seconds ago weighs e times less.
+/// Time constant of the exponential moving average [s].
 const MEMORY: f64 = 1.0;
 
-/// Seconds of threads, the later ones counting more: the mean number of threads over the last second or so.
+/// Seconds of threads, the later ones counting more: the mean number of threads over the last
+/// second or so.
 #[derive(Debug)]
 pub(super) struct Recent {
     seconds: f64,
@@ -26,7 +27,7 @@ impl Recent {
         *self = Self { seconds: self.at(now) + fresh, when: now };
     }
 
-    /// What is left of it.
+    /// Returns the remaining value.
     pub(super) fn at(&self, now: Instant) -> f64 {
         self.seconds * (-now.saturating_duration_since(self.when).as_secs_f64() / MEMORY).exp()
     }

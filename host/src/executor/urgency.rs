@@ -1,9 +1,9 @@
-//! What a job is for, and whether somebody waits for it.
+//! Priority of a job: its class, and its deadline.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-/// What a job is for. Earlier variants go first.
+/// Class of a job. Earlier variants go first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Class {
     /// The text of an utterance that has ended: somebody waits for it.
@@ -35,7 +35,7 @@ impl Ticket {
         let _ = self.0.hurried.set(Instant::now());
     }
 
-    /// What it is for at this moment.
+    /// Current class.
     pub(super) fn class(&self) -> Class {
         if self.0.hurried.get().is_some() { Class::Final } else { self.0.class }
     }

@@ -6,7 +6,7 @@ use crate::Segment;
 
 /// Longest cue.
 const MAX_MS: u64 = 7_000;
-/// What a cue lasts if nothing follows at once: less is a flash.
+/// Minimum duration of a cue if nothing follows at once: less is a flash.
 const MIN_MS: u64 = 1_000;
 /// A shorter gap between cues only flickers, so it is closed.
 const FLICKER_MS: u64 = 250;
@@ -16,15 +16,16 @@ const COLUMNS_PER_SECOND: u64 = 20;
 /// Text on the screen for a time, in milliseconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cue {
-    /// When it appears.
+    /// Start [samples at 16 kHz].
     pub start: u64,
-    /// When it goes.
+    /// End [samples at 16 kHz].
     pub end: u64,
-    /// What it says, at most two lines.
+    /// Text, at most two lines.
     pub lines: Vec<String>,
 }
 
-/// The cues of one segment alone. The last one lasts as long as it takes to read, whatever comes after.
+/// The cues of one segment alone. The last one lasts as long as it takes to read, whatever comes
+/// after.
 pub fn cues(segment: &Segment) -> Vec<Cue> {
     let (mut cutter, mut cues) = (Cutter::default(), Vec::new());
     let given = cutter.segment(segment, |cue| -> Result<(), std::convert::Infallible> {
@@ -41,7 +42,7 @@ pub fn cues(segment: &Segment) -> Vec<Cue> {
 pub(super) struct Cutter {
     /// The last cue's tokens, not empty.
     pending: Option<Vec<Token>>,
-    /// Where the last finished cue ended: nothing starts before it.
+    /// End of the last finished cue: nothing starts before it.
     free: u64,
 }
 
@@ -90,8 +91,8 @@ impl Cutter {
         Some(cue)
     }
 
-    /// Gives a cue its time: from its first word, through its last, and on into silence as far as reading needs
-    /// and `next` allows.
+    /// Gives a cue its time: from its first word, through its last, and on into silence as far as
+    /// reading needs and `next` allows.
     fn finish(&mut self, tokens: &[Token], next: u64) -> Cue {
         let start = start(tokens).max(self.free);
         let reading = lines::columns(tokens) as u64 * 1000 / COLUMNS_PER_SECOND;
@@ -112,9 +113,10 @@ fn end(tokens: &[Token]) -> u64 {
     tokens.last().map_or(0, |token| token.end)
 }
 
-/// Cuts a segment's tokens where the sum of costs is least: cues cost, and so do breaks away from punctuation and
-/// pauses, cues too short or too fast to read, and silences inside one. Every cue fits two lines and [`MAX_MS`],
-/// a lone token apart. A cue has at most 84 columns, so that the time is linear in the text.
+/// Cuts a segment's tokens where the sum of costs is least: cues cost, and so do breaks away from
+/// punctuation and pauses, cues too short or too fast to read, and silences inside one. Every cue
+/// fits two lines and [`MAX_MS`], a lone token apart. A cue has at most 84 columns, so that the
+/// time is linear in the text.
 fn cut(mut tokens: Vec<Token>) -> Vec<Vec<Token>> {
     let count = tokens.len();
     // best[i]: least cost of cutting the first i tokens, and where the last cue of those starts.

@@ -90,7 +90,7 @@ pub(super) fn line(segment: &Segment, out: &mut impl Write) -> io::Result<()> {
     out.write_all(b"\n")
 }
 
-/// What is thought of an utterance that goes on, as a line of its own.
+/// Writes the hypothesis for a running utterance as a line of its own.
 pub(super) fn partial_line(
     utterance: u64,
     committed: &[Word],

@@ -12,7 +12,7 @@ pub(super) struct Token {
     pub(super) text: String,
     /// Columns it takes: 2 for a wide character.
     pub(super) width: usize,
-    /// Whether a space separates it from the token before.
+    /// True if a space separates it from the token before.
     pub(super) space: bool,
     /// First millisecond.
     pub(super) start: u64,
@@ -28,7 +28,8 @@ struct Piece {
     end: u64,
 }
 
-/// Cuts a segment into tokens of at most `max` columns, in order, times ascending and inside the segment's.
+/// Cuts a segment into tokens of at most `max` columns, in order, times ascending and inside the
+/// segment's.
 pub(super) fn tokens(segment: &Segment, max: usize) -> Vec<Token> {
     let text = sanitise_trimmed(&segment.text);
     let start = milliseconds(segment.start);

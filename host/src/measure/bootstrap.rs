@@ -1,4 +1,4 @@
-//! Whether two error rates differ by more than chance.
+//! Significance of the difference of two error rates.
 
 use super::Errors;
 
@@ -13,9 +13,10 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// Compares two systems by the paired bootstrap over recordings (Bisani and Ney, "Bootstrap estimates for confidence
-    /// intervals in ASR performance evaluation", ICASSP 2004). `samples` is the number of draws, each as many recordings as
-    /// there are, with replacement; the same numbers give the same answer. `None` without a word in the references.
+    /// Compares two systems by the paired bootstrap over recordings (Bisani and Ney, "Bootstrap
+    /// estimates for confidence intervals in ASR performance evaluation", ICASSP 2004). `samples`
+    /// is the number of draws, each as many recordings as there are, with replacement; the same
+    /// numbers give the same answer. `None` without a word in the references.
     pub fn between(pairs: &[(Errors, Errors)], samples: usize) -> Option<Self> {
         let points = |indices: &mut dyn Iterator<Item = usize>| {
             let (mut words, mut edits) = (0u64, 0i64);
@@ -45,7 +46,7 @@ impl Difference {
         Some(Self { points: whole, interval })
     }
 
-    /// Whether the interval has zero in it: chance alone may have made the difference.
+    /// Returns true if the interval contains zero: chance alone may have made the difference.
     pub fn may_be_chance(&self) -> bool {
         self.interval.0 <= 0.0 && 0.0 <= self.interval.1
     }

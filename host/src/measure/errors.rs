@@ -2,8 +2,8 @@
 
 use super::alignment::{Move, align};
 
-/// Edits that turn a reference into a hypothesis, as few as possible (Levenshtein distance), over words or characters.
-/// Normalise both sides [first](super::normalise).
+/// Edits that turn a reference into a hypothesis, as few as possible (Levenshtein distance), over
+/// words or characters. Normalise both sides [first](super::normalise).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Errors {
@@ -37,7 +37,8 @@ impl Errors {
         self.substitutions + self.deletions + self.insertions
     }
 
-    /// Error rate: edits for each element of the reference, so it may pass 1; `None` for an empty reference.
+    /// Error rate: edits for each element of the reference, so it may pass 1; `None` for an empty
+    /// reference.
     pub fn rate(&self) -> Option<f64> {
         (self.reference > 0).then(|| self.edits() as f64 / self.reference as f64)
     }

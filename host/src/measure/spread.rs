@@ -1,11 +1,11 @@
-//! What many durations have in common.
+//! Distribution of durations.
 
-/// Median, 90th, 95th and 99th percentile and maximum of some durations, in seconds. Percentiles are those of the nearest rank: always
-/// one of the values.
+/// Median, 90th, 95th and 99th percentile and maximum of some durations, in seconds. Percentiles
+/// are those of the nearest rank: always one of the values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Spread {
-    /// How many values there are, at least one.
+    /// Number of values, at least one.
     pub count: usize,
     /// At least half of the values are not above it.
     pub median: f64,

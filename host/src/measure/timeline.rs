@@ -1,4 +1,4 @@
-//! What a stream of events says, and when it says it.
+//! Text of a stream of events, with times.
 
 use super::alignment::correct_words;
 use super::flicker::{Flicker, FlickerMeter};
@@ -14,10 +14,10 @@ use crate::{SAMPLE_RATE, Word};
 pub struct TimedWord {
     /// The word with its place in time, as the recogniser has it.
     pub word: Word,
-    /// When it was committed: samples at 16 kHz on the clock of the audio.
+    /// Time of commitment: samples at 16 kHz on the clock of the audio.
     pub committed: u64,
-    /// Since when it has been shown in its place of the utterance, committed or tentative, in whatever capitals and with
-    /// whatever punctuation.
+    /// Since when it has been shown in its place of the utterance, committed or tentative, in
+    /// whatever capitals and with whatever punctuation.
     pub shown: u64,
 }
 
@@ -27,23 +27,23 @@ pub struct TimedWord {
 pub struct FinalText {
     /// Sample at which voice activity ended it, hangover included.
     pub end: u64,
-    /// When its final text came.
+    /// Time of its final text.
     pub at: u64,
     /// Number of its words.
     pub words: usize,
 }
 
-/// What came when in the events of a session. Times are samples at 16 kHz on the clock of the audio.
+/// Timeline of a session's events. Times are samples at 16 kHz on the clock of the audio.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Timeline {
-    /// When the first text came, committed or tentative.
+    /// Time of the first text, committed or tentative.
     pub first_text: Option<u64>,
     /// All final words.
     pub words: Vec<TimedWord>,
     /// The utterances.
     pub finals: Vec<FinalText>,
-    /// How much the text changed.
+    /// Amount of text that changed.
     pub flicker: Flicker,
     /// Samples that were not recognised.
     pub dropped: u64,
@@ -54,7 +54,8 @@ pub struct Timeline {
 /// The words that are shown of an utterance, and the time since which each has been.
 #[derive(Debug, Default)]
 struct Shown {
-    /// Words without capitals and punctuation, with the time since which they have stood in this place.
+    /// Words without capitals and punctuation, with the time since which they have stood in this
+    /// place.
     words: Vec<(String, u64)>,
 }
 
@@ -122,14 +123,14 @@ impl Timeline {
         self.words.iter().map(|word| word.word.text.as_str()).collect::<Vec<_>>().join(" ")
     }
 
-    /// When the final text of the last utterance with words came.
+    /// Time of the final text of the last utterance with words.
     pub fn last_text(&self) -> Option<u64> {
         self.finals.iter().rev().find(|text| text.words > 0).map(|text| text.at)
     }
 
-    /// For each correct word, from the end of the word to when it was committed, in seconds. Words are compared after
-    /// normalisation, and one that comes from several ("twenty", "one") is there when the last of them is. Where a word ends
-    /// is what the recogniser says.
+    /// For each correct word, from the end of the word to when it was committed, in seconds. Words
+    /// are compared after normalisation, and one that comes from several ("twenty", "one") is there
+    /// when the last of them is. Where a word ends is what the recogniser says.
     pub fn word_latencies(&self, reference: &str, normaliser: Normaliser) -> Vec<f64> {
         self.latencies(reference, normaliser, |word| word.committed)
     }

@@ -1,4 +1,4 @@
-//! What sandboxes have written, against what they may hold together.
+//! Memory written by sandboxes, and its limit.
 
 use std::io;
 use std::ops::Range;
@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use crate::pages;
 
-/// How often a sandbox that runs is looked at: its pages are asked for one by one.
+/// Period at which a running sandbox is checked: its pages are queried one by one.
 const PERIOD: Duration = Duration::from_millis(100);
 
-/// The memory of all sandboxes of somebody who may hold so much.
+/// Memory of all sandboxes under one limit.
 #[derive(Debug)]
 pub(crate) struct Holdings {
     limit: u64,
@@ -22,12 +22,13 @@ pub(crate) struct Holdings {
 }
 
 impl Holdings {
-    /// At most about so many bytes.
+    /// Sets the limit to about `limit` bytes.
     pub(crate) fn limited(limit: u64) -> Self {
         Self { limit, bytes: AtomicU64::new(0), largest: AtomicU64::new(0) }
     }
 
-    /// Whether one more may wait with what it has written, beside one for each thread that has none yet.
+    /// Returns true if one more may wait with the memory that it has written, beside one for each
+    /// thread that has none yet.
     pub(crate) fn has_room(&self, threads: usize) -> bool {
         let more = self.largest.load(Relaxed).saturating_mul(threads as u64 + 1);
         self.bytes.load(Relaxed).saturating_add(more) <= self.limit
@@ -39,7 +40,7 @@ impl Holdings {
 pub(crate) struct Holding {
     of: Arc<Holdings>,
     bytes: u64,
-    /// What one may have: if each thread runs one of these, they fit.
+    /// Limit of a single sandbox: if each thread runs one of these, they fit.
     most: u64,
     looked: Instant,
 }
@@ -58,7 +59,7 @@ impl Holding {
         self.most
     }
 
-    /// Whether nobody has looked for a while.
+    /// Returns true if the last check was a while ago.
     pub(crate) fn is_due(&self) -> bool {
         self.looked.elapsed() >= PERIOD
     }
@@ -79,7 +80,7 @@ impl Holding {
         if bytes > self.most { Err(self.most) } else { Ok(()) }
     }
 
-    /// Whether all of them together have more than they may.
+    /// Returns true if all of them together exceed the limit.
     pub(crate) fn is_too_much(&self) -> bool {
         self.of.bytes.load(Relaxed) > self.of.limit
     }
@@ -97,7 +98,7 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
-    /// Memory of which so many bytes are written.
+    /// Makes memory of which `bytes` bytes are written.
     fn memory(bytes: u64) -> (Vec<u8>, Range<usize>) {
         let memory = vec![1; bytes as usize];
         let start = memory.as_ptr().addr();

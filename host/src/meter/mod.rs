@@ -1,4 +1,4 @@
-//! What sandboxes did and cost: counted for each model, and for whoever has a share of the engine.
+//! Statistics of sandboxes: counted for each model, and for each share of the engine.
 
 mod holding;
 #[cfg(feature = "server")]
@@ -16,12 +16,12 @@ use crate::SAMPLE_RATE;
 use crate::sandbox::{SandboxError, TrapKind};
 use crate::task::cpu_time;
 
-/// After so many utterances an earlier one weighs e times less in [`Meter::cost_of_speech`].
+/// Time constant [utterances] of the exponential moving average in [`Meter::cost_of_speech`].
 const MEMORY: f64 = 50.0;
-/// What is kept of it after one more.
+/// Factor kept after one more utterance.
 const KEEP: f64 = 1.0 - 1.0 / MEMORY;
 
-/// What a decode is for.
+/// Purpose of a decode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Work {
     /// A text that will be replaced.
@@ -53,15 +53,16 @@ pub(crate) struct Meter {
     live: AtomicU64,
     #[cfg(feature = "server")]
     speakers: Mutex<speakers::Speakers>,
-    /// Where the memories of the living lie.
+    /// Address ranges of the memories of living sandboxes.
     spaces: Mutex<Vec<Range<usize>>>,
     speech: Mutex<Speech>,
 }
 
-/// What utterances cost, the later ones counting more.
+/// Exponential moving average of the cost of utterances.
 ///
-/// A text costs by the window: one word takes about as long as a window full of them. Texts that are made without partial ones tell
-/// what a window costs; on a busy machine these are the short ones. How long people speak all utterances tell.
+/// A text costs by the window: one word takes about as long as a window full of them. Texts that
+/// are made without partial ones tell what a window costs; on a busy machine these are the short
+/// ones. How long people speak all utterances tell.
 #[derive(Debug, Default, Clone, Copy)]
 struct Speech {
     /// Of utterances without partial texts: CPU time in seconds, and the windows that were heard.
@@ -91,22 +92,23 @@ impl Meter {
         Duration::from_nanos(self.intake_nanos.load(Relaxed))
     }
 
-    /// So much CPU time makes the final text of so many windows, where no partial text has done a part of it before.
+    /// Records the CPU time of the final text of `windows` windows, where no partial text has done
+    /// a part of it before.
     pub(crate) fn learn(&self, cpu: Duration, windows: u64) {
         let mut speech = self.lock_speech();
         speech.cpu = speech.cpu * KEEP + cpu.as_secs_f64();
         speech.heard = speech.heard * KEEP + windows as f64;
     }
 
-    /// Somebody has spoken for so long: so many windows where there are no partial texts.
+    /// Records speech of this length: `windows` windows where there are no partial texts.
     pub(crate) fn spoken(&self, samples: u64, windows: u64) {
         let mut speech = self.lock_speech();
         speech.seconds = speech.seconds * KEEP + samples as f64 / f64::from(SAMPLE_RATE);
         speech.windows = speech.windows * KEEP + windows as f64;
     }
 
-    /// CPU time that final texts take for each second of speech, all threads together, where there is no time for partial texts;
-    /// `None` before there were any.
+    /// CPU time that final texts take for each second of speech, all threads together, where there
+    /// is no time for partial texts; `None` before there were any.
     pub(crate) fn cost_of_speech(&self) -> Option<f64> {
         let Speech { cpu, heard, windows, seconds } = *self.lock_speech();
         (heard > 0.0 && seconds > 0.0).then(|| cpu / heard * windows / seconds)
@@ -128,7 +130,7 @@ impl Meter {
         self.live.load(Relaxed)
     }
 
-    /// Where the memories of its sandboxes lie.
+    /// Address ranges of its sandboxes' memories.
     pub(crate) fn spaces(&self) -> Vec<Range<usize>> {
         self.lock_spaces().clone()
     }
@@ -234,7 +236,8 @@ impl Drop for Metered {
     }
 }
 
-/// Where a failure is counted in [`FAILURES`]; `None` if it is the machine's or the module's, and no sandbox's.
+/// Index of a failure in [`FAILURES`]; `None` if it is the machine's or the module's, and no
+/// sandbox's.
 fn kind(error: &SandboxError) -> Option<usize> {
     Some(match error {
         SandboxError::Trap { kind: TrapKind::MemoryOutOfBounds, .. } => 0,
@@ -279,7 +282,8 @@ mod tests {
         let meter = Meter::default();
         let second = u64::from(SAMPLE_RATE);
         for _ in 0..500 {
-            // Somebody says one word, for which there was no time but at the end; somebody else speaks for four seconds.
+            // Somebody says one word, for which there was no time but at the end; somebody else
+            // speaks for four seconds.
             meter.learn(Duration::from_millis(100), 1);
             meter.spoken(second, 1);
             meter.spoken(4 * second, 1);

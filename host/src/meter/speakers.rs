@@ -1,4 +1,4 @@
-//! How many streams somebody speaks in.
+//! Number of active streams.
 
 use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
@@ -6,22 +6,23 @@ use std::time::{Duration, Instant};
 
 use super::Meter;
 
-/// What was so long ago weighs e times less in the mean.
+/// Time constant of the exponential moving average.
 const MEMORY: Duration = Duration::from_secs(10);
 
-/// A stream whose audio stops for so long is not one in which somebody speaks, also in the middle of a word: clients mute.
+/// A stream whose audio stops for so long is not one in which somebody speaks, also in the middle
+/// of a word: clients mute.
 const MUTE: Duration = Duration::from_millis(1_500);
 
-/// How often it is noted that audio comes.
+/// Period at which the arrival of audio is noted.
 const NOTE: Duration = Duration::from_millis(250);
 
 /// Streams in which somebody speaks: now, and on average lately.
 ///
-/// People pause, and do not pause together, so the number at one moment goes up and down. Whoever counts on a moment at which it is
-/// low finds more to do in the next.
+/// People pause, and do not pause together, so the number at one moment goes up and down. Admission
+/// at a moment at which it is low would lead to overload at the next.
 #[derive(Debug, Default)]
 pub(super) struct Speakers {
-    /// When audio last came, of each in which somebody speaks.
+    /// Latest arrival of audio in each active stream.
     heard: HashMap<u64, Instant>,
     mean: f64,
     /// Until when the mean goes.
@@ -93,7 +94,8 @@ impl Speakers {
     }
 }
 
-/// Counts a stream as one in which somebody speaks, as long as its audio comes, until it is dropped.
+/// Counts a stream as one in which somebody speaks, as long as its audio comes, until it is
+/// dropped.
 #[derive(Debug)]
 pub(crate) struct Speaking {
     meter: Arc<Meter>,

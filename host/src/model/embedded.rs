@@ -10,8 +10,9 @@ const COMPRESSED: &[u8] = include_bytes!("../../models/hearken-phrases-q8_0.bin.
 /// Its length when decompressed, in bytes.
 const LEN: usize = 16_055_638;
 
-/// The embedded model's file: 16,055,638 bytes, decompressed anew at each call (about 0.1 s), so that only those
-/// who use it hold it. [`EMBEDDED`](super::EMBEDDED) describes it, and has its hash without decompressing anything.
+/// The embedded model's file: 16,055,638 bytes, decompressed anew at each call (about 0.1 s), so
+/// that only those who use it hold it. [`EMBEDDED`](super::EMBEDDED) describes it, and has its hash
+/// without decompressing anything.
 ///
 /// # Errors
 ///

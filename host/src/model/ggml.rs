@@ -11,7 +11,8 @@ use crate::text;
 
 /// `ggml` as whisper.cpp compares it, little-endian in the file.
 const MAGIC: u32 = 0x6767_6d6c;
-/// Frequency bins of a mel filter: those of a 400-point transform. whisper.cpp over-reads with any other number.
+/// Frequency bins of a mel filter: those of a 400-point transform. whisper.cpp over-reads with any
+/// other number.
 const N_FFT: i32 = 201;
 /// Longest vocabulary entry in bytes. Whisper's longest has 128.
 const MAX_ENTRY: u32 = 512;
@@ -37,7 +38,7 @@ const FIELDS: [&str; 11] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Checked {
-    /// What it says about itself.
+    /// Header of the file.
     pub header: Header,
     /// BLAKE3 of the whole file: its name in every cache.
     pub hash: blake3::Hash,
@@ -45,9 +46,10 @@ pub struct Checked {
     pub len: u64,
 }
 
-/// Reads a ggml Whisper model of `len` bytes once, in less than 2 MiB of memory whatever it says, and checks that
-/// whisper.cpp 1.8.3 will load it without reading past anything: header within bounds, filters and vocabulary
-/// of the right size, every tensor there once with its shape and type, and nothing after the last.
+/// Reads a ggml Whisper model of `len` bytes once, in less than 2 MiB of memory whatever it says,
+/// and checks that whisper.cpp 1.8.3 will load it without reading past anything: header within
+/// bounds, filters and vocabulary of the right size, every tensor there once with its shape and
+/// type, and nothing after the last.
 ///
 /// # Errors
 ///
@@ -62,7 +64,8 @@ pub fn check(reader: impl Read, len: u64) -> Result<Checked, ModelError> {
     Ok(Checked { header, hash, len })
 }
 
-/// Reads no more than a model's header: what the file claims to be, before anything else of it is known to be sound.
+/// Reads no more than a model's header: what the file claims to be, before anything else of it is
+/// known to be sound.
 ///
 /// # Errors
 ///

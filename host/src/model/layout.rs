@@ -1,4 +1,4 @@
-//! Which tensors a model of given dimensions has: whisper.cpp's `whisper_model_load`, as a table.
+//! Tensors of a model of given dimensions: whisper.cpp's `whisper_model_load`, as a table.
 
 use super::header::{Dims, Ftype, Header};
 
@@ -29,14 +29,16 @@ impl Tensor {
         }
     }
 
-    /// Bytes that it takes in a file, with what precedes its data: three integers, its dimensions, its name.
+    /// Bytes that it takes in a file, with what precedes its data: three integers, its dimensions,
+    /// its name.
     #[cfg(any(test, feature = "import"))]
     pub(crate) fn file_bytes(&self) -> u64 {
         self.bytes() + 12 + 4 * self.n_dims() as u64 + self.name.len() as u64
     }
 }
 
-/// Tensors of one attention or feed-forward part: name within it, shape, and whether it has the weights' type.
+/// Tensors of one attention or feed-forward part: name within it, shape, and whether it has the
+/// weights' type.
 type Part = (&'static str, [u32; 3], bool);
 
 /// All tensors, in the order in which whisper.cpp creates them.
@@ -101,10 +103,12 @@ pub(crate) fn tensors(header: &Header) -> Vec<Tensor> {
     all
 }
 
-/// Bytes that all tensors take in a file whose header has these fields, with what precedes each. Also for models that do not fit the sandbox.
+/// Bytes that all tensors take in a file whose header has these fields, with what precedes each.
+/// Also for models that do not fit the sandbox.
 #[cfg(all(test, feature = "pull"))]
 pub(crate) fn tensor_bytes(mut fields: [i32; 11]) -> u64 {
-    // One layer of each side, then what each further one adds: a header of all of them may be refused.
+    // One layer of each side, then what each further one adds: a header of all of them may be
+    // refused.
     let (encoder, decoder) = (fields[4] as u64, fields[8] as u64);
     let mut with = |encoder, decoder| -> u64 {
         (fields[4], fields[8]) = (encoder, decoder);

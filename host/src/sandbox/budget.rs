@@ -11,8 +11,8 @@ pub(super) struct UsedUp {
     pub(super) limit: Duration,
 }
 
-/// Counts the task's CPU time from the start of a call. Epochs tick by wall time, so a guest that shares its core is asked
-/// more often, not stopped earlier.
+/// Counts the task's CPU time from the start of a call. Epochs tick by wall time, so a guest that
+/// shares its core is asked more often, not stopped earlier.
 pub(super) struct Budget {
     limit: Duration,
     end: Duration,
@@ -29,12 +29,12 @@ impl Budget {
         self.end = cpu_time().saturating_add(limit);
     }
 
-    /// Whether the call may go on.
+    /// Returns an error if the call is over its budget.
     pub(super) fn check(&self) -> Result<(), UsedUp> {
         if self.allows(Duration::ZERO) { Ok(()) } else { Err(self.used_up()) }
     }
 
-    /// Whether it may go on when other threads have spent so much on it.
+    /// Returns true if the call is within its budget when other threads have spent this much on it.
     pub(super) fn allows(&self, elsewhere: Duration) -> bool {
         cpu_time().saturating_add(elsewhere) <= self.end
     }
@@ -45,14 +45,14 @@ impl Budget {
         self.check()
     }
 
-    /// What the call has used so far, other threads' part included.
+    /// CPU time that the call has used so far, other threads' part included.
     pub(super) fn spent(&self) -> Duration {
         let started = self.end.saturating_sub(self.limit);
         // What others spent moved the end, and with it the start.
         cpu_time().saturating_sub(started)
     }
 
-    /// What a call that may not go on ends with.
+    /// Error of a call that is over its budget.
     pub(super) fn used_up(&self) -> UsedUp {
         UsedUp { limit: self.limit }
     }

@@ -1,10 +1,11 @@
-//! What can go wrong with a guest.
+//! Errors of a guest.
 
 use std::time::Duration;
 
 use hearken_proto::abi::{Status, VERSION};
 
-/// A guest failed, or was not let through. Each of these ends one instance and leaves the host as it was.
+/// A guest failed, or was not let through. Each of these ends one instance and leaves the host as
+/// it was.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SandboxError {
@@ -23,7 +24,7 @@ pub enum SandboxError {
     /// The guest trapped.
     #[error("the guest trapped: {kind}{place}{log}")]
     Trap {
-        /// What kind of trap.
+        /// Kind of trap.
         kind: TrapKind,
         /// The function it happened in, for the message; empty or `" in …"`.
         place: String,
@@ -54,7 +55,8 @@ pub enum SandboxError {
         /// The limit in bytes.
         limit: u64,
     },
-    /// The guest broke the rules of the boundary: an address outside its memory, events that lie, too many of them.
+    /// The guest broke the rules of the boundary: an address outside its memory, events that lie,
+    /// too many of them.
     #[error("the guest broke the protocol: {0}")]
     Misbehaved(String),
     /// The guest answered that it could not do what was asked.
@@ -122,8 +124,9 @@ fn describe(status: Status) -> &'static str {
 }
 
 impl SandboxError {
-    /// Whether it came from one utterance: another one, or the same one in a fresh sandbox, may well succeed.
-    /// Otherwise the module itself is at fault, or the machine, and every utterance would fail.
+    /// Returns true if only one utterance is affected: another one, or the same one in a fresh
+    /// sandbox, may well succeed. Otherwise the module itself is at fault, or the machine, and
+    /// every utterance would fail.
     pub fn ends_one_utterance(&self) -> bool {
         matches!(
             self,
@@ -132,7 +135,8 @@ impl SandboxError {
                 | Self::Memory { .. }
                 | Self::Held { .. }
                 | Self::Misbehaved(_)
-                // The host asks for nothing that the model cannot do: a refusal is this guest's own failure.
+                // The host asks for nothing that the model cannot do: a refusal is this guest's own
+                // failure.
                 | Self::Refused { .. }
         )
     }

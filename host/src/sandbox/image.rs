@@ -40,8 +40,8 @@ impl Image {
     }
 }
 
-/// The blocks of `compiled` that hold anything. A model's state is mostly buffers that are still empty: of half a
-/// gigabyte for a small model, some twenty megabytes are left.
+/// The blocks of `compiled` that hold anything. A model's state is mostly buffers that are still
+/// empty: of half a gigabyte for a small model, some twenty megabytes are left.
 pub(super) fn blocks(compiled: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
     compiled
         .chunks(BLOCK)

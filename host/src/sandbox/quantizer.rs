@@ -36,7 +36,8 @@ impl Quantizer {
     /// Most weights of a call, 16,384: whole blocks that fill the guest's buffer.
     pub(crate) const WEIGHTS: usize = MAX_REQUEST as usize / size_of::<f32>();
 
-    /// Appends the blocks of `weights`, which are whole blocks and at most [`Self::WEIGHTS`], to `out`.
+    /// Appends the blocks of `weights`, which are whole blocks and at most [`Self::WEIGHTS`], to
+    /// `out`.
     pub(crate) fn quantize(
         &mut self,
         kind: Quantization,

@@ -1,4 +1,4 @@
-//! Who may come in: the key, the place it is shown from, and whether there is room.
+//! Authentication, and the place of a connection or request in the server.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,8 +17,8 @@ use crate::Model;
 use crate::meter::Speaking;
 
 impl App {
-    /// Whose request that is. `offered` is a key that came otherwise than in the header `Authorization`, which browsers
-    /// cannot set for a WebSocket.
+    /// Authenticates a request. `offered` is a key that came otherwise than in the header
+    /// `Authorization`, which browsers cannot set for a WebSocket.
     pub(super) fn admit(&self, headers: &HeaderMap, offered: Option<&str>) -> Result<Admitted, Refusal> {
         if self.tenants.is_open() && !is_local(headers) {
             return Err(Refusal::Foreign);
@@ -26,7 +26,8 @@ impl App {
         self.tenants.find(bearer(headers).or(offered))
     }
 
-    /// The tenant of this name, whose client showed a key that was made for it with `key`: it is valid as long as that one is.
+    /// The tenant of this name, whose client showed a key that was made for it with `key`: it is
+    /// valid as long as that one is.
     pub(super) fn admit_named(
         &self,
         headers: &HeaderMap,
@@ -75,7 +76,8 @@ impl App {
         })
     }
 
-    /// Whether the recogniser has time for one more stream of this model, or for a recording.
+    /// Admission control: checks that the recognizer has time for one more stream of this model, or
+    /// for a recording.
     fn room(&self, tenant: &Tenant, stream: Option<&Model>) -> Result<(), Refusal> {
         self.asking(tenant, |asking| match stream {
             Some(model) => self.capacity.room(model, asking),
@@ -136,8 +138,8 @@ impl Ticket {
         self.app.asking(&self.tenant, |asking| self.app.capacity.speak(model, asking))
     }
 
-    /// Gives the tenant its place back before the server's: a client that was told of its stream's end may open another one
-    /// while the connection says goodbye.
+    /// Gives the tenant its place back before the server's: a client whose stream has ended may
+    /// open another one while the connection is still closing.
     pub(super) fn give_back(&mut self) {
         if self.counted.take().is_some() {
             self.tenant.give_stream_back();
@@ -186,9 +188,10 @@ pub(super) fn offered_protocols(headers: &HeaderMap) -> Vec<&str> {
     lists.flat_map(|list| list.split(',')).map(str::trim).collect()
 }
 
-/// Whether a request to a server without keys comes from a program on this machine or from the server's own page. Another
-/// site's page in a browser here could reach the port as well: its requests state where it is from, and after a trick with
-/// names (DNS rebinding) they are addressed to a name that is not this machine's.
+/// Returns true if a request to a server without keys comes from a program on this machine or from
+/// the server's own page. Another site's page in a browser here could reach the port as well: its
+/// requests state its origin, and after DNS rebinding they are addressed to a name that is not this
+/// machine's.
 pub(super) fn is_local(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
     let Some(host) = text(header::HOST) else { return false };

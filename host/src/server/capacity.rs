@@ -1,15 +1,18 @@
-//! Whether there is room for one more stream, by what speech costs on this machine.
+//! Admission control: room for one more stream, by the measured cost of speech on this machine.
 //!
-//! Final texts cannot wait; partial ones can, and become rarer by themselves. So the load is what final texts need of the
-//! recogniser's threads: for each model, what a second of speech costs where there is no time for partial texts, which is measured
-//! with each such utterance and once when the model is loaded, times the streams in which somebody speaks. Silent streams are no load.
+//! Final texts cannot wait; partial ones can, and become rarer by themselves. So the load is what
+//! final texts need of the recogniser's threads: for each model, what a second of speech costs
+//! where there is no time for partial texts, which is measured with each such utterance and once
+//! when the model is loaded, times the streams in which somebody speaks. Silent streams are no
+//! load.
 //!
-//! Nobody knows of a stream that opens whether anybody will speak in it. So it is asked twice whether there is room: when a stream
-//! opens, and when somebody speaks in it for the first time. Any number of listeners comes in at once, and of a crowd of speakers
-//! those for whom there is room.
+//! Nobody knows of a stream that opens whether anybody will speak in it. So it is asked twice
+//! whether there is room: when a stream opens, and when somebody speaks in it for the first time.
+//! Any number of listeners comes in at once, and of a crowd of speakers those for whom there is
+//! room.
 //!
-//! Other programs on the same cores show in how much of a core the recogniser's threads get; what the estimate does not know
-//! shows as final texts that wait for a thread.
+//! Other programs on the same cores show in how much of a core the recogniser's threads get; what
+//! the estimate does not know shows as final texts that wait for a thread.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -19,20 +22,21 @@ use super::refusal::Refusal;
 use crate::meter::Speaking;
 use crate::{Engine, Model, Share};
 
-/// When it is worth trying again: utterances end within seconds.
+/// Value of `Retry-After`: utterances end within seconds.
 const RETRY: Duration = Duration::from_secs(4);
 
-/// What the streams need of the recogniser.
+/// Demand of the streams on the recognizer.
 pub(super) struct Capacity {
     config: Admission,
     /// The recogniser, and how many of its threads can run at once.
     engine: Engine,
     threads: f64,
-    /// Held by the one who asks whether it may speak, until it counts as a speaker: the last place is given once.
+    /// Held by the one who asks whether it may speak, until it counts as a speaker: the last place
+    /// is given once.
     turn: Mutex<()>,
 }
 
-/// Who asks for room.
+/// Requester of admission.
 pub(super) struct Asking<'a> {
     /// Its share of the recogniser.
     pub(super) own: &'a Share,
@@ -63,7 +67,7 @@ impl Capacity {
         if self.config.enabled { self.config.load } else { f64::INFINITY }
     }
 
-    /// Whether somebody could speak in one more stream of this model.
+    /// Returns an error if one more stream of this model has no room.
     pub(super) fn room(&self, model: &Model, asking: &Asking<'_>) -> Result<(), Refusal> {
         if !self.config.enabled {
             return Ok(());
@@ -81,7 +85,8 @@ impl Capacity {
         Ok(Speaking::new(Arc::clone(model.meter())))
     }
 
-    /// Whether a recording may be taken: it waits for streams, and is not to wait for ever.
+    /// Returns an error if a recording has no room: it waits for streams, and is not to wait for
+    /// ever.
     pub(super) fn room_for_recording(&self, asking: &Asking<'_>) -> Result<(), Refusal> {
         if !self.config.enabled {
             return Ok(());
@@ -92,8 +97,9 @@ impl Capacity {
         self.in_time(asking)
     }
 
-    /// Whether the tenant's own final texts begin in time. Whoever asks for more than its share waits for itself: that others are
-    /// late is no reason to refuse a tenant whose texts are not, or that has none.
+    /// Returns an error if the tenant's own final texts begin late. A tenant that asks for more
+    /// than its share waits for itself: that others are late is no reason to reject a tenant whose
+    /// texts are in time, or that has none.
     fn in_time(&self, asking: &Asking<'_>) -> Result<(), Refusal> {
         let limit = Duration::from_millis(self.config.final_wait_ms);
         match asking.own.final_wait(Instant::now()) {
@@ -103,14 +109,14 @@ impl Capacity {
     }
 }
 
-/// Whether one more whose speech costs so much fits beside those who speak now, of all that there is.
+/// Checks that one more stream of this cost fits beside those that speak now.
 fn fits(speaking: u64, needed: f64, cost: f64, most: f64) -> Result<(), Refusal> {
     // Alone it gets what the machine can do, whatever that is.
     if speaking == 0 || needed + cost <= most { Ok(()) } else { Err(Refusal::Busy { retry: RETRY }) }
 }
 
-/// Streams in which somebody speaks now, and the threads that final texts need: what they need now, or what they have needed on
-/// average, if that is more. A moment in which many pause is soon over.
+/// Streams in which somebody speaks now, and the threads that final texts need: what they need now,
+/// or what they have needed on average, if that is more. A moment in which many pause is soon over.
 fn needed(models: &[Model]) -> (u64, f64) {
     let each = models.iter().map(|model| {
         let (meter, speaking) = (model.meter(), model.meter().speaking());

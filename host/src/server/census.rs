@@ -1,4 +1,4 @@
-//! What the engine counts by itself, and what the system knows of this process's memory: read when somebody asks.
+//! Metrics of the engine and of this process's memory, read at each scrape.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -129,7 +129,8 @@ fn memory(app: &App, registry: &mut Registry) {
     registry.register_with_unit("sandbox_memory", help, Unit::Bytes, by_tenant);
 }
 
-/// Resident memory of this process: all of it, what is its own, and what it maps from files and from snapshots.
+/// Resident memory of this process: all of it, what is its own, and what it maps from files and
+/// from snapshots.
 fn resident() -> Option<BTreeMap<&'static str, u64>> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let names = [

@@ -35,7 +35,8 @@ impl Disk {
         self.stored.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Returns true if the file system that `file` lies in has room for so many bytes more. One that does not tell has.
+    /// Returns true if the file system of `file` has room for `bytes` bytes more. One that does not
+    /// say has.
     fn is_free(&self, file: impl AsFd, bytes: u64) -> bool {
         rustix::fs::fstatvfs(file).map_or(true, |system| {
             let free = system.f_bavail.saturating_mul(system.f_frsize);
@@ -45,7 +46,8 @@ impl Disk {
     }
 }
 
-/// Disk space of one upload. It is given back when its ticket is dropped: when all that is to be done with it is done.
+/// Disk space of one upload. It is given back when its ticket is dropped: when all that is to be
+/// done with it is done.
 #[derive(Debug, Default)]
 pub(super) struct Stored(AtomicU64);
 

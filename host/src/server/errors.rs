@@ -1,5 +1,5 @@
-//! Errors that HTTP has and no protocol of ours: a method that an address does not take, a body that is compressed, an upgrade that
-//! is none. Clients read errors as JSON, these as well.
+//! Errors that HTTP has and no protocol of ours: a method that an address does not take, a body
+//! that is compressed, an upgrade that is none. Clients read errors as JSON, these as well.
 
 use axum::Json;
 use axum::body::to_bytes;
@@ -11,13 +11,13 @@ use axum::response::{IntoResponse, Response};
 use super::refusal::quote;
 use super::{deepgram, openai};
 
-/// Where the interfaces are; what else there is answers in its own way.
+/// Prefix of the interfaces; other paths answer in their own way.
 const INTERFACES: &str = "/v1/";
 /// Longest text of an error that axum writes.
 const MOST_TEXT: usize = 1 << 10;
 
-/// Answers what an interface would not understand, and turns errors that are not JSON into JSON, in the form of the interface that
-/// was asked.
+/// Answers what an interface would not understand, and turns errors that are not JSON into JSON, in
+/// the form of the interface that was asked.
 pub(super) async fn in_json(request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     if !path.starts_with(INTERFACES) {

@@ -1,4 +1,4 @@
-//! What whoever runs the server asks it.
+//! Endpoints for the operator.
 
 use std::sync::Arc;
 
@@ -35,14 +35,15 @@ pub(super) fn routes(metrics: Audience) -> Router<Arc<App>> {
         .route("/metrics", get(metrics))
 }
 
-/// Whether a program of this machine asks for itself: not a proxy for somebody else, nor a page under another name.
+/// Returns true if a program of this machine asks for itself: not a proxy for another, nor a page
+/// under another name.
 fn is_from_here(peer: &Peer, headers: &HeaderMap) -> bool {
     let is_passed_on =
         ["forwarded", "x-forwarded-for", "x-real-ip"].iter().any(|name| headers.contains_key(*name));
     peer.address.ip().to_canonical().is_loopback() && is_local(headers) && !is_passed_on
 }
 
-/// Who may read the metrics.
+/// Readers of the metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Audience {
     Nobody,

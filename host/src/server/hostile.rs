@@ -1,4 +1,5 @@
-//! What the network may send, for tests and fuzzers: every parser gets it, and what they refuse is fit to be shown.
+//! Hostile input from the network, for tests and fuzzers: every parser gets it, and rejections are
+//! fit to be shown.
 
 use std::cell::RefCell;
 use std::io::Cursor;
@@ -78,7 +79,7 @@ mod tests {
 
     use super::*;
 
-    /// What a client sends that means well, one of each kind.
+    /// Valid messages, one of each kind.
     const GOOD: [&str; 14] = [
         r#"{"type":"start","encoding":"s16le","sample_rate":48000,"channels":2,"model":"m","language":"en","step_ms":500}"#,
         r#"{"type":"resume","stream":"0123456789abcdef","received":17}"#,
@@ -116,7 +117,7 @@ mod tests {
             attack(&bytes);
         }
 
-        /// What means well, with pieces of it changed, doubled, cut out or taken from elsewhere.
+        /// Valid messages, with pieces of them changed, doubled, cut out or taken from elsewhere.
         #[test]
         fn what_nearly_means_well_is_answered(
             first in 0..GOOD.len(), other in 0..GOOD.len(), cut in any::<(u16, u16, u16)>(), noise in proptest::collection::vec(any::<u8>(), 0..12),

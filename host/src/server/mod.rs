@@ -1,8 +1,10 @@
-//! A transcription server for many tenants: hearken's own WebSocket, and the interfaces of OpenAI, Deepgram, Vosk and Wyoming.
+//! A transcription server for many tenants: hearken's own WebSocket, and the interfaces of OpenAI,
+//! Deepgram, Vosk and Wyoming.
 //!
-//! Everything stands on [`Session`](crate::session::Session) and [`Model::transcribe`](crate::Model::transcribe): recognition
-//! happens on the engine's threads, while the async runtime's only move bytes. `hearken serve` is this module behind a command
-//! line; docs/server.md has the interfaces, docs/operations.md the configuration.
+//! Everything stands on [`Session`](crate::session::Session) and
+//! [`Model::transcribe`](crate::Model::transcribe): recognition happens on the engine's threads,
+//! while the async runtime's only move bytes. `hearken serve` is this module behind a command line;
+//! docs/server.md has the interfaces, docs/operations.md the configuration.
 //!
 //! ```no_run
 //! use hearken::server::{Config, NamedModel, Server};
@@ -77,8 +79,9 @@ use crate::Engine;
 use crate::error::Error;
 use crate::executor::{Executor, Purpose};
 
-/// Connections that wait until they are accepted: what Linux allows where it was not told otherwise. All clients of a server that
-/// was started again come at once, and whoever finds no room here tries again after a second, then after two more, and so on.
+/// Length of the queue of connections not yet accepted: the default maximum of Linux. All clients
+/// of a restarted server come at once, and a client that finds no room here tries again after a
+/// second, then after two more, and so on.
 const BACKLOG: u32 = 4096;
 
 /// Why a server does not run.
@@ -101,7 +104,7 @@ pub enum ServerError {
     },
 }
 
-/// What all connections share.
+/// State that all connections share.
 struct App {
     config: Config,
     engine: Engine,
@@ -115,7 +118,7 @@ struct App {
     capacity: Capacity,
     disk: Disk,
     quiet: Quiet,
-    /// Where recordings are taken in.
+    /// Executor that decodes the audio of recordings.
     intake: Executor,
     drain: watch::Sender<bool>,
     tls: RwLock<Option<TlsAcceptor>>,
@@ -142,7 +145,8 @@ impl App {
         refusal.plain()
     }
 
-    /// Counts and logs a refusal. Its message may quote what the client sent, and that is nobody's business.
+    /// Counts and logs a refusal. Its message may quote what the client sent, and that is nobody's
+    /// business.
     fn note(&self, refusal: &Refusal) {
         self.metrics.refused(refusal.code());
         match self.quiet.next(Instant::now()) {
@@ -171,8 +175,8 @@ pub struct Server {
 pub struct Control(Arc<App>);
 
 impl Server {
-    /// Takes the address. `models` are loaded when it [runs](Self::run); the first is the default one unless the
-    /// configuration names another.
+    /// Takes the address. `models` are loaded when it [runs](Self::run); the first is the default
+    /// one unless the configuration names another.
     ///
     /// # Errors
     ///
@@ -206,34 +210,35 @@ impl Server {
         Ok(Self { app: Arc::new(app), listener, operations, vosk, wyoming, models, address })
     }
 
-    /// Where it listens.
+    /// Address of the listener.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where clients find it.
+    /// URL for clients.
     pub fn url(&self) -> String {
         let scheme = if self.app.config.tls.is_some() { "https" } else { "http" };
         format!("{scheme}://{}", self.address)
     }
 
-    /// Where it listens for Vosk's clients alone, if it does.
+    /// Address for Vosk's clients alone, if there is one.
     pub fn vosk_address(&self) -> Option<SocketAddr> {
         self.vosk.as_ref()?.local_addr().ok()
     }
 
-    /// Where it listens for Wyoming's clients, if it does.
+    /// Address for Wyoming's clients, if there is one.
     pub fn wyoming_address(&self) -> Option<SocketAddr> {
         self.wyoming.as_ref()?.local_addr().ok()
     }
 
-    /// What tells it to reload, and to end.
+    /// Handle to reload and to end the server.
     pub fn control(&self) -> Control {
         Control(Arc::clone(&self.app))
     }
 
-    /// Loads the models and serves, until [`Control::drain`]: then new streams are refused, running ones get their final texts,
-    /// and it returns when they have, or when `shutdown_seconds` are over.
+    /// Loads the models and serves, until [`Control::drain`]: then new streams are refused, running
+    /// ones get their final texts, and it returns when they have, or when `shutdown_seconds` are
+    /// over.
     ///
     /// # Errors
     ///
@@ -298,7 +303,8 @@ impl Control {
         self.0.drain.send_replace(true);
     }
 
-    /// Takes over tenants and certificate of another configuration; the rest needs a restart. Nothing changes on an error.
+    /// Takes over tenants and certificate of another configuration; the rest needs a restart.
+    /// Nothing changes on an error.
     ///
     /// # Errors
     ///
@@ -344,6 +350,7 @@ fn routes(app: &Arc<App>, metrics: Audience) -> Router {
         .merge(health::routes(metrics))
         .fallback(openai::nothing_here)
         .with_state(Arc::clone(app));
-    // Around all of them, since a router adds to what its layers answer: which methods it takes, say.
+    // Around all of them, since a router adds to what its layers answer: which methods it takes,
+    // say.
     Router::new().fallback_service(routes).layer(axum::middleware::from_fn(errors::in_json))
 }

@@ -13,10 +13,10 @@ use super::tenants::Tenant;
 use crate::error::Error;
 use crate::{Engine, Model, ModelSource};
 
-/// Where a model comes from, under which name.
+/// Source of a model, and its name.
 #[derive(Debug, Clone)]
 pub struct NamedModel {
-    /// What clients call it.
+    /// Name for clients.
     pub name: String,
     /// Its file.
     pub source: ModelSource,
@@ -39,7 +39,7 @@ struct Loaded {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Listed {
     pub(super) name: String,
-    /// When it was loaded: seconds since 1970.
+    /// Time of loading [s since 1970].
     pub(super) created: u64,
 }
 
@@ -98,8 +98,8 @@ impl Models {
         let _ = self.loaded.subscribe().wait_for(Option::is_some).await;
     }
 
-    /// The model that a client means, and its name here. Without a name, or under one of those that clients send unasked, the
-    /// default one, or the first that it may use.
+    /// The model that a client means, and its name here. Without a name, or under one of those that
+    /// clients send unasked, the default one, or the first that it may use.
     pub(super) fn find(&self, tenant: &Tenant, asked: Option<&str>) -> Result<(String, Model), Refusal> {
         let loaded = self.loaded.borrow();
         let models = &loaded.as_ref().ok_or(Refusal::NotReady)?.models;

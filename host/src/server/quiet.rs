@@ -1,4 +1,5 @@
-//! A limit on lines of the log that strangers cause: what is refused costs a line each, and a disk has an end.
+//! A limit on lines of the log that strangers cause: what is refused costs a line each, and a disk
+//! has an end.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! Whole recordings: taken in on a pool of threads in the tenants' turns, recognised on the engine's; none holds a thread while it
-//! waits.
+//! Whole recordings: taken in on a pool of threads in the tenants' turns, recognised on the
+//! engine's; none holds a thread while it waits.
 
 use std::fs::File;
 use std::sync::{Arc, OnceLock};
@@ -10,10 +10,10 @@ use super::refusal::Refusal;
 use crate::audio::{self, AudioError, Encoding, Faults, Format, RawPcm, Source};
 use crate::{Model, Progress, SAMPLE_RATE, Segment, TranscribeOptions, Transcript};
 
-/// What errors call an upload.
+/// Name of an upload in errors.
 const NAME: &str = "the upload";
 
-/// What was uploaded.
+/// An uploaded recording.
 pub(super) enum Recording {
     /// A file that says what it is.
     Container(File),
@@ -44,8 +44,8 @@ impl Recording {
     }
 }
 
-/// Transcribes a recording; `observe` is told of each segment as it comes. Given up when the future is dropped: the rest is
-/// not decoded for nobody.
+/// Transcribes a recording; `observe` is called with each segment as it comes. Dropping the future
+/// cancels it: the rest is not decoded.
 pub(super) async fn transcribe(
     ticket: Ticket,
     model: Model,
@@ -94,8 +94,8 @@ pub(super) async fn transcribe(
     Ok(transcript)
 }
 
-/// Samples of all channels in a second of audio that counts as a second of `recording_minutes`: those of 48 kHz and two channels. A
-/// recording that has more counts for longer than it lasts.
+/// Samples of all channels in a second of audio that counts as a second of `recording_minutes`:
+/// those of 48 kHz and two channels. A recording that has more counts for longer than it lasts.
 const SAMPLES_PER_SECOND: u64 = 2 * 48_000;
 
 /// A source that is charged for, and ends when it is longer than it may be.
@@ -191,7 +191,7 @@ impl Source for Metered {
     }
 }
 
-/// What a transcript lacks, in words.
+/// Warnings about a transcript's damage, in words.
 pub(super) fn warnings(transcript: &Transcript) -> Vec<String> {
     let seconds = |samples: u64| samples as f64 / f64::from(SAMPLE_RATE);
     let lost = transcript.lost.iter().map(|lost| {

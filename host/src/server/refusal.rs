@@ -13,7 +13,8 @@ use crate::text;
 /// Longest piece of a client's own text that is quoted back to it.
 const QUOTE: usize = 80;
 
-/// A refusal. Its message is one line for the client: the thing, and the remedy. Each protocol dresses it in its own form.
+/// A refusal. Its message is one line for the client: the thing, and the remedy. Each protocol
+/// dresses it in its own form.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refusal {
     #[error("no key was sent; send it in the header `Authorization: Bearer KEY`")]
@@ -84,7 +85,8 @@ impl Refusal {
         Self::Unsupported { parameter: Some(parameter), message: message.into() }
     }
 
-    /// There is so much credit left of what is allowed in a minute, which is nothing, or less.
+    /// Rejection for an empty token bucket: `left` is the credit that remains of the audio allowed
+    /// in a minute, which is 0 or less.
     pub(super) fn too_much_audio(left: f64, allowed: u32) -> Self {
         let retry = Duration::from_secs_f64((-left * 60.0 / f64::from(allowed)).clamp(0.0, 86_400.0));
         Self::TooMuchAudio { allowed, retry: retry + Duration::from_secs(1) }
@@ -149,7 +151,7 @@ impl Refusal {
         }
     }
 
-    /// When it is worth trying again.
+    /// Time after which to try again.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::NotReady => Some(Duration::from_secs(1)),
@@ -222,7 +224,7 @@ impl From<Error> for Refusal {
     }
 }
 
-/// What a client sent, as it may be shown to it and to the operator: one line, and short.
+/// Quotes text of a client for the client and the operator: one line, and short.
 pub(super) fn quote(text: &str) -> String {
     let mut short: String = text::sanitise(text).chars().take(QUOTE).collect();
     if text.chars().nth(QUOTE).is_some() {

@@ -12,16 +12,19 @@ use super::refusal::Refusal;
 use super::stream::Stream;
 use crate::session::SessionEvent;
 
-/// Longest message: half a minute of speech as most clients send it. Longer ones are refused before they are read.
+/// Longest message: half a minute of speech as most clients send it. Longer ones are refused before
+/// they are read.
 pub(super) const MAX_MESSAGE: usize = 1 << 20;
-/// What a connection reads at once; ten thousand idle ones hold as many buffers.
+/// Size of a connection's read buffer [bytes]; ten thousand idle ones hold as many buffers.
 const READ_BUFFER: usize = 4 << 10;
 /// Patience for a client that does not read.
 const WRITE_PATIENCE: Duration = Duration::from_secs(20);
-/// Silence after which a client is asked whether it is still there, and the longest that it may take to answer.
+/// Silence after which a client is asked whether it is still there, and the longest that it may
+/// take to answer.
 const PING_AFTER: Duration = Duration::from_secs(30);
 
-/// A protocol over a WebSocket: what the client says to a [`Stream`], and what it is told of the stream's events.
+/// A protocol over a WebSocket: translates the client's messages for a [`Stream`], and the stream's
+/// events for the client.
 pub(super) trait Adapter: Send {
     /// The stream, once there is one.
     fn stream(&mut self) -> Option<&mut Stream>;
@@ -38,16 +41,16 @@ pub(super) trait Adapter: Send {
     /// Takes a binary message. A refusal ends the connection.
     fn binary(&mut self, data: Bytes, out: &mut Outbox) -> Result<(), Refusal>;
 
-    /// All events so far were told, and perhaps audio was taken in.
+    /// All events so far were delivered, and perhaps audio was accepted.
     fn settled(&mut self, _out: &mut Outbox) {}
 
-    /// The stream's last event was told.
+    /// The stream's last event was delivered.
     fn ended(&mut self, _out: &mut Outbox) {}
 
     /// Says in the protocol's own words why it ends; the answer is what the close frame says.
     fn refused(&mut self, refusal: &Refusal, out: &mut Outbox) -> (u16, String);
 
-    /// How long a client may send nothing, if the protocol says so.
+    /// Idle timeout of a client, if the protocol has one.
     fn patience(&self) -> Option<Duration> {
         None
     }
@@ -70,14 +73,14 @@ impl Outbox {
     }
 }
 
-/// How a connection ended.
+/// Reason of a connection's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ended {
     /// Everything was said.
     Finished,
     /// The client closed it.
     Closed,
-    /// It was refused, and told why.
+    /// It was rejected, with the reason.
     Refused,
     /// It broke.
     Lost,
@@ -93,7 +96,8 @@ pub(super) fn limited(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
         .max_write_buffer_size(4 * MAX_MESSAGE)
 }
 
-/// Serves a connection to its end. `given_up` ends it at once when it is notified; when the key is `revoked` its client is told so.
+/// Serves a connection to its end. `given_up` ends it at once when it is notified; when the key is
+/// `revoked` its client receives an error.
 pub(super) async fn drive(
     socket: &mut WebSocket,
     adapter: &mut impl Adapter,
@@ -242,7 +246,8 @@ fn take(
         Some(Ok(Message::Text(text))) => adapter.text(&text, out).map(|()| None),
         Some(Ok(Message::Binary(data))) => adapter.binary(data, out).map(|()| None),
         Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
-        // Lost connections are told apart from closed ones: a stream that was closed is not waited for.
+        // Lost connections are distinguished from closed ones: a stream that was closed is not
+        // waited for.
         Some(Ok(Message::Close(_))) => Ok(Some(Ended::Closed)),
         Some(Err(error)) => refusal(error).map_or(Ok(Some(Ended::Lost)), Err),
         None => Ok(Some(Ended::Lost)),
@@ -293,6 +298,6 @@ async fn close(socket: &mut WebSocket, code: u16, reason: &str) {
             while let Some(Ok(_)) = socket.recv().await {}
         }
     };
-    // Whoever does not answer has been told.
+    // A peer that does not answer is gone.
     let _ = timeout(Duration::from_secs(2), goodbye).await;
 }

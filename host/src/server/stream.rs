@@ -1,4 +1,5 @@
-//! A session on its way through the server: bytes in, events out, without a thread and without blocking the runtime.
+//! A session on its way through the server: bytes in, events out, without a thread and without
+//! blocking the runtime.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,12 +19,13 @@ use crate::session::{Session, SessionEvent, SessionOptions};
 use crate::task::cpu_time;
 use crate::{Model, SAMPLE_RATE, Word};
 
-/// Speech that may wait to be recognised before no more audio is read from the client: half of what a session takes before
-/// it drops any. A client that sends a recording as fast as it can is slowed down, and loses nothing.
+/// Speech that may wait to be recognised before no more audio is read from the client: half of what
+/// a session takes before it drops any. A client that sends a recording as fast as it can is slowed
+/// down, and loses nothing.
 const FULL: u64 = 60 * SAMPLE_RATE as u64;
 
-/// Audio that is resampled and searched for speech at once, as a part of a second: a short task of the runtime, after which other
-/// connections have their turn.
+/// Audio that is resampled and searched for speech at once, as a part of a second: a short task of
+/// the runtime, after which other connections have their turn.
 const SLICES_PER_SECOND: usize = 2;
 /// The same in samples of all channels, for formats that have many: about a millisecond of work.
 const SLICE: usize = 48_000;
@@ -44,7 +46,7 @@ pub(super) struct Stream {
     carried: Vec<u8>,
     /// Frames taken in.
     frames: u64,
-    /// When each utterance ended whose final text has not come.
+    /// End of each utterance whose final text has not come.
     ended: VecDeque<Instant>,
     /// Utterances that began, and those that are complete.
     started: u64,
@@ -52,9 +54,9 @@ pub(super) struct Stream {
     /// As long as somebody speaks.
     speaking: Option<Speaking>,
     model: Model,
-    /// Where the session's clock began: 0, or where another session ended, in samples at 16 kHz.
+    /// Start of the session's clock: 0, or the end of another session [samples at 16 kHz].
     origin: u64,
-    /// The session that takes over when this one has told everything.
+    /// The session that takes over when this one has delivered everything.
     next: Option<Next>,
     /// Sessions that took over.
     replaced: u64,
@@ -111,8 +113,9 @@ impl Stream {
         })
     }
 
-    /// Ends the session, and goes on with another one when it has told everything: other settings, the same place in the server
-    /// and the same clock. What was not taken in, and what is fed meanwhile, waits for it, and is of its format.
+    /// Ends the session, and goes on with another one when it has delivered everything: other
+    /// settings, the same place in the server and the same clock. Audio that was not accepted, and
+    /// audio that is fed meanwhile, waits for it, and is of its format.
     pub(super) fn replace(&mut self, model: &Model, encoding: Encoding, options: SessionOptions) {
         if self.finished {
             return;
@@ -171,8 +174,8 @@ impl Stream {
         self.ticket.give_back();
     }
 
-    /// What happened next, if anything has. Whoever begins to speak where nobody has spoken before is refused when there is no
-    /// room for one more speaker.
+    /// Returns the next event, if there is one. A stream that begins to speak is rejected when
+    /// there is no room for one more active stream.
     pub(super) fn next(&mut self) -> Result<Option<SessionEvent>, Refusal> {
         let event = loop {
             match self.session.events().try_recv() {
@@ -220,23 +223,24 @@ impl Stream {
         Ok(Some(event))
     }
 
-    /// Waits until there may be something new. Nothing is missed if it is given up and called again.
+    /// Waits until there may be something new. Nothing is missed if it is given up and called
+    /// again.
     pub(super) fn changed(&self) -> impl Future<Output = ()> + Send + use<> {
         let wake = Arc::clone(&self.wake);
         async move { wake.notified().await }
     }
 
-    /// Whether the last event was given out.
+    /// Returns true after the last event was given out.
     pub(super) fn is_over(&self) -> bool {
         self.over
     }
 
-    /// Whether utterances are being spoken or recognised.
+    /// Returns true while utterances are being spoken or recognized.
     pub(super) fn is_busy(&self) -> bool {
         self.started > self.completed
     }
 
-    /// Whether [`take`](Self::take) would do something.
+    /// Returns true if [`take`](Self::take) would do something.
     pub(super) fn has_work(&self) -> bool {
         self.has_room() && self.pace.pause(Instant::now()).is_none()
     }
@@ -245,17 +249,19 @@ impl Stream {
         !self.intake.is_empty() && self.next.is_none() && self.session.waiting() < FULL
     }
 
-    /// Returns how long audio that came too fast has to wait; `None` where it waits for nothing, or for something else.
+    /// Returns how long audio that came too fast has to wait; `None` where it waits for nothing, or
+    /// for something else.
     pub(super) fn delay(&self) -> Option<Duration> {
         self.has_room().then(|| self.pace.pause(Instant::now())).flatten()
     }
 
-    /// Whether more may be read from the client. Also after the end: its pings want answers while it waits.
+    /// Returns true if more may be read from the client. Also after the end: its pings want answers
+    /// while it waits.
     pub(super) fn is_hungry(&self) -> bool {
         self.intake.is_empty()
     }
 
-    /// Whether more audio is expected.
+    /// Returns true if more audio is expected.
     pub(super) fn is_listening(&self) -> bool {
         !self.finished
     }
@@ -284,8 +290,8 @@ impl Stream {
         });
     }
 
-    /// Accepts audio, to be taken in when there is room. Only called when it [is hungry](Self::is_hungry); what comes after
-    /// the end is nobody's.
+    /// Accepts audio, to be taken in when there is room. Only called when it [is
+    /// hungry](Self::is_hungry); what comes after the end is nobody's.
     pub(super) fn feed(&mut self, audio: Bytes) {
         if !self.finished {
             self.intake = audio;
@@ -297,7 +303,8 @@ impl Stream {
         self.speaking = None;
     }
 
-    /// Forgets what was fed and not taken in: the next audio is that after [`frames`](Self::frames).
+    /// Forgets what was fed and not taken in: the next audio is that after
+    /// [`frames`](Self::frames).
     pub(super) fn rewind(&mut self) {
         self.intake.clear();
         self.carried.clear();
@@ -401,7 +408,8 @@ impl SessionEvent {
     }
 }
 
-/// Waits until the key is not valid any more with which a client came that has a ticket, and later a stream with it.
+/// Waits until the key is not valid any more with which a client came that has a ticket, and later
+/// a stream with it.
 pub(super) fn revoked(
     ticket: Option<&Ticket>,
     stream: Option<&Stream>,

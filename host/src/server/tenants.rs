@@ -22,7 +22,7 @@ pub(super) struct Tenant {
     pub(super) limits: TenantConfig,
     /// Its part of the recogniser's threads.
     pub(super) share: Share,
-    /// What it uses now; it survives when the configuration is read again.
+    /// Current usage; it survives when the configuration is read again.
     usage: Arc<Usage>,
 }
 
@@ -56,7 +56,7 @@ impl Tenant {
         self.usage.streams.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Takes so many bytes of the disk, if it may have them.
+    /// Reserves `bytes` bytes of the disk, if the tenant may have them.
     pub(super) fn store(&self, bytes: u64) -> Result<(), Refusal> {
         let limit = self.limits.uploads_bytes();
         let taken = self.usage.stored.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |stored| {
@@ -69,8 +69,8 @@ impl Tenant {
         self.usage.stored.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Whether it may send audio: refused once there is no credit left, so that whoever sends a long piece is charged in full,
-    /// and waits for it afterwards.
+    /// Checks the token bucket: audio is rejected once there is no credit left, so that a client
+    /// that sends a long piece is charged in full, and waits afterwards.
     pub(super) fn check_credit(&self, now: Instant) -> Result<(), Refusal> {
         let Some(allowed) = self.limits.audio_seconds_per_minute else { return Ok(()) };
         let left = self.spend(0.0, allowed, now);
@@ -80,9 +80,11 @@ impl Tenant {
         Err(Refusal::too_much_audio(left, allowed))
     }
 
-    /// Charges for audio before it comes, as long as there is credit; what is not used is to be given back, as less than nothing.
+    /// Charges for audio before it comes, as long as there is credit; what is not used is to be
+    /// given back, as less than nothing.
     pub(super) fn reserve(&self, seconds: f64, now: Instant) -> Result<(), Refusal> {
-        // One look and one charge: of those who ask at the same moment only the first may find credit.
+        // One look and one charge: of those who ask at the same moment only the first may find
+        // credit.
         let Some(allowed) = self.limits.audio_seconds_per_minute else { return Ok(()) };
         let full = f64::from(allowed);
         let mut credit = self.usage.credit.lock().unwrap_or_else(PoisonError::into_inner);
@@ -94,7 +96,8 @@ impl Tenant {
         Ok(())
     }
 
-    /// Returns true if it owes more than the longest recording that it may send: what it is sent as costs more than what it said.
+    /// Returns true if it owes more than the longest recording that it may send: what it is sent as
+    /// costs more than what it said.
     pub(super) fn owes_a_recording(&self, now: Instant) -> Option<Refusal> {
         let allowed = self.limits.audio_seconds_per_minute?;
         let left = self.spend(0.0, allowed, now);
@@ -109,7 +112,7 @@ impl Tenant {
         }
     }
 
-    /// What is left of the credit after this.
+    /// Returns the credit left after this.
     fn spend(&self, seconds: f64, allowed: u32, now: Instant) -> f64 {
         let full = f64::from(allowed);
         let mut credit = self.usage.credit.lock().unwrap_or_else(PoisonError::into_inner);
@@ -153,7 +156,7 @@ pub(super) struct Tenants {
 }
 
 struct Directory {
-    /// Whether the configuration has none, and whoever is on this machine may come.
+    /// True if the configuration has none, and any program on this machine may connect.
     open: bool,
     tenants: Vec<Arc<Tenant>>,
 }
@@ -166,7 +169,8 @@ impl Tenants {
         }
     }
 
-    /// Takes over another configuration. Streams that run keep the limits that they began with, as long as their key is there.
+    /// Takes over another configuration. Streams that run keep the limits that they began with, as
+    /// long as their key is there.
     pub(super) fn replace(&self, configured: &BTreeMap<String, TenantConfig>) {
         let mut directory = self.directory.write().unwrap_or_else(PoisonError::into_inner);
         *directory = Arc::new(Directory::new(configured, &directory.tenants));
@@ -178,7 +182,7 @@ impl Tenants {
         Arc::clone(&self.directory.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Returns true if whoever came with this key, or without one, to this tenant may stay.
+    /// Returns true if the client that came with this key, or without one, to this tenant may stay.
     pub(super) fn still_admits(&self, tenant: &str, key: Option<&KeyHash>) -> bool {
         let directory = self.directory();
         let Some(key) = key else { return directory.open };
@@ -188,7 +192,7 @@ impl Tenants {
             .fold(false, |found, known| found | bool::from(known.matches(key)))
     }
 
-    /// Told whenever the tenants are replaced.
+    /// Notified whenever the tenants are replaced.
     pub(super) fn replaced(&self) -> watch::Receiver<()> {
         self.replaced.subscribe()
     }
@@ -198,7 +202,7 @@ impl Tenants {
         self.directory().tenants.clone()
     }
 
-    /// Whether no key is asked for.
+    /// Returns true if no key is required.
     pub(super) fn is_open(&self) -> bool {
         self.directory().open
     }
@@ -209,7 +213,8 @@ impl Tenants {
         directory.tenants.iter().find(|tenant| &*tenant.name == name).cloned().ok_or(Refusal::WrongKey)
     }
 
-    /// Whose key that is. All hashes are compared, each in constant time: how long it takes tells nothing.
+    /// Finds the tenant of a key. All hashes are compared, each in constant time: the duration
+    /// reveals nothing.
     pub(super) fn find(&self, key: Option<&str>) -> Result<Admitted, Refusal> {
         let directory = self.directory();
         if directory.open {

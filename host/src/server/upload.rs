@@ -44,7 +44,7 @@ pub(super) trait Room: Sync {
     /// Bytes that it may have by itself.
     fn limit(&self) -> u64;
 
-    /// Makes sure that its file may have so many bytes.
+    /// Makes sure that its file may have `len` bytes.
     fn store(&self, file: BorrowedFd<'_>, len: u64) -> Result<(), Refusal>;
 }
 
@@ -57,7 +57,8 @@ pub(super) struct Upload<'a> {
 }
 
 impl<'a> Upload<'a> {
-    /// An empty one, in the system's folder for temporary files, for at most as many bytes as there is room for.
+    /// An empty one, in the system's folder for temporary files, for at most as many bytes as there
+    /// is room for.
     pub(super) async fn new(room: &'a dyn Room) -> Result<Self, Refusal> {
         let file = tokio::task::spawn_blocking(tempfile::tempfile).await;
         let file = file.map_err(std::io::Error::other).flatten().map_err(|error| not_stored(&error))?;

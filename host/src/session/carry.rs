@@ -1,11 +1,12 @@
-//! What of an utterance the next one is told.
+//! Condition on previous text: the end of an utterance becomes the prompt of the next one.
 
 use super::event::SessionEvent;
 use crate::SAMPLE_RATE;
 
-/// Words that are carried, at most: enough for case and spelling, and too few to be a pattern that a decoder goes on with.
+/// Words that are carried, at most: enough for case and spelling, and too few to be a pattern that
+/// a decoder goes on with.
 const MOST: usize = 12;
-/// After a pause of so many samples something else may be meant.
+/// Maximum pause [samples]: after a longer one the topic may have changed.
 const LONGEST_PAUSE: u64 = 10 * SAMPLE_RATE as u64;
 
 /// The last words of the utterance before.
@@ -19,7 +20,8 @@ pub(super) struct Carried {
 }
 
 impl Carried {
-    /// Takes note of what came of a decode. Only final texts are carried; after one that was lost in part nothing is.
+    /// Takes note of what came of a decode. Only final texts are carried; after one that was lost
+    /// in part nothing is.
     pub(super) fn note(&mut self, event: &SessionEvent) {
         match event {
             SessionEvent::Dropped { .. } => {
@@ -38,7 +40,7 @@ impl Carried {
         }
     }
 
-    /// What an utterance that starts at `start` is told: `prompt`, and what was said just before.
+    /// Prompt of an utterance that starts at `start`: `prompt`, and the words said just before.
     pub(super) fn prompt(&self, prompt: Option<&str>, start: u64) -> Option<String> {
         let fresh = !self.text.is_empty() && start.saturating_sub(self.end) <= LONGEST_PAUSE;
         match (prompt, fresh) {

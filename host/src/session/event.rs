@@ -1,9 +1,9 @@
-//! What a session says.
+//! Events of a session.
 
 use crate::{Language, Segment, Word};
 
-/// Something that happened. Positions are samples at 16 kHz from the start of the session's audio: the only clock
-/// there is.
+/// Something that happened. Positions are samples at 16 kHz from the start of the session's audio:
+/// the only clock there is.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum SessionEvent {
@@ -19,7 +19,7 @@ pub enum SessionEvent {
     },
     /// The language is known.
     Language(Language),
-    /// What is thought of an utterance that goes on.
+    /// The hypothesis for a running utterance.
     Partial {
         /// First sample of the utterance; the same in all its events.
         utterance: u64,
@@ -41,13 +41,14 @@ pub enum SessionEvent {
     Dropped {
         /// First sample.
         position: u64,
-        /// How many.
+        /// Number of samples.
         len: u64,
         /// Why.
         reason: String,
     },
-    /// Voice of an utterance, at least a second of it, in which no words were recognized though it was decoded again: speech
-    /// that was missed, or a sound that voice activity takes for speech. Comes before the utterance's [`Final`](Self::Final).
+    /// Voice of an utterance, at least a second of it, in which no words were recognized though it
+    /// was decoded again: speech that was missed, or a sound that voice activity takes for speech.
+    /// Comes before the utterance's [`Final`](Self::Final).
     Unrecognized {
         /// First sample.
         position: u64,
@@ -62,8 +63,8 @@ pub enum SessionEvent {
 }
 
 impl SessionEvent {
-    /// The segment that a complete utterance is, unless nothing was said. Its `avg_logprob` and `no_speech` are not
-    /// numbers: an utterance is put together from many windows.
+    /// The segment that a complete utterance is, unless nothing was said. Its `avg_logprob` and
+    /// `no_speech` are not numbers: an utterance is put together from many windows.
     pub fn segment(&self) -> Option<Segment> {
         let Self::Final { words, .. } = self else { return None };
         let (first, last) = (words.first()?, words.last()?);

@@ -1,4 +1,4 @@
-//! When decodes ran: the one thing about a session that depends on the machine.
+//! Times of decodes: the one thing about a session that depends on the machine.
 
 use super::carry::Carried;
 use super::event::SessionEvent;
@@ -17,12 +17,12 @@ pub struct Decode {
     pub utterance: u64,
     /// Samples of the utterance that were heard.
     pub heard: u64,
-    /// Whether it was the last of the utterance.
+    /// True for the last decode of the utterance.
     pub last: bool,
     /// The language of the utterance before.
     pub language: Option<String>,
-    /// Whether its sandbox was given up afterwards, since the session's [`Share`](crate::Share) held too much memory: the next decode
-    /// hears again what is not committed.
+    /// True if its sandbox was dropped afterwards, since the session's [`Share`](crate::Share) held
+    /// too much memory: the next decode hears again what is not committed.
     pub given_up: bool,
 }
 
@@ -35,11 +35,12 @@ pub struct Journal {
 
 impl Journal {
     /// Makes the same decodes of the same audio again, and returns what they say: the session's
-    /// [`Partial`](SessionEvent::Partial), [`Final`](SessionEvent::Final), [`Language`](SessionEvent::Language),
-    /// [`Unrecognized`](SessionEvent::Unrecognized) and [`Dropped`](SessionEvent::Dropped) events, to the bit.
+    /// [`Partial`](SessionEvent::Partial), [`Final`](SessionEvent::Final),
+    /// [`Language`](SessionEvent::Language), [`Unrecognized`](SessionEvent::Unrecognized) and
+    /// [`Dropped`](SessionEvent::Dropped) events, to the bit.
     ///
-    /// `audio` is what was pushed, interleaved. Push-to-talk sessions cannot be replayed: when the key was held is not
-    /// in the journal.
+    /// `audio` is what was pushed, interleaved. Push-to-talk sessions cannot be replayed: when the
+    /// key was held is not in the journal.
     ///
     /// # Errors
     ///

@@ -1,11 +1,12 @@
 //! Audio that comes as it is spoken, and text while it is.
 //!
-//! A [`Session`] takes audio from any thread and answers with [`SessionEvent`]s on a channel. It has no thread of its own:
-//! voice activity runs where audio is pushed, recognition on the engine's threads. Each utterance is recognised in a
-//! sandbox of its own, which is made when speech starts and gone after the final text.
+//! A [`Session`] takes audio from any thread and answers with [`SessionEvent`]s on a channel. It
+//! has no thread of its own: voice activity runs where audio is pushed, recognition on the engine's
+//! threads. Each utterance is recognised in a sandbox of its own, which is made when speech starts
+//! and gone after the final text.
 //!
-//! Who has threads of his own, simulates, or tests takes a [driven](Session::driven) session: it recognises only where and
-//! when it is told to, so that the same pushes and calls give the same events.
+//! A [driven](Session::driven) session is for callers with threads of their own, simulations and
+//! tests: it recognizes only when asked, so that the same pushes and calls give the same events.
 
 mod carry;
 mod commit;
@@ -41,7 +42,7 @@ pub struct Session {
     resampler: Resampler,
     activity: VoiceActivity,
     push_to_talk: bool,
-    /// Whether the key is held.
+    /// True while the key is held.
     talking: bool,
     /// Frames that were pushed or skipped.
     frames: u64,
@@ -55,15 +56,15 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Error::Audio`] for a format out of range, [`Error::Language`] or [`Error::EnglishOnly`] for what the model cannot
-    /// do.
+    /// [`Error::Audio`] for a format out of range, [`Error::Language`] or [`Error::EnglishOnly`]
+    /// for what the model cannot do.
     pub fn new(model: &Model, options: SessionOptions) -> Result<Self, Error> {
         Self::start(model, options, Drive::Engine)
     }
 
     /// Starts listening, but leaves the engine's threads alone: nothing is recognised but by
-    /// [`decode_pending`](Self::decode_pending), on the thread that calls it. What happens then depends on the pushes and
-    /// the calls, and on nothing else.
+    /// [`decode_pending`](Self::decode_pending), on the thread that calls it. What happens then
+    /// depends on the pushes and the calls, and on nothing else.
     ///
     /// ```
     /// use hearken::audio::Format;
@@ -115,20 +116,22 @@ impl Session {
         })
     }
 
-    /// What happens. The channel closes after [`SessionEvent::Finished`], or when the session is cancelled or dropped.
+    /// Events of the session. The channel closes after [`SessionEvent::Finished`], or when the
+    /// session is cancelled or dropped.
     pub fn events(&self) -> &Receiver<SessionEvent> {
         &self.events
     }
 
-    /// Has `wake` called whenever there may be something new: an event on the channel, its end, or room for more audio
-    /// after a decode. For programs that cannot block on a channel, such as an async runtime's tasks. It is called on
-    /// whatever thread that happens on, with the session locked: it must return at once, and call nothing of the session.
+    /// Has `wake` called whenever there may be something new: an event on the channel, its end, or
+    /// room for more audio after a decode. For programs that cannot block on a channel, such as an
+    /// async runtime's tasks. It is called on whatever thread that happens on, with the session
+    /// locked: it must return at once, and call nothing of the session.
     pub fn on_progress(&mut self, wake: impl Fn() + Send + Sync + 'static) {
         self.core.on_progress(Box::new(wake));
     }
 
-    /// Speech that waits to be recognised, in samples at 16 kHz: [`SessionOptions::backlog`] bounds it. Whoever can make
-    /// his source wait does so before that.
+    /// Speech that waits to be recognized [samples at 16 kHz]: [`SessionOptions::backlog`] bounds
+    /// it. A caller that can hold its source back (backpressure) does so before that.
     pub fn waiting(&self) -> u64 {
         self.core.waiting()
     }
@@ -138,12 +141,14 @@ impl Session {
         self.core.engine()
     }
 
-    /// Whether it detects speech by itself; otherwise [`Session::begin`] and [`Session::end`] say when there is some.
+    /// Returns true if it detects speech by itself; otherwise [`Session::begin`] and
+    /// [`Session::end`] mark it.
     pub fn is_automatic(&self) -> bool {
         !self.push_to_talk
     }
 
-    /// Takes interleaved samples that come with their format, which must be the session's: for sources that may change it.
+    /// Takes interleaved samples that come with their format, which must be the session's: for
+    /// sources that may change it.
     ///
     /// # Errors
     ///
@@ -155,8 +160,9 @@ impl Session {
         self.push(interleaved)
     }
 
-    /// Takes interleaved samples of the session's format, whole frames. Never waits for the recogniser. What is no number,
-    /// or infinite, is taken as 0, and what is beyond -1 to 1 as that.
+    /// Takes interleaved samples of the session's format, whole frames. Never waits for the
+    /// recogniser. What is no number, or infinite, is taken as 0, and what is beyond -1 to 1 as
+    /// that.
     ///
     /// # Errors
     ///
@@ -176,8 +182,9 @@ impl Session {
         Ok(())
     }
 
-    /// Takes what a ring has next, by way of `block`: what was lost on the way in is [skipped](Self::skip). To be called until
-    /// there is nothing; then again some milliseconds later.
+    /// Takes what a ring has next, by way of `block`: what was lost on the way in is
+    /// [skipped](Self::skip). To be called until there is nothing; then again some milliseconds
+    /// later.
     ///
     /// # Errors
     ///
@@ -198,8 +205,8 @@ impl Session {
         Ok(read)
     }
 
-    /// Audio that never came, as long as so many frames: an utterance that runs ends here, the clock goes on, and the gap
-    /// is reported as [`SessionEvent::Dropped`].
+    /// Reports missing audio of `frames` frames: a running utterance ends here, the clock goes on,
+    /// and the gap is reported as [`SessionEvent::Dropped`].
     ///
     /// # Errors
     ///
@@ -216,8 +223,9 @@ impl Session {
         Ok(())
     }
 
-    /// Ends the utterance that runs, if any, at the last sample that was pushed; its [`SessionEvent::SpeechEnded`] is on the
-    /// channel when this returns. What is pushed next may begin another one.
+    /// Ends the utterance that runs, if any, at the last sample that was pushed; its
+    /// [`SessionEvent::SpeechEnded`] is on the channel when this returns. What is pushed next may
+    /// begin another one.
     ///
     /// # Errors
     ///
@@ -235,16 +243,17 @@ impl Session {
         Ok(())
     }
 
-    /// Makes the decode that is due, if any, on this thread; its events are on the channel when it returns. To be called
-    /// after each [`push`](Self::push), and after [`finish`](Self::finish) until nothing is due. Always `None` for a
-    /// session that the engine's threads drive.
+    /// Makes the decode that is due, if any, on this thread; its events are on the channel when it
+    /// returns. To be called after each [`push`](Self::push), and after [`finish`](Self::finish)
+    /// until nothing is due. Always `None` for a session that the engine's threads drive.
     pub fn decode_pending(&mut self) -> Option<Decode> {
         self.core.decode_pending()
     }
 
-    /// Says what the decode that was just made has cost. A [driven](Self::driven) session has no clock of its own: until
-    /// it is told, decodes cost nothing; after that, the next partial text waits for twice this much new speech, if that
-    /// is more than [`SessionOptions::step`]. Texts at the end of an utterance do not count.
+    /// Reports the cost of the latest decode. A [driven](Self::driven) session has no clock of its
+    /// own: without a report decodes cost nothing; after one, the next partial text waits for twice
+    /// this much new speech, if that is more than [`SessionOptions::step`]. Texts at the end of an
+    /// utterance do not count.
     pub fn charge(&mut self, cost: Duration) {
         self.core.charge(cost);
     }
@@ -294,7 +303,7 @@ impl Session {
         self.core.cancel();
     }
 
-    /// Where each sample went so far: into speech, into silence, or dropped.
+    /// Accounting of each sample so far: speech, silence, or dropped.
     pub fn accounting(&self) -> Accounting {
         let Accounting { speech, silence, dropped } = self.accounting;
         // Speech that there was no room for.
@@ -302,14 +311,14 @@ impl Session {
         Accounting { speech: speech - refused, silence, dropped: dropped + refused }
     }
 
-    /// The channel, counted from 0, that was taken alone, because averaging the channels would have cancelled the sound: one is
-    /// the other upside down.
+    /// The channel, counted from 0, that was taken alone, because averaging the channels would have
+    /// cancelled the sound: one is the other upside down.
     pub fn taken_channel(&self) -> Option<u16> {
         self.resampler.taken_channel()
     }
 
-    /// Level of the loudest 20 ms so far, in decibels of full scale: a sine at full scale has -3. `None` for silence, and without
-    /// voice activity.
+    /// Level of the loudest 20 ms so far, in decibels of full scale: a sine at full scale has -3.
+    /// `None` for silence, and without voice activity.
     pub fn loudest_db(&self) -> Option<f32> {
         self.activity.loudest_db()
     }
@@ -319,7 +328,8 @@ impl Session {
         self.core.encodes()
     }
 
-    /// When each decode ran, in samples: see [`Journal::replay`]. Empty unless [`SessionOptions::journal`] is set.
+    /// Positions [samples] at which each decode ran: see [`Journal::replay`]. Empty unless
+    /// [`SessionOptions::journal`] is set.
     pub fn journal(&self) -> Journal {
         self.core.journal()
     }

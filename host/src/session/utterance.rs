@@ -13,11 +13,11 @@ use crate::error::Error;
 use crate::sandbox::Instance;
 use crate::{Language, Model, Segment, Word, text, transcript};
 
-/// How often a failed sandbox is replaced by a fresh one, for one utterance.
+/// Number of fresh sandboxes that replace failed ones, for one utterance.
 const RETRIES: u32 = 1;
 
-/// Stretches of voice that a guest is told of, at most: as many as a window of 30 s has if they and the pauses between them are
-/// as short as can be.
+/// Maximum number of voiced stretches in a task: as many as a window of 30 s has if they and the
+/// pauses between them are as short as can be.
 const MOST_STRETCHES: usize = 750;
 
 /// The language of an utterance that was too short to tell is believed from this probability on.
@@ -29,11 +29,13 @@ pub(super) struct Utterance {
     pub(super) start: u64,
     /// Audio from `kept` on.
     samples: Vec<f32>,
-    /// Position, in the utterance, of the first sample that is kept: what comes before is committed.
+    /// Position, in the utterance, of the first sample that is kept: what comes before is
+    /// committed.
     kept: u64,
     /// Position up to which the sandbox has the audio.
     written: u64,
-    /// Position in the utterance where the sandbox's own clock starts: 0, or where a fresh one took over.
+    /// Position in the utterance where the sandbox's own clock starts: 0, or where a fresh one took
+    /// over.
     base: u64,
     /// Position in the utterance where the sandbox's window starts, as the guest has it.
     window: u64,
@@ -45,7 +47,7 @@ pub(super) struct Utterance {
     words: Vec<Word>,
     /// Encoder passes that nobody has taken note of.
     encodes: u64,
-    /// Where in the session voice was heard; empty where nobody looks, since a key tells.
+    /// Voiced stretches in the session; empty with push-to-talk, where the key marks speech.
     pub(super) voice: Voice,
     /// Position in the session behind the last voice.
     pub(super) voiced: u64,
@@ -87,12 +89,13 @@ impl Utterance {
         self.len() - self.written
     }
 
-    /// Whether a sandbox is at work on it.
+    /// Returns true if a sandbox is at work on it.
     pub(super) fn has_sandbox(&self) -> bool {
         self.instance.is_some()
     }
 
-    /// Whether somebody has spoken since the last decode: silence alone is not worth another one.
+    /// Returns true if voice was detected since the last decode: silence alone is not worth another
+    /// one.
     pub(super) fn has_new_speech(&self) -> bool {
         self.voiced > self.start + self.written
     }
@@ -122,8 +125,8 @@ impl Utterance {
         self.failed = Some(reason);
     }
 
-    /// Decodes what is there up to `position`, in steps that fit the model's window; the last one is final if the
-    /// utterance ended there. Emits through `emit`.
+    /// Decodes what is there up to `position`, in steps that fit the model's window; the last one
+    /// is final if the utterance ended there. Emits through `emit`.
     pub(super) async fn decode(
         &mut self,
         model: &Model,
@@ -155,7 +158,7 @@ impl Utterance {
         }
     }
 
-    /// Where voice was heard that no committed word explains, on the sandbox's clock.
+    /// Voiced stretches that no committed word explains, on the sandbox's clock.
     fn voice_to_explain(&self) -> Vec<(u32, u32)> {
         let origin = self.start + self.base;
         let end = self.start + self.written;
@@ -207,8 +210,9 @@ impl Utterance {
         Ok(())
     }
 
-    /// Position up to which the sandbox hears next: everything if its window holds that; else until the window is full, and
-    /// slides. Whoever was waited for is not recognised in small steps: each would hear the whole window.
+    /// Position up to which the sandbox hears next: everything if its window holds that; else until
+    /// the window is full, and slides. A backlog is not recognized in small steps: each would
+    /// decode the whole window.
     fn reach(&self, position: u64, stride: u64) -> u64 {
         // The guest may say anything of its window.
         let window = self.window.clamp(self.base, self.written);
@@ -292,7 +296,8 @@ impl Utterance {
         given_up
     }
 
-    /// Tells the final text, and which voice up to `heard` no word explains. What comes behind that was dropped.
+    /// Tells the final text, and which voice up to `heard` no word explains. What comes behind that
+    /// was dropped.
     fn finish(&mut self, position: u64, heard: u64, emit: &mut (dyn FnMut(SessionEvent) + Send)) {
         let words = mem::take(&mut self.words);
         let explained = words.iter().map(|word| word.start..word.end);
@@ -304,7 +309,7 @@ impl Utterance {
     }
 }
 
-/// Whether the final words of an utterance are what a model says when it hears nothing.
+/// Returns true if the final words of an utterance are a hallucination of silence.
 fn unspoken(words: &[Word], no_speech: f32, avg_logprob: f32) -> bool {
     let (Some(first), Some(last)) = (words.first(), words.last()) else { return false };
     let segment = Segment { start: first.start, end: last.end, no_speech, avg_logprob, ..Segment::default() };

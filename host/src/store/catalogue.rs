@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use super::{Entry, StoreError};
 
-/// The commit of `ggerganov/whisper.cpp` on Hugging Face that the entries are of, so that their content never changes.
+/// The commit of `ggerganov/whisper.cpp` on Hugging Face that the entries are of, so that their
+/// content never changes.
 macro_rules! at_revision {
     ($name:literal) => {
         concat!("ggerganov/whisper.cpp/resolve/5359861c739e955e79d9a303bcbc70fb988958b1/ggml-", $name, ".bin")
@@ -22,7 +23,8 @@ struct Shape {
     n_mels: i32,
 }
 
-/// The sizes of OpenAI's release (Radford et al., 2022, table 1; large-v3 and turbo from their model cards).
+/// The sizes of OpenAI's release (Radford et al., 2022, table 1; large-v3 and turbo from their
+/// model cards).
 const fn multilingual(n_state: i32, n_head: i32, layers: i32) -> Shape {
     Shape { n_vocab: 51_865, n_state, n_head, n_audio_layer: layers, n_text_layer: layers, n_mels: 80 }
 }
@@ -41,8 +43,9 @@ impl Shape {
     }
 }
 
-/// `ftype` of the headers: type, and ggml's quantisation version 2 times 1000 where there is one. Files of 5 bits that were made
-/// before that version state version 1 and are the same otherwise; tiny.en-q5_1 and base-q5_1 are such ones.
+/// `ftype` of the headers: type, and ggml's quantisation version 2 times 1000 where there is one.
+/// Files of 5 bits that were made before that version state version 1 and are the same otherwise;
+/// tiny.en-q5_1 and base-q5_1 are such ones.
 const F16: i32 = 1;
 const Q8_0: i32 = 2007;
 const Q5_0: i32 = 2008;
@@ -84,12 +87,13 @@ const fn entry(
     }
 }
 
-/// All official models, **from the least to the most accurate**: by size, then multilingual after English, then by type.
-/// The last one that is pulled is the one that is used when none is named.
+/// All official models, **from the least to the most accurate**: by size, then multilingual after
+/// English, then by type. The last one that is pulled is the one that is used when none is named.
 ///
-/// Lengths and SHA-256 are those of the repository's large files at the commit in the paths, as Hugging Face's interface
-/// states them (`api/models/ggerganov/whisper.cpp/tree/…`), taken over from lists that other projects have published and
-/// that agree. The lengths are also what the dimensions give: a test computes them.
+/// Lengths and SHA-256 are those of the repository's large files at the commit in the paths, as
+/// Hugging Face's interface states them (`api/models/ggerganov/whisper.cpp/tree/…`), taken over
+/// from lists that other projects have published and that agree. The lengths are also what the
+/// dimensions give: a test computes them.
 #[rustfmt::skip]
 pub static CATALOGUE: [Entry; 33] = [
     entry!("tiny.en-q5_1", TINY.english(), Q5_1, 32_166_155, "c77c5766f1cef09b6b7d47f21b546cbddd4157886b3b5d6d4f709e91e66c7c2b"),
@@ -141,7 +145,8 @@ mod tests {
     use super::*;
     use crate::model::{Header, ModelError};
 
-    /// Bytes of the vocabularies in OpenAI's order, each entry with its length: the same in every file.
+    /// Bytes of the vocabularies in OpenAI's order, each entry with its length: the same in every
+    /// file.
     const ENGLISH: u64 = 521_855;
     const MULTILINGUAL: u64 = 508_085;
 

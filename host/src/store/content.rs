@@ -1,4 +1,4 @@
-//! What a file is: read once, hashed twice, checked for its form.
+//! Examination of a file: read once, hashed twice, checked for its form.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::StoreError;
 use crate::model::{self, Checked};
 
-/// What a model file turned out to be.
+/// Result of examining a model file.
 pub(super) struct Examined {
     pub(super) checked: Checked,
     /// In hexadecimal.
@@ -34,7 +34,7 @@ pub(super) fn sha256(path: &Path) -> Result<String, StoreError> {
     Ok(hex(&reader.sha256.finalize()))
 }
 
-/// What to do about wrong content.
+/// Remedy for wrong content.
 pub(super) enum Remedy {
     PullAgain,
     #[cfg(feature = "pull")]

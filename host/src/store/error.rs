@@ -1,4 +1,4 @@
-//! What can go wrong with stored models.
+//! Errors of the model store.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,14 +8,15 @@ use super::CATALOGUE;
 use crate::model::ModelError;
 use crate::text::sanitise;
 
-/// Why a model could not be found, pulled or verified. Messages are one line: the thing, and the remedy.
+/// Why a model could not be found, pulled or verified. Messages are one line: the thing, and the
+/// remedy.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
     /// There is no such model.
     #[error("there is no model {name:?}; {remedy}")]
     Unknown {
-        /// What was asked for.
+        /// Requested name.
         name: String,
         /// The nearest names, or how to see them all.
         remedy: String,
@@ -26,7 +27,7 @@ pub enum StoreError {
         /// Its name.
         name: String,
     },
-    /// No folder for models can be told.
+    /// No folder for models is known.
     #[error("there is no home folder to keep models in; set HEARKEN_MODELS_DIR")]
     NoFolder,
     /// An entry describes no model. Not worth a retry.
@@ -34,7 +35,7 @@ pub enum StoreError {
     Entry {
         /// Its name.
         name: String,
-        /// What is wrong with it.
+        /// Description of the defect.
         problem: &'static str,
     },
     /// It needs more memory than the sandbox can have. Nothing was fetched.
@@ -50,7 +51,7 @@ pub enum StoreError {
     NoSpace {
         /// The model.
         name: String,
-        /// Where it would go.
+        /// Destination folder.
         folder: PathBuf,
         /// Bytes that are still to come.
         needs: u64,
@@ -60,25 +61,26 @@ pub enum StoreError {
     /// The server's address is none.
     #[error("the endpoint {endpoint:?} is no http or https address; correct HF_ENDPOINT")]
     Endpoint {
-        /// What it is.
+        /// The endpoint.
         endpoint: String,
     },
     /// The server refused. What was fetched before is kept.
     #[error("{url} answered {status}; {remedy}")]
     Status {
-        /// What was asked for.
+        /// Requested URL.
         url: String,
         /// The HTTP status.
         status: u16,
-        /// What to do about it.
+        /// Remedy.
         remedy: &'static str,
     },
-    /// The server could not be reached, or the connection broke, as often as was tried. What was fetched is kept.
+    /// The server could not be reached, or the connection broke, as often as was tried. What was
+    /// fetched is kept.
     #[error("cannot fetch {url}: {problem}; {}", again(*kept))]
     Broken {
-        /// What was asked for.
+        /// Requested URL.
         url: String,
-        /// What happened the last time.
+        /// Problem of the last attempt.
         problem: String,
         /// Bytes that need not be fetched again.
         kept: u64,
@@ -86,7 +88,7 @@ pub enum StoreError {
     /// The server sent nothing for too long, as often as was tried. What was fetched is kept.
     #[error("{url} sent nothing for {idle:?}; {}", again(*kept))]
     Stalled {
-        /// What was asked for.
+        /// Requested URL.
         url: String,
         /// [`Puller::idle_timeout`](super::Puller::idle_timeout).
         idle: Duration,
@@ -96,19 +98,19 @@ pub enum StoreError {
     /// A redirect that is not followed. Not worth a retry.
     #[error("{url} redirects {problem}; check HF_ENDPOINT, or the proxy")]
     Redirect {
-        /// What was asked for.
+        /// Requested URL.
         url: String,
-        /// Where, or how often.
+        /// Place, or number.
         problem: &'static str,
     },
     /// The server has a file of another length. Not worth a retry.
     #[error("{url} has {came} bytes and not {expected}; it is another file: check HF_ENDPOINT, or the proxy")]
     Length {
-        /// What was asked for.
+        /// Requested URL.
         url: String,
-        /// What it should have.
+        /// Expected size [bytes].
         expected: u64,
-        /// What the server announced, or more than was expected.
+        /// Size that the server announced, or more than was expected [bytes].
         came: u64,
     },
     /// The content is not what it should be. What was fetched is removed.
@@ -116,11 +118,11 @@ pub enum StoreError {
     Content {
         /// The model, or its file.
         name: String,
-        /// What it should be.
+        /// Expected value.
         expected: String,
-        /// What it is.
+        /// Actual value.
         came: String,
-        /// What to do about it.
+        /// Remedy.
         remedy: &'static str,
     },
     /// A stored file is not the one that was pulled.
@@ -134,7 +136,7 @@ pub enum StoreError {
     Model {
         /// The model, or its file.
         name: String,
-        /// What is wrong with it.
+        /// Defect of the model.
         source: ModelError,
     },
     /// It cannot be imported.
@@ -144,7 +146,7 @@ pub enum StoreError {
     /// The store cannot be read or written.
     #[error("cannot {what} {}: {source}", path.display())]
     Io {
-        /// What was attempted: `read`, `write`, `remove`.
+        /// Attempted operation: `read`, `write`, `remove`.
         what: &'static str,
         /// With which file.
         path: PathBuf,
@@ -153,7 +155,7 @@ pub enum StoreError {
     },
 }
 
-/// What to do when a connection broke.
+/// Remedy for a broken connection.
 fn again(kept: u64) -> String {
     match kept {
         0 => "check the network, HF_ENDPOINT and the proxy, then run it again".to_owned(),
@@ -161,7 +163,7 @@ fn again(kept: u64) -> String {
     }
 }
 
-/// How near a name must be to be meant (Jaro-Winkler similarity, 0..=1).
+/// Minimum similarity of a suggested name (Jaro-Winkler, 0..=1).
 const NEAR: f64 = 0.85;
 
 impl StoreError {

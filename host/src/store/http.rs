@@ -25,12 +25,12 @@ pub(super) enum Trouble {
     /// Another try may help.
     Passing {
         problem: Problem,
-        /// What the server asked to wait.
+        /// Wait that the server asked for.
         wait: Option<Duration>,
     },
 }
 
-/// What another try may get over.
+/// Problem that another attempt may overcome.
 #[derive(Debug)]
 pub(super) enum Problem {
     Broken(String),
@@ -54,7 +54,7 @@ pub(super) struct Answer {
     pub(super) body: Box<dyn Read>,
 }
 
-/// How requests are made.
+/// HTTP client.
 pub(super) struct Client {
     agent: Agent,
 }
@@ -80,8 +80,9 @@ impl Client {
         Self { agent: config.build().new_agent() }
     }
 
-    /// Asks for the file from `offset` on, provided that it still is the one with this validator. The answer may start
-    /// at 0 all the same; `Ok(None)` is a server that has nothing from there on.
+    /// Asks for the file from `offset` on, provided that it still is the one with this validator.
+    /// The answer may start at 0 all the same; `Ok(None)` is a server that has nothing from there
+    /// on.
     pub(super) fn get(&self, url: &str, offset: u64, etag: Option<&str>) -> Result<Option<Answer>, Trouble> {
         // Compressed, lengths and ranges would mean something else.
         let mut request = self.agent.get(url).header(header::ACCEPT_ENCODING, "identity");
@@ -108,7 +109,7 @@ fn reader(body: Body) -> Box<dyn Read> {
     Box::new(body.into_reader())
 }
 
-/// What a failed read of a body means.
+/// Classifies a failed read of a body.
 pub(super) fn unreadable(url: &str, error: std::io::Error) -> Trouble {
     explain(url, Error::from(error))
 }

@@ -1,7 +1,8 @@
 //! Models by name: which there are, which are on this machine, and pulling them.
 //!
-//! A [`Store`] is a folder of model files. [`CATALOGUE`] has whisper.cpp's official models; a [`Puller`] fetches one of
-//! them, or an [`Entry`] of your own, checks its SHA-256 and its form, and only then gives it its name.
+//! A [`Store`] is a folder of model files. [`CATALOGUE`] has whisper.cpp's official models; a
+//! [`Puller`] fetches one of them, or an [`Entry`] of your own, checks its SHA-256 and its form,
+//! and only then gives it its name.
 //!
 //! ```no_run
 //! use hearken::store::{Puller, Store, official};
@@ -40,7 +41,7 @@ pub use error::StoreError;
 pub use pull::{PullProgress, Puller};
 pub use record::Record;
 
-/// What a model file's name ends in.
+/// Extension of a model file.
 const EXTENSION: &str = "bin";
 
 /// A folder of models.
@@ -53,7 +54,7 @@ pub struct Store {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Stored {
-    /// What it is called: its name in the catalogue, or `NAME` of a `ggml-NAME.bin` or `NAME.bin` put there by hand.
+    /// Name: that in the catalog, or `NAME` of a `ggml-NAME.bin` or `NAME.bin` put there by hand.
     pub name: String,
     /// The file.
     pub path: PathBuf,
@@ -69,7 +70,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::NoFolder`] if none of these can be told.
+    /// [`StoreError::NoFolder`] if none of these is known.
     pub fn open() -> Result<Self, StoreError> {
         use etcetera::BaseStrategy;
         if let Some(folder) = std::env::var_os("HEARKEN_MODELS_DIR").filter(|folder| !folder.is_empty()) {
@@ -89,13 +90,13 @@ impl Store {
         &self.folder
     }
 
-    /// Where an entry's file lies, or would lie.
+    /// Path of an entry's file, present or not.
     pub fn path(&self, entry: &Entry) -> PathBuf {
         self.folder.join(entry.file())
     }
 
-    /// All models that are there: those of the catalogue in its order, then the others by name. Names that are not
-    /// UTF-8 are left out.
+    /// All models that are there: those of the catalogue in its order, then the others by name.
+    /// Names that are not UTF-8 are left out.
     ///
     /// # Errors
     ///
@@ -119,7 +120,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::NotPulled`] if it is in the catalogue and not here, [`StoreError::Unknown`] if it is in neither.
+    /// [`StoreError::NotPulled`] if it is in the catalogue and not here, [`StoreError::Unknown`] if
+    /// it is in neither.
     pub fn find(&self, name: &str) -> Result<Stored, StoreError> {
         let models = self.models()?;
         let names: Vec<String> = models.iter().map(|model| model.name.clone()).collect();
@@ -130,8 +132,8 @@ impl Store {
         }
     }
 
-    /// The most accurate model of the catalogue that is here and fits the sandbox: the last one in the order of
-    /// [`CATALOGUE`]. Files put there by hand are only used by name.
+    /// The most accurate model of the catalogue that is here and fits the sandbox: the last one in
+    /// the order of [`CATALOGUE`]. Files put there by hand are only used by name.
     ///
     /// # Errors
     ///
@@ -142,8 +144,8 @@ impl Store {
         Ok(self.models()?.into_iter().rfind(whole))
     }
 
-    /// Reads a model once and checks it: its form, and its content against the catalogue's SHA-256 and against what was
-    /// recorded when it was pulled. Needs no network.
+    /// Reads a model once and checks it: its form, and its content against the catalogue's SHA-256
+    /// and against what was recorded when it was pulled. Needs no network.
     ///
     /// # Errors
     ///
@@ -185,13 +187,13 @@ impl Store {
     }
 }
 
-/// What a model was verified against.
+/// Reference that a model was verified against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verified {
     /// The SHA-256 in hearken's own source.
     Catalogue,
-    /// What was recorded when it was pulled.
+    /// The record made when it was pulled.
     Record,
     /// Nothing: it was put there by hand, and only its form could be checked.
     FormOnly,

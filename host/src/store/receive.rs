@@ -1,4 +1,4 @@
-//! What one request brings, written down as far as it can be the model.
+//! Body of one request, written down as far as it can be the model.
 
 use std::path::Path;
 

@@ -1,8 +1,10 @@
-//! hearken against what people run Whisper with on a CPU today: run by `make bench-peers`, prints one table.
+//! hearken against what people run Whisper with on a CPU today: run by `make bench-peers`, prints
+//! one table.
 //!
-//! All engines have the same random weights and do the same work: one encoder pass over a full context, then a fixed
-//! number of tokens. They take turns, one run each, so that a busy machine slows down all of them; the table has the
-//! medians as ratios to whisper.cpp as whisper-rs builds it. `HEARKEN_PEERS_ONLY=tiny` or `base` measures one size.
+//! All engines have the same random weights and do the same work: one encoder pass over a full
+//! context, then a fixed number of tokens. They take turns, one run each, so that a busy machine
+//! slows down all of them; the table has the medians as ratios to whisper.cpp as whisper-rs builds
+//! it. `HEARKEN_PEERS_ONLY=tiny` or `base` measures one size.
 //!
 //! With `HEARKEN_PROFILE` it says where the time goes instead: see [`profile`].
 

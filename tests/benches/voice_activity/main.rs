@@ -1,8 +1,10 @@
-//! How well voice activity finds speech in noise, over its settings: run by `make bench-vad`, prints tables.
+//! Accuracy of voice activity detection in noise, over its settings: run by `make bench-vad`,
+//! prints tables.
 //!
-//! Clean utterances with known pauses are mixed with noise at 20, 10, 5 and 0 dB; `hearken_tests::scene` says how they are
-//! labelled. `HEARKEN_SPEECH` names folders of clean speech and `HEARKEN_NOISE` folders of recordings without any (several
-//! with `:` between); without the first espeak-ng speaks. `HEARKEN_PICTURE` names a file for the curves (SVG).
+//! Clean utterances with known pauses are mixed with noise at 20, 10, 5 and 0 dB;
+//! `hearken_tests::scene` says how they are labelled. `HEARKEN_SPEECH` names folders of clean
+//! speech and `HEARKEN_NOISE` folders of recordings without any (several with `:` between); without
+//! the first espeak-ng speaks. `HEARKEN_PICTURE` names a file for the curves (SVG).
 
 mod score;
 

@@ -1,4 +1,4 @@
-//! What voice activity made of a scene.
+//! Score of voice activity detection on a scene.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use hearken_tests::scene::{FRAME, Scene};
 /// Samples in a millisecond.
 const PER_MS: u64 = 16;
 
-/// How right single frames of 10 ms are, before pre-roll, hangover and minimum speech.
+/// Accuracy of single frames of 10 ms, before pre-roll, hangover and minimum speech.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Frames {
     hits: usize,
@@ -53,7 +53,7 @@ impl Frames {
     }
 }
 
-/// What became of the utterances of one or more scenes.
+/// Score of the utterances of one or more scenes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Score {
     pub(crate) utterances: usize,
@@ -63,12 +63,14 @@ pub(crate) struct Score {
     pub(crate) last_cut: usize,
     /// Utterances that came as more than one.
     pub(crate) split: usize,
-    /// What was found that has nothing of an utterance.
+    /// Detections that contain no part of an utterance.
     pub(crate) false_alarms: usize,
-    /// Silence that was passed on as speech beyond pre-roll and hangover, in samples, and all of it.
+    /// Silence that was passed on as speech beyond pre-roll and hangover, in samples, and all of
+    /// it.
     passed: u64,
     silence: u64,
-    /// From where an utterance begins to where its first voiced frame was found, pre-roll taken off, ms.
+    /// From where an utterance begins to where its first voiced frame was found, pre-roll taken
+    /// off, ms.
     onsets: Vec<f64>,
     /// From where an utterance ends to its last voiced frame, ms.
     offsets: Vec<f64>,
@@ -99,7 +101,7 @@ fn run(config: VadConfig, audio: &[f32]) -> Vec<Found> {
     found
 }
 
-/// How many samples two stretches share.
+/// Number of samples that two stretches share.
 fn shared(one: &Range<u64>, other: &Range<u64>) -> u64 {
     one.end.min(other.end).saturating_sub(one.start.max(other.start))
 }

@@ -1,4 +1,5 @@
-//! A guest that asks for anything: descriptors from the fuzzer, on a memory of which every byte outside is poisoned.
+//! A guest that asks for anything: descriptors from the fuzzer, on a memory of which every byte
+//! outside is poisoned.
 
 #![cfg_attr(not(test), no_main)]
 

@@ -21,8 +21,9 @@ fuzz_target!(|bytes: &[u8]| {
     hearken::server::hostile::attack(bytes);
 });
 
-/// Whether hearken expects it: a panic of a parser of recordings is caught, and is a damaged file (`audio/decode/container.rs`).
-/// One that is not caught there ends the process all the same.
+/// Returns true if hearken expects it: a panic of a parser of recordings is caught, and is a
+/// damaged file (`audio/decode/container.rs`). One that is not caught there ends the process all
+/// the same.
 fn is_caught(panic: &PanicHookInfo<'_>) -> bool {
     panic.location().is_some_and(|location| location.file().contains("/symphonia"))
 }

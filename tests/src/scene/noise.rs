@@ -1,4 +1,4 @@
-//! What is no speech.
+//! Noise: everything that is no speech.
 
 use std::f32::consts::TAU;
 
@@ -12,7 +12,7 @@ const LEN: usize = SECONDS * 16_000;
 /// Noise at 16 kHz, without a level of its own: its peak is at most 1.
 #[derive(Debug, Clone)]
 pub struct Noise {
-    /// What it is.
+    /// Name of the noise.
     pub name: String,
     /// Some seconds of it.
     pub samples: Vec<f32>,
@@ -96,7 +96,7 @@ impl Noise {
     }
 }
 
-/// Many people who speak at once: so many streams of utterances in an order of their own, added up.
+/// Babble: `voices` streams of utterances in an order of their own, added up.
 pub fn babble(utterances: &[Utterance], voices: usize, random: &mut Random) -> Noise {
     let mut samples = vec![0.0; LEN];
     for _ in 0..voices {

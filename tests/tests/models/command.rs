@@ -136,7 +136,8 @@ fn a_pull_that_is_killed_leaves_a_part_that_the_next_one_uses() {
     let held = Mutex::new(held);
     let server = Server::start(move |_, _, client| {
         client.head("200 OK", &format!("Content-Length: {len}\r\n"));
-        // More than all buffers between the two hold, so that some of it is on the disk when this returns.
+        // More than all buffers between the two hold, so that some of it is on the disk when this
+        // returns.
         client.body(&vec![0; 24 << 20]);
         began.send(()).unwrap();
         let _ = held.lock().unwrap().recv();
@@ -161,7 +162,8 @@ fn a_disk_that_is_full_is_named_and_the_part_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let entry = hearken::store::official("tiny-q5_1").unwrap();
     let server = Server::good(vec![0; entry.bytes() as usize]);
-    // A file that may not grow is as good as a disk that is full. The shell ignores the signal that comes with it.
+    // A file that may not grow is as good as a disk that is full. The shell ignores the signal that
+    // comes with it.
     let mut shell = Command::new("sh");
     shell.args(["-c", "trap '' XFSZ; ulimit -f 2048; exec \"$0\" models pull tiny-q5_1"]).arg(binary());
     environment(&mut shell, folder.path(), &server.address);
@@ -212,7 +214,8 @@ fn model_takes_a_name_or_a_file() {
     fails(&folder, NOBODY, &["file", clip, "--model", "no.bin"], &["cannot read the model no.bin"]);
     fails(&folder, NOBODY, &["file", clip, "--model", "./base.en"], &["cannot read the model ./base.en"]);
 
-    // What was pulled is what is used: here it is damaged, and that is said instead of using another.
+    // What was pulled is what is used: here it is damaged, and that is said instead of using
+    // another.
     let tiny = hearken::store::official("tiny").unwrap();
     File::create(folder.path().join(tiny.file())).unwrap().set_len(tiny.bytes()).unwrap();
     fails(&folder, NOBODY, &["file", clip], &["ggml-tiny.bin", "not a ggml Whisper model"]);

@@ -100,7 +100,7 @@ fn a_model_that_was_changed_is_found_out() {
     open.set_len(1000).unwrap();
     assert!(matches!(place.store.verify(&found).unwrap_err(), StoreError::Model { .. }));
 
-    // Without a record only the form can be told.
+    // Without a record only the form can be checked.
     fs::remove_file(pulled.path.with_extension("bin.json")).unwrap();
     fs::write(&pulled.path, &file).unwrap();
     assert_eq!(place.store.verify(&found).unwrap(), Verified::FormOnly);

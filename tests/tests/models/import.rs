@@ -1,5 +1,5 @@
-//! `hearken models import`: what people have becomes a ggml file, to the byte where there is one to compare with; what is damaged
-//! becomes one line, and leaves the store as it was.
+//! `hearken models import`: what people have becomes a ggml file, to the byte where there is one to
+//! compare with; what is damaged becomes one line, and leaves the store as it was.
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
@@ -88,7 +88,7 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// Whether two files are the same; `assert_eq!` would print them.
+/// Asserts that two files are equal; `assert_eq!` would print them.
 #[track_caller]
 fn assert_same(a: &Path, b: &Path) {
     assert!(fs::read(a).unwrap() == fs::read(b).unwrap(), "{} and {} differ", a.display(), b.display());

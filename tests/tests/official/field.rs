@@ -1,5 +1,5 @@
-//! Recordings as people have them: sound before speech, sound without speech, two languages, channels that cancel each other
-//! out, and words whose places are known.
+//! Recordings as people have them: sound before speech, sound without speech, two languages,
+//! channels that cancel each other out, and words whose places are known.
 
 use std::f32::consts::TAU;
 
@@ -60,7 +60,8 @@ fn errors(said: &str, heard: &str, language: &str) -> f64 {
     Errors::between(words(said), words(heard)).rate().expect("something is said")
 }
 
-/// Something like an animal that bleats: a buzz of a second with a tremble, twice, with a second between.
+/// Something like an animal that bleats: a buzz of a second with a tremble, twice, with a second
+/// between.
 fn bleating() -> Vec<f32> {
     let bleat = |n: usize| {
         let t = n as f32 / SECOND as f32;
@@ -159,7 +160,8 @@ fn two_languages(model: &Model, sentences: usize) {
     }
 }
 
-/// Where the first words of joined prompts begin, and where they are said to, in milliseconds: each is known by its level.
+/// Begins of the first words of joined prompts, true and recognized [ms]: each is known by its
+/// level.
 fn onsets(said: &[Prompt], heard: &[Word]) -> Vec<f64> {
     let normaliser = Normaliser::English;
     let (mut words, mut firsts, mut at) = (Vec::new(), Vec::new(), 0u64);

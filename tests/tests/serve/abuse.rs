@@ -1,4 +1,4 @@
-//! Whoever misuses the server gets the protocol's own error, and nobody else notices.
+//! Abuse: a client that misuses the server gets the protocol's own error, and nobody else notices.
 
 use std::io::{Read, Write};
 use std::time::Duration;

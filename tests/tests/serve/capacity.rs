@@ -20,11 +20,12 @@ fn open(server: &Server) -> (Socket, Value) {
     (socket, answer)
 }
 
-/// The first phrase, without the silence after it: whoever sends it speaks on.
+/// The first phrase, without the silence after it: its sender speaks on.
 static SPEAKING: LazyLock<&[u8]> =
     LazyLock::new(|| &PCM[..espeak("en-us", 140, PHRASES[0]).samples.len() * 2]);
 
-/// Opens streams in which somebody speaks and does not stop, until one is refused; those, and the refusal.
+/// Opens streams in which somebody speaks and does not stop, until one is refused; those, and the
+/// refusal.
 fn fill(server: &Server) -> (Vec<Socket>, Value) {
     let mut speaking = Vec::new();
     loop {
@@ -43,7 +44,7 @@ fn fill(server: &Server) -> (Vec<Socket>, Value) {
     }
 }
 
-/// Whoever was let in has the text of the phrase.
+/// Every admitted stream has the text of the phrase.
 fn finish(speaking: Vec<Socket>) {
     for mut socket in speaking {
         socket.say(&json!({"type": "finish"}));
@@ -90,7 +91,8 @@ fn whoever_comes_back_when_it_was_said_finds_room() {
     server.end();
 }
 
-/// Nobody knows yet whether they will speak: of those that do, as many are heard as there is room for.
+/// Nobody knows yet whether they will speak: of those that do, as many are heard as there is room
+/// for.
 #[test]
 fn a_crowd_is_let_in_at_once_and_refused_where_too_many_begin_to_speak() {
     let server = Server::with(LITTLE);
@@ -178,7 +180,7 @@ fn who_stops_sending_in_mid_word_keeps_nobody_out() {
         assert!(Instant::now() < deadline, "those that send nothing keep it out");
         std::thread::sleep(Duration::from_millis(250));
     };
-    // Whoever was muted goes on where it was.
+    // A muted stream goes on at its position.
     let mut first = muted.remove(0);
     first.push(&SPEAKING);
     first.say(&json!({"type": "flush"}));
@@ -226,13 +228,15 @@ fn a_server_that_does_not_admit_by_load_lets_everybody_in() {
     server.end();
 }
 
-/// What a tenant's guests hold is bounded: beyond that its utterances have only final texts.
+/// The memory of a tenant's guests is bounded: beyond the bound its utterances have only final
+/// texts.
 #[test]
 fn a_tenant_at_its_limit_of_sandboxes_gets_final_texts_only() {
     final_texts_only("sandboxes = 1");
 }
 
-/// The same in bytes: a sandbox writes some seven MiB, and there is room for one for each thread, and none that wait besides.
+/// The same in bytes: a sandbox writes some seven MiB, and there is room for one for each thread,
+/// and none that wait besides.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_tenant_at_its_limit_of_memory_gets_final_texts_only() {
@@ -242,7 +246,8 @@ fn a_tenant_at_its_limit_of_memory_gets_final_texts_only() {
 
 fn final_texts_only(limit: &str) {
     let server = Server::with(&crate::two_tenants(limit));
-    // Shorter than what a sandbox is given at once: a final text that is made in several steps tells of each.
+    // Shorter than what a sandbox is given at once: a final text that is made in several steps
+    // tells of each.
     let phrase = hearken_tests::wav::s16le(&espeak("en-us", 140, PHRASES[1]).samples);
     let say = |key| {
         let mut socket = server.socket("/v1/stream", &[key]).unwrap();

@@ -1,4 +1,5 @@
-//! What the interfaces of others do with clients that do not behave, and those details that their own clients do not show.
+//! Foreign protocols: misbehaving clients, and the details that the protocols' own clients do not
+//! show.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -48,7 +49,8 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
     text
 }
 
-/// Captions are placed by `start` and `duration`: those of the words, not of the silence around them.
+/// Captions are placed by `start` and `duration`: those of the words, not of the silence around
+/// them.
 #[test]
 fn deepgrams_final_results_lie_where_their_words_do() {
     let server = Server::start();

@@ -1,4 +1,4 @@
-//! What a session promises: text while it is spoken, and nothing lost.
+//! Contract of a session: text while it is spoken, and no lost audio.
 
 mod driven;
 mod endurance;
@@ -40,8 +40,9 @@ fn options() -> SessionOptions {
     SessionOptions { step: Duration::from_secs(1), journal: true, ..SessionOptions::new(SPEECH.format) }
 }
 
-/// Pushes the speech in blocks of 20 ms, finishes, and collects all events. A session that is driven decodes whenever
-/// something is due, so that its partial texts do not depend on how fast the machine is.
+/// Pushes the speech in blocks of 20 ms, finishes, and collects all events. A session that is
+/// driven decodes whenever something is due, so that its partial texts do not depend on how fast
+/// the machine is.
 fn listen(session: &mut Session) -> Vec<SessionEvent> {
     for block in SPEECH.samples.chunks(SPEECH.format.sample_rate as usize / 50) {
         session.push(block).expect("whole frames");

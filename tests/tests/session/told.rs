@@ -6,7 +6,7 @@ use hearken::{TranscribeOptions, Word};
 
 use crate::{MODEL, PHRASES, SPEECH, finals, listen, options};
 
-/// Words with their probabilities, which say whether the decoder was told something.
+/// Words with their probabilities, which show that the decoder had a prompt.
 fn words(events: &[SessionEvent]) -> Vec<Vec<Word>> {
     let words = |event: &SessionEvent| match event {
         SessionEvent::Final { words, .. } => Some(words.clone()),

@@ -1,4 +1,4 @@
-//! Whose text is made first.
+//! Priority of jobs: the order in which texts are made.
 
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
@@ -9,12 +9,13 @@ use hearken_tests::speech::espeak;
 
 use crate::{PATIENCE, PHRASES, SPEECH, options};
 
-/// Whether this is a thread that recognises, and not one that pushes audio.
+/// Returns true on a thread that recognizes; false on one that pushes audio.
 fn recognises() -> bool {
     std::thread::current().name().is_some_and(|name| name.starts_with("hearken-"))
 }
 
-/// An utterance whose partial text waits for a thread when it ends is as urgent as any that has ended.
+/// An utterance whose partial text waits for a thread when it ends is as urgent as any that has
+/// ended.
 #[test]
 fn an_utterance_that_ends_goes_before_partial_texts_that_wait_longer() {
     let engine = Engine::builder().threads(1).build().unwrap();

@@ -1,4 +1,4 @@
-//! Where the element is tested.
+//! Runs the element's tests that need a pipeline.
 
 use std::process::Command;
 use std::sync::Once;

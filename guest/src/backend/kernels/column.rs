@@ -1,4 +1,5 @@
-//! Products with few columns: every left row is read once, where it lies, and multiplied as it is stored.
+//! Products with few columns: every left row is read once, where it lies, and multiplied as it is
+//! stored.
 
 use std::ops::Range;
 
@@ -8,14 +9,16 @@ use super::quant::Rounded;
 use super::rows::{Row, Rows};
 use super::simd::F32x4;
 
-/// Columns of halves are multiplied by this, so that products with halves as [`F32x4::widen_shrunk`] leaves them are far
-/// from both ends of a float's range: the square root of what these were divided by.
+/// Columns of halves are multiplied by this, so that products with halves as
+/// [`F32x4::widen_shrunk`] leaves them are far from both ends of a float's range: the square root
+/// of what these were divided by.
 const LIFT: f32 = f32::from_bits((127 + 56) << 23);
 
 /// A column, prepared for left rows of one format.
 #[derive(Default)]
 pub(super) struct Column {
-    /// For floats: the column. For halves: lifted, and those at even places of each eight before those at odd ones.
+    /// For floats: the column. For halves: lifted, and those at even places of each eight before
+    /// those at odd ones.
     floats: Vec<f32>,
     /// For blocks.
     rounded: Rounded,

@@ -9,7 +9,8 @@ pub(in crate::backend) fn normalise(row: &mut [f32], epsilon: f32) {
     map(row, 0.0, |x| x.sub(shift).mul(factor));
 }
 
-/// As [`normalise`], then multiplies each element by its gain and adds its bias; both are as long as the row.
+/// As [`normalise`], then multiplies each element by its gain and adds its bias; both are as long
+/// as the row.
 pub(in crate::backend) fn normalise_with(row: &mut [f32], epsilon: f32, gain: &[f32], bias: &[f32]) {
     let (shift, factor) = moments(row, epsilon);
     zip(row, gain, [0.0; 2], |x, gain| x.sub(shift).mul(factor).mul(gain));

@@ -8,10 +8,11 @@ use super::rows::{Row, Rows, RowsMut};
 /// Fewest columns for which packing the left rows pays.
 const MANY: usize = 8;
 
-/// Left rows that few columns take turns on: as halves of 1280 elements they fit into a second-level cache.
+/// Left rows that few columns take turns on: as halves of 1280 elements they fit into a
+/// second-level cache.
 const TURN: usize = 128;
 
-/// What is added before the activation.
+/// Addend before the activation.
 #[derive(Clone, Copy)]
 pub(in crate::backend) enum Bias<'a> {
     None,
@@ -21,7 +22,7 @@ pub(in crate::backend) enum Bias<'a> {
     Right(&'a [f32]),
 }
 
-/// What is done with each output: `gelu(x + bias) + residual`.
+/// Epilogue of each output: `gelu(x + bias) + residual`.
 #[derive(Clone, Copy)]
 pub(in crate::backend) struct Finish<'a> {
     pub(in crate::backend) bias: Bias<'a>,

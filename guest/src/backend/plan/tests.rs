@@ -212,7 +212,8 @@ fn a_reshape_in_between_does_not_matter_but_a_transposition_does() {
     }
 }
 
-/// The parts of an attention, in order: scores, soft-max, heads, their permutation, and the copy that merges them.
+/// The parts of an attention, in order: scores, soft-max, heads, their permutation, and the copy
+/// that merges them.
 fn attention(builder: &mut Builder, mask: bool) -> [Source; 5] {
     let query = builder.leaf(Format::F32, [WIDTH, COLUMNS, HEADS, 1]);
     let key = builder.leaf(Format::F16, [WIDTH, KEYS, HEADS, 1]);

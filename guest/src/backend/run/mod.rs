@@ -23,8 +23,8 @@ pub(super) struct Runner<D> {
 impl<D: Dense> Runner<D> {
     /// # Safety
     ///
-    /// All tensors lie in memory that nobody else uses meanwhile. They overlap only where ggml lets an operation work in
-    /// place.
+    /// All tensors lie in memory that nobody else uses meanwhile. They overlap only where ggml lets
+    /// an operation work in place.
     pub(super) unsafe fn run(&mut self, step: &Step) {
         // SAFETY: the caller's, for all that follow.
         unsafe {
@@ -107,7 +107,8 @@ impl<D: Dense> Runner<D> {
                     gelu: product.gelu,
                     residual: product.residual.as_ref().map(at),
                 };
-                // SAFETY: the tensors are the caller's, and the output overlaps no input, or lies aside.
+                // SAFETY: the tensors are the caller's, and the output overlaps no input, or lies
+                // aside.
                 unsafe { self.dense.product(&operation) }
             }
         }
@@ -143,7 +144,7 @@ impl<D: Dense> Runner<D> {
         }
     }
 
-    /// Where a result is made: where it belongs, or aside.
+    /// Returns the tensor for a result: `out` itself, or scratch memory.
     fn place(&mut self, out: Tensor, aside: bool) -> Tensor {
         if !aside {
             return out;
@@ -177,8 +178,8 @@ unsafe fn floats<'a>(tensor: &Tensor, row: [usize; 3]) -> &'a [f32] {
 ///
 /// # Safety
 ///
-/// Both are tensors of floats in memory, of the same shape, the same or not overlapping; nobody else uses the output for
-/// `'a`.
+/// Both are tensors of floats in memory, of the same shape, the same or not overlapping; nobody
+/// else uses the output for `'a`.
 unsafe fn take_row<'a>(from: &Tensor, out: &Tensor, row: [usize; 3]) -> &'a mut [f32] {
     let (source, target) = (from.row(row), out.row(row));
     // SAFETY: the caller's.
@@ -195,7 +196,8 @@ fn repeated(tensor: &Tensor, [i1, i2, i3]: [usize; 3]) -> [usize; 3] {
     [i1 % tensor.extent[1], i2 % tensor.extent[2], i3 % tensor.extent[3]]
 }
 
-/// `f` of each row of `one` and what `other`, repeated, has for it. `f` does not care which is which.
+/// `f` of each row of `one` and what `other`, repeated, has for it. `f` does not care which is
+/// which.
 ///
 /// # Safety
 ///

@@ -7,8 +7,9 @@ use super::*;
 /// Samples of one simulated word.
 const WORD: usize = 4_000;
 
-/// A recogniser that hears word `n` where the samples say `n`, and whose last words are unstable: the word at the
-/// end of the audio is misheard until all of it was heard, in a way that changes with each call.
+/// A recogniser that hears word `n` where the samples say `n`, and whose last words are unstable:
+/// the word at the end of the audio is misheard until all of it was heard, in a way that changes
+/// with each call.
 struct Simulated {
     calls: u32,
     unstable: usize,
@@ -36,7 +37,7 @@ impl Recognise for Simulated {
                 }),
             }
         }
-        // It goes on behind what it was told, where that can still be heard.
+        // It goes on behind the forced prefix, where that can still be heard.
         let number =
             |word: &Word| word.text.trim_start_matches(|c: char| !c.is_ascii_digit()).parse::<usize>();
         if let Some(Ok(last)) = told.last().map(|spoken| number(&spoken.word)) {
@@ -62,7 +63,7 @@ fn task(commit: Commit) -> Task {
 
 const AGREEMENT: Commit = Commit::Agreement { hypotheses: 2, doubtful: 2, likely: 0, early: 0, margin: 0 };
 
-/// Attention, for a recogniser that mishears so many words.
+/// AlignAtt, for a recognizer that mishears the last `unstable` words.
 fn attention(unstable: usize) -> Commit {
     Commit::Attention { margin: (unstable * WORD) as u32 }
 }
@@ -152,7 +153,8 @@ fn a_word_whose_end_is_misjudged_is_not_said_twice() {
 
 #[test]
 fn a_recogniser_that_never_agrees_with_itself_is_cut_all_the_same() {
-    // All words are unstable until they are forced out; nothing is lost, and the window stays within bounds.
+    // All words are unstable until they are forced out; nothing is lost, and the window stays
+    // within bounds.
     for commit in [AGREEMENT, attention(100)] {
         let committed = run(commit, 100, WORD, 100, 160_000);
         assert!(committed.len() >= 90, "{}", committed.len());
@@ -206,7 +208,7 @@ impl Recognise for Inventive {
     }
 }
 
-/// What is shown and committed of a minute of noise.
+/// Numbers of words shown and committed for a minute of noise.
 fn of_noise(mut recogniser: Inventive, task: &Task) -> (usize, usize) {
     let (mut window, mut stream) = (Window::new(160_000), Stream::default());
     let (mut shown, mut committed) = (0, 0);

@@ -1,20 +1,25 @@
-//! The policies over a recogniser whose last words are as unstable as published results of Whisper say.
+//! The policies over a recogniser whose last words are as unstable as published results of Whisper
+//! say.
 //!
-//! Whisper mishears the word that the end of the audio cuts off, and sometimes those before it, for want of what follows.
-//! How often is set so that stopping by attention at steps of a second costs as many words as Wang et al. (2024,
-//! arXiv 2406.10052) report for Whisper: 1.46 points of the word error rate.
+//! Whisper mishears the word that the end of the audio cuts off, and sometimes those before it, for
+//! want of what follows. How often is set so that stopping by attention at steps of a second costs
+//! as many words as Wang et al. (2024, arXiv 2406.10052) report for Whisper: 1.46 points of the
+//! word error rate.
 
 use super::*;
 
 const RATE: u32 = hearken_proto::SAMPLE_RATE;
-/// What Whisper's base model gets wrong of LibriSpeech's test-clean when it hears it whole: 5 words of 100.
+/// Word error rate of Whisper's base model on LibriSpeech's test-clean when it hears it whole: 5
+/// words of 100.
 const OFFLINE: f32 = 0.05;
-/// How often a whole word at the very end of the audio is misheard, and how soon that passes.
+/// Probability that a whole word at the very end of the audio is misheard, and the time constant
+/// with which that passes.
 const MISHEARD: f32 = 0.1;
 const PASSES: f32 = 0.25 * RATE as f32;
-/// How often what was misheard is misheard in the same way again: what two hypotheses agree on may be wrong.
+/// Probability that a misheard word is misheard in the same way again: words that two hypotheses
+/// agree on may be wrong.
 const AGAIN: f32 = 0.5;
-/// How far from a word's end the decoder's attention is: its standard deviation.
+/// Standard deviation of the decoder's attention from a word's end.
 const BLUR: f32 = 0.06 * RATE as f32;
 
 /// Marsaglia's xorshift.
@@ -40,7 +45,7 @@ struct Truth {
     end: u32,
     /// Wrong however much is heard.
     hard: bool,
-    /// How it was misheard last.
+    /// Latest misheard variant.
     misheard: Option<u32>,
 }
 
@@ -65,7 +70,7 @@ impl Whisper {
         Self { words, chance }
     }
 
-    /// How the word is said by who hears so much; nothing, if it is left out.
+    /// Text of a word given the amount of audio heard; nothing, if it is left out.
     fn say(&mut self, index: usize, heard: u32, effort: Effort) -> Option<String> {
         let Self { words, chance } = self;
         let truth = &mut words[index];
@@ -107,7 +112,7 @@ impl Recognise for Whisper {
     }
 }
 
-/// What became of some utterances.
+/// Results over some utterances.
 #[derive(Default)]
 struct Score {
     words: usize,

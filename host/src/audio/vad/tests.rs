@@ -1,4 +1,4 @@
-//! What comes out of a stream of speech, silence and noise, in blocks of any size.
+//! Properties of a stream of speech, silence and noise, in blocks of any size.
 
 use proptest::prelude::*;
 
@@ -208,7 +208,8 @@ fn steady_noise_does_not_keep_an_utterance_alive() {
 
 #[test]
 fn rumble_does_not_keep_an_utterance_alive() {
-    // A passing lorry or a ventilator: its level varies much more over 20 ms than that of white noise.
+    // A passing lorry or a ventilator: its level varies much more over 20 ms than that of white
+    // noise.
     let mut low = 0.0;
     let rumble: Vec<f32> = noise(40.0, 0.3)
         .into_iter()

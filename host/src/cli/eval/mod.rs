@@ -46,8 +46,9 @@ pub(crate) struct Args {
     root: Option<PathBuf>,
     #[command(flatten)]
     model: ModelArgs,
-    /// When words are certain: `agreement:N` (N hypotheses in a row agree) or `attention:MS` (the decoder did not look at
-    /// the last MS milliseconds to say them). Several, with commas, are compared
+    /// When to commit words: `agreement:N` (LocalAgreement: N hypotheses in a row agree) or
+    /// `attention:MS` (AlignAtt: the decoder attended to nothing in the last MS milliseconds).
+    /// Several, with commas, are compared
     #[arg(long, value_name = "POLICY", value_delimiter = ',', default_values_t = [CommitPolicy::default()])]
     policy: Vec<CommitPolicy>,
     /// Least new speech between two hypotheses, in milliseconds. Several, with commas, are compared
@@ -57,27 +58,29 @@ pub(crate) struct Args {
     /// Compute the encoder's whole context in each window, instead of taking padding from the cache
     #[arg(long)]
     full_context: bool,
-    /// Ways to transcribe, with commas: `offline`, `streaming` (the clock stands while the recognizer computes), `aware` (it goes on)
+    /// Ways to transcribe, with commas: `offline`, `streaming` (the clock stands while the
+    /// recognizer computes), `aware` (it goes on)
     #[arg(long, value_name = "WAYS", value_delimiter = ',', default_value = "offline,streaming,aware")]
     ways: Vec<score::Way>,
     /// Tell each utterance the last words of the one before [default: as is known of the model]
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true)]
     carry: Option<bool>,
-    /// Leave text as the model says it: without the guards against hallucinations, whose price this shows
+    /// Leave text as the model says it: without the guards against hallucinations, whose price this
+    /// shows
     #[arg(long)]
     verbatim: bool,
     #[command(flatten)]
     endpoint: EndpointArgs,
-    /// How texts are compared
+    /// Normalization of texts before they are compared
     #[arg(long, value_name = "HOW", value_enum, default_value_t = Comparison::Whisper)]
     compare: Comparison,
     /// Only recordings whose path contains this
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
-    /// At most so many recordings
+    /// Use at most this many recordings
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// Join recordings, in the list's order, to ones of at least so many seconds
+    /// Join recordings, in the list's order, to ones of at least this many seconds
     #[arg(long, value_name = "SECONDS", value_parser = positive)]
     join: Option<f64>,
     /// Least and most silence between joined recordings, in seconds
@@ -93,8 +96,8 @@ pub(crate) struct Args {
     /// Write all figures as JSON instead of the table
     #[arg(long)]
     json: bool,
-    /// Draw the distributions of latencies and of word error rates; of several policies or steps, latency against word
-    /// error rate
+    /// Draw the distributions of latencies and of word error rates; of several policies or steps,
+    /// latency against word error rate
     #[arg(long, value_name = "OUT.svg")]
     plot: Option<PathBuf>,
 }
@@ -107,7 +110,7 @@ fn positive(text: &str) -> Result<f64, String> {
     }
 }
 
-/// What came of it.
+/// Result of an evaluation.
 struct Report {
     model: String,
     threads: usize,

@@ -13,7 +13,7 @@ use hearken::{Error, Model, TranscribeOptions, Word};
 use super::recording::{Recording, Setting, joined};
 use super::references::Reference;
 
-/// How to stream.
+/// Streaming configuration to evaluate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Configuration {
     pub(super) policy: CommitPolicy,
@@ -26,10 +26,11 @@ impl fmt::Display for Configuration {
     }
 }
 
-/// How texts are compared.
+/// Normalization of texts before they are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Comparison {
-    /// After Whisper's normaliser for the language: numbers in digits, spellings and contractions made equal
+    /// After Whisper's normaliser for the language: numbers in digits, spellings and contractions
+    /// made equal
     Whisper,
     /// Word for word, but for case and punctuation
     Words,
@@ -44,7 +45,7 @@ impl Comparison {
     }
 }
 
-/// What is counted and timed; of one recording, or of all. Times are in seconds.
+/// Counts and times of one recording, or of all. Times are in seconds.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Tally {
     pub(super) words: Errors,
@@ -70,7 +71,7 @@ pub(super) struct Tally {
 /// A text that came while streaming.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Text {
-    /// When it came, in seconds.
+    /// Time of arrival [s].
     pub(super) at: f64,
     /// Start of its utterance, in seconds.
     pub(super) utterance: f64,
@@ -103,7 +104,7 @@ impl Text {
     }
 }
 
-/// What was heard, as it is compared, and the figures.
+/// Normalized text of a recording, and the figures.
 pub(super) type Outcome = (String, Tally);
 
 /// A recording's figures.
@@ -164,7 +165,7 @@ pub(super) enum Way {
     Aware,
 }
 
-/// What scores recordings.
+/// Scores recordings.
 pub(super) struct Scorer<'a> {
     pub(super) model: &'a Model,
     pub(super) configurations: &'a [Configuration],

@@ -17,9 +17,9 @@ pub(super) struct Clip {
     pub(super) language: String,
     /// 16-bit little-endian mono at 16 kHz.
     pub(super) pcm: Vec<u8>,
-    /// Where the speech begins and ends, in seconds.
+    /// Begin and end of the speech [s].
     pub(super) speech: (f64, f64),
-    /// Whether the list says where it ends; else its level does.
+    /// True if the list states its end; otherwise it is estimated from the level.
     pub(super) end_is_known: bool,
     /// The words of the text, as they are compared.
     pub(super) words: Vec<String>,

@@ -1,4 +1,4 @@
-//! What is said over a WebSocket, and what is heard, in each of the protocols.
+//! Messages over a WebSocket, to the server and back, in each of the protocols.
 
 use std::collections::VecDeque;
 
@@ -30,7 +30,7 @@ pub(super) enum Heard {
     Text { start: f64 },
     /// Text that does not change any more; whether it ends an utterance.
     Final { start: f64, end: f64, text: String, ends: bool },
-    /// So much audio was not recognised.
+    /// This much audio was not recognized.
     Dropped { seconds: f64 },
     /// It is refused, for this reason, or with this code.
     Refused(String),
@@ -39,7 +39,7 @@ pub(super) enum Heard {
 }
 
 impl Protocol {
-    /// Where the WebSocket is.
+    /// Address of the WebSocket.
     pub(super) fn path(self, model: Option<&str>, language: Option<&str>) -> String {
         let mut query = form(&[("model", model), ("language", language)]);
         match self {
@@ -54,7 +54,7 @@ impl Protocol {
         query
     }
 
-    /// What is said first.
+    /// Messages that open a stream.
     pub(super) fn start(self, model: Option<&str>, language: Option<&str>) -> Option<Message> {
         let mut start = match self {
             Self::Hearken => json!({ "type": "start", "encoding": "s16le", "sample_rate": SAMPLE_RATE }),
@@ -87,7 +87,7 @@ impl Protocol {
         }
     }
 
-    /// What is said last.
+    /// Messages that end a stream.
     pub(super) fn finish(self) -> Vec<Message> {
         match self {
             Self::Hearken => vec![text(&json!({ "type": "finish" }))],
@@ -133,7 +133,7 @@ impl Listener {
         Self { protocol, items: VecDeque::new(), cleared: false }
     }
 
-    /// What a message tells.
+    /// Parses a message of the server.
     pub(super) fn hear(&mut self, message: &str) -> Vec<Heard> {
         let Ok(message) = serde_json::from_str::<Value>(message) else {
             return vec![Heard::Refused("it does not speak JSON".to_owned())];
@@ -181,7 +181,8 @@ impl Listener {
             "error" => heard.push(Heard::Refused(code(&message["error"]["code"]))),
             _ => {}
         }
-        // With nothing to commit, the last commit is a mistake of no consequence only where turns are the client's.
+        // With nothing to commit, the last commit is a mistake of no consequence only where turns
+        // are the client's.
         if self.cleared && self.items.is_empty() {
             heard.push(Heard::Finished);
         }

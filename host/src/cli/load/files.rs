@@ -16,7 +16,7 @@ use super::stream::{Ended, refusal};
 
 const BOUNDARY: &str = "hearken-load-7d1f0c52";
 
-/// What became of the uploads of one client.
+/// Result of the uploads of one client.
 #[derive(Debug, Default)]
 pub(super) struct Uploaded {
     /// Recording, seconds to its answer, and the text.

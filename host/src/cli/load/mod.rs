@@ -27,7 +27,8 @@ use super::output::Output;
 use super::progress::Timed;
 use super::{EXIT_PARTIAL, Failure, complain, printable};
 
-/// Threads of the generator: it moves bytes, and must not take the server's cores where both share a machine.
+/// Threads of the generator: it moves bytes, and must not take the server's cores where both share
+/// a machine.
 const THREADS: usize = 2;
 
 #[derive(clap::Args)]
@@ -59,7 +60,7 @@ pub(crate) struct Args {
     /// Only recordings whose path contains this
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
-    /// At most so many recordings
+    /// Use at most this many recordings
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
     /// Streams at once
@@ -71,7 +72,7 @@ pub(crate) struct Args {
     /// Seconds within which streams start
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=86_400))]
     ramp: u32,
-    /// What is spoken to the server
+    /// Protocol to use
     #[arg(long, short, value_enum, default_value_t = Protocol::Hearken)]
     protocol: Protocol,
     /// The key [default: what HEARKEN_KEY says]
@@ -91,7 +92,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// What all streams share.
+/// Settings and counters that all streams share.
 struct Plan {
     server: Server,
     protocol: Protocol,
@@ -106,7 +107,7 @@ struct Plan {
     live: Live,
 }
 
-/// How it goes.
+/// Progress of the load.
 #[derive(Default)]
 struct Live {
     open: AtomicUsize,
@@ -142,12 +143,12 @@ impl Plan {
         (first..).map(move |index| index % count).filter(move |&clip| self.clips[clip].language == language)
     }
 
-    /// What a stream says its language is.
+    /// Language that a stream states.
     fn language(&self, first: usize) -> Option<&str> {
         Some(self.clips[first % self.clips.len()].language.as_str())
     }
 
-    /// Whether somebody pressed Ctrl-C.
+    /// Returns true after Ctrl-C.
     fn is_over(&self) -> bool {
         self.over.load(Ordering::Relaxed)
     }

@@ -17,26 +17,26 @@ use super::server::{Connection, PATIENCE};
 
 type Socket = WebSocketStream<Box<dyn Connection>>;
 
-/// How long the last texts may take after the last audio.
+/// Time limit of the last texts after the last audio.
 const LAST_TEXTS: Duration = Duration::from_secs(60);
 
 /// A recording's place in a stream.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Placed {
     pub(super) clip: usize,
-    /// Where it begins, in seconds of the stream's audio.
+    /// Its begin in the stream's audio [s].
     pub(super) start: f64,
-    /// Whether all of it was sent.
+    /// True if all of it was sent.
     pub(super) whole: bool,
 }
 
-/// What became of a stream.
+/// Result of a stream.
 #[derive(Debug, Default)]
 pub(super) struct Played {
     pub(super) placed: Vec<Placed>,
-    /// What was heard, and when: in seconds from the moment at which its audio began.
+    /// Answers of the server, with the time since the start of its audio [s].
     pub(super) heard: Vec<(f64, Heard)>,
-    /// How much later than it was due each block was sent, in seconds.
+    /// Delay of each block against its due time [s].
     pub(super) lag: Vec<f64>,
     /// Seconds of audio that were sent.
     pub(super) audio: f64,
@@ -116,7 +116,8 @@ async fn open(plan: &Plan, language: Option<&str>) -> Result<Socket, Ended> {
     }
 }
 
-/// What a refusal over HTTP is counted as: its status, and the server's own code if there is one.
+/// Key under which an HTTP rejection is counted: its status, and the server's own code if there is
+/// one.
 pub(super) fn refusal(status: u16, body: &[u8]) -> String {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let code = [&body["error"]["code"], &body["err_code"]].into_iter().find_map(Value::as_str);

@@ -1,6 +1,8 @@
-//! Each kernel, compiled for an instruction set: the functions that a [`Table`](super::Table) names.
+//! Each kernel, compiled for an instruction set: the functions that a [`Table`](super::Table)
+//! names.
 
-/// Defines a module's `TABLE`: all kernels for one instruction set, with its way to add products of bytes.
+/// Defines a module's `TABLE`: all kernels for one instruction set, with its way to add products of
+/// bytes.
 macro_rules! entry_points {
     (#$attr:tt $isa:ident, $dot:ident, singles: [$($c:literal $u:literal),*], bytes: [$($b:literal),*], dots: [$($q:literal $v:literal),*],) => {
         use super::*;
@@ -102,12 +104,14 @@ macro_rules! bf16_entry_points {
     };
 }
 
-/// Defines functions that are compiled with an attribute: what is inlined into them may use what that enables.
+/// Defines functions that are compiled with an attribute: what is inlined into them may use what
+/// that enables.
 macro_rules! compiled {
     (#$attr:tt $isa:ident, $($name:ident[$($c:ident),*]($($arg:ident: $type:ty),*) $(-> $out:ty)? = $inner:expr;)*) => {$(
         #$attr
         unsafe fn $name<$(const $c: usize),*>($($arg: $type),*) $(-> $out)? {
-            // SAFETY: a table is used only where the processor has what it is compiled for; the rest is the caller's promise.
+            // SAFETY: a table is used only where the processor has what it is compiled for; the
+            // rest is the caller's promise.
             unsafe { $inner($isa::new(), $($arg),*) }
         }
     )*};

@@ -1,22 +1,22 @@
-//! What happens to the sums of a tile on their way to memory.
+//! Epilogue of a product: the operations on the sums of a tile on their way to memory.
 
 use super::exp::exp2;
 use super::isa::Isa;
 
-/// What to do with a tile's sums. Pointers are null where there is nothing; strides are bytes.
+/// Epilogue of a tile's sums. Pointers are null where there is nothing; strides are bytes.
 #[derive(Clone, Copy)]
 pub(in super::super) struct Finish {
     /// From one row of the output to the next.
     pub(in super::super) stride: usize,
     /// Adds what the output holds: sums of earlier parts of the depth.
     pub(in super::super) more: bool,
-    /// Whether these are the last sums. The rest is done then.
+    /// True for the last part of the sums. The rest of the epilogue is done then.
     pub(in super::super) last: bool,
     /// A float for each left row, added.
     pub(in super::super) bias: *const f32,
     /// A float for each right row, added.
     pub(in super::super) offsets: *const f32,
-    /// Whether GELU is applied.
+    /// True if GELU is applied.
     pub(in super::super) gelu: bool,
     /// A float for each sum, added at the end.
     pub(in super::super) residual: *const f32,
@@ -32,8 +32,9 @@ pub(in super::super) type FinishTile =
 ///
 /// # Safety
 ///
-/// `sums` has a panel's floats for each right row; `bias` has `n`, `offsets` have `columns`, or they are null; `out` has
-/// `columns` rows of `n` to read and write, and so has `residual`, unless it is null, to read.
+/// `sums` has a panel's floats for each right row; `bias` has `n`, `offsets` have `columns`, or
+/// they are null; `out` has `columns` rows of `n` to read and write, and so has `residual`, unless
+/// it is null, to read.
 #[inline(always)]
 pub(super) unsafe fn finish<I: Isa>(
     isa: I,
@@ -81,7 +82,8 @@ pub(super) unsafe fn finish<I: Isa>(
     }
 }
 
-/// `x/2 · (1 + tanh(√(2/π) · (x + 0.044715·x³)))`, which is `x / (1 + exp(−2·√(2/π) · (x + 0.044715·x³)))`.
+/// `x/2 · (1 + tanh(√(2/π) · (x + 0.044715·x³)))`, which is `x / (1 + exp(−2·√(2/π) · (x +
+/// 0.044715·x³)))`.
 #[inline(always)]
 pub(super) fn gelu<I: Isa>(isa: I, x: I::F) -> I::F {
     // −2 · √(2/π) · log₂ e

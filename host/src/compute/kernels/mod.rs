@@ -1,12 +1,13 @@
 //! The inner loops, for each instruction set, and the choice between them.
 //!
-//! A kernel is generic over [`Isa`](isa::Isa) and compiled once for each instruction set (`entry`). What calls kernels is
-//! not generic: it reads a [`Table`] of functions. A new instruction set is a file with an `Isa` and its table; one that
-//! multiplies whole tiles, such as AMX, replaces the [`Format`] it is good at, for it can read the same panels.
+//! A kernel is generic over [`Isa`](isa::Isa) and compiled once for each instruction set (`entry`).
+//! What calls kernels is not generic: it reads a [`Table`] of functions. A new instruction set is a
+//! file with an `Isa` and its table; one that multiplies whole tiles, such as AMX, replaces the
+//! [`Format`] it is good at, for it can read the same panels.
 //!
-//! Why not a library: `gemm` 0.19 and `matrixmultiply` 0.3 multiply floats only, know neither binary16 nor blocks of bytes,
-//! write sums that are then read again for bias and activation, and cannot be interrupted. On floats alone these kernels are about
-//! level with them.
+//! Why not a library: `gemm` 0.19 and `matrixmultiply` 0.3 multiply floats only, know neither
+//! binary16 nor blocks of bytes, write sums that are then read again for bias and activation, and
+//! cannot be interrupted. On floats alone these kernels are about level with them.
 
 #![cfg_attr(
     not(target_arch = "x86_64"),
@@ -47,12 +48,14 @@ pub(super) use softmax::{LOWEST, Rescale, Soften, State};
 pub(super) use stage::{BLOCK, ELEMENTS, ROW, Stage};
 pub(super) use tile::{Tile, block_bytes};
 
-/// How exactly products are computed.
+/// Precision of products.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Precision {
-    /// Floats as they are, or binary16 as fixed point that rounds less; quantised weights as ggml computes with them natively.
+    /// Floats as they are, or binary16 as fixed point that rounds less; quantised weights as ggml
+    /// computes with them natively.
     Exact,
-    /// Weights of floats as blocks of bytes, products of two matrices in bfloat16, where the processor is made for it.
+    /// Weights of floats as blocks of bytes, products of two matrices in bfloat16, where the
+    /// processor is made for it.
     Fast,
 }
 
@@ -79,7 +82,7 @@ pub(super) struct Table {
     pub(super) soften_one: SoftenOne,
 }
 
-/// How one format of panels is multiplied.
+/// Micro-kernels for one format of panels.
 #[derive(Clone, Copy)]
 pub(super) struct Format {
     /// The tile of `n` right rows at `n − 1`.
@@ -96,7 +99,7 @@ pub(super) struct Bf16Table {
     pub(super) soften: Soften,
 }
 
-/// What a processor may have, from least to most.
+/// Instruction set levels, from least to most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
     Portable,
@@ -172,7 +175,7 @@ impl Level {
         portable::TABLE
     }
 
-    /// Whether products of bytes are faster than those of floats.
+    /// Returns true if products of bytes are faster than those of floats.
     fn has_byte_products(self) -> bool {
         self >= Self::Avx512Vnni
     }
@@ -218,7 +221,7 @@ impl Kernels {
         &self.table
     }
 
-    /// Whether weights of floats are to become bytes.
+    /// Returns true if weights of floats are to become bytes.
     pub(super) fn prefers_bytes(&self) -> bool {
         self.precision == Precision::Fast && self.level.has_byte_products()
     }
@@ -229,7 +232,8 @@ impl Kernels {
     }
 }
 
-/// Asks for the cache lines of `bytes` bytes that are about to be read. It is no access: any address will do.
+/// Asks for the cache lines of `bytes` bytes that are about to be read. It is no access: any
+/// address will do.
 #[inline(always)]
 pub(super) fn prefetch(at: *const u8, bytes: usize) {
     #[cfg(target_arch = "x86_64")]

@@ -1,7 +1,8 @@
 //! Right rows as the tiles read them: contiguous, at a fixed distance, in the tile's element.
 //!
-//! A staged row has [`ELEMENTS`] bytes for elements, then for rows of bytes what belongs to each block of 32: the scale, the
-//! correction for the left side's offset, and the moment for its minimum.
+//! A staged row has [`ELEMENTS`] bytes for elements, then for rows of bytes what belongs to each
+//! block of 32: the scale, the correction for the left side's offset, and the moment for its
+//! minimum.
 
 use super::isa::{Bf16, ByteDot, Isa};
 
@@ -9,17 +10,19 @@ use super::isa::{Bf16, ByteDot, Isa};
 pub(in super::super) const BLOCK: usize = 32;
 /// Bytes of a staged row's elements.
 pub(in super::super) const ELEMENTS: usize = 2048;
-/// Where the scales begin: f32, one for each block.
+/// Offset of the scales: f32, one for each block.
 pub(super) const SCALES: usize = ELEMENTS;
-/// Where the corrections begin: i32, one for each block.
+/// Offset of the corrections: i32, one for each block.
 pub(super) const ZEROS: usize = SCALES + 4 * ELEMENTS / BLOCK;
-/// Where the moments begin: f32, one for each block.
+/// Offset of the moments: f32, one for each block.
 pub(super) const MOMENTS: usize = ZEROS + 4 * ELEMENTS / BLOCK;
-/// Bytes from one staged row to the next: an odd number of cache lines, so that the rows of a tile spread over all sets.
+/// Bytes from one staged row to the next: an odd number of cache lines, so that the rows of a tile
+/// spread over all sets.
 pub(in super::super) const ROW: usize = MOMENTS + 4 * ELEMENTS / BLOCK + 64;
 
-/// Stages `n` elements of a row, of binary16 where `half`. Elements up to the end of the tile's last step become 0.
-/// `zero` is what the left side's bytes are greater by than what they stand for; [`ByteDot`] may subtract of it already.
+/// Stages `n` elements of a row, of binary16 where `half`. Elements up to the end of the tile's
+/// last step become 0. `zero` is what the left side's bytes are greater by than what they stand
+/// for; [`ByteDot`] may subtract of it already.
 pub(in super::super) type Stage = unsafe fn(from: *const u8, half: bool, n: usize, zero: u8, to: *mut u8);
 
 /// Elements `k..k + LANES` of a row of `n`, widened; past the end they are 0.
@@ -116,8 +119,9 @@ pub(super) unsafe fn pairs<I: Isa, B: Bf16<I>>(
     }
 }
 
-/// Stages bytes as ggml's `quantize_row_q8_0` and `q8_1` do: in each block of 32 the greatest magnitude becomes 127, the
-/// others are rounded to the nearest, and the scale is rounded to binary16.
+/// Stages bytes as ggml's `quantize_row_q8_0` and `q8_1` do: in each block of 32 the greatest
+/// magnitude becomes 127, the others are rounded to the nearest, and the scale is rounded to
+/// binary16.
 ///
 /// # Safety
 ///
@@ -173,7 +177,8 @@ pub(super) unsafe fn bytes<I: Isa, D: ByteDot<I>>(
         let correction = i32::from(D::SUBTRACTED) - i32::from(zero);
         let corrections = sums.map(|sum| sum.wrapping_mul(correction));
         for at in (0..TOGETHER).step_by(I::LANES) {
-            // SAFETY: vectors of the arrays; a row has room for a multiple of so many scales, corrections and moments.
+            // SAFETY: vectors of the arrays; a row has room for a multiple of this number of
+            // scales, corrections and moments.
             unsafe {
                 let side = to.add(4 * (first + at));
                 let scale = isa.load(scales.as_ptr().add(at));

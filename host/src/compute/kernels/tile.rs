@@ -1,6 +1,7 @@
 //! The inner loops: a panel of left rows times a few right rows.
 //!
-//! A panel is two vectors of left rows wide. The sums of a tile lie in registers, right row by right row; elements of right rows are broadcast.
+//! A panel is two vectors of left rows wide. The sums of a tile lie in registers, right row by
+//! right row; elements of right rows are broadcast.
 //!
 //! ```text
 //! left    [steps][2 · LANES][g]   g elements of 32 bits together, but for binary16
@@ -12,17 +13,17 @@ use super::isa::{Bf16, ByteDot, Isa};
 use super::prefetch;
 use super::stage::{BLOCK, MOMENTS, ROW, SCALES, ZEROS};
 
-/// Multiplies a panel by `C` staged rows; `steps` are words of a row, or blocks of bytes. The sums are stored, or with
-/// `more` added to those that are there.
+/// Multiplies a panel by `C` staged rows; `steps` are words of a row, or blocks of bytes. The sums
+/// are stored, or with `more` added to those that are there.
 pub(in super::super) type Tile =
     unsafe fn(left: *const u8, right: *const u8, steps: usize, sums: *mut f32, more: bool);
 
 /// Right rows up to which a panel is read from memory about as fast as it is computed with.
 const FEW: usize = 8;
-/// How far before that it is asked for.
+/// Prefetch distance [bytes].
 const AHEAD: usize = 16384;
 
-/// How a panel stores what one step takes.
+/// Access to the part of a panel that one step takes.
 pub(super) trait Step<I: Isa> {
     /// Bytes of one vector of left rows.
     const BYTES: usize;
@@ -93,7 +94,8 @@ impl<I: Isa, B: Bf16<I>> Step<I> for Pairs<B> {
     }
 }
 
-/// A [`Tile`] of `C` right rows. `U` steps go into different sums, so that few right rows do not wait for the last addition.
+/// A [`Tile`] of `C` right rows. `U` steps go into different sums, so that few right rows do not
+/// wait for the last addition.
 ///
 /// # Safety
 ///
@@ -172,7 +174,8 @@ pub(super) fn ask_ahead<const C: usize>(left: *const u8, bytes: usize) {
 /// `to` has `2 · C` vectors, initialised with `more`.
 #[inline(always)]
 unsafe fn put<I: Isa, const C: usize>(isa: I, sums: &[[I::F; 2]; C], to: *mut f32, more: bool) {
-    // One right row after the other: flattened, the compiler would not unroll it, and put all sums on the stack.
+    // One right row after the other: flattened, the compiler would not unroll it, and put all sums
+    // on the stack.
     for (c, &[low, high]) in sums.iter().enumerate() {
         // SAFETY: the caller's promise.
         unsafe {
@@ -188,8 +191,8 @@ unsafe fn put<I: Isa, const C: usize>(isa: I, sums: &[[I::F; 2]; C], to: *mut f3
     }
 }
 
-/// Bytes of one block of a panel of bytes: 32 elements of each left row, then the rows' scales, then with `minimum` their
-/// minima, both binary16.
+/// Bytes of one block of a panel of bytes: 32 elements of each left row, then the rows' scales,
+/// then with `minimum` their minima, both binary16.
 pub(in super::super) const fn block_bytes(panel: usize, minimum: bool) -> usize {
     panel * (BLOCK + 2 + if minimum { 2 } else { 0 })
 }
@@ -198,7 +201,8 @@ pub(in super::super) const fn block_bytes(panel: usize, minimum: bool) -> usize 
 ///
 /// # Safety
 ///
-/// As of [`tile`], with [`block_bytes`] for each step on the left, and rows staged as bytes on the right.
+/// As of [`tile`], with [`block_bytes`] for each step on the left, and rows staged as bytes on the
+/// right.
 #[inline(always)]
 pub(super) unsafe fn tile_bytes<I: Isa, D: ByteDot<I>, const C: usize, const MINIMUM: bool>(
     isa: I,
@@ -211,7 +215,8 @@ pub(super) unsafe fn tile_bytes<I: Isa, D: ByteDot<I>, const C: usize, const MIN
     let vector = 4 * I::LANES;
     let mut total = [[isa.zero(); 2]; C];
     for block in 0..steps {
-        // SAFETY: block b is part b of the panel, of the right rows' bytes, and of their scales, zeros and moments.
+        // SAFETY: block b is part b of the panel, of the right rows' bytes, and of their scales,
+        // zeros and moments.
         unsafe {
             let left = left.add(block_bytes(2 * I::LANES, MINIMUM) * block);
             let side = right.add(4 * block);

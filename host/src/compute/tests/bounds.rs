@@ -1,4 +1,5 @@
-//! Nothing is read or written past the last element: matrices end where a page begins that nobody may touch.
+//! Nothing is read or written past the last element: matrices end where a page begins that nobody
+//! may touch.
 
 use std::ffi::c_void;
 use std::ptr::null_mut;
@@ -14,7 +15,8 @@ use crate::compute::rows::{Float, Rows, RowsMut};
 
 const PAGE: usize = 4096;
 
-/// A matrix whose last byte is the last of a page, and before whose first page there is none either.
+/// A matrix whose last byte is the last of a page, and before whose first page there is none
+/// either.
 struct Guarded {
     map: *mut c_void,
     len: usize,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::compute::crew::Crew;
 use crate::compute::pace::Stopped;
 
-/// What a thread does before it looks at the clock, and some more.
+/// Work of a thread between two looks at the clock, and some more.
 const WORK: usize = 1 << 24;
 
 #[test]
@@ -35,7 +35,7 @@ fn what_helpers_spend_is_counted() {
         told.fetch_or(spent > Duration::ZERO, Ordering::Relaxed);
         true
     };
-    // The caller is busy with one unit until a helper, with the other, has told of its time.
+    // The caller is busy with one unit until a helper, with the other, has reported its time.
     let result = crew.operate(2, 1, &go_on, &|_, _, pace| {
         while !told.load(Ordering::Relaxed) {
             pace.did(WORK)?;

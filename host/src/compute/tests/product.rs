@@ -10,7 +10,7 @@ use crate::compute::packed::{Content, Packed};
 use crate::compute::product::{Bias, Left, Product};
 use crate::compute::rows::{Float, RowsMut};
 
-/// What is done besides.
+/// Epilogue and strides of a test.
 #[derive(Debug, Clone, Copy)]
 struct Extras {
     bias: u32,
@@ -169,7 +169,8 @@ fn the_greatest_bytes() {
     }
 }
 
-/// No block overflows its sums, and none is rounded more than binary16 would round the right side alone.
+/// No block overflows its sums, and none is rounded more than binary16 would round the right side
+/// alone.
 #[test]
 fn fixed_point_is_no_less_exact_than_binary16() {
     let (rows, columns, depth) = (33, 14, 700);

@@ -1,4 +1,4 @@
-//! What the operations mean, in f64, and the matrices that tests give them.
+//! Reference implementation of the operations, in f64, and the matrices that tests give them.
 
 use half::f16;
 use hearken_proto::compute::Element;
@@ -147,8 +147,9 @@ impl Weights {
         Packed::pack(kernels, &[raw], |_, row| self.row(row)).remove(0)
     }
 
-    /// What they stand for. The minimum of each block, where blocks have one, comes after the row's end and not in its
-    /// elements, since ggml multiplies it by a moment of its own; see [`rounded`].
+    /// Values of the elements. The minimum of each block, where blocks have one, comes after the
+    /// row's end and not in its elements, since ggml multiplies it by a moment of its own; see
+    /// [`rounded`].
     pub(super) fn table(&self) -> Vec<Vec<f64>> {
         (0..self.rows).map(|row| self.dequantised(self.row(row))).collect()
     }
@@ -186,8 +187,8 @@ impl Weights {
     }
 }
 
-/// Activations as ggml rounds them for quantised weights (`quantize_row_q8_0`, `quantize_row_q8_1`), then each block's
-/// moment: its sum, rounded to binary16.
+/// Activations as ggml rounds them for quantised weights (`quantize_row_q8_0`,
+/// `quantize_row_q8_1`), then each block's moment: its sum, rounded to binary16.
 pub(super) fn rounded(row: &[f64]) -> Vec<f64> {
     let (mut all, mut moments) = (Vec::new(), Vec::new());
     for block in row.chunks(32) {

@@ -1,9 +1,11 @@
-//! Text normalisers, so that "Mr. Quilter's 2 colours" and "MISTER QUILTER IS TWO COLORS" are the same words.
+//! Text normalisers, so that "Mr. Quilter's 2 colours" and "MISTER QUILTER IS TWO COLORS" are the
+//! same words.
 //!
-//! Both do what those of OpenAI's Whisper do (`whisper.normalizers` of the PyPI package `openai-whisper`, version 20250625;
-//! [Radford et al. 2022](https://arxiv.org/abs/2212.04356), appendix C), character by character, oddities included: word
-//! error rates can be compared only when all sides normalise in the same way. Digits outside ASCII are the exception:
-//! they stay as they are.
+//! Both do what those of OpenAI's Whisper do (`whisper.normalizers` of the PyPI package
+//! `openai-whisper`, version 20250625; [Radford et al. 2022](https://arxiv.org/abs/2212.04356),
+//! appendix C), character by character, oddities included: word error rates can be compared only
+//! when all sides normalise in the same way. Digits outside ASCII are the exception: they stay as
+//! they are.
 
 mod english;
 mod numbers;
@@ -14,17 +16,17 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use self::text::{Text, Token, is_symbol};
 
-/// How to normalise.
+/// Text normalization.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Normaliser {
-    /// Lower case; no punctuation, hesitations, asides in brackets; numbers in digits; American spellings; contractions
-    /// and titles written out.
+    /// Lower case; no punctuation, hesitations, asides in brackets; numbers in digits; American
+    /// spellings; contractions and titles written out.
     English,
     /// Lower case; no punctuation, no asides in brackets.
     Basic,
-    /// As [`Basic`](Self::Basic), with a space between any two characters (grapheme clusters): for languages that put
-    /// none between words, so that words are characters.
+    /// As [`Basic`](Self::Basic), with a space between any two characters (grapheme clusters): for
+    /// languages that put none between words, so that words are characters.
     BasicCharacters,
 }
 
@@ -34,7 +36,8 @@ pub enum Normaliser {
 pub struct NormalWord {
     /// The word.
     pub text: String,
-    /// Index of the last of the original words that it comes from: "twenty", "one" become "21", which comes from both.
+    /// Index of the last of the original words that it comes from: "twenty", "one" become "21",
+    /// which comes from both.
     pub last: usize,
 }
 

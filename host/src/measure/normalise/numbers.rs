@@ -1,5 +1,5 @@
-//! Spelled-out numbers become digits, as the Whisper normaliser has it: "nineteen fifties" is 1950s, "double oh seven" is
-//! 007, "two dollars and seventy cents" is $2.70.
+//! Spelled-out numbers become digits, as the Whisper normaliser has it: "nineteen fifties" is
+//! 1950s, "double oh seven" is 007, "two dollars and seventy cents" is $2.70.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -45,7 +45,7 @@ const MULTIPLIERS: [(&str, usize); 12] = [
 ];
 const SIGNS: [char; 6] = ['-', '+', '£', '€', '$', '¢'];
 
-/// What a word does in a number.
+/// Role of a word in a number.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Role {
     Zero,
@@ -167,8 +167,8 @@ impl Value {
         Self::Integer(format!("{}{number}", &self.text()[..kept]))
     }
 
-    /// Multiplied by a power of ten: what is below a thousand, in an integer. `None` when it is no number, or a fraction
-    /// remains.
+    /// Multiplied by a power of ten: what is below a thousand, in an integer. `None` when it is no
+    /// number, or a fraction remains.
     fn times(&self, zeros: usize) -> Option<Self> {
         match self {
             Self::Integer(digits) => {
@@ -208,7 +208,7 @@ fn sum(one: &str, other: &str) -> String {
     digits.iter().rev().collect()
 }
 
-/// Whether a word is a number in digits, perhaps with decimals.
+/// Returns true if a word is a number in digits, perhaps with decimals.
 fn is_numeric(word: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match word.split_once('.') {
@@ -225,7 +225,8 @@ pub(super) fn standardise(text: &Text) -> Text {
     text
 }
 
-/// "and a half" becomes "point five" behind a number; digits and letters are parted, but for suffixes.
+/// "and a half" becomes "point five" behind a number; digits and letters are parted, but for
+/// suffixes.
 fn prepare(text: &Text) -> Text {
     let mut text = halves(text);
     let is_letter = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase());
@@ -323,7 +324,7 @@ fn tidy(text: &mut Text) {
 struct Reader {
     output: Vec<Token>,
     value: Option<Value>,
-    /// Where the latest part of the value comes from.
+    /// Origin of the latest part of the value.
     source: usize,
     /// Sign or currency of what is put out next.
     prefix: Option<char>,
@@ -459,7 +460,8 @@ impl Reader {
         }
     }
 
-    /// The value times a power of ten. What cannot be multiplied is put out, and the power stands for itself.
+    /// The value times a power of ten. What cannot be multiplied is put out, and the power stands
+    /// for itself.
     fn multiplied(&mut self, zeros: usize) -> Value {
         let product = self.value.as_ref().and_then(|value| value.times(zeros));
         product.unwrap_or_else(|| {

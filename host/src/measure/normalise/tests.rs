@@ -2,8 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// The test cases of the reference (tests/test_normalizer.py of <https://github.com/openai/whisper>), but for the space
-/// that it leaves at the ends.
+/// The test cases of the reference (tests/test_normalizer.py of
+/// <https://github.com/openai/whisper>), but for the space that it leaves at the ends.
 const REFERENCE: [(&str, &str); 64] = [
     ("two", "2"),
     ("thirty one", "31"),

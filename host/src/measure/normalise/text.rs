@@ -56,7 +56,7 @@ impl Text {
         self.0.get(position).map(|char| char.c)
     }
 
-    /// How many characters from `position` on are of a kind.
+    /// Counts the characters of a kind from `position` on.
     pub(super) fn run(&self, position: usize, is: impl Fn(char) -> bool) -> usize {
         self.0[position.min(self.0.len())..].iter().take_while(|char| is(char.c)).count()
     }
@@ -66,14 +66,15 @@ impl Text {
         literal.chars().all(|c| position.next().and_then(|position| self.at(position)) == Some(c))
     }
 
-    /// Whether a word begins or ends between the character before `position` and the one at it (`\b`).
+    /// Returns true if a word begins or ends between the character before `position` and the one at
+    /// it (`\b`).
     pub(super) fn is_boundary(&self, position: usize) -> bool {
         let before = position.checked_sub(1).and_then(|before| self.at(before));
         before.is_some_and(is_word) != self.at(position).is_some_and(is_word)
     }
 
-    /// Replaces what `rule` matches, from left to right: it is shown the text and a position, and says how many
-    /// characters are to be replaced there, and by what. Matches do not overlap.
+    /// Replaces what `rule` matches, from left to right: it is shown the text and a position, and
+    /// says how many characters are to be replaced there, and by what. Matches do not overlap.
     pub(super) fn replace(&mut self, rule: impl Fn(&Self, usize) -> Option<(usize, String)>) {
         let mut result = Vec::with_capacity(self.0.len());
         let mut position = 0;
@@ -169,7 +170,7 @@ pub(super) fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
 }
 
-/// What words consist of as Python's `\w` has it. Marks are no part of it.
+/// Returns true for the characters of Python's `\w`. Marks are no part of it.
 pub(super) fn is_word(c: char) -> bool {
     use GeneralCategoryGroup::{Letter, Number};
     c == '_' || matches!(c.general_category_group(), Letter | Number)

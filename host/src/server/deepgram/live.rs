@@ -30,7 +30,8 @@ use crate::{SAMPLE_RATE, Word};
 
 /// Silence of the client, KeepAlive included, that ends a stream with NET-0001.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Certain words of an utterance that goes on are told as final when they are this long: clients append them.
+/// Committed words of a running utterance are sent as final when they are this long: clients append
+/// them.
 const SETTLED: u64 = 5 * SAMPLE_RATE as u64;
 
 pub(super) async fn upgrade(
@@ -65,7 +66,7 @@ async fn serve(app: Arc<App>, mut live: Live, mut socket: WebSocket) {
     tracing::info!(stream = live.id, "{ended:?}");
 }
 
-/// What a client says in text.
+/// Text message of a client.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type")]
 enum FromClient {
@@ -98,12 +99,13 @@ struct Live {
     asked: Asked,
     recogniser: Recogniser,
     hasher: Sha256,
-    /// Where the next result starts, in samples.
+    /// Start of the next result [samples].
     cursor: u64,
-    /// Certain words of the utterance that goes on which were not told as final, and how many were.
+    /// Committed words of the running utterance that were not sent as final, and the number of
+    /// those that were.
     settled: Vec<Word>,
     told: usize,
-    /// End of the last word, until its `UtteranceEnd` is told.
+    /// End of the last word, until its `UtteranceEnd` is sent.
     last_word_end: Option<u64>,
     /// `Finalize` came, and is not answered.
     finalizing: bool,
@@ -111,7 +113,7 @@ struct Live {
     unrecognized: Vec<Value>,
 }
 
-/// What a result is, besides its words.
+/// Flags of a result, besides its words.
 #[derive(Clone, Copy)]
 struct Part {
     start: u64,

@@ -1,4 +1,4 @@
-//! What Deepgram's clients are told.
+//! Messages to Deepgram's clients.
 
 use std::time::SystemTime;
 
@@ -59,7 +59,7 @@ fn spoken(word: &Word, punctuate: bool) -> Option<SpokenWord> {
     })
 }
 
-/// Who recognised, for answers.
+/// Model and version, for answers.
 #[derive(Debug, Clone)]
 pub(super) struct Recogniser {
     pub(super) uuid: String,

@@ -1,4 +1,5 @@
-//! Deepgram's `/v1/listen`, as its clients speak it: <https://developers.deepgram.com/reference/speech-to-text>.
+//! Deepgram's `/v1/listen`, as its clients speak it:
+//! <https://developers.deepgram.com/reference/speech-to-text>.
 
 mod error;
 mod live;

@@ -1,4 +1,4 @@
-//! What a client asks for in the query.
+//! Query parameters of a client.
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ const REFUSED: [&str; 15] = [
     "measurements",
 ];
 
-/// What is asked for.
+/// Requested settings.
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) model: Option<String>,
@@ -70,7 +70,8 @@ impl Asked {
             utterances: false,
         };
         let mut keyterms: Vec<&str> = Vec::new();
-        // Arrays are written as `keyterm`, `keyterm[]` and `keyterm[0]`; nobody means anything by a parameter without a value.
+        // Arrays are written as `keyterm`, `keyterm[]` and `keyterm[0]`; nobody means anything by a
+        // parameter without a value.
         let pairs = pairs.iter().filter(|(_, value)| !value.is_empty());
         for (name, value) in pairs.map(|(name, value)| (field_name(name), value)) {
             match name {
@@ -123,7 +124,7 @@ impl Asked {
         Ok(Some((encoding, Format { sample_rate, channels: self.channels }.validate()?)))
     }
 
-    /// How speech is told from silence.
+    /// Parameters of voice activity detection.
     pub(super) fn voice_activity(&self) -> VadConfig {
         let default = VadConfig::default();
         let hangover = self.endpointing.map_or(default.hangover_ms, |silence| silence.as_millis() as u32);
@@ -149,7 +150,8 @@ fn endpointing(value: &str) -> Result<Option<Duration>, Refusal> {
     match value.to_ascii_lowercase().as_str() {
         "false" => Ok(None),
         "true" => Ok(Some(Duration::from_millis(u64::from(VadConfig::default().hangover_ms)))),
-        // Deepgram's default of 10 ms is for models that wait for words; here each pause would be an end.
+        // Deepgram's default of 10 ms is for models that wait for words; here each pause would be
+        // an end.
         ms => Ok(Some(Duration::from_millis(number::<u64>("endpointing", ms)?.clamp(100, 60_000)))),
     }
 }

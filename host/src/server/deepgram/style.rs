@@ -1,4 +1,4 @@
-//! How words are written in answers: with punctuation or without it, and with some in the place of others.
+//! Spelling of words in answers: with punctuation or without it, and with replacements.
 
 use crate::Word;
 use crate::server::refusal::{Refusal, quote};
@@ -29,7 +29,8 @@ impl Style {
         Self { punctuate, ..Self::default() }
     }
 
-    /// Adds a replacement, as the query has it: `find:replace`. Without the second, what is found is left out.
+    /// Adds a replacement, as the query has it: `find:replace`. Without the second, what is found
+    /// is left out.
     pub(super) fn replace(&mut self, value: &str) -> Result<(), Refusal> {
         let (find, replace) = value.split_once(':').unwrap_or((value, ""));
         let find: Vec<String> = find.split_whitespace().map(plain).filter(|word| !word.is_empty()).collect();

@@ -28,7 +28,8 @@ impl Heard {
     }
 }
 
-/// Probability of a piece of the text. OpenAI's pieces are tokens, ours are words with the space before them.
+/// Probability of a piece of the text. OpenAI's pieces are tokens, ours are words with the space
+/// before them.
 #[derive(Debug, Serialize)]
 pub(in crate::server) struct LogProb {
     token: String,
@@ -36,7 +37,7 @@ pub(in crate::server) struct LogProb {
     bytes: Vec<u8>,
 }
 
-/// The least logarithm that is told: what is thought impossible has none.
+/// Minimum logarithm in answers: the impossible has none.
 const LEAST_LOGPROB: f32 = -100.0;
 
 impl LogProb {
@@ -93,20 +94,20 @@ struct VerboseWord {
 #[derive(Serialize)]
 struct VerboseSegment {
     id: usize,
-    /// Where it starts, in hundredths of a second.
+    /// Start, in hundredths of a second.
     seek: u64,
     start: f64,
     end: f64,
     text: String,
     tokens: Vec<u32>,
-    /// Where decoding starts; fallbacks are not told.
+    /// Temperature at which decoding starts; fallbacks are not reported.
     temperature: f32,
     avg_logprob: f32,
     compression_ratio: f64,
     no_speech_prob: f32,
 }
 
-/// What is billed elsewhere: seconds of audio, begun ones included.
+/// Usage, as billed elsewhere: seconds of audio, begun ones included.
 #[derive(Serialize)]
 pub(super) struct Usage {
     #[serde(rename = "type")]
@@ -197,7 +198,8 @@ fn segment((id, segment): (usize, &Segment)) -> VerboseSegment {
     }
 }
 
-/// Length of the text over its length compressed by zlib, as Whisper has it: above 2.4 it repeats itself.
+/// Length of the text over its length compressed by zlib, as Whisper has it: above 2.4 it repeats
+/// itself.
 fn compression_ratio(text: &str) -> f64 {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
     let compressed = encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish());

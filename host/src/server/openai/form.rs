@@ -1,4 +1,4 @@
-//! What a client asks for, in its multipart form.
+//! Multipart form of a client.
 
 use std::error::Error as _;
 use std::fs::File;
@@ -20,8 +20,8 @@ use crate::server::values;
 const MAX_FIELD: u64 = 16 << 10;
 /// Room for boundaries, headers and small fields beside the file.
 const OVERHEAD: u64 = 1 << 20;
-/// Longest preamble, and longest headers of a part. The parser keeps them, and looks through all of them again with each piece
-/// that comes.
+/// Longest preamble, and longest headers of a part. The parser keeps them, and looks through all of
+/// them again with each piece that comes.
 const MAX_HEADERS: usize = 16 << 10;
 /// Most parts: OpenAI has a dozen, some of them several times.
 const MAX_PARTS: usize = 100;
@@ -42,7 +42,7 @@ const FIELDS: [&str; 10] = [
     "timestamp_granularities",
 ];
 
-/// How the text is wanted.
+/// Requested response format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     Json,
@@ -149,7 +149,8 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, room: &dyn Room) -> Re
 struct Unread(Arc<AtomicUsize>);
 
 impl Unread {
-    /// The same pieces; an error where the parser wants more though it has more than a part's headers may be.
+    /// The same pieces; an error where the parser wants more though it has more than a part's
+    /// headers may be.
     fn watch(
         &self,
         pieces: impl Stream<Item = Result<Bytes, Refusal>> + Send + Unpin,
@@ -295,7 +296,8 @@ impl Fields {
     }
 }
 
-/// The decoder chooses its temperature itself, as OpenAI's does when it is told 0; others are taken and not used.
+/// The decoder chooses its temperature itself, as OpenAI's does at 0; other values are accepted and
+/// not used.
 fn check_temperature(text: &str) -> Result<(), Refusal> {
     match text.parse::<f32>() {
         Ok(temperature) if (0.0..=1.0).contains(&temperature) => Ok(()),

@@ -1,4 +1,5 @@
-//! OpenAI's interfaces, as its clients speak them: <https://platform.openai.com/docs/api-reference/audio>.
+//! OpenAI's interfaces, as its clients speak them:
+//! <https://platform.openai.com/docs/api-reference/audio>.
 
 mod answer;
 mod error;
@@ -32,7 +33,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/v1/models/{model}", get(model))
 }
 
-/// What is at no address, in OpenAI's words.
+/// Answer for unknown addresses, in OpenAI's words.
 pub(super) async fn nothing_here(method: Method, uri: Uri) -> Response {
     let message = format!("there is no {method} {}; see docs/server.md for what there is", quote(uri.path()));
     (StatusCode::NOT_FOUND, Json(said(&message, "unknown_url"))).into_response()

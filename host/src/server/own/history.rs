@@ -1,11 +1,11 @@
-//! What a client was told and may not have received.
+//! Replay buffer: messages that a client may not have received.
 
 use std::collections::VecDeque;
 
 use crate::server::refusal::Refusal;
 
-/// Bytes of messages that are kept for a client that comes back: two minutes of speech, of which it may miss half a one. One that
-/// acknowledges never needs them all.
+/// Bytes of messages that are kept for a client that comes back: two minutes of speech, of which it
+/// may miss half a one. One that acknowledges never needs them all.
 const KEPT: usize = 64 << 10;
 
 /// The latest messages, numbered from 1.
@@ -53,7 +53,7 @@ impl History {
         Ok(())
     }
 
-    /// What follows the message with this number, if it is all there.
+    /// Messages after the one with this number, if they are all there.
     pub(super) fn after(&self, seq: u64) -> Result<impl Iterator<Item = &str>, Refusal> {
         if seq < self.forgotten {
             return Err(Refusal::malformed(format!(

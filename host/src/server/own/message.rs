@@ -1,4 +1,5 @@
-//! The messages of hearken's own protocol. Times are seconds with three decimals from the start of the stream's audio.
+//! The messages of hearken's own protocol. Times are seconds with three decimals from the start of
+//! the stream's audio.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use crate::text::sanitise_trimmed;
 /// Longest prompt, in bytes: more than any model's context holds.
 pub(in crate::server) const MAX_PROMPT: usize = 4 << 10;
 
-/// What a client says in text.
+/// Text message of a client.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum FromClient {
@@ -34,7 +35,7 @@ pub(super) enum FromClient {
     Acknowledge { seq: u64 },
 }
 
-/// What a stream is to be.
+/// Options of a stream.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Start {
@@ -110,7 +111,7 @@ pub(super) struct Said {
     pub(super) event: Event,
 }
 
-/// What a client is told.
+/// Message to a client.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum Event {
@@ -134,7 +135,7 @@ pub(super) struct Word {
     probability: f32,
 }
 
-/// What a client is told that came back, before what it missed.
+/// Answer to a client that resumed, before the messages that it missed.
 #[derive(Debug, Serialize)]
 pub(super) struct Resumed {
     #[serde(rename = "type")]

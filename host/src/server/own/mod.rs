@@ -1,4 +1,5 @@
-//! hearken's own protocol: committed and tentative words over a WebSocket that survives a broken connection.
+//! hearken's own protocol: committed and tentative words over a WebSocket that survives a broken
+//! connection.
 //!
 //! docs/server.md describes it for those who write clients.
 
@@ -32,9 +33,9 @@ use crate::session::SessionEvent;
 
 /// The subprotocol, for clients that must name one.
 const SUBPROTOCOL: &str = "hearken";
-/// What comes before the key in the subprotocol that carries it.
+/// Prefix of the key in the subprotocol that carries it.
 const KEY_PREFIX: &str = "hearken.key.";
-/// How long the first message may take.
+/// Time limit of the first message.
 const FIRST_MESSAGE: Duration = Duration::from_secs(10);
 
 /// `GET /v1/stream`.
@@ -117,7 +118,7 @@ pub(super) struct Client {
     id: String,
     stream: Stream,
     history: History,
-    /// What to send as soon as there is a connection.
+    /// First message to a new connection.
     greeting: Option<Greeting>,
 }
 
@@ -149,7 +150,7 @@ impl Client {
         Ok(())
     }
 
-    /// The beginning of its name: the whole would let whoever reads the log resume it.
+    /// The beginning of its name: with the whole, a reader of the log could resume it.
     fn log_name(&self) -> &str {
         &self.id[..8]
     }
@@ -162,7 +163,7 @@ impl Client {
         }
     }
 
-    /// What a new connection is told first.
+    /// Sends a new connection its first message.
     fn greet(&mut self, out: &mut Outbox) {
         match self.greeting.take() {
             None => {}

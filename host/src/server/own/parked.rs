@@ -14,7 +14,7 @@ use crate::server::metrics::Counted;
 use crate::server::refusal::Refusal;
 use crate::server::tenants::Tenant;
 
-/// How long a connection may take to let go of its stream when another one asks for it.
+/// Time limit for a connection to release its stream when another one asks for it.
 const LET_GO: Duration = Duration::from_secs(5);
 
 /// All streams of hearken's own protocol.
@@ -99,7 +99,8 @@ impl Parked {
         }
     }
 
-    /// Takes over a stream. If it still has a connection, that one is given up: its client knows better.
+    /// Takes over a stream. If it still has a connection, that one is given up: its client knows
+    /// better.
     pub(super) async fn take(&self, id: &str, tenant: &Tenant) -> Result<Client, Refusal> {
         let gone = || {
             Refusal::malformed(

@@ -1,4 +1,5 @@
-//! OpenAI's Realtime interface, transcription sessions: <https://platform.openai.com/docs/guides/realtime-transcription>.
+//! OpenAI's Realtime interface, transcription sessions:
+//! <https://platform.openai.com/docs/guides/realtime-transcription>.
 
 mod pause;
 mod secrets;

@@ -1,4 +1,4 @@
-//! A session: what its client says, and what it is told.
+//! A Realtime session: the client's events and the server's.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,16 +25,16 @@ use crate::session::SessionEvent;
 use crate::text::sanitise_trimmed;
 use crate::{SAMPLE_RATE, Word};
 
-/// What comes before the key in the subprotocol that carries it: OpenAI's own name for it.
+/// Prefix of the key in the subprotocol that carries it: OpenAI's own name for it.
 const KEY_PREFIX: &str = "openai-insecure-api-key.";
-/// How long a client may set up its session.
+/// Time limit for a client to set up its session.
 const SETTING_UP: Duration = Duration::from_secs(300);
 /// A commit in the middle of speech ends the utterance when no audio comes for so long,
 const AWAITED: Duration = Duration::from_millis(600);
-/// or when so much has come, in samples: until then speech goes on, and no word is cut.
+/// or when this much has come [samples]: until then speech goes on, and no word is cut.
 const MOST_AWAITED: u64 = 3 * SAMPLE_RATE as u64;
 
-/// What a client says.
+/// Event of a client.
 #[derive(Debug, Deserialize)]
 struct FromClient {
     #[serde(rename = "type")]
@@ -100,11 +100,12 @@ pub(super) struct Realtime {
     /// The same where the client commits.
     turns: Turns,
     level: Level,
-    /// When a commit in the middle of speech ends the utterance, if no audio comes; and where, if some does.
+    /// Deadline and position at which a commit in the middle of speech ends the utterance: the
+    /// deadline if no audio comes, the position if some does.
     cut: Option<(Instant, u64)>,
     /// The item that was committed last.
     previous: Option<String>,
-    /// Words of the oldest item that were told.
+    /// Number of words of the oldest item that were sent.
     told: usize,
     /// The language that was heard last.
     language: Option<String>,
@@ -217,8 +218,8 @@ impl Realtime {
         Ok(())
     }
 
-    /// Takes over what the client has set up. A session that listens ends first: at once if the audio that comes is another, else
-    /// behind the utterance that runs.
+    /// Takes over what the client has set up. A session that listens ends first: at once if the
+    /// audio that comes is another, else behind the utterance that runs.
     fn change(&mut self, setup: Setup, out: &mut Outbox) -> Result<(), Refusal> {
         let same = setup.listens_like(&self.setup);
         let takes_other = !setup.takes_what(&self.setup);
@@ -352,7 +353,7 @@ impl Realtime {
         self.stream.as_mut().ok_or(Refusal::Internal)
     }
 
-    /// Tells words of the oldest item that were not told before.
+    /// Sends words of the oldest item that were not sent before.
     fn delta(&mut self, words: &[Word], out: &mut Outbox) {
         let Some(item) = self.open.front().cloned() else { return };
         let behind = self.told > 0;
@@ -516,7 +517,7 @@ impl Adapter for Realtime {
             Err(refusal) => Err((refusal, None)),
         };
         match taken {
-            // A mistake in one event is told, and the session goes on, as it does at OpenAI.
+            // A mistake in one event is reported, and the session goes on, as it does at OpenAI.
             Err((
                 refusal @ (Refusal::Invalid { .. }
                 | Refusal::Unsupported { .. }

@@ -1,4 +1,4 @@
-//! What a session is set up for: the present form of it, and the one of the beta that many clients still speak.
+//! Session settings: the present form of them, and the beta's, which many clients still use.
 
 use std::time::Duration;
 
@@ -27,9 +27,9 @@ pub(super) struct Setup {
     delay: Option<Delay>,
     encoding: Encoding,
     sample_rate: u32,
-    /// How turns are detected; `None`: the client commits them.
+    /// Turn detection; `None`: the client commits.
     pub(super) turn: Option<Turn>,
-    /// Whether texts have the probabilities of their words.
+    /// True if texts have the probabilities of their words.
     pub(super) logprobs: bool,
     beta: bool,
 }
@@ -62,8 +62,8 @@ impl Eagerness {
     const NAMES: [(&str, Self); 4] =
         [("low", Self::Low), ("medium", Self::Medium), ("auto", Self::Medium), ("high", Self::High)];
 
-    /// The silence that ends a turn, in milliseconds. OpenAI waits for up to 8, 4 and 2 s where a sentence seems unfinished;
-    /// nobody here knows whether it is.
+    /// The silence that ends a turn, in milliseconds. OpenAI waits for up to 8, 4 and 2 s where a
+    /// sentence seems unfinished; nobody here knows whether it is.
     fn silence_ms(self) -> u32 {
         match self {
             Self::Low => 1_500,
@@ -92,7 +92,7 @@ impl Delay {
         ("xhigh", Self::XHigh),
     ];
 
-    /// When words are certain, and the least new speech before they are thought of again.
+    /// Commit policy, and the minimum of new speech between hypotheses.
     fn commit(self) -> (CommitPolicy, Duration) {
         let step = Duration::from_millis;
         let agreement = |hypotheses, doubtful, early| CommitPolicy::Agreement {
@@ -306,7 +306,7 @@ impl Setup {
         Ok(())
     }
 
-    /// Whether the model can do what is asked.
+    /// Checks that the model supports the settings.
     pub(super) fn check(&self, model: &Model) -> Result<(), Refusal> {
         let (language, languages) = languages_of(self.language.as_deref(), &self.languages);
         model.can(language.as_deref(), false)?;
@@ -349,7 +349,8 @@ impl Setup {
             prompt: prompt_of(self.prompt.clone(), &self.keywords),
             commit,
             step,
-            // Also where the client commits: what is recognized before it does so has to end somewhere.
+            // Also where the client commits: what is recognized before it does so has to end
+            // somewhere.
             voice_activity: Some(self.turn.map_or_else(VadConfig::default, |turn| VadConfig {
                 pre_roll_ms: turn.prefix_padding_ms,
                 hangover_ms: turn.silence_duration_ms,
@@ -360,7 +361,7 @@ impl Setup {
         Ok((self.encoding, options))
     }
 
-    /// The session as its client is told of it.
+    /// Describes the session to its client.
     pub(super) fn describe(&self, id: &str) -> Value {
         let id = format!("sess_{id}");
         let mut transcription =
@@ -480,7 +481,7 @@ mod tests {
         assert_eq!(input["transcription"]["keywords"], json!(["hearken", "wasmtime"]));
         assert_eq!(input["transcription"]["delay"], "high");
         assert_eq!(told["include"], json!([LOGPROBS]));
-        // What the client is told it may send back.
+        // The client may send this description back.
         let again = Setup::new(None, false).updated(&told).unwrap();
         assert_eq!(again, setup);
         let english =

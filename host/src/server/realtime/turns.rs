@@ -1,7 +1,8 @@
 //! Turns that the client commits: which words belong to which of them.
 //!
-//! Speech is recognized as it comes, in utterances that end where nobody speaks. A commit says where a turn ends, perhaps in the
-//! middle of a word; it takes the words whose middle lies before it, and cuts none.
+//! Speech is recognized as it comes, in utterances that end where nobody speaks. A commit says
+//! where a turn ends, perhaps in the middle of a word; it takes the words whose middle lies before
+//! it, and cuts none.
 
 use std::collections::VecDeque;
 
@@ -16,7 +17,7 @@ pub(super) struct Turn {
     pub(super) end: Option<u64>,
     /// Its certain words so far.
     pub(super) words: Vec<Word>,
-    /// Nobody is told of it.
+    /// Not reported.
     discarded: bool,
 }
 
@@ -34,7 +35,7 @@ pub(super) enum News {
 pub(super) struct Turns {
     /// Oldest first. The last may have no end yet.
     turns: VecDeque<Turn>,
-    /// Where each utterance started.
+    /// Start of each utterance.
     utterances: VecDeque<u64>,
     /// Words of the oldest utterance that were taken.
     taken: usize,
@@ -131,7 +132,7 @@ mod tests {
         Word { start, end, text: text.to_owned(), probability: 1.0 }
     }
 
-    /// What was told: deltas as `item:words`, complete turns as `item=words`.
+    /// Formats the news: deltas as `item:words`, complete turns as `item=words`.
     fn told(news: &[News]) -> Vec<String> {
         let joined =
             |words: &[Word]| words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");

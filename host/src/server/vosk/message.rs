@@ -1,5 +1,5 @@
-//! Messages of Vosk's clients, and answers. Answers are laid out as Vosk's own library writes them, so that clients that look for
-//! pieces of the text find them.
+//! Messages of Vosk's clients, and answers. Answers are laid out as Vosk's own library writes them,
+//! so that clients that look for pieces of the text find them.
 
 use std::fmt::Write as _;
 
@@ -58,9 +58,9 @@ pub(super) struct Setup {
     pub(super) model: Option<String>,
     pub(super) language: Option<String>,
     phrases: Vec<String>,
-    /// Whether results have their words.
+    /// True if results have their words.
     words: bool,
-    /// Whether results are lists of alternatives, of which there is one here.
+    /// True if results are lists of alternatives, of which there is one here.
     alternatives: bool,
 }
 
@@ -150,7 +150,7 @@ pub(super) fn partial<'a>(words: impl IntoIterator<Item = &'a Word>) -> String {
     format!("{{\n  \"partial\" : {}\n}}", quoted(&joined(words)))
 }
 
-/// Whether a language was taken.
+/// Answer that reports if a language was accepted.
 pub(super) fn success(taken: bool) -> String {
     format!("{{\"success\" : {taken}}}")
 }
@@ -164,7 +164,7 @@ fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// The member `result`: words with their places, indented by so much.
+/// Formats the member `result`: words with their places, indented by `indent`.
 fn list(words: &[Word], indent: usize, confidence: bool) -> String {
     if words.is_empty() {
         return String::new();

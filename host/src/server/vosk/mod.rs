@@ -1,7 +1,8 @@
-//! Vosk's WebSocket, as vosk-server and those that copied it speak it: <https://github.com/alphacep/vosk-server>.
+//! Vosk's WebSocket, as vosk-server and those that copied it speak it:
+//! <https://github.com/alphacep/vosk-server>.
 //!
-//! A client sends its configuration, chunks of 16-bit PCM and `{"eof" : 1}`. Each chunk has exactly one answer: the result of an
-//! utterance that ended, or what is thought of the one that goes on.
+//! A client sends its configuration, chunks of 16-bit PCM and `{"eof" : 1}`. Each chunk has exactly
+//! one answer: the result of an utterance that ended, or what is thought of the one that goes on.
 
 mod message;
 
@@ -74,7 +75,7 @@ async fn serve(app: Arc<App>, mut vosk: Vosk, mut socket: WebSocket) {
 /// A message of the client that has no answer yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Owed {
-    /// So many chunks, one after the other.
+    /// This number of chunks, one after the other.
     Chunks(u32),
     /// The text up to this position, in samples.
     Reset(u64),
@@ -100,7 +101,7 @@ struct Vosk {
     stream: Option<Stream>,
     owed: VecDeque<Owed>,
     open: VecDeque<Open>,
-    /// Final texts that were not told.
+    /// Final texts that were not sent.
     finals: VecDeque<Vec<Word>>,
     /// Certain words of the oldest open utterance, and those behind them.
     committed: Vec<Word>,
@@ -138,7 +139,8 @@ impl Vosk {
         &self.id[..8]
     }
 
-    /// Takes a configuration, and answers where its client waits for that: where it names a language.
+    /// Takes a configuration, and answers where its client waits for that: where it names a
+    /// language.
     fn configure(&mut self, config: &Value, out: &mut Outbox) -> Result<(), Refusal> {
         let setup = self.setup.updated(config)?;
         let (_, model) = self.app.models.find(&self.tenant, setup.model.as_deref())?;
@@ -177,7 +179,8 @@ impl Vosk {
         self.stream.as_mut().ok_or(Refusal::Internal)
     }
 
-    /// Answers a chunk that was taken in, unless the final text of an utterance is awaited, which would be the answer.
+    /// Answers a chunk that was taken in, unless the final text of an utterance is awaited, which
+    /// would be the answer.
     fn answer_chunk(&mut self, out: &mut Outbox) -> bool {
         if let Some(words) = self.finals.pop_front() {
             out.text(self.setup.result(&words));
@@ -190,7 +193,7 @@ impl Vosk {
         true
     }
 
-    /// All final texts that were not told, as one.
+    /// All final texts that were not sent, as one.
     fn all_finals(&mut self) -> String {
         let words: Vec<Word> = self.finals.drain(..).flatten().collect();
         self.setup.result(&words)

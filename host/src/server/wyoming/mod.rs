@@ -1,8 +1,10 @@
-//! Wyoming, which Home Assistant speaks to its voice services: <https://github.com/OHF-Voice/wyoming>.
+//! Wyoming, which Home Assistant speaks to its voice services:
+//! <https://github.com/OHF-Voice/wyoming>.
 //!
-//! A connection asks what there is (`describe`) and has any number of recordings transcribed, one after the other, each as it is
-//! spoken: `transcribe`, `audio-start`, `audio-chunk`, `audio-stop`. The protocol has no keys, so that the address decides who may
-//! use it, and the configuration whose limits hold.
+//! A connection asks what there is (`describe`) and has any number of recordings transcribed, one
+//! after the other, each as it is spoken: `transcribe`, `audio-start`, `audio-chunk`, `audio-stop`.
+//! The protocol has no keys, so that the address decides who may use it, and the configuration
+//! whose limits hold.
 
 mod frame;
 mod request;
@@ -70,10 +72,10 @@ struct Client {
     request: Request,
     /// While a recording comes and is recognized.
     stream: Option<Stream>,
-    /// The text that was told.
+    /// The text that was sent.
     told: String,
     started: bool,
-    /// Words of the utterance that were told.
+    /// Number of words of the utterance that were sent.
     words: usize,
     /// The language that was heard.
     language: Option<String>,
@@ -159,7 +161,8 @@ impl Client {
         }
     }
 
-    /// Whether the client's next event may be taken: the recording before is done, and the audio before is taken in.
+    /// Returns true if the client's next event may be taken: the recording before is done, and the
+    /// audio before is accepted.
     fn is_ready(&self) -> bool {
         self.stream.as_ref().is_none_or(|stream| stream.is_listening() && stream.is_hungry())
     }
@@ -186,7 +189,8 @@ impl Client {
                 // No audio at all: there is no text in it.
                 None => self.finish(),
             },
-            // Events of other services, and of later versions, are dropped: the protocol asks for that.
+            // Events of other services, and of later versions, are dropped: the protocol asks for
+            // that.
             _ => {}
         }
         Ok(())
@@ -270,7 +274,7 @@ impl Client {
         data
     }
 
-    /// What there is: this server's models, with the languages of each.
+    /// Describes this server: its models, with the languages of each.
     fn describe(&self) -> Result<Value, Refusal> {
         let made_by = |name: &str, url: &str| json!({ "name": name, "url": url });
         let version = env!("CARGO_PKG_VERSION");

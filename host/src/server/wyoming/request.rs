@@ -1,4 +1,4 @@
-//! What a client asks for before its audio.
+//! Client's request before its audio.
 
 use serde_json::{Map, Value};
 
@@ -48,7 +48,7 @@ impl Request {
         })
     }
 
-    /// How the session is to listen to audio of the format that an event states.
+    /// Session options for audio of the format that an event states.
     pub(super) fn options(&self, data: &Map<String, Value>) -> Result<SessionOptions, Refusal> {
         let number = |name: &'static str| {
             let value = data.get(name).unwrap_or(&Value::Null);

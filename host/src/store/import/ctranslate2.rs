@@ -1,7 +1,8 @@
 //! Reads CTranslate2's `model.bin`, the weights of faster-whisper.
 //!
-//! The format, all little-endian: version (`u32`); name and revision of the specification; number of variables, and of each its
-//! name, dimensions, type and bytes; aliases. A string is a length (`u16`) and as many bytes, of which the last is zero.
+//! The format, all little-endian: version (`u32`); name and revision of the specification; number
+//! of variables, and of each its name, dimensions, type and bytes; aliases. A string is a length
+//! (`u16`) and as many bytes, of which the last is zero.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -13,7 +14,8 @@ use super::tensor::{Element, Tensor};
 use super::weights::{Weights, layers};
 use crate::store::StoreError;
 
-/// Versions of the format whose variables state their type. Whisper has been converted since version 6.
+/// Versions of the format whose variables state their type. Whisper has been converted since
+/// version 6.
 const VERSIONS: std::ops::RangeInclusive<u32> = 4..=6;
 /// The specification of Whisper.
 const SPECIFICATION: &str = "WhisperSpec";
@@ -23,10 +25,10 @@ const MAX_VARIABLES: u32 = 1 << 14;
 const MAX_RANK: u8 = 4;
 const MAX_NAME: u16 = 256;
 
-/// What to do about weights in integers.
+/// Remedy for weights in integers.
 const INTEGERS: &str = "rounded weights cannot be had back: convert the original again with `--quantization float16`, \
                         then use `hearken models import --quantize q8_0`";
-/// What to do about what else is not Whisper as OpenAI made it.
+/// Remedy for anything else that is not Whisper as OpenAI made it.
 const RECONVERT: &str =
     "convert it again with ct2-transformers-converter of CTranslate2 4 and `--quantization float16`";
 

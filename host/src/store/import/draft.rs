@@ -11,14 +11,15 @@ use rustix::io::Errno;
 use crate::store::StoreError;
 use crate::store::part::{self, Part};
 
-/// How often a lock that another process has is tried.
+/// Period at which a lock that another process has is tried.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// A file of an import's own, locked, and removed unless it gets its name.
 pub(super) struct Draft(Option<Part>);
 
 impl Draft {
-    /// Opens it empty; while another import has it `wait` is called again and again, and may end that.
+    /// Opens it empty; while another import has it `wait` is called again and again, and may end
+    /// that.
     pub(super) fn lock(
         model: &Path,
         wait: impl FnMut() -> Result<(), StoreError>,

@@ -1,5 +1,5 @@
-//! What a file may say, for fuzzers: every reader gets it, what it takes is a model that hearken's checker takes, and what it
-//! refuses it refuses in one short line.
+//! Hostile model files, for fuzzers: every reader gets them, an accepted file is a model that
+//! hearken's checker accepts, and a rejection is one short line.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,7 +23,8 @@ pub fn ctranslate2(bytes: &[u8]) {
     judge(ctranslate2::read(&Arc::new(Input::memory("model.bin", bytes))).and_then(write));
 }
 
-/// A `config.json` that ends with a zero byte, and after it a `model.safetensors`, as which the first is tried, too.
+/// A `config.json` that ends with a zero byte, and after it a `model.safetensors`, as which the
+/// first is tried, too.
 pub fn hugging_face(bytes: &[u8]) {
     let (config, file) = match bytes.iter().position(|byte| *byte == 0) {
         Some(end) => (&bytes[..end], &bytes[end + 1..]),

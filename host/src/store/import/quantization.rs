@@ -4,7 +4,8 @@ use hearken_proto::abi::Quantization as Block;
 
 use crate::model::Ftype;
 
-/// What large weights become, by whisper.cpp's own routines inside the sandbox. From the most accurate to the smallest.
+/// Quantization of large weights, by whisper.cpp's own routines inside the sandbox. From the most
+/// accurate to the smallest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Quantization {
