@@ -7,7 +7,7 @@ use hearken_proto::{HOP_LENGTH, Word};
 /// A token as whisper.cpp reports it.
 #[derive(Debug, Clone)]
 pub(crate) struct Token {
-    /// Its bytes; a character may be spread over several tokens.
+    /// Bytes; a character may be spread over several tokens.
     pub(crate) text: Vec<u8>,
     /// End of text, timestamps and everything above them: no text.
     pub(crate) special: bool,
@@ -55,8 +55,8 @@ pub(crate) fn is_spaced(language: &str) -> bool {
     !matches!(language, "zh" | "ja" | "th" | "lo" | "my" | "yue")
 }
 
-/// Returns true if a token is more than punctuation. The decoder says punctuation when it looks
-/// behind the pause that follows.
+/// Returns true if a token is more than punctuation. The decoder attends to the pause that follows
+/// when it produces punctuation.
 pub(crate) fn is_spoken(text: &[u8]) -> bool {
     // A part of a character is no character, and counts as one.
     String::from_utf8_lossy(text).chars().any(|c| c.is_alphanumeric() || c == char::REPLACEMENT_CHARACTER)
@@ -91,7 +91,7 @@ pub(crate) fn group(tokens: &[Token], span: Span, spaced: bool) -> Vec<Word> {
     group_places(tokens, span, spaced).into_iter().map(|(word, _)| word).collect()
 }
 
-/// The same, with the places of each word's tokens among the text tokens.
+/// Groups as [`group`] does, with the range of each word's tokens among the text tokens.
 pub(crate) fn group_places(tokens: &[Token], span: Span, spaced: bool) -> Vec<(Word, Range<usize>)> {
     let text: Vec<&Token> = tokens.iter().filter(|token| !token.special).collect();
     let mut drafts: Vec<Draft> = Vec::new();

@@ -1,5 +1,5 @@
-//! The largest allocation that a thread of the unit tests asks for: what parses hostile bytes must
-//! not believe their numbers.
+//! Largest allocation of a thread of the unit tests: parsers of hostile bytes must not trust their
+//! numbers.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

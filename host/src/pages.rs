@@ -153,8 +153,9 @@ pub(crate) fn written(range: Range<usize>) -> io::Result<u64> {
     }
 }
 
-/// The same of several groups of parts of the address space, by `/proc/self/smaps`: of everything
-/// at once, however large and empty the parts are. `None` where the system does not tell.
+/// Reads the written memory of several groups of address ranges, by `/proc/self/smaps`: of
+/// everything at once, however large and empty the ranges are. `None` where the system does not
+/// tell.
 #[cfg(feature = "server")]
 pub(crate) fn written_in(groups: &[Vec<Range<usize>>]) -> Option<Vec<u64>> {
     let maps = std::fs::read_to_string("/proc/self/smaps").ok()?;
@@ -185,7 +186,7 @@ mod tests {
     fn what_is_written_is_known() {
         let memory: Vec<u8> = Vec::with_capacity(3 * LARGE);
         let start = memory.as_ptr().addr();
-        // Nothing has touched it; whatever lies beside it may be in its first and last page.
+        // The range is untouched; neighbors may share its first and last page.
         assert!(written(start..start + 3 * LARGE).unwrap() <= 2 * 65_536);
         let memory = vec![7u8; 3 * LARGE];
         let start = memory.as_ptr().addr();

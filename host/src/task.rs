@@ -1,4 +1,4 @@
-//! Work that is done in slices: the clock that it is charged by, and whether it is to give way.
+//! Work that is done in slices: CPU time accounting, and preemption.
 //!
 //! Preemption. A running guest can be suspended at any loop or call and be resumed later, on
 //! another thread: a call into it is a future. Such a future is pending for one reason only,
@@ -70,7 +70,7 @@ pub(crate) fn slice<F: Future + ?Sized>(
     used: &mut Duration,
     wanted: Rc<dyn Fn() -> bool>,
 ) -> Poll<F::Output> {
-    /// Also when it panics.
+    /// Ends the slice, also after a panic.
     struct End<'a>(&'a mut Duration);
     impl Drop for End<'_> {
         fn drop(&mut self) {

@@ -12,7 +12,7 @@ use crate::text::sanitise_trimmed;
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct Transcript {
-    /// The language it was decoded in; `None` when nothing was said.
+    /// Language of the decoding; `None` without speech.
     pub language: Option<Language>,
     /// Length of the input.
     pub duration: u64,
@@ -67,7 +67,7 @@ pub struct Segment {
     pub end: u64,
     /// The text, trimmed, without control characters.
     pub text: String,
-    /// Its words, in order, inside the segment's time.
+    /// Words, in order, inside the segment's time.
     pub words: Vec<Word>,
     /// The model's tokens, special ones included.
     pub tokens: Vec<u32>,
@@ -94,9 +94,9 @@ pub struct Word {
 const SHORTEST_WORD: u64 = SAMPLE_RATE as u64 / 50;
 
 impl Word {
-    /// Puts what a guest heard on the input's clock: its sample 0 is `origin` there. Whatever the
-    /// guest says, words lie in `range` and in order, each has a length as far as there is room for
-    /// it, and their texts are clean.
+    /// Moves a guest's words to the input's clock: its sample 0 is `origin` there. Whatever the
+    /// guest claims, words lie in `range` and in order, each has a length as far as there is room
+    /// for it, and their texts are clean.
     pub(crate) fn place(words: Vec<hearken_proto::Word>, origin: u64, range: Range<u64>) -> Vec<Self> {
         let mut placed: Vec<Self> = words
             .into_iter()

@@ -76,7 +76,7 @@ impl Element {
         })
     }
 
-    /// Elements of one block: 1 where there are no blocks.
+    /// Number of elements of one block: 1 where there are no blocks.
     pub fn block_len(self) -> u64 {
         match self {
             Self::F32 | Self::F16 => 1,
@@ -148,7 +148,7 @@ pub enum Left {
 /// Addend of each output before its activation: floats in the guest's memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bias {
-    /// Nothing.
+    /// No addend.
     None,
     /// `rows` floats at this address: one for each left row.
     Left(u64),

@@ -18,7 +18,7 @@ use hearken::{Compute, Engine, Model, ModelSource, TranscribeOptions, audio};
 const SAMPLES: usize = 10_000;
 
 fn main() {
-    // `cargo bench` says so; a test runner that comes by is not to wait for this.
+    // `cargo bench` passes this argument; a test runner is not to wait for the benchmark.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }

@@ -16,7 +16,7 @@ use hearken_tests::speech;
 const TOKENS: usize = 24;
 
 fn main() {
-    // `cargo bench` says so; a test runner that comes by is not to wait for this.
+    // `cargo bench` passes this argument; a test runner is not to wait for the benchmark.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
@@ -67,7 +67,7 @@ fn lives<T>(rounds: usize, make: impl Fn() -> T) -> (Duration, Duration) {
     (median(&create), median(&destroy))
 }
 
-/// One utterance as a whole and in its parts; both sides feed the same tokens.
+/// Measures an utterance as a whole and in its parts; both sides feed the same tokens.
 fn parts(model: &Model, native: &Native, samples: &[f32], tokens: &[u32], rounds: usize) {
     let (mut ours, mut theirs) = ([const { Vec::new() }; 4], [const { Vec::new() }; 4]);
     for _ in 0..rounds {

@@ -17,7 +17,7 @@ use hearken_tests::capi::Voice;
 use hearken_tests::cost::{in_turn, print_costs, print_latencies, since, spent};
 use hearken_tests::speech::espeak;
 
-/// No partial texts: every way makes the same decodes.
+/// Interval without partial texts: every way makes the same decodes.
 const STEP: Duration = Duration::from_secs(60);
 const EVENTS: usize = 200;
 const ROUNDS: usize = 100;
@@ -37,7 +37,7 @@ struct Speech {
 }
 
 fn main() {
-    // `cargo bench` says so; a test runner that comes by is not to wait for this.
+    // `cargo bench` passes this argument; a test runner is not to wait for the benchmark.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }

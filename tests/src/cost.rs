@@ -77,7 +77,7 @@ pub fn print_costs<const N: usize>(what: &str, names: [&str; N], values: [Vec<f6
     }
 }
 
-/// The value below which this part of them lies.
+/// Value below which this part of them lies.
 fn quantile(values: &[f64], part: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

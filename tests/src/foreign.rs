@@ -27,11 +27,11 @@ pub struct Foreign {
     pub fields: [i32; 11],
     /// Entries of the vocabulary.
     pub vocabulary: Vec<Vec<u8>>,
-    /// In the file's order.
+    /// Tensors in the file's order.
     pub tensors: Vec<Tensor>,
 }
 
-/// Reads what was written by somebody who is trusted.
+/// Reader of trusted files.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {

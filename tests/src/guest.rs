@@ -89,17 +89,17 @@ pub fn segment() -> Segment {
 }
 
 impl Guest {
-    /// One that does this when it hears something loud.
+    /// Makes one that attacks when it hears something loud.
     pub fn attacking(attack: &str) -> Self {
         Self { attack: attack.to_owned(), ..Self::default() }
     }
 
-    /// One that emits this event when it hears something loud.
+    /// Makes one that emits this event when it hears something loud.
     pub fn emitting(event: Vec<u8>) -> Self {
         Self { loud_event: event, ..Self::default() }
     }
 
-    /// One in whose text a part is replaced.
+    /// Makes one in whose text a part is replaced.
     pub fn with(from: &'static str, to: &'static str) -> Self {
         Self { replace: vec![(from, to)], ..Self::default() }
     }

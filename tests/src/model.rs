@@ -217,7 +217,7 @@ impl SyntheticModel {
 /// Content of a tensor.
 #[derive(Debug, Clone, Copy)]
 enum Fill {
-    /// One value.
+    /// The same value everywhere.
     All(f32),
     /// Normal, with this standard deviation.
     Normal(f32),

@@ -11,7 +11,7 @@ const BELOW: f64 = 60.0;
 /// Below all: what the colours mean.
 const KEY: f64 = 44.0;
 
-/// Colours that also people tell apart who see few (Okabe and Ito), for light and for dark.
+/// Colors that are distinct under color blindness (Okabe and Ito), for light and for dark.
 const STYLE: &str = "\
 text{font:13px system-ui,sans-serif;fill:#222}.ground{fill:#fff}.grid{stroke:#ddd}\
 .curve{fill:none;stroke-width:2}.a{stroke:#0072b2}.b{stroke:#d55e00}.c{stroke:#009e73}.dashed{stroke-dasharray:5 4}\
@@ -23,7 +23,7 @@ text{font:13px system-ui,sans-serif;fill:#222}.ground{fill:#fff}.grid{stroke:#dd
 pub struct Curve {
     /// Name of the series.
     pub name: &'static str,
-    /// Its colour, `a`, `b` or `c`, and whether it is ` dashed`.
+    /// Its color, `a`, `b` or `c`, and ` dashed` if it is.
     pub class: &'static str,
     /// Setting and figure.
     pub points: Vec<(f64, f64)>,

@@ -1,4 +1,4 @@
-//! People who speak, with their words: the prompts of telephone systems that Debian carries
+//! Human speech with its text: the prompts of telephone systems that Debian carries
 //! (`asterisk-core-sounds-LANGUAGE-wav`, CC BY-SA 3.0, Russian CC BY 3.0; 8 kHz, one speaker a
 //! language).
 
@@ -19,7 +19,7 @@ pub const PAUSE_MS: u32 = 700;
 pub struct Prompt {
     /// The recording.
     pub recording: Recording,
-    /// The words that are said in it.
+    /// Reference text.
     pub text: String,
 }
 

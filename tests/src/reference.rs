@@ -14,7 +14,7 @@ use crate::speech::Recording;
 const NO_SPEECH: f32 = 0.6;
 const LOGPROB: f32 = -1.0;
 
-/// One model, loaded natively.
+/// A model, loaded natively.
 pub struct Reference<'a> {
     model: &'a [u8],
     language: &'a str,

@@ -52,12 +52,12 @@ impl Server {
         Self::with("")
     }
 
-    /// With this configuration.
+    /// Starts a server with this configuration.
     pub fn with(configuration: &str) -> Self {
         Self::with_arguments(configuration, &[])
     }
 
-    /// With this configuration, and more arguments.
+    /// Starts a server with this configuration, and more arguments.
     ///
     /// # Panics
     ///
@@ -347,11 +347,11 @@ impl Drop for Server {
 /// Answer of an HTTP server.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// Its status.
+    /// HTTP status.
     pub status: u16,
-    /// Its headers, as they came.
+    /// Headers, unparsed.
     pub head: String,
-    /// Its body, without chunks' sizes.
+    /// Body, without chunks' sizes.
     pub body: String,
 }
 
@@ -482,7 +482,7 @@ impl Socket {
         }
     }
 
-    /// All messages until the server closes, and how it does.
+    /// Reads all messages until the server closes, and the close.
     pub fn rest(&mut self) -> (Vec<Value>, Came) {
         let mut all = Vec::new();
         loop {

@@ -1,5 +1,4 @@
-//! Speech to test with: synthesised on the spot, or spoken by people where recordings lie beside
-//! the workspace.
+//! Test speech: synthesized, or human recordings where they lie beside the workspace.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,7 +27,7 @@ impl Recording {
         Samples::new(self.samples.clone(), self.format).expect("a valid format")
     }
 
-    /// The same at 16 kHz, its channels averaged.
+    /// The recording at 16 kHz, its channels averaged.
     ///
     /// # Panics
     ///

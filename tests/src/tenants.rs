@@ -42,8 +42,8 @@ pub const KEY_A: (&str, &str) = ("Authorization", "Bearer key-a");
 /// The header of tenant `b`'s requests.
 pub const KEY_B: (&str, &str) = ("Authorization", "Bearer key-b");
 
-/// Times from the end of an utterance, which the client itself says, to its final text, in order:
-/// of twenty.
+/// Latencies from the end of an utterance, which the client itself marks, to its final text, in
+/// order: of twenty.
 ///
 /// # Panics
 ///

@@ -1,4 +1,4 @@
-//! Transcribes people who speak English, three times over: as text, as subtitles, and live.
+//! Transcribes human speech in English, three times over: as text, as subtitles, and live.
 //!
 //! Run by `make demo`. With whisper.cpp's tiny.en, if the user's store has it (`make models` puts
 //! it there), else with the small model inside hearken, which knows spoken digits and commands.

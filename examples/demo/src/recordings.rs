@@ -14,8 +14,8 @@ use hearken::audio::{self, Format, Samples};
 const PROMPTS: &str = "/usr/share/asterisk/sounds/en";
 const TEXTS: &str = "/usr/share/doc/asterisk-core-sounds-en/core-sounds-en.txt.gz";
 
-/// Those that are whole sentences, one for each demonstration. Names and figures are not what makes
-/// them hard to hear: 8 kHz are, half of what Whisper was trained on.
+/// Prompts that are whole sentences, one for each demonstration. Their difficulty is not names and
+/// figures but 8 kHz, half of the sample rate that Whisper was trained on.
 const SENTENCES: [&str; 3] = ["demo-congrats", "demo-abouttotry", "demo-echotest"];
 
 /// Phrases for espeak-ng where there are no such prompts, with a pause after each.
@@ -28,8 +28,8 @@ const PHRASES: [&str; 6] = [
     "stop",
 ];
 
-/// A person who names loudspeakers (Debian's alsa-utils). The model inside hearken was not trained
-/// on this voice.
+/// Recordings of a person who names loudspeakers (Debian's alsa-utils). The model inside hearken
+/// was not trained on this voice.
 const CHANNELS: &str = "/usr/share/sounds/alsa";
 const CHANNEL_NAMES: [&str; 8] = [
     "Front_Left",
@@ -50,9 +50,9 @@ const PAUSE: f32 = 0.9;
 pub(crate) struct Recording {
     /// File name without the path.
     pub(crate) name: String,
-    /// The words that are said in it.
+    /// Reference text.
     pub(crate) said: String,
-    /// One channel.
+    /// Mono samples.
     pub(crate) samples: Vec<f32>,
     pub(crate) sample_rate: u32,
 }

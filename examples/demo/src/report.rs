@@ -49,10 +49,10 @@ pub(crate) fn memory() -> String {
     )
 }
 
-/// The text that was heard, beside the one that was said.
+/// Recognized text beside the reference.
 pub(crate) struct Words {
     heard: Vec<String>,
-    /// For each of them, true if it is wrong.
+    /// True for each word that is wrong.
     wrong: Vec<bool>,
     errors: Errors,
 }
@@ -118,7 +118,7 @@ impl Paragraph {
         Ok(())
     }
 
-    /// Its last form, everywhere.
+    /// Draws the final state, on any output.
     pub(crate) fn finish(mut self, words: &Words) -> io::Result<()> {
         self.replace(&[])?;
         words.print();

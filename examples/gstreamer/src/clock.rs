@@ -12,11 +12,11 @@ const LONGEST_GAP: ClockTime = ClockTime::from_seconds(600);
 /// Relation of a buffer's timestamp to the end of the buffer before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Arrival {
-    /// It follows it.
+    /// It begins at the end of the buffer before.
     Next,
     /// Follows a gap of this many frames.
     After(u64),
-    /// It has nothing to do with it.
+    /// It is unrelated to the buffer before: another recording, or a jump.
     Elsewhere,
 }
 

@@ -30,13 +30,13 @@ impl Answer {
     }
 }
 
-/// Hands on what a session says.
+/// Delivers a session's events downstream.
 pub(crate) struct Delivery {
     events: Receiver<SessionEvent>,
     output: Output,
     element: gst::Element,
     pad: gst::Pad,
-    /// Only for its timestamps: how far the audio has come it does not know.
+    /// For timestamps only: it does not track the progress of the audio.
     clock: Clock,
     answer: Answer,
     /// The utterance that goes on: where it began, and its certain words.
@@ -87,8 +87,7 @@ impl Delivery {
         self.output.end();
         self.hand_on();
         if let Some((start, words)) = self.spoken.take().filter(|(_, words)| !words.is_empty()) {
-            // It was flushed away before it was complete: what was certain of it is said here, at
-            // least.
+            // It was flushed before it was complete: its committed words are delivered at least.
             let end = words.last().map_or(start, |word| word.end);
             self.post("hearken-final", start, end, |message| {
                 message.field("text", join(&words)).field("complete", false)

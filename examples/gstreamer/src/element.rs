@@ -222,7 +222,7 @@ impl Element {
         Ok(())
     }
 
-    /// Says everything that was heard.
+    /// Recognizes all audio so far and delivers its text.
     fn drain(&self, state: &mut State) -> Result<gst::FlowSuccess, gst::FlowError> {
         state.stream.take().map_or(Ok(gst::FlowSuccess::Ok), Stream::finish)
     }

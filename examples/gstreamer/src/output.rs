@@ -110,7 +110,7 @@ impl Output {
         }
     }
 
-    /// Nothing comes any more.
+    /// Ends the stream: no more audio comes.
     pub(crate) fn end(&mut self) {
         if let Some((writer, shared)) = self.file.take() {
             // Memory takes everything.
@@ -127,8 +127,8 @@ impl Output {
         mem::take(&mut self.pieces)
     }
 
-    /// A stretch in which there is no text and none will be, if it is worth telling: what waits for
-    /// text waits no longer.
+    /// Stretch without text, now and later, if it is worth reporting: elements that wait for text
+    /// go on.
     pub(crate) fn silence(&mut self, position: u64) -> Option<(u64, u64)> {
         let until = match self.open.front() {
             Some(start) => self.said.max(*start),
@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(output.next(), 1_100);
         output.due(1_100);
         assert_eq!(texts(&mut output), ["two"]);
-        // What must go out was right, or nearly: in any case it is not said twice.
+        // An overdue word was right, or nearly: in any case it is not sent twice.
         output.take(&partial(&[(100, "too")], &[(700, "three")]));
         assert!(texts(&mut output).is_empty());
         let all = words(&[(0, "one"), (100, "too"), (700, "three"), (800, "four")]);

@@ -1,4 +1,4 @@
-//! One stretch of audio without a jump: a session, and who hands on what it says.
+//! One stretch of audio without a jump: a session, and the delivery of its events.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -31,7 +31,7 @@ pub(crate) struct Stream {
     session: Session,
     info: AudioInfo,
     pub(crate) clock: Clock,
-    /// Set when what is not said yet is of no interest any more.
+    /// Set when text that was not delivered yet is of no interest any more.
     pub(crate) given_up: Arc<AtomicBool>,
     answer: Answer,
     /// `None` once it is over.
@@ -134,7 +134,7 @@ impl Stream {
         while !self.given_up.load(Ordering::Acquire) && self.session.decode_pending().is_some() {}
     }
 
-    /// Recognises what there is, and hands it on: when it returns, everything has been said.
+    /// Recognizes the rest and delivers it: everything was delivered on return.
     pub(crate) fn finish(mut self) -> Flow {
         let _ = self.session.finish();
         self.decode();
@@ -145,7 +145,7 @@ impl Stream {
         self.answer.get()
     }
 
-    /// Hands on what is still said: the session has ended, or will.
+    /// Delivers the remaining events: the session has ended, or will.
     fn end(&mut self) {
         match self.work.take() {
             Some(Work::Here(mut delivery)) => {
@@ -159,15 +159,15 @@ impl Stream {
 }
 
 impl Drop for Stream {
-    /// Gives up what has not been said.
+    /// Discards undelivered text.
     fn drop(&mut self) {
         self.session.cancel();
         self.end();
     }
 }
 
-/// The thread that hands on what a session says while other threads push and recognise. It sleeps
-/// until there is something to say.
+/// Delivery thread: delivers events while other threads push and recognize. It sleeps until there
+/// is something to deliver.
 struct Courier {
     road: Arc<Road>,
     thread: JoinHandle<()>,

@@ -1,7 +1,6 @@
 //! The dense operations, and the guest's own way to do them.
 //!
-//! These are the operations of [`hearken_proto::compute`], where their meaning is written down, on
-//! pointers.
+//! The operations of [`hearken_proto::compute`], which defines them, on pointers.
 
 use super::kernels::attention::{self, Head};
 use super::kernels::product::{self, Bias, Finish};

@@ -34,7 +34,7 @@ struct Template {
     /// The first position that is kept.
     first: usize,
     encoder: Vec<Layer>,
-    /// Of the cross-attention.
+    /// Layers of the cross-attention.
     decoder: Vec<Layer>,
 }
 

@@ -1,4 +1,4 @@
-//! Tensors as plain data: where elements lie, and how they are stored.
+//! Tensors as plain data: the address and the storage format of elements.
 
 use std::ops::Range;
 
@@ -15,7 +15,7 @@ pub(super) enum Format {
 }
 
 impl Format {
-    /// Elements of one block: 1 where there are no blocks.
+    /// Number of elements of one block: 1 where there are no blocks.
     pub(super) fn block_len(self) -> usize {
         match self {
             Self::Blocks(blocks) => blocks.len(),
@@ -66,7 +66,7 @@ impl Tensor {
         self.extent.iter().product()
     }
 
-    /// Bytes of a row whose elements lie side by side.
+    /// Size of a row whose elements are contiguous [bytes].
     pub(super) fn row_bytes(&self) -> usize {
         self.extent[0] / self.format.block_len() * self.format.block_bytes()
     }
@@ -104,7 +104,7 @@ impl Tensor {
         (0..n3).flat_map(move |i3| (0..n2).flat_map(move |i2| (0..n1).map(move |i1| [i1, i2, i3])))
     }
 
-    /// Addresses from the first byte to the last; what lies between rows is counted in.
+    /// Addresses from the first byte to the last, gaps between rows included.
     pub(super) fn span(&self) -> Range<usize> {
         let blocks =
             [self.extent[0] / self.format.block_len(), self.extent[1], self.extent[2], self.extent[3]];

@@ -17,7 +17,7 @@ use super::tensor::{Format, Tensor};
 pub(crate) struct Watched {
     pub(crate) heads: usize,
     pub(crate) frames: usize,
-    /// In the order position, head, frame.
+    /// Weights in the order position, head, frame.
     pub(crate) weights: Vec<f32>,
 }
 
@@ -85,7 +85,7 @@ pub(crate) fn end() -> Watched {
 ///
 /// [`Runner::run`](super::run::Runner::run)'s.
 pub(super) unsafe fn see<D: Dense>(attention: &Attention, dense: &mut D) {
-    // Only the decoder looks at itself, behind a mask.
+    // Only self-attention of the decoder has a mask.
     if attention.mask.is_some() {
         return;
     }

@@ -14,7 +14,8 @@ use super::tensor::{Format, Tensor};
 
 #[derive(Default)]
 struct Table {
-    /// In the order of their numbers, which is that of their addresses once they are sorted.
+    /// Weights in the order of their numbers, which is that of their addresses once they are
+    /// sorted.
     weights: Vec<Weight>,
     is_open: bool,
 }
@@ -45,13 +46,13 @@ pub(super) fn note(left: &Tensor) {
     });
 }
 
-/// All weights that were noted, by number.
+/// Returns all noted weights, by number.
 pub(crate) fn close() -> Vec<Weight> {
     TABLE.with_borrow_mut(|table| {
         table.is_open = false;
         table.weights.sort_by_key(|weight| weight.address);
-        // One that lies in another (there is none in Whisper) is left out: the host takes each byte
-        // once.
+        // A weight inside another one (there is none in Whisper) is left out: the host takes each
+        // byte once.
         let mut end = 0;
         table.weights.retain(|weight| {
             let is_apart = weight.address >= end;

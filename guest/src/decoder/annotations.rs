@@ -1,5 +1,5 @@
-//! Annotations: `[Music]`, `(laughs)`, `♪ … ♪`. Subtitles that Whisper was trained on have them;
-//! they are no words.
+//! Annotations: `[Music]`, `(laughs)`, `♪ … ♪`. Subtitles in Whisper's training data have them;
+//! they are not speech.
 //!
 //! Tokens that begin them are suppressed, as OpenAI's decoder does by default
 //! (`suppress_tokens="-1"`, `non_speech_tokens` in [tokenizer.py]). What still comes in brackets is

@@ -31,9 +31,9 @@ pub(crate) struct Decoder {
     vocabulary: Vocabulary,
     /// The model knows timestamps.
     is_timed: bool,
-    /// Tokens that begin annotations, and are no speech.
+    /// Tokens that begin annotations, which are not speech.
     annotations: Vec<i32>,
-    /// Those that follow the audio.
+    /// Alignment heads.
     heads: Vec<Head>,
     frames: usize,
     /// Tokens of a transcript, at most.
@@ -47,7 +47,7 @@ pub(crate) struct Decoder {
 pub(crate) struct Decoded {
     pub(crate) words: Vec<Spoken>,
     pub(crate) avg_logprob: f32,
-    /// It did not come to an end: it repeated itself, or said too much.
+    /// True if the decoder did not come to an end: it repeated itself, or produced too much text.
     pub(crate) stalled: bool,
     /// Position [samples] at which the decoder wants to be run again: it ended before the audio
     /// did.
@@ -60,7 +60,7 @@ pub(crate) struct Decoded {
 pub(crate) struct Order<'a> {
     pub(crate) task: &'a Task,
     pub(crate) language: &'a str,
-    /// Words that were said of this window's beginning.
+    /// Forced prefix: words that were recognized in this window's beginning.
     pub(crate) told: &'a [Spoken],
     /// Length of the window in samples.
     pub(crate) len: usize,
@@ -132,7 +132,7 @@ impl Decoder {
         let told = said.len();
         feed.extend(said.iter().map(|said| said.token));
         let spaced = words::is_spaced(order.language);
-        // The same each time, so that a session can be replayed.
+        // Fixed seed, so that a session can be replayed.
         let mut chance = Chance::new(order.len as u64);
         let (mut fed, mut ended) = (0, false);
 
@@ -210,7 +210,7 @@ impl Decoder {
         watched: &'a Watched,
     ) -> Transcript<'a> {
         let spaced = words::is_spaced(order.language);
-        // The last position of the prompt says the first token.
+        // The last position of the prompt predicts the first token.
         let position = before - 1;
         Transcript { vocabulary: &self.vocabulary, said, told, position, watched, len: order.len, spaced }
     }
@@ -241,7 +241,7 @@ impl Decoder {
         Ok(prompt)
     }
 
-    /// The tokens of what was said of the window's beginning; it starts with a timestamp.
+    /// Tokens of the forced prefix; it starts with a timestamp.
     fn told(&self, order: &Order<'_>) -> impl Iterator<Item = i32> {
         let mut tokens = Vec::new();
         let mut latest = 0;
@@ -313,7 +313,7 @@ impl Decoder {
             return (said.len(), None);
         }
         let reached = self.vocabulary.steps(said[last].token).unwrap_or(0) * SAMPLES_PER_FRAME;
-        // What is said after a timestamp that closes nothing is said again.
+        // Text after a timestamp that closes nothing is decoded again.
         let rest = (reached as usize + LEAST_REST < len).then_some(reached);
         (last + 1, rest)
     }

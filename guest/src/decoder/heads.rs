@@ -16,9 +16,9 @@ const EN: u32 = 51_864;
 const MULTI: u32 = 51_865;
 const V3: u32 = 51_866;
 
-/// Those of OpenAI's models, which keep their place when a model is trained further
+/// Alignment heads of OpenAI's models, which keep their place when a model is trained further
 /// (`_ALIGNMENT_HEADS` in OpenAI's `whisper/__init__.py`, as whisper.cpp decodes them). The first
-/// version of `large` has the shape of the second, and other heads; nobody uses it any more.
+/// version of `large` has the shape of the second, and other heads; it is no longer used.
 const OFFICIAL: &[(Shape, &[Head])] = &[
     (shape(EN, 4, 6), &[(1, 0), (2, 0), (2, 5), (3, 0), (3, 1), (3, 2), (3, 3), (3, 4)]),
     (shape(MULTI, 4, 6), &[(2, 2), (3, 0), (3, 2), (3, 3), (3, 4), (3, 5)]),

@@ -65,7 +65,7 @@ impl Vocabulary {
         u32::try_from(token - self.beg).ok()
     }
 
-    /// The latest timestamp said that is not 0: where decoding goes on if nothing else is said.
+    /// The latest timestamp that is not 0: decoding goes on there if no text follows.
     pub(crate) fn reached(&self, said: &[i32]) -> Option<u32> {
         said.iter().rev().find(|token| **token > self.beg).and_then(|token| self.steps(*token))
     }
@@ -94,7 +94,7 @@ impl Vocabulary {
         Some(Picked { token: i32::try_from(token).ok()?, logprob: logit - total })
     }
 
-    /// A token after `said`, drawn by its probability at a temperature above 0.
+    /// Draws a token after `said` by its probability at a temperature above 0.
     pub(crate) fn drawn(
         &self,
         logits: &mut [f32],
@@ -160,7 +160,7 @@ impl Vocabulary {
         let total = log_sum_exp(logits);
         let times = log_sum_exp(&logits[beg..]);
         let most = logits[..beg].iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        // All timestamps together are likelier than any text: one of them it is.
+        // All timestamps together are likelier than any text: the next token is a timestamp.
         let from = if times > most { beg } else { 0 };
         (total > f32::NEG_INFINITY).then_some((from..all, total))
     }

@@ -1,7 +1,8 @@
 //! Words without the silence around them.
 //!
 //! Attention comes to a word as soon as it leaves the one before, so that a pause between them
-//! belongs to the later one. Where the audio is quiet enough to tell, it says where the word is.
+//! belongs to the later one. Where the level of the audio is clear enough, it corrects the word's
+//! begin.
 
 use hearken_proto::{HOP_LENGTH, Word};
 

@@ -1,4 +1,4 @@
-//! From the tokens that the decoder said to words with times.
+//! Conversion of decoded tokens to words with times.
 
 use hearken_proto::SAMPLE_RATE;
 
@@ -30,19 +30,19 @@ pub(crate) struct Said {
 /// Position of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// Its end, in units of 10 ms.
+    /// End, in units of 10 ms.
     pub(crate) end: i64,
     /// The last sample that the decoder looked at to say it.
     pub(crate) attended: Option<u32>,
 }
 
-/// Everything that was said of a window.
+/// All tokens decoded from a window.
 pub(crate) struct Transcript<'a> {
     pub(crate) vocabulary: &'a Vocabulary,
     pub(crate) said: &'a [Said],
     /// Number of forced tokens, which come first.
     pub(crate) told: usize,
-    /// The position at which the decoder said the first.
+    /// Decoder position of the first one.
     pub(crate) position: usize,
     pub(crate) watched: &'a Watched,
     /// Length of the window in samples.
@@ -174,8 +174,8 @@ impl Transcript<'_> {
         if count == 0 { 0.0 } else { sum / count as f32 }
     }
 
-    /// If it ends in a phrase that is said again and again while the decoder's attention does not
-    /// move on: how many tokens there are up to the end of the phrase's first occurrence.
+    /// If the text ends in a phrase that is repeated while the decoder's attention does not move on
+    /// (a repetition loop): the number of tokens up to the end of the phrase's first occurrence.
     pub(crate) fn stalled(&self) -> Option<usize> {
         let end = self.said.len();
         for phrase in 1..=LONGEST_PHRASE {
@@ -214,8 +214,8 @@ mod tests {
         if token % 2 == 1 { vec![b' ', letter] } else { vec![letter] }
     }
 
-    /// The decoder looks at frame `at[n]` when it says the nth token, and at the last one for what
-    /// follows.
+    /// Makes attention to frame `at[n]` for the nth token, and to the last one for the tokens
+    /// behind.
     fn looking(at: &[usize], frames: usize) -> Watched {
         let weights = at.iter().flat_map(|place| {
             (0..frames).map(move |frame| if frame.abs_diff(*place) <= 2 { 0.2 } else { 0.0001 })

@@ -1,4 +1,4 @@
-//! One window by itself, with whisper.cpp's own decoder.
+//! Decoding of a single window with whisper.cpp's own decoder.
 
 use std::ffi::c_void;
 use std::ops::Range;
@@ -37,7 +37,7 @@ struct Draft {
 }
 
 impl Recognizer {
-    /// Decodes `pcm` once with whisper.cpp's own fallback and emits what it heard.
+    /// Decodes `pcm` once with whisper.cpp's own temperature fallback and emits its segments.
     pub(crate) fn decode(&mut self, pcm: &[f32], task: &Task) -> Result<(), Status> {
         if pcm.is_empty() {
             imports::emit_event(&Event::Decoded { no_speech: 1.0, encodes: 0 });

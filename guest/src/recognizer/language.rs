@@ -15,12 +15,12 @@ const OTHER_TOKENS: i32 = 51_766 - TEXT_TOKENS;
 
 /// Speech that a decision needs: less may be a word that several languages have.
 const LEAST_SPEECH: usize = SAMPLE_RATE as usize * 3 / 2;
-/// Probability from which a detected language is believed where none is usual. Of noise the
-/// likeliest language has less: 0.45 to 0.5.
+/// Minimum probability of a detected language where none is usual. On noise the likeliest language
+/// has less: 0.45 to 0.5.
 const BELIEVED: f32 = 0.7;
-/// The same for the usual language, and for another one in its place: that one must be this likely,
-/// or `BELIEVED` and this many times as likely as the usual one. Between Spanish and Portuguese a
-/// model may waver where it is certain that it is not English.
+/// Minimum probability of the usual language, and rule for another one in its place: that one must
+/// be this likely, or `BELIEVED` and this many times as likely as the usual one. Between Spanish
+/// and Portuguese a model may waver where it is certain that it is not English.
 const BELIEVED_USUAL: f32 = 0.4;
 const BELIEVED_INSTEAD: f32 = 0.85;
 const TIMES_AS_LIKELY: f32 = 20.0;
@@ -31,7 +31,7 @@ pub(super) struct Detected {
     pub(super) code: String,
     /// Probability among the candidates.
     pub(super) probability: f32,
-    /// That of the usual language; 0 if there is none.
+    /// Probability of the usual language; 0 if there is none.
     pub(super) usual: f32,
 }
 

@@ -28,8 +28,8 @@ const TEMPLATE_STEP: usize = 2 * hearken_proto::SAMPLE_RATE as usize;
 /// See [`Recognizer::encode_within`].
 const NOTHING_TO_DO_MS: c_int = 100;
 
-/// About what a state allocates for itself, besides buffers and scores: room for four schedulers'
-/// copies of tensors, of which little is ever touched.
+/// Approximate size of a state's own allocations, besides buffers and scores [bytes]: room for four
+/// schedulers' copies of tensors, of which little is ever touched.
 const OTHER_STATE: usize = 288 << 20;
 
 /// A loaded model and the state to decode with it.
@@ -90,7 +90,7 @@ impl Recognizer {
         let all = self.max_window() / SAMPLES_PER_POSITION;
         for len in (TEMPLATE_STEP..=recording.len()).step_by(TEMPLATE_STEP) {
             let first = len / SAMPLES_PER_POSITION + MARGIN;
-            // Of less padding there is nothing to save.
+            // With less padding there is nothing to save.
             if first + MARGIN > all {
                 break;
             }

@@ -8,7 +8,7 @@ use super::Recognizer;
 use crate::imports;
 
 impl Recognizer {
-    /// Feeds `tokens` whatever the model would rather say, and emits what it would have said.
+    /// Forces `tokens`, and emits the model's probabilities at each position.
     pub(crate) fn score(
         &mut self,
         pcm: &[f32],

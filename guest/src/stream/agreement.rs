@@ -18,10 +18,10 @@ fn same(one: &Word, other: &Word) -> bool {
 
 /// Index in `words` at which the words behind `anchored` begin.
 ///
-/// A new hypothesis says the committed words of the window again, perhaps not in the same way; they
-/// were said already, so they are skipped. The best place is where the fewest edits turn the
-/// anchored words into the words before it; among equals, the one nearest in time to where the
-/// anchored words end.
+/// A new hypothesis repeats the committed words of the window, perhaps in another form; they were
+/// delivered already, so they are skipped. The best place is where the fewest edits turn the
+/// anchored words into the words before it; among equals, the one nearest in time to the end of the
+/// anchored words.
 pub(super) fn continuation(anchored: &[Spoken], words: &[Spoken]) -> usize {
     let (Some(first), Some(last)) = (anchored.first(), anchored.last()) else { return 0 };
     let (first, last) = (&first.word, &last.word);

@@ -11,18 +11,19 @@ use hearken_proto::Word;
 use super::Spoken;
 use super::agreement::essence;
 
-/// A word behind which another one was heard is shown at once if all its tokens are this likely.
+/// Minimum probability of all tokens of a word that is shown at once, if another word was
+/// recognized behind it.
 const LIKELY: f32 = 0.8;
-/// The same for the first words of an utterance, which nothing precedes: to see that one is heard
-/// matters more.
+/// Minimum probability for the first words of an utterance, which nothing precedes: an early sign
+/// of recognition matters more.
 const LIKELY_FIRST: f32 = 0.4;
 
 /// The tentative words of the hypothesis before.
 #[derive(Debug, Default)]
 pub(super) struct Display {
-    /// All of them.
+    /// All words of the hypothesis.
     heard: Vec<Word>,
-    /// Those that were shown, as they were written.
+    /// Shown words, in the spelling in which they were shown.
     shown: Vec<Word>,
 }
 
@@ -44,8 +45,8 @@ impl Display {
         tentative.iter().enumerate().take_while(is_steady).count()
     }
 
-    /// Writes `words`, which are shown now, as they were written before. `tentative` are all that
-    /// were heard.
+    /// Gives `words`, which are shown now, the spelling in which they were shown before.
+    /// `tentative` are all words of the hypothesis.
     pub(super) fn show(&mut self, words: &mut [Word], tentative: &[Spoken]) {
         for (word, before) in words.iter_mut().zip(&self.shown) {
             keep(word, before);
@@ -54,7 +55,7 @@ impl Display {
         self.heard = tentative.iter().map(|spoken| spoken.word.clone()).collect();
     }
 
-    /// Lets the last of the first `words` be written as it was heard last.
+    /// Lets the last of the first `words` take its latest spelling.
     pub(super) fn release_last(&mut self, words: usize) {
         self.shown.truncate(words.saturating_sub(1));
     }

@@ -1,8 +1,8 @@
 //! Words that the decoder was not sure of.
 //!
-//! Where nobody speaks a decoder may say words all the same: unlikely ones, and often others when
-//! it hears the place again. So an unlikely word counts only when two hearings have it at one
-//! place, and what cannot stand alone is believed only beside a word that can.
+//! Where nobody speaks a decoder may hallucinate: unlikely words, and often others when it decodes
+//! the place again. So an unlikely word counts only when two hypotheses have it at one place, and
+//! an isolated word that is not likely enough is believed only beside a word that is.
 
 use hearken_proto::{SAMPLE_RATE, Word};
 
@@ -16,7 +16,7 @@ const SLACK: u32 = SAMPLE_RATE / 10;
 /// Maximum distance at which a word counts as a neighbor of another: 2 s.
 const BESIDE: u32 = 2 * SAMPLE_RATE;
 
-/// Remembers what the hearing before said.
+/// Words of the hypothesis before, for comparison.
 #[derive(Default)]
 pub(super) struct Doubt {
     /// Essence, start and end of each word.
@@ -24,8 +24,8 @@ pub(super) struct Doubt {
 }
 
 impl Doubt {
-    /// Tells which words are sure: likely, or said before at their place. These words are the
-    /// hearing before from now on.
+    /// Marks the sure words: likely, or also in the hypothesis before at their place. These words
+    /// are the hypothesis before from now on.
     pub(super) fn judge(&mut self, words: &mut [Spoken]) {
         let mut heard = Vec::with_capacity(words.len());
         for Spoken { word, sure, .. } in words {
@@ -60,7 +60,7 @@ pub(super) fn likelihood(words: &[Spoken], (sum, count): (f32, u32)) -> f32 {
     if count == 0 { 1.0 } else { (sum / count as f32).exp() }
 }
 
-/// For each word whether it stands alone, or is beside one that does; the last that did before them
+/// Marks the words that stand alone, or are beside one that does; the last that did before them
 /// ended at `before`.
 pub(super) fn believed(words: &[Spoken], before: Option<u32>, alone: f32) -> Vec<bool> {
     let standing = words.iter().filter(|spoken| stands(spoken, alone));

@@ -30,8 +30,8 @@ const SHIFT: usize = hearken_proto::SAMPLE_RATE as usize / 10;
 /// Minimum probability of an isolated word where the language is not certain: noise has none.
 const ALONE_UNSETTLED: f32 = 0.8;
 
-/// An utterance that is over so soon, in samples, was somebody who said little: noise that is taken
-/// for speech goes on. 3 s.
+/// Maximum length of a brief utterance [samples]: 3 s. Noise that is taken for speech goes on for
+/// longer.
 const BRIEF: u32 = 3 * hearken_proto::SAMPLE_RATE;
 
 /// Factor on the required likelihood for several words of a brief utterance.
@@ -58,7 +58,7 @@ const LIKELY: f32 = 0.4;
 pub(crate) enum Effort {
     /// Greedy, without fallback: another hypothesis follows.
     Partial,
-    /// With one fallback: nothing follows.
+    /// With one temperature fallback: nothing follows.
     Final,
 }
 
@@ -66,25 +66,25 @@ pub(crate) enum Effort {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Spoken {
     pub(crate) word: Word,
-    /// Its tokens.
+    /// Tokens of the word.
     pub(crate) tokens: Vec<i32>,
     /// Begin of the stretch that the decoder heard for it: the word's begin, or that of the silence
     /// before it.
     pub(crate) from: u32,
-    /// The timestamps that were said before it, in samples.
+    /// Timestamps decoded before it [samples].
     pub(crate) marks: Vec<u32>,
     /// The last sample that the decoder looked at to say it, if that is known.
     pub(crate) attended: Option<u32>,
-    /// The same for its letters, without its punctuation.
+    /// Position at which its letters were heard, without its punctuation.
     pub(crate) heard_at: Option<u32>,
-    /// Likely, or said in two hearings (`doubt`).
+    /// True if likely, or present in two hypotheses (`doubt`).
     pub(crate) sure: bool,
     /// Probability of its least likely token.
     pub(crate) least: f32,
 }
 
 impl Spoken {
-    /// The same on another clock.
+    /// Moves the word to another clock.
     fn moved(&self, to: impl Fn(u32) -> u32) -> Self {
         Self {
             word: Word { start: to(self.word.start), end: to(self.word.end), ..self.word.clone() },
@@ -137,19 +137,19 @@ pub(crate) struct Hypothesis {
 pub(crate) struct Stream {
     policy: Option<Box<dyn Policy>>,
     doubt: Doubt,
-    /// Committed words whose audio is still in the window, as the decoder said them there last.
+    /// Committed words whose audio is still in the window, in the decoder's latest form.
     anchored: Vec<Spoken>,
-    /// The window has slid since it was heard.
+    /// True if the window has slid since it was decoded.
     moved: bool,
     /// The words behind them in the latest hypothesis.
     tentative: Vec<Spoken>,
     /// End of the last committed word: what comes later starts no earlier.
     settled: u32,
-    /// End of the last committed word that is believed for its own sake.
+    /// End of the last committed word that is believed by itself.
     stood: Option<u32>,
     /// The utterance is over, and was brief.
     is_brief: bool,
-    /// Every word is believed, in this step.
+    /// True if every word is believed, in this step.
     verbatim: bool,
     /// Minimum probability of an isolated word in this step.
     alone: f32,
@@ -228,7 +228,7 @@ impl Stream {
         Ok(hypothesis)
     }
 
-    /// The tentative words to show: those that are believed, up to the first that would flicker.
+    /// The tentative words to show: believed ones, up to the first that would flicker.
     fn shown(&mut self) -> Vec<Word> {
         let count = self.display.steady(&self.tentative, self.settled > 0);
         let believed = self.believed();
@@ -301,8 +301,8 @@ impl Stream {
         if self.verbatim {
             return vec![true; self.tentative.len()];
         }
-        // Of noise that is soon over models make a single word. Two are speech, though names may be
-        // less likely than `plausible`.
+        // Noise that is soon over yields a single word. Two are speech, though names may be less
+        // likely than `plausible`.
         let are_few = self.is_brief && self.tentative.len() > 1;
         let plausible = if are_few { self.plausible * FEW } else { self.plausible };
         if doubt::likelihood(&self.tentative, self.likelihood) < plausible {
@@ -407,10 +407,10 @@ impl Stream {
         committed
     }
 
-    /// Makes room: the window moves to the last committed word. That one stays: where it ends is an
-    /// estimate, and what was left of it would be heard as a word of its own. If too little is
-    /// committed, the window is cut at its quietest place and what is thought of the part before is
-    /// committed as it stands, because its audio goes.
+    /// Makes room: the window moves to the last committed word. That one stays: its end is an
+    /// estimate, and the rest of its audio would be recognized as a word of its own. If too little
+    /// is committed, the window is cut at its quietest place and the hypothesis for the part before
+    /// is committed as it stands, because its audio goes.
     fn slide(&mut self, window: &mut Window) -> Vec<Word> {
         let mut forced = Vec::new();
         let mut cut = self.anchored.last().map_or(0, |spoken| spoken.from);

@@ -30,7 +30,8 @@ pub(super) fn policy(commit: Commit) -> Box<dyn Policy> {
     }
 }
 
-/// In the first seconds of an utterance its hypotheses have heard little, and err together: 3 s.
+/// Length of the early part of an utterance, whose hypotheses have heard little, and err together:
+/// 3 s.
 const EARLY: u32 = 3 * SAMPLE_RATE;
 
 /// Earlier hypotheses that are kept, for each that must agree: early ones may be nearer to each
@@ -45,7 +46,7 @@ const KEPT: usize = 4;
 struct Agreement {
     /// Hypotheses that must agree on a likely word, the latest one included.
     likely: usize,
-    /// The same for a doubtful word.
+    /// Number of hypotheses for a doubtful word.
     doubtful: usize,
     /// A word is doubtful if a token of it is less likely than this.
     threshold: f32,
@@ -82,8 +83,8 @@ impl Agreement {
 impl Policy for Agreement {
     fn certain(&mut self, tail: &[Spoken], heard: u32) -> usize {
         let latest: Vec<String> = tail.iter().map(|spoken| essence(&spoken.word)).collect();
-        // For each earlier hypothesis, the words that it begins with as the latest one does, and
-        // the audio that came since.
+        // For each earlier hypothesis, the number of words that it shares with the beginning of the
+        // latest one, and the audio that came since.
         let agreed: Vec<(usize, u32)> = self
             .earlier
             .iter()
@@ -171,7 +172,7 @@ mod tests {
         assert_eq!(policy.certain(&tail("again and"), 0), 1);
         policy.committed(1);
         assert_eq!(policy.certain(&tail("an end"), 0), 0);
-        // One word more than it thinks certain.
+        // The caller commits one word more than the policy thinks certain.
         policy.committed(1);
         assert_eq!(policy.certain(&tail("end is near"), 0), 1);
     }

@@ -43,7 +43,7 @@ impl Window {
         self.samples.len() >= self.full
     }
 
-    /// The earliest place where a cut makes enough room: three tenths of the window.
+    /// Minimum position of a cut that makes enough room: three tenths of the window.
     pub(crate) fn least_cut(&self) -> u32 {
         self.start + (self.samples.len() / 10 * 3) as u32
     }

@@ -24,7 +24,7 @@ impl Accounting {
         }
     }
 
-    /// All samples that are accounted for.
+    /// Number of all samples.
     pub fn total(&self) -> u64 {
         self.speech + self.silence + self.dropped
     }

@@ -31,7 +31,7 @@ pub struct Resampler {
     mixer: Mixer,
     /// Mono samples at the input's rate that do not fill a block yet.
     waiting: Vec<f32>,
-    /// None at 16 kHz.
+    /// `None` at 16 kHz.
     rate: Option<Rate>,
     frames_in: u64,
     frames_out: u64,

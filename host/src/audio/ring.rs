@@ -51,7 +51,7 @@ pub fn ring(format: Format, capacity: Duration) -> Result<(RingWriter, RingReade
 /// Frames that found no room.
 #[derive(Debug, Clone, Copy)]
 struct Gap {
-    /// Of the first frame.
+    /// Position of the first frame.
     position: u64,
     frames: u64,
 }
@@ -76,9 +76,9 @@ pub enum RingRead {
     Frames(u64),
     /// Number of frames that were offered when there was no room, and are lost.
     Lost(u64),
-    /// Nothing yet.
+    /// No frames yet.
     Empty,
-    /// Nothing, and nothing comes any more: the writer is gone.
+    /// No frames, and none will come: the writer is gone.
     Ended,
 }
 

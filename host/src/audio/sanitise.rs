@@ -7,7 +7,7 @@ use super::Faults;
 /// Sets what is not finite to 0, clamps the rest to -1 to 1, and counts both.
 ///
 /// One NaN would poison every sample after it in a recursive filter, and the whole window in the
-/// recogniser's normalisation.
+/// recognizer's normalization.
 pub(super) fn sanitise(block: &mut [f32], faults: &mut Faults) {
     for sample in block {
         if !sample.is_finite() {

@@ -1,4 +1,4 @@
-//! The stretches of an utterance in which voice was heard.
+//! Voiced stretches of an utterance.
 
 use std::ops::Range;
 
@@ -46,7 +46,7 @@ impl Voice {
         Self(inside.map(|stretch| stretch.start.max(range.start)..stretch.end.min(range.end)).collect())
     }
 
-    /// Takes in what another one heard later.
+    /// Appends the stretches of a later one.
     pub(crate) fn extend(&mut self, later: Self) {
         for stretch in later.0 {
             match self.0.last_mut() {

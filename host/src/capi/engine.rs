@@ -39,9 +39,9 @@ pub enum ComputeChoice {
 pub struct EngineOptions {
     /// `sizeof(hearken_engine_options)`.
     pub size: usize,
-    /// Folder for compiled models, in UTF-8; it must belong to the user alone, for what lies in it
-    /// is run. NULL: `hearken` in the user's cache folder, or what the environment variable
-    /// `HEARKEN_CACHE_DIR` says.
+    /// Folder for compiled models, in UTF-8; it must belong to the user alone, because its content
+    /// is executed. NULL: `hearken` in the user's cache folder, or the value of the environment
+    /// variable `HEARKEN_CACHE_DIR`.
     pub cache_folder: *const c_char,
     /// Bytes that this folder may take. Default: 16 GiB.
     pub cache_bytes: u64,
@@ -51,7 +51,7 @@ pub struct EngineOptions {
     pub cpu_seconds: u32,
     /// Recogniser threads. Default: as many as the process may use cores.
     pub threads: u32,
-    /// One of `hearken_compute`. Default: `HEARKEN_COMPUTE_FAST`.
+    /// A value of `hearken_compute`. Default: `HEARKEN_COMPUTE_FAST`.
     pub compute: u32,
     /// Not 0: keeps no compiled models, so that each load takes seconds.
     pub no_cache: u32,

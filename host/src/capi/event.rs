@@ -23,7 +23,7 @@ pub enum CEventType {
     /// The utterance from `start` to `end` is complete: all its words, of which those that were
     /// committed come first, as they were.
     HearkenEventFinal = 4,
-    /// Audio from `start` to `end` was not recognised; `text` says why.
+    /// Audio from `start` to `end` was not recognized; `text` has the reason.
     HearkenEventDropped = 5,
     /// Everything that was pushed, up to `end`, is dealt with. The last event.
     HearkenEventFinished = 6,
@@ -56,7 +56,7 @@ pub struct CWord {
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub struct CEvent {
-    /// One of `hearken_event_type`.
+    /// A value of `hearken_event_type`.
     pub event_type: u32,
     /// Probability of the detected language, from 0 to 1; otherwise 0.
     pub probability: f32,
@@ -66,8 +66,8 @@ pub struct CEvent {
     /// Sample after the last of what the event is about; of a partial text the end of its last
     /// word.
     pub end: u64,
-    /// The words, joined by spaces; or what the type says. UTF-8 without control characters, ends
-    /// in a NUL; never NULL.
+    /// The words, joined by spaces; or the text that the type describes. UTF-8 without control
+    /// characters, ends in a NUL; never NULL.
     pub text: *const c_char,
     /// The words of a partial or final text; NULL if there are none.
     pub words: *const CWord,

@@ -67,8 +67,8 @@ impl Input {
                 match listener.session().push_from(&mut reader, &mut block) {
                     Ok(RingRead::Frames(_) | RingRead::Lost(_)) => {}
                     Ok(RingRead::Empty) => {
-                        // It is over only when the writer is gone and everything is read: what woke
-                        // us does not matter.
+                        // It is over only when the writer is gone and everything is read: the
+                        // reason for waking up does not matter.
                         let _ = stopped.recv_timeout(PERIOD);
                     }
                     // An error: the session takes no more.

@@ -1,4 +1,4 @@
-//! A session as the interface has it: who pushes, who listens, and that neither is two.
+//! A session behind the interface: one source of audio, and one destination of events.
 
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,17 +21,17 @@ pub(super) struct Listener {
     source: Mutex<Source>,
     events: Receiver<SessionEvent>,
     sink: Mutex<Sink>,
-    /// No callback is begun any more.
+    /// True if no callback is begun any more.
     freed: AtomicBool,
 }
 
 /// Source of the audio.
 enum Source {
-    /// Calls; with room for samples of another encoding.
+    /// Audio by calls; with room for samples of another encoding.
     Calls(Vec<f32>),
     /// An audio thread.
     Input(#[expect(dead_code, reason = "it is open as long as it is held")] Input),
-    /// No more comes.
+    /// No more audio comes.
     Ended,
 }
 
@@ -117,7 +117,7 @@ impl Listener {
         Ok(handle)
     }
 
-    /// No more audio comes. What an input still holds is pushed before.
+    /// Ends the audio. Samples that an input still holds are pushed before.
     pub(super) fn finish(&self) -> Result<(), Fault> {
         *lock(&self.source) = Source::Ended;
         Ok(self.session().finish()?)
@@ -129,7 +129,7 @@ impl Listener {
         *lock(&self.source) = Source::Ended;
     }
 
-    /// The next event; waits for it as long as `timeout` says, `None` being for ever.
+    /// Waits up to `timeout` for the next event, `None` being for ever.
     pub(super) fn poll(&self, timeout: Option<Duration>, out: &mut *const CEvent) -> Result<CStatus, Fault> {
         let mut sink = alone(&self.sink)?;
         let Sink::Poll(held) = &mut *sink else {
@@ -143,7 +143,8 @@ impl Listener {
         };
         match event {
             Ok(event) => {
-                // In its place first, then its address: it does not move any more.
+                // The event goes to its place first, then its address to the caller: it does not
+                // move any more.
                 *out = held.insert(Held::new(&event)).event();
                 Ok(CStatus::HearkenOk)
             }

@@ -17,7 +17,7 @@ pub(super) unsafe trait OptionStruct: Copy {
     const NAME: &'static str;
 }
 
-/// No structure of options comes near this many bytes: a size beyond it was never set.
+/// Maximum plausible size of a structure of options [bytes]: a size beyond it was never set.
 const WILD: usize = 4096;
 
 /// Copies options. What an older caller does not know is 0, which means the default; what a newer
@@ -65,7 +65,7 @@ pub(super) unsafe fn text<'a>(what: &str, address: *const c_char) -> Result<Opti
     text.to_str().map(Some).map_err(|_| Fault::argument(format!("{what} is not UTF-8")))
 }
 
-/// `count` values that lie one behind the other.
+/// Borrows `count` contiguous values.
 ///
 /// # Safety
 ///

@@ -5,8 +5,8 @@
 //! Handles are numbers, not addresses: the objects lie in a `registry`, under keys that are used
 //! once. So a handle that is null, freed, or of another kind is answered with an error. The
 //! functions for audio threads find their object in a `table` of atomics, since the registry has a
-//! lock. Nothing here decides anything about audio or text: every function is a few lines around
-//! one of the library's.
+//! lock. No decision about audio or text is made here: every function is a few lines around one of
+//! the library's.
 
 mod engine;
 mod event;

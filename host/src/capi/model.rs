@@ -22,7 +22,7 @@ pub struct ModelHandle {
 /// nothing else. The first time on a machine that takes seconds, while the model is compiled; after
 /// that it comes from the cache.
 ///
-/// Threads: any but audio threads, nor one that has a window to draw. Who asks for a model that is
+/// Threads: any but audio threads, nor one that has a window to draw. A call for a model that is
 /// being loaded waits for it. Ownership: `*model` is yours; free it with `hearken_model_free`. The
 /// path is copied. Errors: `HEARKEN_ERROR_HANDLE`; `HEARKEN_ERROR_ARGUMENT`; `HEARKEN_ERROR_MODEL`
 /// when the file cannot be read, is no model that hearken loads, or needs more memory than a

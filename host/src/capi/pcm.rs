@@ -11,8 +11,8 @@ use crate::audio;
 pub enum Encoding {
     /// Signed 16-bit integers.
     HearkenEncodingS16 = 0,
-    /// 32-bit floats from -1 to 1. What is beyond is clamped; what is no number, or infinite, is
-    /// taken as 0.
+    /// 32-bit floats from -1 to 1. NaN and infinite samples are replaced by 0; others are clamped
+    /// to [-1, 1].
     HearkenEncodingF32 = 1,
 }
 
@@ -30,7 +30,7 @@ pub(super) enum Samples<'a> {
 }
 
 impl Pcm {
-    /// `frames` frames that lie at `address`.
+    /// Borrows `frames` frames at `address`.
     ///
     /// # Safety
     ///

@@ -15,7 +15,7 @@ use crate::Model;
 use crate::audio::{self, VadConfig};
 use crate::session::{Session, SessionOptions};
 
-/// A session: listens to one stream of audio, and says what it hears. `{0}` is null.
+/// A session: recognizes one stream of audio, and reports events. `{0}` is null.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub struct SessionHandle {
@@ -38,7 +38,7 @@ pub struct CSessionOptions {
     pub sample_rate: u32,
     /// Samples of a frame, 1 to 8. They are averaged.
     pub channels: u32,
-    /// One of `hearken_encoding`. Default: `HEARKEN_ENCODING_S16`.
+    /// A value of `hearken_encoding`. Default: `HEARKEN_ENCODING_S16`.
     pub encoding: u32,
     /// Least new speech between two partial texts, in ms. Default: 500. It becomes longer while
     /// recognising takes longer.
@@ -202,9 +202,9 @@ pub extern "C" fn hearken_session_end(session: SessionHandle) -> CStatus {
     })
 }
 
-/// No more audio comes. What was pushed is recognised; `HEARKEN_EVENT_FINISHED` is the last event.
-/// An input is closed, and what it holds is pushed before, which takes up to some milliseconds.
-/// Does not wait for the recogniser.
+/// Ends the audio. The rest is recognized; `HEARKEN_EVENT_FINISHED` is the last event. An input is
+/// closed, and its content is pushed before, which takes up to some milliseconds. Does not wait for
+/// the recognizer.
 ///
 /// Threads: any but audio threads. Waits for a push that runs. Errors: `HEARKEN_ERROR_HANDLE`;
 /// `HEARKEN_ERROR_STATE` the second time, or after `hearken_session_cancel`.

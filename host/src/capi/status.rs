@@ -14,9 +14,9 @@ use crate::session::SessionError;
 pub enum CStatus {
     /// Done.
     HearkenOk = 0,
-    /// No event came in the time that was given.
+    /// No event came within the timeout.
     HearkenTimeout = 1,
-    /// No event comes any more: the session is finished, cancelled or freed.
+    /// No more events: the session is finished, cancelled or freed.
     HearkenEnded = 2,
     /// The header that the program was compiled with belongs to another version of the library.
     /// Install the two of one version.

@@ -1,4 +1,4 @@
-//! Why nothing is heard.
+//! Errors of audio capture.
 
 use crate::audio::AudioError;
 use crate::session::SessionError;
@@ -26,7 +26,7 @@ pub enum CaptureError {
          (`hearken devices` lists what there is)"
     )]
     NoSystem,
-    /// No device is called so.
+    /// No device has this name.
     #[error("no device is called `{wanted}`; `hearken devices` lists them")]
     NoDevice {
         /// Requested device.
@@ -43,7 +43,7 @@ pub enum CaptureError {
     /// The device does not open.
     #[error("cannot listen to {device}: {reason}")]
     Open {
-        /// Its name.
+        /// Name of the device.
         device: String,
         /// Message of the sound system.
         reason: String,
@@ -51,13 +51,13 @@ pub enum CaptureError {
     /// The backend opened the device and never asked where its audio goes.
     #[error("{device} delivers no audio; choose another device")]
     Silent {
-        /// Its name.
+        /// Name of the device.
         device: String,
     },
     /// The device stopped by itself.
     #[error("{device} is gone: {reason}; plug it in and start again")]
     Gone {
-        /// Its name.
+        /// Name of the device.
         device: String,
         /// Message of the sound system.
         reason: String,

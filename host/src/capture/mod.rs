@@ -57,7 +57,7 @@ pub enum Input {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
-    /// The room.
+    /// A microphone.
     Microphone,
     /// Loopback: the computer's own output.
     System,
@@ -76,7 +76,7 @@ pub struct Device {
     pub kind: Kind,
     /// True if [`Input::Microphone`] or [`Input::System`] selects this device.
     pub default: bool,
-    /// Its own rate and channels; `None` when it does not say.
+    /// Native rate and channels; `None` when the device does not state them.
     pub format: Option<Format>,
 }
 

@@ -20,7 +20,7 @@ const PERIOD: Duration = Duration::from_millis(10);
 pub struct Level(Arc<AtomicU32>);
 
 impl Level {
-    /// In dB of full scale; 0 is the loudest, silence is minus infinity.
+    /// Level [dBFS]; 0 is the loudest, silence is minus infinity.
     pub fn decibels(&self) -> f32 {
         20.0 * f32::from_bits(self.0.load(Ordering::Relaxed)).log10()
     }
@@ -31,8 +31,8 @@ impl Level {
     }
 }
 
-/// Moves what is captured into a session, on a thread of its own, until it is stopped or the device
-/// is gone; then it finishes the session. The session's events say what was heard.
+/// Moves captured audio into a session, on a thread of its own, until it is stopped or the device
+/// is gone; then it finishes the session. Results are the session's events.
 pub struct Pump {
     /// Dropped to stop.
     stop: Option<Sender<()>>,

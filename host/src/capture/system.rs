@@ -49,7 +49,7 @@ impl System {
         Ok(Self { host: cpal::default_host() })
     }
 
-    /// One by name, of those that [`System::names`] gives.
+    /// Opens a device by name, of those that [`System::names`] gives.
     ///
     /// # Errors
     ///
@@ -93,7 +93,7 @@ impl System {
                 let default = microphone.as_ref() == Some(&key) || monitor.as_ref() == Some(&key);
                 (kind, port.default_input_config().ok(), default)
             } else if !cfg!(target_os = "linux") && port.supports_output() {
-                // WASAPI and CoreAudio hear what a device plays when it is opened for input.
+                // WASAPI and CoreAudio open an output device for input as loopback.
                 (Kind::System, port.default_output_config().ok(), speaker.as_ref() == Some(&key))
             } else {
                 continue;

@@ -29,7 +29,7 @@ pub(crate) struct Captions {
     term: Term,
     committed: Vec<String>,
     tentative: Vec<String>,
-    /// Of live audio only.
+    /// For live audio only.
     status: Option<Status>,
     /// Columns of each line on the screen that the next drawing replaces.
     drawn: Vec<usize>,
@@ -61,7 +61,7 @@ impl Captions {
         }
     }
 
-    /// Takes in what a session says, and draws it.
+    /// Handles an event of a session, and draws it.
     pub(crate) fn event(&mut self, event: &SessionEvent) -> io::Result<()> {
         let seconds = |samples: u64| samples as f64 / f64::from(SAMPLE_RATE);
         match event {
@@ -220,7 +220,7 @@ fn wrap<'a, K: Copy>(
     lines
 }
 
-/// A word in pieces of at most `room` columns.
+/// Splits a word into pieces of at most `room` columns.
 fn pieces(word: &str, room: usize) -> impl Iterator<Item = &str> {
     let mut rest = word;
     std::iter::from_fn(move || {

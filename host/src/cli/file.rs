@@ -142,7 +142,7 @@ fn destinations(args: &Args, folder: Option<&Path>, format: Format) -> Result<Ve
     Ok(destinations)
 }
 
-/// One recording to be transcribed.
+/// A recording to transcribe.
 struct Job<'a> {
     name: &'a str,
     format: Format,
@@ -314,7 +314,7 @@ fn report(name: &str, transcript: &Transcript) -> bool {
 /// Level that faint speech still has, in decibels.
 const FAINT_DB: f32 = -75.0;
 
-/// Why there is no text though there is sound, and what to try.
+/// Hint for a transcript without text though there is sound: the reason, and a remedy.
 fn without_speech(transcript: &Transcript) -> Option<String> {
     if !transcript.segments.is_empty() || !transcript.unrecognized.is_empty() || !transcript.lost.is_empty() {
         return None;

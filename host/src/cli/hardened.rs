@@ -232,7 +232,7 @@ mod tests {
 
         restrict_calls().map_err(|failure| failure.message).unwrap();
         assert!(denied(TcpListener::bind("127.0.0.1:0").unwrap_err()));
-        // Also a thread that was there.
+        // Threads that exist already are included.
         let other = std::thread::spawn(|| TcpListener::bind("127.0.0.1:0").unwrap_err());
         assert!(denied(other.join().unwrap()));
         assert!(own.local_addr().is_ok());

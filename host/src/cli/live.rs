@@ -44,8 +44,8 @@ pub(crate) struct Args {
     /// Use this sound system instead of the default one (`hearken devices --all` lists them)
     #[arg(long, value_name = "NAME")]
     sound_system: Option<String>,
-    /// Save the transcript; what the name ends in says how (txt, srt, vtt, json, jsonl). Never
-    /// overwrites
+    /// Save the transcript; the name's extension selects the format (txt, srt, vtt, json, jsonl).
+    /// Never overwrites
     #[arg(long, value_name = "FILE")]
     save: Vec<PathBuf>,
     /// txt, srt, vtt, json or jsonl on standard output instead of captions [default: captions on a
@@ -88,7 +88,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     };
     let model = args.model.load()?;
     let interrupts = interrupts()?;
-    // Opened last: what is said before the captions run would come all at once.
+    // Opened last: otherwise speech before the captions run would come all at once.
     let capture = Capture::open(&system, &input)?;
     let listening = Listening { name: capture.device().name.clone(), started: Instant::now() };
     let session = Session::new(&model, args.options(&capture))?;
@@ -172,7 +172,7 @@ impl Live {
                 recv(events) -> event => match event {
                     Ok(SessionEvent::Finished { duration: length }) => duration = length,
                     Ok(event) => if !self.show(&event)? {
-                        // Nobody reads our output any more.
+                        // The reader of our output has gone.
                         return Ok(ExitCode::SUCCESS);
                     },
                     Err(_) => break,

@@ -31,7 +31,7 @@ impl ModelArgs {
         Ok(self.choose()?.0)
     }
 
-    /// The same, and why that one.
+    /// Source of the model, and the reason for the choice.
     pub(crate) fn choose(&self) -> Result<(ModelSource, String), Failure> {
         if let Some(named) = &self.model {
             return find(named);
@@ -98,8 +98,8 @@ impl ModelArgs {
     }
 }
 
-/// A name of the catalogue means that model, whatever files lie around; anything else that is a
-/// file is that file.
+/// A name of the catalog selects that model, whatever files exist; anything else that is a file
+/// selects that file.
 pub(super) fn find(named: &Path) -> Result<(ModelSource, String), Failure> {
     let file = || (ModelSource::File(named.to_owned()), format!("the file {}", named.display()));
     let Some(name) = named.to_str().filter(|name| !name.contains('/')) else {

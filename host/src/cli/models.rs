@@ -77,9 +77,9 @@ enum Command {
         #[arg(long)]
         force: bool,
     },
-    /// Print where a model's file lies
+    /// Print the path of a model's file
     Path {
-        /// Its name
+        /// Name of the model
         name: String,
     },
     /// Check models that are here; exit code 1 if one of them is damaged
@@ -218,7 +218,7 @@ fn verify(store: &Store, names: &[String]) -> Result<ExitCode, Failure> {
     })
 }
 
-/// One line of the list.
+/// A row of the list.
 struct Row {
     name: String,
     bytes: u64,
@@ -259,7 +259,7 @@ fn list(store: &Store, as_json: bool) -> Result<ExitCode, Failure> {
     print(&table)
 }
 
-/// The embedded model, the catalogue, and what else lies in the store.
+/// Rows: the embedded model, the catalog, and other models in the store.
 fn rows(store: &Store) -> Result<Vec<Row>, Failure> {
     let mut here = store.models()?;
     let bytes = model::embedded()?;
@@ -355,7 +355,7 @@ fn size(bytes: u64) -> String {
     if mib < 1024.0 { format!("{mib:.0} MiB") } else { format!("{:.2} GiB", mib / 1024.0) }
 }
 
-/// Prints to standard output; that nobody reads it is no error.
+/// Prints to standard output; a closed output is no error.
 fn print(text: &str) -> Result<ExitCode, Failure> {
     match io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

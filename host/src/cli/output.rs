@@ -73,7 +73,7 @@ impl Output {
     }
 }
 
-/// The folder that a file lies in.
+/// Parent folder of a file.
 fn folder(file: &Path) -> &Path {
     file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

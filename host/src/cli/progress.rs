@@ -51,7 +51,7 @@ impl Bar {
         Self { bar, started: Instant::now() }
     }
 
-    /// No bar: something else shows how far it is.
+    /// Makes no bar: progress is shown elsewhere.
     pub(crate) fn hidden() -> Self {
         Self { bar: ProgressBar::hidden(), started: Instant::now() }
     }
@@ -135,7 +135,7 @@ impl Download {
     pub(crate) fn update(&self, bytes: u64, total: u64) {
         if self.0.length() != Some(total) {
             self.0.set_length(total);
-            // What is here already did not come now, and says nothing about the speed.
+            // Bytes that were kept from before do not count for the speed.
             self.0.set_position(bytes);
             self.0.reset_eta();
         }

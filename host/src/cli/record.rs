@@ -10,8 +10,7 @@ use hearken::session::SessionEvent;
 
 use super::{Failure, in_writing};
 
-/// A file that has at any time what was complete until then: what was said live cannot be said
-/// again.
+/// A file that is complete at any time up to the latest final text: live speech cannot be repeated.
 pub(crate) struct Record {
     path: PathBuf,
     writer: Writer<BufWriter<File>>,
@@ -35,7 +34,7 @@ impl Record {
         Ok(Self { path: path.to_owned(), writer })
     }
 
-    /// Adds what a session says.
+    /// Adds an event of the session.
     pub(crate) fn event(&mut self, event: &SessionEvent) -> Result<(), Failure> {
         self.writer.event(event).map_err(|error| in_writing(&self.path, &error))
     }

@@ -40,7 +40,7 @@ pub(crate) struct Args {
     /// Tenants, models, limits, TLS: a TOML file
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Address and port [default: what the configuration says, else 127.0.0.1:8080]
+    /// Address and port [default: the configuration's, else 127.0.0.1:8080]
     #[arg(long, short, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
     /// Also serve Home Assistant and other clients of Wyoming, at this address; the protocol has no
@@ -157,7 +157,7 @@ impl Args {
         Err(Failure::usage("--hardened needs Linux; leave it out"))
     }
 
-    /// Those of the configuration, else the one that every other command would use.
+    /// Models of the configuration, else the one that every other command would use.
     fn models(&self, config: &Config) -> Result<Vec<NamedModel>, Failure> {
         if config.models.is_empty() {
             return Ok(vec![NamedModel { name: ONLY_MODEL.to_owned(), source: self.model.source()? }]);
@@ -214,7 +214,7 @@ fn make_key() -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Logs go to standard error. Nothing that was said is in them.
+/// Starts logging to standard error. Logs contain no recognized text.
 fn start_log(format: LogFormat) {
     let filter = EnvFilter::try_from_env("HEARKEN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);

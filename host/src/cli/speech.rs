@@ -16,7 +16,7 @@ pub(crate) struct SpeechArgs {
     /// Names, spellings and style to expect, as if this text had come before
     #[arg(long, value_name = "TEXT")]
     pub(crate) prompt: Option<String>,
-    /// Keep annotations such as `[Music]`, `(laughs)`, which are no words
+    /// Keep annotations such as `[Music]` or `(laughs)`, which are not speech
     #[arg(long)]
     pub(crate) annotations: bool,
 }
@@ -35,7 +35,7 @@ impl SpeechArgs {
         if self.language.len() < 2 {
             return Vec::new();
         }
-        // One that is to be detected may be any.
+        // With detection any language may come.
         self.language
             .iter()
             .map(|language| language_code(language))

@@ -14,7 +14,7 @@ pub(super) const LINE: usize = 64;
 pub(super) struct Aligned(Vec<Line>);
 
 impl Aligned {
-    /// At least `bytes` bytes, all zero.
+    /// Allocates at least `bytes` bytes, all zero.
     pub(super) fn zeroed(bytes: usize) -> Self {
         let count = bytes.div_ceil(LINE);
         let mut lines = Vec::with_capacity(count);

@@ -30,7 +30,7 @@ pub(super) struct Attention<'a> {
     pub(super) out: RowsMut<'a>,
 }
 
-/// Queries up to which vectors run along keys and values as they lie.
+/// Maximum number of queries for which vectors run along keys and values in place.
 const FEW: usize = 8;
 /// Heads whose keys are then read together: as many as Whisper's largest models have.
 const HEADS: usize = 20;

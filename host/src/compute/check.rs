@@ -118,7 +118,7 @@ pub(crate) fn attention(attention: &Attention, memory: u64) -> Result<(), Violat
     Ok(())
 }
 
-/// Checks what a guest says its weights are.
+/// Checks the descriptors of a guest's weights.
 pub(crate) fn weights(weights: &[Weight], memory: u64) -> Result<(), Violation> {
     if weights.len() > MAX_WEIGHTS {
         return Err(Violation::TooManyWeights);
@@ -136,7 +136,7 @@ pub(crate) fn weights(weights: &[Weight], memory: u64) -> Result<(), Violation> 
         }
         places.push(place.range(Operand::Weight, &matrix)?);
     }
-    // No byte is packed twice: what the host keeps is bounded by what the guest has.
+    // No byte is packed twice: the memory of the host is bounded by the guest's.
     places.sort_by_key(|place| place.start);
     if places.windows(2).any(|pair| pair[0].end > pair[1].start) {
         return Err(Violation::TooManyWeights);
@@ -161,7 +161,7 @@ fn work(factors: &[u64]) -> Result<(), Violation> {
     if work.is_some_and(|work| work <= MAX_WORK) { Ok(()) } else { Err(Violation::TooMuchWork) }
 }
 
-/// The shape that an operation gives to a matrix, and the memory that it must lie in.
+/// Shape of a matrix in an operation, and the memory that must contain it.
 #[derive(Clone, Copy)]
 struct Place {
     memory: u64,
@@ -177,7 +177,7 @@ impl Place {
         self.cols / element.block_len() * element.block_bytes()
     }
 
-    /// All bytes of the matrix, from its first to its last.
+    /// Range of the matrix, from its first byte to its last.
     fn range(self, operand: Operand, matrix: &Matrix) -> Result<Range<u64>, Violation> {
         let &Matrix { address, row_stride, plane_stride, element } = matrix;
         if [address, row_stride, plane_stride].iter().any(|bytes| !bytes.is_multiple_of(element.align())) {
@@ -194,7 +194,8 @@ impl Place {
         }
     }
 
-    /// An input: may lie anywhere but in the output's bytes, gaps between its rows included.
+    /// Checks an input: it may lie anywhere but in the output's bytes, gaps between its rows
+    /// included.
     fn input(self, operand: Operand, matrix: &Matrix, output: &Range<u64>) -> Result<(), Violation> {
         let range = self.range(operand, matrix)?;
         if range.start < output.end && output.start < range.end {

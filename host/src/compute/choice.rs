@@ -14,9 +14,9 @@ pub enum Compute {
     /// 8 bits in blocks of 32, or to bfloat16, and summed in 32 bits.
     #[default]
     Fast,
-    /// The host, as native whisper.cpp does, or nearer to what the model says: half precision in
-    /// 16-bit fixed point or single precision, single precision as it is, quantised weights with
-    /// activations rounded to 8 bits.
+    /// The host, at native whisper.cpp's precision or closer to the model's weights: half precision
+    /// in 16-bit fixed point or single precision, single precision unchanged, quantized weights
+    /// with activations rounded to 8 bits.
     Exact,
     /// The guest, inside the sandbox: nothing crosses but audio and text.
     Guest,
@@ -24,7 +24,7 @@ pub enum Compute {
     Stock,
 }
 
-/// No such way to compute.
+/// Unknown compute mode.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("computing is `fast`, `exact` or `guest`, not `{0}`")]
 pub struct UnknownCompute(String);

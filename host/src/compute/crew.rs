@@ -34,7 +34,7 @@ impl Drop for Busy {
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
-    /// There is a job, or the crew is dismissed.
+    /// Signals that there is a job, or that the helpers are dismissed.
     wake: Condvar,
     /// A helper has left a job.
     left: Condvar,

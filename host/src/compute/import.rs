@@ -97,7 +97,7 @@ impl Prepared {
         let packed = Packed::pack(kernels, &matrices, |index, row| {
             let weight = &weights[index];
             let len = weight.depth / weight.element.block_len() * weight.element.block_bytes();
-            // In memory, as was checked.
+            // The range was checked.
             let start = weight.address + row as u64 * weight.row_stride;
             &memory[start as usize..(start + len) as usize]
         });
@@ -169,7 +169,7 @@ impl Prepared {
                     query: memory.rows(&asked.query, head, queries, width),
                     key: memory.rows(&asked.key, head, keys, width),
                     value: memory.rows(&asked.value, head, width, keys),
-                    // One for all heads.
+                    // One value for all heads.
                     mask: asked.mask.map(|mask| memory.rows(&mask, 0, queries, keys)),
                     scale: asked.scale,
                     out: memory.rows_mut(&asked.out, head, queries, width),
@@ -402,7 +402,7 @@ mod tests {
                         }
                     }
                 }
-                // All else is as it was.
+                // All other bytes are unchanged.
                 for plane in 0..planes {
                     for j in 0..columns {
                         let at = (out.address + plane * out.plane_stride + j * out.row_stride) as usize;

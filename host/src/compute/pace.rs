@@ -10,7 +10,7 @@ use crate::task::cpu_time;
 /// some on a slow one.
 const STRETCH: usize = 1 << 23;
 
-/// The caller said that an operation may not go on; its output is unfinished.
+/// The operation was cancelled by the caller; its output is unfinished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stopped;
 
@@ -29,7 +29,7 @@ impl Operation {
     }
 }
 
-/// One thread's part of an operation.
+/// Part of an operation that one thread does.
 pub(super) struct Pace<'a> {
     operation: &'a Operation,
     done: Cell<usize>,

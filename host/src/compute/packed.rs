@@ -28,7 +28,7 @@ pub(super) enum Content {
 /// multiple of 32.
 pub(crate) struct Packed {
     shape: Shape,
-    /// Of all matrices of a model together, so that it is large, and on large pages.
+    /// Data of all matrices of a model together, so that it is large, and on large pages.
     data: Arc<Aligned>,
     /// Offset of this one.
     at: usize,

@@ -36,9 +36,9 @@ pub(super) enum Left<'a> {
 #[derive(Clone, Copy)]
 pub(super) enum Bias<'a> {
     None,
-    /// One for each left row.
+    /// One value for each left row.
     Left(&'a [f32]),
-    /// One for each right row.
+    /// One value for each right row.
     Right(&'a [f32]),
 }
 
@@ -226,7 +226,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// One panel over the staged rows.
+    /// Multiplies one panel with the staged rows.
     fn pass(
         &self,
         panel: usize,

@@ -1,4 +1,4 @@
-//! Matrices where they lie: in a guest's memory, or anywhere else.
+//! Matrices in place: in a guest's memory, or anywhere else.
 
 use std::marker::PhantomData;
 

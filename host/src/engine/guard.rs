@@ -1,4 +1,4 @@
-//! Guards against text that nobody said.
+//! Guards against hallucinations.
 //!
 //! Whisper repeats itself when it loses the audio, and fills silence with phrases. whisper.cpp's
 //! own check, the entropy of the tokens, looks only at results of more than 32 tokens. These look
@@ -6,9 +6,8 @@
 
 use crate::{SAMPLE_RATE, Segment, Word};
 
-/// A window that the model thinks silent is believed to be silent when it is also unsure of the
-/// words it found: the thresholds of OpenAI's implementation (`no_speech_threshold`,
-/// `logprob_threshold`).
+/// A window that the model thinks silent counts as silent when the model is also unsure of its
+/// words: the thresholds of OpenAI's implementation (`no_speech_threshold`, `logprob_threshold`).
 pub(super) const NO_SPEECH: f32 = 0.6;
 pub(super) const LOGPROB: f32 = -1.0;
 
@@ -35,7 +34,7 @@ const UNSURE: f32 = -0.7;
 const LEAST_VOICE: u64 = 3 * SAMPLE_RATE as u64;
 /// Voice for each word of the slowest speech: 1.25 s.
 const SLOWEST_WORD: u64 = SAMPLE_RATE as u64 * 5 / 4;
-/// Mean probability of words from which they are believed where something speaks against them.
+/// Mean probability from which words are believed despite evidence against them.
 const SURE: f32 = 0.85;
 
 /// A few words without a time are found in speech, too.
@@ -49,8 +48,8 @@ const LEAST_PLACELESS: usize = 3;
 const REPORT: usize = 32 << 10;
 const REPORT_PER_SECOND: usize = 4 << 10;
 
-/// Bytes of memory that reports of a chunk may still take: by the chunk's length, not by what its
-/// guest says of it.
+/// Number of bytes of memory that reports of a chunk may still take: by the chunk's length,
+/// independent of the guest's claims.
 pub(super) struct Report(usize);
 
 impl Report {
@@ -75,10 +74,10 @@ pub(super) fn is_unsure(segment: &Segment) -> bool {
     segment.avg_logprob < UNSURE && segment.words.iter().all(|word| word.probability < LIKELY_WORD)
 }
 
-/// Returns true if half of the words of a segment have no time of their own: the decoder looked at
-/// one place, or two, to say all of them. So it does where it makes up a phrase to a sound that is
-/// no speech. (OpenAI's `hallucination_silence_threshold` looks for the same in the durations of
-/// words, beside silence.)
+/// Returns true if half of the words of a segment have no time of their own: the decoder attended
+/// to one place, or two, for all of them. It does so where it hallucinates a phrase in a sound that
+/// is not speech. (OpenAI's `hallucination_silence_threshold` looks for the same in the durations
+/// of words, beside silence.)
 pub(super) fn has_no_places(words: &[hearken_proto::Word]) -> bool {
     let placeless = words.iter().filter(|word| word.end <= word.start).count();
     placeless >= LEAST_PLACELESS && 2 * placeless >= words.len()

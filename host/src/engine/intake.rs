@@ -63,8 +63,8 @@ impl<S: Source> Intake<S> {
         let frames = match self.source.read(&mut self.block) {
             Ok(frames) => frames,
             Err(error) if self.read == 0 => return Err(error.into()),
-            // What was read is sound and worth having: the text is returned, and says that there
-            // was more.
+            // The part that was read is sound and worth having: its text is returned, with a note
+            // that there was more.
             Err(error) => {
                 self.damage = Some(error.to_string());
                 0

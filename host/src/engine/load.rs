@@ -85,8 +85,8 @@ impl Engine {
         let cached = self.0.cache.as_ref().and_then(|cache| cache.get(&key));
         let template = match cached.map(|(image, info)| self.0.runtime.template(&image, info)) {
             Some(Ok(template)) => template,
-            // Stale: another compiler's work under the same key cannot be, but is no reason to
-            // fail.
+            // Stale: a module of another compiler under the same key is impossible, but is no
+            // reason to fail.
             Some(Err(_)) | None => self.prepare(&name, source, &checked, &options, &key)?,
         };
         let inner = Arc::new(Inner { name, template, checked, meter: Arc::default() });
@@ -158,7 +158,7 @@ impl Engine {
 }
 
 impl ModelSource {
-    /// Its name, its bytes, and how many they are.
+    /// Name, bytes, and number of bytes.
     fn open(&self) -> Result<(String, Box<dyn Read + Send>, u64), Error> {
         match self {
             Self::Embedded => {
@@ -239,7 +239,7 @@ impl Model {
         self.inner.template.info().multilingual
     }
 
-    /// Longest audio of one decode, in samples at 16 kHz: what the guest says, never more than the
+    /// Maximum audio of one decode [samples at 16 kHz]: as the guest reports, never more than the
     /// file.
     pub fn context_samples(&self) -> usize {
         let guest = u64::from(self.inner.template.info().n_audio_ctx) * 320;
@@ -272,7 +272,7 @@ impl Model {
         1 + samples.saturating_sub(5 * stride).div_ceil(2 * stride)
     }
 
-    /// The first token that is no text: `<|endoftext|>`, in English and in multilingual
+    /// The first token that is not text: `<|endoftext|>`, in English and in multilingual
     /// vocabularies.
     pub(super) fn first_special_token(&self) -> u32 {
         if self.multilingual() { 50_257 } else { 50_256 }
@@ -289,7 +289,7 @@ impl Model {
         self.inner.template.image_bytes()
     }
 
-    /// The same model, whose sandboxes count as this share's.
+    /// Returns the same model with its sandboxes charged to this share.
     pub(crate) fn billed(mut self, share: Option<&Share>) -> Self {
         self.share = share.cloned().or(self.share);
         self

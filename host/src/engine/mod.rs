@@ -38,7 +38,7 @@ pub struct Engine(Arc<Inner>);
 pub(crate) struct Inner {
     runtime: Runtime,
     executor: Executor,
-    /// Of all work that names no share.
+    /// Share of all work that names none.
     share: Share,
     cache: Option<Cache>,
     guest: Vec<u8>,
@@ -61,9 +61,9 @@ pub enum Preparation {
         /// The file, or what stands for it.
         name: String,
     },
-    /// It is ready.
+    /// The model is ready.
     Finished,
-    /// It is ready, but could not be kept for next time.
+    /// The model is ready, but could not be kept for next time.
     NotKept {
         /// Why.
         reason: String,
@@ -106,9 +106,9 @@ impl Engine {
         EngineBuilder::default()
     }
 
-    /// The folder in which compiled models are kept unless [`EngineBuilder::cache_dir`] names
-    /// another one: `hearken` in the user's cache folder, or what `HEARKEN_CACHE_DIR` says. `None`
-    /// where the user has none.
+    /// Folder of compiled models unless [`EngineBuilder::cache_dir`] names another one: `hearken`
+    /// in the user's cache folder, or the value of `HEARKEN_CACHE_DIR`. `None` where the user has
+    /// none.
     pub fn user_cache_dir() -> Option<PathBuf> {
         user_cache()
     }
@@ -166,7 +166,7 @@ impl EngineBuilder {
     }
 
     /// Keeps compiled models in this folder instead of `hearken` in the user's cache folder. It
-    /// must belong to the user alone, for what lies in it is run.
+    /// must belong to the user alone, because its content is executed.
     pub fn cache_dir(mut self, folder: impl Into<PathBuf>) -> Self {
         self.cache = CacheSetting::At(folder.into());
         self
@@ -268,7 +268,7 @@ impl EngineBuilder {
     }
 }
 
-/// `hearken` in the user's cache folder, or what `HEARKEN_CACHE_DIR` says.
+/// `hearken` in the user's cache folder, or the value of `HEARKEN_CACHE_DIR`.
 fn user_cache() -> Option<PathBuf> {
     use etcetera::BaseStrategy;
     if let Some(folder) = std::env::var_os("HEARKEN_CACHE_DIR") {

@@ -18,7 +18,7 @@ use crate::task::to_end;
 pub struct Score {
     /// The token with the highest logit.
     pub token: u32,
-    /// Its logit.
+    /// Logit of the best token.
     pub best: f32,
     /// The second highest logit. With a small `best - second` rounding decides.
     pub second: f32,
@@ -32,9 +32,9 @@ pub struct Timing {
     pub spectrogram: Duration,
     /// From the spectrogram to the encoder's output and the cross-attention's keys and values.
     pub encoder: Duration,
-    /// From there to what the model says first.
+    /// Time from there to the first prediction.
     pub prompt: Duration,
-    /// All tokens after that.
+    /// Time of all tokens after that.
     pub tokens: Duration,
 }
 
@@ -61,8 +61,8 @@ impl Model {
     }
 }
 
-/// One sandbox with its model loaded, held by the caller: what [`Model::transcribe`] makes for each
-/// chunk of speech and drops after it.
+/// A sandbox with its model loaded, held by the caller: [`Model::transcribe`] makes one for each
+/// chunk of speech and drops it afterwards.
 pub struct Sandbox(Instance);
 
 impl Model {
@@ -92,7 +92,7 @@ impl Model {
 
 impl Sandbox {
     /// Encodes `samples` (16 kHz mono, at most [`Model::context_samples`]), feeds the decoder
-    /// exactly `tokens`, and answers what the model would have said after each of them, and before:
+    /// exactly `tokens`, and returns the model's probabilities after each of them, and before:
     /// first after the start of the transcript, in multilingual models also after `language` (ISO
     /// 639-1, `en` without) and the task. Nothing is sampled, so two builds of whisper.cpp can be
     /// compared position by position. Runs on the calling thread.

@@ -36,7 +36,7 @@ pub struct TranscribeOptions {
     pub language: Option<String>,
     /// Languages to detect among, as ISO 639-1 codes. Empty for all that the model knows.
     pub languages: Vec<String>,
-    /// Keeps annotations such as `[Music]`. Default: no, they are no words.
+    /// Keeps annotations such as `[Music]`. Default: false, they are not speech.
     pub annotations: bool,
     /// Leaves text as whisper.cpp decodes it: voice in which no words were recognized is not
     /// decoded again by itself, and text that the model is not sure of stays. For comparisons.
@@ -129,8 +129,9 @@ impl Heard {
         missed(chunk.voice.stretches(), words, chunk.start..chunk.end())
     }
 
-    /// Takes in what was heard of a part by itself, as far as it is likely and does not begin as
-    /// the text before it ends, or end as the text behind it begins: then a word's time was wrong.
+    /// Adds the text of a part that was decoded by itself, as far as it is likely and does not
+    /// begin as the text before it ends, or end as the text behind it begins: then a word's time
+    /// was wrong.
     fn add(&mut self, part: Self) {
         for segment in part.segments {
             let place = self.segments.partition_point(|other| other.start < segment.start);
@@ -256,8 +257,7 @@ impl Model {
         Ok(parts)
     }
 
-    /// One decode of a part of a chunk, or all of it, and one more of each stretch of it that was
-    /// missed.
+    /// Decodes a part of a chunk, or all of it, and once more each stretch of it that was missed.
     async fn decode_part(
         &self,
         chunk: &Chunk,
@@ -296,7 +296,7 @@ impl Model {
         verbatim: bool,
     ) -> Result<Heard, Error> {
         match self.decode(start, samples, task, verbatim).await {
-            // It may have come from what the instance had become: once more, in a fresh one.
+            // The state of the instance may be the cause: once more, in a fresh one.
             Err(Error::Sandbox(error)) if error.ends_one_utterance() => {
                 self.decode(start, samples, task, verbatim).await
             }
@@ -304,7 +304,7 @@ impl Model {
         }
     }
 
-    /// One decode of `samples` in a sandbox of its own.
+    /// Decodes `samples` in a sandbox of their own.
     async fn decode(&self, start: u64, samples: &[f32], task: &Task, verbatim: bool) -> Result<Heard, Error> {
         let mut instance = self.instantiate().await?;
         instance.write(samples).await?;
@@ -397,7 +397,7 @@ impl Answer {
     fn give(mut self, outcome: Result<Heard, Error>) {
         self.errand.place = None;
         if let Some(answer) = &self.answer {
-            // The receiver is gone when the recording was given up: then nobody wants this.
+            // The receiver is gone when the recording was cancelled: then the result is not needed.
             let _ = answer.send(outcome);
         }
     }
@@ -413,7 +413,7 @@ impl Drop for Answer {
     }
 }
 
-/// One recording on its way.
+/// Transcription of a recording, in progress.
 pub(super) struct Run<'a, O> {
     pub(super) model: &'a Model,
     pub(super) options: &'a TranscribeOptions,
@@ -455,7 +455,7 @@ impl<'a, O: FnMut(Progress<'_>)> Run<'a, O> {
                 }
                 self.submit(chunk, Errand::default());
             }
-            // Progress is reported also when nothing more is said for long: the input may be a
+            // Progress is reported also when no text comes for long: the input may be a
             // microphone's.
             self.receive_done()?;
             self.tell_position();
@@ -467,7 +467,7 @@ impl<'a, O: FnMut(Progress<'_>)> Run<'a, O> {
         Ok(())
     }
 
-    /// Takes from the intake what the transcript says of the whole recording.
+    /// Completes the transcript with the intake's information about the whole recording.
     pub(super) fn complete<S: Source>(&mut self, intake: &Intake<S>) {
         self.decoded = self.read;
         self.transcript.duration = self.read;
@@ -566,7 +566,7 @@ impl<'a, O: FnMut(Progress<'_>)> Run<'a, O> {
             self.transcript.unrecognized.push(stretch);
         }
         if heard.segments.is_empty() {
-            // A language that was detected in what turned out to be silence is no language.
+            // A language that was detected in a stretch without speech does not count.
             return;
         }
         let detected = heard.language.or_else(|| {

@@ -49,8 +49,7 @@ struct Shared {
     state: Mutex<State>,
     wake: Condvar,
     pace: Mutex<Pace>,
-    /// Makes the jobs that run ask whether they are to give way, sooner than they would by
-    /// themselves.
+    /// Makes running jobs check for preemption sooner than they would by themselves.
     nudge: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -177,7 +176,7 @@ impl Shared {
         }
     }
 
-    /// Works on a job until it is done or gives way.
+    /// Runs a job until it is done or preempted.
     fn run(self: &Arc<Self>, share: &Share, mut job: Job) {
         let (started, used) = (Instant::now(), job.used);
         let wanted = {
@@ -216,7 +215,7 @@ mod tests {
     use super::*;
     use crate::task::give_way;
 
-    /// A job that runs until something is sent to it, and gives way meanwhile if it is to.
+    /// A job that runs until something is sent to it, and yields meanwhile if it is preempted.
     async fn hold(held: crossbeam_channel::Receiver<()>) {
         while held.try_recv() == Err(crossbeam_channel::TryRecvError::Empty) {
             give_way().await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Time constant of the exponential moving average [s of thread time].
 const MEMORY: f64 = 3.0;
-/// Less is not believed: a job may have waited for something else.
+/// Minimum measured value: below it, a job may have waited for something else.
 const LEAST: f64 = 0.1;
 
 /// CPU time and time of jobs, in seconds, the later ones counting more.

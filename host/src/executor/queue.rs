@@ -8,7 +8,7 @@ use super::share::{Share, nanos};
 use super::urgency::{Class, Ticket};
 
 /// Virtual time that a share may save up while it uses less than it could: people who speak at the
-/// same moment by chance are heard at once, before those who always have something waiting.
+/// same moment by chance are served at once, before those who always have something waiting.
 const CREDIT: Duration = Duration::from_millis(200);
 /// A share that has used this much more than another one, recently and relative to its weight, is
 /// preempted by it.
@@ -50,7 +50,7 @@ impl Lane {
 /// Order of jobs: by class, by the share's virtual time, by deadline, by number.
 type Rank = (Class, u64, Instant, u64);
 
-/// All jobs that wait.
+/// All waiting jobs.
 ///
 /// Among shares this is start-time fair queueing (Goyal, Vin and Cheng 1996): the share that has
 /// used least goes first, and one that comes back from a pause starts where the others are, less a

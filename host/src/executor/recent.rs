@@ -14,7 +14,7 @@ pub(super) struct Recent {
 }
 
 impl Recent {
-    /// Nothing so far.
+    /// Makes an average of 0.
     pub(super) fn new(now: Instant) -> Self {
         Self { seconds: 0.0, when: now }
     }

@@ -41,9 +41,9 @@ impl ShareLimits {
     }
 }
 
-/// A part of an engine's threads, for somebody who shares them with others: a tenant of a server,
-/// say. When all threads are busy, each share gets time in proportion to its weight, however much
-/// is asked for; what one does not use the others have. Cloning it is the same share.
+/// A share of an engine's threads, for one of several users: a tenant of a server, say. When all
+/// threads are busy, each share gets time in proportion to its weight, regardless of demand; time
+/// that one does not use goes to the others. A clone is the same share.
 #[derive(Debug, Clone)]
 pub struct Share(Arc<Account>);
 
@@ -67,7 +67,7 @@ impl Share {
         Self::limited(weight, &ShareLimits::default())
     }
 
-    /// The same, whose sandboxes are limited.
+    /// Makes a share with limits on its sandboxes.
     pub fn limited(weight: u32, limits: &ShareLimits) -> Self {
         Self(Arc::new(Account {
             weight: weight.max(1),
@@ -89,17 +89,17 @@ impl Share {
         took / self.0.weight
     }
 
-    /// Its virtual time, in nanoseconds.
+    /// Virtual time [ns].
     pub(super) fn used(&self) -> u64 {
         self.0.used.load(Relaxed)
     }
 
-    /// Its virtual time is this at least.
+    /// Raises its virtual time to at least this.
     pub(super) fn catch_up(&self, used: u64) {
         self.0.used.fetch_max(used, Relaxed);
     }
 
-    /// It has used a thread for so long until now.
+    /// Charges it for a thread that it has used for `took` until now.
     pub(super) fn charge(&self, now: Instant, took: Duration) {
         self.0.used.fetch_add(nanos(self.virtual_time(took)), Relaxed);
         self.recent().add(now, took);

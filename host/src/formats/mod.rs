@@ -49,8 +49,8 @@ pub enum Format {
     /// with `"type":"end"`, `language`, `language_probability` and `duration`, so that a truncated
     /// file shows.
     ///
-    /// Of live audio ([`Writer::event`]) also `"type":"partial"`: `utterance` (where it starts),
-    /// `committed` (words that became certain with this line) and `tentative` (words behind them;
+    /// For live audio ([`Writer::event`]) also `"type":"partial"`: `utterance` (its start),
+    /// `committed` (words that were committed with this line) and `tentative` (words behind them;
     /// they replace those of the line before). The segment that completes the utterance has all its
     /// words.
     JsonLines,
@@ -66,7 +66,7 @@ impl Format {
     /// All formats.
     pub const ALL: [Self; 5] = [Self::Text, Self::Srt, Self::Vtt, Self::Json, Self::JsonLines];
 
-    /// Its name, which is the usual file extension without the dot.
+    /// Usual file extension without the dot.
     pub fn extension(self) -> &'static str {
         match self {
             Self::Text => "txt",
@@ -81,7 +81,7 @@ impl Format {
     ///
     /// # Errors
     ///
-    /// Those of `out`.
+    /// Errors of `out`.
     pub fn write(self, transcript: &Transcript, out: &mut impl Write) -> io::Result<()> {
         let mut writer = Writer::begin(self, out)?;
         for segment in &transcript.segments {
@@ -130,7 +130,7 @@ impl<W: Write> Writer<W> {
     ///
     /// # Errors
     ///
-    /// Those of `out`.
+    /// Errors of `out`.
     pub fn begin(format: Format, mut out: W) -> io::Result<Self> {
         let body = match format {
             Format::Text => Body::Text,
@@ -147,7 +147,7 @@ impl<W: Write> Writer<W> {
     ///
     /// # Errors
     ///
-    /// Those of `out`.
+    /// Errors of `out`.
     pub fn segment(&mut self, segment: &Segment) -> io::Result<()> {
         match &mut self.body {
             Body::Text => match sanitise_trimmed(&segment.text) {
@@ -160,12 +160,12 @@ impl<W: Write> Writer<W> {
         }
     }
 
-    /// Adds what a session says: an utterance that is complete as a segment, and in
-    /// [`Format::JsonLines`] also what is thought of one that goes on. What was written is flushed.
+    /// Adds an event of a session: a complete utterance as a segment, and in [`Format::JsonLines`]
+    /// also the hypothesis for a running one. The output is flushed.
     ///
     /// # Errors
     ///
-    /// Those of `out`.
+    /// Errors of `out`.
     pub fn event(&mut self, event: &SessionEvent) -> io::Result<()> {
         match (event, &self.body) {
             (SessionEvent::Partial { utterance, committed, tentative }, Body::JsonLines) => {
@@ -197,7 +197,7 @@ impl<W: Write> Writer<W> {
     ///
     /// # Errors
     ///
-    /// Those of `out`.
+    /// Errors of `out`.
     pub fn end(mut self, language: Option<&Language>, duration: u64) -> io::Result<W> {
         match self.body {
             Body::Text => {}

@@ -8,7 +8,7 @@ use super::Errors;
 pub struct Difference {
     /// Rate of the second less rate of the first.
     pub points: f64,
-    /// In 95 of 100 samples of the recordings it lies between these two.
+    /// Interval that contains the difference in 95 of 100 samples of the recordings.
     pub interval: (f64, f64),
 }
 

@@ -9,11 +9,11 @@ use super::alignment::{Move, align};
 pub struct Errors {
     /// Words, or characters, of the reference.
     pub reference: u64,
-    /// Those that became others.
+    /// Words that became others.
     pub substitutions: u64,
-    /// Those that are missing.
+    /// Words that are missing.
     pub deletions: u64,
-    /// Those that nobody said.
+    /// Words that nobody said.
     pub insertions: u64,
 }
 
@@ -32,7 +32,7 @@ impl Errors {
         Self::between(reference.chars(), hypothesis.chars())
     }
 
-    /// All edits.
+    /// Number of all edits.
     pub fn edits(&self) -> u64 {
         self.substitutions + self.deletions + self.insertions
     }

@@ -36,7 +36,7 @@ pub struct Stamped {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Simulation {
-    /// Its events, in order of their time.
+    /// Events, in order of their time.
     pub events: Vec<Stamped>,
     /// Wall time that was spent on the recording, voice activity included.
     pub computing: Duration,

@@ -60,7 +60,7 @@ struct Shown {
 }
 
 impl Shown {
-    /// All that is shown now.
+    /// Replaces the shown text.
     fn update<'a>(&mut self, at: u64, words: impl Iterator<Item = &'a str>) {
         let mut count = 0;
         for (place, word) in words.enumerate() {
@@ -81,7 +81,7 @@ impl Timeline {
     pub fn of(events: &[Stamped]) -> Self {
         let mut timeline = Self::default();
         let mut meter = FlickerMeter::default();
-        // Of the utterance that runs: committed words, and when each was.
+        // Committed words of the running utterance, and the time of each.
         let (mut shown, mut commits): (Vec<&str>, Vec<u64>) = (Vec::new(), Vec::new());
         let mut display = Shown::default();
         for Stamped { at, event } in events {
@@ -128,14 +128,14 @@ impl Timeline {
         self.finals.iter().rev().find(|text| text.words > 0).map(|text| text.at)
     }
 
-    /// For each correct word, from the end of the word to when it was committed, in seconds. Words
-    /// are compared after normalisation, and one that comes from several ("twenty", "one") is there
-    /// when the last of them is. Where a word ends is what the recogniser says.
+    /// Word latencies: for each correct word, the time from the end of the word to its commitment
+    /// [s]. Words are compared after normalization, and one that comes from several ("twenty",
+    /// "one") is there when the last of them is. The end of a word is the recognizer's.
     pub fn word_latencies(&self, reference: &str, normaliser: Normaliser) -> Vec<f64> {
         self.latencies(reference, normaliser, |word| word.committed)
     }
 
-    /// The same, to when the word was shown for good.
+    /// Latencies from the end of each correct word to the time at which it was shown for good [s].
     pub fn shown_latencies(&self, reference: &str, normaliser: Normaliser) -> Vec<f64> {
         self.latencies(reference, normaliser, |word| word.shown)
     }

@@ -46,7 +46,7 @@ pub(crate) struct Holding {
 }
 
 impl Holding {
-    /// Of a sandbox that was just made: it counts as the largest so far, until somebody looks.
+    /// Account of a new sandbox: it counts as the largest so far, until its memory is measured.
     pub(crate) fn new(of: &Arc<Holdings>, threads: usize) -> Self {
         let bytes = of.largest.load(Relaxed);
         of.bytes.fetch_add(bytes, Relaxed);
@@ -70,7 +70,7 @@ impl Holding {
             Ok(bytes) => bytes,
             // A system that never tells: all of it may be written.
             Err(error) if error.kind() == io::ErrorKind::Unsupported => memory.len() as u64,
-            // For once it does not: what is not known is no violation.
+            // A sandbox of unknown size passes: the unknown is no violation.
             Err(_) => self.bytes,
         };
         self.of.bytes.fetch_add(bytes, Relaxed);

@@ -32,11 +32,11 @@ pub(crate) enum Work {
     Recording,
 }
 
-/// All kinds of work, and what metrics call them.
+/// All kinds of work, and their names in metrics.
 pub(crate) const WORK: [(Work, &str); 3] =
     [(Work::Partial, "partial"), (Work::Final, "final"), (Work::Recording, "recording")];
 
-/// All kinds of failures of a sandbox, as metrics call them, in the order of [`kind`].
+/// All kinds of failures of a sandbox, with their names in metrics, in the order of [`kind`].
 pub(crate) const FAILURES: [&str; 9] =
     ["out_of_bounds", "stack", "abort", "bad_call", "trap", "cpu_time", "memory", "misbehaved", "refused"];
 
@@ -65,10 +65,10 @@ pub(crate) struct Meter {
 /// ones. How long people speak all utterances tell.
 #[derive(Debug, Default, Clone, Copy)]
 struct Speech {
-    /// Of utterances without partial texts: CPU time in seconds, and the windows that were heard.
+    /// CPU time of utterances without partial texts [s], and the number of their windows.
     cpu: f64,
     heard: f64,
-    /// Of all: the windows that would be heard without partial texts, and their length in seconds.
+    /// Number of windows of all utterances, counted as without partial texts, and their length [s].
     windows: f64,
     seconds: f64,
 }
@@ -120,7 +120,7 @@ impl Meter {
         }
     }
 
-    /// Partial texts that were due and were not made, since a later text says more.
+    /// Counts partial texts that were due and were not made, since a later text replaces them.
     pub(crate) fn joined(&self, count: u64) {
         self.joined.fetch_add(count, Relaxed);
     }
@@ -175,7 +175,7 @@ pub(crate) struct Metered {
     /// CPU time of all its decodes, and how many they were.
     spent: Duration,
     decodes: u64,
-    /// It was made for a final text, without partial ones before; and that text is there.
+    /// True if it was made for a final text, without partial ones before, and that text is there.
     pub(crate) for_final: bool,
     complete: bool,
     /// CPU time of the task when the sandbox began to end.
@@ -193,7 +193,7 @@ impl Metered {
         metered
     }
 
-    /// Its memory lies there.
+    /// Sets the address range of its memory.
     pub(crate) fn lives_at(&mut self, space: Range<usize>) {
         self.meters.iter().for_each(|meter| meter.lock_spaces().push(space.clone()));
         self.space = Some(space);
@@ -204,7 +204,7 @@ impl Metered {
         self.making = cpu;
     }
 
-    /// It made a decode.
+    /// Records a decode.
     pub(crate) fn decoded(&mut self, work: Work, cpu: Duration, encodes: u64) {
         self.spent += cpu;
         self.decodes += 1;
@@ -212,7 +212,7 @@ impl Metered {
         self.each(|meter| meter.decoded(work, cpu, encodes));
     }
 
-    /// All of them.
+    /// Calls `count` with each meter.
     pub(crate) fn each(&self, count: impl Fn(&Meter)) {
         self.meters.iter().for_each(|meter| count(meter));
     }
@@ -305,7 +305,7 @@ mod tests {
         speak(false);
         assert_eq!(meter.cost_of_speech(), None);
         speak(true);
-        // All its decodes, and what ended it.
+        // Records all its decodes, and the failure that ended it.
         let cost = meter.cost_of_speech().unwrap();
         assert!((0.15..0.16).contains(&cost), "{cost}");
         assert_eq!((meter.decodes(Work::Final), meter.decodes(Work::Partial), meter.encodes()), (2, 2, 4));

@@ -58,7 +58,7 @@ impl Speakers {
         self.next
     }
 
-    /// Its audio comes; it counts again if it had stopped.
+    /// Records that its audio comes; it counts again if it had stopped.
     fn hear(&mut self, name: u64, at: Instant) {
         // Of most streams more audio comes in time, and then nothing is to be counted.
         match self.heard.get_mut(&name) {
@@ -86,7 +86,7 @@ impl Speakers {
         self.mean
     }
 
-    /// The same, as if nothing had changed since.
+    /// Mean as if nothing had changed since.
     fn mean_of(&self, at: Instant) -> f64 {
         let since = self.at.map_or(Duration::MAX, |last| at.saturating_duration_since(last));
         let now = self.heard.len() as f64;
@@ -132,7 +132,7 @@ impl Meter {
         self.lock_speakers().now(Instant::now())
     }
 
-    /// The same on average over the last ten seconds or so.
+    /// Number of active streams, averaged over the last ten seconds or so.
     pub(crate) fn speaking_lately(&self) -> f64 {
         self.lock_speakers().mean(Instant::now())
     }

@@ -10,7 +10,7 @@ pub enum ModelError {
     /// The reader failed. Trying again may help.
     #[error("cannot read the model: {0}")]
     Io(#[from] io::Error),
-    /// It does not start with ggml's magic number.
+    /// The file does not start with ggml's magic number.
     #[error("not a ggml Whisper model: it looks like {looks_like}; {remedy}")]
     NotGgml {
         /// Format that the first bytes belong to.
@@ -59,7 +59,7 @@ pub enum ModelError {
     /// A tensor's description cannot be right.
     #[error("the model's tensor {name} {problem}; convert it again or use another model")]
     Tensor {
-        /// Its name, or its number when it has no proper one.
+        /// Name of the tensor, or its number when it has no proper one.
         name: String,
         /// Description of the defect.
         problem: String,
@@ -72,7 +72,7 @@ pub enum ModelError {
         /// The first of them.
         first: String,
     },
-    /// It would not fit into the sandbox's memory.
+    /// The model would not fit into the sandbox's memory.
     #[error(
         "the model needs about {needed} bytes of the sandbox's {limit}; use a smaller or more quantised one"
     )]

@@ -42,7 +42,7 @@ pub struct Checked {
     pub header: Header,
     /// BLAKE3 of the whole file: its name in every cache.
     pub hash: blake3::Hash,
-    /// Its length in bytes.
+    /// Length [bytes].
     pub len: u64,
 }
 

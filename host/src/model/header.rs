@@ -138,7 +138,7 @@ impl Ftype {
         }
     }
 
-    /// Its usual name, as in file names.
+    /// Usual name, as in file names.
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",

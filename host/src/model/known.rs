@@ -1,6 +1,6 @@
 //! Table of known models: settings that their files cannot state.
 
-/// A model that we know more of than its file says.
+/// Known model: settings beyond the content of its file.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Known {
@@ -26,7 +26,7 @@ pub struct Known {
     /// Minimum probability of an isolated word while streaming; set above what the model gives to
     /// hallucinated words.
     pub alone: f32,
-    /// The same for an utterance that is over within three seconds.
+    /// Minimum probability of an isolated word in an utterance that is over within three seconds.
     pub alone_briefly: f32,
     /// Minimum mean probability (geometric mean) of an utterance's words; 0 if not measured.
     pub plausible: f32,
@@ -40,15 +40,15 @@ pub const EMBEDDED: Known = Known {
     hash: "d1931628c0b33b50f2855989686aaf3fab8d1d376ee65904cb26c82e93b2bee9",
     name: "hearken-phrases",
     description: "English numbers, letters, dates, times and commands (286 words), 10 s of context; comes with hearken",
-    // One of the two that are taught where words are.
+    // One of the two that were trained on word times.
     alignment_heads: &[(2, 0)],
-    // It is no better at its words then, and hears more of them in ordinary speech:
-    // docs/streaming.md has the figures.
+    // A prompt does not improve its word error rate, and makes it hallucinate more of its vocabulary
+    // in ordinary speech: docs/streaming.md has the figures.
     carries: false,
     timestamps: true,
-    // With which ten minutes without a pause lose no word; longer windows were not measured.
+    // With this value ten minutes without a pause lose no word; longer windows were not measured.
     window: Some(6 * 16_000),
-    // With which streaming has no words of recorded noise and music.
+    // With this value streaming has no hallucinations on recorded noise and music.
     alone: 0.85,
     alone_briefly: 0.0,
     plausible: 0.0,

@@ -2,7 +2,7 @@
 
 use super::header::{Dims, Ftype, Header};
 
-/// One tensor as it must be in the file.
+/// Description of a tensor in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Tensor {
     pub(crate) name: String,

@@ -55,14 +55,14 @@ pub enum SandboxError {
         /// The limit in bytes.
         limit: u64,
     },
-    /// The guest broke the rules of the boundary: an address outside its memory, events that lie,
-    /// too many of them.
+    /// The guest violated the ABI: an address outside its memory, inconsistent events, too many of
+    /// them.
     #[error("the guest broke the protocol: {0}")]
     Misbehaved(String),
     /// The guest answered that it could not do what was asked.
     #[error("{}{log}", describe(*status))]
     Refused {
-        /// Its answer.
+        /// Status that the guest returned.
         status: Status,
         /// The last line of the guest's log, for the message; empty or `" (…)"`.
         log: String,
@@ -82,7 +82,7 @@ pub enum TrapKind {
     StackOverflow,
     /// `abort`, a failed assertion, a C++ exception or a Rust panic.
     Abort,
-    /// A call through a pointer that is no function, or another kind of function.
+    /// Indirect call through a null entry, or to a function of the wrong type.
     BadCall,
     /// Anything else.
     Other,
@@ -100,7 +100,7 @@ impl std::fmt::Display for TrapKind {
     }
 }
 
-/// The beginning of what a guest says, for a message that is one line: at most 200 characters.
+/// The beginning of a guest's message, for a message of one line: at most 200 characters.
 pub(super) fn shorten(text: &str) -> std::borrow::Cow<'_, str> {
     match text.char_indices().nth(200) {
         Some((end, _)) => format!("{}…", &text[..end]).into(),

@@ -57,9 +57,9 @@ pub(super) struct Limiter {
     pub(super) memory: usize,
     /// Set when growth was refused: the trap that follows is explained by it.
     pub(super) refused: bool,
-    /// The same where only its share did not allow it.
+    /// True if only its share did not allow the growth.
     pub(super) part_refused: bool,
-    /// The same for tables.
+    /// True if the growth of a table was not allowed.
     pub(super) table_refused: bool,
 }
 

@@ -16,7 +16,7 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    /// Opens the ring whose header the guest says is at `header`.
+    /// Opens the ring with the header at the guest's address `header`.
     pub(super) fn open(memory: &[u8], header: u32) -> Result<Self, SandboxError> {
         let capacity = memory::read_u32(memory, header, CAPACITY_OFFSET)?;
         let data = memory::read_u32(memory, header, DATA_OFFSET)?;

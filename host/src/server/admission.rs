@@ -94,7 +94,7 @@ impl App {
 pub(super) struct Ticket {
     pub(super) app: Arc<App>,
     pub(super) tenant: Arc<Tenant>,
-    /// With which its client came.
+    /// Key of the client.
     pub(super) key: Option<KeyHash>,
     /// Until it is given back.
     counted: Option<Counted>,
@@ -133,7 +133,7 @@ impl Ticket {
         }
     }
 
-    /// Somebody speaks in the stream for the first time, if there is room for one more speaker.
+    /// Admits the first speech in a stream, if there is room for one more active stream.
     pub(super) fn first_speech(&self, model: &Model) -> Result<Speaking, Refusal> {
         self.app.asking(&self.tenant, |asking| self.app.capacity.speak(model, asking))
     }

@@ -1,15 +1,13 @@
 //! Admission control: room for one more stream, by the measured cost of speech on this machine.
 //!
-//! Final texts cannot wait; partial ones can, and become rarer by themselves. So the load is what
-//! final texts need of the recogniser's threads: for each model, what a second of speech costs
-//! where there is no time for partial texts, which is measured with each such utterance and once
-//! when the model is loaded, times the streams in which somebody speaks. Silent streams are no
-//! load.
+//! Final texts cannot wait; partial ones can, and become rarer by themselves. So the load is the
+//! demand of final texts on the recognizer's threads: for each model, the cost of a second of
+//! speech without partial texts, which is measured with each such utterance and once when the model
+//! is loaded, times the number of active streams. Silent streams are no load.
 //!
-//! Nobody knows of a stream that opens whether anybody will speak in it. So it is asked twice
-//! whether there is room: when a stream opens, and when somebody speaks in it for the first time.
-//! Any number of listeners comes in at once, and of a crowd of speakers those for whom there is
-//! room.
+//! Whether a new stream will ever carry speech is unknown. So admission is checked twice: when a
+//! stream opens, and at its first speech. Any number of silent streams is admitted at once, and of
+//! a crowd of speakers those for whom there is room.
 //!
 //! Other programs on the same cores show in how much of a core the recogniser's threads get; what
 //! the estimate does not know shows as final texts that wait for a thread.
@@ -31,16 +29,16 @@ pub(super) struct Capacity {
     /// The recogniser, and how many of its threads can run at once.
     engine: Engine,
     threads: f64,
-    /// Held by the one who asks whether it may speak, until it counts as a speaker: the last place
-    /// is given once.
+    /// Held during an admission check at the first speech, until the stream counts as active: the
+    /// last place is given once.
     turn: Mutex<()>,
 }
 
 /// Requester of admission.
 pub(super) struct Asking<'a> {
-    /// Its share of the recogniser.
+    /// The tenant's share of the recognizer.
     pub(super) own: &'a Share,
-    /// All that are loaded.
+    /// All loaded models.
     pub(super) models: &'a [Model],
 }
 
@@ -78,7 +76,7 @@ impl Capacity {
         self.in_time(asking)
     }
 
-    /// Counts somebody as speaking who has not spoken before, if there is room.
+    /// Admits a stream's first speech and counts it as active, if there is room.
     pub(super) fn speak(&self, model: &Model, asking: &Asking<'_>) -> Result<Speaking, Refusal> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         self.room(model, asking)?;

@@ -33,7 +33,7 @@ struct ByModel {
     model: String,
 }
 
-/// All of it, as of now.
+/// Registers the current values.
 pub(super) fn registry(app: &App) -> Registry {
     let mut registry = Registry::with_prefix("hearken");
     tenants(app, &mut registry);

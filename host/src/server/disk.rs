@@ -74,7 +74,7 @@ impl Room for Ticket {
 }
 
 impl Ticket {
-    /// Its upload is gone.
+    /// Gives back the bytes of an upload that is gone.
     pub(super) fn give_bytes_back(&self) {
         let bytes = self.stored.0.swap(0, Ordering::Relaxed);
         self.app.disk.give_back(bytes);

@@ -13,7 +13,8 @@ use super::listener::Peer;
 use super::metrics::CONTENT_TYPE;
 use super::{App, census};
 
-/// Health for everybody; `metrics` decides who sees the numbers, which name tenants.
+/// Makes the routes of health for everybody; `metrics` decides who may read the metrics, which name
+/// tenants.
 pub(super) fn routes(metrics: Audience) -> Router<Arc<App>> {
     let metrics = move |state: State<Arc<App>>, peer: Extension<Peer>, headers: HeaderMap| async move {
         match metrics {

@@ -66,7 +66,7 @@ impl fmt::Debug for KeyHash {
     }
 }
 
-/// A text that is no hash of a key.
+/// Error of a text that is no hash of a key.
 #[derive(Debug, thiserror::Error)]
 #[error("a key's hash is `sha256:` and 64 hexadecimal digits; `hearken serve key` makes a key and its hash")]
 #[non_exhaustive]

@@ -23,7 +23,7 @@ use super::metrics::Counted;
 
 /// Time limit of a request's headers, and of a TLS handshake.
 const HEADERS: Duration = Duration::from_secs(15);
-/// The same where three quarters of the connections are taken.
+/// Time limit where three quarters of the connections are taken.
 const HURRIED: Duration = Duration::from_secs(3);
 /// Bytes of a request's headers.
 const MAX_HEADERS: usize = 32 << 10;
@@ -101,7 +101,7 @@ pub(super) async fn each<F>(
             tracing::debug!(%address, "has too many connections");
             continue;
         };
-        // Where there is hardly room for more, who says nothing makes room for others.
+        // Where there is hardly room for more, a silent connection makes room for others.
         let scarce = room.available_permits() < app.config.connections / 4;
         let patience = if scarce { HURRIED } else { HEADERS };
         let held = Held {

@@ -38,7 +38,7 @@ pub(super) struct Metrics {
     registry: Arc<Registry>,
     /// Streams and recordings that are open.
     pub(super) open: Family<ByProtocol, Gauge>,
-    /// Those that were ever opened.
+    /// Number of streams that were ever opened.
     pub(super) opened: Family<ByProtocol, Counter>,
     /// Seconds of audio that came.
     pub(super) audio: Family<ByTenant, Seconds>,
@@ -105,7 +105,7 @@ impl Metrics {
         self.refused.get_or_create(&ByReason { reason }).inc();
     }
 
-    /// All of them, and those in `more`, in OpenMetrics' text format.
+    /// Formats all metrics, and those in `more`, in OpenMetrics' text format.
     pub(super) fn text(&self, more: &Registry) -> String {
         let mut text = String::new();
         // Writing into a string does not fail.

@@ -18,7 +18,7 @@ use crate::{Engine, Model, ModelSource};
 pub struct NamedModel {
     /// Name for clients.
     pub name: String,
-    /// Its file.
+    /// Source of the model.
     pub source: ModelSource,
 }
 
@@ -44,7 +44,7 @@ pub(super) struct Listed {
 }
 
 impl Models {
-    /// Nothing is loaded yet.
+    /// Makes the set of models; nothing is loaded yet.
     pub(super) fn new(config: &Config, models: &[NamedModel]) -> Self {
         let first = models.first().map(|model| model.name.clone()).unwrap_or_default();
         let default = config.default_model.clone().unwrap_or(first);
@@ -68,7 +68,7 @@ impl Models {
         Ok(())
     }
 
-    /// All that are loaded, each once, however many names it has.
+    /// All loaded models, each once, however many names it has.
     pub(super) fn all(&self) -> Vec<Model> {
         let loaded = self.loaded.borrow();
         let mut all: Vec<Model> = Vec::new();

@@ -15,7 +15,7 @@ const NAME: &str = "the upload";
 
 /// An uploaded recording.
 pub(super) enum Recording {
-    /// A file that says what it is.
+    /// A file with a header.
     Container(File),
     /// Samples and nothing else.
     Raw { file: File, format: Format, encoding: Encoding },
@@ -53,7 +53,7 @@ pub(super) async fn transcribe(
     options: TranscribeOptions,
     mut observe: impl FnMut(&Segment) + Send + 'static,
 ) -> Result<Transcript, Refusal> {
-    // Refused before any work if there is no credit.
+    // Rejected before any work if there is no credit.
     ticket.tenant.check_credit(Instant::now())?;
     let options = TranscribeOptions { share: Some(ticket.tenant.share.clone()), ..options };
     let started = Instant::now();
@@ -79,7 +79,7 @@ pub(super) async fn transcribe(
     };
     let transcript = ticket.unless_revoked(transcript).await?;
     if stopped.get().is_some() {
-        // Its source is gone, and held the other one.
+        // The source is gone, and with it the other reference to `stopped`.
         return Err(Arc::into_inner(stopped).and_then(OnceLock::into_inner).unwrap_or(Refusal::Internal));
     }
     let seconds = transcript.duration as f64 / f64::from(SAMPLE_RATE);
@@ -136,7 +136,7 @@ impl Metered {
         let charged = seconds.min(self.reserved);
         self.reserved -= charged;
         if seconds > charged {
-            // It is longer than it said.
+            // It is longer than its header says.
             tenant.debit(seconds - charged, Instant::now());
             if let Some(refusal) = tenant.owes_a_recording(Instant::now()) {
                 let _ = self.stopped.set(refusal);

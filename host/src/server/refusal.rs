@@ -39,7 +39,7 @@ pub(super) enum Refusal {
     TooManySecrets(usize),
     #[error("the server is full; try again later")]
     Full,
-    /// One more would make the others wait.
+    /// The server is at capacity.
     #[error(
         "the server has as much speech to recognise as it can in time; try again in {} seconds", retry.as_secs().max(1)
     )]
@@ -63,7 +63,7 @@ pub(super) enum Refusal {
     /// Something in the request is wrong: which parameter, and what to do about it.
     #[error("{message}")]
     Invalid { parameter: Option<&'static str>, message: String },
-    /// It is understood, and not done here.
+    /// The request is understood, and not supported.
     #[error("{message}")]
     Unsupported { parameter: Option<&'static str>, message: String },
     #[error(transparent)]

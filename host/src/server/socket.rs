@@ -47,7 +47,7 @@ pub(super) trait Adapter: Send {
     /// The stream's last event was delivered.
     fn ended(&mut self, _out: &mut Outbox) {}
 
-    /// Says in the protocol's own words why it ends; the answer is what the close frame says.
+    /// Reports the end in the protocol's own words; the answer is the content of the close frame.
     fn refused(&mut self, refusal: &Refusal, out: &mut Outbox) -> (u16, String);
 
     /// Idle timeout of a client, if the protocol has one.
@@ -76,13 +76,13 @@ impl Outbox {
 /// Reason of a connection's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// Everything was said.
+    /// Everything was delivered.
     Finished,
     /// The client closed it.
     Closed,
     /// It was rejected, with the reason.
     Refused,
-    /// It broke.
+    /// The connection broke.
     Lost,
 }
 
@@ -147,7 +147,7 @@ async fn serve(
             return Ok(ended);
         }
         let Some(stream) = adapter.stream() else {
-            // Nothing to end properly.
+            // The connection cannot be ended properly.
             if draining {
                 return Err(Refusal::Draining);
             }
@@ -172,7 +172,7 @@ async fn serve(
         }
         let hungry = stream.is_hungry();
         if !hungry {
-            // Nothing is read from the client now, so its silence says nothing.
+            // Nothing is read from the client now, so its silence means nothing.
             alive = Instant::now();
         }
         if !hungry || !stream.is_listening() {
@@ -279,7 +279,8 @@ async fn send_all(socket: &mut WebSocket, out: &mut Outbox) -> Result<(), ()> {
     Ok(())
 }
 
-/// Refuses a client before it has a stream: says why, in the protocol's words, and closes.
+/// Rejects a client before it has a stream: reports the reason, in the protocol's words, and
+/// closes.
 pub(super) async fn refuse(socket: &mut WebSocket, refusal: &Refusal, message: impl serde::Serialize) {
     let mut out = Outbox::default();
     out.json(&message);

@@ -27,13 +27,14 @@ const FULL: u64 = 60 * SAMPLE_RATE as u64;
 /// Audio that is resampled and searched for speech at once, as a part of a second: a short task of
 /// the runtime, after which other connections have their turn.
 const SLICES_PER_SECOND: usize = 2;
-/// The same in samples of all channels, for formats that have many: about a millisecond of work.
+/// Maximum piece in samples of all channels, for formats that have many: about a millisecond of
+/// work.
 const SLICE: usize = 48_000;
 
 /// CPU time that is charged at once: the account has a lock.
 const CHARGED: Duration = Duration::from_millis(5);
 
-/// One session, its client's audio that is not taken in yet, and its place in the server.
+/// A session, its client's audio that is not accepted yet, and its place in the server.
 pub(super) struct Stream {
     session: Session,
     wake: Arc<Notify>,
@@ -60,7 +61,7 @@ pub(super) struct Stream {
     next: Option<Next>,
     /// Sessions that took over.
     replaced: u64,
-    /// No more audio comes.
+    /// True if no more audio comes.
     finished: bool,
     over: bool,
     pace: Pace,
@@ -164,12 +165,12 @@ impl Stream {
         self.ticket.is_revoked()
     }
 
-    /// Its client came back, perhaps with another key of the same tenant.
+    /// Takes the key of a client that came back, perhaps with another key of the same tenant.
     pub(super) fn readmit(&mut self, who: &Admitted) {
         self.ticket.key = who.key;
     }
 
-    /// Its client is about to hear that it is over: its place is free.
+    /// Gives its place back before its client learns of the end.
     pub(super) fn give_place_back(&mut self) {
         self.ticket.give_back();
     }
@@ -223,8 +224,8 @@ impl Stream {
         Ok(Some(event))
     }
 
-    /// Waits until there may be something new. Nothing is missed if it is given up and called
-    /// again.
+    /// Waits until there may be something new. Cancellation is safe: nothing is missed if it is
+    /// dropped and called again.
     pub(super) fn changed(&self) -> impl Future<Output = ()> + Send + use<> {
         let wake = Arc::clone(&self.wake);
         async move { wake.notified().await }
@@ -290,15 +291,15 @@ impl Stream {
         });
     }
 
-    /// Accepts audio, to be taken in when there is room. Only called when it [is
-    /// hungry](Self::is_hungry); what comes after the end is nobody's.
+    /// Queues audio, to be pushed when there is room. Only called when it [is
+    /// hungry](Self::is_hungry); audio after the end is discarded.
     pub(super) fn feed(&mut self, audio: Bytes) {
         if !self.finished {
             self.intake = audio;
         }
     }
 
-    /// Its client has gone and may come back: nobody speaks.
+    /// Marks it as silent: its client has gone and may come back.
     pub(super) fn pause(&mut self) {
         self.speaking = None;
     }
@@ -341,7 +342,7 @@ impl Stream {
         let (whole, rest) = bytes.split_at(bytes.len() / frame * frame);
         let rest = rest.to_vec();
         let mut samples = Vec::new();
-        // What is no number became silence, as it does in recordings.
+        // NaN and infinite samples became silence, as in recordings.
         self.encoding.decode(whole, &mut samples, &mut Faults::default());
         self.carried = rest;
         self.pace.take(samples.len(), Instant::now());
@@ -361,7 +362,7 @@ impl Stream {
         let _ = self.session.flush();
     }
 
-    /// No more audio comes; what came is recognised.
+    /// Ends the audio; the rest is recognized.
     pub(super) fn finish(&mut self) {
         if !std::mem::replace(&mut self.finished, true) && self.next.is_none() {
             self.drain();
@@ -370,7 +371,7 @@ impl Stream {
 
     /// Ends the session behind what was fed to it.
     fn drain(&mut self) {
-        // At most one message: what the session has no room for it reports.
+        // At most one message: the session reports audio that it has no room for.
         while !self.intake.is_empty() && self.take().is_ok() {}
         self.intake.clear();
         let _ = self.session.finish();
@@ -378,7 +379,7 @@ impl Stream {
 }
 
 impl SessionEvent {
-    /// The same on a clock on which the session's began at `origin`.
+    /// Moves the event to a clock on which the session's began at `origin`.
     fn later(mut self, origin: u64) -> Self {
         let words = |words: &mut Vec<Word>| {
             for word in words {

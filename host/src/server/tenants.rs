@@ -1,4 +1,4 @@
-//! Tenants: who may use the server, and how much.
+//! Tenants: authentication, limits and usage.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -20,7 +20,7 @@ const LOCAL: &str = "local";
 pub(super) struct Tenant {
     pub(super) name: Arc<str>,
     pub(super) limits: TenantConfig,
-    /// Its part of the recogniser's threads.
+    /// Share of the recognizer's threads.
     pub(super) share: Share,
     /// Current usage; it survives when the configuration is read again.
     usage: Arc<Usage>,
@@ -29,7 +29,7 @@ pub(super) struct Tenant {
 #[derive(Debug, Default)]
 struct Usage {
     streams: AtomicU32,
-    /// Bytes of its uploads that lie on disk.
+    /// Size of its uploads on disk [bytes].
     stored: AtomicU64,
     credit: Mutex<Option<Credit>>,
 }
@@ -83,8 +83,7 @@ impl Tenant {
     /// Charges for audio before it comes, as long as there is credit; what is not used is to be
     /// given back, as less than nothing.
     pub(super) fn reserve(&self, seconds: f64, now: Instant) -> Result<(), Refusal> {
-        // One look and one charge: of those who ask at the same moment only the first may find
-        // credit.
+        // One check and one charge: of simultaneous requests only the first may find credit.
         let Some(allowed) = self.limits.audio_seconds_per_minute else { return Ok(()) };
         let full = f64::from(allowed);
         let mut credit = self.usage.credit.lock().unwrap_or_else(PoisonError::into_inner);
@@ -96,8 +95,8 @@ impl Tenant {
         Ok(())
     }
 
-    /// Returns true if it owes more than the longest recording that it may send: what it is sent as
-    /// costs more than what it said.
+    /// Returns true if it owes more than the longest recording that it may send: output is charged
+    /// as input is.
     pub(super) fn owes_a_recording(&self, now: Instant) -> Option<Refusal> {
         let allowed = self.limits.audio_seconds_per_minute?;
         let left = self.spend(0.0, allowed, now);
@@ -137,7 +136,7 @@ fn refilled(credit: Option<Credit>, full: f64, now: Instant) -> f64 {
 #[derive(Debug, Clone)]
 pub(super) struct Admitted {
     pub(super) tenant: Arc<Tenant>,
-    /// None where no key is asked for.
+    /// `None` where no key is required.
     pub(super) key: Option<KeyHash>,
 }
 
@@ -187,7 +186,7 @@ impl Tenants {
         let directory = self.directory();
         let Some(key) = key else { return directory.open };
         let same = directory.tenants.iter().filter(|known| &*known.name == tenant);
-        // All of them, in constant time: a key is compared here as it is at the door.
+        // Compares all of them, in constant time, as at authentication.
         same.flat_map(|known| &known.limits.keys)
             .fold(false, |found, known| found | bool::from(known.matches(key)))
     }
@@ -197,7 +196,7 @@ impl Tenants {
         self.replaced.subscribe()
     }
 
-    /// All of them.
+    /// All tenants.
     pub(super) fn all(&self) -> Vec<Arc<Tenant>> {
         self.directory().tenants.clone()
     }
@@ -328,7 +327,7 @@ mod tests {
         assert_eq!(retry.as_secs(), 21);
         assert!(spend(1.0, at(19)).is_err());
         spend(1.0, at(22)).unwrap();
-        // Of those who come together one finds credit, and has it all back that it does not use.
+        // Of simultaneous requests one finds credit, and gets the unused part back.
         let tenant = tenants.find(Some("key a")).unwrap();
         let later = at(5_000);
         tenant.reserve(1000.0, later).unwrap();
@@ -339,7 +338,7 @@ mod tests {
         tenant.debit(-21_000.0, later);
         assert!(tenant.reserve(59.0, later).is_ok() && tenant.reserve(1.0, later).is_ok());
         assert!(tenant.reserve(1.0, later).is_err());
-        // No more than a minute's worth is saved.
+        // At most a minute's worth is saved: the capacity of the token bucket.
         spend(61.0, at(10_000)).unwrap();
         assert!(spend(1.0, at(10_000)).is_err());
     }

@@ -15,7 +15,7 @@ pub(super) struct Carried {
     text: String,
     /// Position in the session where that utterance ended.
     end: u64,
-    /// Some of the utterance that is heard was lost.
+    /// True if some audio of the current utterance was lost.
     damaged: bool,
 }
 
@@ -76,7 +76,7 @@ mod tests {
             Some("Kubernetes and so it goes")
         );
         assert_eq!(carried.prompt(None, 15 * SECOND + 1), None, "a long pause");
-        // Nothing that was said says nothing of what came before.
+        // An utterance without words does not end the context.
         carried.note(&said("", 9 * SECOND));
         assert_eq!(carried.prompt(None, 10 * SECOND).as_deref(), Some("and so it goes"));
     }

@@ -22,8 +22,8 @@ pub enum CommitPolicy {
         doubtful: u8,
         /// A probability in percent, 0 to 100.
         likely: u8,
-        /// In the first three seconds of an utterance, where a hypothesis has heard little: audio
-        /// between two hypotheses in a row that agree. Zero counts hypotheses alone.
+        /// Minimum audio between two hypotheses in a row that agree, in the first three seconds of
+        /// an utterance, where a hypothesis has heard little. Zero counts hypotheses alone.
         early: Duration,
         /// No word is committed that the decoder said while attending to the last `margin` of the
         /// audio (as with [`Attention`](Self::Attention)).

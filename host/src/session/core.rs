@@ -18,8 +18,8 @@ use crate::executor::{Class, Ticket};
 use crate::task::{caught, to_end};
 use crate::{Engine, Model, SAMPLE_RATE};
 
-/// A partial text is worth its cost when at least this many times the cost lies between two: the
-/// rest of the thread's time is for finals, and for other sessions.
+/// Minimum ratio of new speech to the cost of a partial text: the rest of the thread's time is for
+/// finals, and for other sessions.
 const RELIEF: u32 = 2;
 
 /// Minimum length of an utterance before it is decoded, its pre-roll included [samples]: of less,
@@ -123,7 +123,7 @@ impl Core {
         self.lock().wake = Some(wake);
     }
 
-    /// Speech that no decode has heard, in samples.
+    /// Speech that no decode has heard [samples].
     pub(super) fn waiting(&self) -> u64 {
         self.lock().waiting()
     }
@@ -174,7 +174,7 @@ impl Core {
         }
     }
 
-    /// No more audio comes.
+    /// Ends the audio.
     pub(super) fn finish(self: &Arc<Self>, duration: u64) {
         let mut state = self.lock();
         state.finished = Some(duration);
@@ -300,7 +300,8 @@ impl Core {
             state.job = None;
             return None;
         };
-        // Taken now and not when it was queued: what came meanwhile is heard in the same decode.
+        // Taken now and not when it was queued: audio that came meanwhile is part of the same
+        // decode.
         let (heard, last) = (utterance.len(), utterance.ended);
         if !last && !utterance.has_sandbox() && !self.has_room() {
             // Others were quicker. The next audio asks again.
@@ -364,7 +365,7 @@ impl Core {
 impl State {
     fn emit(&self, event: SessionEvent) {
         if let Some(events) = &self.events {
-            // Nobody listens any more: the session is being dropped.
+            // The receiver is gone: the session is being dropped.
             let _ = events.send(event);
             self.wake();
         }

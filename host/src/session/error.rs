@@ -16,7 +16,7 @@ pub enum SessionError {
         "this session detects speech by itself; set SessionOptions::voice_activity to None for push-to-talk"
     )]
     Automatic,
-    /// A number of samples that is no multiple of the channels.
+    /// The number of samples is no multiple of the channels.
     #[error("{samples} samples are not whole frames of {channels} channels; push whole frames")]
     PartialFrame {
         /// Number of samples pushed.

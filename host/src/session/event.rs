@@ -63,8 +63,8 @@ pub enum SessionEvent {
 }
 
 impl SessionEvent {
-    /// The segment that a complete utterance is, unless nothing was said. Its `avg_logprob` and
-    /// `no_speech` are not numbers: an utterance is put together from many windows.
+    /// Makes the segment of a complete utterance, unless it has no words. Its `avg_logprob` and
+    /// `no_speech` are NaN: an utterance is put together from many windows.
     pub fn segment(&self) -> Option<Segment> {
         let Self::Final { words, .. } = self else { return None };
         let (first, last) = (words.first()?, words.last()?);

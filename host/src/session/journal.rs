@@ -9,13 +9,13 @@ use crate::audio::{Resampler, VadEvent, Voice, VoiceActivity, usable};
 use crate::error::Error;
 use crate::task::to_end;
 
-/// One decode.
+/// A decode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Decode {
     /// First sample of the utterance.
     pub utterance: u64,
-    /// Samples of the utterance that were heard.
+    /// Number of samples of the utterance that it heard.
     pub heard: u64,
     /// True for the last decode of the utterance.
     pub last: bool,

@@ -122,10 +122,10 @@ impl Session {
         &self.events
     }
 
-    /// Has `wake` called whenever there may be something new: an event on the channel, its end, or
-    /// room for more audio after a decode. For programs that cannot block on a channel, such as an
-    /// async runtime's tasks. It is called on whatever thread that happens on, with the session
-    /// locked: it must return at once, and call nothing of the session.
+    /// Sets a function to be called whenever there may be something new: an event on the channel,
+    /// its end, or room for more audio after a decode. For programs that cannot block on a channel,
+    /// such as an async runtime's tasks. It is called on any thread, with the session locked: it
+    /// must return at once, and call nothing of the session.
     pub fn on_progress(&mut self, wake: impl Fn() + Send + Sync + 'static) {
         self.core.on_progress(Box::new(wake));
     }
@@ -161,8 +161,7 @@ impl Session {
     }
 
     /// Takes interleaved samples of the session's format, whole frames. Never waits for the
-    /// recogniser. What is no number, or infinite, is taken as 0, and what is beyond -1 to 1 as
-    /// that.
+    /// recognizer. NaN and infinite samples are replaced by 0; others are clamped to [-1, 1].
     ///
     /// # Errors
     ///
@@ -280,7 +279,7 @@ impl Session {
         Ok(())
     }
 
-    /// No more audio comes: what was pushed is recognised, then the channel closes.
+    /// Ends the audio: the rest is recognized, then the channel closes.
     ///
     /// # Errors
     ///
@@ -306,7 +305,7 @@ impl Session {
     /// Accounting of each sample so far: speech, silence, or dropped.
     pub fn accounting(&self) -> Accounting {
         let Accounting { speech, silence, dropped } = self.accounting;
-        // Speech that there was no room for.
+        // Speech beyond the backlog.
         let refused = self.core.dropped();
         Accounting { speech: speech - refused, silence, dropped: dropped + refused }
     }

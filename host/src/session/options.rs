@@ -37,10 +37,10 @@ pub struct SessionOptions {
     pub voice_activity: Option<VadConfig>,
     /// Commit policy: when a word is committed while the utterance goes on.
     pub commit: CommitPolicy,
-    /// Keeps annotations such as `[Music]`. Default: no, they are no words.
+    /// Keeps annotations such as `[Music]`. Default: false, they are not speech.
     pub annotations: bool,
-    /// Leaves text as the model says it: words that are likely made up stay, and voice in which no
-    /// words were recognized is not decoded again by itself. For comparisons. Default: no.
+    /// Turns the guards against hallucinations off: unlikely words stay, and voice without
+    /// recognized words is not decoded again by itself. For comparisons. Default: false.
     pub verbatim: bool,
     /// Computes the encoder's whole context in each window, though padding could come from a cache
     /// ([`EngineBuilder::padding`](crate::EngineBuilder::padding)). Default: no.
@@ -52,8 +52,8 @@ pub struct SessionOptions {
     /// Least new speech, between partial texts; two thirds of it in the first seconds of an
     /// utterance. The session makes it longer when recognising takes longer. Default: 300 ms.
     pub step: Duration,
-    /// Speech that may wait to be recognised. What comes on top is dropped, and said to be.
-    /// Default: 2 minutes.
+    /// Maximum speech queued for recognition. Audio beyond it is dropped and reported as
+    /// [`SessionEvent::Dropped`](super::SessionEvent::Dropped). Default: 2 minutes.
     pub backlog: Duration,
     /// Share of the engine's threads that the session is charged to. Default: the engine's common
     /// share.

@@ -1,4 +1,4 @@
-//! One utterance on its way through a sandbox.
+//! State of an utterance on its way through a sandbox.
 
 use std::mem;
 use std::ops::Range;
@@ -20,7 +20,7 @@ const RETRIES: u32 = 1;
 /// pauses between them are as short as can be.
 const MOST_STRETCHES: usize = 750;
 
-/// The language of an utterance that was too short to tell is believed from this probability on.
+/// Minimum probability of the language of an utterance that was too short for detection.
 const LIKELY_LANGUAGE: f32 = 0.5;
 
 /// An utterance: its audio as far as it is not settled, and its words.
@@ -51,7 +51,7 @@ pub(super) struct Utterance {
     pub(super) voice: Voice,
     /// Position in the session behind the last voice.
     pub(super) voiced: u64,
-    /// Nothing is appended any more.
+    /// True if nothing is appended any more.
     pub(super) ended: bool,
 }
 
@@ -84,7 +84,7 @@ impl Utterance {
         self.kept + self.samples.len() as u64
     }
 
-    /// Samples that no decode has heard.
+    /// Number of samples that no decode has heard.
     pub(super) fn unheard(&self) -> u64 {
         self.len() - self.written
     }
@@ -220,7 +220,7 @@ impl Utterance {
         if position <= most { position } else { full.max(self.written + stride) }
     }
 
-    /// Takes in what the guest said, believing none of its numbers.
+    /// Takes the guest's events, trusting none of its numbers.
     fn take(
         &mut self,
         event: Event,
@@ -279,7 +279,7 @@ impl Utterance {
         self.words.last().map_or(0, |word| word.end - self.start)
     }
 
-    /// Goes on in a fresh sandbox: what is not committed is heard again.
+    /// Starts over in a fresh sandbox: audio that is not committed is decoded again.
     pub(super) fn start_over(&mut self) {
         self.instance = None;
         self.base = self.settled().max(self.kept);
@@ -296,8 +296,8 @@ impl Utterance {
         given_up
     }
 
-    /// Tells the final text, and which voice up to `heard` no word explains. What comes behind that
-    /// was dropped.
+    /// Emits the final text, and the voiced stretches up to `heard` that no word explains. Audio
+    /// behind that was dropped.
     fn finish(&mut self, position: u64, heard: u64, emit: &mut (dyn FnMut(SessionEvent) + Send)) {
         let words = mem::take(&mut self.words);
         let explained = words.iter().map(|word| word.start..word.end);
@@ -327,7 +327,7 @@ mod tests {
         assert_eq!(utterance.reach(50, 10), 50);
         assert_eq!(utterance.reach(51, 10), 40, "room for a step is left");
         utterance.written = 40;
-        // It has slid.
+        // The window has slid.
         utterance.window = 12;
         assert_eq!(utterance.reach(62, 10), 62);
         assert_eq!(utterance.reach(63, 10), 52);

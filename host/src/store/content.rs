@@ -12,7 +12,7 @@ use crate::model::{self, Checked};
 /// Result of examining a model file.
 pub(super) struct Examined {
     pub(super) checked: Checked,
-    /// In hexadecimal.
+    /// SHA-256 in hexadecimal.
     pub(super) sha256: String,
 }
 

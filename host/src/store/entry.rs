@@ -1,4 +1,4 @@
-//! One model that can be pulled.
+//! Entry of the catalog: a model that can be pulled.
 
 use std::borrow::Cow;
 
@@ -8,8 +8,8 @@ use crate::model::{Ftype, Header, ModelError};
 /// Longest name, so that the files beside it have names that every file system takes.
 const MAX_NAME: usize = 100;
 
-/// A model that can be pulled: its name, where it lies, and what it must be.
-/// [`CATALOGUE`](super::CATALOGUE) has the official ones; [`Entry::new`] describes one of your own.
+/// A model that can be pulled: name, address and expected content. [`CATALOGUE`](super::CATALOGUE)
+/// has the official ones; [`Entry::new`] describes one of your own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     pub(super) name: Cow<'static, str>,
@@ -54,7 +54,7 @@ impl Entry {
         &self.name
     }
 
-    /// Its file's name in the store: `ggml-NAME.bin`, as whisper.cpp calls it.
+    /// Name of its file in the store: `ggml-NAME.bin`, as whisper.cpp calls it.
     pub fn file(&self) -> String {
         format!("ggml-{}.bin", self.name)
     }

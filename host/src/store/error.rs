@@ -13,7 +13,7 @@ use crate::text::sanitise;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// There is no such model.
+    /// No model has this name.
     #[error("there is no model {name:?}; {remedy}")]
     Unknown {
         /// Requested name.
@@ -24,7 +24,7 @@ pub enum StoreError {
     /// The model is in the catalogue, but not on this machine.
     #[error("the model {name} is not on this machine; run `hearken models pull {name}`")]
     NotPulled {
-        /// Its name.
+        /// Name of the model.
         name: String,
     },
     /// No folder for models is known.
@@ -33,12 +33,12 @@ pub enum StoreError {
     /// An entry describes no model. Not worth a retry.
     #[error("the model {name:?} {problem}")]
     Entry {
-        /// Its name.
+        /// Name of the model.
         name: String,
         /// Description of the defect.
         problem: &'static str,
     },
-    /// It needs more memory than the sandbox can have. Nothing was fetched.
+    /// The model needs more memory than the sandbox can have. Nothing was fetched.
     #[error("{name} cannot be used: {source}")]
     DoesNotFit {
         /// The model.
@@ -139,7 +139,7 @@ pub enum StoreError {
         /// Defect of the model.
         source: ModelError,
     },
-    /// It cannot be imported.
+    /// The source cannot be imported.
     #[cfg(feature = "import")]
     #[error(transparent)]
     Import(#[from] super::import::ImportError),
@@ -148,7 +148,7 @@ pub enum StoreError {
     Io {
         /// Attempted operation: `read`, `write`, `remove`.
         what: &'static str,
-        /// With which file.
+        /// Path of the file.
         path: PathBuf,
         /// Why it failed.
         source: io::Error,

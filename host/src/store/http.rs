@@ -47,7 +47,7 @@ impl Trouble {
 /// An answer whose body is the file from `start` on.
 pub(super) struct Answer {
     pub(super) start: u64,
-    /// Length of the whole file, where the server says it.
+    /// Length of the whole file, where the server states it.
     pub(super) total: Option<u64>,
     /// A validator that does not change while the file does not.
     pub(super) etag: Option<String>,
@@ -60,7 +60,8 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// `secure`: never leave https once on it. `direct`: no proxy, whatever the environment says.
+    /// Makes a client. `secure`: never leave https once on it. `direct`: no proxy, whatever the
+    /// environment says.
     pub(super) fn new(secure: bool, direct: bool, idle: Duration) -> Self {
         // The system's certificates, so that a company's own authority counts.
         let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();

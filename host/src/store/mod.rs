@@ -58,7 +58,7 @@ pub struct Stored {
     pub name: String,
     /// The file.
     pub path: PathBuf,
-    /// Its length in bytes.
+    /// Length [bytes].
     pub bytes: u64,
     /// The entry of the catalogue with this name.
     pub entry: Option<&'static Entry>,
@@ -95,8 +95,8 @@ impl Store {
         self.folder.join(entry.file())
     }
 
-    /// All models that are there: those of the catalogue in its order, then the others by name.
-    /// Names that are not UTF-8 are left out.
+    /// All models of the store: those of the catalog in its order, then the others by name. Names
+    /// that are not UTF-8 are left out.
     ///
     /// # Errors
     ///
@@ -195,7 +195,7 @@ pub enum Verified {
     Catalogue,
     /// The record made when it was pulled.
     Record,
-    /// Nothing: it was put there by hand, and only its form could be checked.
+    /// No reference: it was put there by hand, and only its form could be checked.
     FormOnly,
 }
 

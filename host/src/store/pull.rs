@@ -21,7 +21,7 @@ const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PullProgress {
-    /// It is on this machine already; nothing is fetched.
+    /// The model is on this machine already; nothing is fetched.
     Here,
     /// Another process is pulling it, and is waited for.
     Waiting,
@@ -39,7 +39,7 @@ pub enum PullProgress {
         /// Wait before the next attempt.
         wait: Duration,
     },
-    /// All of it has come and is being checked.
+    /// The file has come and is being checked.
     Checking,
 }
 

@@ -9,7 +9,7 @@ use super::{Entry, PullProgress, StoreError};
 /// Bytes that are read and written at once.
 const BLOCK: usize = 128 << 10;
 
-/// One request, and what it brings. Ends well when the server has said all it had to say about it.
+/// Makes one request, and writes its body. Ends well when the server has sent everything.
 pub(super) fn receive(
     client: &Client,
     url: &str,

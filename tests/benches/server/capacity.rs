@@ -50,7 +50,7 @@ pub(crate) fn of_embedded(speech: &Speech) -> usize {
     most
 }
 
-/// With random weights: what they say is nonsense, and costs what it costs.
+/// Measures with random weights: their text is nonsense, at the usual cost.
 pub(crate) fn tiny(speech: &Speech) {
     let file = speech.folder.path().join("tiny.bin");
     // Such a model never ends by itself: a short text context ends it, after 28 tokens.
@@ -140,7 +140,7 @@ fn reference(native: &Native, speech: &Speech, streams: usize, once: bool) -> f6
         let latency = due.elapsed().as_secs_f64();
         latencies.push(latency);
         if latency > 20.0 * IN_TIME {
-            // It falls behind without end.
+            // The server falls behind without end.
             return latency;
         }
     }

@@ -1,4 +1,4 @@
-//! `hearken load` against a server, and what it says.
+//! Runs `hearken load` against a server, and reads its results.
 
 use std::process::{Child, Command, Stdio};
 
@@ -21,7 +21,7 @@ pub(crate) struct Load<'a> {
 }
 
 impl Load<'_> {
-    /// To its end.
+    /// Runs it to its end.
     pub(crate) fn run(&self) -> Figures {
         Figures::of(self.start())
     }

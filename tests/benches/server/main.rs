@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use self::speech::Speech;
 
 fn main() -> ExitCode {
-    // `cargo bench` says so; a test runner that comes by is not to wait for this.
+    // `cargo bench` passes this argument; a test runner is not to wait for the benchmark.
     if !std::env::args().any(|argument| argument == "--bench") {
         return ExitCode::SUCCESS;
     }

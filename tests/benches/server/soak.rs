@@ -17,9 +17,9 @@ const GROWTH: f64 = 0.02;
 
 /// Resident memory at a moment, without the sandboxes that live at that moment.
 struct Sample {
-    /// In seconds.
+    /// Time [s].
     at: f64,
-    /// In bytes.
+    /// Resident memory [bytes].
     rest: f64,
     sandboxes: f64,
 }

@@ -25,7 +25,7 @@ const SNRS: [f64; 4] = [20.0, 10.0, 5.0, 0.0];
 const VOICES: usize = 16;
 
 fn main() {
-    // `cargo bench` says so; a test runner that comes by is not to wait for this.
+    // `cargo bench` passes this argument; a test runner is not to wait for the benchmark.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
@@ -133,7 +133,7 @@ fn print(noise: &str, snr: &str, score: &Score) {
     );
 }
 
-/// Its name, its values, and how one is set.
+/// Name of the setting, its values, and its setter.
 type Setting = (&'static str, &'static [u32], fn(&mut VadConfig, u32));
 
 /// One setting at a time moves away from the default.

@@ -42,12 +42,12 @@ impl Frames {
         self.speech += other.speech;
     }
 
-    /// Of the frames called speech, how many are.
+    /// Fraction of the frames called speech that are speech.
     pub(crate) fn precision(&self) -> f64 {
         self.hits as f64 / self.called_speech.max(1) as f64
     }
 
-    /// Of the frames of speech, how many are called so.
+    /// Fraction of the frames of speech that are called so.
     pub(crate) fn recall(&self) -> f64 {
         self.hits as f64 / self.speech.max(1) as f64
     }
@@ -59,7 +59,7 @@ pub(crate) struct Score {
     pub(crate) utterances: usize,
     /// Utterances of whose first word something is missing, or all.
     pub(crate) first_cut: usize,
-    /// The same for the last word.
+    /// Number of utterances whose last word is cut.
     pub(crate) last_cut: usize,
     /// Utterances that came as more than one.
     pub(crate) split: usize,

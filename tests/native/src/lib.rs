@@ -23,7 +23,7 @@ pub struct State<'a> {
 /// Result of whisper.cpp for one chunk.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Heard {
-    /// Its segments, in order.
+    /// Segments, in order.
     pub segments: Vec<Segment>,
     /// Probability that the chunk holds no speech: soft-max after the start of the transcript
     /// alone.
@@ -61,7 +61,7 @@ impl Native {
         Self::load_with(model, false)
     }
 
-    /// The same, with or without flash attention.
+    /// Loads the model, with or without flash attention.
     ///
     /// # Panics
     ///
@@ -142,7 +142,7 @@ impl State<'_> {
         self.decode(samples, language, true)
     }
 
-    /// The same without falling back: for weights that were drawn at random.
+    /// Decodes without temperature fallback: for weights that were drawn at random.
     ///
     /// # Panics
     ///

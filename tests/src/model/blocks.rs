@@ -23,7 +23,7 @@ pub enum Weights {
 const BLOCK: usize = 32;
 
 impl Weights {
-    /// Those that whisper.cpp can run.
+    /// Formats that whisper.cpp can run.
     pub const RUNNABLE: [Self; 5] = [Self::F16, Self::Q4_0, Self::Q5_0, Self::Q5_1, Self::Q8_0];
 
     /// The header's number: ggml's file type, and for quantised ones 1000 times the layout's

@@ -19,7 +19,8 @@ pub struct Noise {
 }
 
 impl Noise {
-    /// Of this name; `None` for silence (below -60 dB of full scale), which cannot be made louder.
+    /// Makes noise of this name; `None` for silence (below -60 dB of full scale), which cannot be
+    /// made louder.
     pub fn of(name: &str, samples: Vec<f32>) -> Option<Self> {
         (power(&samples) > 1e-6).then(|| Self::scaled(name, samples))
     }
@@ -34,7 +35,7 @@ impl Noise {
         Self::scaled(name, (0..LEN).map(|n| at(n as f32 / 16_000.0)).collect())
     }
 
-    /// All frequencies equally.
+    /// White noise: all frequencies equally.
     pub fn white(seed: u64) -> Self {
         let mut random = Random::new(seed);
         Self::made("white", |_| random.sample())

@@ -24,7 +24,7 @@ pub struct Sentence {
 /// Errors of word times: distances from the true times of the words that were recognized correctly.
 #[derive(Debug, Clone, Default)]
 pub struct TimeErrors {
-    /// Words that were said.
+    /// Number of words in the compared sentences.
     pub said: usize,
     /// Errors of the begins of words [ms].
     pub starts: Vec<f64>,

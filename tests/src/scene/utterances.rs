@@ -35,7 +35,7 @@ pub struct Utterance {
 pub struct SpokenWord {
     /// As it is written.
     pub text: String,
-    /// It alone.
+    /// The utterance by itself.
     pub utterance: Utterance,
 }
 
@@ -208,7 +208,7 @@ fn cut(name: &str, samples: &[f32]) -> Vec<Utterance> {
         .collect()
 }
 
-/// These frames, and a faded margin.
+/// Cuts these frames, and a faded margin.
 fn piece(name: &str, samples: &[f32], frames: std::ops::Range<usize>) -> Utterance {
     let start = frames.start.saturating_sub(MARGIN) * FRAME;
     let end = ((frames.end + MARGIN) * FRAME).min(samples.len());

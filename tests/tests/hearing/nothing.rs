@@ -1,4 +1,4 @@
-//! No words out of nothing.
+//! Hallucinations: none on noise and silence.
 
 use hearken::audio::{Format, Samples};
 use hearken::{TranscribeOptions, Word};

@@ -1,4 +1,4 @@
-//! Addresses, ring and events: nothing that a guest states is believed.
+//! Addresses, ring and events: no statement of a guest is trusted.
 
 use hearken::sandbox::SandboxError;
 use hearken_proto::{Event, Segment, Word};

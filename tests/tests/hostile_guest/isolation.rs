@@ -40,8 +40,8 @@ const ATTACKS: [(&str, &str, &str); 3] = [
     ),
 ];
 
-/// A guest whose word is a checksum of all that it has heard: eight letters, each four bits of a
-/// sum of the samples' bits.
+/// A guest whose word is a checksum of all audio so far: eight letters, each four bits of a sum of
+/// the samples' bits.
 fn guest(attack: &str) -> Guest {
     let word = || vec![Word { start: 0, end: 8_000, text: WORD.to_owned(), probability: 0.9 }];
     let say = |committed, tentative| {

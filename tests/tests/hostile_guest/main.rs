@@ -2,8 +2,8 @@
 //!
 //! A model file can take over the guest through a bug in whisper.cpp. So each test puts a guest
 //! that was written by hand in place of ours: one that behaves, except for what the test changes.
-//! Here is what it may take; `boundary` is what it says, `compute` what it asks the host to
-//! multiply, `loading` a guest that never gets so far; `isolation` what others notice of it.
+//! This file tests the guest's resources; `boundary` its events, `compute` its requests to the
+//! host, `loading` a guest that never gets so far; `isolation` the effect on others.
 
 mod boundary;
 mod compute;

@@ -1,4 +1,4 @@
-//! The folder of models: two who pull at once, links, room, and files that were changed.
+//! The folder of models: concurrent pulls, links, disk space, and files that were changed.
 
 use super::*;
 

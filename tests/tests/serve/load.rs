@@ -1,4 +1,4 @@
-//! `hearken load`: what it says of a server is so.
+//! `hearken load`: its report of a server is true.
 
 use std::process::Command;
 use std::sync::LazyLock;

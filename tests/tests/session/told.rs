@@ -1,4 +1,4 @@
-//! Text that came before: a prompt, and what the utterance before said.
+//! Condition on previous text: a prompt, and the text of the utterance before.
 
 use hearken::audio::Samples;
 use hearken::session::{Session, SessionEvent, SessionOptions};

@@ -18,7 +18,7 @@ pub(crate) struct Library {
     folder: PathBuf,
 }
 
-/// A program that was compiled, and where it lies.
+/// A compiled program, and its path.
 pub(crate) struct Program {
     folder: TempDir,
     library: PathBuf,

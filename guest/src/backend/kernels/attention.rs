@@ -18,7 +18,7 @@ const MANY: usize = 8;
 /// turns, memory is read from one end to the other.
 const TURN: usize = 4;
 
-/// One head.
+/// One attention head.
 pub(in crate::backend) struct Head<'a> {
     /// Rows of `query` and of the output.
     pub(in crate::backend) queries: usize,
@@ -42,7 +42,7 @@ pub(in crate::backend) struct Scratch {
     values: Vec<f32>,
     wide: Vec<f32>,
     scores: Vec<f32>,
-    /// One for each head.
+    /// One column for each head.
     columns: Vec<Column>,
 }
 

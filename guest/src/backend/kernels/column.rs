@@ -1,5 +1,5 @@
-//! Products with few columns: every left row is read once, where it lies, and multiplied as it is
-//! stored.
+//! Products with few columns: every left row is read once, in place, and multiplied in its storage
+//! format.
 
 use std::ops::Range;
 
@@ -17,10 +17,10 @@ const LIFT: f32 = f32::from_bits((127 + 56) << 23);
 /// A column, prepared for left rows of one format.
 #[derive(Default)]
 pub(super) struct Column {
-    /// For floats: the column. For halves: lifted, and those at even places of each eight before
+    /// For floats: the column. For halves: widened, and of each eight those at even places before
     /// those at odd ones.
     floats: Vec<f32>,
-    /// For blocks.
+    /// For blocks: the rounded column.
     rounded: Rounded,
     /// A left row of a format that is widened first.
     wide: Vec<f32>,

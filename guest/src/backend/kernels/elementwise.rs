@@ -49,7 +49,7 @@ pub(super) fn zip(row: &mut [f32], other: &[f32], pad: [f32; 2], mut f: impl FnM
 pub(in crate::backend) enum Other<'a> {
     /// As many elements.
     Row(&'a [f32]),
-    /// One for all.
+    /// One value for all.
     One(f32),
 }
 

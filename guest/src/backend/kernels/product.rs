@@ -1,4 +1,4 @@
-//! One product, with what follows it: bias, GELU, residual.
+//! One product with its epilogue: bias, GELU, residual.
 
 use super::column::Column;
 use super::elementwise::{self, Other};
@@ -16,9 +16,9 @@ const TURN: usize = 128;
 #[derive(Clone, Copy)]
 pub(in crate::backend) enum Bias<'a> {
     None,
-    /// One for each left row.
+    /// One value for each left row.
     Left(&'a [f32]),
-    /// One for each right row.
+    /// One value for each right row.
     Right(&'a [f32]),
 }
 

@@ -1,6 +1,7 @@
 //! Four floats, or four or thirty-two integers, at a time.
 //!
-//! In the guest these are WebAssembly's vectors; elsewhere, for the tests, arrays that do the same.
+//! Four floats in a vector. In the guest these are WebAssembly's vectors; elsewhere, for the tests,
+//! arrays with the same results.
 
 /// A vector of four `f32`.
 #[derive(Clone, Copy)]

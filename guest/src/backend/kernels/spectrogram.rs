@@ -61,7 +61,7 @@ pub(crate) fn frames(samples: usize) -> usize {
 }
 
 impl Spectrogram {
-    /// With a model's filters: [a weight for each bin](BINS) of each band.
+    /// Makes a spectrogram with a model's filters: [a weight for each bin](BINS) of each band.
     fn new(filters: &[f32]) -> Self {
         let wave = |parity: usize, f: fn(f64) -> f64| {
             let mut rows = vec![0.0; QUARTER * QUARTER];
@@ -93,9 +93,9 @@ impl Spectrogram {
         }
     }
 
-    /// With the filters that a model file has near its beginning: after a magic number and eleven
-    /// hyper-parameters their extents, and then they themselves. Nothing, if they are not as
-    /// Whisper's are.
+    /// Reads the filters that a model file has near its beginning: after a magic number and eleven
+    /// hyper-parameters their extents, and then the filters themselves. `None`, if they are not of
+    /// Whisper's form.
     pub(crate) fn of_model(beginning: &[u8]) -> Option<Self> {
         let (words, _) = beginning.as_chunks::<4>();
         let [bands, bins] = words.get(12..14)? else { return None };

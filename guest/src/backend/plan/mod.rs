@@ -1,8 +1,8 @@
 //! Plan of a ggml graph: steps, each of which fuses as many operations as possible.
 //!
 //! ggml's graphs have an operation for every small thing: a product, its bias, its activation.
-//! Neighbours are fused where nobody else reads what lies between them. This is decided over plain
-//! data, so that it can be tested without ggml.
+//! Neighbors are fused where no other operation reads the values between them. This is decided over
+//! plain data, so that it can be tested without ggml.
 //!
 //! A fused step runs where its last operation stood. By then ggml may have given the memory of its
 //! inputs to others, since it thinks them used up; so addresses decide whether fusing is possible,
@@ -23,7 +23,7 @@ use super::tensor::Tensor;
 /// checked that.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Op {
-    /// Nothing: another look at the first source's memory.
+    /// No operation: another view of the first source's memory.
     View,
     /// `out[j][i] = Σₖ first[i][k] · second[j][k]`, the first being repeated over the second's
     /// planes.
@@ -74,7 +74,7 @@ pub(super) struct Node {
     pub(super) sources: [Option<Source>; 2],
     /// Number of reads of its output; readers outside of the planned graph are counted too.
     pub(super) uses: usize,
-    /// Somebody reads its output when the graph is done.
+    /// True if its output is read when the graph is done.
     pub(super) is_output: bool,
 }
 
@@ -96,7 +96,7 @@ pub(super) struct Product {
     pub(super) bias: Bias,
     /// True if `f` is GELU.
     pub(super) gelu: bool,
-    /// Of the shape of `out`.
+    /// Residual, of the shape of `out`.
     pub(super) residual: Option<Tensor>,
     pub(super) out: Tensor,
     /// True if the result must be made elsewhere, because `out` overlaps an input.
@@ -113,13 +113,13 @@ pub(super) struct Attention {
     pub(super) value: Tensor,
     pub(super) mask: Option<Tensor>,
     pub(super) scale: f32,
-    /// In the shape of `query`.
+    /// Output, in the shape of `query`.
     pub(super) out: Tensor,
     /// As [`Product::aside`].
     pub(super) aside: bool,
 }
 
-/// One thing to do.
+/// One step of the plan.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Step {
     Product(Product),
@@ -189,7 +189,7 @@ struct Fused {
     step: Step,
 }
 
-/// A graph, and who reads what.
+/// Graph with the readers of each tensor.
 struct Graph<'a> {
     nodes: &'a [Node],
     /// The last node that reads each node.

@@ -7,13 +7,13 @@ use super::*;
 /// Samples of one simulated word.
 const WORD: usize = 4_000;
 
-/// A recogniser that hears word `n` where the samples say `n`, and whose last words are unstable:
-/// the word at the end of the audio is misheard until all of it was heard, in a way that changes
-/// with each call.
+/// Simulated recognizer that hears word `n` where the samples have the value `n`, and whose last
+/// words are unstable: the word at the end of the audio is misheard until all of it was heard, in a
+/// way that changes with each call.
 struct Simulated {
     calls: u32,
     unstable: usize,
-    /// Samples by which each word is said to end too early.
+    /// Number of samples by which each word's end is too early.
     early: u32,
 }
 
@@ -170,7 +170,7 @@ impl Recognise for Sparing {
         let text = format!("w{}", pcm[0] as usize - 1);
         let word = Word { start: 0, end: WORD as u32, text, probability: 1.0 };
         let rest = (pcm.len() > WORD).then_some(WORD as u32);
-        // What it says besides does not stand.
+        // Any other words of the model are dropped.
         let more = Spoken { word: Word { text: "more".to_owned(), ..word.clone() }, ..Spoken::default() };
         let words = vec![Spoken { word, ..Spoken::default() }, more];
         let settled = if rest.is_some() { 1 } else { 2 };

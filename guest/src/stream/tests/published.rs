@@ -43,20 +43,20 @@ impl Chance {
 struct Truth {
     start: u32,
     end: u32,
-    /// Wrong however much is heard.
+    /// True if it is wrong however much is heard.
     hard: bool,
     /// Latest misheard variant.
     misheard: Option<u32>,
 }
 
-/// Hears what was said at the positions that the samples are.
+/// Recognizer that hears the words at the positions that the samples are.
 struct Whisper {
     words: Vec<Truth>,
     chance: Chance,
 }
 
 impl Whisper {
-    /// Someone who reads aloud: 2.8 words a second, and a pause after one word in ten.
+    /// A reader: 2.8 words a second, and a pause after one word in ten.
     fn reads(count: usize, seed: u64) -> Self {
         let mut chance = Chance(seed);
         let mut at = RATE / 4;
@@ -80,7 +80,7 @@ impl Whisper {
         }
         let behind = heard.saturating_sub(truth.end) as f32;
         let risk = if missing > 0.0 { 0.5 + missing / 2.0 } else { MISHEARD * (-behind / PASSES).exp() };
-        // Nothing follows a final text: it hears silence behind the words.
+        // Nothing follows a final text: the recognizer hears silence behind the words.
         if truth.hard || (effort == Effort::Partial && chance.part() < risk) {
             let again = truth.misheard.filter(|_| truth.hard || chance.part() < AGAIN);
             let how = *truth.misheard.insert(again.unwrap_or_else(|| (chance.part() * 1e6) as u32));

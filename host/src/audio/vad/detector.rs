@@ -29,8 +29,8 @@ const FAINT_ABOVE_NOISE: f32 = 10.0;
 /// of white noise varies by a third of that over 10 ms.
 const ABOVE_NOISE: f32 = 2.0;
 
-/// Seconds over which the quietest frame is the steady noise, and the loudest says whether all is
-/// quiet. Speech has pauses in that time; webrtc-vad alone calls a loud fan speech forever.
+/// Number of seconds over which the quietest frame is the steady noise, and the loudest decides if
+/// all is quiet. Speech has pauses in that time; webrtc-vad alone calls a loud fan speech forever.
 const SECONDS: usize = 10;
 
 /// Coefficient of the one-pole high-pass that removes DC: -3 dB at 20 Hz, below any voice.
@@ -58,7 +58,8 @@ pub(super) struct Detector {
     /// The frame without its offset.
     filtered: Vec<f32>,
     recent: Recent,
-    /// Made when something faint is heard: most streams have nothing of the kind.
+    /// Detector of faint speech, made when something faint is heard: most streams have nothing of
+    /// the kind.
     faint: Option<Faint>,
     /// Level of the loudest frame of all.
     loudest: f32,
@@ -120,7 +121,7 @@ impl Detector {
         is_plain || (level > FAINT_GATE && self.recent.loudest() < QUIET && self.is_faint_speech(voice))
     }
 
-    /// Forgets what was heard.
+    /// Resets to the initial state.
     pub(super) fn reset(&mut self) {
         self.vad = Movable::new(self.mode);
         self.last = None;
@@ -138,7 +139,7 @@ impl Detector {
     fn is_faint_speech(&mut self, voice: f32) -> bool {
         let mode = self.mode;
         let faint = self.faint.get_or_insert_with(|| Faint(Movable::new(mode)));
-        // It learns the noise from the frames that are no speech.
+        // It learns the noise from the frames without speech.
         let voiced = faint.is_voiced(&self.filtered, &mut self.pcm);
         voiced && voice > FAINT_ABOVE_NOISE * self.recent.quietest()
     }
@@ -148,11 +149,11 @@ impl Detector {
 /// statistics, after Martin 2001).
 #[derive(Debug, Default)]
 struct Recent {
-    /// Of each of the last whole seconds; the oldest is overwritten.
+    /// Extremes of each of the last whole seconds; the oldest is overwritten.
     seconds: [Extremes; SECONDS],
     /// Whole seconds so far.
     whole: usize,
-    /// Of the second that runs, and its samples so far.
+    /// Extremes of the current second, and its samples so far.
     running: (Extremes, usize),
 }
 

@@ -48,14 +48,14 @@ impl Default for VadConfig {
 pub enum VadEvent<'a> {
     /// An utterance begins.
     Start {
-        /// Its first sample, pre-roll included.
+        /// Position of its first sample, pre-roll included.
         position: u64,
     },
     /// Audio of the utterance, without a gap from its start to its end.
     Speech {
-        /// Of the first sample.
+        /// Position of the first sample.
         position: u64,
-        /// At least one.
+        /// Samples, at least one.
         samples: &'a [f32],
         /// Behind the last voiced frame so far.
         voiced_until: u64,
@@ -69,10 +69,10 @@ pub enum VadEvent<'a> {
     },
     /// Audio between utterances.
     Silence {
-        /// Of the first sample.
+        /// Position of the first sample.
         position: u64,
-        /// At least one. A live session forgets them; a file's chunks keep short pauses as they
-        /// were.
+        /// Samples, at least one. A live session forgets them; a file's chunks keep short pauses as
+        /// they were.
         samples: &'a [f32],
     },
 }
@@ -85,7 +85,7 @@ pub enum VadEvent<'a> {
 /// runs, its audio comes out frame by frame.
 #[derive(Debug)]
 pub struct VoiceActivity {
-    /// None: everything is speech.
+    /// `None`: everything is speech.
     decider: Option<Decider>,
     /// Samples that have come out: the position of the next one.
     position: u64,
@@ -105,7 +105,7 @@ struct Decider {
 
 #[derive(Debug, Clone, Copy)]
 enum State {
-    /// Nothing voiced lately. `decided` samples of `held` are the pre-roll of what may come.
+    /// No voice recently. `decided` samples of `held` are the pre-roll of speech that may come.
     Silence { decided: usize },
     /// Something voiced, perhaps a click, behind its pre-roll.
     Candidate {
@@ -140,8 +140,9 @@ impl VoiceActivity {
         }
     }
 
-    /// No detector: all input is one utterance, from the first sample to [`finish`](Self::finish).
-    /// For push-to-talk, where a finger decides, and for recordings that were cut before.
+    /// Makes a voice activity without a detector: all input is one utterance, from the first sample
+    /// to [`finish`](Self::finish). For push-to-talk, where a key decides, and for recordings that
+    /// were cut before.
     pub fn always_on() -> Self {
         Self { decider: None, position: 0, held: Vec::new(), state: State::Silence { decided: 0 } }
     }

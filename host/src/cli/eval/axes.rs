@@ -9,7 +9,7 @@ const TOP: f64 = 40.0;
 /// Below a panel: its axis, its title, its legend.
 const BELOW: f64 = 120.0;
 
-/// Colours that also people tell apart who see few (Okabe and Ito), for light and for dark.
+/// Colors that are distinct under color blindness (Okabe and Ito), for light and for dark.
 const STYLE: &str = "\
 text{font:13px system-ui,sans-serif;fill:#222}.title{font-weight:600}.small{font-size:11px}.ground{fill:#fff}.grid{stroke:#ddd}\
 .curve{fill:none;stroke-width:2}.a{stroke:#0072b2}.b{stroke:#d55e00}.c{stroke:#009e73}.d{stroke:#cc79a7}\

@@ -38,7 +38,7 @@ use super::{EXIT_PARTIAL, Failure, ModelArgs, complain, printable};
     hearken eval refs.tsv --noise street.wav --snr 10     speech in noise"
 )]
 pub(crate) struct Args {
-    /// List of recordings and what is said in them
+    /// List of recordings and their reference texts
     #[arg(value_name = "REFS.tsv")]
     references: PathBuf,
     /// Folder that the paths start from [default: the folder of REFS.tsv]
@@ -65,8 +65,7 @@ pub(crate) struct Args {
     /// Tell each utterance the last words of the one before [default: as is known of the model]
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true)]
     carry: Option<bool>,
-    /// Leave text as the model says it: without the guards against hallucinations, whose price this
-    /// shows
+    /// Turn the guards against hallucinations off: shows their cost
     #[arg(long)]
     verbatim: bool,
     #[command(flatten)]
@@ -74,7 +73,7 @@ pub(crate) struct Args {
     /// Normalization of texts before they are compared
     #[arg(long, value_name = "HOW", value_enum, default_value_t = Comparison::Whisper)]
     compare: Comparison,
-    /// Only recordings whose path contains this
+    /// Use only recordings whose path contains this
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
     /// Use at most this many recordings
@@ -120,7 +119,7 @@ struct Report {
     configurations: Vec<Configuration>,
     /// The sums over all recordings.
     offline: Tally,
-    /// For each configuration, on each of [`score::CLOCKS`].
+    /// Tallies of each configuration, on each of [`score::CLOCKS`].
     streaming: Vec<[Tally; 2]>,
 }
 

@@ -1,4 +1,4 @@
-//! The list of recordings and what is said in them.
+//! List of recordings and their reference texts.
 
 use std::path::{Path, PathBuf};
 

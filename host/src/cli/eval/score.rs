@@ -1,4 +1,4 @@
-//! One recording, offline and streaming, against its reference.
+//! Scores of a recording, offline and streaming, against its reference.
 
 use std::fmt;
 use std::path::Path;
@@ -114,7 +114,7 @@ pub(super) struct Scored {
     /// The reference as it is compared.
     pub(super) normal: String,
     pub(super) offline: Outcome,
-    /// For each configuration, computation-unaware and aware.
+    /// Outcomes of each configuration, computation-unaware and aware.
     pub(super) streaming: Vec<[Outcome; 2]>,
     /// Speech that was not recognised, and why.
     pub(super) lost: Vec<String>,

@@ -45,7 +45,7 @@ impl Clip {
         })
     }
 
-    /// Its length in seconds.
+    /// Length [s].
     pub(super) fn seconds(&self) -> f64 {
         self.pcm.len() as f64 / BYTES_PER_SECOND as f64
     }

@@ -21,7 +21,7 @@ pub(super) enum Protocol {
     Files,
 }
 
-/// Something that a server said of a stream. Times are seconds of the stream's audio.
+/// Message of a server about a stream. Times are seconds of the stream's audio.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Heard {
     /// The stream is open.
@@ -32,9 +32,9 @@ pub(super) enum Heard {
     Final { start: f64, end: f64, text: String, ends: bool },
     /// This much audio was not recognized.
     Dropped { seconds: f64 },
-    /// It is refused, for this reason, or with this code.
+    /// The stream was rejected, for this reason, or with this code.
     Refused(String),
-    /// It is complete.
+    /// The stream is complete.
     Finished,
 }
 
@@ -119,12 +119,12 @@ fn form(pairs: &[(&str, Option<&str>)]) -> String {
     pairs.map(|(name, value)| format!("&{name}={}", value.bytes().map(encode).collect::<String>())).collect()
 }
 
-/// Understands what a server says.
+/// Parser of a server's messages.
 pub(super) struct Listener {
     protocol: Protocol,
     /// Items of Realtime that are not complete: name, start and end.
     items: VecDeque<(String, f64, f64)>,
-    /// All was said of Realtime's audio.
+    /// True if Realtime's audio was answered completely.
     cleared: bool,
 }
 
@@ -173,7 +173,7 @@ impl Listener {
                     heard.push(Heard::Final { start, end, text, ends: true });
                 }
             }
-            // It does not say how much.
+            // The message does not state the amount.
             "conversation.item.input_audio_transcription.failed" => {
                 heard.push(Heard::Dropped { seconds: 0.0 });
             }

@@ -46,7 +46,7 @@ pub(super) async fn upload(plan: &Plan, first: usize) -> Uploaded {
     uploaded
 }
 
-/// One upload on a connection of its own; its text.
+/// Uploads a recording on a connection of its own; returns its text.
 async fn post(plan: &Plan, clip: &Clip) -> Result<String, Ended> {
     let broken = |error: &dyn std::fmt::Display| Ended::Broken(super::super::printable(&error.to_string()));
     let connection = plan.server.connect().await.map_err(|error| broken(&error))?;

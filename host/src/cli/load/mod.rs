@@ -51,13 +51,13 @@ pub(crate) struct Args {
     /// The server's address, without a path
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     url: String,
-    /// List of recordings and what is said in them, as `hearken eval` takes it
+    /// List of recordings and their reference texts, as `hearken eval` takes it
     #[arg(long, value_name = "REFS.tsv")]
     refs: PathBuf,
     /// Folder that the paths start from [default: the folder of REFS.tsv]
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
-    /// Only recordings whose path contains this
+    /// Use only recordings whose path contains this
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
     /// Use at most this many recordings
@@ -75,7 +75,7 @@ pub(crate) struct Args {
     /// Protocol to use
     #[arg(long, short, value_enum, default_value_t = Protocol::Hearken)]
     protocol: Protocol,
-    /// The key [default: what HEARKEN_KEY says]
+    /// API key [default: the environment variable HEARKEN_KEY]
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
     /// The model [default: the server's]
@@ -100,7 +100,7 @@ struct Plan {
     block: Duration,
     pause: Duration,
     streams: usize,
-    /// No recording begins after that.
+    /// Time after which no recording begins.
     until: Instant,
     clips: Vec<Clip>,
     over: AtomicBool,

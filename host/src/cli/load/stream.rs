@@ -1,4 +1,4 @@
-//! One stream in real time: recordings with pauses between them, until the time is over.
+//! A stream in real time: recordings with pauses between them, until the time is over.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -49,7 +49,7 @@ pub(super) struct Played {
 pub(super) enum Ended {
     /// The server did not want it.
     Refused(String),
-    /// The connection broke, or said nothing to the end.
+    /// The connection broke, or the answer is incomplete.
     Broken(String),
 }
 
@@ -78,7 +78,7 @@ pub(super) async fn play(plan: &Plan, first: usize) -> Played {
                 Ok(_sink) => timeout(LAST_TEXTS, hearing)
                     .await
                     .unwrap_or_else(|_| Some(Ended::Broken("the last texts never came".to_owned()))),
-                // Why is what the server says, if it says anything.
+                // The reason is the server's, if it gave one.
                 Err(error) => {
                     let last = timeout(Duration::from_secs(2), hearing).await.ok().flatten();
                     Some(last.unwrap_or(Ended::Broken(plain(&error))))
@@ -194,7 +194,7 @@ fn seconds(bytes: usize) -> f64 {
     bytes as f64 / BYTES_PER_SECOND as f64
 }
 
-/// Notes what comes, to the end; `None` when everything was said.
+/// Collects messages to the end; `None` when the answer is complete.
 async fn hear(
     origin: Instant,
     mut stream: SplitStream<Socket>,

@@ -54,8 +54,8 @@ impl Tally {
         }
     }
 
-    /// One recording of a stream: what was heard between its beginning and the next one's is its
-    /// text.
+    /// Scores one recording of a stream: its text is everything recognized between its beginning
+    /// and the next one's.
     fn placed(&mut self, clip: &Clip, placed: &Placed, next: f64, heard: &[(f64, Heard)]) {
         let mine = |time: f64| placed.start <= time && time < next;
         let (mut text, mut first, mut last) = (String::new(), None, None);

@@ -20,7 +20,7 @@ impl Avx2 {
     }
 }
 
-/// All bits of the first `n` of 8 lanes.
+/// Mask with all bits of the first `n` of 8 lanes.
 ///
 /// # Safety
 ///

@@ -253,7 +253,7 @@ super::entry_points! {
     dots: [1 4, 2 4, 3 4, 4 4, 5 4, 6 4, 7 3, 8 3],
 }
 
-/// With VNNI.
+/// Kernels with VNNI.
 pub(super) mod vnni {
     use super::*;
 
@@ -269,7 +269,7 @@ pub(super) mod vnni {
     }
 }
 
-/// With BF16.
+/// Kernels with BF16.
 pub(super) mod bf16 {
     use super::*;
 

@@ -135,7 +135,7 @@ pub(super) unsafe fn tile<I: Isa, D: WordDot<I>, const C: usize, const U: usize>
     }
 }
 
-/// One step of a tile.
+/// Computes one step of a tile.
 ///
 /// # Safety
 ///

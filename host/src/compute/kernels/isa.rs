@@ -52,7 +52,7 @@ pub(super) trait Isa: Copy {
     fn words(self, a: Self::F) -> Self::N;
     /// Floats of these bits.
     fn floats(self, a: Self::N) -> Self::F;
-    /// In lane `l`, word `w`: what was in lane `w`, word `l`.
+    /// Transposes: in lane `l`, word `w` is the former lane `w`, word `l`.
     fn transpose(self, block: &mut [Self::N]);
 
     /// Loads a vector.

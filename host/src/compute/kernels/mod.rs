@@ -114,7 +114,7 @@ impl Level {
     const ALL: [Self; 6] =
         [Self::Portable, Self::Neon, Self::Avx2, Self::Avx512, Self::Avx512Vnni, Self::Avx512VnniBf16];
 
-    /// Those that this processor has; the last is the best.
+    /// Instruction set levels that this processor has; the last is the best.
     pub(crate) fn available() -> impl Iterator<Item = Self> {
         Self::ALL.into_iter().filter(|level| level.is_available())
     }
@@ -195,7 +195,7 @@ impl Kernels {
         Self::with(Level::available().last().unwrap_or(Level::Portable), precision)
     }
 
-    /// Those of a level, or the portable ones where the processor does not have it.
+    /// Kernels of a level, or the portable ones where the processor does not have it.
     pub(crate) fn with(level: Level, precision: Precision) -> Self {
         let level = if level.is_available() { level } else { Level::Portable };
         Self { level, precision, table: level.table() }

@@ -1,4 +1,4 @@
-//! Stopping, and who pays.
+//! Cancellation, and accounting of the helpers' time.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};

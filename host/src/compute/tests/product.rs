@@ -73,7 +73,7 @@ fn run(
     out.chunks(rows + 5).flat_map(|row| &row[..rows]).copied().collect()
 }
 
-/// The same extras in f64.
+/// Computes the same epilogue in f64.
 fn expect(
     sum: f64,
     i: usize,

@@ -23,7 +23,7 @@ impl Random {
         self.0
     }
 
-    /// In −1..1.
+    /// Number in −1..1.
     pub(super) fn float(&mut self) -> f32 {
         self.next() as i32 as f32 / 2_147_483_648.0
     }
@@ -33,7 +33,7 @@ impl Random {
     }
 }
 
-/// All levels and precisions.
+/// Kernels of all levels and precisions.
 pub(super) fn all() -> impl Iterator<Item = Kernels> {
     Level::available().flat_map(|level| {
         [Precision::Exact, Precision::Fast].map(|precision| Kernels::with(level, precision))

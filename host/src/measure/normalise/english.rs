@@ -10,7 +10,7 @@ use super::text::{Char, Text, is_space, is_symbol};
 
 const HESITATIONS: [&str; 6] = ["hmm", "mm", "mhm", "mmm", "uh", "um"];
 
-/// In this order: earlier ones leave less for later ones.
+/// Rules in this order: earlier ones leave less for later ones.
 const WORDS: [(&str, &str); 35] = [
     ("won't", "will not"),
     ("can't", "can not"),

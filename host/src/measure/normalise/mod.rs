@@ -1,10 +1,10 @@
 //! Text normalisers, so that "Mr. Quilter's 2 colours" and "MISTER QUILTER IS TWO COLORS" are the
 //! same words.
 //!
-//! Both do what those of OpenAI's Whisper do (`whisper.normalizers` of the PyPI package
+//! Both normalize as OpenAI's Whisper does (`whisper.normalizers` of the PyPI package
 //! `openai-whisper`, version 20250625; [Radford et al. 2022](https://arxiv.org/abs/2212.04356),
 //! appendix C), character by character, oddities included: word error rates can be compared only
-//! when all sides normalise in the same way. Digits outside ASCII are the exception: they stay as
+//! when all sides normalize in the same way. Digits outside ASCII are the exception: they stay as
 //! they are.
 
 mod english;

@@ -28,7 +28,7 @@ const ONES: [&str; 19] = [
     "nineteen",
 ];
 const TENS: [&str; 8] = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
-/// With the zeros that they append.
+/// Multipliers with the zeros that they append.
 const MULTIPLIERS: [(&str, usize); 12] = [
     ("hundred", 2),
     ("thousand", 3),
@@ -131,12 +131,12 @@ fn role(word: &str) -> Option<Role> {
     ROLES.get(word).copied()
 }
 
-/// The number that is being put together, in decimal digits: there is no largest.
+/// The number under construction, in decimal digits: there is no largest.
 #[derive(Debug, Clone)]
 enum Value {
     /// Without leading zeros. Smaller numbers are added to its zeros, and it is multiplied.
     Integer(String),
-    /// Digits and points in the order in which they were said.
+    /// Digits and points in spoken order.
     Digits(String),
 }
 
@@ -167,7 +167,7 @@ impl Value {
         Self::Integer(format!("{}{number}", &self.text()[..kept]))
     }
 
-    /// Multiplied by a power of ten: what is below a thousand, in an integer. `None` when it is no
+    /// Multiplies by a power of ten: the part below a thousand, in an integer. `None` when it is no
     /// number, or a fraction remains.
     fn times(&self, zeros: usize) -> Option<Self> {
         match self {
@@ -470,7 +470,7 @@ impl Reader {
         })
     }
 
-    /// Appends digits or a point. A zero before them is not said.
+    /// Appends digits or a point. A zero before them is dropped.
     fn say(&mut self, digits: &str, word: usize) {
         let before = match &self.value {
             Some(Value::Integer(zero)) if zero == "0" => "",

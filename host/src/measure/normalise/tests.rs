@@ -65,7 +65,7 @@ const REFERENCE: [(&str, &str); 64] = [
     ("10mm", "10 mm"),
     ("RC232", "rc 232"),
     ("Mr. Park visited Assoc. Prof. Kim Jr.", "mister park visited associate professor kim junior"),
-    // Not among them, but worth a look: what is said of ones, and of what is no number.
+    // Cases beyond OpenAI's: ones, and words that are not numbers.
     ("one", "one"),
     ("point taken", "point taken"),
     ("and a half", ""),

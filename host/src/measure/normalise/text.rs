@@ -43,7 +43,7 @@ impl Text {
         self.append_chars(&piece.chars().map(|c| Char { c, word }).collect::<Vec<_>>());
     }
 
-    /// The same with characters that come from somewhere.
+    /// Appends characters with their origin.
     pub(super) fn append_chars(&mut self, chars: &[Char]) {
         if let (false, Some(first)) = (self.0.is_empty(), chars.first()) {
             self.0.push(Char { c: ' ', word: first.word });
@@ -73,8 +73,9 @@ impl Text {
         before.is_some_and(is_word) != self.at(position).is_some_and(is_word)
     }
 
-    /// Replaces what `rule` matches, from left to right: it is shown the text and a position, and
-    /// says how many characters are to be replaced there, and by what. Matches do not overlap.
+    /// Replaces the matches of `rule`, from left to right: it gets the text and a position, and
+    /// returns the number of characters to replace there, and the replacement. Matches do not
+    /// overlap.
     pub(super) fn replace(&mut self, rule: impl Fn(&Self, usize) -> Option<(usize, String)>) {
         let mut result = Vec::with_capacity(self.0.len());
         let mut position = 0;
@@ -140,7 +141,7 @@ impl Text {
         self.0 = result;
     }
 
-    /// One space for all white space in a row.
+    /// Collapses white space to single spaces.
     pub(super) fn collapse_spaces(&mut self) {
         self.replace(|text, at| match text.run(at, is_space) {
             0 => None,

@@ -84,7 +84,7 @@ impl Config {
         };
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
-            // It is a label in logs and metrics.
+            // The name is a label in logs and metrics.
             return wrong(
                 "",
                 "a tenant's name is 1 to 64 letters, digits, `-`, `_` and `.`; rename it".to_owned(),

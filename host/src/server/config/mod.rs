@@ -49,7 +49,7 @@ pub struct Config {
     /// Connections at once from one address, or from one network of IPv6 (/64). Default: a quarter
     /// of `connections`, and no limit for this machine's own addresses, where a proxy may be.
     pub connections_per_address: Option<usize>,
-    /// Bytes of uploads that lie on disk, of all tenants together, in MiB. Default: 16,384.
+    /// Maximum size of uploads on disk, of all tenants together [MiB]. Default: 16,384.
     pub uploads_mib: u32,
     /// Free space that uploads leave in their folder, in MiB, or a tenth of it, if that is less.
     /// Default: 512.
@@ -91,7 +91,7 @@ impl Default for Admission {
 pub struct Tls {
     /// The certificate, and those between it and its authority.
     pub certificate: PathBuf,
-    /// Its private key.
+    /// Path of its private key.
     pub key: PathBuf,
 }
 
@@ -108,7 +108,7 @@ pub struct Wyoming {
 }
 
 impl Wyoming {
-    /// At this address, of a server without tenants.
+    /// Configuration of a server without tenants, at this address.
     pub fn at(listen: SocketAddr) -> Self {
         Self { listen, tenant: None }
     }
@@ -146,15 +146,14 @@ pub struct TenantConfig {
     pub audio_seconds_per_minute: Option<u32>,
     /// Largest upload, in MiB. Default: 200.
     pub upload_mib: u32,
-    /// Bytes of its uploads that lie on disk, all together, in MiB. Default: ten times
-    /// `upload_mib`.
+    /// Maximum size of its uploads on disk, all together [MiB]. Default: ten times `upload_mib`.
     pub uploads_mib: Option<u32>,
     /// Longest recording, in minutes: compressed silence is small. Default: 240.
     pub recording_minutes: u32,
     /// The models it may use; others do not exist for it. Default: all.
     pub models: Option<Vec<String>>,
-    /// Its part of the recogniser's time when there is not enough for all, against the weights of
-    /// the others. Default: 1.
+    /// Weight of the tenant's share of the recognizer's time when there is not enough for all.
+    /// Default: 1.
     pub weight: u32,
 }
 
@@ -184,7 +183,7 @@ impl Default for Config {
 }
 
 impl TenantConfig {
-    /// Bytes of uploads that lie on disk, all together.
+    /// Maximum size of uploads on disk, all together [bytes].
     pub(super) fn uploads_bytes(&self) -> u64 {
         self.uploads_mib.map_or(u64::from(self.upload_mib) * 10, u64::from) << 20
     }
@@ -219,7 +218,7 @@ pub enum ConfigError {
         /// Why.
         source: io::Error,
     },
-    /// It is not TOML, or has a key that does not exist, or a value of another kind.
+    /// The file is not TOML, or has a key that does not exist, or a value of another kind.
     #[error("{}:{line}: {key}{message}; docs/operations.md lists the keys", path.display())]
     Syntax {
         /// The file.
@@ -246,7 +245,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] says what to change where.
+    /// [`ConfigError`] states the place and the remedy.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text =
             fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;

@@ -216,7 +216,7 @@ impl Live {
     fn complete(&mut self, end: u64, words: &[Word], out: &mut Outbox) {
         let rest = words.get(self.told..).unwrap_or_default();
         let from_finalize = self.finalizing && !self.stream.is_busy();
-        // Also without words: what was thought of it before is taken back.
+        // Also without words: the hypothesis before is withdrawn.
         let speech_final = self.asked.endpointing.is_some();
         self.say(rest, Part { start: self.cursor, end, is_final: true, speech_final, from_finalize }, out);
         self.finalizing &= !from_finalize;

@@ -43,7 +43,7 @@ pub(super) struct Asked {
     sample_rate: Option<u32>,
     channels: u16,
     pub(super) interim_results: bool,
-    /// Silence that ends an utterance; `None`: utterances end, and `speech_final` is not said.
+    /// Silence that ends an utterance; `None`: utterances end, and `speech_final` is not sent.
     pub(super) endpointing: Option<Duration>,
     pub(super) utterance_end: Option<Duration>,
     pub(super) vad_events: bool,
@@ -77,7 +77,7 @@ impl Asked {
             match name {
                 "model" => asked.model = Some(value.clone()),
                 "language" => asked.language = language_code(value),
-                // Or the languages to detect, of which any is.
+                // Languages to detect, of which any may come.
                 "detect_language" => asked.detect_language = values::flag(value).unwrap_or(true),
                 "keyterm" => keyterms.push(value),
                 // A word and how much it counts: here it counts as it is.
@@ -114,7 +114,7 @@ impl Asked {
         Ok(asked)
     }
 
-    /// Rate, channels and encoding of audio that has no header; `None` if it is said to have one.
+    /// Rate, channels and encoding of audio without a header; `None` if it has one.
     pub(super) fn raw(&self) -> Result<Option<(Encoding, Format)>, Refusal> {
         let Some(encoding) = self.encoding else { return Ok(None) };
         let sample_rate = self

@@ -11,7 +11,7 @@ const MOST_TEXT: usize = 8 << 10;
 /// Spelling of words.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Style {
-    /// With capitals and punctuation.
+    /// True for capitals and punctuation.
     pub(super) punctuate: bool,
     replacements: Vec<Replacement>,
 }

@@ -15,7 +15,7 @@ use crate::server::recording::warnings;
 use crate::text::sanitise_trimmed;
 use crate::{Segment, Transcript, Word, language};
 
-/// A language, in the list of those that were heard.
+/// A language, in the list of detected ones.
 #[derive(Debug, Serialize)]
 pub(in crate::server) struct Heard {
     code: String,
@@ -41,7 +41,7 @@ pub(in crate::server) struct LogProb {
 const LEAST_LOGPROB: f32 = -100.0;
 
 impl LogProb {
-    /// Those of words; a space comes before the first of them too if `behind` others.
+    /// Tokens of words; a space comes before the first of them too if `behind` others.
     pub(in crate::server) fn of<'a>(words: impl IntoIterator<Item = &'a Word>, behind: bool) -> Vec<Self> {
         let piece = |(index, word): (usize, &Word)| {
             let text = sanitise_trimmed(&word.text);
@@ -142,13 +142,13 @@ pub(super) fn answer(transcript: &Transcript, request: &Request, translated: boo
     }
 }
 
-/// The languages that were heard.
+/// Detected languages.
 pub(super) fn languages(transcript: &Transcript) -> Vec<Heard> {
     Heard::of(transcript.language.as_ref().map(|language| language.code.as_str()))
 }
 
 fn plain(kind: &'static str, body: String) -> Response {
-    // What a model said must not become a page, whatever a browser thinks that it looks like.
+    // A model's text must not become a page, whatever a browser takes it for.
     ([(header::CONTENT_TYPE, kind), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")], body).into_response()
 }
 

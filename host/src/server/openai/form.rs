@@ -119,7 +119,7 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, room: &dyn Room) -> Re
     let boundary = multer::parse_boundary(kind).map_err(|_| {
         Refusal::malformed("send the request as multipart/form-data, with the recording as its part `file`")
     })?;
-    // A length that is stated is believed when it is too long.
+    // A stated length is believed when it is too long.
     let stated =
         headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if stated.is_some_and(|stated| stated > limit + OVERHEAD) {

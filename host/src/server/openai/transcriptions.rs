@@ -39,7 +39,7 @@ async fn respond(app: Arc<App>, headers: HeaderMap, body: Body, translate: bool)
 
 async fn take(app: &Arc<App>, headers: &HeaderMap, body: Body, translate: bool) -> Result<Response, Refusal> {
     let tenant = app.admit(headers, None)?;
-    // Held while the body comes: uploads that nobody has room for are not taken.
+    // Held while the body comes: uploads without room are not accepted.
     let ticket = app.open(&tenant, "openai", None)?;
     let request = ticket.unless_revoked(form::read(headers, body, &ticket)).await?;
     let (_, model) = app.models.find(&tenant, request.model.as_deref())?;

@@ -13,7 +13,7 @@ const KEPT: usize = 64 << 10;
 pub(super) struct History {
     messages: VecDeque<String>,
     bytes: usize,
-    /// Messages that are no longer kept: the number of the last of them.
+    /// Number of the last message that is no longer kept.
     forgotten: u64,
 }
 

@@ -1,7 +1,7 @@
 //! hearken's own protocol: committed and tentative words over a WebSocket that survives a broken
 //! connection.
 //!
-//! docs/server.md describes it for those who write clients.
+//! docs/server.md describes it for authors of clients.
 
 mod history;
 mod message;
@@ -169,7 +169,7 @@ impl Client {
             None => {}
             Some(Greeting::Started(event)) => self.say(event, out),
             Some(Greeting::Resumed { after }) => {
-                // Not an event of the stream: it has no number, and is not said again.
+                // Not an event of the stream: it has no number, and is not repeated.
                 out.json(&message::Resumed::new(after, self.stream.frames()));
                 let missed = self.history.after(after).into_iter().flatten();
                 missed.for_each(|text| out.text(text.to_owned()));

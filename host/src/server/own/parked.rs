@@ -17,7 +17,7 @@ use crate::server::tenants::Tenant;
 /// Time limit for a connection to release its stream when another one asks for it.
 const LET_GO: Duration = Duration::from_secs(5);
 
-/// All streams of hearken's own protocol.
+/// All streams of hearken's own protocol, connected or not.
 #[derive(Default)]
 pub(in crate::server) struct Parked {
     slots: Mutex<HashMap<String, Slot>>,
@@ -31,9 +31,9 @@ struct Slot {
 }
 
 enum Place {
-    /// It has a connection, which is given up when this is notified.
+    /// Connected; the connection is released when this is notified.
     Attached(Arc<Notify>),
-    /// It waits, until its time is over.
+    /// Waiting for its client, until its time is over.
     Waiting { client: Box<Client>, _counted: Counted, expiry: AbortHandle },
 }
 
@@ -99,8 +99,8 @@ impl Parked {
         }
     }
 
-    /// Takes over a stream. If it still has a connection, that one is given up: its client knows
-    /// better.
+    /// Takes over a stream. If it still has a connection, that one is released: the client's
+    /// request is newer.
     pub(super) async fn take(&self, id: &str, tenant: &Tenant) -> Result<Client, Refusal> {
         let gone = || {
             Refusal::malformed(

@@ -20,7 +20,7 @@ pub(super) struct Level {
     encoding: Encoding,
     /// Samples in a block.
     block: usize,
-    /// Bytes that are no whole block yet, or no whole sample.
+    /// Samples that are not a whole block yet, and bytes that are no whole sample.
     samples: Vec<f32>,
     bytes: Vec<u8>,
     /// Levels of the last blocks.

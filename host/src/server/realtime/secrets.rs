@@ -37,7 +37,7 @@ pub(in crate::server) struct Secrets(Mutex<Vec<Secret>>);
 pub(super) struct Secret {
     hash: KeyHash,
     pub(super) tenant: Arc<str>,
-    /// With which it was made.
+    /// Key with which it was made.
     pub(super) key: Option<KeyHash>,
     pub(super) setup: Setup,
     until: Instant,

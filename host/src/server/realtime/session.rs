@@ -52,7 +52,7 @@ impl FromClient {
         })
     }
 
-    /// Its audio.
+    /// Decodes its audio.
     fn decoded(&self) -> Result<Vec<u8>, Refusal> {
         values::base64(self.audio.as_deref().unwrap_or_default()).map_err(|error| {
             Refusal::invalid("audio", format!("the audio is not base64 ({error}); encode its bytes"))
@@ -73,7 +73,7 @@ pub(in crate::server) fn attack(text: &str) -> Result<(), Refusal> {
     message.decoded().map(drop)
 }
 
-/// One session of a client.
+/// Session of a client.
 pub(super) struct Realtime {
     app: Arc<App>,
     tenant: Admitted,
@@ -87,17 +87,17 @@ pub(super) struct Realtime {
     update_waits: bool,
     /// Number of sessions that had taken over when that was last seen.
     replaced: u64,
-    /// Its place in the server, until there is a stream that holds it.
+    /// Its place in the server, until a stream holds it.
     ticket: Option<Ticket>,
     /// From the first audio on.
     stream: Option<Stream>,
-    /// Somebody speaks.
+    /// True while somebody speaks.
     speaking: bool,
     events: u64,
     items: u64,
     /// Items whose transcription is not complete, oldest first, where speech is detected.
     open: VecDeque<String>,
-    /// The same where the client commits.
+    /// Turns where the client commits.
     turns: Turns,
     level: Level,
     /// Deadline and position at which a commit in the middle of speech ends the utterance: the
@@ -107,7 +107,7 @@ pub(super) struct Realtime {
     previous: Option<String>,
     /// Number of words of the oldest item that were sent.
     told: usize,
-    /// The language that was heard last.
+    /// The latest detected language.
     language: Option<String>,
     /// Voice without words that the next completed item tells of.
     unrecognized: Vec<Value>,
@@ -504,7 +504,7 @@ impl Adapter for Realtime {
     }
 
     fn ended(&mut self, out: &mut Outbox) {
-        // The server ends, and the client has not committed what it said last.
+        // The server ends, and the client has not committed its latest audio.
         self.commit_rest(out);
         let mut news = Vec::new();
         self.turns.settle(&mut news);

@@ -39,7 +39,7 @@ pub(super) struct Setup {
 pub(super) struct Turn {
     prefix_padding_ms: u32,
     silence_duration_ms: u32,
-    /// Of `semantic_vad`, which is how soon a pause is the end.
+    /// Eagerness of `semantic_vad`, which sets the pause that ends a turn.
     eagerness: Option<Eagerness>,
 }
 
@@ -349,7 +349,7 @@ impl Setup {
             prompt: prompt_of(self.prompt.clone(), &self.keywords),
             commit,
             step,
-            // Also where the client commits: what is recognized before it does so has to end
+            // Also where the client commits: speech that is recognized before the commit has to end
             // somewhere.
             voice_activity: Some(self.turn.map_or_else(VadConfig::default, |turn| VadConfig {
                 pre_roll_ms: turn.prefix_padding_ms,
@@ -366,7 +366,7 @@ impl Setup {
         let id = format!("sess_{id}");
         let mut transcription =
             json!({ "model": self.model, "language": self.language, "prompt": self.prompt });
-        // Those that not every client knows only where they were set.
+        // Members that not every client knows are sent only where they were set.
         if !self.languages.is_empty() {
             transcription["languages"] = json!(self.languages);
         }

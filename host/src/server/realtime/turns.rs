@@ -1,8 +1,8 @@
 //! Turns that the client commits: which words belong to which of them.
 //!
-//! Speech is recognized as it comes, in utterances that end where nobody speaks. A commit says
-//! where a turn ends, perhaps in the middle of a word; it takes the words whose middle lies before
-//! it, and cuts none.
+//! Speech is recognized as it comes, in utterances that end where nobody speaks. A commit ends a
+//! turn, perhaps in the middle of a word; it takes the words whose middle lies before it, and cuts
+//! none.
 
 use std::collections::VecDeque;
 
@@ -15,7 +15,7 @@ pub(super) struct Turn {
     /// Positions in samples; the end once it is committed.
     pub(super) start: u64,
     pub(super) end: Option<u64>,
-    /// Its certain words so far.
+    /// Committed words so far.
     pub(super) words: Vec<Word>,
     /// Not reported.
     discarded: bool,
@@ -69,7 +69,7 @@ impl Turns {
         Some(turn.item.clone())
     }
 
-    /// Ends the turn that was begun last, and forgets what is said in it.
+    /// Ends the latest turn, and discards its text.
     pub(super) fn discard(&mut self, end: u64) {
         if let Some(turn) = self.turns.back_mut().filter(|turn| turn.end.is_none()) {
             (turn.end, turn.discarded) = (Some(end), true);
@@ -176,7 +176,7 @@ mod tests {
         turns.commit(10);
         turns.settle(&mut news);
         assert_eq!(told(&news), ["a="]);
-        // One behind speech that is not recognized yet waits for it.
+        // A commit behind speech that is not recognized yet waits for it.
         turns.begin("b".into(), 10);
         turns.speech(20);
         turns.commit(100);

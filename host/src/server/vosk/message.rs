@@ -14,7 +14,7 @@ use crate::server::values;
 use crate::session::SessionOptions;
 use crate::text::sanitise_trimmed;
 
-/// Samples a second where no client says: as Vosk's server has it.
+/// Sample rate without a client's setting [Hz]: as Vosk's server has it.
 const USUAL_RATE: u32 = 8_000;
 /// Word of Vosk's grammars for all that is not in it.
 const ANYTHING_ELSE: &str = "[unk]";
@@ -139,7 +139,7 @@ impl Setup {
                 "{{\n  \"alternatives\" : [{{\n      \"confidence\" : {confidence:.6},\n{result}      \"text\" : {text}\n    }}]\n}}"
             );
         }
-        // Vosk leaves the list out where nothing was said.
+        // Vosk leaves the list out of a result without words.
         let result = if self.words { list(words, 2, true) } else { String::new() };
         format!("{{\n{result}  \"text\" : {text}\n}}")
     }

@@ -2,7 +2,7 @@
 //! <https://github.com/alphacep/vosk-server>.
 //!
 //! A client sends its configuration, chunks of 16-bit PCM and `{"eof" : 1}`. Each chunk has exactly
-//! one answer: the result of an utterance that ended, or what is thought of the one that goes on.
+//! one answer: the result of an utterance that ended, or the hypothesis for the running one.
 
 mod message;
 
@@ -79,7 +79,7 @@ enum Owed {
     Chunks(u32),
     /// The text up to this position, in samples.
     Reset(u64),
-    /// All that is left. The stream's end answers it.
+    /// The rest. The stream's end answers it.
     End,
 }
 
@@ -95,7 +95,7 @@ struct Vosk {
     tenant: Admitted,
     id: String,
     setup: Setup,
-    /// Its place in the server, until there is a stream that holds it.
+    /// Its place in the server, until a stream holds it.
     ticket: Option<Ticket>,
     /// From the first audio on.
     stream: Option<Stream>,
@@ -263,7 +263,7 @@ impl Adapter for Vosk {
     fn ended(&mut self, out: &mut Outbox) {
         while let Some(owed) = self.owed.pop_front() {
             match owed {
-                // Those that waited for a final text. The last text is that of the end.
+                // Chunks that waited for a final text. The last text is that of the end.
                 Owed::Chunks(count) => (0..count).for_each(|_| {
                     let words = if self.finals.len() > 1 { self.finals.pop_front() } else { None };
                     out.text(words.map_or_else(|| partial([]), |words| self.setup.result(&words)));
@@ -272,7 +272,7 @@ impl Adapter for Vosk {
                 Owed::End => {}
             }
         }
-        // Also where the server ends, and nobody asked for the rest.
+        // Also where the server ends, and no client asked for the rest.
         out.text(self.all_finals());
     }
 

@@ -38,7 +38,7 @@ struct Header {
 #[derive(Default)]
 pub(super) struct Frames {
     pub(super) buffer: BytesMut,
-    /// Bytes in which there is no end of a line.
+    /// Number of bytes that were searched for the end of a line.
     searched: usize,
     /// The line that was read, until the rest has come.
     header: Option<Header>,

@@ -1,10 +1,10 @@
 //! Wyoming, which Home Assistant speaks to its voice services:
 //! <https://github.com/OHF-Voice/wyoming>.
 //!
-//! A connection asks what there is (`describe`) and has any number of recordings transcribed, one
-//! after the other, each as it is spoken: `transcribe`, `audio-start`, `audio-chunk`, `audio-stop`.
-//! The protocol has no keys, so that the address decides who may use it, and the configuration
-//! whose limits hold.
+//! A connection asks for a description of the server (`describe`) and has any number of recordings
+//! transcribed, one after the other, each as it is spoken: `transcribe`, `audio-start`,
+//! `audio-chunk`, `audio-stop`. The protocol has no keys, so that the address decides who may use
+//! it, and the configuration whose limits hold.
 
 mod frame;
 mod request;
@@ -77,7 +77,7 @@ struct Client {
     started: bool,
     /// Number of words of the utterance that were sent.
     words: usize,
-    /// The language that was heard.
+    /// The detected language.
     language: Option<String>,
     out: Vec<u8>,
 }
@@ -86,7 +86,7 @@ impl Client {
     fn new(app: &Arc<App>) -> Result<Self, Refusal> {
         let named = app.config.wyoming.as_ref().and_then(|wyoming| wyoming.tenant.as_deref());
         let tenant = match named {
-            // Who may reach the address is admitted; there is no key to take back.
+            // Any client of the address is admitted; there is no key to revoke.
             Some(name) => Admitted { tenant: app.tenants.named(name)?, key: None },
             None => app.tenants.find(None)?,
         };
@@ -135,7 +135,7 @@ impl Client {
             }
             let ready = self.is_ready();
             if !ready {
-                // Nothing is read, so that silence says nothing.
+                // Nothing is read, so that silence means nothing.
                 heard = Instant::now();
             }
             let limit = heard + if self.stream.is_some() { SILENT } else { IDLE };
@@ -263,7 +263,7 @@ impl Client {
         self.say("transcript-stop", &json!({}));
         (self.started, self.words, self.language) = (false, 0, None);
         self.request = Request::default();
-        // And with it its place.
+        // Its place goes with it.
         self.stream = None;
     }
 

@@ -48,7 +48,7 @@ pub(super) fn begins(head: &[u8]) -> bool {
     matches!(u32::from_le_bytes(version), 1..=99) && head.get(6..).is_some_and(|rest| rest.contains(&0))
 }
 
-/// One variable of the file.
+/// A variable of the file.
 struct Variable {
     /// CTranslate2's number of the type.
     kind: u8,
@@ -87,7 +87,7 @@ pub(super) fn read(input: &Arc<Input>) -> Result<Weights, StoreError> {
     }
 }
 
-/// All variables by name.
+/// Reads all variables by name.
 fn variables(input: &Arc<Input>) -> Result<HashMap<String, Variable>, StoreError> {
     let path = input.path();
     let mut cursor = Cursor { input, at: 0 };

@@ -118,7 +118,7 @@ fn claim(path: &Path, mut wait: impl FnMut() -> Result<(), StoreError>) -> Resul
 /// Why a lock was not had.
 enum Blocked {
     Io(io::Error),
-    /// Nobody waits for it any more.
+    /// The import was cancelled while it waited.
     Ended(StoreError),
 }
 

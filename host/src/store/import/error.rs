@@ -19,7 +19,7 @@ pub enum ImportError {
         /// Why.
         source: io::Error,
     },
-    /// It is of a format, or of a kind of it, that is not imported.
+    /// The format, or its variant, is not supported.
     #[error("{} is {what}; {remedy}", path.display())]
     Unsupported {
         /// The file or folder.

@@ -123,7 +123,7 @@ fn parse<T: DeserializeOwned>(input: &Input) -> Result<T, StoreError> {
         .map_err(|error| ImportError::field(input.path(), "the content", format!("cannot be read ({error})")))
 }
 
-/// Fails where the configuration says another thing than the weights.
+/// Fails where the configuration contradicts the weights.
 fn agrees(config: &Input, parsed: &Config, weights: &Weights) -> Result<(), StoreError> {
     let fields = weights.fields(0)?;
     let stated = [

@@ -75,7 +75,7 @@ pub enum ImportProgress {
         /// Bytes of the whole file.
         total: u64,
     },
-    /// All of it is written and is being checked.
+    /// The file is written and is being checked.
     Checking,
     /// The same model was in the store already.
     Here,
@@ -315,7 +315,7 @@ impl<'a> Importer<'a> {
         }
     }
 
-    /// Why the file cannot be written: a full disk says how much is missing.
+    /// Error of a write: a full disk says how much is missing.
     fn unwritable(&self, name: &str, path: &Path, needs: u64, error: io::Error) -> StoreError {
         use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
         if !matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge) {

@@ -102,7 +102,7 @@ impl Make {
     }
 }
 
-/// Why no model has such a header. Of those that are too large it says whether quantizing helps.
+/// Error of a header that no model has. For models that are too large it says if quantizing helps.
 fn refused(path: &Path, mut fields: [i32; 11], source: ModelError) -> StoreError {
     if matches!(source, ModelError::TooLarge { .. }) {
         fields[10] = Ftype::Q5_0.file_number();

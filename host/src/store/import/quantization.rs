@@ -20,10 +20,10 @@ pub enum Quantization {
 }
 
 impl Quantization {
-    /// All of them.
+    /// All quantizations.
     pub const ALL: [Self; 4] = [Self::Q8_0, Self::Q5_1, Self::Q5_0, Self::Q4_0];
 
-    /// Its usual name, as in file names.
+    /// Usual name, as in file names.
     pub fn name(self) -> &'static str {
         self.ftype().name()
     }

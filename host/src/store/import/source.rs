@@ -40,7 +40,7 @@ impl Source {
         }
     }
 
-    /// The folder in which its parts lie.
+    /// Folder of its parts.
     pub(super) fn folder(&self) -> &Path {
         match self {
             Self::Ggml(input) | Self::CTranslate2(input) => parent(input.path()),

@@ -1,4 +1,4 @@
-//! Weights where they lie in a file.
+//! Weights in place in a file.
 
 use std::sync::Arc;
 
@@ -83,7 +83,7 @@ impl Tensor {
         self.shape.iter().product()
     }
 
-    /// One of `count` equal parts along the first dimension, which it must divide.
+    /// Returns one of `count` equal parts along the first dimension, which it must divide.
     pub(super) fn part(&self, index: u64, count: u64) -> Result<Self, StoreError> {
         let rows = self.shape.first().copied().filter(|rows| rows % count == 0).ok_or_else(|| {
             self.problem(format!("has shape {:?}, whose first dimension is not {count} parts", self.shape))
@@ -99,8 +99,8 @@ impl Tensor {
         ImportError::tensor(self.input.path(), &self.name, problem)
     }
 
-    /// Hands out all weights in order, at most [`BLOCK`] at a time, and fails at one that is no
-    /// finite number.
+    /// Reads all weights in order, at most [`BLOCK`] at a time, and fails at one that is not
+    /// finite.
     pub(super) fn read(
         &self,
         mut each: impl FnMut(&[f32]) -> Result<(), StoreError>,

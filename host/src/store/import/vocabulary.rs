@@ -34,7 +34,7 @@ const NAMES: [&str; 4] = ["vocab.json", "tokenizer.json", "vocabulary.json", "vo
 /// Vocabulary that weights need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Wanted {
-    /// All tokens of the weights.
+    /// Number of all tokens of the weights.
     n_vocab: u64,
 }
 

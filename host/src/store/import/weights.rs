@@ -28,7 +28,7 @@ pub(super) fn layers<'a>(names: impl Iterator<Item = &'a str>, end: char) -> u64
 }
 
 impl Weights {
-    /// None yet. `path` is what messages name: the file, or the folder of several.
+    /// Makes an empty set. `path` is the name in messages: the file, or the folder of several.
     pub(super) fn new(path: &Path, encoder_heads: i64, decoder_heads: i64) -> Self {
         Self { path: path.to_owned(), encoder_heads, decoder_heads, tensors: HashMap::new() }
     }

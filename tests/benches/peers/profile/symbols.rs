@@ -15,7 +15,7 @@ pub(super) struct Symbols {
 }
 
 impl Symbols {
-    /// Of the compiled guest, if there is one, and what `perf script` tells of mappings.
+    /// Mappings of the compiled guest, if there is one, from `perf script`.
     pub(super) fn read(compiled: &Path, script: &str) -> Self {
         let mut symbols = Self { functions: Vec::new(), mapped: Vec::new() };
         let Ok(bytes) = std::fs::read(compiled) else { return symbols };

@@ -1,4 +1,4 @@
-//! A `model.bin` of CTranslate2 that says anything.
+//! A hostile `model.bin` of CTranslate2.
 
 #![no_main]
 

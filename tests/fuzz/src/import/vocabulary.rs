@@ -1,4 +1,4 @@
-//! A vocabulary that says anything, in each of its forms.
+//! A hostile vocabulary, in each of its forms.
 
 #![no_main]
 
