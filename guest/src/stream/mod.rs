@@ -1,6 +1,62 @@
-//! An utterance that goes on: a sliding window, and words that become certain.
+//! The streaming policy: from repeated decodes of one utterance to words that do not change.
 //!
-//! Every step decodes the whole window. Committed words never change.
+//! Whisper recognizes a window of up to 30 s at once. To stream, the window is decoded again and
+//! again while audio arrives. Each decode is a *hypothesis*; its first words are usually right, its
+//! last ones change. This module decides which words are *committed* (final, never taken back) and
+//! which are shown as *tentative*.
+//!
+//! # One step
+//!
+//! ```text
+//!  window   ├── committed words ──┼── tentative words ──┼─ no words yet ─┤
+//!           start             settled                                 end
+//!
+//!  decoder   forced prefix        free decoding
+//!            (their tokens)       = the new hypothesis
+//! ```
+//!
+//! 1. **Decode.** The whole window is encoded. The decoder is forced to repeat the committed tokens
+//!    whose audio is still in the window (the *forced prefix*, `anchored`), and continues freely.
+//!    So a partial text decodes only what is new, and committed words cannot turn into others.
+//! 2. **Judge.** `doubt` marks words that may be hallucinations: unlikely words count only if two
+//!    hypotheses have them at the same place, isolated words only if they are likely enough. A
+//!    final text with doubtful words is decoded once more from a window that is [`SHIFT`] samples
+//!    shorter.
+//! 3. **Find missed speech.** Voice of a second or more that no word explains is decoded by itself,
+//!    without a forced prefix. If the decoder ends right behind its forced prefix though speech
+//!    goes on, the window is decoded again without one.
+//! 4. **Commit.** The commit `policy` (LocalAgreement-n or AlignAtt) says how many of the first
+//!    tentative words are certain; those that are sure, too, are committed.
+//! 5. **Show.** `display` selects the tentative words that are steady enough to show, so that text
+//!    flickers little.
+//!
+//! At the end of the utterance ([`Effort::Final`]) everything that is believed is committed.
+//!
+//! # When the window slides
+//!
+//! At four fifths of its capacity ([`Window::is_full`]), or with more than [`MOST_TOLD`] forced
+//! tokens, the window moves to the last committed word. That word stays in the window: its end is
+//! an estimate, and the rest of its audio would be recognized as another word. If too little is
+//! committed, the window is cut at its quietest place, and the hypothesis for the part before is
+//! committed as it stands.
+//!
+//! After the window slides, the decoder is not forced to repeat the committed tokens, because their
+//! timestamps belong to the old window. Its new output is aligned with the committed words by edit
+//! distance (`alignment`) and becomes the forced prefix of later steps.
+//!
+//! # State
+//!
+//! | field | meaning |
+//! |---|---|
+//! | `anchored` | committed words whose audio is in the window: the forced prefix |
+//! | `moved` | the window slid since the latest decode: there is no forced prefix |
+//! | `tentative` | words behind them in the latest hypothesis |
+//! | `settled` | end of the last committed word |
+//! | `stood` | end of the last committed word that is believed by itself |
+//! | `alone`, `plausible` | probabilities that an isolated word, and all words on average, need |
+//!
+//! Times are samples at 16 kHz from the utterance's start; the recognizer's count from the
+//! window's.
 
 mod agreement;
 mod display;

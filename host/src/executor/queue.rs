@@ -1,5 +1,48 @@
-//! Fair scheduling: the order of jobs is by class, then by fair queueing among the shares, then by
-//! deadline.
+//! Fair queueing: the order in which jobs get a thread.
+//!
+//! The engine has as many threads as cores, and many more jobs. Three questions decide which is
+//! next:
+//!
+//! 1. **Class.** Final texts go before partial texts, and both before recordings ([`Class`]). A
+//!    person waits for a final text; a partial text can become rarer; a recording can wait.
+//! 2. **Fairness among shares.** Within a class, the share with the least virtual time goes first.
+//!    This is start-time fair queueing: P. Goyal, H. Vin and H. Cheng, *Start-time Fair Queueing: A
+//!    Scheduling Algorithm for Integrated Services Packet Switching Networks*, SIGCOMM 1996.
+//! 3. **Deadline.** Within a share, the earliest deadline goes first, then the oldest job.
+//!
+//! # Start-time fair queueing
+//!
+//! Each [`Share`] (a tenant, say) has a weight and a *virtual time*: the CPU time that it has used,
+//! divided by its weight. While two shares always have jobs, serving the one with the least virtual
+//! time gives them CPU time in proportion to their weights, however many jobs each has. A share
+//! that asks for ten times its part waits for itself.
+//!
+//! The queue has a virtual time as well: that of the share that was served last. A share without
+//! jobs uses nothing, so its own virtual time would stay behind, and on its return it could keep
+//! all others waiting for as long as it was away. So a returning share starts at the queue's
+//! virtual time, less a small credit ([`CREDIT`]): it can neither save up time, nor is it punished
+//! for what it used while nobody else wanted it.
+//!
+//! Packets of a network cannot be interrupted, and their cost is known when they are queued. Jobs
+//! differ in both points:
+//!
+//! - The cost of a decode is known when it has run. So a share is charged afterwards, in
+//!   [`Queue::ran`], with the time of helping threads included.
+//! - A decode can be suspended at any loop of the guest (`crate::preempt`). So [`Queue::is_wanted`]
+//!   decides on **preemption**: a running job yields to a job of a more urgent class; and to one of
+//!   the same class, if its own share has recently used [`AHEAD`] seconds more, relative to its
+//!   weight, than the share of that job. Shares with about the same use do not preempt each other:
+//!   that would make both late. The suspended job is queued again with its old number.
+//!
+//! # Example
+//!
+//! Shares A and B have weight 1, and A has used 3 s while B was idle. B's first job starts at A's
+//! virtual time less 0.2 s, so it is next; once it has used these 0.2 s, they alternate. With
+//! weight 2 for A, A would get two thirds of the time.
+//!
+//! A job's class can rise while it waits: a partial text whose utterance ends meanwhile is as
+//! urgent as a final text. So jobs are not sorted, and the next one is found by a scan; there are
+//! no more jobs than streams that speak.
 
 use std::pin::Pin;
 use std::time::{Duration, Instant};

@@ -42,8 +42,8 @@ pub const EMBEDDED: Known = Known {
     description: "English numbers, letters, dates, times and commands (286 words), 10 s of context; comes with hearken",
     // One of the two that were trained on word times.
     alignment_heads: &[(2, 0)],
-    // A prompt does not improve its word error rate, and makes it hallucinate more of its vocabulary
-    // in ordinary speech: docs/streaming.md has the figures.
+    // A prompt does not improve its word error rate, and makes it hallucinate more of its
+    // vocabulary in ordinary speech: docs/streaming.md has the figures.
     carries: false,
     timestamps: true,
     // With this value ten minutes without a pause lose no word; longer windows were not measured.

@@ -1,9 +1,60 @@
-//! Audio that comes as it is spoken, and text while it is.
+//! Sessions: audio as it is spoken, and text while it is.
 //!
 //! A [`Session`] takes audio from any thread and answers with [`SessionEvent`]s on a channel. It
-//! has no thread of its own: voice activity runs where audio is pushed, recognition on the engine's
-//! threads. Each utterance is recognised in a sandbox of its own, which is made when speech starts
-//! and gone after the final text.
+//! has no thread of its own: voice activity detection runs on the thread that pushes audio,
+//! recognition on the engine's threads.
+//!
+//! # The life of an utterance
+//!
+//! An *utterance* is a stretch of speech between two pauses. Each has a sandbox of its own, which
+//! is made when the first decode is due and dropped after the final text, so that nothing that one
+//! utterance did to the guest reaches the next.
+//!
+//! ```text
+//!  push ─▶ resample ─▶ voice activity          silence: counted and forgotten
+//!                         │ Start              pre-roll included            SpeechStarted
+//!                         ▼
+//!       ┌──────────── Utterance (queued, oldest first) ────────────┐
+//!       │  samples ──▶ a step of new speech, at least 0.9 s in all │
+//!       │                 │                                        │
+//!       │                 ▼                                        │
+//!       │       job: decode ◀─ sandbox: window, commit policy      │
+//!       │                 │                                        │
+//!       │                 ▼                                        │
+//!       │       hypothesis: committed words, tentative words       │       Partial
+//!       │                 │                                        │
+//!       │                 └──▶ committed audio is released         │
+//!       └─────────────────────────┬────────────────────────────────┘
+//!                         │ End                after the hangover           SpeechEnded
+//!                         ▼
+//!                  last decode: everything is committed                     Final
+//!                         │
+//!                         ▼
+//!              the sandbox is dropped; the next utterance is decoded
+//! ```
+//!
+//! 1. **Start.** Voice activity finds speech. The utterance begins before it, by the pre-roll.
+//! 2. **Steps.** A partial text is due when there is a step of new speech
+//!    ([`SessionOptions::step`]), at least twice the cost of the latest one. A session has one job
+//!    at a time, in the engine's executor; a job takes all audio that has come when it begins, so
+//!    late steps are merged.
+//! 3. **Commit.** The guest's commit policy decides which words are certain. Committed words are
+//!    never taken back; tentative words are replaced by each hypothesis. Audio before the window is
+//!    released.
+//! 4. **End.** After the hangover the utterance ends. Its last decode takes the priority of final
+//!    texts, and commits everything.
+//! 5. **Failures.** A guest that fails is replaced once: a fresh sandbox decodes again what is not
+//!    committed. After that the rest is [`SessionEvent::Dropped`].
+//!
+//! While a job runs, its utterance is out of the queue, and a stand-in takes the audio that comes.
+//! Speech that waits is bounded by [`SessionOptions::backlog`]; audio beyond it is dropped and
+//! reported. Every pushed sample ends in speech, silence or dropped: see [`Session::accounting`].
+//!
+//! Voice activity makes the decisions on [start and end](crate::audio::VoiceActivity), `core`
+//! schedules decodes and emits events, `utterance` runs one decode and keeps audio and words,
+//! `carry` makes the next utterance's prompt (condition on previous text).
+//!
+//! # Driven sessions
 //!
 //! A [driven](Session::driven) session is for callers with threads of their own, simulations and
 //! tests: it recognizes only when asked, so that the same pushes and calls give the same events.
