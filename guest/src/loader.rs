@@ -13,7 +13,7 @@ thread_local! {
     static BEGUN: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The beginning of the model that was loaded last; whisper.cpp tells nobody what it read there.
+/// The beginning of the latest model; whisper.cpp offers no access to it.
 pub(crate) fn take_beginning() -> Vec<u8> {
     BEGUN.take()
 }
@@ -46,7 +46,7 @@ unsafe extern "C" fn loader_read(context: *mut c_void, output: *mut c_void, len:
         let missing = BEGINNING.saturating_sub(begun.len()).min(read);
         begun.extend_from_slice(&output[..missing]);
     });
-    // whisper.cpp ignores short reads; what it then uses must at least be the same every time.
+    // whisper.cpp ignores short reads; the rest of the buffer must at least be the same every time.
     output[read..].fill(0);
     *ended = read < len;
     read

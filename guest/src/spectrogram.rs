@@ -15,7 +15,7 @@ thread_local! {
     static SPECTROGRAM: RefCell<Option<Spectrogram>> = const { RefCell::new(None) };
 }
 
-/// From now on spectrograms are made here, with the filters of the model that was loaded last.
+/// Registers this spectrogram, with the filters of the latest model.
 pub(crate) fn register() {
     SPECTROGRAM.set(Spectrogram::of_model(&loader::take_beginning()));
 }

@@ -1,4 +1,4 @@
-//! From tokens to words with times.
+//! Conversion of tokens to words with times.
 
 use std::ops::Range;
 
@@ -29,7 +29,7 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// From whisper.cpp's centiseconds, clamped into a window of `len` samples.
+    /// Converts whisper.cpp's centiseconds, clamped into a window of `len` samples.
     pub(crate) fn new(start: i64, end: i64, len: usize) -> Self {
         let sample =
             |time: i64| (time.max(0) as u64).saturating_mul(u64::from(HOP_LENGTH)).min(len as u64) as u32;
@@ -42,7 +42,7 @@ impl Span {
 /// every text of its is (`_get_initial_tokens` of [OpenAI's
 /// decoder](https://github.com/openai/whisper/blob/main/whisper/decoding.py)). Without it the first
 /// word is another token.
-pub(crate) fn told(prompt: &str) -> Option<String> {
+pub(crate) fn prompt_text(prompt: &str) -> Option<String> {
     // A NUL cannot be part of a C string, and means nothing to a tokenizer.
     let text = prompt.replace('\0', "");
     let text = text.trim();
@@ -197,9 +197,9 @@ mod tests {
 
     #[test]
     fn text_that_came_before_begins_with_a_space() {
-        assert_eq!(told("three four").as_deref(), Some(" three four"));
-        assert_eq!(told("  three\0 four\n").as_deref(), Some(" three four"));
-        assert_eq!((told(" \0 "), told("")), (None, None));
+        assert_eq!(prompt_text("three four").as_deref(), Some(" three four"));
+        assert_eq!(prompt_text("  three\0 four\n").as_deref(), Some(" three four"));
+        assert_eq!((prompt_text(" \0 "), prompt_text("")), (None, None));
     }
 
     #[test]

@@ -115,7 +115,7 @@ mod tests {
         for text in ["", " ", "auto", "AUTO", "multi", "und"] {
             assert_eq!(language_code(text), None, "{text:?}");
         }
-        // Each code and each name is itself, and what stands for another is one that there is.
+        // Each code and each name is itself, and each alias stands for an existing one.
         for (code, name) in CODES.iter().zip(NAMES.split(", ")) {
             assert_eq!(
                 (language_code(code).as_deref(), language_code(name).as_deref()),

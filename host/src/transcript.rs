@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::SAMPLE_RATE;
 use crate::audio::Faults;
 use crate::engine::Lost;
-use crate::text::sanitise_trimmed;
+use crate::text::sanitize_trimmed;
 
 /// The text of a recording. Times are samples at 16 kHz from the start of the input
 /// ([`SAMPLE_RATE`](crate::SAMPLE_RATE) of them a second).
@@ -18,12 +18,12 @@ pub struct Transcript {
     pub duration: u64,
     /// Segments, in order of time.
     pub segments: Vec<Segment>,
-    /// Speech that could not be recognised; empty unless a guest failed.
+    /// Speech that could not be recognized; empty unless a guest failed.
     pub lost: Vec<Lost>,
     /// Voice, at least a second of it, in which no words were recognized though it was decoded
     /// again: speech that was missed, or a sound that voice activity takes for speech.
     pub unrecognized: Vec<Range<u64>>,
-    /// The input ended in an error: the text is of what came before it.
+    /// The input ended in an error: the text is of the audio before it.
     pub damage: Option<String>,
     /// Defects of the input.
     pub faults: Faults,
@@ -103,7 +103,7 @@ impl Word {
             .map(|word| Self {
                 start: origin + u64::from(word.start),
                 end: origin + u64::from(word.end),
-                text: sanitise_trimmed(&word.text),
+                text: sanitize_trimmed(&word.text),
                 probability: probability(word.probability),
             })
             .filter(|word| !word.text.is_empty())
@@ -116,7 +116,7 @@ impl Word {
             word.end = word.end.min(range.end).max(word.start + shortest);
             earliest = word.end;
         }
-        // What was pushed out at the end goes back in, and pushes what is before it.
+        // A word that was pushed out at the end goes back in, and pushes the words before it.
         let mut latest = range.end;
         for word in placed.iter_mut().rev() {
             word.end = word.end.min(latest);

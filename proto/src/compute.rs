@@ -35,8 +35,8 @@ pub const MAX_EXTENT: u64 = 1 << 17;
 pub const MAX_PLANES: u64 = 256;
 /// Largest width of a head: four times that of all Whisper models.
 pub const MAX_WIDTH: u64 = 256;
-/// Most multiplications of one call: four times what the largest product of Whisper's largest model
-/// needs.
+/// Maximum number of multiplications of one call: four times the need of the largest product of
+/// Whisper's largest model.
 pub const MAX_WORK: u64 = 1 << 36;
 /// Most weights of one model.
 pub const MAX_WEIGHTS: usize = 4096;
@@ -117,7 +117,7 @@ pub struct Weight {
     pub rows: u64,
     /// Elements of a row: a multiple of the block's.
     pub depth: u64,
-    /// From one row to the next. Rows of different weights do not overlap.
+    /// Stride of rows. Rows of different weights do not overlap.
     pub row_stride: u64,
     /// Storage format of elements.
     pub element: Element,
@@ -128,9 +128,9 @@ pub struct Weight {
 pub struct Matrix {
     /// Address of row 0 of plane 0.
     pub address: u64,
-    /// From one row to the next.
+    /// Stride of rows.
     pub row_stride: u64,
-    /// From one plane to the next; 0 gives all planes the same matrix (inputs only).
+    /// Stride of planes; 0 gives all planes the same matrix (inputs only).
     pub plane_stride: u64,
     /// [`Element::F32`] or [`Element::F16`].
     pub element: Element,
@@ -385,9 +385,9 @@ mod tests {
             bad[at] = 9;
             assert_eq!(Product::from_words(&bad), None, "word {at}");
         }
-        let mut quantised = good;
-        quantised[12] = Element::Q8_0 as u64;
-        assert_eq!(Product::from_words(&quantised), None, "only weights have blocks");
+        let mut quantized = good;
+        quantized[12] = Element::Q8_0 as u64;
+        assert_eq!(Product::from_words(&quantized), None, "only weights have blocks");
         let mut wide = attention().words();
         wide[4] = 1 << 32;
         assert_eq!(Attention::from_words(&wide), None, "a scale has 32 bits");

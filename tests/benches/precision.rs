@@ -10,7 +10,7 @@ use std::path::Path;
 
 use hearken::measure::Difference;
 use hearken::measure::Errors;
-use hearken::measure::normalise::Normaliser;
+use hearken::measure::normalize::Normalizer;
 use hearken::store::Store;
 use hearken::{Compute, Engine, Model, ModelSource, TranscribeOptions, audio};
 
@@ -74,14 +74,14 @@ fn compare(list: &Path, models: &[Model; 2]) -> (Vec<(Errors, Errors)>, usize) {
         if number % 50 == 0 {
             eprint!("\r\x1b[K{}: {number} of {}", list.display(), lines.len());
         }
-        let normaliser = Normaliser::for_language("en");
-        let said = normaliser.text(said);
+        let normalizer = Normalizer::for_language("en");
+        let said = normalizer.text(said);
         let heard = models.each_ref().map(|model| {
             let mut source = audio::open(&root.join(path)).expect("a recording");
             let options = TranscribeOptions { language: Some("en".to_owned()), ..TranscribeOptions::new() };
             let transcript = model.transcribe(&mut source, &options, |_| {}).expect("a transcript");
             let texts: Vec<&str> = transcript.segments.iter().map(|segment| segment.text.trim()).collect();
-            normaliser.text(&texts.join(" "))
+            normalizer.text(&texts.join(" "))
         });
         others += usize::from(heard[0] != heard[1]);
         let [exact, fast] =

@@ -25,7 +25,7 @@ pub struct SyntheticModel {
     pub n_vocab: i32,
     /// Positions of the encoder, 20 ms each.
     pub n_audio_ctx: i32,
-    /// Width of encoder and decoder; a multiple of 32 for quantised weights, 64 for each head is
+    /// Width of encoder and decoder; a multiple of 32 for quantized weights, 64 for each head is
     /// usual.
     pub n_state: i32,
     /// Attention heads of encoder and decoder.

@@ -8,7 +8,7 @@ const MARGIN: f64 = 58.0;
 const TOP: f64 = 40.0;
 /// Below a panel: its axis and its name.
 const BELOW: f64 = 60.0;
-/// Below all: what the colours mean.
+/// Below all: what the colors mean.
 const KEY: f64 = 44.0;
 
 /// Colors that are distinct under color blindness (Okabe and Ito), for light and for dark.

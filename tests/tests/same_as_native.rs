@@ -31,7 +31,7 @@ fn compare(what: &str, recordings: &[Recording]) {
 }
 
 #[test]
-fn synthesised_speech_reads_the_same() {
+fn synthesized_speech_reads_the_same() {
     let mut recordings = Vec::new();
     for voice in ["en-gb", "en-us", "en-gb-scotland", "en-us+f3"] {
         for speed in [120, 160] {
@@ -39,7 +39,7 @@ fn synthesised_speech_reads_the_same() {
             recordings.push(speech::espeak(voice, speed, "zero eight. six, seven"));
         }
     }
-    compare("synthesised speech", &recordings);
+    compare("synthesized speech", &recordings);
 }
 
 /// Needs recordings that are not part of this workspace, and says so when they are not there.
@@ -109,7 +109,7 @@ fn a_window_is_streamed_as_whisper_full_hears_it() {
         recordings.push(speech::espeak(voice, 160, "zero eight. six, seven"));
         recordings.push(speech::espeak(voice, 140, "zero zero zero zero"));
     }
-    stream("synthesised speech", &recordings);
+    stream("synthesized speech", &recordings);
     if let Some(folder) = speech::recordings() {
         stream("spoken digits", &speech::spoken_digits(&folder.join("fsdd"), 9, 4));
     }
@@ -206,7 +206,7 @@ fn half_precision_chooses_the_same_tokens() {
 }
 
 #[test]
-fn quantised_weights_choose_the_same_tokens() {
+fn quantized_weights_choose_the_same_tokens() {
     agree("q8_0", &SyntheticModel { weights: Weights::Q8_0, ..medium() }, true);
 }
 
@@ -227,24 +227,24 @@ fn other_dimensions_and_languages_choose_the_same_tokens() {
 /// `fast` rounds the weights of a half-precision model as quantization does: it is to be no farther
 /// from native than the quantized model is, natively.
 #[test]
-fn fast_is_no_farther_from_native_than_quantised_weights_are() {
+fn fast_is_no_farther_from_native_than_quantized_weights_are() {
     for (name, model) in [("f16", medium()), ("f16, multilingual", medium().multilingual(false))] {
         let forced = Forced::new(&model.bytes());
-        let quantised = SyntheticModel { weights: Weights::Q8_0, ..model.clone() };
-        let native = Native::load(&quantised.bytes());
+        let quantized = SyntheticModel { weights: Weights::Q8_0, ..model.clone() };
+        let native = Native::load(&quantized.bytes());
         let logits = native.state().score(&forced.samples, "de", &forced.tokens);
-        let quantised = logits.iter().map(|logits| top_two(logits));
+        let quantized = logits.iter().map(|logits| top_two(logits));
         let engine = Engine::builder().no_cache().compute(Compute::Fast).build().expect("an engine");
         let fast =
             load(&engine, &model.bytes()).score(&forced.samples, Some("de"), &forced.tokens).expect("scores");
-        let (fast, quantised) = (forced.differences(top(&fast)), forced.differences(quantised));
+        let (fast, quantized) = (forced.differences(top(&fast)), forced.differences(quantized));
         let mean = |differences: &[f32]| differences.iter().sum::<f32>() / differences.len() as f32;
         println!(
             "{name}, {}: the best two logits differ by {:.4} on average; those of native q8_0 by {:.4}",
             engine.describe_compute(),
             mean(&fast),
-            mean(&quantised)
+            mean(&quantized)
         );
-        assert!(mean(&fast) <= 1.25 * mean(&quantised), "{name}");
+        assert!(mean(&fast) <= 1.25 * mean(&quantized), "{name}");
     }
 }

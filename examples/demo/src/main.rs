@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The official model and people, or the small model and what it knows.
+/// Chooses the official model and human speech, or the small model and words that it knows.
 fn choose() -> Result<(ModelSource, [Recording; 3]), Box<dyn Error>> {
     let missing = match (Store::open()?.find(MODEL), recordings::people()) {
         (Ok(stored), Ok(people)) => return Ok((ModelSource::File(stored.path), people)),

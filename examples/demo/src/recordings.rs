@@ -126,7 +126,7 @@ fn channel_names() -> Result<Recording, Box<dyn Error>> {
     Ok(Recording { name: format!("{CHANNELS}, a person"), said, samples, sample_rate: rate })
 }
 
-/// A recording with a pause behind it, after what there is already. Returns its sample rate.
+/// Appends a recording and a pause behind it. Returns its sample rate.
 fn append(samples: &mut Vec<f32>, path: &Path) -> Result<u32, hearken::Error> {
     let (more, rate) = read(path)?;
     samples.extend(more);

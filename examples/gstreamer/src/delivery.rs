@@ -54,8 +54,8 @@ impl Delivery {
         Self { events, output, element, pad, clock, answer, spoken: None }
     }
 
-    /// Hands on what there is, when the audio has come to `position`, which was read before: what
-    /// the events say of speech up to there is known then. `false` when nothing comes any more.
+    /// Delivers events, when the audio has come to `position`, which was read before: all events
+    /// about speech up to there are known then. Returns false when nothing comes any more.
     pub(crate) fn step(&mut self, position: u64) -> bool {
         let more = loop {
             match self.events.try_recv() {
@@ -95,7 +95,7 @@ impl Delivery {
         }
     }
 
-    /// Pushes what is ready.
+    /// Pushes the pieces that are ready.
     fn hand_on(&mut self) {
         for piece in self.output.pieces() {
             let (pts, end) = (self.clock.at(piece.start), self.clock.at(piece.end));

@@ -2,8 +2,8 @@
 //! out.
 //!
 //! ```console
-//! $ gst-launch-1.0 filesrc location=talk.mp3 ! decodebin ! audioconvert ! hearken ! application/x-subtitle ! \
-//!       filesink location=talk.srt
+//! $ gst-launch-1.0 filesrc location=talk.mp3 ! decodebin ! audioconvert ! hearken ! \
+//!       application/x-subtitle ! filesink location=talk.srt
 //! ```
 //!
 //! What the element promises, its properties and its messages are in its own documentation:

@@ -1,5 +1,5 @@
-//! From a session's events to pieces of text, each with its place in time. Positions are samples at
-//! 16 kHz.
+//! Conversion of a session's events to pieces of text, each with its place in time. Positions are
+//! samples at 16 kHz.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -153,8 +153,7 @@ impl Output {
         due.min(silence)
     }
 
-    /// Words that went out already do not go out again; what became of them in the end is in the
-    /// messages.
+    /// Words that were sent already are not sent again; their final form is in the messages.
     fn say(&mut self, words: &[Word]) {
         let fresh: Vec<&Word> = words.iter().filter(|word| word.start >= self.said).collect();
         let (Some(first), Some(last)) = (fresh.first(), fresh.last()) else { return };

@@ -44,8 +44,8 @@ enum Work {
     /// On the streaming thread. That holds upstream back (backpressure), and makes the text
     /// independent of the machine's speed.
     Here(Box<Delivery>),
-    /// On the engine's threads and on one for the text: what comes live waits neither for a decode
-    /// nor for downstream.
+    /// On the engine's threads and on one for the text: live audio waits neither for a decode nor
+    /// for downstream.
     Apart(Courier),
 }
 
@@ -128,7 +128,7 @@ impl Stream {
         }
     }
 
-    /// Recognises what there is, if that is done here.
+    /// Recognizes audio that is pending, if that is done on this thread.
     fn decode(&mut self) {
         // A session that the engine's threads drive has nothing to be done.
         while !self.given_up.load(Ordering::Acquire) && self.session.decode_pending().is_some() {}

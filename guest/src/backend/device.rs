@@ -165,13 +165,13 @@ unsafe extern "C" fn supports_op(_: *mut Device, operation: *const GgmlTensor) -
     }
 }
 
-/// Notes what an operation multiplies with, if it is a weight of the model.
+/// Notes the left operand, if it is a weight of the model.
 ///
 /// # Safety
 ///
 /// The tensor's sources are null or valid.
 unsafe fn note_weight(operation: &GgmlTensor) {
-    // This is asked of each operation for each token, and what is a weight is known long before.
+    // This is asked of each operation for each token, and the set of weights is known long before.
     if operation.op != sys::ggml_op_GGML_OP_MUL_MAT || !weights::are_noted() {
         return;
     }

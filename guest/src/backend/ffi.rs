@@ -31,7 +31,7 @@ pub(super) struct Graph {
     pub(super) nodes: *mut *mut GgmlTensor,
     gradients: [Absent; 2],
     leaves: Absent,
-    /// By slot of `visited`.
+    /// Use counts by slot of `visited`.
     use_counts: *const i32,
     visited: Set,
 }

@@ -190,13 +190,13 @@ pub(super) fn describe(tensor: &GgmlTensor) -> Option<Tensor> {
     Some(Tensor { data: tensor.data.cast(), format, extent, stride: tensor.nb })
 }
 
-/// Another quantised type, which ggml widens.
+/// Another quantized type, which ggml widens.
 fn other_blocks(kind: sys::ggml_type) -> Option<Blocks> {
     // SAFETY: the type is that of a tensor of ggml, which has traits for all its types.
     let traits = unsafe { &*sys::ggml_get_type_traits(kind) };
     let (len, widen) = (usize::try_from(traits.blck_size).ok()?, traits.to_float?);
     let fits = traits.is_quantized && len > 1 && KC.is_multiple_of(len);
-    // SAFETY: the two types differ only in what they call the blocks, `void` or bytes.
+    // SAFETY: the two types differ only in the name of the blocks, `void` or bytes.
     let widen = unsafe {
         std::mem::transmute::<sys::ggml_to_float_t, Option<super::kernels::quant::Widen>>(Some(widen))
     };

@@ -8,6 +8,7 @@
 // What touches ggml exists only in the guest; the rest is tested natively too.
 #![cfg_attr(not(target_arch = "wasm32"), expect(dead_code, reason = "only the guest has graphs to compute"))]
 
+pub(crate) mod attention_tap;
 mod dense;
 #[cfg(target_arch = "wasm32")]
 mod device;
@@ -23,16 +24,15 @@ mod run;
 mod tensor;
 #[cfg(target_arch = "wasm32")]
 mod threads;
-pub(crate) mod watch;
 mod weights;
 #[cfg(target_arch = "wasm32")]
 pub(crate) mod workspace;
 
+pub(crate) use attention_tap::Watched;
 #[cfg(target_arch = "wasm32")]
 pub(crate) use device::register;
 pub(crate) use kernels::softmax::log_sum_exp;
 #[cfg(target_arch = "wasm32")]
 pub(crate) use kernels::spectrogram;
-pub(crate) use watch::Watched;
 #[cfg(target_arch = "wasm32")]
 pub(crate) use weights::close as weights;

@@ -52,7 +52,7 @@ enum Mode {
 
 #[derive(Default)]
 struct Padding {
-    /// By `first`, ascending.
+    /// Templates by `first`, ascending.
     templates: Vec<Template>,
     mode: Mode,
     /// The graph's next layer.

@@ -10,7 +10,7 @@ pub(super) enum Format {
     F32,
     F16,
     I32,
-    /// Quantised in blocks.
+    /// Quantized in blocks.
     Blocks(Blocks),
 }
 
@@ -131,7 +131,7 @@ impl Tensor {
             && (0..4).all(|axis| self.extent[axis] == 1 || self.stride[axis] == other.stride[axis])
     }
 
-    /// The same elements in the shape of `extent`, for a tensor that is contiguous.
+    /// Returns the same elements in the shape of `extent`, for a tensor that is contiguous.
     pub(super) fn reshaped(&self, extent: Axes) -> Self {
         let mut stride = [self.format.block_bytes(); 4];
         stride[1] = extent[0] / self.format.block_len() * self.format.block_bytes();

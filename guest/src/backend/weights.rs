@@ -25,7 +25,7 @@ thread_local! {
     static TABLE: RefCell<Table> = RefCell::default();
 }
 
-/// From now on, until [`close`], weights are noted.
+/// Starts to note weights, until [`close`].
 pub(super) fn open() {
     TABLE.with_borrow_mut(|table| table.is_open = true);
 }
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn weights_have_the_number_of_their_place_and_others_none() {
         let (second, first) = (tensor(8192, 10, Format::F16), tensor(4096, 4, Format::F32));
-        let quantised = tensor(65536, 3, Format::Blocks(Blocks::Q5_1));
+        let quantized = tensor(65536, 3, Format::Blocks(Blocks::Q5_1));
         note(&first);
         assert_eq!(close(), [], "nothing is noted before it is asked for");
         open();
@@ -124,14 +124,14 @@ mod tests {
         let unknown = tensor(1 << 20, 1, Format::Blocks(foreign));
         let batch = Tensor { extent: [64, 2, 2, 1], ..tensor(1 << 21, 2, Format::F16) };
         let inside = tensor(8192 + 64, 2, Format::F16);
-        for tensor in [second, first, second, quantised, unknown, batch, inside] {
+        for tensor in [second, first, second, quantized, unknown, batch, inside] {
             note(&tensor);
             assert_eq!(number(&tensor), None, "numbers change until all are known");
         }
         let weights = close();
         assert_eq!(weights.iter().map(|weight| weight.address).collect::<Vec<_>>(), [4096, 8192, 65536]);
         assert_eq!(weights[2].row_stride, 48);
-        assert_eq!([first, second, quantised].map(|tensor| number(&tensor)), [Some(0), Some(1), Some(2)]);
+        assert_eq!([first, second, quantized].map(|tensor| number(&tensor)), [Some(0), Some(1), Some(2)]);
         let other_shape = tensor(8192, 9, Format::F16);
         assert_eq!([unknown, batch, inside, other_shape].map(|tensor| number(&tensor)), [None; 4]);
     }

@@ -39,8 +39,8 @@ thread_local! {
     static WORKSPACE: RefCell<Workspace> = RefCell::default();
 }
 
-/// From now on, until [`close`], buffers are made at the end of memory. `others` are bytes of all
-/// other allocations until then: there will be room for them before.
+/// Makes all buffers at the end of memory, until [`close`]. `others` are bytes of all other
+/// allocations until then: there will be room for them before.
 pub(crate) fn open(others: usize) {
     let mut room = Vec::<u8>::new();
     // Without it they would come to lie behind the first buffers, which costs time and nothing

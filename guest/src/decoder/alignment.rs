@@ -27,8 +27,8 @@ pub(crate) fn beginnings(watched: &Watched, positions: &[usize]) -> Vec<usize> {
     warp(&costs(watched, positions), positions.len(), watched.frames)
 }
 
-/// For each position and frame, how little the heads attended: weights are normalised over the
-/// positions, smoothed over the frames, and averaged over the heads.
+/// Cost of each position and frame: high where the heads attended little. Weights are normalized
+/// over the positions, smoothed over the frames, and averaged over the heads.
 fn costs(watched: &Watched, positions: &[usize]) -> Vec<f32> {
     let (frames, count) = (watched.frames, positions.len() as f32);
     let mut costs = vec![0.0f32; positions.len() * frames];
@@ -125,7 +125,7 @@ fn warp(costs: &[f32], rows: usize, columns: usize) -> Vec<usize> {
 mod tests {
     use super::*;
 
-    /// Two heads that look at `frames[position]` and a little at its neighbours.
+    /// Two heads that look at `frames[position]` and a little at its neighbors.
     fn looking(at: &[usize], frames: usize) -> Watched {
         let mut weights = Vec::new();
         for place in at {

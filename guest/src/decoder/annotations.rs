@@ -86,7 +86,7 @@ pub(crate) fn tokens<'a>(count: i32, text: impl Fn(i32) -> Option<&'a [u8]>) -> 
     (0..count).filter(|token| text(*token).is_some_and(is_suppressed)).collect()
 }
 
-/// Drops what stands in brackets. One that is not closed reaches to the end.
+/// Drops text in brackets. A bracket that is not closed reaches to the end.
 pub(crate) fn drop_bracketed(words: &mut Vec<Spoken>) {
     let mut open: Option<char> = None;
     words.retain(|spoken| {

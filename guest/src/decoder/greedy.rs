@@ -8,7 +8,7 @@ use super::annotations;
 use super::heads::{Head, Shape, following};
 use super::rules::{Chance, Picked, Vocabulary};
 use super::transcript::{Place, SAMPLES_PER_FRAME, Said, Transcript};
-use crate::backend::{Watched, watch};
+use crate::backend::{Watched, attention_tap};
 use crate::stream::Spoken;
 use crate::words;
 
@@ -61,7 +61,7 @@ pub(crate) struct Order<'a> {
     pub(crate) task: &'a Task,
     pub(crate) language: &'a str,
     /// Forced prefix: words that were recognized in this window's beginning.
-    pub(crate) told: &'a [Spoken],
+    pub(crate) forced: &'a [Spoken],
     /// Length of the window in samples.
     pub(crate) len: usize,
     /// 0 takes the most likely tokens, more draws them.
@@ -114,7 +114,7 @@ impl Decoder {
         }
     }
 
-    /// Says what is in the window that `state` has encoded.
+    /// Decodes the window that `state` has encoded.
     pub(crate) fn decode(
         &mut self,
         context: &WhisperContext,
@@ -128,23 +128,23 @@ impl Decoder {
         }
         let mut feed = self.prompt(context, order)?;
         let before = feed.len();
-        let mut said: Vec<Said> = self.told(order).map(|token| Said { token, logprob: 0.0 }).collect();
-        let told = said.len();
+        let mut said: Vec<Said> = self.forced(order).map(|token| Said { token, logprob: 0.0 }).collect();
+        let forced = said.len();
         feed.extend(said.iter().map(|said| said.token));
         let spaced = words::is_spaced(order.language);
         // Fixed seed, so that a session can be replayed.
         let mut chance = Chance::new(order.len as u64);
         let (mut fed, mut ended) = (0, false);
 
-        watch::begin(&self.heads, order.len.div_ceil(SAMPLES_PER_FRAME as usize).min(self.frames));
-        let longest = self.longest.min(told + MOST_TOKENS + order.len * MOST_TOKENS_A_SECOND / SECOND);
+        attention_tap::begin(&self.heads, order.len.div_ceil(SAMPLES_PER_FRAME as usize).min(self.frames));
+        let longest = self.longest.min(forced + MOST_TOKENS + order.len * MOST_TOKENS_A_SECOND / SECOND);
         while said.len() < longest {
-            watch::pass(feed.len());
+            attention_tap::pass(feed.len());
             state.decode(&feed, fed, 1).map_err(|_| Status::DecodeFailed)?;
             self.take_logits(state, feed.len())?;
             fed += feed.len();
             let sequence: Vec<i32> = said.iter().map(|said| said.token).collect();
-            let whole = spaced && told > 0 && said.len() == told;
+            let whole = spaced && forced > 0 && said.len() == forced;
             let Picked { token, logprob } = self.pick(&sequence, whole, order.temperature, &mut chance)?;
             if token == self.vocabulary.eot {
                 ended = true;
@@ -155,22 +155,22 @@ impl Decoder {
                 ended = true;
                 break;
             }
-            let loops = |watched: &Watched| self.transcript(order, &said, told, before, watched).stalled();
-            if let Some(keep) = watch::look(loops).flatten() {
+            let loops = |watched: &Watched| self.transcript(order, &said, forced, before, watched).stalled();
+            if let Some(keep) = attention_tap::look(loops).flatten() {
                 said.truncate(keep);
                 break;
             }
             feed = vec![token];
         }
-        let watched = watch::end();
-        let transcript = self.transcript(order, &said, told, before, &watched);
-        let (kept, rest) = if ended { self.rest(&said, told, order.len) } else { (said.len(), None) };
+        let watched = attention_tap::end();
+        let transcript = self.transcript(order, &said, forced, before, &watched);
+        let (kept, rest) = if ended { self.rest(&said, forced, order.len) } else { (said.len(), None) };
         let bytes = |token| context.token_to_bytes(token).map(<[u8]>::to_vec).unwrap_or_default();
         Ok(Decoded {
             words: transcript.words(bytes),
             avg_logprob: transcript.average_logprob(),
             stalled: !ended,
-            settled: self.transcript(order, &said[..kept], told, before, &watched).words(bytes).len(),
+            settled: self.transcript(order, &said[..kept], forced, before, &watched).words(bytes).len(),
             rest,
         })
     }
@@ -192,10 +192,10 @@ impl Decoder {
         if tokens.is_empty() || feed.len() > context.n_text_ctx().max(0) as usize {
             return Ok(Vec::new());
         }
-        watch::begin(&self.heads, order.len.div_ceil(SAMPLES_PER_FRAME as usize).min(self.frames));
-        watch::pass(feed.len());
+        attention_tap::begin(&self.heads, order.len.div_ceil(SAMPLES_PER_FRAME as usize).min(self.frames));
+        attention_tap::pass(feed.len());
         let read = state.decode(&feed, 0, 1);
-        let watched = watch::end();
+        let watched = attention_tap::end();
         read.map_err(|_| Status::DecodeFailed)?;
         let said: Vec<Said> = tokens.iter().map(|token| Said { token: *token, logprob: 0.0 }).collect();
         Ok(self.transcript(order, &said, 0, before, &watched).places())
@@ -205,14 +205,14 @@ impl Decoder {
         &'a self,
         order: &Order<'_>,
         said: &'a [Said],
-        told: usize,
+        forced: usize,
         before: usize,
         watched: &'a Watched,
     ) -> Transcript<'a> {
         let spaced = words::is_spaced(order.language);
         // The last position of the prompt predicts the first token.
         let position = before - 1;
-        Transcript { vocabulary: &self.vocabulary, said, told, position, watched, len: order.len, spaced }
+        Transcript { vocabulary: &self.vocabulary, said, forced, position, watched, len: order.len, spaced }
     }
 
     /// Builds the decoder's prompt: text that came before, start, language, task.
@@ -220,7 +220,7 @@ impl Decoder {
         let mut prompt = Vec::new();
         // As whisper.cpp: text that came before misleads a decoder that draws.
         let past = order.task.prompt.as_deref().filter(|_| order.temperature < HISTORY_CUTOFF);
-        if let Some(past) = past.and_then(words::told) {
+        if let Some(past) = past.and_then(words::prompt_text) {
             let tokens = context.tokenize(&past, past.len() + 1).map_err(|_| Status::Malformed)?;
             let skipped = tokens.len().saturating_sub(self.longest_prompt - 1);
             if !tokens.is_empty() {
@@ -242,10 +242,10 @@ impl Decoder {
     }
 
     /// Tokens of the forced prefix; it starts with a timestamp.
-    fn told(&self, order: &Order<'_>) -> impl Iterator<Item = i32> {
+    fn forced(&self, order: &Order<'_>) -> impl Iterator<Item = i32> {
         let mut tokens = Vec::new();
         let mut latest = 0;
-        for (index, spoken) in order.told.iter().enumerate() {
+        for (index, spoken) in order.forced.iter().enumerate() {
             let start = [spoken.word.start];
             let marks: &[u32] = match (index, spoken.marks.as_slice()) {
                 (0, []) => &start,
@@ -303,9 +303,9 @@ impl Decoder {
     /// Number of tokens to keep when the decoder has ended, and the position at which it wants to
     /// be run again. A timestamp that closes a segment ends the window; one that opens another,
     /// without text or with text that is not closed, is the position to go on from.
-    fn rest(&self, said: &[Said], told: usize, len: usize) -> (usize, Option<u32>) {
+    fn rest(&self, said: &[Said], forced: usize, len: usize) -> (usize, Option<u32>) {
         let is_late = |said: &Said| said.token > self.vocabulary.beg;
-        let Some(last) = said[told..].iter().rposition(is_late).map(|at| told + at) else {
+        let Some(last) = said[forced..].iter().rposition(is_late).map(|at| forced + at) else {
             return (said.len(), None);
         };
         let closes = last > 0 && self.vocabulary.is_text(said[last - 1].token);

@@ -3,7 +3,7 @@
 /// (layer of the decoder, head).
 pub(crate) type Head = (u32, u32);
 
-/// The shape of a decoder: what tells OpenAI's models apart.
+/// Shape of a decoder, which identifies OpenAI's models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shape {
     pub(crate) vocabulary: u32,

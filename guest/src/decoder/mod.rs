@@ -1,4 +1,4 @@
-//! Whisper's decoder, token by token: what streaming needs and `whisper_full` does not do.
+//! Whisper's decoder, token by token: the parts that streaming needs and `whisper_full` lacks.
 //!
 //! A window is encoded once. The decoder is fed its prompt and the committed text in one batch, and
 //! predicts the next tokens greedily, under Whisper's own [rules]. Its [cross-attention](alignment)

@@ -32,7 +32,7 @@ pub(crate) struct Vocabulary {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Picked {
     pub(crate) token: i32,
-    /// Natural logarithm of its probability among what is allowed.
+    /// Natural logarithm of its probability among the allowed tokens.
     pub(crate) logprob: f32,
 }
 
@@ -70,7 +70,7 @@ impl Vocabulary {
         said.iter().rev().find(|token| **token > self.beg).and_then(|token| self.steps(*token))
     }
 
-    /// Rules out what continues a word: the last one is complete.
+    /// Forbids tokens that continue a word: the last one is complete.
     pub(crate) fn forbid_continuing(&self, logits: &mut [f32]) {
         for (logit, continues) in logits.iter_mut().zip(&self.continues) {
             if *continues {
@@ -121,8 +121,8 @@ impl Vocabulary {
         Some(Picked { token: i32::try_from(token).ok()?, logprob: logits[token] - total })
     }
 
-    /// Rules out what may not follow; the tokens to choose from, and the logarithm of the sum of
-    /// their powers.
+    /// Forbids tokens that may not follow; returns the range of tokens to choose from, and the
+    /// logarithm of the sum of their powers.
     fn allowed(&self, logits: &mut [f32], said: &[i32]) -> Option<(std::ops::Range<usize>, f32)> {
         let all = logits.len();
         let (eot, beg) = (usize::try_from(self.eot).ok()?, usize::try_from(self.beg).ok()?.min(all));

@@ -41,7 +41,7 @@ pub(crate) struct Transcript<'a> {
     pub(crate) vocabulary: &'a Vocabulary,
     pub(crate) said: &'a [Said],
     /// Number of forced tokens, which come first.
-    pub(crate) told: usize,
+    pub(crate) forced: usize,
     /// Decoder position of the first one.
     pub(crate) position: usize,
     pub(crate) watched: &'a Watched,
@@ -79,7 +79,7 @@ impl Transcript<'_> {
                 let look = |at: usize| attended(self.watched, self.position + at).map(sample);
                 let is_spoken = |at: &usize| words::is_spoken(&text(self.said[*at].token));
                 // A token that continues a forced one is not a word of its own.
-                if first >= self.told {
+                if first >= self.forced {
                     spoken.push(Spoken {
                         from: word.start,
                         word,
@@ -125,7 +125,7 @@ impl Transcript<'_> {
             return ends;
         }
         let mut positions: Vec<usize> = texts.iter().map(|at| self.position + at).collect();
-        // What it looked at to say what follows the last word is where that ends.
+        // Attention for the text behind the last word marks its end.
         let closing = self.position + last + 1;
         if closing < self.watched.positions() {
             positions.push(closing);
@@ -169,7 +169,7 @@ impl Transcript<'_> {
 
     /// Mean log-probability of the text that was not forced; 0 if there is none.
     pub(crate) fn average_logprob(&self) -> f32 {
-        let texts = self.said[self.told..].iter().filter(|said| self.vocabulary.is_text(said.token));
+        let texts = self.said[self.forced..].iter().filter(|said| self.vocabulary.is_text(said.token));
         let (sum, count) = texts.fold((0.0, 0u32), |(sum, count), said| (sum + said.logprob, count + 1));
         if count == 0 { 0.0 } else { sum / count as f32 }
     }
@@ -180,7 +180,8 @@ impl Transcript<'_> {
         let end = self.said.len();
         for phrase in 1..=LONGEST_PHRASE {
             let start = end.checked_sub(phrase * REPETITIONS)?;
-            if start < self.told || self.said[start..].iter().any(|said| !self.vocabulary.is_text(said.token))
+            if start < self.forced
+                || self.said[start..].iter().any(|said| !self.vocabulary.is_text(said.token))
             {
                 return None;
             }
@@ -230,10 +231,10 @@ mod tests {
     fn transcript<'a>(
         vocabulary: &'a Vocabulary,
         said: &'a [Said],
-        told: usize,
+        forced: usize,
         watched: &'a Watched,
     ) -> Transcript<'a> {
-        Transcript { vocabulary, said, told, position: 0, watched, len: 100 * 320, spaced: true }
+        Transcript { vocabulary, said, forced, position: 0, watched, len: 100 * 320, spaced: true }
     }
 
     #[test]
@@ -284,7 +285,7 @@ mod tests {
         assert_eq!(transcript(&vocabulary, &said, 0, &still).stalled(), Some(4));
         let moving = looking(&[0, 10, 20, 30, 40, 55, 70, 80], 100);
         assert_eq!(transcript(&vocabulary, &said, 0, &moving).stalled(), None);
-        assert_eq!(transcript(&vocabulary, &said, 5, &still).stalled(), None, "told, not said");
+        assert_eq!(transcript(&vocabulary, &said, 5, &still).stalled(), None, "forced, not said");
         assert_eq!(transcript(&vocabulary, &said[..5], 0, &still).stalled(), None);
         let pairs = self::said(&[BEG, 5, 7, 5, 7, 5, 7, 5, 7]);
         let still = looking(&[0, 50, 50, 51, 51, 51, 52, 52, 52], 100);

@@ -93,7 +93,7 @@ impl Recognizer {
             // The last window may begin anywhere.
             self.state.encode(0, 1).map_err(|_| Status::DecodeFailed)?;
         }
-        let order = Order { task, language, told: &[], len: pcm.len(), temperature: 0.0 };
+        let order = Order { task, language, forced: &[], len: pcm.len(), temperature: 0.0 };
         let places = self.decoder.place(&self.context, &mut self.state, &order, &ids)?;
         let spaced = words::is_spaced(language);
         let (mut rest, mut before, mut behind) = (places.as_slice(), 0, None);
@@ -134,13 +134,13 @@ impl Recognizer {
         // The samples' energy is slow to compute, and tells less of word times than attention does.
         params.set_token_timestamps(!self.is_watched);
         params.set_suppress_nst(!task.annotations);
-        // As long as it is: what computed the spectrogram had no way to say so.
+        // As long as it is: the code that computed the spectrogram had no way to report this.
         params.set_duration_ms(spectrogram::duration_ms(pcm.len()));
         params.set_print_progress(false);
         params.set_print_realtime(false);
         params.set_print_special(false);
         params.set_print_timestamps(false);
-        if let Some(prompt) = task.prompt.as_deref().and_then(words::told) {
+        if let Some(prompt) = task.prompt.as_deref().and_then(words::prompt_text) {
             params.set_initial_prompt(&prompt);
         }
         // SAFETY: `count_encode` only touches the counter it is given, which outlives the call to

@@ -6,7 +6,7 @@ use hearken_proto::abi::Status;
 use super::Recognizer;
 use crate::decoder::{self, Decoded, Order};
 use crate::script;
-use crate::stream::{Effort, Recognise, Recognised, Spoken};
+use crate::stream::{Effort, Recognize, Recognized, Spoken};
 
 /// The temperature of a final text's second try.
 const RETRY_TEMPERATURE: f32 = 0.6;
@@ -23,22 +23,22 @@ impl Recognizer {
         self.decoder.decode(&self.context, &mut self.state, order)
     }
 
-    /// This recogniser as the streaming policy wants it.
+    /// This recognizer as the streaming policy wants it.
     pub(crate) fn streaming<'a>(&'a mut self, task: &'a Task) -> Streaming<'a> {
         Streaming { recognizer: self, task }
     }
 }
 
-/// A recogniser with a task, for the streaming policy.
+/// A recognizer with a task, for the streaming policy.
 pub(crate) struct Streaming<'a> {
     recognizer: &'a mut Recognizer,
     task: &'a Task,
 }
 
-impl Recognise for Streaming<'_> {
-    fn recognise(&mut self, pcm: &[f32], told: &[Spoken], effort: Effort) -> Result<Recognised, Status> {
+impl Recognize for Streaming<'_> {
+    fn recognize(&mut self, pcm: &[f32], forced: &[Spoken], effort: Effort) -> Result<Recognized, Status> {
         if pcm.len() < SHORTEST {
-            return Ok(Recognised { no_speech: 1.0, ..Recognised::default() });
+            return Ok(Recognized { no_speech: 1.0, ..Recognized::default() });
         }
         let Self { recognizer, task } = self;
         let is_final = effort == Effort::Final;
@@ -46,7 +46,7 @@ impl Recognise for Streaming<'_> {
         let language = recognizer.language(task, pcm.len(), is_final)?;
         // A step of its own, so only where it decides something.
         let no_speech = if is_final { recognizer.no_speech()? } else { 0.0 };
-        let order = Order { task, language: &language.code, told, len: pcm.len(), temperature: 0.0 };
+        let order = Order { task, language: &language.code, forced, len: pcm.len(), temperature: 0.0 };
         let mut decoded = recognizer.decode_behind(&order)?;
         let mut encodes = 1;
         let is_doubtful =
@@ -72,7 +72,7 @@ impl Recognise for Streaming<'_> {
         }
         let words = decoded.words.iter_mut().map(|spoken| (&mut spoken.word, spoken.heard_at));
         decoder::trim_all(words, &mut None, pcm);
-        Ok(Recognised {
+        Ok(Recognized {
             settled: decoded.settled.min(decoded.words.len()),
             rest: decoded.rest,
             no_speech,

@@ -9,7 +9,7 @@
 use hearken_proto::Word;
 
 use super::Spoken;
-use super::agreement::essence;
+use super::alignment::essence;
 
 /// Minimum probability of all tokens of a word that is shown at once, if another word was
 /// recognized behind it.
@@ -90,7 +90,7 @@ mod tests {
         text.split_whitespace().map(spoken).collect()
     }
 
-    /// Shows what is steady of a hypothesis of which nothing is committed.
+    /// Shows the steady part of a hypothesis of which nothing is committed.
     fn shown(display: &mut Display, text: &str, least: f32) -> String {
         let tentative = heard(text, least);
         let count = display.steady(&tentative, true);

@@ -18,8 +18,8 @@
 //! 1. **Decode.** The whole window is encoded. The decoder is forced to repeat the committed tokens
 //!    whose audio is still in the window (the *forced prefix*, `anchored`), and continues freely.
 //!    So a partial text decodes only what is new, and committed words cannot turn into others.
-//! 2. **Judge.** `doubt` marks words that may be hallucinations: unlikely words count only if two
-//!    hypotheses have them at the same place, isolated words only if they are likely enough. A
+//! 2. **Judge.** `confidence` marks words that may be hallucinations: unlikely words count only if
+//!    two hypotheses have them at the same place, isolated words only if they are likely enough. A
 //!    final text with doubtful words is decoded once more from a window that is [`SHIFT`] samples
 //!    shorter.
 //! 3. **Find missed speech.** Voice of a second or more that no word explains is decoded by itself,
@@ -34,7 +34,7 @@
 //!
 //! # When the window slides
 //!
-//! At four fifths of its capacity ([`Window::is_full`]), or with more than [`MOST_TOLD`] forced
+//! At four fifths of its capacity ([`Window::is_full`]), or with more than [`MAX_FORCED`] forced
 //! tokens, the window moves to the last committed word. That word stays in the window: its end is
 //! an estimate, and the rest of its audio would be recognized as another word. If too little is
 //! committed, the window is cut at its quietest place, and the hypothesis for the part before is
@@ -58,9 +58,9 @@
 //! Times are samples at 16 kHz from the utterance's start; the recognizer's count from the
 //! window's.
 
-mod agreement;
+mod alignment;
+mod confidence;
 mod display;
-mod doubt;
 mod policy;
 mod window;
 
@@ -70,15 +70,15 @@ use hearken_proto::abi::Status;
 use hearken_proto::voice::missed;
 use hearken_proto::{Task, Word};
 
-use agreement::{continuation, essence};
+use alignment::{continuation, essence};
+use confidence::{Confidence, believed, stands};
 use display::Display;
-use doubt::{Doubt, believed, stands};
 use policy::Policy;
 pub(crate) use window::Window;
 
 /// Maximum number of forced tokens: the window slides when there are more, so that there is room
 /// for new text.
-const MOST_TOLD: usize = 120;
+const MAX_FORCED: usize = 120;
 
 /// Shift of the window when a doubted final text is decoded once more: five frames of the encoder.
 const SHIFT: usize = hearken_proto::SAMPLE_RATE as usize / 10;
@@ -118,7 +118,7 @@ pub(crate) enum Effort {
     Final,
 }
 
-/// A word, and what the decoder knows of it.
+/// A word, with its tokens and the decoder's evidence for it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Spoken {
     pub(crate) word: Word,
@@ -133,7 +133,7 @@ pub(crate) struct Spoken {
     pub(crate) attended: Option<u32>,
     /// Position at which its letters were heard, without its punctuation.
     pub(crate) heard_at: Option<u32>,
-    /// True if likely, or present in two hypotheses (`doubt`).
+    /// True if likely, or present in two hypotheses (`confidence`).
     pub(crate) sure: bool,
     /// Probability of its least likely token.
     pub(crate) least: f32,
@@ -157,7 +157,7 @@ impl Spoken {
 
 /// Result of recognizing a window. Times count from the window's start.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Recognised {
+pub(crate) struct Recognized {
     /// Words behind the forced ones.
     pub(crate) words: Vec<Spoken>,
     /// Number of words to keep if the window is decoded again from `rest` on.
@@ -173,9 +173,9 @@ pub(crate) struct Recognised {
 }
 
 /// Something that turns a window into words: whisper.cpp, or in tests a simulation.
-pub(crate) trait Recognise {
-    /// Recognizes `pcm` (16 kHz mono), whose beginning has the text `told`, the forced prefix.
-    fn recognise(&mut self, pcm: &[f32], told: &[Spoken], effort: Effort) -> Result<Recognised, Status>;
+pub(crate) trait Recognize {
+    /// Recognizes `pcm` (16 kHz mono), whose beginning has the text `forced`, the forced prefix.
+    fn recognize(&mut self, pcm: &[f32], forced: &[Spoken], effort: Effort) -> Result<Recognized, Status>;
 }
 
 /// Hypothesis of the utterance so far. Times count from its start.
@@ -192,14 +192,14 @@ pub(crate) struct Hypothesis {
 #[derive(Default)]
 pub(crate) struct Stream {
     policy: Option<Box<dyn Policy>>,
-    doubt: Doubt,
+    confidence: Confidence,
     /// Committed words whose audio is still in the window, in the decoder's latest form.
     anchored: Vec<Spoken>,
     /// True if the window has slid since it was decoded.
     moved: bool,
     /// The words behind them in the latest hypothesis.
     tentative: Vec<Spoken>,
-    /// End of the last committed word: what comes later starts no earlier.
+    /// End of the last committed word: later words start no earlier.
     settled: u32,
     /// End of the last committed word that is believed by itself.
     stood: Option<u32>,
@@ -226,7 +226,7 @@ impl Stream {
     pub(crate) fn step(
         &mut self,
         window: &mut Window,
-        recogniser: &mut impl Recognise,
+        recognizer: &mut impl Recognize,
         task: &Task,
         effort: Effort,
     ) -> Result<Hypothesis, Status> {
@@ -235,18 +235,18 @@ impl Stream {
         self.plausible = task.plausible;
         self.alone = if self.is_brief { task.alone_briefly } else { task.alone };
         let mut hypothesis = Hypothesis::default();
-        let mut heard = self.hear(window, recogniser, effort, &mut hypothesis)?;
+        let mut heard = self.hear(window, recognizer, effort, &mut hypothesis)?;
         if !task.verbatim && self.is_muzzled(window, task) {
             self.moved = true;
             self.asked_freely = window.end();
-            heard = self.hear(window, recogniser, effort, &mut hypothesis)?;
+            heard = self.hear(window, recognizer, effort, &mut hypothesis)?;
         }
         (hypothesis.no_speech, hypothesis.avg_logprob) = (heard.no_speech, heard.avg_logprob);
         if heard.unsettled {
             self.alone = self.alone.max(ALONE_UNSETTLED);
         }
         if !heard.unsettled && !task.verbatim {
-            self.ask_for_missed(window, recogniser, task, effort, &mut hypothesis)?;
+            self.ask_for_missed(window, recognizer, task, effort, &mut hypothesis)?;
         }
         match effort {
             Effort::Partial => {
@@ -259,8 +259,8 @@ impl Stream {
                 let certain = policy.certain(&self.tentative, window.end()).min(sure);
                 policy.committed(certain);
                 hypothesis.committed.extend(self.commit(certain));
-                let told: usize = self.anchored.iter().map(|spoken| spoken.tokens.len()).sum();
-                if window.is_full() || told > MOST_TOLD {
+                let forced: usize = self.anchored.iter().map(|spoken| spoken.tokens.len()).sum();
+                if window.is_full() || forced > MAX_FORCED {
                     hypothesis.committed.extend(self.slide(window));
                 }
             }
@@ -272,7 +272,7 @@ impl Stream {
                     hypothesis.committed.extend(self.commit(settled));
                     window.cut(window.start().saturating_add(rest));
                     self.anchored.clear();
-                    heard = self.hear(window, recogniser, effort, &mut hypothesis)?;
+                    heard = self.hear(window, recognizer, effort, &mut hypothesis)?;
                 }
                 let left = self.drop_disbelieved(self.tentative.len());
                 // The end of a sentence shows at the end of the utterance.
@@ -305,19 +305,19 @@ impl Stream {
             && window.end().saturating_sub(self.asked_freely) > UNEXPLAINED
     }
 
-    /// Hears the window once, and takes what is new for tentative.
+    /// Decodes the window once, and makes the new words tentative.
     fn hear(
         &mut self,
         window: &Window,
-        recogniser: &mut impl Recognise,
+        recognizer: &mut impl Recognize,
         effort: Effort,
         hypothesis: &mut Hypothesis,
-    ) -> Result<Recognised, Status> {
+    ) -> Result<Recognized, Status> {
         let start = window.start();
         let known = if self.moved { &[] } else { &self.anchored[..] };
-        let told: Vec<Spoken> =
+        let forced: Vec<Spoken> =
             known.iter().map(|spoken| spoken.moved(|at| at.saturating_sub(start))).collect();
-        let mut heard = recogniser.recognise(window.samples(), &told, effort)?;
+        let mut heard = recognizer.recognize(window.samples(), &forced, effort)?;
         hypothesis.encodes += heard.encodes;
         self.tentative =
             heard.words.drain(..).map(|spoken| spoken.moved(|at| at.saturating_add(start))).collect();
@@ -326,9 +326,9 @@ impl Stream {
             self.anchored = self.tentative.drain(..again).collect();
             heard.settled = heard.settled.saturating_sub(again);
         }
-        self.doubt.judge(&mut self.tentative);
+        self.confidence.judge(&mut self.tentative);
         if effort == Effort::Final {
-            self.hear_again(window, recogniser, hypothesis)?;
+            self.hear_again(window, recognizer, hypothesis)?;
         }
         Ok(heard)
     }
@@ -338,17 +338,17 @@ impl Stream {
     fn hear_again(
         &mut self,
         window: &Window,
-        recogniser: &mut impl Recognise,
+        recognizer: &mut impl Recognize,
         hypothesis: &mut Hypothesis,
     ) -> Result<(), Status> {
         let doubted = self.believed().contains(&false);
         let Some(samples) = window.samples().get(SHIFT..).filter(|_| doubted) else { return Ok(()) };
-        let mut again = recogniser.recognise(samples, &[], Effort::Partial)?;
+        let mut again = recognizer.recognize(samples, &[], Effort::Partial)?;
         hypothesis.encodes += again.encodes;
         let start = window.start().saturating_add(SHIFT as u32);
         again.words.iter_mut().for_each(|spoken| *spoken = spoken.moved(|at| at.saturating_add(start)));
-        self.doubt.judge(&mut again.words);
-        self.doubt.judge(&mut self.tentative);
+        self.confidence.judge(&mut again.words);
+        self.confidence.judge(&mut self.tentative);
         Ok(())
     }
 
@@ -361,7 +361,7 @@ impl Stream {
         // likely than `plausible`.
         let are_few = self.is_brief && self.tentative.len() > 1;
         let plausible = if are_few { self.plausible * FEW } else { self.plausible };
-        if doubt::likelihood(&self.tentative, self.likelihood) < plausible {
+        if confidence::likelihood(&self.tentative, self.likelihood) < plausible {
             return vec![false; self.tentative.len()];
         }
         believed(&self.tentative, self.stood, self.alone)
@@ -385,7 +385,7 @@ impl Stream {
     fn ask_for_missed(
         &mut self,
         window: &Window,
-        recogniser: &mut impl Recognise,
+        recognizer: &mut impl Recognize,
         task: &Task,
         effort: Effort,
         hypothesis: &mut Hypothesis,
@@ -410,7 +410,7 @@ impl Stream {
             let end = (stretch.end as u32).saturating_add(AROUND).min(window.end());
             let samples =
                 &window.samples()[(start - window.start()) as usize..(end - window.start()) as usize];
-            let mut heard = recogniser.recognise(samples, &[], Effort::Final)?;
+            let mut heard = recognizer.recognize(samples, &[], Effort::Final)?;
             hypothesis.encodes += heard.encodes;
             if heard.no_speech > NO_SPEECH || heard.avg_logprob < LOGPROB {
                 continue;
@@ -451,7 +451,7 @@ impl Stream {
             spoken.word.start = spoken.word.start.max(self.settled);
             spoken.word.end = spoken.word.end.max(spoken.word.start);
             self.settled = spoken.word.end;
-            self.likelihood.0 += doubt::log(&spoken.word);
+            self.likelihood.0 += confidence::log(&spoken.word);
             self.likelihood.1 += 1;
             if stands(&spoken, self.alone) {
                 self.stood = Some(self.settled);

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use hearken_proto::{Commit, SAMPLE_RATE};
 
 use super::Spoken;
-use super::agreement::essence;
+use super::alignment::essence;
 
 /// Decides which of the words that are not committed yet become so.
 pub(crate) trait Policy {
@@ -34,8 +34,8 @@ pub(super) fn policy(commit: Commit) -> Box<dyn Policy> {
 /// 3 s.
 const EARLY: u32 = 3 * SAMPLE_RATE;
 
-/// Earlier hypotheses that are kept, for each that must agree: early ones may be nearer to each
-/// other than what is needed of audio between them.
+/// Number of earlier hypotheses kept for each that must agree: early ones may be nearer to each
+/// other than the audio required between them.
 const KEPT: usize = 4;
 
 /// LocalAgreement-n: words that n hypotheses in a row begin with (Liu, Spanakis and Niehues 2020;
@@ -167,7 +167,7 @@ mod tests {
             policy(Commit::Agreement { hypotheses: 2, doubtful: 2, likely: 0, early: 0, margin: 0 });
         assert_eq!(policy.certain(&tail("Hello, world"), 0), 0);
         assert_eq!(policy.certain(&tail("hello World. again"), 0), 2);
-        // Compared with what is left of the one before.
+        // Compared with the rest of the one before.
         policy.committed(2);
         assert_eq!(policy.certain(&tail("again and"), 0), 1);
         policy.committed(1);

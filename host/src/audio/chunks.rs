@@ -115,8 +115,8 @@ impl Chunker {
         self.release(self.speech_end, self.held.len(), sink);
     }
 
-    /// Lets go of what is held if the stream does not continue it: audio was lost between, and
-    /// would be glued.
+    /// Drops held audio if the stream does not continue it: audio was lost between, and would be
+    /// joined.
     fn join(&mut self, position: u64, sink: &mut impl FnMut(Chunk)) {
         if !self.held.is_empty() && position != self.start + self.held.len() as u64 {
             self.finish(sink);

@@ -45,7 +45,7 @@ pub enum AudioError {
         /// The file or stream.
         name: String,
     },
-    /// The container is known, but not what is in it.
+    /// The container is known, but not its codec.
     #[error("{name:?} uses a codec that is not supported ({reason}); convert it to WAV or FLAC")]
     Codec {
         /// The file or stream.
@@ -53,7 +53,7 @@ pub enum AudioError {
         /// Description of the missing part.
         reason: String,
     },
-    /// A rate or channel count outside of what hearken takes.
+    /// A rate or channel count out of range.
     #[error(
         "{sample_rate} Hz with {channels} channels is not supported; convert to 8000-192000 Hz and 1-8 channels"
     )]

@@ -76,7 +76,8 @@ impl Mixer {
         mono.extend(frames.map(|frame| self.mix(frame)));
     }
 
-    /// Forgets what was measured, and returns how many samples of an incomplete frame are left out.
+    /// Resets the measurement, and returns the number of samples of an incomplete frame that are
+    /// left out.
     pub(super) fn finish(&mut self) -> usize {
         self.measured = 0;
         self.energies.fill(0.0);
@@ -102,7 +103,7 @@ impl Mixer {
         let Some((average, channels)) = self.energies.split_last() else { return };
         let mean = channels.iter().sum::<f32>() / channels.len() as f32;
         if self.taken.is_none() && *average < CANCELLED * mean {
-            // Of equal ones the first.
+            // The first of equal ones.
             let loudest = channels.iter().enumerate().rev().max_by(|one, other| one.1.total_cmp(other.1));
             self.taken = loudest.map(|(channel, _)| channel);
             self.last_taken = self.taken;

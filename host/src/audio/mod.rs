@@ -1,4 +1,4 @@
-//! From any recording to 16 kHz mono, and from that to utterances.
+//! Audio: from any recording to 16 kHz mono, and from that to utterances.
 //!
 //! The order is that of the data: a [`Source`] ([`open`], [`from_file`], [`from_reader`],
 //! [`RawPcm`]) delivers blocks at whatever rate and channel count the recording has, a
@@ -17,7 +17,7 @@ mod raw;
 mod resample;
 mod ring;
 mod samples;
-mod sanitise;
+mod sanitize;
 mod vad;
 mod voice;
 
@@ -30,7 +30,7 @@ pub use resample::Resampler;
 pub(crate) use resample::resampled;
 pub use ring::{RingRead, RingReader, RingWriter, ring};
 pub use samples::Samples;
-pub(crate) use sanitise::usable;
+pub(crate) use sanitize::usable;
 pub use vad::{VadConfig, VadEvent, VoiceActivity};
 pub(crate) use voice::Voice;
 
@@ -93,8 +93,8 @@ pub trait Source: Send {
     /// Clears `block`, fills it with interleaved samples from -1 to 1, and returns how many frames
     /// it holds; 0 is the end.
     ///
-    /// An error comes after the last block that could be read, never in its place: what was
-    /// delivered before it is sound. After an error, as after the end, further calls return 0.
+    /// An error comes after the last block that could be read, never in its place: the blocks
+    /// before it are sound. After an error, as after the end, further calls return 0.
     fn read(&mut self, block: &mut Vec<f32>) -> Result<usize, AudioError>;
 
     /// Takes the rest of a long gap in the recording, which [`read`](Self::read) would fill with

@@ -1,4 +1,4 @@
-//! From any rate and channel count to 16 kHz mono.
+//! Resampling from any rate and channel count to 16 kHz mono.
 
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Fft, FixedSync, Resampler as _, WindowFunction};
@@ -6,10 +6,10 @@ use rubato::{Fft, FixedSync, Resampler as _, WindowFunction};
 use super::mix::Mixer;
 use super::{AudioError, Format};
 
-/// Audio that is transformed at once, in ms, rounded up to what the ratio of the rates allows: 12
-/// ms at 48 kHz, 20 ms at 44.1 kHz. A longer block has a narrower transition band, more delay, and
-/// tables that each of ten thousand idle sessions would hold; at this length 7.4 kHz passes
-/// untouched and 7.5 kHz loses 0.3 dB.
+/// Length of a block that is transformed at once [ms], rounded up to a multiple that the ratio of
+/// the rates allows: 12 ms at 48 kHz, 20 ms at 44.1 kHz. A longer block has a narrower transition
+/// band, more delay, and tables that each of ten thousand idle sessions would hold; at this length
+/// 7.4 kHz passes untouched and 7.5 kHz loses 0.3 dB.
 const BLOCK_MS: u32 = 12;
 
 /// Frames that are averaged at once where no rate changes.
@@ -87,13 +87,13 @@ impl Resampler {
         self.mixer.taken()
     }
 
-    /// Appends to `out` what can be computed with `interleaved`, which may be of any length and end
-    /// within a frame.
+    /// Appends to `out` the output that can be computed with `interleaved`, which may be of any
+    /// length and end within a frame.
     pub fn push(&mut self, interleaved: &[f32], out: &mut Vec<f32>) {
         let block = self.rate.as_ref().map_or(PASS, |rate| rate.fft.input_frames_next());
         let channels = usize::from(self.format.channels);
         let mut rest = interleaved;
-        // Block by block: what is held never grows beyond one, whatever is pushed at once.
+        // Block by block: the buffer never grows beyond one, whatever is pushed at once.
         while !rest.is_empty() {
             let (head, tail) = rest.split_at(rest.len().min((block - self.waiting.len()) * channels));
             rest = tail;
@@ -142,7 +142,7 @@ impl Rate {
     fn new(format: Format) -> Result<Self, AudioError> {
         let (from, to) = (format.sample_rate, crate::SAMPLE_RATE);
         let step = from / gcd(from, to);
-        // An even number of steps puts the filter's centre on a sample, on both sides: the delay is
+        // An even number of steps puts the filter's center on a sample, on both sides: the delay is
         // a whole number.
         let steps = (from * BLOCK_MS / 1000).div_ceil(step).next_multiple_of(2);
         let fft = Fft::new_custom(

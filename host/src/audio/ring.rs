@@ -1,4 +1,4 @@
-//! From an audio callback, which may not wait for anybody, to a thread that may.
+//! Ring buffer from an audio callback, which must not wait, to a thread that may.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -101,7 +101,7 @@ impl RingWriter {
         let frames = interleaved.len() / self.channels;
         let mut taken = frames.min(self.samples.vacant_len() / self.channels);
         if let Some(gap) = &mut self.gap {
-            // The reader must know of a gap before it reads what comes behind.
+            // The reader must know of a gap before it reads the samples behind it.
             if taken > 0 && self.gaps.try_push(*gap).is_ok() {
                 self.gap = None;
             } else {
@@ -120,19 +120,19 @@ impl RingWriter {
 }
 
 impl RingReader {
-    /// Rate and channels of what is read.
+    /// Rate and channels of the frames.
     pub fn format(&self) -> Format {
         self.format
     }
 
-    /// Clears `block` and takes what comes next. Everything that was offered comes out as
+    /// Clears `block` and reads the next item. Everything that was offered comes out as
     /// [`RingRead::Frames`] or [`RingRead::Lost`], in order.
     pub fn read(&mut self, block: &mut Vec<f32>) -> RingRead {
         block.clear();
-        // Asked before the samples are counted: what a writer that is gone wrote last is counted
-        // then.
+        // Checked before the samples are counted: the last samples of a writer that is gone are
+        // counted then.
         let alone = !self.samples.write_is_held();
-        // Counted before the gaps are looked at: what lies before these samples is known then.
+        // Counted before the gaps are checked: gaps before these samples are known then.
         let available = (self.samples.occupied_len() / self.channels) as u64;
         let gap = self.gaps.try_peek().copied();
         let until = gap.map_or(u64::MAX, |gap| gap.position.saturating_sub(self.position));

@@ -42,7 +42,7 @@ impl Source for Samples {
         let frames = (rest.len() / channels).min(BLOCK);
         block.clear();
         block.extend_from_slice(&rest[..frames * channels]);
-        super::sanitise::sanitise(block, &mut self.faults);
+        super::sanitize::sanitize(block, &mut self.faults);
         self.done += block.len();
         Ok(frames)
     }

@@ -56,7 +56,7 @@ impl Voice {
         }
     }
 
-    /// Forgets what comes before a position.
+    /// Drops stretches before a position.
     pub(crate) fn forget(&mut self, position: u64) {
         self.0.retain(|stretch| stretch.end > position);
     }

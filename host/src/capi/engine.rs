@@ -10,7 +10,7 @@ use super::version::HEARKEN_ABI_VERSION;
 use crate::sandbox::Limits;
 use crate::{Compute, Engine};
 
-/// An engine: the sandbox's compiler, the recogniser threads and the cache. A program needs one.
+/// An engine: the sandbox's compiler, the recognizer threads and the cache. A program needs one.
 /// `{0}` is null.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
@@ -49,7 +49,7 @@ pub struct EngineOptions {
     pub memory_bytes: u64,
     /// Seconds of CPU time that one decode may take before its sandbox is ended. Default: 120.
     pub cpu_seconds: u32,
-    /// Recogniser threads. Default: as many as the process may use cores.
+    /// Recognizer threads. Default: as many as the process may use cores.
     pub threads: u32,
     /// A value of `hearken_compute`. Default: `HEARKEN_COMPUTE_FAST`.
     pub compute: u32,
@@ -64,7 +64,7 @@ unsafe impl OptionStruct for EngineOptions {
 }
 const _: () = assert!(size_of::<EngineOptions>() == 2 * size_of::<usize>() + 32);
 
-/// Makes an engine: opens the cache, and starts the recogniser threads and, unless
+/// Makes an engine: opens the cache, and starts the recognizer threads and, unless
 /// `HEARKEN_COMPUTE_GUEST` is asked for, those that help to multiply. `abi_version` is always
 /// `HEARKEN_ABI_VERSION`. `options` may be NULL.
 ///

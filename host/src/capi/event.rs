@@ -12,7 +12,7 @@ use crate::session::SessionEvent;
 pub enum CEventType {
     /// Speech began at `start`.
     HearkenEventSpeechStarted = 0,
-    /// Speech ended at `end`. The utterance's `HEARKEN_EVENT_FINAL` comes when it is recognised.
+    /// Speech ended at `end`. The utterance's `HEARKEN_EVENT_FINAL` comes when it is recognized.
     HearkenEventSpeechEnded = 1,
     /// The language is known: `text` is its ISO 639-1 code, `probability` how sure the model is.
     HearkenEventLanguage = 2,
@@ -60,11 +60,10 @@ pub struct CEvent {
     pub event_type: u32,
     /// Probability of the detected language, from 0 to 1; otherwise 0.
     pub probability: f32,
-    /// First sample of what the event is about; of `HEARKEN_EVENT_PARTIAL` and
-    /// `HEARKEN_EVENT_FINAL` the utterance's, by which they belong together.
+    /// First sample of the event's subject; of `HEARKEN_EVENT_PARTIAL` and `HEARKEN_EVENT_FINAL`
+    /// the utterance's, by which they belong together.
     pub start: u64,
-    /// Sample after the last of what the event is about; of a partial text the end of its last
-    /// word.
+    /// Sample after the last of the event's subject; of a partial text the end of its last word.
     pub end: u64,
     /// The words, joined by spaces; or the text that the type describes. UTF-8 without control
     /// characters, ends in a NUL; never NULL.
@@ -77,8 +76,9 @@ pub struct CEvent {
     pub committed: usize,
 }
 
-/// Takes an event. It and what it points to are the library's, and gone when the function returns.
-/// It must return: neither a C++ exception nor `longjmp` may leave it.
+/// Receives an event. The event and the memory that it points to belong to the library, and are
+/// gone when the function returns. It must return: neither a C++ exception nor `longjmp` may leave
+/// it.
 ///
 /// It is called on a thread of the session's own, one event after the other. It may call every
 /// function of the session but `hearken_session_free` and, since it has the events,
@@ -178,7 +178,7 @@ fn lay_out(text: &str, words: &[&Word]) -> (Vec<u8>, Vec<CWord>) {
         push(&mut texts, &word.text);
         texts.push(0);
     }
-    // The block does not grow any more: what is in it has its address.
+    // The block does not grow any more: its content keeps its address.
     let words = words.iter().zip(places).map(|(word, place)| CWord {
         start: word.start,
         end: word.end,

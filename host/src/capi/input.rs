@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 
-use super::listener::Listener;
 use super::memory;
 use super::pcm::{Pcm, Samples, to_float};
 use super::registry;
 use super::session::SessionHandle;
+use super::session_object::SessionObject;
 use super::status::{CStatus, Fault, answer};
 use super::table::{Refused, Table};
 use crate::audio::{RingRead, RingWriter, ring};
@@ -51,7 +51,7 @@ pub(super) struct Input {
 
 impl Input {
     /// Opens an input with room for `hold`, and starts its thread.
-    pub(super) fn open(listener: &Arc<Listener>, hold: Duration) -> Result<Self, Fault> {
+    pub(super) fn open(listener: &Arc<SessionObject>, hold: Duration) -> Result<Self, Fault> {
         let pcm = listener.pcm;
         let (writer, mut reader) =
             ring(pcm.format, hold).map_err(|error| Fault::argument(error.to_string()))?;
@@ -85,7 +85,7 @@ impl Input {
 }
 
 impl Drop for Input {
-    /// Takes the audio thread's end away, and waits until what it has written is in the session.
+    /// Removes the audio thread's end, and waits until its samples are in the session.
     fn drop(&mut self) {
         drop(PORTS.remove(self.handle));
         self.stop = None;
@@ -120,7 +120,7 @@ pub unsafe extern "C" fn hearken_session_open_input(
     answer(|| {
         // SAFETY: the caller's contract.
         let input = unsafe { memory::out(input, InputHandle { handle: 0 }) }?;
-        let listener: Arc<Listener> = registry::get(session.handle)?;
+        let listener: Arc<SessionObject> = registry::get(session.handle)?;
         let hold = match buffer_ms {
             0 => HOLD_MS,
             1..=MOST_MS => buffer_ms,

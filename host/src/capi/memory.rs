@@ -1,4 +1,4 @@
-//! Reading and writing what a caller's pointers point to: all that this interface believes.
+//! Access to memory behind a caller's pointers: the whole of what this interface has to trust.
 
 use std::ffi::{CStr, c_char, c_void};
 use std::mem::{MaybeUninit, size_of};
@@ -20,8 +20,8 @@ pub(super) unsafe trait OptionStruct: Copy {
 /// Maximum plausible size of a structure of options [bytes]: a size beyond it was never set.
 const WILD: usize = 4096;
 
-/// Copies options. What an older caller does not know is 0, which means the default; what a newer
-/// one knows besides must be 0.
+/// Copies options. Fields that an older caller does not know are 0, which means the default; fields
+/// that only a newer one knows must be 0.
 ///
 /// # Safety
 ///
@@ -156,7 +156,7 @@ mod tests {
     fn values_that_cannot_be_are_refused() {
         let bytes = [0u64; 2];
         let odd = bytes.as_ptr().cast::<c_void>().wrapping_byte_add(1);
-        // SAFETY: what could not be read is refused before it is.
+        // SAFETY: a buffer that could not be read is rejected before.
         unsafe {
             assert!(values::<f32>(std::ptr::null(), 0).is_ok_and(<[f32]>::is_empty));
             assert!(values::<f32>(std::ptr::null(), 1).is_err());

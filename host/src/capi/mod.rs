@@ -11,12 +11,12 @@
 mod engine;
 mod event;
 mod input;
-mod listener;
 mod memory;
 mod model;
 mod pcm;
 mod registry;
 mod session;
+mod session_object;
 mod status;
 mod table;
 mod version;

@@ -8,7 +8,7 @@ use super::registry::{self, Object};
 use super::status::{CStatus, Fault, answer};
 use crate::{Engine, Model, ModelSource};
 
-/// A model, ready to recognise. All sessions of a model share one copy of its weights. `{0}` is
+/// A model, ready to recognize. All sessions of a model share one copy of its weights. `{0}` is
 /// null.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]

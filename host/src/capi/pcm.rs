@@ -51,7 +51,7 @@ impl Pcm {
     }
 }
 
-/// From a 16-bit integer to -1 to 1.
+/// Converts a 16-bit integer to -1 to 1.
 pub(super) fn to_float(sample: &i16) -> f32 {
     f32::from(*sample) / 32_768.0
 }

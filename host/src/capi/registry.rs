@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
 use slotmap::{DefaultKey, Key, KeyData, SlotMap};
 
-use super::listener::Listener;
+use super::session_object::SessionObject;
 use super::status::{CStatus, Fault};
 use crate::{Engine, Model};
 
@@ -13,7 +13,7 @@ use crate::{Engine, Model};
 pub(super) enum Object {
     Engine(Engine),
     Model(Model),
-    Session(Arc<Listener>),
+    Session(Arc<SessionObject>),
 }
 
 /// A kind of object.
@@ -36,7 +36,7 @@ impl Kind for Model {
     }
 }
 
-impl Kind for Arc<Listener> {
+impl Kind for Arc<SessionObject> {
     const NAME: &'static str = "session";
     fn of(object: &Object) -> Option<Self> {
         if let Object::Session(session) = object { Some(Arc::clone(session)) } else { None }

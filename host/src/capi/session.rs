@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::event::{CEvent, EventCallback};
-use super::listener::Listener;
 use super::memory::{self, OptionStruct};
 use super::model::ModelHandle;
 use super::pcm::{Encoding, Pcm};
 use super::registry::{self, Object};
+use super::session_object::SessionObject;
 use super::status::{CStatus, Fault, answer};
 use crate::Model;
 use crate::audio::{self, VadConfig};
@@ -41,17 +41,17 @@ pub struct CSessionOptions {
     /// A value of `hearken_encoding`. Default: `HEARKEN_ENCODING_S16`.
     pub encoding: u32,
     /// Least new speech between two partial texts, in ms. Default: 500. It becomes longer while
-    /// recognising takes longer.
+    /// recognizing takes longer.
     pub step_ms: u32,
     /// Silence that ends an utterance, in ms, at most 60000. Default: 600. Less gives final texts
     /// sooner, and cuts sentences at pauses.
     pub silence_ms: u32,
-    /// Speech that may wait to be recognised, in ms. Default: 120000. What comes on top is
+    /// Speech that may wait to be recognized, in ms. Default: 120000. What comes on top is
     /// `HEARKEN_EVENT_DROPPED`.
     pub backlog_ms: u32,
     /// Not 0: translates into English (multilingual models only).
     pub translate: u32,
-    /// Not 0: does not detect speech, but takes what comes between `hearken_session_begin` and
+    /// Not 0: does not detect speech, but takes the audio between `hearken_session_begin` and
     /// `hearken_session_end`.
     pub push_to_talk: u32,
 }
@@ -63,7 +63,7 @@ unsafe impl OptionStruct for CSessionOptions {
 }
 const _: () = assert!(size_of::<CSessionOptions>() == 3 * size_of::<usize>() + 32);
 
-/// Accounting of the samples so far, at 16 kHz: what was pushed is `speech + silence + dropped`.
+/// Accounting of the samples so far, at 16 kHz: all input is `speech + silence + dropped`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct CAccounting {
@@ -71,7 +71,7 @@ pub struct CAccounting {
     pub speech: u64,
     /// Between utterances.
     pub silence: u64,
-    /// Not recognised: see `HEARKEN_EVENT_DROPPED`.
+    /// Not recognized: see `HEARKEN_EVENT_DROPPED`.
     pub dropped: u64,
 }
 
@@ -131,15 +131,15 @@ pub unsafe extern "C" fn hearken_session_new(
         let options = unsafe { memory::options(options) }?;
         // SAFETY: as above.
         let (options, pcm) = unsafe { understand(&options) }?;
-        let listener = Listener::new(Session::new(&model, options)?, pcm);
+        let listener = SessionObject::new(Session::new(&model, options)?, pcm);
         session.handle = registry::insert(Object::Session(Arc::new(listener)));
         Ok(CStatus::HearkenOk)
     })
 }
 
-/// Takes `frame_count` interleaved frames of the session's format. Never waits for the recogniser.
-/// Resamples and detects speech on the calling thread, for which it allocates, and locks what is
-/// held for no longer than that: not for an audio thread, which has `hearken_input_push`.
+/// Takes `frame_count` interleaved frames of the session's format. Never waits for the recognizer.
+/// Resamples and detects speech on the calling thread, for which it allocates, and locks data that
+/// is held for no longer than that: not for an audio thread, which has `hearken_input_push`.
 ///
 /// Threads: any but audio threads; one at a time. Ownership: the frames are copied. Errors:
 /// `HEARKEN_ERROR_HANDLE`; `HEARKEN_ERROR_ARGUMENT`; `HEARKEN_ERROR_STATE` after the end, or when
@@ -156,7 +156,7 @@ pub unsafe extern "C" fn hearken_session_push(
     frame_count: usize,
 ) -> CStatus {
     answer(|| {
-        let listener: Arc<Listener> = registry::get(session.handle)?;
+        let listener: Arc<SessionObject> = registry::get(session.handle)?;
         // SAFETY: the caller's contract.
         let samples = unsafe { listener.pcm.samples(frames, frame_count) }?;
         listener.push(&samples)?;
@@ -172,20 +172,20 @@ pub unsafe extern "C" fn hearken_session_push(
 #[unsafe(no_mangle)]
 pub extern "C" fn hearken_session_skip(session: SessionHandle, frame_count: u64) -> CStatus {
     answer(|| {
-        registry::get::<Arc<Listener>>(session.handle)?.skip(frame_count)?;
+        registry::get::<Arc<SessionObject>>(session.handle)?.skip(frame_count)?;
         Ok(CStatus::HearkenOk)
     })
 }
 
-/// The key of push-to-talk is pressed: an utterance begins with what is pushed next. With an input,
-/// that is what the session's thread takes out of the ring next.
+/// The key of push-to-talk is pressed: an utterance begins with the next frames. With an input,
+/// those are the next that the session's thread takes out of the ring.
 ///
 /// Threads: any but audio threads. Errors: `HEARKEN_ERROR_HANDLE`; `HEARKEN_ERROR_STATE` after the
 /// end, or when the session detects speech by itself.
 #[unsafe(no_mangle)]
 pub extern "C" fn hearken_session_begin(session: SessionHandle) -> CStatus {
     answer(|| {
-        registry::get::<Arc<Listener>>(session.handle)?.session().begin()?;
+        registry::get::<Arc<SessionObject>>(session.handle)?.session().begin()?;
         Ok(CStatus::HearkenOk)
     })
 }
@@ -197,7 +197,7 @@ pub extern "C" fn hearken_session_begin(session: SessionHandle) -> CStatus {
 #[unsafe(no_mangle)]
 pub extern "C" fn hearken_session_end(session: SessionHandle) -> CStatus {
     answer(|| {
-        registry::get::<Arc<Listener>>(session.handle)?.session().end()?;
+        registry::get::<Arc<SessionObject>>(session.handle)?.session().end()?;
         Ok(CStatus::HearkenOk)
     })
 }
@@ -211,20 +211,20 @@ pub extern "C" fn hearken_session_end(session: SessionHandle) -> CStatus {
 #[unsafe(no_mangle)]
 pub extern "C" fn hearken_session_finish(session: SessionHandle) -> CStatus {
     answer(|| {
-        registry::get::<Arc<Listener>>(session.handle)?.finish()?;
+        registry::get::<Arc<SessionObject>>(session.handle)?.finish()?;
         Ok(CStatus::HearkenOk)
     })
 }
 
-/// Gives up what has not been recognised. Events that happened before can still be had;
-/// `HEARKEN_EVENT_FINISHED` is not among them. An input is closed.
+/// Cancels recognition. Earlier events can still be read; `HEARKEN_EVENT_FINISHED` is not among
+/// them. An input is closed.
 ///
 /// Threads: any but audio threads. Waits for a push that runs.
 /// Errors: `HEARKEN_ERROR_HANDLE`.
 #[unsafe(no_mangle)]
 pub extern "C" fn hearken_session_cancel(session: SessionHandle) -> CStatus {
     answer(|| {
-        registry::get::<Arc<Listener>>(session.handle)?.cancel();
+        registry::get::<Arc<SessionObject>>(session.handle)?.cancel();
         Ok(CStatus::HearkenOk)
     })
 }
@@ -232,12 +232,12 @@ pub extern "C" fn hearken_session_cancel(session: SessionHandle) -> CStatus {
 /// Takes the next event. Waits for it for `timeout_ms` milliseconds: 0 not at all, a negative
 /// number for ever.
 ///
-/// Threads: any but audio threads; one at a time. Ownership: `*event`, and what it points to,
-/// belong to the session, and stay until the next call of this function or of
-/// `hearken_session_free`, on whatever thread. Errors: `HEARKEN_TIMEOUT` and `HEARKEN_ENDED` are
-/// none. `HEARKEN_ERROR_HANDLE`; `HEARKEN_ERROR_ARGUMENT`; `HEARKEN_ERROR_STATE` when the session
-/// has a callback; `HEARKEN_ERROR_BUSY` while another thread polls. `*event` is NULL unless the
-/// answer is `HEARKEN_OK`.
+/// Threads: any but audio threads; one at a time. Ownership: `*event`, and the memory that it
+/// points to, belong to the session, and stay until the next call of this function or of
+/// `hearken_session_free`, on any thread. Errors: `HEARKEN_TIMEOUT` and `HEARKEN_ENDED` are none.
+/// `HEARKEN_ERROR_HANDLE`; `HEARKEN_ERROR_ARGUMENT`; `HEARKEN_ERROR_STATE` when the session has a
+/// callback; `HEARKEN_ERROR_BUSY` while another thread polls. `*event` is NULL unless the answer is
+/// `HEARKEN_OK`.
 ///
 /// # Safety
 ///
@@ -251,7 +251,7 @@ pub unsafe extern "C" fn hearken_session_poll(
     answer(|| {
         // SAFETY: the caller's contract.
         let event = unsafe { memory::out(event, std::ptr::null()) }?;
-        let listener: Arc<Listener> = registry::get(session.handle)?;
+        let listener: Arc<SessionObject> = registry::get(session.handle)?;
         let timeout = u64::try_from(timeout_ms).ok().map(Duration::from_millis);
         listener.poll(timeout, event)
     })
@@ -275,7 +275,7 @@ pub unsafe extern "C" fn hearken_session_set_callback(
     user: *mut c_void,
 ) -> CStatus {
     answer(|| {
-        let listener: Arc<Listener> = registry::get(session.handle)?;
+        let listener: Arc<SessionObject> = registry::get(session.handle)?;
         let callback = callback.ok_or_else(|| Fault::argument("callback may not be NULL"))?;
         // SAFETY: the caller's contract.
         unsafe { listener.call_back(callback, user) }?;
@@ -299,7 +299,7 @@ pub unsafe extern "C" fn hearken_session_accounting(
     answer(|| {
         // SAFETY: the caller's contract.
         let out = unsafe { memory::out(accounting, CAccounting::default()) }?;
-        let listener: Arc<Listener> = registry::get(session.handle)?;
+        let listener: Arc<SessionObject> = registry::get(session.handle)?;
         let audio::Accounting { speech, silence, dropped } = listener.session().accounting();
         *out = CAccounting { speech, silence, dropped };
         Ok(CStatus::HearkenOk)
@@ -315,12 +315,12 @@ pub unsafe extern "C" fn hearken_session_accounting(
 #[unsafe(no_mangle)]
 pub extern "C" fn hearken_session_free(session: SessionHandle) -> CStatus {
     answer(|| {
-        if registry::get::<Arc<Listener>>(session.handle)?.in_callback() {
+        if registry::get::<Arc<SessionObject>>(session.handle)?.in_callback() {
             return Err(Fault::state(
                 "a session cannot be freed in its own callback; free it on another thread",
             ));
         }
-        registry::remove::<Arc<Listener>>(session.handle)?.free();
+        registry::remove::<Arc<SessionObject>>(session.handle)?.free();
         Ok(CStatus::HearkenOk)
     })
 }

@@ -42,7 +42,7 @@ pub enum CStatus {
     HearkenErrorDefect = -9,
 }
 
-/// A status that is an error, and what to tell the person in front of it.
+/// Error status with a message for people.
 #[derive(Debug)]
 pub(super) struct Fault {
     pub(super) status: CStatus,
@@ -126,9 +126,9 @@ pub(super) fn answer(work: impl FnOnce() -> Result<CStatus, Fault>) -> CStatus {
     }
 }
 
-/// Says in one line, in UTF-8, what went wrong in the latest call on this thread that ended in an
-/// error, and what to do. Never NULL; empty before the first error. It belongs to the library, and
-/// stays as it is until the next call on this thread that ends in an error.
+/// Message of the latest error on this thread: one line, in UTF-8, with the remedy. Never NULL;
+/// empty before the first error. It belongs to the library, and stays as it is until the next call
+/// on this thread that ends in an error.
 ///
 /// Threads: any but audio threads; each has its own.
 #[unsafe(no_mangle)]

@@ -43,8 +43,8 @@ struct Free {
 }
 
 // SAFETY: a value is reached only by the one thread that has changed its slot's state to `USED` or,
-// with the generation moved on, to `FREE`; the state orders what one thread did before what the
-// next one does.
+// with the generation moved on, to `FREE`; the state orders the accesses of one thread before those
+// of the next.
 unsafe impl<T: Send> Sync for Slot<T> {}
 
 /// Why a value cannot be used.

@@ -22,7 +22,7 @@ pub enum CaptureError {
     NoMicrophone,
     /// The loopback source (system audio) is not available.
     #[error(
-        "this sound system does not offer what the computer plays; on Linux that takes PulseAudio or PipeWire \
+        "this sound system has no loopback (what the computer plays); on Linux that takes PulseAudio or PipeWire \
          (`hearken devices` lists what there is)"
     )]
     NoSystem,
@@ -65,7 +65,7 @@ pub enum CaptureError {
     /// The device's format is out of range.
     #[error(transparent)]
     Format(#[from] AudioError),
-    /// The session does not take what is captured.
+    /// The session does not accept the captured audio.
     #[error(transparent)]
     Session(#[from] SessionError),
     /// The operating system refused a thread.

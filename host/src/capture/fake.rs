@@ -1,4 +1,4 @@
-//! A microphone that hears what it is given, for tests of whatever stands on capture.
+//! Fake microphone with a given signal, for tests of code on top of capture.
 //!
 //! ```
 //! use hearken::audio::Format;

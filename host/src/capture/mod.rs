@@ -1,4 +1,4 @@
-//! Sound from this machine: its microphones, and what it plays.
+//! Capture of sound on this machine: its microphones, and loopback.
 //!
 //! A [`Backend`] lists [`Device`]s and opens one; [`System`] is this machine's, [`fake`] is one for
 //! tests. What is captured goes through a lock-free ring ([`audio::ring`](crate::audio::ring)) to a
@@ -83,7 +83,7 @@ pub struct Device {
 impl Device {
     /// A device that is not the default one. Names lose their control characters.
     pub fn new(id: &str, name: &str, kind: Kind, format: Option<Format>) -> Self {
-        let clean = crate::text::sanitise_trimmed;
+        let clean = crate::text::sanitize_trimmed;
         Self { id: clean(id), name: clean(name), kind, default: false, format }
     }
 }
@@ -163,8 +163,8 @@ impl Capture {
 fn choose<'a>(devices: &'a [Device], input: &Input) -> Result<&'a Device, CaptureError> {
     let default = |kind| devices.iter().find(|device| device.kind == kind && device.default);
     match input {
-        // A machine with nothing but monitors still has a default source: what people chose in
-        // their settings.
+        // A machine with nothing but monitors still has a default source: the one in the user's
+        // settings.
         Input::Microphone => default(Kind::Microphone)
             .or_else(|| devices.iter().find(|device| device.default))
             .ok_or(CaptureError::NoMicrophone),

@@ -65,7 +65,7 @@ impl Pump {
         &self.level
     }
 
-    /// Stops listening. What was captured before is still recognised, and the session then
+    /// Stops listening. What was captured before is still recognized, and the session then
     /// finished.
     pub fn stop(&mut self) {
         self.stop = None;
@@ -116,7 +116,7 @@ impl Run {
         }
     }
 
-    /// Feeds it what there is; answers how the ring is then.
+    /// Feeds the ring's content to the session; returns the ring's last state.
     fn feed(&mut self, block: &mut Vec<f32>) -> Result<RingRead, CaptureError> {
         loop {
             match self.session.push_from(&mut self.capture.reader, block)? {

@@ -69,8 +69,8 @@ impl System {
         self.host.id().to_string()
     }
 
-    /// The devices that `input` may mean: all, unless it names one by its id. To ask one what it
-    /// delivers can take seconds.
+    /// The devices that `input` may mean: all, unless it names one by its id. A query of one
+    /// device's format can take seconds.
     fn find(&self, input: Option<&Input>) -> Result<Vec<Found>, CaptureError> {
         hush();
         let id = |device: &cpal::Device| device.id().ok().map(|id| id.id().to_owned());
@@ -163,8 +163,8 @@ struct Running {
 
 impl Stream for Running {}
 
-/// Keeps alsa-lib from writing on standard error what it thinks of each device that it tries on
-/// this thread: what matters comes back as an error. Where it cannot be kept from it, it writes.
+/// Keeps alsa-lib from writing diagnostics of each device that it tries on this thread to standard
+/// error: relevant ones come back as an error. Where it cannot be kept from it, it writes.
 fn hush() {
     #[cfg(target_os = "linux")]
     let _ = alsa::Output::local_error_handler();
@@ -203,7 +203,7 @@ fn write(writer: &mut RingWriter, data: &Data) {
     }
 }
 
-/// Passes on what ends a stream. An overrun in the device does not, nor does a change of the
+/// Reports errors that end a stream. An overrun in the device does not, nor does a change of the
 /// default device that the stream has followed.
 fn complain(failures: &Sender<CaptureError>, device: &str, error: &cpal::Error) {
     if !matches!(error.kind(), ErrorKind::Xrun | ErrorKind::DeviceChanged | ErrorKind::RealtimeDenied) {

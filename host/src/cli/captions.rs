@@ -1,5 +1,4 @@
-//! Captions on a terminal: what is certain in normal type, what may still change dim, redrawn in
-//! place.
+//! Captions on a terminal: committed words in normal type, tentative words dim, redrawn in place.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -83,7 +82,7 @@ impl Captions {
             }
             SessionEvent::Dropped { position, len, reason } => {
                 let (from, to) = (seconds(*position), seconds(position + len));
-                self.draw(&format!("{from:.1} s to {to:.1} s were not recognised: {reason}\n"))
+                self.draw(&format!("{from:.1} s to {to:.1} s were not recognized: {reason}\n"))
             }
             SessionEvent::Unrecognized { position, len } => {
                 let (from, to) = (seconds(*position), seconds(position + len));
@@ -106,12 +105,12 @@ impl Captions {
         self.draw("")
     }
 
-    /// Replaces what was drawn by `above`, whole lines that stay, and what there is to see now.
+    /// Replaces the drawn text by `above`, whole lines that stay, and the current captions.
     fn draw(&mut self, above: &str) -> io::Result<()> {
         let (rows, columns) = self.size();
         let mut lines = self.current(columns);
         let status = self.status.as_ref().map(|status| self.status_line(status, columns));
-        // What does not fit on the screen could not be replaced: the latest is what is read.
+        // Text that does not fit on the screen could not be replaced: the latest lines are shown.
         let room = rows.saturating_sub(1 + usize::from(status.is_some())).max(1);
         lines.drain(..lines.len().saturating_sub(room));
         lines.extend(status);
@@ -180,7 +179,7 @@ impl Captions {
 }
 
 impl Drop for Captions {
-    /// Leaves the terminal as it was, below what stays.
+    /// Leaves the terminal as it was, below the permanent lines.
     fn drop(&mut self) {
         let (_, columns) = self.size();
         let erase = self.erase(columns);

@@ -1,4 +1,4 @@
-//! `hearken devices`: what `hearken live` can listen to.
+//! `hearken devices`: lists the devices for `hearken live`.
 
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -29,7 +29,7 @@ pub(crate) struct Args {
     paths: Vec<PathBuf>,
     #[command(flatten)]
     model: ModelArgs,
-    /// txt, srt, vtt, json or jsonl [default: what OUT ends in, else txt]
+    /// Output format: txt, srt, vtt, json or jsonl [default: by OUT's extension, else txt]
     #[arg(long, short)]
     format: Option<Format>,
     /// Write to this file; with several recordings, or if it is a folder, into it
@@ -37,10 +37,10 @@ pub(crate) struct Args {
     output: Option<PathBuf>,
     #[command(flatten)]
     speech: SpeechArgs,
-    /// Take all audio for speech instead of skipping silence
+    /// Turn voice activity detection off: all audio is decoded, silence included
     #[arg(long)]
     no_vad: bool,
-    /// Go at the pace of speech, as live audio would, with text while it is spoken
+    /// Process in real time, as live audio, with partial texts
     #[arg(long)]
     realtime: bool,
     /// Input has no header: interleaved PCM, s16le, f32le, mulaw or alaw
@@ -271,12 +271,12 @@ impl Source for Wanted<'_> {
     }
 }
 
-/// Says what is missing; whether anything is.
+/// Reports missing parts; returns true if there are any.
 fn report(name: &str, transcript: &Transcript) -> bool {
     let seconds = |samples: u64| samples as f64 / f64::from(hearken::SAMPLE_RATE);
     for lost in &transcript.lost {
         complain(&format!(
-            "{name}: speech from {:.1} s to {:.1} s was not recognised: {}",
+            "{name}: speech from {:.1} s to {:.1} s was not recognized: {}",
             seconds(lost.start),
             seconds(lost.end),
             lost.reason

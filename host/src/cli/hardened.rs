@@ -1,4 +1,4 @@
-//! Rights that a server gives up once it listens: files that are not its own, programs, sockets,
+//! Dropped privileges of a server once it listens: files that are not its own, programs, sockets,
 //! other processes.
 //!
 //! A second wall behind the sandbox: code that an attacker runs in this process all the same,

@@ -13,7 +13,7 @@ use hearken::session::{CommitPolicy, Session, SessionEvent, SessionOptions};
 use hearken::{Language, Model};
 
 use super::captions::Captions;
-use super::record::Record;
+use super::save::Saved;
 use super::speech::EndpointArgs;
 use super::{EXIT_PARTIAL, Failure, ModelArgs, SpeechArgs, complain, in_writing};
 
@@ -25,7 +25,7 @@ const EXIT_INTERRUPTED: u8 = 130;
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Ctrl-C ends it: what was said is still recognised and saved. Ctrl-C again ends it at once.\n\n\
+    after_help = "Ctrl-C ends it: what was said is still recognized and saved. Ctrl-C again ends it at once.\n\n\
     Examples:\n  \
     hearken live                                  captions of what you say\n  \
     hearken live --source system                  captions of a call or a video\n  \
@@ -35,10 +35,10 @@ const EXIT_INTERRUPTED: u8 = 130;
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// Listen to this device: its id, or a part of its name (`hearken devices` lists them)
+    /// Capture this device: its id, or a part of its name (`hearken devices` lists them)
     #[arg(long, short, value_name = "DEVICE", conflicts_with = "source")]
     device: Option<String>,
-    /// Listen to the default microphone, or to what the computer plays
+    /// Capture the default microphone, or loopback: the computer's own output
     #[arg(long, short, value_enum, default_value_t)]
     source: Source,
     /// Use this sound system instead of the default one (`hearken devices --all` lists them)
@@ -57,7 +57,8 @@ pub(crate) struct Args {
     /// the last MS milliseconds)
     #[arg(long, value_name = "POLICY", default_value_t)]
     policy: CommitPolicy,
-    /// Tell each utterance the last words of the one before [default: as is known of the model]
+    /// Use the end of the previous utterance as prompt for the next one (Whisper's
+    /// condition_on_previous_text) [default: the model's recommended setting]
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true)]
     carry: Option<bool>,
     #[command(flatten)]
@@ -76,7 +77,7 @@ enum Source {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let records = args.save.iter().map(|path| Record::create(path)).collect::<Result<Vec<_>, _>>()?;
+    let records = args.save.iter().map(|path| Saved::create(path)).collect::<Result<Vec<_>, _>>()?;
     let system = match &args.sound_system {
         Some(name) => System::named(name)?,
         None => System::new()?,
@@ -95,7 +96,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let events = session.events().clone();
     let pump = Pump::start(capture, session)?;
 
-    let mut views = records.into_iter().map(View::Record).collect::<Vec<_>>();
+    let mut views = records.into_iter().map(View::Saved).collect::<Vec<_>>();
     if args.format.is_none() && io::stdout().is_terminal() {
         views.insert(0, View::Captions(Captions::new(Term::stdout())));
     } else {
@@ -144,7 +145,7 @@ struct Listening {
 enum View {
     Captions(Captions),
     Stream(Writer<StdoutLock<'static>>),
-    Record(Record),
+    Saved(Saved),
 }
 
 struct Live {
@@ -198,7 +199,7 @@ impl Live {
                     }
                     _ => {}
                 },
-                View::Record(record) => record.end(language.as_ref(), duration)?,
+                View::Saved(record) => record.end(language.as_ref(), duration)?,
             }
         }
         if let Err(error) = &ended {
@@ -218,7 +219,7 @@ impl Live {
             let shown = match view {
                 View::Captions(captions) => captions.event(event),
                 View::Stream(writer) => writer.event(event),
-                View::Record(record) => {
+                View::Saved(record) => {
                     record.event(event)?;
                     continue;
                 }

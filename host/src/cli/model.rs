@@ -16,7 +16,7 @@ pub(crate) struct ModelArgs {
     /// commands)]
     #[arg(long, short, value_name = "NAME|FILE")]
     model: Option<PathBuf>,
-    /// Recogniser threads [default: as many as cores]
+    /// Recognizer threads [default: as many as cores]
     #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
     /// Where matrix multiplication runs: `fast` (host, int8), `exact` (host, at native

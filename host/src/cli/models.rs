@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use console::{measure_text_width, pad_str};
 use hearken::model::{self, EMBEDDED, ModelError};
 use hearken::store::import::{ImportProgress, Importer, Quantization};
-use hearken::store::{CATALOGUE, Entry, PullProgress, Puller, Store, Stored, Verified, official};
+use hearken::store::{CATALOG, Entry, PullProgress, Puller, Store, Stored, Verified, official};
 use serde_json::json;
 
 use super::progress::Download;
@@ -43,11 +43,11 @@ enum Command {
         /// Names as in `hearken models list`
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
-        /// Fetch even what is here already
+        /// Fetch models again that are on this machine already
         #[arg(long)]
         force: bool,
     },
-    /// Convert a model of another format, or take in a ggml file
+    /// Convert a model of another format, or copy a ggml file
     #[command(after_help = "What PATH may be:\n  \
         a Hugging Face folder      config.json, model.safetensors (or its shards and model.safetensors.index.json), and\n  \
         \u{20}                          vocab.json or tokenizer.json: the form of fine-tuned models\n  \
@@ -82,9 +82,9 @@ enum Command {
         /// Name of the model
         name: String,
     },
-    /// Check models that are here; exit code 1 if one of them is damaged
+    /// Check models on this machine; exit code 1 if one of them is damaged
     Verify {
-        /// Names [default: all that are here]
+        /// Names [default: all on this machine]
         #[arg(value_name = "NAME")]
         names: Vec<String>,
     },
@@ -209,7 +209,7 @@ fn verify(store: &Store, names: &[String]) -> Result<ExitCode, Failure> {
     each(&names, |name| {
         let model = store.find(name)?;
         let against = match store.verify(&model)? {
-            Verified::Catalogue => "whole: its SHA-256 is the catalogue's",
+            Verified::Catalog => "whole: its SHA-256 is the catalog's",
             Verified::Record => "whole: unchanged since it came",
             _ => "well-formed; nothing is known of what it should be",
         };
@@ -272,7 +272,7 @@ fn rows(store: &Store) -> Result<Vec<Row>, Failure> {
         fits: true,
         place: Place::Embedded,
     }];
-    for entry in &CATALOGUE {
+    for entry in &CATALOG {
         let stored = here.iter().position(|model| model.entry == Some(entry)).map(|at| here.remove(at));
         rows.push(Row {
             name: entry.name().to_owned(),
@@ -308,7 +308,7 @@ impl Row {
             Place::Here(model) => match model.entry {
                 Some(entry) if entry.bytes() != model.bytes => "damaged: pull it again with --force",
                 Some(_) => "yes",
-                None => "yes, not from the catalogue",
+                None => "yes, not from the catalog",
             },
         }
     }

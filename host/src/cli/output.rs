@@ -52,7 +52,7 @@ impl Output {
         Ok(Self::File(Draft { file, path, destination: destination.to_owned(), kept: false }))
     }
 
-    /// Makes what was written visible.
+    /// Makes the output visible under its name.
     pub(crate) fn commit(self) -> io::Result<()> {
         match self {
             Self::Stdout(mut out) => out.flush(),

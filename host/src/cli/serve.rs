@@ -47,11 +47,11 @@ pub(crate) struct Args {
     /// keys
     #[arg(long, value_name = "ADDRESS")]
     wyoming: Option<SocketAddr>,
-    /// Also serve clients of Vosk at an address of their own; at the path / they are served anyway
+    /// Also serve clients of Vosk at an address of their own (they are always served at the path /)
     #[arg(long, value_name = "ADDRESS")]
     vosk: Option<SocketAddr>,
-    /// Give up files, programs and sockets that a server does not need (Linux): see
-    /// docs/security.md
+    /// Drop rights to files, programs, sockets and system calls that a server does not need
+    /// (Linux): see docs/security.md
     #[arg(long)]
     hardened: bool,
     #[command(flatten)]

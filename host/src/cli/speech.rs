@@ -13,7 +13,8 @@ pub(crate) struct SpeechArgs {
     /// Translate into English (multilingual models)
     #[arg(long)]
     pub(crate) translate: bool,
-    /// Names, spellings and style to expect, as if this text had come before
+    /// Initial prompt: text that stands for previous speech, with names, spellings and style to
+    /// expect
     #[arg(long, value_name = "TEXT")]
     pub(crate) prompt: Option<String>,
     /// Keep annotations such as `[Music]` or `(laughs)`, which are not speech
@@ -47,8 +48,8 @@ impl SpeechArgs {
 /// Options of endpointing.
 #[derive(clap::Args)]
 pub(crate) struct EndpointArgs {
-    /// Silence that ends an utterance, in milliseconds: more of it joins phrases to one utterance,
-    /// less ends each sooner
+    /// Endpointing: silence that ends an utterance, in milliseconds (hangover): more joins phrases
+    /// to one utterance, less ends each sooner
     #[arg(long, value_name = "MS", default_value_t = VadConfig::default().hangover_ms,
         value_parser = clap::value_parser!(u32).range(100..=10_000))]
     end_silence: u32,

@@ -1,6 +1,6 @@
 //! Memory that begins where a cache line does, on large pages where it is large.
 
-use crate::pages::prefer_large;
+use crate::os_memory::prefer_large;
 
 /// A cache line.
 #[derive(Clone, Copy)]
@@ -39,7 +39,7 @@ impl Aligned {
 
     pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
         let len = self.len();
-        // SAFETY: lines are bytes without gaps, initialised, and borrowed as long as the slice.
+        // SAFETY: lines are bytes without gaps, initialized, and borrowed as long as the slice.
         unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr(), len) }
     }
 

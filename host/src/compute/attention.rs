@@ -8,9 +8,9 @@
 use std::f32::consts::LOG2_E;
 use std::time::Duration;
 
-use super::crew::Crew;
+use super::cancel::{Pace, Stopped};
+use super::helpers::Helpers;
 use super::kernels::{Format, Kernels, LOWEST, Loose, Pack, ROW, Soften, State, Strip};
-use super::pace::{Pace, Stopped};
 use super::product::split;
 use super::rows::{Rows, RowsMut};
 use super::scratch::{KEYS, MAX_WIDTH, QUERY_PANELS, Scratch};
@@ -38,7 +38,7 @@ const HEADS: usize = 20;
 const WORTH_HELP: usize = 1 << 20;
 
 impl Kernels {
-    /// Does heads. Those of one call are spread over the crew together. `go_on` is asked on this
+    /// Does heads. Those of one call are spread over the helpers together. `go_on` is asked on this
     /// thread between tiles, with the CPU time that helpers have spent so far. Returns the helpers'
     /// CPU time.
     ///
@@ -49,22 +49,22 @@ impl Kernels {
     pub(super) fn attend(
         &self,
         heads: &[Attention<'_>],
-        crew: &Crew,
+        helpers: &Helpers,
         go_on: &dyn Fn(Duration) -> bool,
     ) -> Result<Duration, Stopped> {
         let Some(one) = heads.first() else { return Ok(Duration::ZERO) };
         heads.iter().for_each(Attention::check);
         assert!(heads.iter().all(|head| head.shape() == one.shape()), "heads differ in shape");
         let work: usize = heads.iter().map(Attention::work).sum();
-        let helpers = if work < WORTH_HELP { 0 } else { crew.helpers() };
+        let count = if work < WORTH_HELP { 0 } else { helpers.available() };
         // A unit is some heads, and of each some queries.
         let (group, some) = if one.few() {
-            (heads.len().div_ceil(helpers + 1).min(HEADS), self.table().dots.len())
+            (heads.len().div_ceil(count + 1).min(HEADS), self.table().dots.len())
         } else {
             (1, QUERY_PANELS * self.table().panel)
         };
         let parts = one.queries().div_ceil(some);
-        crew.operate(heads.len().div_ceil(group) * parts, helpers, go_on, &|unit, scratch, pace| {
+        helpers.operate(heads.len().div_ceil(group) * parts, count, go_on, &|unit, scratch, pace| {
             let (first, query) = (group * (unit / parts), some * (unit % parts));
             let heads = &heads[first..heads.len().min(first + group)];
             if one.few() {
@@ -271,7 +271,7 @@ impl Attention<'_> {
     }
 }
 
-/// A panel of queries and what is known of it, in a thread's scratch memory.
+/// A panel of queries and their state, in a thread's scratch memory.
 struct Panel {
     query: usize,
     count: usize,
@@ -320,7 +320,7 @@ impl How {
         }
     }
 
-    /// Stages `n` keys from `k` on, and what the values have for them.
+    /// Stages `n` keys from `k` on, and the matching values.
     fn stage(&self, head: &Attention<'_>, k: usize, n: usize, scratch: &mut Scratch) {
         let (key, value, width) = (head.key, head.value, head.width());
         let room = scratch.rows.as_mut_ptr();

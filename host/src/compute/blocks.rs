@@ -31,7 +31,7 @@ pub(super) fn has_minimum(element: Element) -> bool {
     matches!(element, Element::Q5_1 | Element::Q4_1)
 }
 
-/// Reads a block of a quantised format. Bytes that are missing are 0.
+/// Reads a block of a quantized format. Bytes that are missing are 0.
 pub(super) fn read(element: Element, block: &[u8]) -> Block {
     let byte = |at: usize| block.get(at).copied().unwrap_or(0);
     let half = |at: usize| u16::from_le_bytes([byte(at), byte(at + 1)]);

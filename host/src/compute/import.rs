@@ -10,10 +10,10 @@ use hearken_proto::compute::{
 };
 
 use super::attention::Attention;
+use super::cancel::Stopped;
 use super::check::{self, Violation};
-use super::crew::{Busy, Crew};
+use super::helpers::{Busy, Helpers};
 use super::kernels::{Kernels, Precision};
-use super::pace::Stopped;
 use super::packed::{Packed, Raw};
 use super::product::{Bias, Left, Product};
 use super::rows::{Float, Rows, RowsMut};
@@ -22,13 +22,13 @@ use super::rows::{Float, Rows, RowsMut};
 #[derive(Clone)]
 pub(crate) struct Computing {
     kernels: Arc<Kernels>,
-    crew: Arc<Crew>,
+    helpers: Arc<Helpers>,
 }
 
 impl Computing {
     /// Starts with this precision, and `helpers` threads that help where one operation is large.
     pub(crate) fn start(precision: Precision, helpers: usize) -> std::io::Result<Self> {
-        Ok(Self { kernels: Arc::new(Kernels::new(precision)), crew: Arc::new(Crew::start(helpers)?) })
+        Ok(Self { kernels: Arc::new(Kernels::new(precision)), helpers: Arc::new(Helpers::start(helpers)?) })
     }
 
     /// The instructions that are used, for people.
@@ -57,20 +57,20 @@ pub(crate) struct Prepared {
 
 /// Why an operation was not done, or not to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum Rejection {
     /// The guest broke the contract.
     Violation(Violation),
     /// The call's time is used up.
     Stopped,
 }
 
-impl From<Violation> for Refusal {
+impl From<Violation> for Rejection {
     fn from(violation: Violation) -> Self {
         Self::Violation(violation)
     }
 }
 
-impl From<Stopped> for Refusal {
+impl From<Stopped> for Rejection {
     fn from(Stopped: Stopped) -> Self {
         Self::Stopped
     }
@@ -104,9 +104,9 @@ impl Prepared {
         Ok(Self { computing: computing.clone(), weights: weights.to_vec(), packed })
     }
 
-    /// Tells that the calling thread decodes: see [`Crew::busy`].
+    /// Tells that the calling thread decodes: see [`Helpers::busy`].
     pub(crate) fn busy(&self) -> Busy {
-        self.computing.crew.busy()
+        self.computing.helpers.busy()
     }
 
     /// Bytes of the packed weights.
@@ -121,7 +121,7 @@ impl Prepared {
         memory: &mut [u8],
         words: &[u64; PRODUCT_WORDS],
         go_on: &dyn Fn(Duration) -> bool,
-    ) -> Result<Duration, Refusal> {
+    ) -> Result<Duration, Rejection> {
         let asked = AskedProduct::from_words(words).ok_or(Violation::Meaningless)?;
         check::product(&asked, memory.len() as u64, &self.weights)?;
         let memory = Checked::new(memory)?;
@@ -148,7 +148,7 @@ impl Prepared {
                 }
             })
             .collect();
-        Ok(self.computing.kernels.multiply(&products, &self.computing.crew, go_on)?)
+        Ok(self.computing.kernels.multiply(&products, &self.computing.helpers, go_on)?)
     }
 
     /// Does an attention; otherwise as [`product`](Self::product).
@@ -157,7 +157,7 @@ impl Prepared {
         memory: &mut [u8],
         words: &[u64; ATTENTION_WORDS],
         go_on: &dyn Fn(Duration) -> bool,
-    ) -> Result<Duration, Refusal> {
+    ) -> Result<Duration, Rejection> {
         let asked = AskedAttention::from_words(words).ok_or(Violation::Meaningless)?;
         check::attention(&asked, memory.len() as u64)?;
         let memory = Checked::new(memory)?;
@@ -176,7 +176,7 @@ impl Prepared {
                 }
             })
             .collect();
-        Ok(self.computing.kernels.attend(&heads, &self.computing.crew, go_on)?)
+        Ok(self.computing.kernels.attend(&heads, &self.computing.helpers, go_on)?)
     }
 }
 
@@ -202,8 +202,8 @@ impl<'a> Checked<'a> {
 
     /// # Safety
     ///
-    /// The matrix lies in memory in this shape, aligned, and shares no byte with what
-    /// [`Self::rows_mut`] gives out.
+    /// The matrix lies in memory in this shape, aligned, and shares no byte with the result of
+    /// [`Self::rows_mut`].
     unsafe fn rows(&self, matrix: &Matrix, plane: u64, rows: u64, cols: u64) -> Rows<'a> {
         let element = if matrix.element == Element::F16 { Float::F16 } else { Float::F32 };
         // SAFETY: the caller's promise.
@@ -324,7 +324,7 @@ mod tests {
         for level in Level::available() {
             for precision in [Precision::Exact, Precision::Fast] {
                 let kernels = Arc::new(Kernels::with(level, precision));
-                all.push(Computing { kernels, crew: Arc::new(Crew::start(1).unwrap()) });
+                all.push(Computing { kernels, helpers: Arc::new(Helpers::start(1).unwrap()) });
             }
         }
         all

@@ -55,8 +55,8 @@ pub(crate) struct Raw {
 }
 
 impl Packed {
-    /// Packs matrices; `row` gives a row of one of them. Floats stay what they are, or become
-    /// blocks of bytes where that is faster and the kernels' precision allows it.
+    /// Packs matrices; `row` gives a row of one of them. Floats stay floats, or become blocks of
+    /// bytes where that is faster and the kernels' precision allows it.
     ///
     /// # Panics
     ///

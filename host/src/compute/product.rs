@@ -1,15 +1,17 @@
 //! Products of two matrices, on one thread or several.
 //!
 //! Right rows are taken in blocks, and of their depth as much as a staged row holds. A block is
-//! staged once, in a form that the tiles read, and every panel of left rows passes over it. What a
-//! unit of work is depends on how many may help, what it computes does not: results are the same to
+//! staged once, in a form that the tiles read, and every panel of left rows passes over it. The
+//! division into units depends on the number of helpers, the results do not: they are the same to
 //! the last bit.
 
 use std::time::Duration;
 
-use super::crew::Crew;
-use super::kernels::{BLOCK, ELEMENTS, Finish, Format, Kernels, Loose, ROW, SPAN, prefetch, prefetch_write};
-use super::pace::{Pace, Stopped};
+use super::cancel::{Pace, Stopped};
+use super::helpers::Helpers;
+use super::kernels::{
+    BLOCK, ELEMENTS, Epilogue, Format, Kernels, Loose, ROW, SPAN, prefetch, prefetch_write,
+};
 use super::packed::{Content, Packed};
 use super::rows::{Rows, RowsMut};
 use super::scratch::{COLUMNS, Scratch};
@@ -48,9 +50,9 @@ const WORTH_HELP: usize = 1 << 21;
 const UNITS_PER_THREAD: usize = 4;
 
 impl Kernels {
-    /// Does products. Those of one call are spread over the crew together. `go_on` is asked on this
-    /// thread between tiles, with the CPU time that helpers have spent so far. Returns the helpers'
-    /// CPU time.
+    /// Does products. Those of one call are spread over the helpers together. `go_on` is asked on
+    /// this thread between tiles, with the CPU time that helpers have spent so far. Returns the
+    /// helpers' CPU time.
     ///
     /// # Panics
     ///
@@ -58,17 +60,17 @@ impl Kernels {
     pub(super) fn multiply(
         &self,
         products: &[Product<'_>],
-        crew: &Crew,
+        helpers: &Helpers,
         go_on: &dyn Fn(Duration) -> bool,
     ) -> Result<Duration, Stopped> {
         products.iter().for_each(|product| product.check(self));
         let work: usize = products.iter().map(Product::work).sum();
-        let helpers = if work < WORTH_HELP { 0 } else { crew.helpers() };
+        let count = if work < WORTH_HELP { 0 } else { helpers.available() };
         let blocks: usize = products.iter().map(Product::blocks).sum();
-        let parts = if helpers == 0 { 1 } else { (UNITS_PER_THREAD * (helpers + 1)).div_ceil(blocks) };
+        let parts = if count == 0 { 1 } else { (UNITS_PER_THREAD * (count + 1)).div_ceil(blocks) };
         let plans: Vec<_> = products.iter().map(|product| Plan::new(self, product, parts)).collect();
         let units = plans.iter().map(Plan::units).sum();
-        crew.operate(units, helpers, go_on, &|mut unit, scratch, pace| {
+        helpers.operate(units, count, go_on, &|mut unit, scratch, pace| {
             for plan in &plans {
                 match unit.checked_sub(plan.units()) {
                     None => return plan.run(unit, scratch, pace),
@@ -284,9 +286,9 @@ impl<'a> Plan<'a> {
     }
 
     /// Epilogue of the sums of left rows from `i` on and right rows from `j` on.
-    fn how(&self, i: usize, j: usize, k: usize, elements: usize) -> Finish {
+    fn how(&self, i: usize, j: usize, k: usize, elements: usize) -> Epilogue {
         let Product { bias, gelu, residual, ref out, .. } = *self.product;
-        Finish {
+        Epilogue {
             stride: out.stride(),
             more: k > 0,
             last: k + elements == self.product.depth(),

@@ -26,7 +26,7 @@ const LONGEST_PHRASE: usize = 8;
 const STALLED: u64 = SAMPLE_RATE as u64 * 60 / 1000;
 
 /// A segment is a hallucination if none of its words is as likely as this and its tokens are less
-/// likely than `UNSURE` on average: what official models say of music and streets.
+/// likely than `UNSURE` on average: typical of official models on music and streets.
 const LIKELY_WORD: f32 = 0.5;
 const UNSURE: f32 = -0.7;
 
@@ -40,9 +40,9 @@ const SURE: f32 = 0.85;
 /// A few words without a time are found in speech, too.
 const LEAST_PLACELESS: usize = 3;
 
-/// Memory that what is reported of a chunk may take: about that of two windows full of tokens, and
-/// that of a third of one for each second. A model that repeats itself reports a window full, some
-/// 13 KiB; a guest that is out to fill memory could report
+/// Memory that reports of a chunk may take: about that of two windows full of tokens, and that of a
+/// third of one for each second. A model that repeats itself reports a window full, some 13 KiB; a
+/// guest that is out to fill memory could report
 /// [`Limits::event_bytes_per_call`](crate::sandbox::Limits::event_bytes_per_call) of each chunk,
 /// and a recording has hundreds, all of which are kept until its end.
 const REPORT: usize = 32 << 10;
@@ -84,7 +84,7 @@ pub(super) fn has_no_places(words: &[hearken_proto::Word]) -> bool {
 }
 
 /// Returns true if there are far fewer words than there is voice, and the model is not sure of
-/// them: what it makes of tones and machines. `voice` is in samples.
+/// them: typical hallucinations on tones and machines. `voice` is in samples.
 pub(super) fn is_sparse(segments: &[Segment], voice: u64) -> bool {
     let count = segments.iter().map(|segment| segment.words.len() as u64).sum::<u64>();
     voice >= LEAST_VOICE && count * SLOWEST_WORD < voice && !is_sure(segments)

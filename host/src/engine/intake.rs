@@ -10,7 +10,7 @@ use crate::error::Error;
 /// any model, so that speech before the gap and behind it is where it would be if all of the gap
 /// had been listened to.
 const SHOWN: u64 = 31 * SAMPLE_RATE as u64;
-/// The same at its end: longer than what comes before speech.
+/// Length of the silence at its end: longer than the silence before speech.
 const SHOWN_AT_END: u64 = SAMPLE_RATE as u64;
 
 /// A recording on its way to the recognizer.

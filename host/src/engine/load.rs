@@ -1,4 +1,4 @@
-//! From a model file to a template that makes sandboxes.
+//! Loading: from a model file to a template that makes sandboxes.
 
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
@@ -28,7 +28,7 @@ pub enum ModelSource {
     Bytes(Arc<[u8]>),
 }
 
-/// A model, ready to recognise. Cheap to clone; all clones and all their sandboxes share one copy
+/// A model, ready to recognize. Cheap to clone; all clones and all their sandboxes share one copy
 /// of the weights.
 #[derive(Clone)]
 pub struct Model {
@@ -116,8 +116,8 @@ impl Engine {
     ) -> Result<Template, Error> {
         self.0.tell(Preparation::Started { name: name.to_owned() });
         let (_, opened, _) = source.open()?;
-        // The file is read a second time, so it may have changed: what the guest saw must be what
-        // was checked.
+        // The file is read a second time, so it may have changed: the guest's bytes must be the
+        // checked ones.
         let hasher = Arc::new(Mutex::new(blake3::Hasher::new()));
         let reader = Hashed { inner: opened, hasher: Arc::clone(&hasher) };
         let recording = padding::recording()
@@ -144,7 +144,7 @@ impl Engine {
                 SandboxError::Misbehaved("it describes another model than it was given".to_owned()).into()
             );
         }
-        info.whisper_cpp = text::sanitise(&info.whisper_cpp).chars().take(32).collect();
+        info.whisper_cpp = text::sanitize(&info.whisper_cpp).chars().take(32).collect();
         let image = Image::new(&snapshot.compiled).map_err(SandboxError::Image)?;
         let template = self.0.runtime.template(&image, snapshot.info.clone())?;
         template.try_out()?;
@@ -194,7 +194,7 @@ impl ModelSource {
     }
 }
 
-/// Hashes what it reads.
+/// Reader that hashes the bytes.
 struct Hashed {
     inner: Box<dyn Read + Send>,
     hasher: Arc<Mutex<blake3::Hasher>>,
@@ -214,7 +214,7 @@ impl Model {
         &self.engine
     }
 
-    /// The file it came from, or what stands for it.
+    /// Path of the file, or a name that stands for it.
     pub fn name(&self) -> &str {
         &self.inner.name
     }
@@ -246,8 +246,8 @@ impl Model {
         guest.min(self.inner.checked.header.context_samples()) as usize
     }
 
-    /// Longest piece of a recording that is decoded at once, in samples at 16 kHz: 29 s, or the
-    /// context if that is shorter. Of 30 s whisper.cpp skips what is behind its last timestamp; of
+    /// Longest piece of a recording that is decoded at once [samples at 16 kHz]: 29 s, or the
+    /// context if that is shorter. Of 30 s whisper.cpp skips the part behind its last timestamp; of
     /// less it decodes that, too.
     pub fn chunk_samples(&self) -> usize {
         self.context_samples().min(29 * SAMPLE_RATE as usize)
@@ -295,7 +295,7 @@ impl Model {
         self
     }
 
-    /// Counts what all sandboxes of this model do.
+    /// Counters of all sandboxes of this model.
     pub(crate) fn meter(&self) -> &Arc<Meter> {
         &self.inner.meter
     }

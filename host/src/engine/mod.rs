@@ -1,4 +1,4 @@
-//! The engine: the sandbox's compiler, the recogniser threads and the cache, shared by everything a
+//! The engine: the sandbox's compiler, the recognizer threads and the cache, shared by everything a
 //! process does.
 
 pub(crate) mod guard;
@@ -30,7 +30,7 @@ static GUEST: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hearken-guest.wa
 /// several large models.
 const DEFAULT_CACHE_BYTES: u64 = 16 << 30;
 
-/// Runs recognisers. Cheap to clone; the threads end when the last clone and the last [`Model`] are
+/// Runs recognizers. Cheap to clone; the threads end when the last clone and the last [`Model`] are
 /// gone.
 #[derive(Clone)]
 pub struct Engine(Arc<Inner>);
@@ -58,7 +58,7 @@ pub enum Preparation {
     /// The model was not used on this machine before: it is loaded in the sandbox and compiled,
     /// once.
     Started {
-        /// The file, or what stands for it.
+        /// Path of the file, or a name that stands for it.
         name: String,
     },
     /// The model is ready.
@@ -113,7 +113,7 @@ impl Engine {
         user_cache()
     }
 
-    /// Number of recogniser threads.
+    /// Number of recognizer threads.
     pub fn threads(&self) -> usize {
         self.0.executor.threads()
     }
@@ -159,7 +159,7 @@ impl EngineBuilder {
         self
     }
 
-    /// Recogniser threads, at least 1. Default: as many as cores.
+    /// Recognizer threads, at least 1. Default: as many as cores.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
         self

@@ -9,8 +9,8 @@ use hearken_proto::{Event, Request, Stage};
 use super::Model;
 use crate::SAMPLE_RATE;
 use crate::error::Error;
+use crate::preempt::to_end;
 use crate::sandbox::{Instance, SandboxError};
-use crate::task::to_end;
 
 /// The model's probabilities at one position.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -28,9 +28,9 @@ pub struct Score {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timing {
-    /// From samples to the spectrogram.
+    /// Time from samples to the spectrogram.
     pub spectrogram: Duration,
-    /// From the spectrogram to the encoder's output and the cross-attention's keys and values.
+    /// Time from the spectrogram to the encoder's output and the cross-attention's keys and values.
     pub encoder: Duration,
     /// Time from there to the first prediction.
     pub prompt: Duration,
@@ -42,8 +42,8 @@ pub struct Timing {
 const REHEARSAL: (usize, u32) = (3 * SAMPLE_RATE as usize, 12);
 
 impl Model {
-    /// Measures what a final text costs before anybody waits for one. Takes as long as two of them:
-    /// the first finds the snapshot's pages still untouched.
+    /// Measures the cost of a final text before anybody waits for one. Takes as long as two of
+    /// them: the first finds the snapshot's pages still untouched.
     #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server admits by it"))]
     pub(crate) fn rehearse(&self) -> Result<(), Error> {
         let (samples, tokens) = REHEARSAL;

@@ -76,13 +76,13 @@ pub enum Progress<'a> {
     Language(&'a Language),
     /// A segment, in order.
     Segment(&'a Segment),
-    /// Speech that could not be recognised.
+    /// Speech that could not be recognized.
     Lost(&'a Lost),
     /// Voice in which no words were recognized: samples.
     Unrecognized(&'a Range<u64>),
 }
 
-/// Speech that could not be recognised because its guest failed twice.
+/// Speech that could not be recognized because its guest failed twice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Lost {
@@ -161,9 +161,9 @@ impl Model {
     ///
     /// # Errors
     ///
-    /// When the input ends in an error, the language is unknown, the model cannot do what is asked,
-    /// or the engine is dropped. A guest that fails on some speech does not fail the recording: see
-    /// [`Transcript::lost`].
+    /// When the input ends in an error, the language is unknown, the model does not support the
+    /// options, or the engine is dropped. A guest that fails on some speech does not fail the
+    /// recording: see [`Transcript::lost`].
     pub fn transcribe(
         &self,
         source: &mut dyn Source,
@@ -182,13 +182,13 @@ impl Model {
     /// Checks that the model supports the options, before any work is done for them.
     pub(crate) fn can(&self, language: Option<&str>, translate: bool) -> Result<(), Error> {
         if let Some(language) = language.filter(|code| !self.knows(code)) {
-            return Err(Error::Language { language: text::sanitise(language) });
+            return Err(Error::Language { language: text::sanitize(language) });
         }
         let wanted = match language {
             _ if self.multilingual() => return Ok(()),
             _ if translate => "translate".to_owned(),
             None | Some("en") => return Ok(()),
-            Some(other) => format!("recognise {other}"),
+            Some(other) => format!("recognize {other}"),
         };
         Err(Error::EnglishOnly { name: self.name().to_owned(), wanted })
     }
@@ -361,7 +361,7 @@ fn place(segment: hearken_proto::Segment, start: u64, len: usize) -> Segment {
     Segment {
         start: first,
         end: last,
-        text: text::sanitise_trimmed(&segment.text),
+        text: text::sanitize_trimmed(&segment.text),
         words: Word::place(segment.words, start, first..last),
         tokens: segment.tokens,
         avg_logprob: if segment.avg_logprob.is_finite() { segment.avg_logprob.min(0.0) } else { 0.0 },

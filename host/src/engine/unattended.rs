@@ -1,5 +1,5 @@
-//! Recordings without a thread that waits for them: what happens before the recognizer runs on a
-//! pool of its own, in turns.
+//! Recordings without a thread that waits for them: the audio intake before the recognizer runs on
+//! a pool of its own, in turns.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use super::{Model, Progress, TranscribeOptions};
 use crate::audio::{Chunk, Source};
 use crate::error::Error;
 use crate::executor::{Class, Executor};
-use crate::task::{cpu_time, give_way};
+use crate::preempt::{cpu_time, give_way};
 use crate::{Share, Transcript};
 
 /// CPU time after which another recording of the same share has its turn.

@@ -1,11 +1,11 @@
-//! Threads that are shared by everything an engine does: the recogniser's, as many as cores, and
+//! Threads that are shared by everything an engine does: the recognizer's, as many as cores, and
 //! those of a server that take in recordings.
 
-mod pace;
+mod moving_average;
+mod priority;
 mod queue;
-mod recent;
 mod share;
-mod urgency;
+mod utilization;
 mod waits;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,11 +14,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use self::pace::Pace;
+pub(crate) use self::priority::{Class, Ticket};
 use self::queue::{Job, Queue};
 pub use self::share::{Share, ShareLimits};
-pub(crate) use self::urgency::{Class, Ticket};
-use crate::task::{self, take_helped};
+use self::utilization::Utilization;
+use crate::preempt::{self, take_helped};
 
 /// A pool of threads that takes jobs by class, then fairly by share, then by deadline, then in
 /// order. A job that runs is suspended where another one is to go before it, and resumed by
@@ -31,8 +31,8 @@ pub(crate) struct Executor {
 /// The threads' purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// Recognition. Shares are charged for the time that they hold a thread, and for what others
-    /// that help it use.
+    /// Recognition. Shares are charged for the time that they hold a thread, and for the time of
+    /// helping threads.
     Recognition,
     /// Intake: work on audio before it is recognized. The threads have low priority, and so wait
     /// for the recognizer's; shares are charged for CPU time.
@@ -48,7 +48,7 @@ struct Shared {
     purpose: Purpose,
     state: Mutex<State>,
     wake: Condvar,
-    pace: Mutex<Pace>,
+    pace: Mutex<Utilization>,
     /// Makes running jobs check for preemption sooner than they would by themselves.
     nudge: Box<dyn Fn() + Send + Sync>,
 }
@@ -185,7 +185,7 @@ impl Shared {
         };
         // A job that panics drops its end of its channel, which is how its owner learns of it; the
         // thread lives on.
-        let slice = || task::slice(job.work.as_mut(), &mut job.used, Rc::new(wanted));
+        let slice = || preempt::slice(job.work.as_mut(), &mut job.used, Rc::new(wanted));
         let suspended = catch_unwind(AssertUnwindSafe(slice)).is_ok_and(|poll| poll.is_pending());
         let took = started.elapsed();
         let cpu = job.used.saturating_sub(used);
@@ -205,7 +205,7 @@ impl Shared {
     /// Returns true if another job is to preempt one of `share` that has run since then.
     fn is_wanted(&self, share: &Share, ticket: &Ticket, since: Duration) -> bool {
         let state = self.lock();
-        // A thread that sleeps has been woken for what is queued.
+        // A sleeping thread has been woken for the queued job.
         state.idle == 0 && state.jobs.is_wanted(share, ticket.class(), Instant::now(), since)
     }
 }
@@ -213,7 +213,7 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::give_way;
+    use crate::preempt::give_way;
 
     /// A job that runs until something is sent to it, and yields meanwhile if it is preempted.
     async fn hold(held: crossbeam_channel::Receiver<()>) {
@@ -306,7 +306,7 @@ mod tests {
             let share = Share::default();
             let (done, result) = crossbeam_channel::bounded(1);
             executor.submit(&share, Class::Batch, Instant::now(), async move {
-                task::helped(helped);
+                preempt::helped(helped);
                 let _ = done.send(());
             });
             result.recv().unwrap();

@@ -47,8 +47,8 @@
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
+use super::priority::{Class, Ticket};
 use super::share::{Share, nanos};
-use super::urgency::{Class, Ticket};
 
 /// Virtual time that a share may save up while it uses less than it could: people who speak at the
 /// same moment by chance are served at once, before those who always have something waiting.
@@ -155,7 +155,7 @@ impl Queue {
         Some((lane.share.clone(), job))
     }
 
-    /// A job of this share ran for so long; what gave way waits again.
+    /// Reports that a job of this share ran for `took`; a preempted job waits again.
     pub(super) fn ran(&mut self, share: &Share, now: Instant, took: Duration, rest: Option<Job>) {
         share.charge(now, took);
         let Some(at) = self.position(share) else { return };
@@ -177,7 +177,8 @@ impl Queue {
         if urgency != class {
             return urgency < class;
         }
-        // What else it has queued does not hide them: that comes after what runs has been charged.
+        // Further jobs of the share do not hide the others': they come after the running one has
+        // been charged.
         let others = self.lanes.iter().filter(|lane| !lane.share.is(share));
         let heads = others.filter_map(|lane| Some((lane.head()?.0, &lane.share)));
         let Some(((urgency, used, ..), other)) = heads.min_by_key(|(rank, _)| *rank) else { return false };

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::recent::Recent;
+use super::moving_average::MovingAverage;
 use super::waits::Waits;
 use crate::meter::{Holding, Holdings, Meter};
 
@@ -56,7 +56,7 @@ struct Account {
     holdings: Option<Arc<Holdings>>,
     meter: Arc<Meter>,
     waits: Mutex<Waits>,
-    recent: Mutex<Recent>,
+    recent: Mutex<MovingAverage>,
     /// Time used, over the weight, in nanoseconds: its virtual time, the same in all executors.
     used: AtomicU64,
 }
@@ -75,7 +75,7 @@ impl Share {
             holdings: limits.memory_bytes.map(|bytes| Arc::new(Holdings::limited(bytes))),
             meter: Arc::default(),
             waits: Mutex::default(),
-            recent: Mutex::new(Recent::new(Instant::now())),
+            recent: Mutex::new(MovingAverage::new(Instant::now())),
             used: AtomicU64::new(0),
         }))
     }
@@ -113,7 +113,7 @@ impl Share {
         self.charge(Instant::now(), cpu);
     }
 
-    fn recent(&self) -> MutexGuard<'_, Recent> {
+    fn recent(&self) -> MutexGuard<'_, MovingAverage> {
         self.0.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -122,7 +122,7 @@ impl Share {
         self.recent().at(now) / f64::from(self.0.weight)
     }
 
-    /// A final text has waited for a thread for so long.
+    /// Records that a final text has waited for a thread.
     pub(super) fn waited(&self, now: Instant, wait: Duration) {
         self.0.waits.lock().unwrap_or_else(PoisonError::into_inner).add(now, wait);
     }
@@ -133,7 +133,7 @@ impl Share {
         self.0.waits.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Counts what its sandboxes do.
+    /// Counters of its sandboxes.
     pub(crate) fn meter(&self) -> &Arc<Meter> {
         &self.0.meter
     }
@@ -151,7 +151,7 @@ impl Share {
         self.0.holdings.as_ref().map(|holdings| Holding::new(holdings, threads))
     }
 
-    /// Recent wait of final texts for a thread: the 95th percentile, `None` without any.
+    /// MovingAverage wait of final texts for a thread: the 95th percentile, `None` without any.
     #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server admits by it"))]
     pub(crate) fn final_wait(&self, now: Instant) -> Option<Duration> {
         self.0.waits.lock().unwrap_or_else(PoisonError::into_inner).percentile(now)

@@ -74,7 +74,7 @@ impl Cutter {
             self.pending = Some(tokens);
             return None;
         };
-        // A word that would only flash joins what follows at once.
+        // A word that would only flash joins the following text.
         let (start, next) = (start(&pending), start(&tokens));
         let flash = next.saturating_sub(start) < MIN_MS;
         if flash && end(&tokens).saturating_sub(start) <= MAX_MS {

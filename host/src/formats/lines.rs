@@ -2,7 +2,7 @@
 
 use super::tokens::Token;
 
-/// Columns of a line. 42 is what broadcasters and streaming services allow.
+/// Columns of a line. 42 is the limit of broadcasters and streaming services.
 pub(super) const COLUMNS: usize = 42;
 
 /// Columns of tokens on one line.
@@ -39,8 +39,8 @@ pub(super) fn fits(tokens: &[Token]) -> bool {
     lines <= 2
 }
 
-/// One line if it holds them, else two, broken where it reads best: after punctuation, else in the
-/// middle.
+/// Breaks tokens into lines: one line if it holds them, else two, broken after punctuation, else in
+/// the middle.
 pub(super) fn lay_out(tokens: &[Token]) -> Vec<String> {
     if columns(tokens) <= COLUMNS {
         return vec![join(tokens)];

@@ -24,7 +24,7 @@ use std::str::FromStr;
 
 pub use self::cues::{Cue, cues};
 use crate::session::SessionEvent;
-use crate::text::sanitise_trimmed;
+use crate::text::sanitize_trimmed;
 use crate::{Language, Segment, Transcript};
 
 /// Output format of a transcript.
@@ -104,7 +104,7 @@ impl FromStr for Format {
 
     fn from_str(name: &str) -> Result<Self, UnknownFormat> {
         let found = Self::ALL.into_iter().find(|format| format.extension().eq_ignore_ascii_case(name));
-        found.ok_or_else(|| UnknownFormat(sanitise_trimmed(name)))
+        found.ok_or_else(|| UnknownFormat(sanitize_trimmed(name)))
     }
 }
 
@@ -150,7 +150,7 @@ impl<W: Write> Writer<W> {
     /// Errors of `out`.
     pub fn segment(&mut self, segment: &Segment) -> io::Result<()> {
         match &mut self.body {
-            Body::Text => match sanitise_trimmed(&segment.text) {
+            Body::Text => match sanitize_trimmed(&segment.text) {
                 text if text.is_empty() => Ok(()),
                 text => writeln!(self.out, "{text}"),
             },

@@ -3,7 +3,7 @@
 use super::alignment::{Move, align};
 
 /// Edits that turn a reference into a hypothesis, as few as possible (Levenshtein distance), over
-/// words or characters. Normalise both sides [first](super::normalise).
+/// words or characters. Normalize both sides [first](super::normalize).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Errors {

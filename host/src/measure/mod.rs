@@ -1,14 +1,14 @@
 //! Accuracy and latency of transcripts: the measures of `hearken eval`.
 //!
 //! [`simulate`] pushes a recording through a session on a simulated clock; [`Timeline`] reads from
-//! the stamped events when each word came. Texts are compared as [`normalise::Normaliser`] leaves
+//! the stamped events when each word came. Texts are compared as [`normalize::Normalizer`] leaves
 //! them, by [`Errors`]. Behind the feature `measure`.
 
 mod alignment;
 mod bootstrap;
 mod errors;
 mod flicker;
-pub mod normalise;
+pub mod normalize;
 mod simulation;
 mod span;
 mod spread;

@@ -6,7 +6,7 @@ use crate::error::Error;
 use crate::session::{Session, SessionEvent, SessionOptions};
 use crate::{Model, SAMPLE_RATE};
 
-/// Length of the blocks in which audio is pushed: what a microphone or a network packet brings.
+/// Length of the blocks in which audio is pushed, as from a microphone or a network packet.
 const BLOCK: Duration = Duration::from_millis(20);
 /// Silence that follows a recording, besides the hangover: voice activity decides in frames, and
 /// may waver.
@@ -15,8 +15,8 @@ const REST: Duration = Duration::from_millis(500);
 /// Computation time in the simulation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Computation {
-    /// The clock stands while a decode runs: what is left is the latency of the policy. The same on
-    /// every machine.
+    /// Computation-unaware: the clock stands while a decode runs, and the latency is that of the
+    /// commit policy. The same on every machine.
     Unaware,
     /// The clock goes on by the wall time that a decode takes, and audio with it: the latency on
     /// this machine, when it does nothing else.
@@ -115,7 +115,7 @@ impl Player {
         frames as u64 * u64::from(SAMPLE_RATE) / self.rate as u64
     }
 
-    /// Pushes what was spoken up to now.
+    /// Pushes the audio spoken up to now.
     fn push_due(&mut self) -> Result<(), Error> {
         while !self.finished && self.next_due() <= self.clock {
             let (due, started) = (self.next_due(), Instant::now());

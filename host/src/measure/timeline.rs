@@ -2,7 +2,7 @@
 
 use super::alignment::correct_words;
 use super::flicker::{Flicker, FlickerMeter};
-use super::normalise::Normaliser;
+use super::normalize::Normalizer;
 use super::simulation::Stamped;
 use crate::session::SessionEvent;
 use crate::text::essence;
@@ -12,7 +12,7 @@ use crate::{SAMPLE_RATE, Word};
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct TimedWord {
-    /// The word with its place in time, as the recogniser has it.
+    /// The word with its place in time, as the recognizer has it.
     pub word: Word,
     /// Time of commitment: samples at 16 kHz on the clock of the audio.
     pub committed: u64,
@@ -45,7 +45,7 @@ pub struct Timeline {
     pub finals: Vec<FinalText>,
     /// Amount of text that changed.
     pub flicker: Flicker,
-    /// Samples that were not recognised.
+    /// Samples that were not recognized.
     pub dropped: u64,
     /// Stretches of voice in which no words were recognized, in samples.
     pub unrecognized: Vec<u64>,
@@ -131,25 +131,25 @@ impl Timeline {
     /// Word latencies: for each correct word, the time from the end of the word to its commitment
     /// [s]. Words are compared after normalization, and one that comes from several ("twenty",
     /// "one") is there when the last of them is. The end of a word is the recognizer's.
-    pub fn word_latencies(&self, reference: &str, normaliser: Normaliser) -> Vec<f64> {
-        self.latencies(reference, normaliser, |word| word.committed)
+    pub fn word_latencies(&self, reference: &str, normalizer: Normalizer) -> Vec<f64> {
+        self.latencies(reference, normalizer, |word| word.committed)
     }
 
     /// Latencies from the end of each correct word to the time at which it was shown for good [s].
-    pub fn shown_latencies(&self, reference: &str, normaliser: Normaliser) -> Vec<f64> {
-        self.latencies(reference, normaliser, |word| word.shown)
+    pub fn shown_latencies(&self, reference: &str, normalizer: Normalizer) -> Vec<f64> {
+        self.latencies(reference, normalizer, |word| word.shown)
     }
 
     fn latencies(
         &self,
         reference: &str,
-        normaliser: Normaliser,
+        normalizer: Normalizer,
         came: impl Fn(&TimedWord) -> u64,
     ) -> Vec<f64> {
-        let said = normaliser.words(&[reference]);
+        let said = normalizer.words(&[reference]);
         let heard: Vec<&str> = self.words.iter().map(|word| word.word.text.as_str()).collect();
-        let heard = normaliser.words(&heard);
-        let texts = |words: &[super::normalise::NormalWord]| -> Vec<String> {
+        let heard = normalizer.words(&heard);
+        let texts = |words: &[super::normalize::NormalWord]| -> Vec<String> {
             words.iter().map(|word| word.text.clone()).collect()
         };
         let pairs = correct_words(&texts(&said), &texts(&heard));
@@ -200,10 +200,10 @@ mod tests {
         assert_eq!(timeline.flicker.unstable, 2, "go, lift");
         assert_eq!(timeline.flicker.words, 4);
         assert_eq!(timeline.last_text(), Some(96_000));
-        let latencies = timeline.word_latencies("Go right, twenty-one", Normaliser::English);
+        let latencies = timeline.word_latencies("Go right, twenty-one", Normalizer::English);
         assert_eq!(latencies, [0.75, 0.5]);
-        assert_eq!(timeline.word_latencies("go left", Normaliser::English), [0.75, 1.4375]);
-        assert_eq!(timeline.shown_latencies("go left", Normaliser::English), [0.25, 1.4375]);
+        assert_eq!(timeline.word_latencies("go left", Normalizer::English), [0.75, 1.4375]);
+        assert_eq!(timeline.shown_latencies("go left", Normalizer::English), [0.25, 1.4375]);
     }
 
     #[test]
@@ -223,6 +223,6 @@ mod tests {
     fn nothing_said_has_no_times() {
         let timeline = Timeline::of(&[complete(32_000, 30_000, &[])]);
         assert_eq!((timeline.first_text, timeline.last_text()), (None, None));
-        assert!(timeline.word_latencies("go", Normaliser::English).is_empty());
+        assert!(timeline.word_latencies("go", Normalizer::English).is_empty());
     }
 }

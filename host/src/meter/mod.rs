@@ -1,20 +1,20 @@
 //! Statistics of sandboxes: counted for each model, and for each share of the engine.
 
-mod holding;
 #[cfg(feature = "server")]
-mod speakers;
+mod active_streams;
+mod memory_quota;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-pub(crate) use self::holding::{Holding, Holdings};
 #[cfg(feature = "server")]
-pub(crate) use self::speakers::Speaking;
+pub(crate) use self::active_streams::Speaking;
+pub(crate) use self::memory_quota::{Holding, Holdings};
 use crate::SAMPLE_RATE;
+use crate::preempt::cpu_time;
 use crate::sandbox::{SandboxError, TrapKind};
-use crate::task::cpu_time;
 
 /// Time constant [utterances] of the exponential moving average in [`Meter::cost_of_speech`].
 const MEMORY: f64 = 50.0;
@@ -46,13 +46,13 @@ pub(crate) struct Meter {
     decodes: [AtomicU64; WORK.len()],
     cpu_nanos: [AtomicU64; WORK.len()],
     encodes: AtomicU64,
-    /// CPU time of what happens to audio before it is recognized.
+    /// CPU time of the audio intake.
     intake_nanos: AtomicU64,
     failures: [AtomicU64; FAILURES.len()],
     joined: AtomicU64,
     live: AtomicU64,
     #[cfg(feature = "server")]
-    speakers: Mutex<speakers::Speakers>,
+    speakers: Mutex<active_streams::Speakers>,
     /// Address ranges of the memories of living sandboxes.
     spaces: Mutex<Vec<Range<usize>>>,
     speech: Mutex<Speech>,
@@ -60,9 +60,9 @@ pub(crate) struct Meter {
 
 /// Exponential moving average of the cost of utterances.
 ///
-/// A text costs by the window: one word takes about as long as a window full of them. Texts that
-/// are made without partial ones tell what a window costs; on a busy machine these are the short
-/// ones. How long people speak all utterances tell.
+/// A text costs by the window: one word takes about as long as a window full of them. Texts without
+/// partial ones show the cost of a window; on a busy machine these are the short ones. All
+/// utterances show the length of speech.
 #[derive(Debug, Default, Clone, Copy)]
 struct Speech {
     /// CPU time of utterances without partial texts [s], and the number of their windows.
@@ -74,7 +74,7 @@ struct Speech {
 }
 
 impl Meter {
-    /// A decode was made: what it took, encoder passes among it.
+    /// Records a decode: its CPU time, and its encoder passes.
     pub(crate) fn decoded(&self, work: Work, cpu: Duration, encodes: u64) {
         self.decodes[work as usize].fetch_add(1, Relaxed);
         self.cpu_nanos[work as usize].fetch_add(cpu.as_nanos() as u64, Relaxed);
@@ -86,7 +86,7 @@ impl Meter {
         self.intake_nanos.fetch_add(cpu.as_nanos() as u64, Relaxed);
     }
 
-    /// CPU time of what happened to audio before it was recognized.
+    /// CPU time of the audio intake.
     #[cfg(feature = "server")]
     pub(crate) fn intake(&self) -> Duration {
         Duration::from_nanos(self.intake_nanos.load(Relaxed))
@@ -199,7 +199,7 @@ impl Metered {
         self.space = Some(space);
     }
 
-    /// Making the sandbox took so long.
+    /// Records the CPU time of making the sandbox.
     pub(crate) fn overhead(&mut self, cpu: Duration) {
         self.making = cpu;
     }

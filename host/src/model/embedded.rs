@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use ruzstd::decoding::StreamingDecoder;
 
-/// See `models/README.md` for what it is, and the credits.
+/// See `models/README.md` for a description, and the credits.
 const COMPRESSED: &[u8] = include_bytes!("../../models/hearken-phrases-q8_0.bin.zst");
 
 /// Length when decompressed [bytes].

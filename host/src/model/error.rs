@@ -2,8 +2,8 @@
 
 use std::io;
 
-/// Why a model file was refused. Messages are one line; what they quote of the file is without
-/// control characters.
+/// Error of a model file. Messages are one line; text quoted from the file is without control
+/// characters.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {
@@ -42,7 +42,7 @@ pub enum ModelError {
         /// Permitted values, and the reason.
         allowed: String,
     },
-    /// Weights of a type that the recogniser does not take.
+    /// Weights of a type that the recognizer does not take.
     #[error(
         "the model's weights have type {ftype} (unsupported); convert it to f16, q8_0, q5_1 or another common type"
     )]
@@ -74,7 +74,7 @@ pub enum ModelError {
     },
     /// The model would not fit into the sandbox's memory.
     #[error(
-        "the model needs about {needed} bytes of the sandbox's {limit}; use a smaller or more quantised one"
+        "the model needs about {needed} bytes of the sandbox's {limit}; use a smaller or more quantized one"
     )]
     TooLarge {
         /// The estimate of [`Header::guest_memory`](super::Header::guest_memory), in bytes.

@@ -53,7 +53,7 @@ pub struct Checked {
 ///
 /// # Errors
 ///
-/// [`ModelError`] tells what is wrong; a reader that ends before or after `len` is an error too.
+/// [`ModelError`] describes the defect; a reader that ends before or after `len` is an error too.
 pub fn check(reader: impl Read, len: u64) -> Result<Checked, ModelError> {
     let mut source = Source::new(reader, len);
     let header = start(&mut source)?;
@@ -64,12 +64,12 @@ pub fn check(reader: impl Read, len: u64) -> Result<Checked, ModelError> {
     Ok(Checked { header, hash, len })
 }
 
-/// Reads no more than a model's header: what the file claims to be, before anything else of it is
-/// known to be sound.
+/// Reads no more than a model's header: the file's claims, before anything else of it is known to
+/// be sound.
 ///
 /// # Errors
 ///
-/// [`ModelError`] tells what is wrong with the header.
+/// [`ModelError`] describes the defect of the header.
 pub fn header(reader: impl Read) -> Result<Header, ModelError> {
     start(&mut Source::new(reader, u64::MAX))
 }
@@ -191,7 +191,7 @@ fn tensor(
     source.take(name, what)?;
 
     let Some(&at) = by_name.get(&*name) else {
-        let name = text::sanitise(&String::from_utf8_lossy(name));
+        let name = text::sanitize(&String::from_utf8_lossy(name));
         return Err(bad(&format!("number {number} (`{name}`)"), "is none of Whisper's".to_owned()));
     };
     let tensor = &expected[at];

@@ -82,7 +82,7 @@ pub enum Ftype {
 }
 
 impl Ftype {
-    /// From the header's number without its quantisation version (`enum ggml_ftype`).
+    /// Converts the header's number without its quantization version (`enum ggml_ftype`).
     fn from_number(number: i32) -> Option<Self> {
         Some(match number {
             1 => Self::F16,
@@ -172,7 +172,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// From the eleven integers after the magic number.
+    /// Checks the eleven integers after the magic number.
     pub(crate) fn new(fields: [i32; 11]) -> Result<Self, ModelError> {
         let [n_vocab, n_audio_ctx, n_audio_state, n_audio_head, n_audio_layer, ..] = fields;
         let [.., n_text_ctx, n_text_state, n_text_head, n_text_layer, n_mels, ftype] = fields;
@@ -271,7 +271,7 @@ impl Header {
     }
 
     /// About how much of the sandbox's memory the model takes with one decoder at full context, in
-    /// bytes: weights, key and value caches, compute buffers, logits, vocabulary and the recogniser
+    /// bytes: weights, key and value caches, compute buffers, logits, vocabulary and the recognizer
     /// itself. Computed from whisper.cpp 1.8.3's allocations with flash attention off, which takes
     /// more.
     pub fn guest_memory(&self) -> u64 {

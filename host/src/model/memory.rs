@@ -6,7 +6,7 @@ use super::layout;
 /// Address space of a 32-bit sandbox [bytes].
 pub(crate) const LIMIT: u64 = 1 << 32;
 
-/// The recogniser's code data, stack, vocabulary (two maps of 52,000 strings), graphs'
+/// The recognizer's code data, stack, vocabulary (two maps of 52,000 strings), graphs'
 /// descriptions, and 30 s of samples and features.
 const FIXED: u64 = 64 << 20;
 

@@ -36,8 +36,7 @@ impl<R: Read> Source<R> {
         self.offset >= self.len
     }
 
-    /// Fails unless `bytes` more can come, so that nothing is read or reserved for what is not
-    /// there.
+    /// Fails unless `bytes` more can come, so that nothing is read or reserved for missing data.
     pub(crate) fn expect(&self, bytes: u64, what: impl FnOnce() -> String) -> Result<(), ModelError> {
         if bytes > self.len.saturating_sub(self.offset) {
             return Err(ModelError::Truncated { what: what(), offset: self.offset });
@@ -82,7 +81,8 @@ impl<R: Read> Source<R> {
         result
     }
 
-    /// As many as `into` holds, fewer at the end: for guessing what a foreign file is.
+    /// Returns as many bytes as `into` holds, fewer at the end: for guessing the format of a
+    /// foreign file.
     pub(crate) fn peek_rest(&mut self, into: &mut [u8]) -> usize {
         let mut filled = 0;
         while filled < into.len() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::task::cpu_time;
+use crate::preempt::cpu_time;
 
 /// A call was stopped; carried through wasmtime as the cause of the trap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -39,7 +39,7 @@ impl Budget {
         cpu_time().saturating_add(elsewhere) <= self.end
     }
 
-    /// Takes what other threads have spent on the call.
+    /// Adds the CPU time that other threads have spent on the call.
     pub(super) fn charge(&mut self, elsewhere: Duration) -> Result<(), UsedUp> {
         self.end = self.end.saturating_sub(elsewhere);
         self.check()

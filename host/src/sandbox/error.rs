@@ -57,9 +57,9 @@ pub enum SandboxError {
     },
     /// The guest violated the ABI: an address outside its memory, inconsistent events, too many of
     /// them.
-    #[error("the guest broke the protocol: {0}")]
+    #[error("the guest violated the ABI: {0}")]
     Misbehaved(String),
-    /// The guest answered that it could not do what was asked.
+    /// The guest answered with an error status.
     #[error("{}{log}", describe(*status))]
     Refused {
         /// Status that the guest returned.
@@ -94,7 +94,7 @@ impl std::fmt::Display for TrapKind {
             Self::MemoryOutOfBounds => "it reached outside its memory",
             Self::StackOverflow => "its stack overflowed",
             Self::Abort => "it aborted",
-            Self::BadCall => "it called what is no function of that kind",
+            Self::BadCall => "indirect call to a function of the wrong type",
             Self::Other => "it broke a rule of WebAssembly",
         })
     }
@@ -135,8 +135,8 @@ impl SandboxError {
                 | Self::Memory { .. }
                 | Self::Held { .. }
                 | Self::Misbehaved(_)
-                // The host asks for nothing that the model cannot do: a refusal is this guest's own
-                // failure.
+                // The host has checked that the model supports the request: an error status is this
+                // guest's own failure.
                 | Self::Refused { .. }
         )
     }

@@ -99,7 +99,7 @@ impl Log {
     /// The last line, or its beginning, for an error message: `" (…)"`, or nothing.
     pub(super) fn last_line(&self) -> String {
         let text = String::from_utf8_lossy(&self.bytes);
-        let line = text.lines().rev().map(crate::text::sanitise).find(|line| !line.trim().is_empty());
+        let line = text.lines().rev().map(crate::text::sanitize).find(|line| !line.trim().is_empty());
         line.map(|line| format!(" ({})", super::error::shorten(line.trim()))).unwrap_or_default()
     }
 }

@@ -20,8 +20,8 @@ use super::ticker::Ticker;
 use super::{Image, Limits, Runtime, SandboxError, TrapKind, memory};
 use crate::compute::Prepared;
 use crate::meter::{Holding, Metered, Work};
-use crate::pages::prefer_large;
-use crate::task::{cpu_time, is_wanted, to_end};
+use crate::os_memory::prefer_large;
+use crate::preempt::{cpu_time, is_wanted, to_end};
 
 /// A compiled snapshot, ready to be instantiated.
 pub(crate) struct Template {
@@ -372,7 +372,7 @@ fn explain(store: &Store<HostState>, error: &wasmtime::Error) -> SandboxError {
     let place = error
         .downcast_ref::<wasmtime::WasmBacktrace>()
         .and_then(|backtrace| backtrace.frames().first()?.func_name())
-        .map(|name| format!(" in {}", shorten(&crate::text::sanitise(name))))
+        .map(|name| format!(" in {}", shorten(&crate::text::sanitize(name))))
         .unwrap_or_default();
     let kind = match error.downcast_ref::<Trap>() {
         Some(Trap::MemoryOutOfBounds | Trap::HeapMisaligned) => TrapKind::MemoryOutOfBounds,

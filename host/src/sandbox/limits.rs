@@ -64,8 +64,8 @@ pub(super) struct Limiter {
 }
 
 /// The memory that a share leaves to one of its sandboxes. One instruction (`memory.fill`) can
-/// write all of a guest's memory, and cannot be interrupted; so what it may not write it does not
-/// get.
+/// write all of a guest's memory, and cannot be interrupted; so a guest gets no memory that it may
+/// not write.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Part {
     /// Memory that the model has, in bytes: it is there before the guest asks for any.
@@ -75,7 +75,7 @@ pub(super) struct Part {
 }
 
 impl Limiter {
-    /// Returns true if memory may be so long.
+    /// Returns true if memory may grow to this size.
     fn allows(&mut self, desired: u64) -> bool {
         let allowed = desired <= self.memory_bytes;
         let left = self.part.is_none_or(|part| desired <= part.model.saturating_add(part.most));

@@ -1,4 +1,4 @@
-//! From a guest and a model to a module in which the model is already loaded.
+//! Snapshots: from a guest and a model to a module in which the model is already loaded.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::imports::HostState;
 use super::instance::{Guest, check_abi};
 use super::ring::Ring;
 use super::{Runtime, SandboxError};
-use crate::task::to_end;
+use crate::preempt::to_end;
 
 /// Samples at 16 kHz for each position of the encoder.
 const SAMPLES_PER_POSITION: usize = 320;
@@ -26,7 +26,7 @@ pub(crate) struct Snapshot {
 }
 
 impl Runtime {
-    /// Lets `guest` load the model that `model` yields, and keeps what it became.
+    /// Lets `guest` load the model that `model` yields, and keeps its state.
     ///
     /// Runs whisper.cpp's parser on the model, inside the sandbox, with
     /// [`Limits::cpu_to_load`](super::Limits). Padding is computed behind `recording` (16 kHz
@@ -40,8 +40,8 @@ impl Runtime {
     ) -> Result<Snapshot, SandboxError> {
         let wizer = {
             let mut wizer = Wizer::new();
-            // hearken_load is called below, with its arguments; the snapshot keeps no way to load
-            // again.
+            // The guest's export for loading is called below, with its arguments; the snapshot
+            // keeps no way to load again.
             wizer.init_func(EXPORT_LOAD).keep_init_func(false);
             wizer
         };

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::refusal::quote;
+use super::rejection::quote;
 use super::{deepgram, openai};
 
 /// Prefix of the interfaces; other paths answer in their own way.
@@ -16,8 +16,8 @@ const INTERFACES: &str = "/v1/";
 /// Longest text of an error that axum writes.
 const MOST_TEXT: usize = 1 << 10;
 
-/// Answers what an interface would not understand, and turns errors that are not JSON into JSON, in
-/// the form of the interface that was asked.
+/// Answers requests that an interface would not understand, and turns errors that are not JSON into
+/// JSON, in the form of the requested interface.
 pub(super) async fn in_json(request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     if !path.starts_with(INTERFACES) {

@@ -1,5 +1,5 @@
-//! Names of models that clients send unasked: those of OpenAI, Groq and Deepgram, and what comes
-//! after them in the same families.
+//! Model names that client libraries send by default: those of OpenAI, Groq and Deepgram, and later
+//! ones of the same families.
 
 /// Purposes of Deepgram's models. Some of them are names by themselves.
 const USES: [&str; 11] = [

@@ -8,10 +8,10 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::admission::is_local;
 use super::listener::Peer;
 use super::metrics::CONTENT_TYPE;
-use super::{App, census};
+use super::ticket::is_local;
+use super::{App, engine_metrics};
 
 /// Makes the routes of health for everybody; `metrics` decides who may read the metrics, which name
 /// tenants.
@@ -25,7 +25,7 @@ pub(super) fn routes(metrics: Audience) -> Router<Arc<App>> {
             )
                 .into_response(),
             _ => {
-                let text = state.metrics.text(&census::registry(&state));
+                let text = state.metrics.text(&engine_metrics::registry(&state));
                 ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response()
             }
         }

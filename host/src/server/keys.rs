@@ -1,4 +1,4 @@
-//! Keys: what a tenant proves itself with, and what the server keeps of it.
+//! Keys: the credentials of a tenant, and their hashes.
 
 use std::fmt;
 use std::str::FromStr;

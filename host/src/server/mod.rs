@@ -21,31 +21,31 @@
 
 mod addresses;
 mod admission;
-mod capacity;
-mod census;
 mod config;
 mod deepgram;
 mod disk;
+mod engine_metrics;
 mod errors;
 mod families;
-mod health;
 #[cfg(any(test, fuzzing))]
-pub mod hostile;
+pub mod fuzz;
+mod health;
 mod keys;
 mod listener;
 mod metrics;
 mod models;
+mod native_ws;
 mod openai;
-mod own;
 mod pace;
 mod page;
 mod quiet;
 mod realtime;
 mod recording;
-mod refusal;
+mod rejection;
 mod socket;
 mod stream;
 mod tenants;
+mod ticket;
 mod tls;
 mod upload;
 mod values;
@@ -64,7 +64,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
-use self::capacity::Capacity;
+use self::admission::Capacity;
 pub use self::config::{Admission, Config, ConfigError, LogFormat, TenantConfig, Tls, Wyoming};
 use self::disk::Disk;
 use self::health::Audience;
@@ -73,7 +73,7 @@ use self::metrics::Metrics;
 use self::models::Models;
 pub use self::models::NamedModel;
 use self::quiet::{Line, Quiet};
-use self::refusal::Refusal;
+use self::rejection::Rejection;
 use self::tenants::Tenants;
 use crate::Engine;
 use crate::error::Error;
@@ -111,7 +111,7 @@ struct App {
     models: Models,
     tenants: Tenants,
     metrics: Metrics,
-    parked: own::Parked,
+    parked: native_ws::Parked,
     secrets: realtime::Secrets,
     /// Streams and recordings that are open.
     open: AtomicU32,
@@ -139,23 +139,23 @@ impl App {
         self.tls.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Counts and logs a refusal, and answers with it in hearken's own form.
-    fn refuse(&self, refusal: &Refusal) -> Response {
-        self.note(refusal);
-        refusal.plain()
+    /// Counts and logs a rejection, and answers with it in hearken's own form.
+    fn refuse(&self, rejection: &Rejection) -> Response {
+        self.note(rejection);
+        rejection.plain()
     }
 
-    /// Counts and logs a refusal. Its message may quote what the client sent, and that is nobody's
-    /// business.
-    fn note(&self, refusal: &Refusal) {
-        self.metrics.refused(refusal.code());
+    /// Counts and logs a rejection. Its message may quote the client's request, which must not be
+    /// logged.
+    fn note(&self, rejection: &Rejection) {
+        self.metrics.refused(rejection.code());
         match self.quiet.next(Instant::now()) {
             Line::LeaveOut => return,
             Line::Write(0) => {}
             Line::Write(left_out) => tracing::info!(left_out, "more were refused than are logged"),
         }
-        tracing::info!(code = refusal.code(), parameter = refusal.parameter(), "refused");
-        tracing::debug!("refused: {refusal}");
+        tracing::info!(code = rejection.code(), parameter = rejection.parameter(), "refused");
+        tracing::debug!("refused: {rejection}");
     }
 }
 
@@ -170,7 +170,7 @@ pub struct Server {
     address: SocketAddr,
 }
 
-/// Tells a running server what to do.
+/// Control of a running server.
 #[derive(Clone)]
 pub struct Control(Arc<App>);
 
@@ -195,7 +195,7 @@ impl Server {
             models: Models::new(&config, &models),
             tenants: Tenants::new(&config.tenants),
             metrics: Metrics::new(),
-            parked: own::Parked::default(),
+            parked: native_ws::Parked::default(),
             secrets: realtime::Secrets::default(),
             open: AtomicU32::new(0),
             capacity: Capacity::new(config.admission, engine.clone()),
@@ -330,7 +330,7 @@ impl Control {
 fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
     let open = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        // A server that is started again need not wait for what is left of its connections.
+        // A restarted server need not wait for the rest of its old connections.
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         socket.listen(BACKLOG)
@@ -340,7 +340,7 @@ fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
 
 fn routes(app: &Arc<App>, metrics: Audience) -> Router {
     let routes = Router::new()
-        .route("/v1/stream", get(own::upgrade))
+        .route("/v1/stream", get(native_ws::upgrade))
         .route("/", get(vosk::or_page))
         .route("/v1/realtime", get(realtime::upgrade))
         .route("/v1/realtime/client_secrets", post(realtime::create_secret))
@@ -350,7 +350,6 @@ fn routes(app: &Arc<App>, metrics: Audience) -> Router {
         .merge(health::routes(metrics))
         .fallback(openai::nothing_here)
         .with_state(Arc::clone(app));
-    // Around all of them, since a router adds to what its layers answer: which methods it takes,
-    // say.
+    // Around all of them, since a router adds to its layers' answers: the permitted methods, say.
     Router::new().fallback_service(routes).layer(axum::middleware::from_fn(errors::in_json))
 }

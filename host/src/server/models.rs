@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::config::Config;
 use super::families::is_usual;
-use super::refusal::{Refusal, quote};
+use super::rejection::{Rejection, quote};
 use super::tenants::Tenant;
 use crate::error::Error;
 use crate::{Engine, Model, ModelSource};
@@ -100,9 +100,9 @@ impl Models {
 
     /// The model that a client means, and its name here. Without a name, or under one of those that
     /// clients send unasked, the default one, or the first that it may use.
-    pub(super) fn find(&self, tenant: &Tenant, asked: Option<&str>) -> Result<(String, Model), Refusal> {
+    pub(super) fn find(&self, tenant: &Tenant, asked: Option<&str>) -> Result<(String, Model), Rejection> {
         let loaded = self.loaded.borrow();
-        let models = &loaded.as_ref().ok_or(Refusal::NotReady)?.models;
+        let models = &loaded.as_ref().ok_or(Rejection::NotReady)?.models;
         let allowed = |name: &str| {
             let model = models.get(name).filter(|_| tenant.may_use(name))?;
             Some((name.to_owned(), model.clone()))
@@ -115,13 +115,13 @@ impl Models {
             }),
             None => default(),
         };
-        found.ok_or_else(|| Refusal::UnknownModel(quote(asked.unwrap_or(&self.default))))
+        found.ok_or_else(|| Rejection::UnknownModel(quote(asked.unwrap_or(&self.default))))
     }
 
     /// The models of a tenant, by name.
-    pub(super) fn list(&self, tenant: &Tenant) -> Result<Vec<Listed>, Refusal> {
+    pub(super) fn list(&self, tenant: &Tenant) -> Result<Vec<Listed>, Rejection> {
         let loaded = self.loaded.borrow();
-        let loaded = loaded.as_ref().ok_or(Refusal::NotReady)?;
+        let loaded = loaded.as_ref().ok_or(Rejection::NotReady)?;
         let names = loaded.models.keys().filter(|name| tenant.may_use(name));
         Ok(names.map(|name| Listed { name: name.clone(), created: loaded.since }).collect())
     }

@@ -1,12 +1,12 @@
-//! Whole recordings: taken in on a pool of threads in the tenants' turns, recognised on the
+//! Whole recordings: taken in on a pool of threads in the tenants' turns, recognized on the
 //! engine's; none holds a thread while it waits.
 
 use std::fs::File;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use super::admission::Ticket;
-use super::refusal::Refusal;
+use super::rejection::Rejection;
+use super::ticket::Ticket;
 use crate::audio::{self, AudioError, Encoding, Faults, Format, RawPcm, Source};
 use crate::{Model, Progress, SAMPLE_RATE, Segment, TranscribeOptions, Transcript};
 
@@ -52,7 +52,7 @@ pub(super) async fn transcribe(
     recording: Recording,
     options: TranscribeOptions,
     mut observe: impl FnMut(&Segment) + Send + 'static,
-) -> Result<Transcript, Refusal> {
+) -> Result<Transcript, Rejection> {
     // Rejected before any work if there is no credit.
     ticket.tenant.check_credit(Instant::now())?;
     let options = TranscribeOptions { share: Some(ticket.tenant.share.clone()), ..options };
@@ -80,7 +80,7 @@ pub(super) async fn transcribe(
     let transcript = ticket.unless_revoked(transcript).await?;
     if stopped.get().is_some() {
         // The source is gone, and with it the other reference to `stopped`.
-        return Err(Arc::into_inner(stopped).and_then(OnceLock::into_inner).unwrap_or(Refusal::Internal));
+        return Err(Arc::into_inner(stopped).and_then(OnceLock::into_inner).unwrap_or(Rejection::Internal));
     }
     let seconds = transcript.duration as f64 / f64::from(SAMPLE_RATE);
     if seconds > 0.0 {
@@ -108,7 +108,7 @@ struct Metered {
     frames: u64,
     samples: u64,
     /// Why it ended too soon. Read when the recording has ended.
-    stopped: Arc<OnceLock<Refusal>>,
+    stopped: Arc<OnceLock<Rejection>>,
 }
 
 impl Metered {
@@ -117,15 +117,15 @@ impl Metered {
         source: Box<dyn Source>,
         seconds: Option<f64>,
         ticket: Arc<Ticket>,
-        stopped: Arc<OnceLock<Refusal>>,
-    ) -> Result<Self, Refusal> {
+        stopped: Arc<OnceLock<Rejection>>,
+    ) -> Result<Self, Rejection> {
         let most = 60.0 * f64::from(ticket.tenant.limits.recording_minutes);
         let reserved = seconds.unwrap_or(most).clamp(0.0, most);
         ticket.tenant.reserve(reserved, Instant::now())?;
         Ok(Self { source, ticket, reserved, frames: 0, samples: 0, stopped })
     }
 
-    /// Counts what came. Returns false if it is too much.
+    /// Counts frames. Returns false if the recording is too long.
     fn allows(&mut self, frames: u64, samples: u64) -> bool {
         let rate = u64::from(self.source.format().sample_rate);
         self.frames += frames;
@@ -138,13 +138,13 @@ impl Metered {
         if seconds > charged {
             // It is longer than its header says.
             tenant.debit(seconds - charged, Instant::now());
-            if let Some(refusal) = tenant.owes_a_recording(Instant::now()) {
-                let _ = self.stopped.set(refusal);
+            if let Some(rejection) = tenant.owes_a_recording(Instant::now()) {
+                let _ = self.stopped.set(rejection);
             }
         }
         let most = u64::from(tenant.limits.recording_minutes) * 60;
         if self.frames > most * rate || self.samples > most * SAMPLES_PER_SECOND {
-            let _ = self.stopped.set(Refusal::TooLong(tenant.limits.recording_minutes));
+            let _ = self.stopped.set(Rejection::TooLong(tenant.limits.recording_minutes));
         }
         self.stopped.get().is_none()
     }
@@ -195,7 +195,7 @@ impl Source for Metered {
 pub(super) fn warnings(transcript: &Transcript) -> Vec<String> {
     let seconds = |samples: u64| samples as f64 / f64::from(SAMPLE_RATE);
     let lost = transcript.lost.iter().map(|lost| {
-        format!("speech from {:.1} s to {:.1} s was not recognised", seconds(lost.start), seconds(lost.end))
+        format!("speech from {:.1} s to {:.1} s was not recognized", seconds(lost.start), seconds(lost.end))
     });
     let faults = transcript.faults;
     let damaged = faults.is_damaged().then(|| {

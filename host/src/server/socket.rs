@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::App;
-use super::refusal::Refusal;
+use super::rejection::Rejection;
 use super::stream::Stream;
 use crate::session::SessionEvent;
 
@@ -35,11 +35,11 @@ pub(super) trait Adapter: Send {
     /// Tells the client of an event.
     fn event(&mut self, event: SessionEvent, out: &mut Outbox);
 
-    /// Takes a text message. A refusal ends the connection.
-    fn text(&mut self, text: &str, out: &mut Outbox) -> Result<(), Refusal>;
+    /// Takes a text message. A rejection ends the connection.
+    fn text(&mut self, text: &str, out: &mut Outbox) -> Result<(), Rejection>;
 
-    /// Takes a binary message. A refusal ends the connection.
-    fn binary(&mut self, data: Bytes, out: &mut Outbox) -> Result<(), Refusal>;
+    /// Takes a binary message. A rejection ends the connection.
+    fn binary(&mut self, data: Bytes, out: &mut Outbox) -> Result<(), Rejection>;
 
     /// All events so far were delivered, and perhaps audio was accepted.
     fn settled(&mut self, _out: &mut Outbox) {}
@@ -48,7 +48,7 @@ pub(super) trait Adapter: Send {
     fn ended(&mut self, _out: &mut Outbox) {}
 
     /// Reports the end in the protocol's own words; the answer is the content of the close frame.
-    fn refused(&mut self, refusal: &Refusal, out: &mut Outbox) -> (u16, String);
+    fn refused(&mut self, rejection: &Rejection, out: &mut Outbox) -> (u16, String);
 
     /// Idle timeout of a client, if the protocol has one.
     fn patience(&self) -> Option<Duration> {
@@ -62,7 +62,7 @@ pub(super) struct Outbox(VecDeque<Message>);
 
 impl Outbox {
     pub(super) fn json(&mut self, message: &impl serde::Serialize) {
-        // Our own types serialise.
+        // Our own types serialize.
         if let Ok(text) = serde_json::to_string(message) {
             self.text(text);
         }
@@ -109,13 +109,13 @@ pub(super) async fn drive(
     let ended = tokio::select! {
         ended = serve(socket, adapter, app, &mut out) => ended,
         () = given_up.notified() => return Ended::Lost,
-        () = revoked => Err(Refusal::Revoked),
+        () = revoked => Err(Rejection::Revoked),
     };
     match ended {
         Ok(ended) => ended,
-        Err(refusal) => {
-            app.note(&refusal);
-            let (code, reason) = adapter.refused(&refusal, &mut out);
+        Err(rejection) => {
+            app.note(&rejection);
+            let (code, reason) = adapter.refused(&rejection, &mut out);
             if let Some(stream) = adapter.stream() {
                 stream.give_place_back();
             }
@@ -132,7 +132,7 @@ async fn serve(
     adapter: &mut impl Adapter,
     app: &App,
     out: &mut Outbox,
-) -> Result<Ended, Refusal> {
+) -> Result<Ended, Rejection> {
     let mut draining = false;
     // When something came, and when something came that was no answer to a ping.
     let (mut alive, mut spoke) = (Instant::now(), Instant::now());
@@ -149,7 +149,7 @@ async fn serve(
         let Some(stream) = adapter.stream() else {
             // The connection cannot be ended properly.
             if draining {
-                return Err(Refusal::Draining);
+                return Err(Rejection::Draining);
             }
             let limit = spoke + adapter.patience().unwrap_or(PING_AFTER);
             tokio::select! {
@@ -159,7 +159,7 @@ async fn serve(
                         return Ok(ended);
                     }
                 }
-                () = sleep_until(limit) => return Err(Refusal::TooSlow),
+                () = sleep_until(limit) => return Err(Rejection::TooSlow),
                 () = app.drained() => draining = true,
             }
             continue;
@@ -198,7 +198,7 @@ async fn serve(
                 }
             }
             () = sleep_until(silent.unwrap_or(check)), if hungry && silent.is_some() => {
-                return Err(Refusal::TooSlow);
+                return Err(Rejection::TooSlow);
             }
             () = sleep_until(check), if hungry => {
                 if std::mem::replace(&mut asked, true) {
@@ -216,12 +216,12 @@ async fn serve(
     }
 }
 
-/// Tells the client what happened; whether it was the last.
+/// Sends the event to the client; returns true for the last one.
 async fn tell(
     socket: &mut WebSocket,
     adapter: &mut impl Adapter,
     out: &mut Outbox,
-) -> Result<Option<Ended>, Refusal> {
+) -> Result<Option<Ended>, Rejection> {
     while let Some(event) = adapter.stream().map(Stream::next).transpose()?.flatten() {
         adapter.event(event, out);
     }
@@ -241,7 +241,7 @@ fn take(
     adapter: &mut impl Adapter,
     message: Option<Result<Message, axum::Error>>,
     out: &mut Outbox,
-) -> Result<Option<Ended>, Refusal> {
+) -> Result<Option<Ended>, Rejection> {
     match message {
         Some(Ok(Message::Text(text))) => adapter.text(&text, out).map(|()| None),
         Some(Ok(Message::Binary(data))) => adapter.binary(data, out).map(|()| None),
@@ -249,28 +249,28 @@ fn take(
         // Lost connections are distinguished from closed ones: a stream that was closed is not
         // waited for.
         Some(Ok(Message::Close(_))) => Ok(Some(Ended::Closed)),
-        Some(Err(error)) => refusal(error).map_or(Ok(Some(Ended::Lost)), Err),
+        Some(Err(error)) => rejection(error).map_or(Ok(Some(Ended::Lost)), Err),
         None => Ok(Some(Ended::Lost)),
     }
 }
 
 /// Why a message could not be read, if that is the client's fault.
-fn refusal(error: axum::Error) -> Option<Refusal> {
+fn rejection(error: axum::Error) -> Option<Rejection> {
     use tungstenite::Error;
     match *error.into_inner().downcast::<Error>().ok()? {
-        Error::Capacity(_) => Some(Refusal::TooLarge(MAX_MESSAGE as u64)),
+        Error::Capacity(_) => Some(Rejection::TooLarge(MAX_MESSAGE as u64)),
         Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => None,
         Error::Protocol(error) => {
-            Some(Refusal::malformed(format!("this is not a WebSocket message: {error}")))
+            Some(Rejection::malformed(format!("this is not a WebSocket message: {error}")))
         }
         Error::Utf8(_) => {
-            Some(Refusal::malformed("a text message is not UTF-8; send audio as binary messages"))
+            Some(Rejection::malformed("a text message is not UTF-8; send audio as binary messages"))
         }
         _ => None,
     }
 }
 
-/// Sends what there is, within [`WRITE_PATIENCE`].
+/// Sends queued messages, within [`WRITE_PATIENCE`].
 async fn send_all(socket: &mut WebSocket, out: &mut Outbox) -> Result<(), ()> {
     while let Some(message) = out.0.pop_front() {
         let sent = timeout(WRITE_PATIENCE, socket.send(message)).await;
@@ -281,11 +281,11 @@ async fn send_all(socket: &mut WebSocket, out: &mut Outbox) -> Result<(), ()> {
 
 /// Rejects a client before it has a stream: reports the reason, in the protocol's words, and
 /// closes.
-pub(super) async fn refuse(socket: &mut WebSocket, refusal: &Refusal, message: impl serde::Serialize) {
+pub(super) async fn refuse(socket: &mut WebSocket, rejection: &Rejection, message: impl serde::Serialize) {
     let mut out = Outbox::default();
     out.json(&message);
     if send_all(socket, &mut out).await.is_ok() {
-        close(socket, refusal.close_code(), refusal.code()).await;
+        close(socket, rejection.close_code(), rejection.code()).await;
     }
 }
 

@@ -9,19 +9,19 @@ use bytes::Bytes;
 use crossbeam_channel::TryRecvError;
 use tokio::sync::Notify;
 
-use super::admission::Ticket;
 use super::pace::Pace;
-use super::refusal::Refusal;
+use super::rejection::Rejection;
 use super::tenants::Admitted;
+use super::ticket::Ticket;
 use crate::audio::{Encoding, Faults, Format};
 use crate::meter::Speaking;
+use crate::preempt::cpu_time;
 use crate::session::{Session, SessionEvent, SessionOptions};
-use crate::task::cpu_time;
 use crate::{Model, SAMPLE_RATE, Word};
 
-/// Speech that may wait to be recognised before no more audio is read from the client: half of what
-/// a session takes before it drops any. A client that sends a recording as fast as it can is slowed
-/// down, and loses nothing.
+/// Speech queued for recognition before no more audio is read from the client (backpressure): half
+/// of the session's backlog. A client that sends a recording as fast as it can is slowed down, and
+/// loses nothing.
 const FULL: u64 = 60 * SAMPLE_RATE as u64;
 
 /// Audio that is resampled and searched for speech at once, as a part of a second: a short task of
@@ -82,7 +82,7 @@ impl Stream {
         model: &Model,
         encoding: Encoding,
         options: SessionOptions,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, Rejection> {
         let format = options.format;
         let share = Some(ticket.tenant.share.clone());
         let mut session = Session::new(model, SessionOptions { share, ..options })?;
@@ -132,7 +132,7 @@ impl Stream {
     }
 
     /// Has the next session take over, if there is one.
-    fn succeed(&mut self) -> Result<bool, Refusal> {
+    fn succeed(&mut self) -> Result<bool, Rejection> {
         let Some(Next { model, encoding, options }) = self.next.take() else { return Ok(false) };
         let format = options.format;
         let share = Some(self.ticket.tenant.share.clone());
@@ -177,7 +177,7 @@ impl Stream {
 
     /// Returns the next event, if there is one. A stream that begins to speak is rejected when
     /// there is no room for one more active stream.
-    pub(super) fn next(&mut self) -> Result<Option<SessionEvent>, Refusal> {
+    pub(super) fn next(&mut self) -> Result<Option<SessionEvent>, Rejection> {
         let event = loop {
             match self.session.events().try_recv() {
                 // The stream goes on.
@@ -282,7 +282,7 @@ impl Stream {
         (!self.model.multilingual()).then_some("en")
     }
 
-    /// Notifies [`changed`](Self::changed) after so long.
+    /// Notifies [`changed`](Self::changed) after `time`.
     pub(super) fn wake_in(&self, time: Duration) {
         let wake = Arc::clone(&self.wake);
         tokio::spawn(async move {
@@ -304,7 +304,7 @@ impl Stream {
         self.speaking = None;
     }
 
-    /// Forgets what was fed and not taken in: the next audio is that after
+    /// Discards audio that was fed and not accepted: the next audio is that after
     /// [`frames`](Self::frames).
     pub(super) fn rewind(&mut self) {
         self.intake.clear();
@@ -312,7 +312,7 @@ impl Stream {
     }
 
     /// Takes in some of the audio that was fed.
-    pub(super) fn take(&mut self) -> Result<(), Refusal> {
+    pub(super) fn take(&mut self) -> Result<(), Rejection> {
         let before = cpu_time();
         let taken = self.take_slice();
         self.owed += cpu_time().saturating_sub(before);
@@ -326,7 +326,7 @@ impl Stream {
         self.ticket.tenant.share.charge_intake(std::mem::take(&mut self.owed));
     }
 
-    fn take_slice(&mut self) -> Result<(), Refusal> {
+    fn take_slice(&mut self) -> Result<(), Rejection> {
         let channels = usize::from(self.format.channels);
         let frame = self.encoding.bytes() * channels;
         let most = frame * (self.format.sample_rate as usize / SLICES_PER_SECOND).min(SLICE / channels);
@@ -352,7 +352,7 @@ impl Stream {
         if let Some(speaking) = &mut self.speaking {
             speaking.hear();
         }
-        self.session.push(&samples).map_err(|_| Refusal::Internal)?;
+        self.session.push(&samples).map_err(|_| Rejection::Internal)?;
         Ok(())
     }
 
@@ -369,7 +369,7 @@ impl Stream {
         }
     }
 
-    /// Ends the session behind what was fed to it.
+    /// Ends the session behind the audio that was fed to it.
     fn drain(&mut self) {
         // At most one message: the session reports audio that it has no room for.
         while !self.intake.is_empty() && self.take().is_ok() {}

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::config::TenantConfig;
 use super::keys::KeyHash;
-use super::refusal::Refusal;
+use super::rejection::Rejection;
 use crate::{Share, ShareLimits};
 
 /// The tenant of a server that has none in its configuration.
@@ -43,13 +43,13 @@ struct Credit {
 
 impl Tenant {
     /// Takes one of its streams, if one is free.
-    pub(super) fn take_stream(&self) -> Result<(), Refusal> {
+    pub(super) fn take_stream(&self) -> Result<(), Rejection> {
         let limit = self.limits.streams;
         let taken = self
             .usage
             .streams
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < limit).then_some(open + 1));
-        taken.map(drop).map_err(|_| Refusal::TooManyStreams(limit))
+        taken.map(drop).map_err(|_| Rejection::TooManyStreams(limit))
     }
 
     pub(super) fn give_stream_back(&self) {
@@ -57,12 +57,12 @@ impl Tenant {
     }
 
     /// Reserves `bytes` bytes of the disk, if the tenant may have them.
-    pub(super) fn store(&self, bytes: u64) -> Result<(), Refusal> {
+    pub(super) fn store(&self, bytes: u64) -> Result<(), Rejection> {
         let limit = self.limits.uploads_bytes();
         let taken = self.usage.stored.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |stored| {
             stored.checked_add(bytes).filter(|sum| *sum <= limit)
         });
-        taken.map(drop).map_err(|_| Refusal::TooManyUploads(limit))
+        taken.map(drop).map_err(|_| Rejection::TooManyUploads(limit))
     }
 
     pub(super) fn give_bytes_back(&self, bytes: u64) {
@@ -71,25 +71,25 @@ impl Tenant {
 
     /// Checks the token bucket: audio is rejected once there is no credit left, so that a client
     /// that sends a long piece is charged in full, and waits afterwards.
-    pub(super) fn check_credit(&self, now: Instant) -> Result<(), Refusal> {
+    pub(super) fn check_credit(&self, now: Instant) -> Result<(), Rejection> {
         let Some(allowed) = self.limits.audio_seconds_per_minute else { return Ok(()) };
         let left = self.spend(0.0, allowed, now);
         if left > 0.0 {
             return Ok(());
         }
-        Err(Refusal::too_much_audio(left, allowed))
+        Err(Rejection::too_much_audio(left, allowed))
     }
 
-    /// Charges for audio before it comes, as long as there is credit; what is not used is to be
-    /// given back, as less than nothing.
-    pub(super) fn reserve(&self, seconds: f64, now: Instant) -> Result<(), Refusal> {
+    /// Charges for audio before it comes, as long as there is credit; the unused part is to be
+    /// given back, as a negative amount.
+    pub(super) fn reserve(&self, seconds: f64, now: Instant) -> Result<(), Rejection> {
         // One check and one charge: of simultaneous requests only the first may find credit.
         let Some(allowed) = self.limits.audio_seconds_per_minute else { return Ok(()) };
         let full = f64::from(allowed);
         let mut credit = self.usage.credit.lock().unwrap_or_else(PoisonError::into_inner);
         let left = refilled(*credit, full, now);
         if left <= 0.0 {
-            return Err(Refusal::too_much_audio(left, allowed));
+            return Err(Rejection::too_much_audio(left, allowed));
         }
         *credit = Some(Credit { seconds: left - seconds, at: now });
         Ok(())
@@ -97,11 +97,11 @@ impl Tenant {
 
     /// Returns true if it owes more than the longest recording that it may send: output is charged
     /// as input is.
-    pub(super) fn owes_a_recording(&self, now: Instant) -> Option<Refusal> {
+    pub(super) fn owes_a_recording(&self, now: Instant) -> Option<Rejection> {
         let allowed = self.limits.audio_seconds_per_minute?;
         let left = self.spend(0.0, allowed, now);
         (left < -60.0 * f64::from(self.limits.recording_minutes))
-            .then(|| Refusal::too_much_audio(left, allowed))
+            .then(|| Rejection::too_much_audio(left, allowed))
     }
 
     /// Charges for audio, also when there is no credit left.
@@ -207,20 +207,20 @@ impl Tenants {
     }
 
     /// The tenant of this name, if there still is one.
-    pub(super) fn named(&self, name: &str) -> Result<Arc<Tenant>, Refusal> {
+    pub(super) fn named(&self, name: &str) -> Result<Arc<Tenant>, Rejection> {
         let directory = self.directory();
-        directory.tenants.iter().find(|tenant| &*tenant.name == name).cloned().ok_or(Refusal::WrongKey)
+        directory.tenants.iter().find(|tenant| &*tenant.name == name).cloned().ok_or(Rejection::WrongKey)
     }
 
     /// Finds the tenant of a key. All hashes are compared, each in constant time: the duration
     /// reveals nothing.
-    pub(super) fn find(&self, key: Option<&str>) -> Result<Admitted, Refusal> {
+    pub(super) fn find(&self, key: Option<&str>) -> Result<Admitted, Rejection> {
         let directory = self.directory();
         if directory.open {
-            let tenant = directory.tenants.first().cloned().ok_or(Refusal::WrongKey)?;
+            let tenant = directory.tenants.first().cloned().ok_or(Rejection::WrongKey)?;
             return Ok(Admitted { tenant, key: None });
         }
-        let hash = KeyHash::of(key.ok_or(Refusal::NoKey)?);
+        let hash = KeyHash::of(key.ok_or(Rejection::NoKey)?);
         let mut found = None;
         for tenant in &directory.tenants {
             for known in &tenant.limits.keys {
@@ -229,7 +229,7 @@ impl Tenants {
                 }
             }
         }
-        found.cloned().map(|tenant| Admitted { tenant, key: Some(hash) }).ok_or(Refusal::WrongKey)
+        found.cloned().map(|tenant| Admitted { tenant, key: Some(hash) }).ok_or(Rejection::WrongKey)
     }
 }
 
@@ -284,12 +284,12 @@ mod tests {
         let tenants = Tenants::new(&two);
         assert_eq!(&*tenants.find(Some("key a")).unwrap().name, "a");
         assert_eq!(&*tenants.find(Some("key b")).unwrap().name, "b");
-        assert!(matches!(tenants.find(Some("key c")), Err(Refusal::WrongKey)));
-        assert!(matches!(tenants.find(Some("")), Err(Refusal::WrongKey)));
-        assert!(matches!(tenants.find(None), Err(Refusal::NoKey)));
+        assert!(matches!(tenants.find(Some("key c")), Err(Rejection::WrongKey)));
+        assert!(matches!(tenants.find(Some("")), Err(Rejection::WrongKey)));
+        assert!(matches!(tenants.find(None), Err(Rejection::NoKey)));
         two.remove("a");
         tenants.replace(&two);
-        assert!(matches!(tenants.find(Some("key a")), Err(Refusal::WrongKey)), "revoked");
+        assert!(matches!(tenants.find(Some("key a")), Err(Rejection::WrongKey)), "revoked");
         assert!(!tenants.still_admits("a", Some(&KeyHash::of("key a"))));
         assert!(tenants.still_admits("b", Some(&KeyHash::of("key b"))));
         assert!(!tenants.still_admits("b", Some(&KeyHash::of("key a"))));
@@ -303,7 +303,7 @@ mod tests {
         let first = tenants.find(Some("key a")).unwrap();
         first.take_stream().unwrap();
         first.take_stream().unwrap();
-        assert!(matches!(first.take_stream(), Err(Refusal::TooManyStreams(2))));
+        assert!(matches!(first.take_stream(), Err(Rejection::TooManyStreams(2))));
         tenants.replace(&configured(TenantConfig { streams: 3, ..TenantConfig::default() }));
         let second = tenants.find(Some("key a")).unwrap();
         second.take_stream().unwrap();
@@ -323,7 +323,7 @@ mod tests {
         spend(50.0, at(0)).unwrap();
         // The rest is charged in full, and waited for.
         spend(30.0, at(0)).unwrap();
-        let Err(Refusal::TooMuchAudio { retry, .. }) = spend(1.0, at(0)) else { panic!("no credit") };
+        let Err(Rejection::TooMuchAudio { retry, .. }) = spend(1.0, at(0)) else { panic!("no credit") };
         assert_eq!(retry.as_secs(), 21);
         assert!(spend(1.0, at(19)).is_err());
         spend(1.0, at(22)).unwrap();
@@ -331,7 +331,7 @@ mod tests {
         let tenant = tenants.find(Some("key a")).unwrap();
         let later = at(5_000);
         tenant.reserve(1000.0, later).unwrap();
-        assert!(matches!(tenant.reserve(1.0, later), Err(Refusal::TooMuchAudio { .. })));
+        assert!(matches!(tenant.reserve(1.0, later), Err(Rejection::TooMuchAudio { .. })));
         assert!(tenant.owes_a_recording(later).is_none());
         tenant.debit(20_000.0, later);
         assert!(tenant.owes_a_recording(later).is_some());

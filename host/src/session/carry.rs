@@ -20,8 +20,8 @@ pub(super) struct Carried {
 }
 
 impl Carried {
-    /// Takes note of what came of a decode. Only final texts are carried; after one that was lost
-    /// in part nothing is.
+    /// Notes the results of a decode. Only final texts are carried; nothing is carried after one
+    /// that was lost in part.
     pub(super) fn note(&mut self, event: &SessionEvent) {
         match event {
             SessionEvent::Dropped { .. } => {

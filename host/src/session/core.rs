@@ -15,7 +15,7 @@ use super::utterance::Utterance;
 use crate::audio::VadEvent;
 use crate::error::Error;
 use crate::executor::{Class, Ticket};
-use crate::task::{caught, to_end};
+use crate::preempt::{caught, to_end};
 use crate::{Engine, Model, SAMPLE_RATE};
 
 /// Minimum ratio of new speech to the cost of a partial text: the rest of the thread's time is for
@@ -128,7 +128,7 @@ impl Core {
         self.lock().waiting()
     }
 
-    /// Takes what voice activity found.
+    /// Handles an event of voice activity.
     pub(super) fn hear(self: &Arc<Self>, event: &VadEvent<'_>) {
         let mut state = self.lock();
         match *event {
@@ -152,7 +152,7 @@ impl Core {
                     state.emit(SessionEvent::Dropped {
                         position: position + room,
                         len: dropped.len() as u64,
-                        reason: "speech comes faster than it can be recognised".to_owned(),
+                        reason: "speech comes faster than it can be recognized".to_owned(),
                     });
                 }
             }
@@ -184,8 +184,7 @@ impl Core {
         self.schedule(&mut state);
     }
 
-    /// Gives up what is not recognised, unless the audio is complete: then it is recognised to the
-    /// end.
+    /// Cancels recognition, unless the audio is complete: then it is recognized to the end.
     pub(super) fn abandon(&self) {
         let mut state = self.lock();
         if state.finished.is_none() {
@@ -193,7 +192,7 @@ impl Core {
         }
     }
 
-    /// Gives up what is not recognised.
+    /// Cancels recognition.
     pub(super) fn cancel(&self) {
         self.lock().give_up();
     }
@@ -274,7 +273,7 @@ impl Core {
         utterance.unheard() / samples_of(self.step(utterance).max(state.cost * RELIEF)).max(1)
     }
 
-    /// The job: decodes what there is of the oldest utterance. `None` if there was none any more.
+    /// The job: decodes the audio so far of the oldest utterance. `None` if there is none any more.
     async fn run(self: Arc<Self>) -> Option<Decode> {
         let (mut utterance, task, mut decode) = self.take()?;
         let started = Instant::now();
@@ -318,8 +317,7 @@ impl Core {
         Some((utterance, task, decode))
     }
 
-    /// Goes on with an utterance that was decoded, unless it is complete, and tells what came of
-    /// it.
+    /// Puts a decoded utterance back, unless it is complete, and emits its events.
     fn put_back(
         self: &Arc<Self>,
         mut utterance: Utterance,

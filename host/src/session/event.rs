@@ -12,7 +12,7 @@ pub enum SessionEvent {
         /// First sample of the utterance, pre-roll included.
         position: u64,
     },
-    /// Speech ended: the utterance's [`Final`](Self::Final) comes when it is recognised.
+    /// Speech ended: the utterance's [`Final`](Self::Final) comes when it is recognized.
     SpeechEnded {
         /// Sample after the last of the utterance, hangover included.
         position: u64,
@@ -37,7 +37,7 @@ pub enum SessionEvent {
         /// All its words: those that were committed in order, then the rest.
         words: Vec<Word>,
     },
-    /// Audio that was not recognised.
+    /// Audio that was not recognized.
     Dropped {
         /// First sample.
         position: u64,

@@ -7,7 +7,7 @@ use super::{SessionError, SessionOptions};
 use crate::Model;
 use crate::audio::{Resampler, VadEvent, Voice, VoiceActivity, usable};
 use crate::error::Error;
-use crate::task::to_end;
+use crate::preempt::to_end;
 
 /// A decode.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,13 +34,13 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Makes the same decodes of the same audio again, and returns what they say: the session's
+    /// Makes the same decodes of the same audio again, and returns their events: the session's
     /// [`Partial`](SessionEvent::Partial), [`Final`](SessionEvent::Final),
     /// [`Language`](SessionEvent::Language), [`Unrecognized`](SessionEvent::Unrecognized) and
     /// [`Dropped`](SessionEvent::Dropped) events, to the bit.
     ///
-    /// `audio` is what was pushed, interleaved. Push-to-talk sessions cannot be replayed: when the
-    /// key was held is not in the journal.
+    /// `audio` is all pushed audio, interleaved. Push-to-talk sessions cannot be replayed: the
+    /// times of the key are not in the journal.
     ///
     /// # Errors
     ///

@@ -85,7 +85,7 @@ use crate::audio::{
 use crate::error::Error;
 use crate::{Engine, Model};
 
-/// Listens to one stream of audio. Dropping it cancels what has not been recognised.
+/// A live recognition of one stream of audio. Dropping it cancels recognition.
 pub struct Session {
     core: Arc<Core>,
     events: Receiver<SessionEvent>,
@@ -108,12 +108,12 @@ impl Session {
     /// # Errors
     ///
     /// [`Error::Audio`] for a format out of range, [`Error::Language`] or [`Error::EnglishOnly`]
-    /// for what the model cannot do.
+    /// for options that the model does not support.
     pub fn new(model: &Model, options: SessionOptions) -> Result<Self, Error> {
         Self::start(model, options, Drive::Engine)
     }
 
-    /// Starts listening, but leaves the engine's threads alone: nothing is recognised but by
+    /// Starts listening, but leaves the engine's threads alone: nothing is recognized but by
     /// [`decode_pending`](Self::decode_pending), on the thread that calls it. What happens then
     /// depends on the pushes and the calls, and on nothing else.
     ///
@@ -187,7 +187,7 @@ impl Session {
         self.core.waiting()
     }
 
-    /// The engine that recognises.
+    /// The engine that recognizes.
     pub fn engine(&self) -> &Engine {
         self.core.engine()
     }
@@ -232,9 +232,8 @@ impl Session {
         Ok(())
     }
 
-    /// Takes what a ring has next, by way of `block`: what was lost on the way in is
-    /// [skipped](Self::skip). To be called until there is nothing; then again some milliseconds
-    /// later.
+    /// Takes the next item of a ring, by way of `block`: a gap is [skipped](Self::skip). To be
+    /// called until the ring is empty; then again some milliseconds later.
     ///
     /// # Errors
     ///
@@ -347,7 +346,7 @@ impl Session {
         Ok(())
     }
 
-    /// Gives up what has not been recognised, and closes the channel.
+    /// Cancels recognition, and closes the channel.
     pub fn cancel(&mut self) {
         self.ended = true;
         self.core.cancel();
@@ -373,7 +372,7 @@ impl Session {
         self.activity.loudest_db()
     }
 
-    /// Encoder passes that were made so far: most of what recognising costs.
+    /// Number of encoder passes so far: most of the cost of recognition.
     pub fn encodes(&self) -> u64 {
         self.core.encodes()
     }

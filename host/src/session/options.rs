@@ -21,7 +21,7 @@ const PLAUSIBLE: f32 = 0.4;
 /// Options of a session.
 #[derive(Debug, Clone)]
 pub struct SessionOptions {
-    /// Rate and channels of what is pushed.
+    /// Rate and channels of pushed audio.
     pub format: Format,
     /// ISO 639-1 code; `None` detects it in each utterance. An utterance that does not tell is
     /// taken for the language of the one before.
@@ -50,7 +50,7 @@ pub struct SessionOptions {
     /// model is known to get worse ([`Known::carries`](crate::model::Known::carries)).
     pub carry: Option<bool>,
     /// Least new speech, between partial texts; two thirds of it in the first seconds of an
-    /// utterance. The session makes it longer when recognising takes longer. Default: 300 ms.
+    /// utterance. The session makes it longer when recognizing takes longer. Default: 300 ms.
     pub step: Duration,
     /// Maximum speech queued for recognition. Audio beyond it is dropped and reported as
     /// [`SessionEvent::Dropped`](super::SessionEvent::Dropped). Default: 2 minutes.

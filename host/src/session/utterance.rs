@@ -29,8 +29,7 @@ pub(super) struct Utterance {
     pub(super) start: u64,
     /// Audio from `kept` on.
     samples: Vec<f32>,
-    /// Position, in the utterance, of the first sample that is kept: what comes before is
-    /// committed.
+    /// Position, in the utterance, of the first sample that is kept: audio before it is committed.
     kept: u64,
     /// Position up to which the sandbox has the audio.
     written: u64,
@@ -41,7 +40,7 @@ pub(super) struct Utterance {
     window: u64,
     instance: Option<Box<Instance>>,
     failures: u32,
-    /// Given up: what comes is dropped.
+    /// Set after a failure: further audio is dropped, for this reason.
     failed: Option<String>,
     /// Committed words, on the session's clock.
     words: Vec<Word>,
@@ -106,7 +105,7 @@ impl Utterance {
         Self { kept: len, written: len, ..Self::new(self.start) }
     }
 
-    /// Continues with what a stand-in took in.
+    /// Appends the audio that a stand-in took.
     pub(super) fn absorb(&mut self, stand_in: Self) {
         self.samples.extend_from_slice(&stand_in.samples);
         self.ended = stand_in.ended;
@@ -119,14 +118,14 @@ impl Utterance {
         mem::take(&mut self.encodes)
     }
 
-    /// Recognises no more of it.
+    /// Recognizes no more of it.
     pub(super) fn give_up(&mut self, reason: String) {
         self.instance = None;
         self.failed = Some(reason);
     }
 
-    /// Decodes what is there up to `position`, in steps that fit the model's window; the last one
-    /// is final if the utterance ended there. Emits through `emit`.
+    /// Decodes the audio up to `position`, in steps that fit the model's window; the last one is
+    /// final if the utterance ended there. Emits through `emit`.
     pub(super) async fn decode(
         &mut self,
         model: &Model,
@@ -233,7 +232,7 @@ impl Utterance {
                 let probability = transcript::probability(probability);
                 if certain || probability >= LIKELY_LANGUAGE {
                     emit(SessionEvent::Language(Language {
-                        code: text::sanitise(&code),
+                        code: text::sanitize(&code),
                         probability: Some(probability),
                     }));
                 }
@@ -287,7 +286,8 @@ impl Utterance {
         self.window = self.base;
     }
 
-    /// Gives the sandbox up if it is not to wait with what it has written. Whether it was.
+    /// Drops the sandbox if its memory is over the limit for waiting sandboxes. Returns true if it
+    /// was dropped.
     pub(super) fn give_up_memory(&mut self) -> bool {
         let given_up = self.instance.as_ref().is_some_and(|instance| instance.is_too_much());
         if given_up {

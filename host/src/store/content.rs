@@ -62,7 +62,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Hashes what it reads.
+/// Reader that hashes the bytes.
 struct Hashing {
     file: File,
     sha256: Sha256,

@@ -8,7 +8,7 @@ use crate::model::{Ftype, Header, ModelError};
 /// Longest name, so that the files beside it have names that every file system takes.
 const MAX_NAME: usize = 100;
 
-/// A model that can be pulled: name, address and expected content. [`CATALOGUE`](super::CATALOGUE)
+/// A model that can be pulled: name, address and expected content. [`CATALOG`](super::CATALOG)
 /// has the official ones; [`Entry::new`] describes one of your own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -21,15 +21,15 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// A model of your own: `path` is what follows the endpoint in its address, `bytes` its exact
-    /// length, `sha256` its hash in 64 hexadecimal digits.
+    /// A model of your own: `path` is its address behind the endpoint, `bytes` its exact length,
+    /// `sha256` its hash in 64 hexadecimal digits.
     ///
     /// # Errors
     ///
     /// [`StoreError::Entry`] if the name is not letters, digits, `.`, `_` and `-`, starting with a
     /// letter or digit, at most 100 of them, or the hash is none.
     pub fn new(name: &str, path: &str, bytes: u64, sha256: &str) -> Result<Self, StoreError> {
-        let invalid = |problem| Err(StoreError::Entry { name: crate::text::sanitise(name), problem });
+        let invalid = |problem| Err(StoreError::Entry { name: crate::text::sanitize(name), problem });
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if !name.starts_with(|c: char| c.is_ascii_alphanumeric())
             || name.len() > MAX_NAME

@@ -4,9 +4,9 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::CATALOGUE;
+use super::CATALOG;
 use crate::model::ModelError;
-use crate::text::sanitise;
+use crate::text::sanitize;
 
 /// Why a model could not be found, pulled or verified. Messages are one line: the thing, and the
 /// remedy.
@@ -21,7 +21,7 @@ pub enum StoreError {
         /// The nearest names, or how to see them all.
         remedy: String,
     },
-    /// The model is in the catalogue, but not on this machine.
+    /// The model is in the catalog, but not on this machine.
     #[error("the model {name} is not on this machine; run `hearken models pull {name}`")]
     NotPulled {
         /// Name of the model.
@@ -113,7 +113,7 @@ pub enum StoreError {
         /// Size that the server announced, or more than was expected [bytes].
         came: u64,
     },
-    /// The content is not what it should be. What was fetched is removed.
+    /// The content is another than expected. The fetched file is removed.
     #[error("{name} is not what it should be: its SHA-256 is {came} and not {expected}; {remedy}")]
     Content {
         /// The model, or its file.
@@ -167,9 +167,9 @@ fn again(kept: u64) -> String {
 const NEAR: f64 = 0.85;
 
 impl StoreError {
-    /// Names the nearest of the catalogue and of `others`.
+    /// Names the nearest of the catalog and of `others`.
     pub(super) fn unknown<'a>(name: &str, others: impl IntoIterator<Item = &'a str>) -> Self {
-        let names = CATALOGUE.iter().map(super::Entry::name).chain(others);
+        let names = CATALOG.iter().map(super::Entry::name).chain(others);
         let mut near: Vec<(f64, &str)> = names
             .map(|other| (strsim::jaro_winkler(name, other), other))
             .filter(|(s, _)| *s >= NEAR)
@@ -180,7 +180,7 @@ impl StoreError {
             [] => "`hearken models list` shows all".to_owned(),
             near => format!("did you mean {}?", near.join(", ")),
         };
-        Self::Unknown { name: sanitise(name), remedy }
+        Self::Unknown { name: sanitize(name), remedy }
     }
 
     pub(super) fn io(what: &'static str, path: &std::path::Path) -> impl FnOnce(io::Error) -> Self + use<> {

@@ -122,7 +122,7 @@ fn explain(url: &str, error: Error) -> Trouble {
         Error::TooManyRedirects => redirect("more often than is followed"),
         Error::RequireHttpsOnly(_) => redirect("from https to http, where anybody could answer"),
         Error::BadUri(_) | Error::Http(_) => redirect("to something that is no address"),
-        // A wrong name, a wrong certificate or a refusing proxy stay what they are.
+        // A wrong name, a wrong certificate or a proxy that rejects stay errors.
         Error::HostNotFound
         | Error::Tls(_)
         | Error::Rustls(_)
@@ -131,10 +131,10 @@ fn explain(url: &str, error: Error) -> Trouble {
         | Error::ConnectProxyFailed(_)
         | Error::LargeResponseHeader(..) => Trouble::Fatal(StoreError::Broken {
             url: url.to_owned(),
-            problem: crate::text::sanitise(&error.to_string()),
+            problem: crate::text::sanitize(&error.to_string()),
             kept: 0,
         }),
-        error => Trouble::broken(crate::text::sanitise(&error.to_string())),
+        error => Trouble::broken(crate::text::sanitize(&error.to_string())),
     }
 }
 
@@ -150,11 +150,11 @@ fn refused(url: &str, status: u16, headers: &HeaderMap) -> Trouble {
 
 pub(super) fn status_error(url: &str, status: u16) -> StoreError {
     let remedy = match status {
-        404 | 410 => "the file is not there: check HF_ENDPOINT",
-        401 | 403 | 407 => "it wants to know who asks: check HF_ENDPOINT, or the proxy",
-        300..=399 => "that is a redirect to nowhere: check HF_ENDPOINT, or the proxy",
-        408 | 425 | 429 => "it has too much to do: try again later",
-        500..=599 => "something is wrong there: try again later",
+        404 | 410 => "no such file: check HF_ENDPOINT",
+        401 | 403 | 407 => "authentication required: check HF_ENDPOINT, or the proxy",
+        300..=399 => "a redirect without a target: check HF_ENDPOINT, or the proxy",
+        408 | 425 | 429 => "the server is overloaded: try again later",
+        500..=599 => "server error: try again later",
         _ => "check HF_ENDPOINT, or the proxy",
     };
     StoreError::Status { url: url.to_owned(), status, remedy }

@@ -1,6 +1,6 @@
 //! Models by name: which there are, which are on this machine, and pulling them.
 //!
-//! A [`Store`] is a folder of model files. [`CATALOGUE`] has whisper.cpp's official models; a
+//! A [`Store`] is a folder of model files. [`CATALOG`] has whisper.cpp's official models; a
 //! [`Puller`] fetches one of them, or an [`Entry`] of your own, checks its SHA-256 and its form,
 //! and only then gives it its name.
 //!
@@ -9,13 +9,15 @@
 //! use hearken::{Engine, ModelSource};
 //!
 //! let store = Store::open()?;
-//! let pulled = Puller::new(&store).pull(official("base.en")?, |progress| println!("{progress:?}"))?;
+//! let base = official("base.en")?;
+//! let pulled = Puller::new(&store).pull(base, |progress| println!("{progress:?}"))?;
 //! let model = Engine::new()?.load(&ModelSource::File(pulled.path))?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod catalogue;
+mod catalog;
 mod content;
+mod disk_space;
 mod entry;
 mod error;
 #[cfg(feature = "pull")]
@@ -28,13 +30,12 @@ mod pull;
 #[cfg(feature = "pull")]
 mod receive;
 mod record;
-mod room;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use catalogue::{CATALOGUE, official};
+pub use catalog::{CATALOG, official};
 pub use entry::Entry;
 pub use error::StoreError;
 #[cfg(feature = "pull")]
@@ -60,7 +61,7 @@ pub struct Stored {
     pub path: PathBuf,
     /// Length [bytes].
     pub bytes: u64,
-    /// The entry of the catalogue with this name.
+    /// The entry of the catalog with this name.
     pub entry: Option<&'static Entry>,
 }
 
@@ -109,8 +110,8 @@ impl Store {
         };
         let mut models: Vec<Stored> = entries.filter_map(|entry| stored(entry.ok()?.path())).collect();
         let rank = |model: &Stored| {
-            let at = model.entry.and_then(|entry| CATALOGUE.iter().position(|other| other == entry));
-            at.unwrap_or(CATALOGUE.len())
+            let at = model.entry.and_then(|entry| CATALOG.iter().position(|other| other == entry));
+            at.unwrap_or(CATALOG.len())
         };
         models.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.name.cmp(&b.name)));
         Ok(models)
@@ -120,7 +121,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::NotPulled`] if it is in the catalogue and not here, [`StoreError::Unknown`] if
+    /// [`StoreError::NotPulled`] if it is in the catalog and not here, [`StoreError::Unknown`] if
     /// it is in neither.
     pub fn find(&self, name: &str) -> Result<Stored, StoreError> {
         let models = self.models()?;
@@ -132,8 +133,8 @@ impl Store {
         }
     }
 
-    /// The most accurate model of the catalogue that is here and fits the sandbox: the last one in
-    /// the order of [`CATALOGUE`]. Files put there by hand are only used by name.
+    /// The most accurate model of the catalog that is here and fits the sandbox: the last one in
+    /// the order of [`CATALOG`]. Files put there by hand are only used by name.
     ///
     /// # Errors
     ///
@@ -144,8 +145,8 @@ impl Store {
         Ok(self.models()?.into_iter().rfind(whole))
     }
 
-    /// Reads a model once and checks it: its form, and its content against the catalogue's SHA-256
-    /// and against what was recorded when it was pulled. Needs no network.
+    /// Reads a model once and checks it: its form, and its content against the catalog's SHA-256
+    /// and against the record of its pull. Needs no network.
     ///
     /// # Errors
     ///
@@ -161,13 +162,13 @@ impl Store {
             return Err(StoreError::Changed { name: model.name.clone() });
         }
         Ok(match (model.entry, record) {
-            (Some(_), _) => Verified::Catalogue,
+            (Some(_), _) => Verified::Catalog,
             (None, Some(_)) => Verified::Record,
             (None, None) => Verified::FormOnly,
         })
     }
 
-    /// Removes a model, what was recorded of it, and what was fetched of it.
+    /// Removes a model, its record, and its partial download.
     ///
     /// # Errors
     ///
@@ -192,7 +193,7 @@ impl Store {
 #[non_exhaustive]
 pub enum Verified {
     /// The SHA-256 in hearken's own source.
-    Catalogue,
+    Catalog,
     /// The record made when it was pulled.
     Record,
     /// No reference: it was put there by hand, and only its form could be checked.
@@ -214,7 +215,7 @@ fn stored(path: PathBuf) -> Option<Stored> {
     Some(Stored { name: name.to_owned(), bytes: metadata.len(), entry, path })
 }
 
-/// A file whose plain name would be one of the catalogue's: it goes by its whole name.
+/// A file whose plain name would be one of the catalog's: it goes by its whole name.
 fn foreign(path: PathBuf, bytes: u64) -> Option<Stored> {
     let name = path.file_name()?.to_str()?.to_owned();
     Some(Stored { name, path, bytes, entry: None })

@@ -56,7 +56,7 @@ impl Part {
         path: &Path,
         blocked: &mut impl FnMut(&File) -> Result<(), E>,
     ) -> Result<Option<Self>, E> {
-        // Never through a symbolic link: what it leads to is not ours to cut short.
+        // Never through a symbolic link: its target is not ours to cut short.
         let flags = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
         let file = File::options()
             .read(true)
@@ -99,14 +99,13 @@ impl Part {
     /// Puts more at its end.
     pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.seek(SeekFrom::Start(self.len))?;
-        // After an error nobody knows how much was written: what counts is `len`, and the rest is
-        // written over.
+        // After an error the written length is unknown: `len` counts, and the rest is overwritten.
         self.file.write_all(bytes)?;
         self.len += bytes.len() as u64;
         Ok(())
     }
 
-    /// Writes over what is there.
+    /// Overwrites bytes.
     #[cfg(feature = "import")]
     pub(super) fn overwrite(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
         use std::os::unix::fs::FileExt;

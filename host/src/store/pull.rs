@@ -8,7 +8,7 @@ use super::content::{self, Remedy};
 use super::http::{Client, Problem, Trouble, status_error};
 use super::part::Part;
 use super::receive::receive;
-use super::{Entry, Record, Store, StoreError, Stored, room};
+use super::{Entry, Record, Store, StoreError, Stored, disk_space};
 
 /// Endpoint of the official models.
 const ENDPOINT: &str = "https://huggingface.co";
@@ -45,9 +45,9 @@ pub enum PullProgress {
 
 /// Fetches models into a store.
 ///
-/// A pull that ends early, however it ends, leaves what has come in `FILE.part`, and the next one
-/// goes on from there. The file takes its name only when its SHA-256 is the entry's and hearken's
-/// own checker accepts it.
+/// A pull that ends early, for any reason, leaves the received part in `FILE.part`, and the next
+/// one resumes from there. The file takes its name only when its SHA-256 is the entry's and
+/// hearken's own checker accepts it.
 #[derive(Debug, Clone)]
 pub struct Puller<'a> {
     store: &'a Store,
@@ -102,7 +102,7 @@ impl<'a> Puller<'a> {
         Self { back_off, ..self }
     }
 
-    /// Pulls even what is here already. What is here stays until the new one is complete.
+    /// Pulls models again that are present. The present file stays until the new one is complete.
     #[must_use]
     pub fn force(self, force: bool) -> Self {
         Self { force, ..self }
@@ -171,7 +171,7 @@ impl<'a> Puller<'a> {
     ) -> Result<Record, StoreError> {
         progress(PullProgress::Checking);
         let examined = match content::examine(&entry.name, part.path()) {
-            // That it is not the right file says more than what is wrong with its form.
+            // A wrong file is a better explanation than a defect of its form.
             Err(error @ StoreError::Model { .. }) => {
                 content::compare(
                     &entry.name,
@@ -197,7 +197,7 @@ impl<'a> Puller<'a> {
         format!("{}/{}", self.endpoint.trim_end_matches('/'), entry.path)
     }
 
-    /// Fetches what has not come yet.
+    /// Fetches the missing part.
     fn fetch(
         &self,
         entry: &Entry,
@@ -207,12 +207,12 @@ impl<'a> Puller<'a> {
         let secure = match self.endpoint.split_once("://") {
             Some(("https", host)) if !host.is_empty() => true,
             Some(("http", host)) if !host.is_empty() => false,
-            _ => return Err(StoreError::Endpoint { endpoint: crate::text::sanitise(&self.endpoint) }),
+            _ => return Err(StoreError::Endpoint { endpoint: crate::text::sanitize(&self.endpoint) }),
         };
         if part.len() > entry.bytes {
             part.clear().map_err(StoreError::io("write", part.path()))?;
         }
-        room::expect(&self.store.folder, &entry.name, entry.bytes - part.len())?;
+        disk_space::expect(&self.store.folder, &entry.name, entry.bytes - part.len())?;
         let url = self.url(entry);
         let client = Client::new(secure, self.direct, self.idle);
         let (mut etag, mut vain) = (None, 0);
@@ -270,6 +270,6 @@ fn stored(entry: &Entry, path: &Path) -> Stored {
         name: entry.name.to_string(),
         path: path.to_owned(),
         bytes: entry.bytes,
-        entry: super::CATALOGUE.iter().find(|official| *official == entry),
+        entry: super::CATALOG.iter().find(|official| *official == entry),
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn receive(
         };
         let came = part.len() + count as u64;
         if came > entry.bytes {
-            // Not the file, so neither is what came before.
+            // Not the file, so the part before is not, either.
             part.clear().map_err(|error| cannot_write(part.path(), error))?;
             return Err(too_long(came));
         }

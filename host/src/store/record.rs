@@ -17,7 +17,7 @@ const MAX_BYTES: u64 = 64 << 10;
 pub struct Record {
     /// The model's name.
     pub name: String,
-    /// Address it was asked for at, before redirects, or path of what was imported.
+    /// Requested address, before redirects, or path of the imported model.
     pub source: String,
     /// Length in bytes.
     pub bytes: u64,

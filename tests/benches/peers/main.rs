@@ -1,5 +1,4 @@
-//! hearken against what people run Whisper with on a CPU today: run by `make bench-peers`, prints
-//! one table.
+//! hearken against other CPU engines for Whisper: run by `make bench-peers`, prints one table.
 //!
 //! All engines have the same random weights and do the same work: one encoder pass over a full
 //! context, then a fixed number of tokens. They take turns, one run each, so that a busy machine

@@ -43,7 +43,7 @@ pub(crate) fn order(
     ORDER.map(|name| (name, values.next().unwrap_or_default()))
 }
 
-/// Does what a [`Program`](crate::program::Program) does, if it is ordered to.
+/// Acts as a [`Program`](crate::program::Program), if it is ordered to.
 pub(crate) fn serve() -> bool {
     let [Some(compute), Some(model), Some(samples), Some(compiled)] = ORDER.map(env::var_os) else {
         return false;

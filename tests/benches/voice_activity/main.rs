@@ -2,7 +2,7 @@
 //! prints tables.
 //!
 //! Clean utterances with known pauses are mixed with noise at 20, 10, 5 and 0 dB;
-//! `hearken_tests::scene` says how they are labelled. `HEARKEN_SPEECH` names folders of clean
+//! `hearken_tests::scene` says how they are labeled. `HEARKEN_SPEECH` names folders of clean
 //! speech and `HEARKEN_NOISE` folders of recordings without any (several with `:` between); without
 //! the first espeak-ng speaks. `HEARKEN_PICTURE` names a file for the curves (SVG).
 
@@ -31,7 +31,7 @@ fn main() {
     }
     let speech = folders("HEARKEN_SPEECH");
     let utterances: Vec<Utterance> = match speech.as_slice() {
-        [] => scene::synthesised(2 * UTTERANCES),
+        [] => scene::synthesized(2 * UTTERANCES),
         folders => folders.iter().flat_map(|folder| scene::folder(folder, UTTERANCES)).collect(),
     };
     let mut random = Random::new(1);

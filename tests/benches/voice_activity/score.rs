@@ -122,7 +122,7 @@ impl Score {
             score.first_cut += usize::from(of_it.first().is_none_or(|first| first.start > place.start));
             score.last_cut += usize::from(of_it.last().is_none_or(|last| last.end < place.end));
             score.split += usize::from(of_it.len() > 1);
-            // One that was found together with its neighbour has only one end of its own.
+            // One that was found together with its neighbor has only one end of its own.
             let alone = |found: &Found, place: &Range<u64>| {
                 places.iter().all(|other| other == place || shared(&(found.start..found.end), other) == 0)
             };

@@ -7,11 +7,11 @@
 #[path = "../../../host/src/compute/mod.rs"]
 mod compute;
 #[allow(dead_code, reason = "as above")]
-#[path = "../../../host/src/pages.rs"]
-mod pages;
+#[path = "../../../host/src/os_memory.rs"]
+mod os_memory;
 #[allow(dead_code, reason = "as above")]
-#[path = "../../../host/src/task.rs"]
-mod task;
+#[path = "../../../host/src/preempt.rs"]
+mod preempt;
 
 #[cfg(not(test))]
 mod target {

@@ -18,7 +18,7 @@ fuzz_target!(|bytes: &[u8]| {
             }
         }));
     });
-    hearken::server::hostile::attack(bytes);
+    hearken::server::fuzz::attack(bytes);
 });
 
 /// Returns true if hearken expects it: a panic of a parser of recordings is caught, and is a

@@ -90,7 +90,7 @@ fn every_type_and_vocabulary_passes_and_loads_natively() {
 }
 
 #[test]
-fn quantised_models_say_nearly_what_the_floats_say() {
+fn quantized_models_say_nearly_what_the_floats_say() {
     let logits = |weights| {
         let file = SyntheticModel { weights, ..SyntheticModel::smallest() }.bytes();
         let context =

@@ -14,7 +14,7 @@ use std::ops::Range;
 pub use self::noise::{Noise, babble};
 pub use self::sentence::{Sentence, TimeErrors};
 pub use self::utterances::{
-    SpokenWord, Utterance, digits_of, folder, read, recordings, synthesised, whole, words_of,
+    SpokenWord, Utterance, digits_of, folder, read, recordings, synthesized, whole, words_of,
 };
 use crate::random::Random;
 

@@ -18,7 +18,7 @@ const MARGIN: usize = 3;
 const LENGTH: std::ops::RangeInclusive<usize> = 20..=1_000;
 
 /// A recording is clean if its quietest fifth is so far below its loudest 100 ms, as a ratio of
-/// powers: 36 dB. Then its own noise is not labelled as speech, for which 30 dB do.
+/// powers: 36 dB. Then its own noise is not labeled as speech, for which 30 dB do.
 const CLEAN: f64 = 4e3;
 
 /// Clean speech without a long pause, at 16 kHz.
@@ -104,7 +104,7 @@ pub fn recordings(folder: &Path) -> Vec<PathBuf> {
 /// # Panics
 ///
 /// When espeak-ng is not installed.
-pub fn synthesised(count: usize) -> Vec<Utterance> {
+pub fn synthesized(count: usize) -> Vec<Utterance> {
     let texts = [
         "seven",
         "stop",

@@ -243,7 +243,7 @@ fn what_a_model_cannot_do_is_said_before_anything_is_done() {
         for (args, words) in [
             (["-l", "xx"], ["\"xx\" is not a language code", "ISO 639-1"]),
             (["-l", "de\x1b[2J"], ["is not a language code", "ISO 639-1"]),
-            (["-l", "de"], ["knows only English", "use a multilingual model to recognise de"]),
+            (["-l", "de"], ["knows only English", "use a multilingual model to recognize de"]),
             (["--translate", "--no-vad"], ["knows only English", "use a multilingual model to translate"]),
         ] {
             let out = folder.path("out.txt");
@@ -485,7 +485,7 @@ fn peak_memory(minutes: usize) -> u64 {
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     let peak: u64 = peak.trim().strip_suffix(" kB").unwrap().parse().unwrap();
     drop(stdin);
-    let end = json(&lines.recv().expect("the end is told"));
+    let end = json(&lines.recv().expect("the end is reported"));
     assert_eq!(end["type"], "end");
     assert!(end["duration"].as_f64().unwrap() >= f64::from(fed));
     let ended = ended(child);

@@ -18,7 +18,7 @@ pub(crate) fn speech() -> &'static [f32] {
     })
 }
 
-/// The mean of what each new sample covers, or the straight line between neighbours: good enough to
+/// The mean of what each new sample covers, or the straight line between neighbors: good enough to
 /// be understood.
 pub(crate) fn resampled(samples: &[f32], from: u32, to: u32) -> Vec<f32> {
     let step = f64::from(from) / f64::from(to);

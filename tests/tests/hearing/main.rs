@@ -2,7 +2,7 @@
 //! anything.
 
 mod activity;
-mod nothing;
+mod hallucination;
 mod repeated;
 mod times;
 

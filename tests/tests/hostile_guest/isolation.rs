@@ -146,7 +146,7 @@ fn live(model: &Model, recording: &Recording) -> (Vec<SessionEvent>, Journal) {
     let mut events = Vec::new();
     for block in recording.samples.chunks(recording.format.sample_rate as usize / 50) {
         session.push(block).unwrap();
-        // About as fast as it is recognised.
+        // About as fast as it is recognized.
         if session.waiting() > 8_000 {
             events.extend(session.events().recv_timeout(Duration::from_millis(10)));
         }

@@ -102,7 +102,7 @@ fn costs_one_utterance(name: &str, guest: &Guest, why: &str) {
     assert!(lost.reason.contains(why), "{name}: {}", lost.reason);
     assert!(lost.reason.chars().count() < 400, "{name}: {} characters of reason", lost.reason.len());
     assert!(!lost.reason.contains(char::is_control), "{name}: {:?}", lost.reason);
-    assert!(transcript.segments.len() >= 2, "{name}: its neighbours were lost too");
+    assert!(transcript.segments.len() >= 2, "{name}: its neighbors were lost too");
     assert!(transcript.segments.iter().all(|segment| segment.text == TEXT), "{name}");
     assert_eq!(transcript.duration, LENGTH as u64, "{name}");
 

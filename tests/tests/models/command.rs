@@ -45,7 +45,7 @@ fn fails(folder: &TempDir, endpoint: &str, args: &[&str], words: &[&str]) {
 }
 
 #[test]
-fn list_shows_the_catalogue_the_embedded_model_and_what_is_here() {
+fn list_shows_the_catalog_the_embedded_model_and_what_is_here() {
     let folder = tempfile::tempdir().unwrap();
     let own = SyntheticModel::smallest().multilingual(false).bytes();
     fs::write(folder.path().join("mine.bin"), &own).unwrap();
@@ -66,10 +66,7 @@ fn list_shows_the_catalogue_the_embedded_model_and_what_is_here() {
     assert!(row("base").contains("damaged"), "{table}");
     assert!(row("tiny.en").contains("English") && row("tiny.en").ends_with('-'), "{table}");
     assert!(row("large-v3").contains("  no  "), "{table}");
-    assert!(
-        row("mine").contains("multilingual") && row("mine").ends_with("not from the catalogue"),
-        "{table}"
-    );
+    assert!(row("mine").contains("multilingual") && row("mine").ends_with("not from the catalog"), "{table}");
     assert!(row("junk").contains("  no  "), "{table}");
 
     let json: serde_json::Value =
@@ -107,7 +104,7 @@ fn names_are_paths_for_scripts_or_errors_that_help() {
 fn pull_refuses_what_does_not_fit_before_it_asks() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(|_, _, client| client.status("200 OK", ""));
-    let words = ["large-v3 cannot be used", "smaller or more quantised"];
+    let words = ["large-v3 cannot be used", "smaller or more quantized"];
     fails(&folder, &server.address, &["models", "pull", "large-v3"], &words);
     assert_eq!(server.requests().len(), 0);
 }

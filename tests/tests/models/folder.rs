@@ -109,7 +109,7 @@ fn a_model_that_was_changed_is_found_out() {
 }
 
 #[test]
-fn the_best_of_those_here_is_the_last_in_the_catalogue_that_fits() {
+fn the_best_of_those_here_is_the_last_in_the_catalog_that_fits() {
     let place = Place::new();
     let best = || place.store.best().unwrap().map(|best| best.name);
     assert_eq!(best(), None, "the folder is not there");

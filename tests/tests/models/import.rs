@@ -110,7 +110,7 @@ fn official_models_come_out_of_both_formats_to_the_byte() {
             said.only_says(0, &["imported", name, "an official model"]);
             let stored = desk.store.find(name).unwrap();
             assert_same(&stored.path, &file);
-            assert_eq!(desk.store.verify(&stored).unwrap(), Verified::Catalogue);
+            assert_eq!(desk.store.verify(&stored).unwrap(), Verified::Catalog);
             desk.store.remove(&stored).unwrap();
             compared += 1;
         }
@@ -123,7 +123,7 @@ fn official_models_come_out_of_both_formats_to_the_byte() {
                 said.only_says(0, &[word, &quantized]);
             }
             let stored = desk.store.find(&quantized).unwrap();
-            assert_eq!(desk.store.verify(&stored).unwrap(), Verified::Catalogue);
+            assert_eq!(desk.store.verify(&stored).unwrap(), Verified::Catalog);
             compared += 1;
         }
         assert_eq!(names(desk.store.folder()).len(), 4, "two files and what is remembered of them");

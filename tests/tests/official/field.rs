@@ -4,7 +4,7 @@
 use std::f32::consts::TAU;
 
 use hearken::audio::{Format, Samples};
-use hearken::measure::normalise::Normaliser;
+use hearken::measure::normalize::Normalizer;
 use hearken::measure::{
     Computation, Errors, Spread, Stamped, Timeline, correct_words, simulate, speech_span,
 };
@@ -54,7 +54,7 @@ fn text(words: &[Word]) -> String {
 /// Word error rate.
 fn errors(said: &str, heard: &str, language: &str) -> f64 {
     let words = |text| {
-        let words = Normaliser::for_language(language).words(&[text]);
+        let words = Normalizer::for_language(language).words(&[text]);
         words.into_iter().map(|word| word.text).collect::<Vec<_>>()
     };
     Errors::between(words(said), words(heard)).rate().expect("something is said")
@@ -163,17 +163,17 @@ fn two_languages(model: &Model, sentences: usize) {
 /// Begins of the first words of joined prompts, true and recognized [ms]: each is known by its
 /// level.
 fn onsets(said: &[Prompt], heard: &[Word]) -> Vec<f64> {
-    let normaliser = Normaliser::English;
+    let normalizer = Normalizer::English;
     let (mut words, mut firsts, mut at) = (Vec::new(), Vec::new(), 0u64);
     for prompt in said {
         let samples = prompt.recording.mono();
         let start = at + speech_span(&samples).expect("speech").start;
         firsts.push((words.len(), start));
-        words.extend(normaliser.words(&[prompt.text.as_str()]).into_iter().map(|word| word.text));
+        words.extend(normalizer.words(&[prompt.text.as_str()]).into_iter().map(|word| word.text));
         at += (samples.len() + prompts::PAUSE_MS as usize * 16) as u64;
     }
     let texts: Vec<&str> = heard.iter().map(|word| word.text.as_str()).collect();
-    let normal = normaliser.words(&texts);
+    let normal = normalizer.words(&texts);
     let plain: Vec<String> = normal.iter().map(|word| word.text.clone()).collect();
     let pairs = correct_words(&words, &plain);
     firsts

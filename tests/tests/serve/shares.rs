@@ -58,7 +58,7 @@ fn uploads_of_a_tenant_have_a_bound_together_and_so_have_all() {
     wait_for(&server, "b", 1);
     let third = begin(&server, KEY_B, 60.0);
     assert_eq!(end(third), (503, "storage_full".to_owned()));
-    // What has been recognised, or given up, takes nothing any more.
+    // What has been recognized, or given up, takes nothing any more.
     assert_eq!(end(first).0, 200);
     drop(other);
     wait_for(&server, "b", 0);

@@ -82,7 +82,7 @@ fn decodes_that_cost_more_are_fewer() {
 }
 
 #[test]
-fn nothing_is_recognised_until_the_owner_says_so() {
+fn nothing_is_recognized_until_the_owner_says_so() {
     let mut session = Session::driven(&MODEL, options()).unwrap();
     session.push(&SPEECH.samples).unwrap();
     session.finish().unwrap();

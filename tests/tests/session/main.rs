@@ -3,8 +3,8 @@
 mod driven;
 mod endurance;
 mod failing;
-mod told;
-mod urgency;
+mod priority;
+mod prompt;
 mod waiting;
 
 use std::sync::LazyLock;
@@ -245,7 +245,7 @@ fn cancelling_or_dropping_closes_the_channel_at_every_stage() {
 fn speech_beyond_the_backlog_is_dropped_and_said_to_be() {
     let options = SessionOptions { backlog: Duration::from_millis(500), ..options() };
     let mut session = Session::new(&MODEL, options).unwrap();
-    // All at once: no recogniser keeps up with that.
+    // All at once: no recognizer keeps up with that.
     session.push(&SPEECH.samples).unwrap();
     session.finish().unwrap();
     let dropped: u64 = collect(&session)

@@ -69,7 +69,7 @@ fn behind_the_gap(mut bench: Bench, lost: ClockTime) {
     assert!(length.mseconds().abs_diff(GAP.mseconds()) < 50, "{dropped:?}");
 }
 
-/// A clock that was set back, a loop: what was heard is said with the old times, what comes then
+/// A clock that was set back, a loop: speech before is delivered with the old times, speech behind
 /// with the new ones.
 #[test]
 fn a_jump_back_begins_anew() {

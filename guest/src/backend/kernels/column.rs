@@ -32,7 +32,7 @@ impl Column {
         match format {
             Format::Blocks(blocks) if blocks.has_integers() => self.rounded.round(column),
             Format::F16 => {
-                // Sixteens, as they are multiplied: what is left over stays in order.
+                // Sixteens, as they are multiplied: the rest stays in order.
                 let (turns, rest) = column.as_chunks::<16>();
                 for eight in turns.as_flattened().as_chunks::<8>().0 {
                     self.floats.extend([0, 2, 4, 6, 1, 3, 5, 7].map(|place| eight[place] * LIFT));

@@ -8,11 +8,11 @@ use super::copy::copy;
 pub(in crate::backend) struct Window {
     /// Elements of the kernel along the axis.
     pub(in crate::backend) taps: usize,
-    /// From one patch to the next.
+    /// Step from one patch to the next.
     pub(in crate::backend) step: usize,
     /// Zeroes before the first element.
     pub(in crate::backend) padding: usize,
-    /// From one tap to the next.
+    /// Step from one tap to the next.
     pub(in crate::backend) dilation: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Quantised weights: blocks of small integers with a scale (`ggml-common.h` has the layouts).
+//! Quantized weights: blocks of small integers with a scale (`ggml-common.h` has the layouts).
 //!
 //! Few columns are multiplied as integers, with activations rounded to 8 bits in blocks of 32, to
 //! nearest, as ggml's native kernels do it. For many columns blocks are widened to floats.
@@ -55,8 +55,8 @@ impl Blocks {
     /// Widens whole blocks.
     pub(super) fn widen(self, blocks: &[u8], out: &mut [f32]) {
         if let Self::Other { widen, .. } = self {
-            // SAFETY: ggml reads as many blocks as hold `out.len()` elements, which is what
-            // `blocks` has, and writes `out`.
+            // SAFETY: ggml reads as many blocks as hold `out.len()` elements, the length of
+            // `blocks`, and writes `out`.
             return unsafe { widen(blocks.as_ptr(), out.as_mut_ptr(), out.len() as i64) };
         }
         fn each<const BYTES: usize>(
@@ -171,7 +171,7 @@ pub(super) struct Rounded {
 struct Scale {
     /// Value of one integer step.
     step: f32,
-    /// The sum of what all integers of the block stand for.
+    /// Sum of the values of all integers of the block.
     sum: f32,
 }
 

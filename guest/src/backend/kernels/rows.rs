@@ -119,7 +119,7 @@ pub(in crate::backend) mod tests {
             self.0 >> 8
         }
 
-        /// From -1 to 1.
+        /// Number from -1 to 1.
         pub(in crate::backend) fn float(&mut self) -> f32 {
             self.bits() as f32 / (1 << 23) as f32 - 1.0
         }

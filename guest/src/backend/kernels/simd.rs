@@ -11,7 +11,7 @@ pub(super) struct F32x4(Floats);
 #[derive(Clone, Copy)]
 pub(super) struct I32x4(Words);
 
-/// Two vectors, of 32 `i8` in all: a block of quantised weights.
+/// Two vectors, of 32 `i8` in all: a block of quantized weights.
 #[derive(Clone, Copy)]
 pub(super) struct I8x32(Bytes);
 
@@ -383,7 +383,7 @@ impl I8x32 {
 
     pub(super) fn dot(self, words: &[i16; 32]) -> I32x4 {
         let product = |i: usize| i32::from(self.0[i]) * i32::from(words[i]);
-        // As the vectors do it: neighbours are added, then what is at the same place of each eight.
+        // As the vectors do it: neighbors are added, then elements at the same place of each eight.
         let eight = |at: usize, i: usize| product(at + 2 * i) + product(at + 2 * i + 1);
         I32x4(std::array::from_fn(|i| [0, 8, 16, 24].map(|at| eight(at, i)).iter().sum()))
     }

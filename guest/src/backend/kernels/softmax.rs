@@ -18,7 +18,7 @@ pub(super) fn exponentials(row: &mut [f32], scale: f32, mask: Option<&[f32]>) ->
         x
     };
     match mask {
-        // Padded with what is there anyway, so that the largest stays what it is.
+        // Padded with an element of the row, so that the maximum is unchanged.
         Some(mask) => zip(row, mask, [row[0], mask[0]], |x, mask| note(mask.madd(x, scale))),
         None => map(row, row[0], |x| note(x.mul(scale))),
     }

@@ -21,8 +21,7 @@ const BINS: usize = FRAME / 2 + 1;
 const SILENCE: usize = 30 * hearken_proto::SAMPLE_RATE as usize / HOP;
 /// Value of silence in every band.
 const LEAST: f32 = -10.0;
-/// Frames that are worked on at once: what they become from step to step stays in a second-level
-/// cache.
+/// Number of frames processed at once: their intermediate results stay in a second-level cache.
 const BLOCK: usize = 128;
 /// Folded samples of a frame, and bins of one parity: 101, and zeroes up to a whole turn of a
 /// product's loop.
@@ -43,14 +42,15 @@ pub(crate) struct Spectrogram {
     waves: [Vec<f32>; 4],
     /// A row for each band: weights of even bins, then of odd ones.
     filters: Vec<f32>,
-    /// Frames, folded: what the rows of `waves` are multiplied with.
+    /// Folded frames: the right side of the product with the rows of `waves`.
     folded: [Vec<f32>; 4],
     parts: [Vec<f32>; 4],
     powers: Vec<f32>,
     scratch: gemm::Scratch,
 }
 
-/// Frames that samples reach, the last of them half filled: what whisper.cpp decodes.
+/// Number of frames that samples reach, the last of them half filled: those that whisper.cpp
+/// decodes.
 pub(crate) fn frames_heard(samples: usize) -> usize {
     (samples.saturating_sub(FRAME / 2) / HOP + 1).max(1)
 }
@@ -174,8 +174,8 @@ fn rows(values: &[f32], len: usize) -> Rows<'_> {
     unsafe { Rows::new(values.as_ptr().cast(), 4 * len, len, Format::F32) }
 }
 
-/// Adds and subtracts what meets the same cosine, up to its sign, and the same sine: row `frame` of
-/// each of `folded`.
+/// Adds and subtracts the elements with the same cosine, up to its sign, and the same sine: row
+/// `frame` of each of `folded`.
 fn fold(x: &[f32; FRAME], frame: usize, folded: &mut [Vec<f32>; 4]) {
     let [even, odd, even_sine, odd_sine] =
         folded.each_mut().map(|rows| &mut rows[frame * QUARTER..][..MIDDLE + 1]);

@@ -231,7 +231,7 @@ pub(super) fn plan(nodes: &[Node]) -> Vec<Step> {
 }
 
 impl Graph<'_> {
-    /// The one operation that reads what `place` makes, if nothing else does, then or later; and
+    /// The one operation that reads the output of `place`, if nothing else does, then or later; and
     /// the node through which it reads it: `place` itself, or the last of a chain of views.
     fn only_reader(&self, place: usize) -> Option<(usize, usize)> {
         let mut through = place;

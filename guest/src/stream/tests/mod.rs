@@ -21,8 +21,8 @@ fn audio(words: std::ops::Range<usize>) -> Vec<f32> {
     words.flat_map(|n| std::iter::repeat_n(n as f32 + 1.0, WORD)).collect()
 }
 
-impl Recognise for Simulated {
-    fn recognise(&mut self, pcm: &[f32], told: &[Spoken], effort: Effort) -> Result<Recognised, Status> {
+impl Recognize for Simulated {
+    fn recognize(&mut self, pcm: &[f32], forced: &[Spoken], effort: Effort) -> Result<Recognized, Status> {
         self.calls += 1;
         let mut words: Vec<Word> = Vec::new();
         for (position, sample) in pcm.iter().enumerate() {
@@ -40,7 +40,7 @@ impl Recognise for Simulated {
         // It goes on behind the forced prefix, where that can still be heard.
         let number =
             |word: &Word| word.text.trim_start_matches(|c: char| !c.is_ascii_digit()).parse::<usize>();
-        if let Some(Ok(last)) = told.last().map(|spoken| number(&spoken.word)) {
+        if let Some(Ok(last)) = forced.last().map(|spoken| number(&spoken.word)) {
             words.retain(|word| number(word).is_ok_and(|number| number > last));
         }
         let stable = words.len().saturating_sub(self.unstable);
@@ -53,7 +53,7 @@ impl Recognise for Simulated {
             Spoken { from: word.start, word, tokens: vec![1], attended, least: 1.0, ..Spoken::default() }
         });
         let words: Vec<Spoken> = spoken.collect();
-        Ok(Recognised { settled: words.len(), words, encodes: 1, ..Recognised::default() })
+        Ok(Recognized { settled: words.len(), words, encodes: 1, ..Recognized::default() })
     }
 }
 
@@ -75,7 +75,7 @@ fn run(commit: Commit, count: usize, step: usize, unstable: usize, capacity: usi
 
 fn run_with(
     commit: Commit,
-    mut recogniser: Simulated,
+    mut recognizer: Simulated,
     count: usize,
     step: usize,
     capacity: usize,
@@ -85,14 +85,14 @@ fn run_with(
     for block in audio(0..count).chunks(step) {
         window.samples_mut().extend_from_slice(block);
         assert!(window.samples().len() <= capacity, "the window outgrew the model");
-        let hypothesis = stream.step(&mut window, &mut recogniser, &task(commit), Effort::Partial).unwrap();
+        let hypothesis = stream.step(&mut window, &mut recognizer, &task(commit), Effort::Partial).unwrap();
         for word in hypothesis.committed.iter().chain(&hypothesis.tentative) {
             assert!(word.end <= window.end());
         }
         assert_eq!(hypothesis.encodes, 1);
         committed.extend(hypothesis.committed);
     }
-    let last = stream.step(&mut window, &mut recogniser, &task(commit), Effort::Final).unwrap();
+    let last = stream.step(&mut window, &mut recognizer, &task(commit), Effort::Final).unwrap();
     assert!(last.tentative.is_empty());
     committed.extend(last.committed);
     committed
@@ -143,8 +143,8 @@ fn a_monologue_needs_one_window() {
 fn a_word_whose_end_is_misjudged_is_not_said_twice() {
     for early in [WORD as u32 / 8, WORD as u32 / 2] {
         for commit in [AGREEMENT, attention(1)] {
-            let recogniser = Simulated { calls: 0, unstable: 1, early };
-            let committed = run_with(commit, recogniser, 200, WORD * 2, 160_000);
+            let recognizer = Simulated { calls: 0, unstable: 1, early };
+            let committed = run_with(commit, recognizer, 200, WORD * 2, 160_000);
             let expected: Vec<String> = (0..200).map(|n| format!("w{n}")).collect();
             assert_eq!(texts(&committed), expected, "early by {early}");
         }
@@ -152,7 +152,7 @@ fn a_word_whose_end_is_misjudged_is_not_said_twice() {
 }
 
 #[test]
-fn a_recogniser_that_never_agrees_with_itself_is_cut_all_the_same() {
+fn a_recognizer_that_never_agrees_with_itself_is_cut_all_the_same() {
     // All words are unstable until they are forced out; nothing is lost, and the window stays
     // within bounds.
     for commit in [AGREEMENT, attention(100)] {
@@ -164,9 +164,9 @@ fn a_recogniser_that_never_agrees_with_itself_is_cut_all_the_same() {
 /// Says one word of each window, and wants to go on behind it.
 struct Sparing;
 
-impl Recognise for Sparing {
-    fn recognise(&mut self, pcm: &[f32], told: &[Spoken], _: Effort) -> Result<Recognised, Status> {
-        assert!(told.is_empty(), "a window that is heard again from elsewhere has nothing that was said");
+impl Recognize for Sparing {
+    fn recognize(&mut self, pcm: &[f32], forced: &[Spoken], _: Effort) -> Result<Recognized, Status> {
+        assert!(forced.is_empty(), "a window that is heard again from elsewhere has nothing that was said");
         let text = format!("w{}", pcm[0] as usize - 1);
         let word = Word { start: 0, end: WORD as u32, text, probability: 1.0 };
         let rest = (pcm.len() > WORD).then_some(WORD as u32);
@@ -174,12 +174,12 @@ impl Recognise for Sparing {
         let more = Spoken { word: Word { text: "more".to_owned(), ..word.clone() }, ..Spoken::default() };
         let words = vec![Spoken { word, ..Spoken::default() }, more];
         let settled = if rest.is_some() { 1 } else { 2 };
-        Ok(Recognised { words, settled, rest, encodes: 1, ..Recognised::default() })
+        Ok(Recognized { words, settled, rest, encodes: 1, ..Recognized::default() })
     }
 }
 
 #[test]
-fn a_final_goes_on_where_the_recogniser_stopped_listening() {
+fn a_final_goes_on_where_the_recognizer_stopped_listening() {
     let (mut window, mut stream) = (Window::new(160_000), Stream::default());
     window.samples_mut().extend(audio(0..4));
     let last = stream.step(&mut window, &mut Sparing, &task(AGREEMENT), Effort::Final).unwrap();
@@ -194,8 +194,8 @@ struct Inventive {
     fickle: bool,
 }
 
-impl Recognise for Inventive {
-    fn recognise(&mut self, pcm: &[f32], _: &[Spoken], _: Effort) -> Result<Recognised, Status> {
+impl Recognize for Inventive {
+    fn recognize(&mut self, pcm: &[f32], _: &[Spoken], _: Effort) -> Result<Recognized, Status> {
         self.calls += u32::from(self.fickle);
         let word = |n: usize| {
             let (start, end) = ((n * WORD) as u32, ((n + 1) * WORD) as u32);
@@ -204,21 +204,21 @@ impl Recognise for Inventive {
             Spoken { word, attended: Some(end), tokens: vec![1], ..Spoken::default() }
         };
         let words: Vec<Spoken> = (0..pcm.len() / WORD).map(word).collect();
-        Ok(Recognised { settled: words.len(), words, encodes: 1, ..Recognised::default() })
+        Ok(Recognized { settled: words.len(), words, encodes: 1, ..Recognized::default() })
     }
 }
 
 /// Numbers of words shown and committed for a minute of noise.
-fn of_noise(mut recogniser: Inventive, task: &Task) -> (usize, usize) {
+fn of_noise(mut recognizer: Inventive, task: &Task) -> (usize, usize) {
     let (mut window, mut stream) = (Window::new(160_000), Stream::default());
     let (mut shown, mut committed) = (0, 0);
     for block in audio(0..240).chunks(WORD * 2) {
         window.samples_mut().extend_from_slice(block);
-        let hypothesis = stream.step(&mut window, &mut recogniser, task, Effort::Partial).unwrap();
+        let hypothesis = stream.step(&mut window, &mut recognizer, task, Effort::Partial).unwrap();
         shown += hypothesis.tentative.len();
         committed += hypothesis.committed.len();
     }
-    let last = stream.step(&mut window, &mut recogniser, task, Effort::Final).unwrap();
+    let last = stream.step(&mut window, &mut recognizer, task, Effort::Final).unwrap();
     (shown, committed + last.committed.len())
 }
 
@@ -241,8 +241,8 @@ fn who_says_little_and_unclearly_is_heard() {
     let final_of = |words: usize, fickle: bool| {
         let (mut window, mut stream) = (Window::new(160_000), Stream::default());
         window.samples_mut().extend(audio(0..words));
-        let mut recogniser = Inventive { calls: 0, fickle };
-        stream.step(&mut window, &mut recogniser, &known, Effort::Final).unwrap().committed.len()
+        let mut recognizer = Inventive { calls: 0, fickle };
+        stream.step(&mut window, &mut recognizer, &known, Effort::Final).unwrap().committed.len()
     };
     // Two seconds, and the second hearing says the same.
     assert!(final_of(8, false) >= 7);
@@ -252,9 +252,14 @@ fn who_says_little_and_unclearly_is_heard() {
 #[test]
 fn an_unlikely_word_beside_a_likely_one_is_kept() {
     struct Unsure;
-    impl Recognise for Unsure {
-        fn recognise(&mut self, pcm: &[f32], told: &[Spoken], effort: Effort) -> Result<Recognised, Status> {
-            let mut heard = Simulated { calls: 0, unstable: 0, early: 0 }.recognise(pcm, told, effort)?;
+    impl Recognize for Unsure {
+        fn recognize(
+            &mut self,
+            pcm: &[f32],
+            forced: &[Spoken],
+            effort: Effort,
+        ) -> Result<Recognized, Status> {
+            let mut heard = Simulated { calls: 0, unstable: 0, early: 0 }.recognize(pcm, forced, effort)?;
             heard.words.iter_mut().filter(|spoken| spoken.word.text != "w2").for_each(|spoken| {
                 spoken.word.probability = 0.3;
             });

@@ -1,10 +1,10 @@
-//! The policies over a recogniser whose last words are as unstable as published results of Whisper
+//! The policies over a recognizer whose last words are as unstable as published results of Whisper
 //! say.
 //!
 //! Whisper mishears the word that the end of the audio cuts off, and sometimes those before it, for
-//! want of what follows. How often is set so that stopping by attention at steps of a second costs
-//! as many words as Wang et al. (2024, arXiv 2406.10052) report for Whisper: 1.46 points of the
-//! word error rate.
+//! lack of right context. The frequency is set so that stopping by attention at steps of a second
+//! costs as many words as Wang et al. (2024, arXiv 2406.10052) report for Whisper: 1.46 points of
+//! the word error rate.
 
 use super::*;
 
@@ -26,7 +26,7 @@ const BLUR: f32 = 0.06 * RATE as f32;
 struct Chance(u64);
 
 impl Chance {
-    /// From 0 to 1.
+    /// Number from 0 to 1.
     fn part(&mut self) -> f32 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -90,11 +90,11 @@ impl Whisper {
     }
 }
 
-impl Recognise for Whisper {
-    fn recognise(&mut self, pcm: &[f32], told: &[Spoken], effort: Effort) -> Result<Recognised, Status> {
-        let (Some(first), Some(last)) = (pcm.first(), pcm.last()) else { return Ok(Recognised::default()) };
+impl Recognize for Whisper {
+    fn recognize(&mut self, pcm: &[f32], forced: &[Spoken], effort: Effort) -> Result<Recognized, Status> {
+        let (Some(first), Some(last)) = (pcm.first(), pcm.last()) else { return Ok(Recognized::default()) };
         let (from, heard) = (*first as u32, *last as u32 + 1);
-        let behind = told.last().map_or(from, |spoken| from + spoken.word.end);
+        let behind = forced.last().map_or(from, |spoken| from + spoken.word.end);
         let mut words = Vec::new();
         for index in 0..self.words.len() {
             let Truth { start, end, .. } = self.words[index];
@@ -108,7 +108,7 @@ impl Recognise for Whisper {
             let attended = Some(attended.clamp(from, heard) - from);
             words.push(Spoken { from: start, word, tokens: vec![1], attended, ..Spoken::default() });
         }
-        Ok(Recognised { settled: words.len(), words, encodes: 1, ..Recognised::default() })
+        Ok(Recognized { settled: words.len(), words, encodes: 1, ..Recognized::default() })
     }
 }
 
@@ -188,7 +188,7 @@ fn distance(one: &[String], other: &[String]) -> usize {
 }
 
 #[test]
-fn over_published_behaviour_attention_is_sooner_and_agreement_surer() {
+fn over_published_behavior_attention_is_sooner_and_agreement_surer() {
     let policies = [
         ("agreement:2", AGREEMENT),
         ("agreement:3", Commit::Agreement { hypotheses: 3, doubtful: 3, likely: 0, early: 0, margin: 0 }),

@@ -9,7 +9,7 @@ use std::path::Path;
 use symphonia::core::io::{MediaSource, ReadOnlySource};
 
 use self::container::{Container, Failure, Step};
-use super::sanitise::sanitise;
+use super::sanitize::sanitize;
 use super::{AudioError, Faults, Format, Source};
 
 /// Packets that may fail before the first good one. Anything that merely looks like a container's start (two bytes in
@@ -195,7 +195,7 @@ impl Decoded {
             if !self.waiting.is_empty() {
                 std::mem::swap(block, &mut self.waiting);
                 self.waiting.clear();
-                sanitise(block, &mut self.faults);
+                sanitize(block, &mut self.faults);
                 return Ok(self.deliver(block));
             }
             match self.container.next(&mut self.waiting) {

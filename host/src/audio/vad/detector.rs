@@ -44,7 +44,7 @@ const VOICE_POLE: f32 = 0.924;
 /// webrtc-vad on a copy of the audio that has no DC offset, behind two energy gates: a fixed one,
 /// and one above the steady noise.
 ///
-/// The audio itself is never touched: what the recogniser gets is what came in.
+/// The audio itself is never changed: the recognizer gets the input.
 #[derive(Debug)]
 pub(super) struct Detector {
     vad: Movable,
@@ -65,7 +65,7 @@ pub(super) struct Detector {
     loudest: f32,
 }
 
-/// A second webrtc-vad, which hears amplified what is too quiet for the first.
+/// A second webrtc-vad, which gets an amplified copy of audio that is too quiet for the first.
 #[derive(Debug)]
 struct Faint(Movable);
 
@@ -303,7 +303,7 @@ mod tests {
         let mut detector = Detector::new(2);
         voiced_frames(&mut detector, &buzz(1.0, 0.2, 0.0));
         let beside = voiced_frames(&mut detector, &faint);
-        // webrtc-vad takes what comes right behind speech for speech.
+        // webrtc-vad takes sound right behind speech for speech.
         assert!(beside <= 3, "beside speech it is an echo, or somebody else's: {beside}");
     }
 

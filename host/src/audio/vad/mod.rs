@@ -169,7 +169,7 @@ impl VoiceActivity {
         self.position += samples;
     }
 
-    /// Takes in samples and hands to `sink` what is decided by now.
+    /// Takes samples and passes the events decided so far to `sink`.
     pub fn push(&mut self, samples: &[f32], sink: &mut impl FnMut(VadEvent<'_>)) {
         let Some(frame) = self.decider.as_ref().map(|decider| decider.frame) else {
             self.push_as_speech(samples, sink);
@@ -177,8 +177,7 @@ impl VoiceActivity {
         };
         let mut rest = samples;
         while !rest.is_empty() {
-            // Frame by frame, so that what is held stays bounded even when an hour is pushed at
-            // once.
+            // Frame by frame, so that the buffer stays bounded even when an hour is pushed at once.
             let missing = frame - (self.held.len() - self.decided());
             let (head, tail) = rest.split_at(missing.min(rest.len()));
             // As much as is held at most, and no more: there may be thousands that wait for
@@ -195,7 +194,7 @@ impl VoiceActivity {
     /// Ends the stream: an utterance that runs ends here, and the rest comes out. The next push
     /// starts a new utterance at the next position.
     pub fn finish(&mut self, sink: &mut impl FnMut(VadEvent<'_>)) {
-        // An incomplete frame has no decision of its own: it belongs to what it follows. A
+        // An incomplete frame has no decision of its own: it belongs to the frame before. A
         // candidate stays silence, as it would have if silence had followed.
         let all = self.held.len();
         if let State::Speech { voiced_until } = self.state {
@@ -303,7 +302,7 @@ impl VoiceActivity {
     }
 }
 
-/// Unvoiced audio after which what was voiced before is a click of its own.
+/// Length of unvoiced audio after which the voiced audio before is a click of its own.
 const CANDIDATE_GAP: usize = 120 * PER_MS;
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ enum Piece {
     Silence { start: u64, end: u64 },
 }
 
-/// Runs the stream in blocks, checks every invariant of the events, and joins neighbouring ones.
+/// Runs the stream in blocks, checks every invariant of the events, and joins neighboring ones.
 fn run(mut activity: VoiceActivity, audio: &[f32], block: usize) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::new();
     let mut next = 0u64;

@@ -1,5 +1,5 @@
-//! Pictures (SVG). Of one way to stream: cumulative distributions, latencies on the left, word
-//! error rates of the recordings on the right. Of several: what latency costs in errors.
+//! Pictures (SVG). For one configuration: cumulative distributions, latencies on the left, word
+//! error rates of the recordings on the right. For several: latency against errors.
 
 use std::fmt::Write;
 

@@ -50,8 +50,8 @@ pub(super) struct Recording {
 }
 
 impl Recording {
-    /// Reads what `parts` name, from `root`; several are joined. Where something is made of it, it
-    /// is 16 kHz mono.
+    /// Reads the recordings of `parts`, from `root`; several are joined. Processed audio is 16 kHz
+    /// mono.
     ///
     /// # Errors
     ///
@@ -146,7 +146,7 @@ pub(super) fn grouped(
     groups
 }
 
-/// One reference for all that are joined.
+/// Joins references.
 pub(super) fn joined(parts: &[Reference]) -> Reference {
     let texts: Vec<&str> = parts.iter().map(|part| part.text.as_str()).collect();
     let path = match parts {

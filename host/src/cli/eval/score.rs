@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use hearken::audio::{Samples, VadConfig};
-use hearken::measure::normalise::Normaliser;
+use hearken::measure::normalize::Normalizer;
 use hearken::measure::{Computation, Errors, Flicker, Stamped, Timeline, seconds, simulate};
 use hearken::session::{CommitPolicy, SessionEvent, SessionOptions};
 use hearken::{Error, Model, TranscribeOptions, Word};
@@ -29,7 +29,7 @@ impl fmt::Display for Configuration {
 /// Normalization of texts before they are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Comparison {
-    /// After Whisper's normaliser for the language: numbers in digits, spellings and contractions
+    /// After Whisper's normalizer for the language: numbers in digits, spellings and contractions
     /// made equal
     Whisper,
     /// Word for word, but for case and punctuation
@@ -37,10 +37,10 @@ pub(super) enum Comparison {
 }
 
 impl Comparison {
-    fn normaliser(self, language: &str) -> Normaliser {
-        match (self, Normaliser::for_language(language)) {
-            (Self::Words, Normaliser::English) => Normaliser::Basic,
-            (_, normaliser) => normaliser,
+    fn normalizer(self, language: &str) -> Normalizer {
+        match (self, Normalizer::for_language(language)) {
+            (Self::Words, Normalizer::English) => Normalizer::Basic,
+            (_, normalizer) => normalizer,
         }
     }
 }
@@ -116,7 +116,7 @@ pub(super) struct Scored {
     pub(super) offline: Outcome,
     /// Outcomes of each configuration, computation-unaware and aware.
     pub(super) streaming: Vec<[Outcome; 2]>,
-    /// Speech that was not recognised, and why.
+    /// Speech that was not recognized, and why.
     pub(super) lost: Vec<String>,
 }
 
@@ -183,11 +183,11 @@ impl Scorer<'_> {
     pub(super) fn score(&self, root: &Path, parts: &[Reference]) -> Result<Scored, Error> {
         let recording = Recording::read(root, parts, self.setting)?;
         let reference = joined(parts);
-        let normaliser = self.comparison.normaliser(&reference.language);
+        let normalizer = self.comparison.normalizer(&reference.language);
         let mut lost = Vec::new();
-        let normal = normalised(normaliser, &reference.text);
+        let normal = normalized(normalizer, &reference.text);
         let outcome = |(text, mut tally): (String, Tally)| {
-            let heard = normalised(normaliser, &text);
+            let heard = normalized(normalizer, &text);
             tally.words = Errors::between(normal.split_whitespace(), heard.split_whitespace());
             tally.characters = Errors::of_characters(&normal, &heard);
             tally.audio = recording.seconds;
@@ -265,7 +265,7 @@ impl Scorer<'_> {
         }
         let since = |start: Option<u64>, at: Option<u64>| start.zip(at).map(|(start, at)| seconds(start, at));
         let spoken = timeline.finals.iter().filter(|text| text.words > 0);
-        let normaliser = self.comparison.normaliser(&reference.language);
+        let normalizer = self.comparison.normalizer(&reference.language);
         let tally = Tally {
             first_partial: since(recording.speech.map(|speech| speech.0), timeline.first_text)
                 .into_iter()
@@ -274,8 +274,8 @@ impl Scorer<'_> {
                 .into_iter()
                 .collect(),
             final_latency_detected: spoken.map(|text| seconds(text.end, text.at)).collect(),
-            word_latency: timeline.word_latencies(&reference.text, normaliser),
-            shown_latency: timeline.shown_latencies(&reference.text, normaliser),
+            word_latency: timeline.word_latencies(&reference.text, normalizer),
+            shown_latency: timeline.shown_latencies(&reference.text, normalizer),
             unrecognized: timeline.unrecognized.iter().map(|samples| seconds(0, *samples)).collect(),
             flicker: timeline.flicker,
             computing: simulation.computing.as_secs_f64(),
@@ -287,8 +287,8 @@ impl Scorer<'_> {
     }
 }
 
-/// Normalised words with a space between them.
-fn normalised(normaliser: Normaliser, text: &str) -> String {
-    let words = normaliser.words(&[text]);
+/// Normalized words with a space between them.
+fn normalized(normalizer: Normalizer, text: &str) -> String {
+    let words = normalizer.words(&[text]);
     words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ")
 }

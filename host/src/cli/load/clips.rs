@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use hearken::audio::{self, Resampler};
-use hearken::measure::normalise::Normaliser;
+use hearken::measure::normalize::Normalizer;
 use hearken::measure::{seconds, speech_span};
 use hearken::{Error, SAMPLE_RATE};
 
@@ -53,7 +53,7 @@ impl Clip {
 
 /// The words of a text, as they are compared.
 pub(super) fn normal(language: &str, text: &str) -> Vec<String> {
-    Normaliser::for_language(language).words(&[text]).into_iter().map(|word| word.text).collect()
+    Normalizer::for_language(language).words(&[text]).into_iter().map(|word| word.text).collect()
 }
 
 fn integer(sample: f32) -> i16 {

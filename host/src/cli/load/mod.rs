@@ -1,4 +1,4 @@
-//! `hearken load`: many streams of speech at once, in real time, and what the server makes of them.
+//! `hearken load`: many streams of speech at once, in real time, against a server.
 
 mod clips;
 mod dialect;
@@ -63,7 +63,7 @@ pub(crate) struct Args {
     /// Use at most this many recordings
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// Streams at once
+    /// Number of concurrent streams
     #[arg(long, short = 'n', value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     streams: u32,
     /// Seconds for which recordings are begun

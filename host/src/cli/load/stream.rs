@@ -125,7 +125,7 @@ pub(super) fn refusal(status: u16, body: &[u8]) -> String {
     super::super::printable(format!("{status} {code}").trim_end())
 }
 
-/// Says what the stream is to be, and waits until it is.
+/// Opens the stream, and waits for the confirmation.
 async fn begin(
     plan: &Plan,
     language: Option<&str>,

@@ -1,4 +1,4 @@
-//! AVX-512 F, BW and VL: sixteen lanes; and what VNNI and BF16 add.
+//! AVX-512 F, BW and VL: sixteen lanes; with VNNI and BF16 as extensions.
 
 use std::arch::x86_64::*;
 use std::mem::transmute;

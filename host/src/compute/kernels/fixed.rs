@@ -9,13 +9,14 @@
 //! rounds activations, by about a five-thousandth.
 //!
 //! ```text
-//! left    blocks of [n / 2][2 · LANES][2] i16, then [2 · LANES] f32 scales; n = SPAN but in the last
+//! left    blocks of [n / 2][2 · LANES][2] i16, then [2 · LANES] f32 scales;
+//!         n = SPAN but in the last
 //! right   [C] rows: of i16, then from SCALES on a scale for each block
 //! ```
 
 use super::isa::{Isa, WordDot};
-use super::stage::{ROW, SCALES, elements};
-use super::tile::ask_ahead;
+use super::microkernel::ask_ahead;
+use super::pack_right::{ROW, SCALES, elements};
 
 /// Elements of a block.
 pub(in super::super) const SPAN: usize = 256;
@@ -55,7 +56,7 @@ pub(super) unsafe fn fixed<I: Isa, D: WordDot<I>>(
 ) {
     for (block, first) in (0..n).step_by(SPAN).enumerate() {
         let last = n.min(first + SPAN);
-        // SAFETY: vectors that begin in the row, of which no more is read than it has; room for
+        // SAFETY: vectors that begin in the row, of which no more is read than its length; room for
         // elements is a multiple of two vectors.
         unsafe {
             let (mut squares, mut greatest) = ([isa.zero(); 2], [isa.zero(); 2]);
@@ -79,12 +80,12 @@ pub(super) unsafe fn fixed<I: Isa, D: WordDot<I>>(
     }
 }
 
-/// A [`Tile`](super::tile::Tile) of `C` right rows in fixed point; `steps` are pairs of elements.
-/// `U` steps go into different sums.
+/// A [`Tile`](super::microkernel::Tile) of `C` right rows in fixed point; `steps` are pairs of
+/// elements. `U` steps go into different sums.
 ///
 /// # Safety
 ///
-/// `left` and `right` have the shapes above; `sums` has `[C][2 · LANES]` floats, initialised with
+/// `left` and `right` have the shapes above; `sums` has `[C][2 · LANES]` floats, initialized with
 /// `more`.
 #[inline(always)]
 pub(super) unsafe fn tile<I: Isa, D: WordDot<I>, const C: usize, const U: usize>(

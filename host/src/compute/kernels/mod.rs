@@ -25,33 +25,33 @@ mod avx2;
 mod avx512;
 mod dots;
 mod entry;
+mod epilogue;
 mod exp;
-mod finish;
 mod fixed;
 mod isa;
+mod microkernel;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod pack;
+mod pack_right;
 mod portable;
 mod softmax;
-mod stage;
-mod tile;
 
 use super::aligned::LINE;
 use entry::{bf16_entry_points, byte_entry_points, compiled, entry_points, fixed_entry_points};
 
 pub(super) use dots::{Dots, SoftenOne, Strip};
-pub(super) use finish::{Finish, FinishTile};
+pub(super) use epilogue::{Epilogue, EpilogueTile};
 pub(super) use fixed::{SPAN, fixed_bytes, scale};
+pub(super) use microkernel::{Tile, block_bytes};
 pub(super) use pack::{Loose, Pack, Unpack};
+pub(super) use pack_right::{BLOCK, ELEMENTS, ROW, Stage};
 pub(super) use softmax::{LOWEST, Rescale, Soften, State};
-pub(super) use stage::{BLOCK, ELEMENTS, ROW, Stage};
-pub(super) use tile::{Tile, block_bytes};
 
 /// Precision of products.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Precision {
-    /// Floats as they are, or binary16 as fixed point that rounds less; quantised weights as ggml
+    /// Floats as they are, or binary16 as fixed point that rounds less; quantized weights as ggml
     /// computes with them natively.
     Exact,
     /// Weights of floats as blocks of bytes, products of two matrices in bfloat16, where the
@@ -75,7 +75,7 @@ pub(super) struct Table {
     pub(super) pack: Pack,
     pub(super) soften: Soften,
     pub(super) unpack: Unpack,
-    pub(super) finish: FinishTile,
+    pub(super) finish: EpilogueTile,
     pub(super) rescale: Rescale,
     /// The one of `n` vectors at `n − 1`.
     pub(super) dots: &'static [Dots],
@@ -232,7 +232,7 @@ impl Kernels {
     }
 }
 
-/// Asks for the cache lines of `bytes` bytes that are about to be read. It is no access: any
+/// Prefetches the cache lines of `bytes` bytes that are about to be read. It is no access: any
 /// address will do.
 #[inline(always)]
 pub(super) fn prefetch(at: *const u8, bytes: usize) {

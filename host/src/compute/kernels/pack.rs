@@ -1,7 +1,7 @@
 //! Panels of rows that lie in memory: vectors across rows, as the tiles read them, and back.
 
 use super::isa::{Bf16, Isa};
-use super::stage::elements;
+use super::pack_right::elements;
 
 /// Most lanes of a vector.
 const MAX_LANES: usize = 16;

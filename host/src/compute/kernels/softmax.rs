@@ -1,5 +1,5 @@
 //! Soft-max over keys that come in parts (Milakov and Gimelshein, arXiv:1805.02867): the greatest
-//! score so far is kept, and what was summed before a greater one came is scaled down.
+//! score so far is kept, and earlier sums are scaled down when a greater one comes.
 //!
 //! Scores are in base 2: the caller has multiplied them by log₂ e.
 
@@ -9,8 +9,8 @@ use super::isa::{Bf16, Isa};
 /// Below every score but −∞, so that a part that is masked altogether weighs nothing.
 pub(in super::super) const LOWEST: f32 = f32::MIN;
 
-/// The state of a panel of queries: for each the greatest score, the sum of weights, and what
-/// earlier sums are to be multiplied by.
+/// The state of a panel of queries: for each the greatest score, the sum of weights, and the factor
+/// for earlier sums.
 #[derive(Clone, Copy)]
 pub(in super::super) struct State {
     pub(in super::super) greatest: *mut f32,

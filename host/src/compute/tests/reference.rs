@@ -151,10 +151,10 @@ impl Weights {
     /// row's end and not in its elements, since ggml multiplies it by a moment of its own; see
     /// [`rounded`].
     pub(super) fn table(&self) -> Vec<Vec<f64>> {
-        (0..self.rows).map(|row| self.dequantised(self.row(row))).collect()
+        (0..self.rows).map(|row| self.dequantized(self.row(row))).collect()
     }
 
-    fn dequantised(&self, row: &[u8]) -> Vec<f64> {
+    fn dequantized(&self, row: &[u8]) -> Vec<f64> {
         let half = |bytes: &[u8]| f16::from_le_bytes([bytes[0], bytes[1]]).to_f64();
         match self.element {
             Element::F32 => row.as_chunks().0.iter().map(|&b| f64::from(f32::from_le_bytes(b))).collect(),
@@ -187,7 +187,7 @@ impl Weights {
     }
 }
 
-/// Activations as ggml rounds them for quantised weights (`quantize_row_q8_0`,
+/// Activations as ggml rounds them for quantized weights (`quantize_row_q8_0`,
 /// `quantize_row_q8_1`), then each block's moment: its sum, rounded to binary16.
 pub(super) fn rounded(row: &[f64]) -> Vec<f64> {
     let (mut all, mut moments) = (Vec::new(), Vec::new());
@@ -206,7 +206,7 @@ pub(super) fn gelu(x: f64) -> f64 {
     0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x)).tanh())
 }
 
-/// Asserts that numbers are near, relative to what was summed up.
+/// Asserts that numbers are near, relative to the magnitude of the sum.
 #[track_caller]
 pub(super) fn assert_near(got: f32, expected: f64, scale: f64, tolerance: f64, what: &str) {
     let error = (f64::from(got) - expected).abs() / scale.max(1e-30);

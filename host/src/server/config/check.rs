@@ -45,7 +45,7 @@ impl Config {
         if !(self.admission.load > 0.0 && self.admission.load <= 1.0) {
             return wrong(
                 "admission.load".to_owned(),
-                "it is a part of the recogniser's time; give more than 0 and at most 1, or `enabled = false`",
+                "it is a part of the recognizer's time; give more than 0 and at most 1, or `enabled = false`",
             );
         }
         for (name, seconds) in

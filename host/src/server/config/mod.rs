@@ -1,4 +1,4 @@
-//! The configuration file: what it may say, and how it is read.
+//! The configuration file: its keys, and parsing.
 
 mod check;
 
@@ -70,7 +70,7 @@ pub struct Config {
 pub struct Admission {
     /// True if new streams are rejected under load. Default: true.
     pub enabled: bool,
-    /// The recogniser's time that final texts may need, one stream more included: a part of all
+    /// The recognizer's time that final texts may need, one stream more included: a part of all
     /// threads' time, above 0, at most 1. Default: 0.8.
     pub load: f64,
     /// Maximum wait of final texts for a thread [ms]: the 95th percentile of the last ten seconds.
@@ -126,7 +126,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// A tenant: its keys, and what it may use.
+/// A tenant: its keys, and its limits.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]

@@ -14,17 +14,17 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 
-use super::error::{refused, told};
-use super::message::{Alternative, Recogniser, digits, now};
+use super::error::{error_message, refused};
+use super::message::{Alternative, Recognizer, digits, now};
 use super::query::Asked;
 use super::request_id;
 use crate::formats::seconds;
 use crate::server::App;
-use crate::server::admission::offered_protocols;
 use crate::server::listener::Peer;
-use crate::server::refusal::{Refusal, quote};
+use crate::server::rejection::{Rejection, quote};
 use crate::server::socket::{Adapter, Outbox, drive, limited};
 use crate::server::stream::Stream;
+use crate::server::ticket::offered_protocols;
 use crate::session::{SessionEvent, SessionOptions};
 use crate::{SAMPLE_RATE, Word};
 
@@ -47,7 +47,7 @@ pub(super) async fn upgrade(
     };
     let live = match Live::open(&app, &headers, &query) {
         Ok(live) => live,
-        Err(refusal) => return refused(&app, &refusal),
+        Err(rejection) => return refused(&app, &rejection),
     };
     let id = live.id.clone();
     let mut response = limited(upgrade).protocols(["token"]).on_upgrade(move |socket| async move {
@@ -76,9 +76,9 @@ enum FromClient {
 }
 
 impl FromClient {
-    fn parse(text: &str) -> Result<Self, Refusal> {
+    fn parse(text: &str) -> Result<Self, Rejection> {
         serde_json::from_str(text).map_err(|error| {
-            Refusal::malformed(format!(
+            Rejection::malformed(format!(
                 "{} is no control message: {}",
                 quote(text),
                 quote(&error.to_string())
@@ -87,9 +87,9 @@ impl FromClient {
     }
 }
 
-/// Gives a message that a client may send to what reads it.
+/// Parses a message of a client, for fuzzing.
 #[cfg(any(test, fuzzing))]
-pub(super) fn attack(text: &str) -> Result<(), Refusal> {
+pub(super) fn attack(text: &str) -> Result<(), Rejection> {
     FromClient::parse(text).map(drop)
 }
 
@@ -97,14 +97,14 @@ struct Live {
     id: String,
     stream: Stream,
     asked: Asked,
-    recogniser: Recogniser,
+    recognizer: Recognizer,
     hasher: Sha256,
     /// Start of the next result [samples].
     cursor: u64,
     /// Committed words of the running utterance that were not sent as final, and the number of
     /// those that were.
     settled: Vec<Word>,
-    told: usize,
+    sent: usize,
     /// End of the last word, until its `UtteranceEnd` is sent.
     last_word_end: Option<u64>,
     /// `Finalize` came, and is not answered.
@@ -124,7 +124,7 @@ struct Part {
 }
 
 impl Live {
-    fn open(app: &Arc<App>, headers: &HeaderMap, query: &[(String, String)]) -> Result<Self, Refusal> {
+    fn open(app: &Arc<App>, headers: &HeaderMap, query: &[(String, String)]) -> Result<Self, Rejection> {
         let offered = offered_protocols(headers);
         let key = match offered.as_slice() {
             [scheme, key, ..]
@@ -138,9 +138,9 @@ impl Live {
         let asked = Asked::parse(query)?;
         let (name, model) = app.models.find(&tenant, asked.model.as_deref())?;
         let (encoding, format) = asked.raw()?.ok_or_else(|| {
-            Refusal::unsupported(
+            Rejection::unsupported(
                 "encoding",
-                "containers are not recognised in live streams; state encoding and sample_rate",
+                "containers are not recognized in live streams; state encoding and sample_rate",
             )
         })?;
         let options = SessionOptions {
@@ -153,12 +153,12 @@ impl Live {
         Ok(Self {
             id: request_id(),
             stream: Stream::open(ticket, &model, encoding, options)?,
-            recogniser: Recogniser::of(&name, &model),
+            recognizer: Recognizer::of(&name, &model),
             asked,
             hasher: Sha256::new(),
             cursor: 0,
             settled: Vec::new(),
-            told: 0,
+            sent: 0,
             last_word_end: None,
             finalizing: false,
             unrecognized: Vec::new(),
@@ -183,8 +183,8 @@ impl Live {
             "channel": { "alternatives": [alternative] },
             "metadata": {
                 "request_id": self.id,
-                "model_uuid": self.recogniser.uuid,
-                "model_info": self.recogniser.info,
+                "model_uuid": self.recognizer.uuid,
+                "model_info": self.recognizer.info,
             },
         }));
     }
@@ -197,7 +197,7 @@ impl Live {
             let part =
                 Part { start: self.cursor, end, is_final: true, speech_final: false, from_finalize: false };
             self.say(&words, part, out);
-            self.told += words.len();
+            self.sent += words.len();
             self.cursor = end;
         }
         let words: Vec<Word> = self.settled.iter().chain(tentative).cloned().collect();
@@ -214,14 +214,14 @@ impl Live {
     }
 
     fn complete(&mut self, end: u64, words: &[Word], out: &mut Outbox) {
-        let rest = words.get(self.told..).unwrap_or_default();
+        let rest = words.get(self.sent..).unwrap_or_default();
         let from_finalize = self.finalizing && !self.stream.is_busy();
         // Also without words: the hypothesis before is withdrawn.
         let speech_final = self.asked.endpointing.is_some();
         self.say(rest, Part { start: self.cursor, end, is_final: true, speech_final, from_finalize }, out);
         self.finalizing &= !from_finalize;
         self.settled.clear();
-        self.told = 0;
+        self.sent = 0;
         self.cursor = end;
         self.last_word_end = words.last().map(|word| word.end).or(self.last_word_end);
     }
@@ -278,7 +278,7 @@ impl Adapter for Live {
         }
     }
 
-    fn text(&mut self, text: &str, _out: &mut Outbox) -> Result<(), Refusal> {
+    fn text(&mut self, text: &str, _out: &mut Outbox) -> Result<(), Rejection> {
         match FromClient::parse(text)? {
             FromClient::KeepAlive => {}
             FromClient::Finalize => {
@@ -290,7 +290,7 @@ impl Adapter for Live {
         Ok(())
     }
 
-    fn binary(&mut self, data: Bytes, _out: &mut Outbox) -> Result<(), Refusal> {
+    fn binary(&mut self, data: Bytes, _out: &mut Outbox) -> Result<(), Rejection> {
         if data.is_empty() {
             // How streams were closed before there was CloseStream.
             self.stream.finish();
@@ -303,7 +303,7 @@ impl Adapter for Live {
 
     fn ended(&mut self, out: &mut Outbox) {
         let mut infos = serde_json::Map::new();
-        infos.insert(self.recogniser.uuid.clone(), self.recogniser.info.clone());
+        infos.insert(self.recognizer.uuid.clone(), self.recognizer.info.clone());
         out.json(&json!({
             "type": "Metadata",
             "transaction_key": "deprecated",
@@ -312,15 +312,15 @@ impl Adapter for Live {
             "created": now(),
             "duration": seconds(self.stream.position()),
             "channels": 1,
-            "models": [self.recogniser.uuid],
+            "models": [self.recognizer.uuid],
             "model_info": Value::Object(infos),
         }));
     }
 
-    fn refused(&mut self, refusal: &Refusal, out: &mut Outbox) -> (u16, String) {
-        let (message, reason) = told(refusal);
+    fn refused(&mut self, rejection: &Rejection, out: &mut Outbox) -> (u16, String) {
+        let (message, reason) = error_message(rejection);
         out.json(&message);
-        (if matches!(refusal, Refusal::TooSlow) { 1011 } else { refusal.close_code() }, reason)
+        (if matches!(rejection, Rejection::TooSlow) { 1011 } else { rejection.close_code() }, reason)
     }
 
     fn patience(&self) -> Option<Duration> {

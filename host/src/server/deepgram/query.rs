@@ -6,13 +6,13 @@ use super::style::Style;
 use crate::audio::{Encoding, Format, VadConfig};
 use crate::language_code;
 use crate::server::openai::field_name;
-use crate::server::refusal::{Refusal, quote};
+use crate::server::rejection::{Rejection, quote};
 use crate::server::values;
 
 /// Most names that are given to listen for, and the longest text of them.
 const MAX_KEYTERMS: usize = 100;
 
-/// Parameters that would change what the answer means, and that are not done here.
+/// Parameters that would change the meaning of the answer, and that are not supported.
 const REFUSED: [&str; 15] = [
     "callback",
     "custom_intent",
@@ -53,7 +53,7 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    pub(super) fn parse(pairs: &[(String, String)]) -> Result<Self, Refusal> {
+    pub(super) fn parse(pairs: &[(String, String)]) -> Result<Self, Rejection> {
         let mut asked = Self {
             model: None,
             language: None,
@@ -102,7 +102,7 @@ impl Asked {
             }
         }
         if keyterms.len() > MAX_KEYTERMS || keyterms.iter().map(|term| term.len()).sum::<usize>() > 4096 {
-            return Err(Refusal::invalid(
+            return Err(Rejection::invalid(
                 "keyterm",
                 "there are more than 100 keyterms, or 4096 bytes of them; send fewer",
             ));
@@ -115,12 +115,12 @@ impl Asked {
     }
 
     /// Rate, channels and encoding of audio without a header; `None` if it has one.
-    pub(super) fn raw(&self) -> Result<Option<(Encoding, Format)>, Refusal> {
+    pub(super) fn raw(&self) -> Result<Option<(Encoding, Format)>, Rejection> {
         let Some(encoding) = self.encoding else { return Ok(None) };
         let sample_rate = self
             .sample_rate
             .or(matches!(encoding, Encoding::MuLaw | Encoding::ALaw).then_some(8_000))
-            .ok_or_else(|| Refusal::invalid("sample_rate", "encoding needs a sample_rate"))?;
+            .ok_or_else(|| Rejection::invalid("sample_rate", "encoding needs a sample_rate"))?;
         Ok(Some((encoding, Format { sample_rate, channels: self.channels }.validate()?)))
     }
 
@@ -132,20 +132,20 @@ impl Asked {
     }
 }
 
-fn encoding(name: &str) -> Result<Encoding, Refusal> {
+fn encoding(name: &str) -> Result<Encoding, Rejection> {
     match name {
         "linear16" => Ok(Encoding::S16Le),
         "linear32" => Ok(Encoding::F32Le),
         "mulaw" => Ok(Encoding::MuLaw),
         "alaw" => Ok(Encoding::ALaw),
-        _ => Err(Refusal::unsupported(
+        _ => Err(Rejection::unsupported(
             "encoding",
             format!("{} is not supported; send linear16, linear32, mulaw or alaw", quote(name)),
         )),
     }
 }
 
-fn endpointing(value: &str) -> Result<Option<Duration>, Refusal> {
+fn endpointing(value: &str) -> Result<Option<Duration>, Rejection> {
     // Before the numbers: 0 and 1 are some here, and no booleans.
     match value.to_ascii_lowercase().as_str() {
         "false" => Ok(None),
@@ -156,21 +156,21 @@ fn endpointing(value: &str) -> Result<Option<Duration>, Refusal> {
     }
 }
 
-fn number<T: TryFrom<u64>>(name: &'static str, value: &str) -> Result<T, Refusal> {
+fn number<T: TryFrom<u64>>(name: &'static str, value: &str) -> Result<T, Rejection> {
     let number = values::whole(value).and_then(|number| T::try_from(number).ok());
-    number.ok_or_else(|| Refusal::invalid(name, format!("{name} is a number, not {}", quote(value))))
+    number.ok_or_else(|| Rejection::invalid(name, format!("{name} is a number, not {}", quote(value))))
 }
 
-fn flag(name: &'static str, value: &str) -> Result<bool, Refusal> {
+fn flag(name: &'static str, value: &str) -> Result<bool, Rejection> {
     values::flag(value)
-        .ok_or_else(|| Refusal::invalid(name, format!("{name} is true or false, not {}", quote(value))))
+        .ok_or_else(|| Rejection::invalid(name, format!("{name} is true or false, not {}", quote(value))))
 }
 
-/// Refuses what cannot be ignored.
-fn refuse(name: &str, value: &str) -> Result<(), Refusal> {
+/// Rejects parameters that cannot be ignored.
+fn refuse(name: &str, value: &str) -> Result<(), Rejection> {
     match REFUSED.iter().find(|refused| **refused == name) {
         Some(name) if values::flag(value) != Some(false) => {
-            Err(Refusal::unsupported(name, format!("{name} is not supported here; leave it out")))
+            Err(Rejection::unsupported(name, format!("{name} is not supported here; leave it out")))
         }
         _ => Ok(()),
     }
@@ -180,7 +180,7 @@ fn refuse(name: &str, value: &str) -> Result<(), Refusal> {
 mod tests {
     use super::*;
 
-    fn parse(query: &[(&str, &str)]) -> Result<Asked, Refusal> {
+    fn parse(query: &[(&str, &str)]) -> Result<Asked, Rejection> {
         let pairs: Vec<_> =
             query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Asked::parse(&pairs)

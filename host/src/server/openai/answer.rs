@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::form::{Form, Request};
 use crate::formats::{Format, seconds};
 use crate::server::recording::warnings;
-use crate::text::sanitise_trimmed;
+use crate::text::sanitize_trimmed;
 use crate::{Segment, Transcript, Word, language};
 
 /// A language, in the list of detected ones.
@@ -44,7 +44,7 @@ impl LogProb {
     /// Tokens of words; a space comes before the first of them too if `behind` others.
     pub(in crate::server) fn of<'a>(words: impl IntoIterator<Item = &'a Word>, behind: bool) -> Vec<Self> {
         let piece = |(index, word): (usize, &Word)| {
-            let text = sanitise_trimmed(&word.text);
+            let text = sanitize_trimmed(&word.text);
             let token = if index == 0 && !behind { text } else { format!(" {text}") };
             let logprob = word.probability.ln().max(LEAST_LOGPROB);
             Self { bytes: token.clone().into_bytes(), token, logprob }
@@ -123,7 +123,7 @@ impl Usage {
 
 /// The answer to a request that did not ask for a stream.
 pub(super) fn answer(transcript: &Transcript, request: &Request, translated: bool) -> Response {
-    let text = sanitise_trimmed(&transcript.text());
+    let text = sanitize_trimmed(&transcript.text());
     match request.form {
         Form::Json => {
             let plain = Plain {
@@ -154,7 +154,7 @@ fn plain(kind: &'static str, body: String) -> Response {
 
 fn subtitles(transcript: &Transcript, format: Format) -> String {
     let mut out = Vec::new();
-    // Writing into memory does not fail, and what is written is UTF-8.
+    // Writing into memory does not fail, and the output is UTF-8.
     let _ = format.write(transcript, &mut out);
     String::from_utf8_lossy(&out).into_owned()
 }
@@ -163,7 +163,7 @@ fn verbose(transcript: &Transcript, text: String, request: &Request, translated:
     let code = transcript.language.as_ref().map_or("en", |language| language.code.as_str());
     let words = request.words.then(|| {
         let word = |word: &Word| VerboseWord {
-            word: sanitise_trimmed(&word.text),
+            word: sanitize_trimmed(&word.text),
             start: seconds(word.start),
             end: seconds(word.end),
         };
@@ -183,7 +183,7 @@ fn verbose(transcript: &Transcript, text: String, request: &Request, translated:
 }
 
 fn segment((id, segment): (usize, &Segment)) -> VerboseSegment {
-    let text = sanitise_trimmed(&segment.text);
+    let text = sanitize_trimmed(&segment.text);
     VerboseSegment {
         id,
         seek: segment.start * 100 / u64::from(crate::SAMPLE_RATE),

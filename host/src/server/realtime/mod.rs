@@ -43,9 +43,9 @@ pub(super) async fn upgrade(
             serve(app, realtime, socket).await;
             drop(peer);
         }),
-        Err(refusal) => {
-            app.note(&refusal);
-            refusal.answer(Json(error_body(&refusal)))
+        Err(rejection) => {
+            app.note(&rejection);
+            rejection.answer(Json(error_body(&rejection)))
         }
     }
 }

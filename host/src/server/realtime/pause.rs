@@ -7,7 +7,7 @@ use crate::audio::{Encoding, Faults};
 
 /// Blocks of 20 ms, as a part of a second.
 const BLOCKS_PER_SECOND: usize = 50;
-/// A pause is so long: 160 ms. Before some consonants speech is silent for up to 100.
+/// Minimum length of a pause: 160 ms. Before some consonants speech is silent for up to 100.
 const PAUSE: usize = 8;
 /// And this much quieter than speech: 16 dB.
 const QUIETER: f32 = 6.3;

@@ -133,7 +133,7 @@ mod tests {
     }
 
     /// Formats the news: deltas as `item:words`, complete turns as `item=words`.
-    fn told(news: &[News]) -> Vec<String> {
+    fn sent(news: &[News]) -> Vec<String> {
         let joined =
             |words: &[Word]| words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
         let tell = |news: &News| match news {
@@ -149,7 +149,7 @@ mod tests {
         turns.begin("a".into(), 0);
         turns.speech(100);
         turns.certain(&[word("one", 100, 200)], &mut news);
-        assert_eq!(told(&news), ["a:one"], "before the commit");
+        assert_eq!(sent(&news), ["a:one"], "before the commit");
         assert_eq!(turns.commit(250).as_deref(), Some("a"));
         turns.settle(&mut news);
         assert_eq!(news.len(), 1, "somebody still speaks");
@@ -158,14 +158,14 @@ mod tests {
         let three = word("three", 310, 400);
         news.clear();
         turns.certain(std::slice::from_ref(&two), &mut news);
-        assert_eq!(told(&news), ["a=one", "b:two"], "its middle lies behind the commit");
+        assert_eq!(sent(&news), ["a=one", "b:two"], "its middle lies behind the commit");
         news.clear();
         turns.last(&[word("one", 100, 200), two, three], &mut news);
         turns.settle(&mut news);
-        assert_eq!(told(&news), ["b:three"]);
+        assert_eq!(sent(&news), ["b:three"]);
         turns.commit(500);
         turns.settle(&mut news);
-        assert_eq!(told(&news), ["b:three", "b=two three"]);
+        assert_eq!(sent(&news), ["b:three", "b=two three"]);
     }
 
     #[test]
@@ -175,7 +175,7 @@ mod tests {
         turns.begin("a".into(), 0);
         turns.commit(10);
         turns.settle(&mut news);
-        assert_eq!(told(&news), ["a="]);
+        assert_eq!(sent(&news), ["a="]);
         // A commit behind speech that is not recognized yet waits for it.
         turns.begin("b".into(), 10);
         turns.speech(20);
@@ -187,7 +187,7 @@ mod tests {
         assert!(news.is_empty() && turns.has_committed());
         turns.last(&[word("hello", 30, 60)], &mut news);
         turns.settle(&mut news);
-        assert_eq!(told(&news), ["b:hello", "b=hello", "c="]);
+        assert_eq!(sent(&news), ["b:hello", "b=hello", "c="]);
     }
 
     #[test]
@@ -202,6 +202,6 @@ mod tests {
         turns.last(&[word("yes", 120, 150)], &mut news);
         turns.commit(200);
         turns.settle(&mut news);
-        assert_eq!(told(&news), ["b:yes", "b=yes"]);
+        assert_eq!(sent(&news), ["b:yes", "b=yes"]);
     }
 }

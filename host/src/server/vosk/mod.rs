@@ -20,13 +20,13 @@ use tokio::sync::Notify;
 
 use self::message::{FromClient, Setup, partial, success};
 use super::App;
-use super::admission::Ticket;
 use super::keys::random_name;
 use super::listener::Peer;
-use super::refusal::Refusal;
+use super::rejection::Rejection;
 use super::socket::{Adapter, Outbox, drive, limited};
 use super::stream::{Stream, revoked};
 use super::tenants::Admitted;
+use super::ticket::Ticket;
 use crate::Word;
 use crate::audio::Encoding;
 use crate::session::SessionEvent;
@@ -62,7 +62,7 @@ pub(super) async fn upgrade(
             serve(app, vosk, socket).await;
             drop(peer);
         }),
-        Err(refusal) => app.refuse(&refusal),
+        Err(rejection) => app.refuse(&rejection),
     }
 }
 
@@ -97,7 +97,7 @@ struct Vosk {
     setup: Setup,
     /// Its place in the server, until a stream holds it.
     ticket: Option<Ticket>,
-    /// From the first audio on.
+    /// Set from the first audio on.
     stream: Option<Stream>,
     owed: VecDeque<Owed>,
     open: VecDeque<Open>,
@@ -109,7 +109,7 @@ struct Vosk {
 }
 
 impl Vosk {
-    fn open(app: &Arc<App>, headers: &HeaderMap, query: &[(String, String)]) -> Result<Self, Refusal> {
+    fn open(app: &Arc<App>, headers: &HeaderMap, query: &[(String, String)]) -> Result<Self, Rejection> {
         // Vosk has no keys; most of its clients can set an address, and nothing else.
         let key = query.iter().find(|(name, _)| name == "key").map(|(_, key)| key.as_str());
         let tenant = app.admit(headers, key)?;
@@ -141,14 +141,14 @@ impl Vosk {
 
     /// Takes a configuration, and answers where its client waits for that: where it names a
     /// language.
-    fn configure(&mut self, config: &Value, out: &mut Outbox) -> Result<(), Refusal> {
+    fn configure(&mut self, config: &Value, out: &mut Outbox) -> Result<(), Rejection> {
         let setup = self.setup.updated(config)?;
         let (_, model) = self.app.models.find(&self.tenant, setup.model.as_deref())?;
         let asks = config.get("language").is_some_and(|language| !language.is_null());
         match model.can(setup.language.as_deref(), false) {
             Err(error) if asks => {
-                let refusal = Refusal::from(error);
-                self.app.note(&refusal);
+                let rejection = Rejection::from(error);
+                self.app.note(&rejection);
                 out.text(success(false));
                 return Ok(());
             }
@@ -170,13 +170,13 @@ impl Vosk {
     }
 
     /// The stream, which the first audio starts.
-    fn started(&mut self) -> Result<&mut Stream, Refusal> {
+    fn started(&mut self) -> Result<&mut Stream, Rejection> {
         if self.stream.is_none() {
             let (_, model) = self.app.models.find(&self.tenant, self.setup.model.as_deref())?;
-            let ticket = self.ticket.take().ok_or(Refusal::Internal)?;
+            let ticket = self.ticket.take().ok_or(Rejection::Internal)?;
             self.stream = Some(Stream::open(ticket, &model, Encoding::S16Le, self.setup.options()?)?);
         }
-        self.stream.as_mut().ok_or(Refusal::Internal)
+        self.stream.as_mut().ok_or(Rejection::Internal)
     }
 
     /// Answers a chunk that was taken in, unless the final text of an utterance is awaited, which
@@ -276,7 +276,7 @@ impl Adapter for Vosk {
         out.text(self.all_finals());
     }
 
-    fn text(&mut self, text: &str, out: &mut Outbox) -> Result<(), Refusal> {
+    fn text(&mut self, text: &str, out: &mut Outbox) -> Result<(), Rejection> {
         match FromClient::parse(text)? {
             FromClient::Config(config) => self.configure(&config, out)?,
             FromClient::Reset => {
@@ -296,15 +296,15 @@ impl Adapter for Vosk {
         Ok(())
     }
 
-    fn binary(&mut self, data: Bytes, _out: &mut Outbox) -> Result<(), Refusal> {
+    fn binary(&mut self, data: Bytes, _out: &mut Outbox) -> Result<(), Rejection> {
         self.started()?.feed(data);
         self.owe_chunk();
         Ok(())
     }
 
-    fn refused(&mut self, refusal: &Refusal, _out: &mut Outbox) -> (u16, String) {
+    fn refused(&mut self, rejection: &Rejection, _out: &mut Outbox) -> (u16, String) {
         // Vosk has no message for it.
-        (refusal.close_code(), refusal.to_string())
+        (rejection.close_code(), rejection.to_string())
     }
 }
 
@@ -317,9 +317,9 @@ impl Vosk {
     }
 }
 
-/// Gives a message that a client may send to what reads it.
+/// Parses a client's message, for fuzzing.
 #[cfg(any(test, fuzzing))]
-pub(super) fn attack(text: &str) -> Result<(), Refusal> {
+pub(super) fn attack(text: &str) -> Result<(), Rejection> {
     match FromClient::parse(text)? {
         FromClient::Config(config) => Setup::default().updated(&config)?.options().map(drop),
         _ => Ok(()),

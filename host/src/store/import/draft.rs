@@ -33,7 +33,7 @@ impl Draft {
         self.part().append(bytes)
     }
 
-    /// Writes over what is there.
+    /// Overwrites bytes.
     pub(super) fn overwrite(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
         self.part().overwrite(at, bytes)
     }
@@ -77,7 +77,7 @@ impl NameLock {
         Ok(Self { part: Some(claim(&part::path(model), wait)?) })
     }
 
-    /// The model is there: what was kept of a pull is of no use any more.
+    /// The model is complete: the part kept of a pull is of no use any more.
     pub(super) fn done(mut self) {
         if let Some(part) = self.part.take() {
             let _ = part.discard();

@@ -4,10 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::super::StoreError;
-use crate::text::sanitise;
+use crate::text::sanitize;
 
-/// Why something cannot be imported. Messages are one line: the file, what is wrong in it, and the
-/// remedy. What they quote of a file is without control characters.
+/// Error of an import. Messages are one line: the file, the defect, and the remedy. Text quoted
+/// from a file is without control characters.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {
@@ -39,7 +39,7 @@ pub enum ImportError {
         /// Remedy: a source for it.
         remedy: &'static str,
     },
-    /// A file ends before what it announces.
+    /// A file ends before its announced content.
     #[error("{} is cut off: {what} would end at byte {end} and the file has {len}; fetch it again", path.display())]
     Truncated {
         /// The file.
@@ -135,5 +135,5 @@ impl ImportError {
 
 /// The beginning of something out of a file, fit for a message of one line.
 pub(super) fn quoted(text: &str) -> String {
-    sanitise(text).chars().map(|c| if c.is_control() { ' ' } else { c }).take(120).collect()
+    sanitize(text).chars().map(|c| if c.is_control() { ' ' } else { c }).take(120).collect()
 }

@@ -35,8 +35,8 @@ pub(super) fn read(input: &Arc<Input>, quantized: Ftype) -> Result<Parsed, Store
         let remedy = "quantize the file in f16, or import this one as it is, without --quantize";
         return Err(ImportError::unsupported(input.path(), what, remedy));
     }
-    // What follows was checked above. If the file changes meanwhile, what is read is checked where
-    // it is used, and the result again.
+    // The rest was checked above. If the file changes meanwhile, the bytes are checked where they
+    // are used, and the result again.
     let mut cursor = Cursor { input, at: 4 };
     let what = || "the header".to_owned();
     let mut fields = [0; 11];

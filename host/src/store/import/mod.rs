@@ -1,9 +1,9 @@
 //! Models of other formats, turned into ggml files in the store.
 //!
-//! An [`Importer`] takes what people have: a folder of Hugging Face's transformers, a model of
+//! An [`Importer`] takes other formats: a folder of Hugging Face's transformers, a model of
 //! CTranslate2 (faster-whisper), or a ggml file. It finds all tensors and checks their shapes
 //! before it writes anything, converts them a few at a time, and quantizes them in the sandbox if
-//! that is asked for. What comes out is checked as any model is, and gets its name only then.
+//! that is requested. The output is checked as any model is, and gets its name only then.
 //!
 //! ```no_run
 //! use hearken::store::Store;
@@ -21,9 +21,9 @@ mod draft;
 mod error;
 #[cfg(any(test, fuzzing))]
 mod fixtures;
-mod ggml;
 #[cfg(fuzzing)]
-pub mod hostile;
+pub mod fuzz;
+mod ggml;
 mod hugging_face;
 mod input;
 mod mel;
@@ -52,7 +52,7 @@ use source::Source;
 use write::Output;
 
 use super::content::{self, Examined};
-use super::{CATALOGUE, Entry, Record, Store, StoreError, Stored, official, room};
+use super::{CATALOG, Entry, Record, Store, StoreError, Stored, disk_space, official};
 use crate::sandbox::{Limits, Quantizer, Runtime};
 
 /// Memory of the sandbox that quantizes, in bytes: the guest, and 64 KiB of weights.
@@ -178,7 +178,7 @@ impl<'a> Importer<'a> {
         fs::create_dir_all(folder).map_err(StoreError::io("write", folder))?;
         let model = folder.join(file_name(&name));
         let mut draft = Draft::lock(&model, self.waiting(&mut progress))?;
-        room::expect(folder, &name, plan.bytes())?;
+        disk_space::expect(folder, &name, plan.bytes())?;
         self.write(&plan, &name, &mut draft, &mut progress)?;
 
         progress(ImportProgress::Checking);
@@ -323,14 +323,14 @@ impl<'a> Importer<'a> {
         }
         let (name, folder) = (name.to_owned(), self.store.folder.clone());
         // A quota or a limit, where the disk itself has room.
-        let full = room::expect(&folder, &name, needs);
+        let full = disk_space::expect(&folder, &name, needs);
         full.err().unwrap_or(StoreError::NoSpace { name, folder, needs, free: 0 })
     }
 }
 
 /// The official model that a file is, if it is one.
 fn officially(examined: &Examined) -> Option<&'static Entry> {
-    CATALOGUE.iter().find(|entry| entry.sha256 == examined.sha256)
+    CATALOG.iter().find(|entry| entry.sha256 == examined.sha256)
 }
 
 /// Fails unless a model may have that name.

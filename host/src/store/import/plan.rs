@@ -81,8 +81,8 @@ impl Make {
         Ok(Self { fields, filters: mel::filters(dims.n_mels), vocabulary, tensors })
     }
 
-    /// The header's fields, and what they were before ggml's version 2 of its layouts, which left
-    /// those of 5 bits as they were.
+    /// The header's fields, in their form before ggml's version 2 of its layouts, which left those
+    /// of 5 bits as they were.
     pub(super) fn fields_before_version_2(
         &self,
         quantization: Quantization,

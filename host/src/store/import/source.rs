@@ -1,4 +1,4 @@
-//! Recognizes what is to be imported.
+//! Detection of the source's format.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -64,7 +64,7 @@ impl Source {
     }
 }
 
-/// The text with nothing but what names of models may have.
+/// Keeps only characters that model names may have.
 fn plain(name: &str) -> String {
     let allowed = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' };
     let name: String = name.chars().map(allowed).take(80).collect();

@@ -8,8 +8,8 @@ use super::error::ImportError;
 use super::input::Input;
 use crate::store::StoreError;
 
-/// Weights that are read at once: whole blocks of every quantization, and what the sandbox takes in
-/// one call.
+/// Number of weights read at once: whole blocks of every quantization, and the capacity of one call
+/// to the sandbox.
 pub(super) const BLOCK: u64 = crate::sandbox::Quantizer::WEIGHTS as u64;
 
 /// Storage format of a weight.
@@ -56,8 +56,8 @@ pub(super) struct Tensor {
 }
 
 impl Tensor {
-    /// A tensor of `len` bytes from `at` on. Fails if they are not in the file, or are not what the
-    /// shape takes.
+    /// A tensor of `len` bytes from `at` on. Fails if they are not in the file, or contradict the
+    /// shape.
     pub(super) fn new(
         input: &Arc<Input>,
         name: &str,

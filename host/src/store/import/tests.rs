@@ -1,4 +1,4 @@
-//! Every reader: what it takes, and what it refuses.
+//! Every reader: accepted and rejected input.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `vocab.json` | object of tokens and their numbers (Hugging Face) |
 //! | `tokenizer.json` | the same, as `model.vocab`, with `added_tokens` (Hugging Face) |
-//! | `vocabulary.json`, `vocabulary.txt` | all tokens in order, a list or one a line (CTranslate2) |
+//! | `vocabulary.json`, `vocabulary.txt` | all tokens in order, list or lines (CTranslate2) |
 //! | `*.tiktoken` | base64 and number of each text token (OpenAI) |
 //!
 //! All but the last write bytes as characters of byte-level BPE (`bytes_to_unicode` of GPT-2's
@@ -23,7 +23,7 @@ use crate::store::StoreError;
 
 /// Longest file that is read. Whisper's longest, a `tokenizer.json`, has 4 MB.
 const MAX_BYTES: u64 = 16 << 20;
-/// Longest token in bytes: what hearken's checker of models takes.
+/// Longest token [bytes]: the limit of hearken's checker of models.
 const MAX_TOKEN: usize = 512;
 /// Token behind the text tokens.
 const END_OF_TEXT: &str = "<|endoftext|>";
@@ -150,7 +150,8 @@ fn malformed(path: &Path) -> impl FnOnce(serde_json::Error) -> StoreError + use<
 fn lines(path: &Path, bytes: &[u8], wanted: Wanted) -> Result<HashMap<u64, String>, StoreError> {
     let text =
         str::from_utf8(bytes).map_err(|_| ImportError::vocabulary(path, "is no list of tokens in UTF-8"))?;
-    // Not `lines`: no character of byte-level BPE is a carriage return, and what is one is damage.
+    // Not `lines`: no character of byte-level BPE is a carriage return, and one that appears is
+    // damage.
     let count = text.split_terminator('\n').count() as u64;
     if count != wanted.n_vocab {
         return Err(other_size(path, count, wanted));

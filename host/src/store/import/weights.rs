@@ -49,7 +49,7 @@ impl Weights {
         self.tensors.get(name)
     }
 
-    /// The header's fields, of which the last is `ftype`: what the shapes say.
+    /// The header's fields, of which the last is `ftype`, computed from the shapes.
     pub(super) fn fields(&self, ftype: i32) -> Result<[i32; 11], StoreError> {
         let dim = |name: &str, index: usize| {
             let tensor = self.get(name).ok_or_else(|| self.missing(name, 1))?;
@@ -96,7 +96,7 @@ impl Weights {
         ])
     }
 
-    /// Takes the tensors out in the order of OpenAI's checkpoints, each with what it must be in the
+    /// Takes the tensors out in the order of OpenAI's checkpoints, each with its layout in the
     /// file. Fails if one is missing, has another shape, or is left over.
     pub(super) fn in_order(mut self, layout: Vec<Layout>) -> Result<Vec<(Layout, Tensor)>, StoreError> {
         let mut layout: HashMap<String, Layout> =
