@@ -604,7 +604,7 @@ hearken_status hearken_session_new(struct hearken_model model,
 hearken_status hearken_session_push(struct hearken_session session, const void *frames, size_t frame_count);
 
 /**
- * Says that `frame_count` frames never came: an utterance that runs ends here, the clock goes on,
+ * Reports that `frame_count` frames never came: a running utterance ends here, the clock goes on,
  * and the gap is reported as `HEARKEN_EVENT_DROPPED`.
  *
  * Threads: as `hearken_session_push`.

@@ -55,8 +55,7 @@ const DETECTED: [&str; 5] = ["", "auto", "detect", "multi", "und"];
 /// name (`english`), or a tag with a region or a script (`en-US`, `zh_TW`), which Whisper does not
 /// know apart. `None` where the language is to be detected: `auto`, `multi`, `und` or nothing.
 ///
-/// A language that nobody knows is returned in small letters, so that the model's refusal can name
-/// it.
+/// An unknown language is returned in small letters, so that the model's rejection can name it.
 ///
 /// ```
 /// use hearken::language_code;

@@ -60,7 +60,7 @@ pub(crate) fn collapse(file: &File) -> io::Result<u64> {
     Ok(done)
 }
 
-/// A file, mapped where a large page begins; nobody reads it there.
+/// A file, mapped at the begin of a large page; it is not read there.
 #[cfg(target_os = "linux")]
 struct Window {
     reserved: *mut c_void,
@@ -102,8 +102,7 @@ impl Window {
 #[cfg(target_os = "linux")]
 impl Drop for Window {
     fn drop(&mut self) {
-        // SAFETY: this window's own address space, the file in it, and nobody holds a pointer into
-        // it.
+        // SAFETY: this window's own address space, the file in it, and no other pointer into it.
         let _ = unsafe { rustix::mm::munmap(self.reserved, self.reserved_len) };
     }
 }
@@ -124,7 +123,7 @@ pub(crate) fn written(range: Range<usize>) -> io::Result<u64> {
         const PRESENT: u64 = 1 << 63;
         const SWAPPED: u64 = 1 << 62;
         const SHARED: u64 = 1 << 61;
-        // Kept open: with no descriptor left nobody's memory could be looked at any more.
+        // Kept open: without a free descriptor no sandbox's memory could be measured any more.
         static MAP: OnceLock<File> = OnceLock::new();
         let page = rustix::param::page_size();
         let map = match MAP.get() {

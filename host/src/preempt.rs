@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn outside_of_a_task_nobody_gives_way() {
+    fn there_is_no_preemption_outside_of_a_task() {
         assert!(!is_wanted());
         let mut used = Duration::from_secs(1000);
         let panics = || slice(pin!(async { panic!("expected by this test") }), &mut used, Rc::new(|| true));

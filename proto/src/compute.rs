@@ -97,7 +97,7 @@ impl Element {
         }
     }
 
-    /// Alignment of addresses and strides [bytes].
+    /// Alignment of addresses and strides \[bytes\].
     pub fn align(self) -> u64 {
         match self {
             Self::F32 => 4,

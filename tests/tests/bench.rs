@@ -26,7 +26,7 @@ fn its_figures_agree_with_each_other() {
 }
 
 #[test]
-fn people_read_who_computes() {
+fn the_table_names_the_compute_mode() {
     let text = fine(&mut hearken(&["bench", "--threads", "1", "--compute", "guest"]));
     assert!(text.contains("compute    guest: WebAssembly\n"), "{text}");
     assert!(text.contains("0 MiB of weights packed"), "{text}");

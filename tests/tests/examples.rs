@@ -53,7 +53,7 @@ fn the_demo_with_tiny_en_hears_people() {
 }
 
 #[test]
-fn both_tenants_are_told_what_they_said() {
+fn both_tenants_get_their_captions() {
     let shown = show("hearken-multi-tenant", &[]);
     for line in ["    acme  seven three nine two zero five", " initech  one two three four five six"] {
         assert!(shown.lines().any(|shown| shown == line), "{line} is missing:\n{shown}");

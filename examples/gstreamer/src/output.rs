@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_told_but_not_where_text_may_come() {
+    fn silence_is_reported_but_not_where_text_may_come() {
         let rate = u64::from(hearken::SAMPLE_RATE);
         let mut output = Output::new(Kind::Cues, 0);
         assert_eq!(output.next(), rate * 3 / 2);

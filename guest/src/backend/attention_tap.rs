@@ -1,8 +1,8 @@
 //! Tap on the decoder's cross-attention.
 //!
-//! whisper.cpp gives nobody its attention. It passes through this backend, though, so some of its
-//! heads can be watched on the way: their weights are computed once more, which takes a product
-//! with a few columns for each layer.
+//! whisper.cpp offers no access to its attention. It passes through this backend, though, so some
+//! of its heads can be recorded on the way: their weights are computed once more, which takes a
+//! product with a few columns for each layer.
 
 use std::cell::RefCell;
 

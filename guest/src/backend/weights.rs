@@ -1,9 +1,9 @@
 //! The weights that the host may pack: found while the model is loaded, known by their number
 //! afterwards.
 //!
-//! whisper.cpp plans all its graphs when it makes a state, and so asks of each operation whether
-//! the backend takes it. What stands on the left of a product then, in memory that ggml calls
-//! weights, is a weight.
+//! whisper.cpp plans all its graphs when it makes a state, and so asks for each operation if the
+//! backend supports it. The left side of a product then, in memory that ggml calls weights, is a
+//! weight.
 
 use std::cell::RefCell;
 

@@ -1,4 +1,5 @@
-//! Position of a token in the audio, from the decoder's cross-attention while it said the token.
+//! Position of a token in the audio, from the decoder's cross-attention while it predicted the
+//! token.
 
 use crate::backend::Watched;
 

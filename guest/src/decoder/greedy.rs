@@ -18,8 +18,8 @@ const LATEST_FIRST: f32 = 1.0;
 const CHUNK: f32 = 30.0;
 /// Windows of which less than this is left are done: whisper.cpp's 100 ms.
 const LEAST_REST: usize = hearken_proto::SAMPLE_RATE as usize / 10;
-/// Tokens that a window may have: always, and for each second. The fastest speakers reach 11 a
-/// second; a loop goes on.
+/// Maximum number of tokens of a window: a constant, and a number for each second. The fastest
+/// speakers reach 11 a second; a loop exceeds it.
 const MOST_TOKENS: usize = 15;
 const MOST_TOKENS_A_SECOND: usize = 15;
 const SECOND: usize = hearken_proto::SAMPLE_RATE as usize;

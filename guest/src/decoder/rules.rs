@@ -173,7 +173,8 @@ mod tests {
     const EOT: i32 = 10;
     const BEG: i32 = 13;
 
-    /// Text 0–9, of which 4 is a space; eot 10; two that are never said; timestamps of 0 to 200 ms.
+    /// Text 0–9, of which 4 is a space; eot 10; two that are always suppressed; timestamps of 0 to
+    /// 200 ms.
     fn vocabulary() -> Vocabulary {
         Vocabulary {
             eot: EOT,

@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_told_is_not_said_again() {
+    fn forced_tokens_are_not_returned_as_words() {
         let (vocabulary, said) = (vocabulary(), said(&[BEG, 1, 3, 4, 5]));
         let watched = looking(&[0, 10, 30, 40, 60, 80], 100);
         let words = transcript(&vocabulary, &said, 3, &watched).words(text);

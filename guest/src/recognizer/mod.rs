@@ -130,9 +130,8 @@ impl Recognizer {
         if positions == self.positions {
             self.state.pcm_to_mel(pcm, 1).map_err(|_| Status::DecodeFailed)?;
         } else {
-            // Only `whisper_full` sets the number of positions. It takes less than 100 ms for
-            // nothing to do, and looks whether there is that much before, and whether there is more
-            // after it has set it.
+            // Only `whisper_full` sets the number of positions. It does nothing with less than 100
+            // ms; it checks the length before, and again after it has set the number.
             let mut params = FullParams::new(SamplingStrategy::Greedy { best_of: 1 });
             params.set_language(Some("en"));
             params.set_audio_ctx(positions);

@@ -14,7 +14,7 @@ const RETRY_TEMPERATURE: f32 = 0.6;
 /// silent: OpenAI's thresholds, as whisper.cpp has them.
 const LOGPROB: f32 = -1.0;
 const NO_SPEECH: f32 = 0.6;
-/// whisper.cpp hears nothing in less than 100 ms.
+/// Minimum length for whisper.cpp: it recognizes nothing in less than 100 ms.
 const SHORTEST: usize = hearken_proto::SAMPLE_RATE as usize / 10;
 
 impl Recognizer {

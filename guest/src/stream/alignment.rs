@@ -1,4 +1,4 @@
-//! Alignment of a hypothesis with words said before.
+//! Alignment of a hypothesis with the words of the one before.
 
 use hearken_proto::Word;
 

@@ -1,10 +1,10 @@
 //! Tentative words that are shown, and how they are written.
 //!
 //! The last word of a hypothesis is often a guess at half a word, and changes with the next one: a
-//! fifth of all words flickered when everything was shown. So a word is shown once it stood twice,
-//! or when another one follows it and it is likely. Half of the rest were capitals and punctuation,
-//! which depend on what follows: a word that was shown keeps its own (docs/streaming.md has the
-//! figures).
+//! fifth of all words flickered when everything was shown. So a word is shown once two hypotheses
+//! in a row have it, or when another one follows it and it is likely. Half of the rest were
+//! capitals and punctuation, which depend on the words behind: a word that was shown keeps its own
+//! (docs/streaming.md has the figures).
 
 use hearken_proto::Word;
 

@@ -96,7 +96,7 @@ const FEW: f32 = 0.5;
 /// Speech that no word explains is asked for again when there is more of it, in samples: 1 s.
 const UNEXPLAINED: u32 = hearken_proto::SAMPLE_RATE;
 
-/// Voice at the end of a window that goes on is missed only when it is this long, in samples: 2 s.
+/// Minimum length of missed voice at the end of the window of a running utterance [samples]: 2 s.
 /// Words for it may come.
 const LATE: u64 = 2 * hearken_proto::SAMPLE_RATE as u64;
 
@@ -294,8 +294,8 @@ impl Stream {
         words
     }
 
-    /// Returns true if the decoder ended right behind the committed words, which it was forced to
-    /// repeat, though speech goes on: with another prefix, or none, it may say more.
+    /// Returns true if the decoder ended right behind its forced prefix, though speech goes on:
+    /// with another prefix, or none, it may give more words.
     fn is_muzzled(&self, window: &Window, task: &Task) -> bool {
         let explained = self.tentative.last().map_or(self.settled, |spoken| spoken.word.end);
         !self.anchored.is_empty()
@@ -379,9 +379,9 @@ impl Stream {
     }
 
     /// Decodes voice that no word explains by itself, without a forced prefix, and with temperature
-    /// fallback. While the utterance goes on only the first missed stretch is decoded, if all
-    /// before it is committed: what is found is committed at once, since the next hypothesis,
-    /// behind words that lack it, would lack it again.
+    /// fallback. In a running utterance only the first missed stretch is decoded, if all before it
+    /// is committed: its words are committed at once, since the next hypothesis, behind words that
+    /// lack it, would lack it again.
     fn ask_for_missed(
         &mut self,
         window: &Window,

@@ -9,9 +9,8 @@ use super::alignment::essence;
 
 /// Decides which of the words that are not committed yet become so.
 pub(crate) trait Policy {
-    /// Number of the first words of `tail` that are certain. `tail` is all that was heard behind
-    /// the committed words, in the latest hypothesis; `heard` is the end of the audio, on the same
-    /// clock.
+    /// Number of the first words of `tail` that are certain. `tail` is the part of the latest
+    /// hypothesis behind the committed words; `heard` is the end of the audio, on the same clock.
     fn certain(&mut self, tail: &[Spoken], heard: u32) -> usize;
 
     /// Reports that the first `words` words of the latest tail were committed: the next tail begins

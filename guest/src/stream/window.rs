@@ -13,7 +13,7 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// A window for a model that can hear `capacity` samples at once.
+    /// Makes a window for a model with a context of `capacity` samples.
     pub(crate) fn new(capacity: usize) -> Self {
         Self { samples: Vec::new(), start: 0, full: capacity / 5 * 4 }
     }

@@ -42,10 +42,10 @@ impl Chunk {
 
 /// Turns the events of [`VoiceActivity`](super::VoiceActivity) into [`Chunk`]s.
 ///
-/// Utterances share a chunk as long as the stretch from the first speech sample to the last fits.
-/// An utterance that alone is too long is cut where it is quietest in the last 40 % of what fits,
-/// and the next chunk begins right there. Each speech sample is in exactly one chunk, silence only
-/// between utterances that share one. It holds no more than the maximum.
+/// Utterances share a chunk as long as the stretch from the first speech sample to the last fits
+/// (packing). An utterance that alone is too long is cut at its quietest place in the last 40 % of
+/// the maximum, and the next chunk begins right there. Each speech sample is in exactly one chunk,
+/// silence only between utterances that share one. It holds no more than the maximum.
 #[derive(Debug)]
 pub struct Chunker {
     max_len: usize,

@@ -78,7 +78,7 @@ pub enum AudioError {
         /// Frames delivered before the change.
         frames: u64,
     },
-    /// The recording ends before its own header says so. The audio before was delivered.
+    /// The recording ends before the length in its own header. The audio before was delivered.
     #[error(
         "{name:?} is cut off after {frames} frames{}; the audio up to there is complete, fetch the file again for the rest",
         expected.map(|n| format!(" of {n}")).unwrap_or_default()

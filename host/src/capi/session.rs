@@ -164,7 +164,7 @@ pub unsafe extern "C" fn hearken_session_push(
     })
 }
 
-/// Says that `frame_count` frames never came: an utterance that runs ends here, the clock goes on,
+/// Reports that `frame_count` frames never came: a running utterance ends here, the clock goes on,
 /// and the gap is reported as `HEARKEN_EVENT_DROPPED`.
 ///
 /// Threads: as `hearken_session_push`.

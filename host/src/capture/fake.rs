@@ -41,7 +41,8 @@ pub struct FakeMicrophone {
 }
 
 impl FakeMicrophone {
-    /// The device's callback, with these interleaved samples. Nothing happens while nobody listens.
+    /// Runs the device's callback with these interleaved samples. Nothing happens while no capture
+    /// runs.
     pub fn hear(&mut self, interleaved: &[f32]) {
         if let Some((writer, ..)) = &mut *self.line.lock().unwrap_or_else(PoisonError::into_inner) {
             writer.write(interleaved.iter().copied());

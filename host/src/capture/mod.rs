@@ -125,7 +125,7 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// Starts listening. Audio is kept for four seconds until somebody reads it.
+    /// Starts capturing. Audio is kept for four seconds until it is read.
     ///
     /// # Errors
     ///

@@ -20,7 +20,7 @@ const PERIOD: Duration = Duration::from_millis(10);
 pub struct Level(Arc<AtomicU32>);
 
 impl Level {
-    /// Level [dBFS]; 0 is the loudest, silence is minus infinity.
+    /// Level \[dBFS\]; 0 is the loudest, silence is minus infinity.
     pub fn decibels(&self) -> f32 {
         20.0 * f32::from_bits(self.0.load(Ordering::Relaxed)).log10()
     }

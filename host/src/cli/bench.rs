@@ -142,8 +142,8 @@ fn alone(model: &Model, bar: &Count) -> Result<(f64, f64), Error> {
     Ok((median(|timing| timing.encoder), median(|timing| timing.tokens) / tokens.len().max(1) as f64))
 }
 
-/// Seconds that a core needs to decode `seconds` of speech in a sandbox of their own, with all
-/// cores doing so, and nobody left to help another.
+/// Time that a core needs to decode `seconds` of speech in a sandbox of its own [s], with all cores
+/// doing so, and no free helper threads.
 fn busy(model: &Model, seconds: f64) -> Result<f64, Error> {
     let (samples, tokens) = work(model, seconds);
     let started = Instant::now();

@@ -239,7 +239,7 @@ impl Job<'_> {
 }
 
 /// A recording that ends when its text can no longer be written: the rest of three hours is not
-/// decoded for nobody.
+/// decoded in vain.
 struct Wanted<'a> {
     source: Box<dyn Source>,
     unwanted: &'a AtomicBool,

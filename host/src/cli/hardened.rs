@@ -2,8 +2,7 @@
 //! other processes.
 //!
 //! A second wall behind the sandbox: code that an attacker runs in this process all the same,
-//! through a defect in a decoder, say, finds little to do. docs/security.md lists what remains
-//! allowed.
+//! through a defect in a decoder, say, has few rights. docs/security.md lists the remaining ones.
 
 use std::fs::DirBuilder;
 use std::io;

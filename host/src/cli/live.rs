@@ -208,7 +208,7 @@ impl Live {
         Ok(if ended.is_err() || self.dropped { ExitCode::from(EXIT_PARTIAL) } else { ExitCode::SUCCESS })
     }
 
-    /// Takes an event to every view; whether anybody still wants more.
+    /// Passes an event to every view; returns false once no view wants more.
     fn show(&mut self, event: &SessionEvent) -> Result<bool, Failure> {
         match event {
             SessionEvent::Language(language) => self.language = Some(language.clone()),

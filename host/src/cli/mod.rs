@@ -141,7 +141,7 @@ fn completions(shell: clap_complete::Shell) -> ExitCode {
 /// Prints one line on standard error. Names of files and texts of models may be in it, so no
 /// control characters.
 pub(crate) fn complain(message: &str) {
-    // When nobody can read standard error there is nobody to tell.
+    // When standard error cannot be written there is no place for a message.
     let _ = writeln!(std::io::stderr(), "hearken: {}", printable(message));
 }
 

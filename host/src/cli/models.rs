@@ -31,8 +31,7 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Show all models: length, memory, languages, whether they fit the sandbox, whether they are
-    /// here
+    /// Show all models: size, memory, languages, fit into the sandbox, presence on this machine
     List {
         /// As JSON
         #[arg(long)]
@@ -127,7 +126,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Does it with each name, and goes on after errors.
+/// Acts on each name, and continues after errors.
 fn each(names: &[String], mut act: impl FnMut(&str) -> Result<(), Failure>) -> Result<ExitCode, Failure> {
     let mut failed = false;
     for name in names {
@@ -287,7 +286,7 @@ fn rows(store: &Store) -> Result<Vec<Row>, Failure> {
     Ok(rows)
 }
 
-/// A model that somebody else has put there.
+/// A model from elsewhere than the catalog.
 fn foreign(model: Stored) -> Row {
     // Only the header, so that listing does not read gigabytes.
     let header = std::fs::File::open(&model.path).map_err(ModelError::from).and_then(model::header);

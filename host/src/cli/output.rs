@@ -38,13 +38,13 @@ impl Output {
             }
             _ => {}
         }
-        // The file behind a symbolic link is what is written, not the link.
+        // Writes to the file behind a symbolic link, not to the link.
         let destination = &fs::canonicalize(destination).unwrap_or_else(|_| destination.to_owned());
         let name = destination.file_name().ok_or(io::ErrorKind::InvalidInput)?;
         let mut draft = std::ffi::OsString::from(".");
         draft.push(name);
         sweep(destination, &draft);
-        // A name that nobody can guess, and that no dead process has left.
+        // A name that cannot be guessed, and that no dead process has left.
         let unique = RandomState::new().hash_one(std::process::id());
         draft.push(format!(".{unique:016x}.part"));
         let path = destination.with_file_name(draft);

@@ -37,7 +37,7 @@ pub(super) struct Pace<'a> {
 }
 
 enum Role<'a> {
-    /// Asks whether to go on.
+    /// Asks its function if the operation may continue.
     Caller(&'a dyn Fn(Duration) -> bool),
     /// A helper; with the CPU time of its thread that it has reported.
     Helper(Cell<Duration>),

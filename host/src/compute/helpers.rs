@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::cancel::{Operation, Pace, Stopped};
 use super::scratch::Scratch;
 
-/// Helpers, which sleep until somebody has work for them. Any number of threads may share them.
+/// Helper threads, which sleep until there is work for them. Any number of threads may share them.
 pub(crate) struct Helpers {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
@@ -82,8 +82,8 @@ impl Helpers {
         Ok(helpers)
     }
 
-    /// Tells that the calling thread works on a decode. Helpers and such threads together are to be
-    /// no more than the helpers and one: where there is a decode for each core, nobody helps.
+    /// Counts the calling thread as busy with a decode. Helpers and such threads together are to be
+    /// no more than the helpers and one: where there is a decode for each core, no helper joins.
     pub(crate) fn busy(&self) -> Busy {
         self.busy.fetch_add(1, Ordering::Relaxed);
         Busy(Arc::clone(&self.busy))
@@ -97,8 +97,8 @@ impl Helpers {
     }
 
     /// Does units of work `0..units`, on this thread and at most `count` others. Between tiles
-    /// `go_on` is asked on this thread, with the CPU time that helpers have spent so far; once it
-    /// says no, everybody stops. Returns the helpers' CPU time.
+    /// `go_on` is called on this thread, with the CPU time that helpers have spent so far; once it
+    /// returns false, all threads stop. Returns the helpers' CPU time.
     pub(super) fn operate(
         &self,
         units: usize,

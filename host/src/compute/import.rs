@@ -1,5 +1,5 @@
-//! The operations that a guest asks for, done on its memory. [`check`] decides whether; this only
-//! follows it.
+//! Operations of the compute imports, done on a guest's memory. [`check`] decides if they may run;
+//! this file only follows it.
 
 use std::sync::Arc;
 use std::time::Duration;

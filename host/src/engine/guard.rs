@@ -11,8 +11,7 @@ use crate::{SAMPLE_RATE, Segment, Word};
 pub(super) const NO_SPEECH: f32 = 0.6;
 pub(super) const LOGPROB: f32 = -1.0;
 
-/// Text tokens a second beyond which nobody speaks: the fastest talkers reach some 8 words, 11
-/// tokens.
+/// Maximum rate of text tokens in speech [1/s]: the fastest talkers reach some 8 words, 11 tokens.
 const MAX_TOKENS_PER_SECOND: u64 = 30;
 /// Tokens that are always allowed: a short word's times may be off by more than its length.
 const FREE_TOKENS: u64 = 15;
@@ -188,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn words_without_places_are_told_from_short_ones() {
+    fn words_without_places_are_distinguished_from_short_ones() {
         let words = |ends: &[u32]| -> Vec<hearken_proto::Word> {
             let starts = [0].into_iter().chain(ends.iter().copied());
             let word =

@@ -126,8 +126,8 @@ impl Engine {
         let seen = hasher.lock().unwrap_or_else(std::sync::PoisonError::into_inner).finalize();
         let changed = match &snapshot {
             Ok(_) => seen != checked.hash,
-            // The guest may have stopped anywhere: whether that was the file's fault shows when it
-            // is read once more.
+            // The guest may have stopped anywhere: a second reading shows if that was the file's
+            // fault.
             Err(_) => {
                 let (_, again, len) = source.open()?;
                 model::check(again, len).map(|again| again.hash).ok() != Some(checked.hash)
@@ -176,7 +176,7 @@ impl ModelSource {
                         return Err(io::ErrorKind::IsADirectory.into());
                     }
                     if !metadata.is_file() {
-                        // It is read twice, and its length must be known before it is believed.
+                        // It is read twice, and its length must be known before the second time.
                         return Err(io::Error::other("it is not a regular file; copy it into one first"));
                     }
                     let file = File::open(path)?;
@@ -253,14 +253,14 @@ impl Model {
         self.context_samples().min(29 * SAMPLE_RATE as usize)
     }
 
-    /// Longest window of an utterance that goes on, in samples at 16 kHz.
+    /// Longest window of a running utterance [samples at 16 kHz].
     pub(crate) fn window_samples(&self) -> usize {
         let known = self.known().and_then(|known| known.window).map_or(usize::MAX, |window| window as usize);
         self.context_samples().min(known)
     }
 
-    /// Audio that is decoded at once of an utterance that goes on: the window slides when four
-    /// fifths of it are full, so a fifth always fits.
+    /// Audio of a running utterance that is decoded at once: the window slides when four fifths of
+    /// it are full, so a fifth always fits.
     pub(crate) fn stride_samples(&self) -> usize {
         (self.window_samples() / 5).max(1)
     }

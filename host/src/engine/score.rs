@@ -47,7 +47,7 @@ impl Model {
     #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server admits by it"))]
     pub(crate) fn rehearse(&self) -> Result<(), Error> {
         let (samples, tokens) = REHEARSAL;
-        // Noise: what it is does not matter where the tokens are given.
+        // Noise: its kind does not matter where the tokens are given.
         let noise = |n: usize| ((n * 7919 % 1009) as f32 / 1009.0 - 0.5) * 0.1;
         let samples: Vec<f32> = (0..samples.min(self.context_samples())).map(noise).collect();
         let tokens: Vec<u32> = (1000..1000 + tokens).collect();

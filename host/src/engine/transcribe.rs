@@ -373,7 +373,7 @@ fn place(segment: hearken_proto::Segment, start: u64, len: usize) -> Segment {
 /// does.
 #[derive(Default)]
 pub(super) struct Errand {
-    /// Set when nobody wants the outcome any more.
+    /// Set when the outcome is not needed any more.
     pub(super) given_up: Option<Arc<AtomicBool>>,
     /// Held until the job is done, and dropped before its outcome can be received.
     pub(super) place: Option<Arc<dyn Send + Sync>>,

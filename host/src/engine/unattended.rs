@@ -19,7 +19,7 @@ use crate::{Share, Transcript};
 /// CPU time after which another recording of the same share has its turn.
 const TURN: Duration = Duration::from_millis(50);
 
-/// Says, when it is dropped, that nobody waits any more.
+/// Reports, when it is dropped, that the outcome is not needed any more.
 struct Unwanted(Arc<AtomicBool>);
 
 impl Drop for Unwanted {
@@ -98,7 +98,8 @@ impl Model {
     }
 }
 
-/// Takes in audio until there are chunks, or it is another one's turn, or nobody wants it any more.
+/// Takes in audio until there are chunks, or it is another one's turn, or the outcome is not needed
+/// any more.
 async fn advance<S: Source>(
     mut intake: Intake<S>,
     place: Arc<dyn Send + Sync>,

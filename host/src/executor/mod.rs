@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_hurried_is_not_suspended_for_others() {
+    fn a_hurried_job_is_not_suspended_for_others() {
         let executor = Executor::start(Purpose::Recognition, 1, || {}).unwrap();
         let share = Share::default();
         let (done, order) = crossbeam_channel::unbounded();
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn dropping_the_pool_tells_whoever_waits() {
+    fn dropping_the_pool_closes_the_channels_of_waiting_jobs() {
         let executor = Executor::start(Purpose::Recognition, 1, || {}).unwrap();
         let (release, held) = crossbeam_channel::unbounded::<()>();
         let (done, result) = crossbeam_channel::bounded::<()>(1);

@@ -6,11 +6,11 @@ use std::time::Instant;
 /// Class of a job. Earlier variants go first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Class {
-    /// The text of an utterance that has ended: somebody waits for it.
+    /// The text of an utterance that has ended: a person waits for it.
     Final,
     /// A text that will be replaced.
     Partial,
-    /// A recording: nobody waits for this word in particular.
+    /// A recording: no person waits for this word in particular.
     Batch,
 }
 
@@ -30,7 +30,7 @@ impl Ticket {
         Self(Arc::new(Urgency { class, since: Instant::now(), hurried: OnceLock::new() }))
     }
 
-    /// A final text waits for its end: from now on it goes as one, whether it was begun or not.
+    /// Raises it to a final text, running or not: a final text waits for its end.
     pub(crate) fn hurry(&self) {
         let _ = self.0.hurried.set(Instant::now());
     }
@@ -40,7 +40,7 @@ impl Ticket {
         if self.0.hurried.get().is_some() { Class::Final } else { self.0.class }
     }
 
-    /// Since when somebody waits for it, if somebody does.
+    /// Time since when a person waits for it, if one does.
     pub(super) fn waited_for(&self) -> Option<Instant> {
         match self.0.class {
             Class::Final => Some(self.0.since),

@@ -62,7 +62,7 @@ pub(super) struct Job {
     pub(super) ticket: Ticket,
     deadline: Instant,
     number: u64,
-    /// True if the time that somebody waited for its start is known.
+    /// True if the wait until its start was counted.
     counted: bool,
     /// CPU time so far.
     pub(super) used: Duration,
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_asks_for_more_gets_no_more() {
+    fn a_share_that_asks_for_more_gets_no_more() {
         let (modest, greedy) = (Share::new(1), Share::new(1));
         let mut queue = Queue::default();
         for _ in 0..1000 {
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_saves_more_time_up_than_a_moment() {
+    fn an_idle_share_saves_up_no_more_than_the_credit() {
         let (sleeper, worker) = (Share::new(1), Share::new(1));
         let mut queue = Queue::default();
         for _ in 0..300 {
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_final_goes_before_anybodys_partial() {
+    fn a_final_goes_before_every_partial() {
         let (one, other) = (Share::new(1), Share::new(100));
         let mut queue = Queue::default();
         push(&mut queue, &other, Class::Partial);
@@ -276,7 +276,7 @@ mod tests {
         assert!(queue.lanes.is_empty());
     }
     #[test]
-    fn who_runs_gives_way_to_whoever_is_more_urgent() {
+    fn a_running_job_is_preempted_by_a_more_urgent_class() {
         let share = Share::new(1);
         let mut queue = Queue::default();
         push(&mut queue, &share, Class::Batch);
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn who_takes_all_gives_way_to_who_takes_little() {
+    fn a_share_far_ahead_is_preempted_by_one_that_uses_little() {
         let (modest, greedy) = (Share::new(1), Share::new(1));
         let mut queue = Queue::default();
         let (now, ms) = (Instant::now(), Duration::from_millis);
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn those_who_take_as_much_wait_for_each_other() {
+    fn shares_with_equal_use_do_not_preempt_each_other() {
         let (one, other) = (Share::new(1), Share::new(1));
         let mut queue = Queue::default();
         let (now, ms) = (Instant::now(), Duration::from_millis);

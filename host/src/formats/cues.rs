@@ -173,7 +173,7 @@ fn cue_cost(cue: &[Token], next: Option<&Token>) -> u64 {
     }
     let speed = lines::columns(cue) as u64 * 1000 / shown;
     cost += speed.saturating_sub(COLUMNS_PER_SECOND).min(20);
-    // Text must not stand through a silence before the rest of it is said.
+    // Text must not stand through a silence before the rest of it is spoken.
     let silence = cue.windows(2).map(|pair| pair[1].start.saturating_sub(pair[0].end)).max().unwrap_or(0);
     cost + silence.saturating_sub(500).min(MAX_MS) / 20
 }

@@ -13,7 +13,7 @@ pub struct Errors {
     pub substitutions: u64,
     /// Words that are missing.
     pub deletions: u64,
-    /// Words that nobody said.
+    /// Words that are not in the reference.
     pub insertions: u64,
 }
 

@@ -18,8 +18,8 @@ pub enum Computation {
     /// Computation-unaware: the clock stands while a decode runs, and the latency is that of the
     /// commit policy. The same on every machine.
     Unaware,
-    /// The clock goes on by the wall time that a decode takes, and audio with it: the latency on
-    /// this machine, when it does nothing else.
+    /// Computation-aware: the clock goes on by the wall time that a decode takes, and audio with
+    /// it: the latency on this machine, when it does nothing else.
     Aware,
 }
 

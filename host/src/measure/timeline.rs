@@ -129,13 +129,14 @@ impl Timeline {
     }
 
     /// Word latencies: for each correct word, the time from the end of the word to its commitment
-    /// [s]. Words are compared after normalization, and one that comes from several ("twenty",
+    /// \[s\]. Words are compared after normalization, and one that comes from several ("twenty",
     /// "one") is there when the last of them is. The end of a word is the recognizer's.
     pub fn word_latencies(&self, reference: &str, normalizer: Normalizer) -> Vec<f64> {
         self.latencies(reference, normalizer, |word| word.committed)
     }
 
-    /// Latencies from the end of each correct word to the time at which it was shown for good [s].
+    /// Latencies from the end of each correct word to the time at which it was shown for good
+    /// \[s\].
     pub fn shown_latencies(&self, reference: &str, normalizer: Normalizer) -> Vec<f64> {
         self.latencies(reference, normalizer, |word| word.shown)
     }

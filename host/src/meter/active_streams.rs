@@ -16,7 +16,7 @@ const MUTE: Duration = Duration::from_millis(1_500);
 /// Period at which the arrival of audio is noted.
 const NOTE: Duration = Duration::from_millis(250);
 
-/// Streams in which somebody speaks: now, and on average lately.
+/// Number of active streams: now, and on average lately.
 ///
 /// People pause, and do not pause together, so the number at one moment goes up and down. Admission
 /// at a moment at which it is low would lead to overload at the next.
@@ -94,8 +94,7 @@ impl Speakers {
     }
 }
 
-/// Counts a stream as one in which somebody speaks, as long as its audio comes, until it is
-/// dropped.
+/// Counts a stream as active, as long as its audio comes, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Speaking {
     meter: Arc<Meter>,
@@ -127,7 +126,7 @@ impl Drop for Speaking {
 }
 
 impl Meter {
-    /// Streams in which somebody speaks now.
+    /// Number of active streams now.
     pub(crate) fn speaking(&self) -> u64 {
         self.lock_speakers().now(Instant::now())
     }
@@ -177,7 +176,7 @@ mod tests {
         asked.hear(name, at(1.4));
         once.hear(other, at(1.4));
         assert_eq!((asked.now(at(2.8)), asked.now(at(3.0))), (1, 0));
-        // It does not matter whether anybody asked when it stopped.
+        // The time of the query does not matter.
         assert!((asked.mean(at(9.0)) - once.mean(at(9.0))).abs() < 1e-9);
         asked.hear(name, at(9.0));
         assert_eq!(asked.now(at(9.1)), 1);

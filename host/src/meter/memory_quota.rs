@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_has_too_much_is_told() {
+    fn a_sandbox_over_its_quota_gets_an_error() {
         let of = Arc::new(Holdings::limited(100 * MIB));
         let mut holding = Holding::new(&of, 4);
         let (_kept, range) = memory(24 * MIB);

@@ -282,8 +282,8 @@ mod tests {
         let meter = Meter::default();
         let second = u64::from(SAMPLE_RATE);
         for _ in 0..500 {
-            // Somebody says one word, for which there was no time but at the end; somebody else
-            // speaks for four seconds.
+            // One utterance of one word, for which there was no time but at the end; another one of
+            // four seconds.
             meter.learn(Duration::from_millis(100), 1);
             meter.spoken(second, 1);
             meter.spoken(4 * second, 1);

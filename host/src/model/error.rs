@@ -26,7 +26,7 @@ pub enum ModelError {
         /// End of the file, or the start of the first item that cannot fit.
         offset: u64,
     },
-    /// The file goes on after its last tensor.
+    /// The file has bytes after its last tensor.
     #[error("the model has data after its last tensor, from byte {offset}; fetch it again")]
     Trailing {
         /// End of the model proper.

@@ -46,7 +46,7 @@ pub struct Checked {
     pub len: u64,
 }
 
-/// Reads a ggml Whisper model of `len` bytes once, in less than 2 MiB of memory whatever it says,
+/// Reads a ggml Whisper model of `len` bytes once, in less than 2 MiB of memory for any content,
 /// and checks that whisper.cpp 1.8.3 will load it without reading past anything: header within
 /// bounds, filters and vocabulary of the right size, every tensor there once with its shape and
 /// type, and nothing after the last.
@@ -131,7 +131,7 @@ fn vocabulary(source: &mut Source<impl Read>, header: &Header) -> Result<(), Mod
         source.take(entry, what)?;
         space |= *entry == *b" ";
     }
-    // whisper.cpp looks it up without asking whether it is there.
+    // whisper.cpp looks it up without checking that it is there.
     if !space {
         return Err(ModelError::Vocabulary { problem: "has no entry for a single space".to_owned() });
     }
@@ -173,7 +173,7 @@ fn tensor(
     let n_dims = source.i32(what)?;
     let name_len = source.i32(what)?;
     let ttype = source.i32(what)?;
-    // whisper.cpp stores as many dimensions as the file says into an array of four.
+    // whisper.cpp stores as many dimensions as the file states into an array of four.
     let n_dims = usize::try_from(n_dims)
         .ok()
         .filter(|n| (1..=4).contains(n))

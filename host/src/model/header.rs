@@ -198,10 +198,10 @@ impl Header {
         if n_mels != 80 && n_mels != 128 {
             return Err(outside("n_mels", n_mels, "80 or 128"));
         }
-        // The number is version · 1000 + type. Version 2 is ggml's present block layout; 0 is what
-        // writers without versions state; version 1 had other layouts, which whisper.cpp would
-        // misread without a word, but for those of 5 bits: whisper.cpp's official files of these
-        // state version 1.
+        // The number is version · 1000 + type. Version 2 is ggml's present block layout; 0 comes
+        // from writers without versions; version 1 had other layouts, which whisper.cpp would
+        // misread silently, but for those of 5 bits: whisper.cpp's official files of these state
+        // version 1.
         let kind = Ftype::from_number(ftype.rem_euclid(1000)).filter(|kind| match ftype.div_euclid(1000) {
             0 | 2 => true,
             1 => matches!(kind, Ftype::Q5_0 | Ftype::Q5_1),
@@ -251,7 +251,7 @@ impl Header {
         self.dims.n_vocab > 51_864
     }
 
-    /// Samples at 16 kHz that the model hears at once: 320 for each position of the encoder,
+    /// Context of the model [samples at 16 kHz]: 320 for each position of the encoder,
     /// 16,000..=480,000.
     pub fn context_samples(&self) -> u64 {
         u64::from(self.dims.n_audio_ctx) * 320

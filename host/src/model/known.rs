@@ -10,18 +10,16 @@ pub struct Known {
     pub name: &'static str,
     /// Description, in one line.
     pub description: &'static str,
-    /// Decoder attention heads that follow the audio, as (layer, head) from 0; empty when nobody
-    /// has determined them.
+    /// Alignment heads of the decoder, as (layer, head) from 0; empty when unknown.
     pub alignment_heads: &'static [(u32, u32)],
     /// True if an utterance gets better with the end of the previous one as prompt (condition on
-    /// previous text). Most models were trained with such prompts; whether they help is to be
-    /// measured.
+    /// previous text). Most models were trained with such prompts; the benefit is to be measured.
     pub carries: bool,
     /// True if it decodes timestamps while it streams: models that were not trained without them
     /// need them.
     pub timestamps: bool,
-    /// Longest window, in samples at 16 kHz, in which it follows an utterance that goes on, where
-    /// that is less than its context: past it words are lost.
+    /// Longest window of a running utterance [samples at 16 kHz], where that is less than the
+    /// model's context: beyond it words are lost.
     pub window: Option<u32>,
     /// Minimum probability of an isolated word while streaming; set above what the model gives to
     /// hallucinated words.

@@ -37,7 +37,7 @@ impl Tensor {
     }
 }
 
-/// Tensors of one attention or feed-forward part: name within it, shape, and whether it has the
+/// Tensors of one attention or feed-forward part: name within it, shape, and true if it has the
 /// weights' type.
 type Part = (&'static str, [u32; 3], bool);
 

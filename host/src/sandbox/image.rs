@@ -1,4 +1,4 @@
-//! A compiled snapshot in memory that nobody can change or cut short while it is mapped.
+//! A compiled snapshot in memory that cannot be changed or cut short while it is mapped.
 
 use std::fs::File;
 use std::io;

@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_comes_alone_is_let_in() {
+    fn the_first_active_stream_is_always_admitted() {
         assert!(fits(0, 0.0, 10.0, 3.0).is_ok());
         assert!(fits(0, 2.9, 10.0, 3.0).is_ok(), "after many that are silent now");
         assert!(fits(1, 10.0, 10.0, 3.0).is_err());

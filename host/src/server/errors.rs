@@ -53,7 +53,7 @@ fn encoded(headers: &HeaderMap) -> Option<String> {
 
 fn not_allowed(method: &Method, path: &str, allowed: Option<HeaderValue>) -> Response {
     let methods = allowed.as_ref().and_then(|allowed| allowed.to_str().ok()).unwrap_or_default();
-    // What answers GET answers HEAD too, and nobody means that.
+    // A route for GET answers HEAD too, which is not intended.
     let methods: Vec<&str> = methods.split(',').filter(|method| !["HEAD", ""].contains(method)).collect();
     let message = format!("{method} is not taken at {}; use {}", quote(path), methods.join(" or "));
     let mut response = answer(path, StatusCode::METHOD_NOT_ALLOWED, &message, "method_not_allowed");

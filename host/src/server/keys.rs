@@ -96,7 +96,7 @@ impl<'de> serde::Deserialize<'de> for KeyHash {
     }
 }
 
-/// Random bits for names that nobody may guess, as 32 hexadecimal digits.
+/// Random bits for names that cannot be guessed, as 32 hexadecimal digits.
 pub(super) fn random_name() -> String {
     let mut bytes = [0u8; 16];
     // Where the system has no randomness TLS and keys do not work either; such a name must not be

@@ -19,8 +19,7 @@ pub(super) const MAX_MESSAGE: usize = 1 << 20;
 const READ_BUFFER: usize = 4 << 10;
 /// Patience for a client that does not read.
 const WRITE_PATIENCE: Duration = Duration::from_secs(20);
-/// Silence after which a client is asked whether it is still there, and the longest that it may
-/// take to answer.
+/// Idle time after which a client is pinged, and the time limit of its answer.
 const PING_AFTER: Duration = Duration::from_secs(30);
 
 /// A protocol over a WebSocket: translates the client's messages for a [`Stream`], and the stream's
@@ -236,7 +235,7 @@ async fn tell(
     Ok(over.then_some(Ended::Finished))
 }
 
-/// Takes a message of the client; whether it was the last.
+/// Takes a message of the client; returns true for the last one.
 fn take(
     adapter: &mut impl Adapter,
     message: Option<Result<Message, axum::Error>>,

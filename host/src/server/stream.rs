@@ -52,7 +52,7 @@ pub(super) struct Stream {
     /// Utterances that began, and those that are complete.
     started: u64,
     completed: u64,
-    /// As long as somebody speaks.
+    /// Set while the stream is active.
     speaking: Option<Speaking>,
     model: Model,
     /// Start of the session's clock: 0, or the end of another session [samples at 16 kHz].
@@ -356,7 +356,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Ends the utterance that runs: its final text comes, and the stream goes on.
+    /// Ends the running utterance: its final text comes, and the stream goes on.
     pub(super) fn flush(&mut self) {
         // It has ended already when it was finished, and with it the utterance.
         let _ = self.session.flush();

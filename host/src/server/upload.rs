@@ -48,7 +48,7 @@ pub(super) trait Room: Sync {
     fn store(&self, file: BorrowedFd<'_>, len: u64) -> Result<(), Rejection>;
 }
 
-/// A file that grows; it is gone when nobody holds it any more.
+/// A file that grows; it is gone when its last handle is.
 pub(super) struct Upload<'a> {
     room: &'a dyn Room,
     file: BufWriter<tokio::fs::File>,

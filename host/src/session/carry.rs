@@ -3,8 +3,8 @@
 use super::event::SessionEvent;
 use crate::SAMPLE_RATE;
 
-/// Words that are carried, at most: enough for case and spelling, and too few to be a pattern that
-/// a decoder goes on with.
+/// Maximum number of words carried: enough for case and spelling, and too few to be a pattern that
+/// a decoder continues.
 const MOST: usize = 12;
 /// Maximum pause [samples]: after a longer one the topic may have changed.
 const LONGEST_PAUSE: u64 = 10 * SAMPLE_RATE as u64;

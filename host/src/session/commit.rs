@@ -8,8 +8,7 @@ use hearken_proto::Commit;
 
 use crate::SAMPLE_RATE;
 
-/// Commit policy: when a word is committed while the utterance goes on. docs/streaming.md compares
-/// them.
+/// Commit policy: when a word is committed in a running utterance. docs/streaming.md compares them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CommitPolicy {
@@ -25,8 +24,8 @@ pub enum CommitPolicy {
         /// Minimum audio between two hypotheses in a row that agree, in the first three seconds of
         /// an utterance, where a hypothesis has heard little. Zero counts hypotheses alone.
         early: Duration,
-        /// No word is committed that the decoder said while attending to the last `margin` of the
-        /// audio (as with [`Attention`](Self::Attention)).
+        /// No word is committed for which the decoder attended to the last `margin` of the audio
+        /// (as with [`Attention`](Self::Attention)).
         margin: Duration,
     },
     /// AlignAtt: when the decoder did not look at the end of the audio to say it, nor to say any

@@ -211,8 +211,8 @@ impl Core {
         }
     }
 
-    /// Closes the channel if everything is done. Queues a job if there is something to do, nobody
-    /// else drives, and none is under way.
+    /// Closes the channel if everything is done. Queues a job if there is something to do, the
+    /// engine drives, and none is under way.
     fn schedule(self: &Arc<Self>, state: &mut State) {
         if let Some(job) = &state.job {
             // What was begun for a partial text would wait behind everybody's final ones, and the

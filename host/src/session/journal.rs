@@ -22,7 +22,7 @@ pub struct Decode {
     /// The language of the utterance before.
     pub language: Option<String>,
     /// True if its sandbox was dropped afterwards, since the session's [`Share`](crate::Share) held
-    /// too much memory: the next decode hears again what is not committed.
+    /// too much memory: the next decode repeats the part that is not committed.
     pub given_up: bool,
 }
 

@@ -377,7 +377,7 @@ impl Session {
         self.core.encodes()
     }
 
-    /// Positions [samples] at which each decode ran: see [`Journal::replay`]. Empty unless
+    /// Positions \[samples\] at which each decode ran: see [`Journal::replay`]. Empty unless
     /// [`SessionOptions::journal`] is set.
     pub fn journal(&self) -> Journal {
         self.core.journal()

@@ -35,7 +35,7 @@ pub struct SessionOptions {
     /// Voice activity; `None` leaves it to [`Session::begin`](super::Session::begin) and
     /// [`Session::end`](super::Session::end) (push-to-talk).
     pub voice_activity: Option<VadConfig>,
-    /// Commit policy: when a word is committed while the utterance goes on.
+    /// Commit policy: when a word is committed in a running utterance.
     pub commit: CommitPolicy,
     /// Keeps annotations such as `[Music]`. Default: false, they are not speech.
     pub annotations: bool,

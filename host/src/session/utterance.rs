@@ -44,7 +44,7 @@ pub(super) struct Utterance {
     failed: Option<String>,
     /// Committed words, on the session's clock.
     words: Vec<Word>,
-    /// Encoder passes that nobody has taken note of.
+    /// Encoder passes that were not counted yet.
     encodes: u64,
     /// Voiced stretches in the session; empty with push-to-talk, where the key marks speech.
     pub(super) voice: Voice,
@@ -209,8 +209,8 @@ impl Utterance {
         Ok(())
     }
 
-    /// Position up to which the sandbox hears next: everything if its window holds that; else until
-    /// the window is full, and slides. A backlog is not recognized in small steps: each would
+    /// Position up to which the sandbox decodes next: everything if its window holds that; else
+    /// until the window is full, and slides. A backlog is not recognized in small steps: each would
     /// decode the whole window.
     fn reach(&self, position: u64, stride: u64) -> u64 {
         // The guest may say anything of its window.
@@ -321,7 +321,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_was_waited_for_is_heard_in_whole_windows() {
+    fn a_backlog_is_decoded_in_whole_windows() {
         let mut utterance = Utterance::new(7);
         assert_eq!(utterance.reach(3, 10), 3);
         assert_eq!(utterance.reach(50, 10), 50);

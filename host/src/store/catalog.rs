@@ -92,8 +92,8 @@ const fn entry(
 ///
 /// Lengths and SHA-256 are those of the repository's large files at the commit in the paths, as
 /// Hugging Face's interface states them (`api/models/ggerganov/whisper.cpp/tree/…`), taken over
-/// from lists that other projects have published and that agree. The lengths are also what the
-/// dimensions give: a test computes them.
+/// from lists that other projects have published and that agree. The lengths also follow from the
+/// dimensions: a test computes them.
 #[rustfmt::skip]
 pub static CATALOG: [Entry; 33] = [
     entry!("tiny.en-q5_1", TINY.english(), Q5_1, 32_166_155, "c77c5766f1cef09b6b7d47f21b546cbddd4157886b3b5d6d4f709e91e66c7c2b"),

@@ -60,8 +60,8 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Makes a client. `secure`: never leave https once on it. `direct`: no proxy, whatever the
-    /// environment says.
+    /// Makes a client. `secure`: never leave https once on it. `direct`: no proxy, ignoring the
+    /// environment.
     pub(super) fn new(secure: bool, direct: bool, idle: Duration) -> Self {
         // The system's certificates, so that a company's own authority counts.
         let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();

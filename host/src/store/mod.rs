@@ -208,7 +208,7 @@ fn stored(path: PathBuf) -> Option<Stored> {
     let stem = path.file_stem()?.to_str()?;
     let metadata = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
     let named = stem.strip_prefix("ggml-").unwrap_or(stem);
-    // `base.bin` is somebody's own, and must not pass for the official base.
+    // `base.bin` is a user's own file, and must not pass for the official base.
     let entry = if named == stem { None } else { official(named).ok() };
     let name =
         if named != stem || official(stem).is_err() { named } else { return foreign(path, metadata.len()) };

@@ -108,7 +108,7 @@ impl<'a> Puller<'a> {
         Self { force, ..self }
     }
 
-    /// Uses no proxy, whatever the environment says.
+    /// Uses no proxy, ignoring the environment.
     #[must_use]
     pub fn direct(self) -> Self {
         Self { direct: true, ..self }

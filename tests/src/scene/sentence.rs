@@ -26,9 +26,9 @@ pub struct Sentence {
 pub struct TimeErrors {
     /// Number of words in the compared sentences.
     pub said: usize,
-    /// Errors of the begins of words [ms].
+    /// Errors of the begins of words \[ms\].
     pub starts: Vec<f64>,
-    /// Errors of the ends of words [ms].
+    /// Errors of the ends of words \[ms\].
     pub ends: Vec<f64>,
 }
 

@@ -359,7 +359,7 @@ fn a_guest_that_stops_is_explained() {
             fields: "(table 4 funcref) (type $t (func))".to_owned(),
             ..Guest::attacking("(call_indirect (type $t) (i32.const 3))")
         },
-        "no function of that kind",
+        "indirect call to a function of the wrong type",
     );
     costs_one_utterance(
         "division by zero",

@@ -120,7 +120,7 @@ fn pull_names_what_came_instead_of_the_model() {
     assert_eq!(server.requests()[0].path, format!("/{}", entry.path()));
 
     let server = Server::start(|_, _, client| client.status("404 Not Found", ""));
-    fails(&folder, &server.address, &["models", "pull", "tiny-q5_1"], &["404", "not there"]);
+    fails(&folder, &server.address, &["models", "pull", "tiny-q5_1"], &["404", "no such file"]);
 }
 
 #[test]

@@ -82,7 +82,7 @@ fn a_stream_too_many_is_refused_and_the_others_are_heard() {
 }
 
 #[test]
-fn whoever_comes_back_when_it_was_said_finds_room() {
+fn admission_after_retry_after_succeeds() {
     let server = Server::with(LITTLE);
     let (speaking, refusal) = fill(&server);
     finish(speaking);
@@ -94,7 +94,7 @@ fn whoever_comes_back_when_it_was_said_finds_room() {
 /// Nobody knows yet whether they will speak: of those that do, as many are heard as there is room
 /// for.
 #[test]
-fn a_crowd_is_let_in_at_once_and_refused_where_too_many_begin_to_speak() {
+fn a_silent_crowd_is_admitted_at_once_and_rejected_where_too_many_begin_to_speak() {
     let server = Server::with(LITTLE);
     let crowd: Vec<Socket> = (0..300)
         .map(|_| {
@@ -122,7 +122,7 @@ fn a_crowd_is_let_in_at_once_and_refused_where_too_many_begin_to_speak() {
 }
 
 #[test]
-fn whoever_is_silent_until_the_server_is_full_is_told_so_in_the_words_of_its_protocol() {
+fn admission_at_first_speech_is_rejected_in_the_words_of_each_protocol() {
     let server = Server::with(LITTLE);
     let rate = SPEECH.format.sample_rate;
     let mut deepgram =
@@ -149,7 +149,7 @@ fn whoever_is_silent_until_the_server_is_full_is_told_so_in_the_words_of_its_pro
 
 /// One that has spoken has its place, however many have come since.
 #[test]
-fn whoever_has_spoken_is_heard_again() {
+fn admission_is_kept_by_streams_that_have_spoken() {
     let server = Server::with(LITTLE);
     let (mut first, _) = open(&server);
     first.push(&SPEAKING);
@@ -165,7 +165,7 @@ fn whoever_has_spoken_is_heard_again() {
 
 /// Clients mute in the middle of a word, and attackers pretend to: to speak is to send audio.
 #[test]
-fn who_stops_sending_in_mid_word_keeps_nobody_out() {
+fn admission_ignores_streams_that_stop_sending_in_mid_word() {
     let server = Server::with(LITTLE);
     let (mut muted, _) = fill(&server);
     let deadline = Instant::now() + Duration::from_secs(30);

@@ -201,7 +201,7 @@ fn deepgram_takes_recordings_without_a_header() {
 }
 
 #[test]
-fn mistakes_in_a_realtime_session_are_told_and_it_goes_on() {
+fn realtime_errors_are_reported_and_the_session_goes_on() {
     let server = Server::start();
     let mut socket = realtime(&server);
     let mut wrong = |message: Message, word: &str| {
@@ -251,7 +251,7 @@ fn mistakes_in_a_realtime_session_are_told_and_it_goes_on() {
 }
 
 #[test]
-fn whoever_sends_a_byte_a_second_is_cut_off_and_holds_up_nobody() {
+fn slow_senders_are_cut_off_and_delay_no_other_client() {
     let server = Server::start();
     // In the headers.
     let slow = |text: String, from: usize| {
@@ -305,7 +305,7 @@ fn whoever_sends_a_byte_a_second_is_cut_off_and_holds_up_nobody() {
 }
 
 #[test]
-fn whoever_never_reads_holds_up_nobody() {
+fn clients_that_never_read_delay_no_other_client() {
     let server = Server::start();
     let mut deaf: Vec<Socket> =
         (0..10).map(|_| listen(&server, "&interim_results=true&vad_events=true")).collect();

@@ -52,7 +52,7 @@ fn answers(server: &Server, bytes: &[u8]) -> Vec<Value> {
 }
 
 #[test]
-fn what_is_no_wyoming_is_refused_with_the_reason_and_costs_nobody_else() {
+fn malformed_events_are_rejected_with_the_reason_and_cost_no_other_client() {
     let server = start();
     let pcm = b"{\"type\": \"audio-start\", \"data\": {\"rate\": 16000, \"width\": 4, \"channels\": 1}}\n";
     for (bytes, word) in [

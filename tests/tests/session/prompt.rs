@@ -16,7 +16,7 @@ fn words(events: &[SessionEvent]) -> Vec<Vec<Word>> {
 }
 
 #[test]
-fn utterances_are_told_the_words_of_the_one_before() {
+fn carry_prompts_utterances_with_the_words_of_the_one_before() {
     let hear = |carry| {
         let options = SessionOptions { carry: Some(carry), ..options() };
         let mut session = Session::driven(&MODEL, options.clone()).unwrap();

@@ -47,7 +47,7 @@ fn a_drain_delivers_the_last_words_and_the_stream_goes_on() {
 /// A muxer, or a renderer, goes on without text after a GAP event. Live, a thread must wake up to
 /// send it.
 #[test]
-fn silence_is_told_to_who_waits_for_text() {
+fn silence_is_reported_by_gap_events() {
     for mut bench in [Bench::live(), Bench::not_live()] {
         let mut told = ClockTime::ZERO;
         for _ in 0..3 {

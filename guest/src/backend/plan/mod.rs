@@ -4,9 +4,9 @@
 //! Neighbors are fused where no other operation reads the values between them. This is decided over
 //! plain data, so that it can be tested without ggml.
 //!
-//! A fused step runs where its last operation stood. By then ggml may have given the memory of its
-//! inputs to others, since it thinks them used up; so addresses decide whether fusing is possible,
-//! and whether the result needs a place of its own first.
+//! A fused step runs at the place of its last operation. By then ggml may have given the memory of
+//! its inputs to others, since it thinks them used up; so addresses decide if fusing is possible,
+//! and if the result needs a place of its own first.
 
 mod attention;
 mod pass;

@@ -161,7 +161,7 @@ fn a_recognizer_that_never_agrees_with_itself_is_cut_all_the_same() {
     }
 }
 
-/// Says one word of each window, and wants to go on behind it.
+/// Recognizes one word of each window, and wants to continue behind it.
 struct Sparing;
 
 impl Recognize for Sparing {
@@ -227,10 +227,10 @@ fn what_is_said_of_noise_is_neither_shown_nor_committed() {
     for commit in [AGREEMENT, attention(0)] {
         // Another text each time: whatever the model is.
         assert_eq!(of_noise(Inventive { calls: 0, fickle: true }, &task(commit)), (0, 0), "{commit:?}");
-        // The same text: where it is known what the model says of noise.
+        // The same text: where the model's hallucinations on noise are known.
         let known = Task { alone: 0.85, ..task(commit) };
         assert_eq!(of_noise(Inventive { calls: 0, fickle: false }, &known), (0, 0), "{commit:?}");
-        // Not known: two hearings that agree are believed.
+        // Not known: two hypotheses that agree are believed.
         assert!(of_noise(Inventive { calls: 0, fickle: false }, &task(commit)).1 > 200, "{commit:?}");
     }
 }
@@ -244,7 +244,7 @@ fn who_says_little_and_unclearly_is_heard() {
         let mut recognizer = Inventive { calls: 0, fickle };
         stream.step(&mut window, &mut recognizer, &known, Effort::Final).unwrap().committed.len()
     };
-    // Two seconds, and the second hearing says the same.
+    // Two seconds, and the second hypothesis is the same.
     assert!(final_of(8, false) >= 7);
     assert_eq!((final_of(8, true), final_of(16, false)), (0, 0), "not the same; or noise that goes on");
 }

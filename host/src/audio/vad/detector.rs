@@ -17,8 +17,8 @@ const QUIET: f32 = 1e-5;
 /// converters lie below.
 const FAINT_GATE: f32 = 6e-9;
 
-/// Gain of faint sound before webrtc-vad hears it: 34 dB. webrtc-vad takes nothing below some -60
-/// dB for speech.
+/// Gain of faint sound for webrtc-vad: 34 dB. webrtc-vad takes nothing below some -60 dB for
+/// speech.
 const FAINT_GAIN: f32 = 50.0;
 
 /// Ratio of energies by which a frame of faint speech is above the quietest frame: 10 dB. A

@@ -164,7 +164,7 @@ impl VoiceActivity {
         (level > 0.0).then(|| 10.0 * level.log10())
     }
 
-    /// Moves the clock over samples that nobody listens to, between utterances.
+    /// Moves the clock over samples without voice activity detection, between utterances.
     pub fn skip(&mut self, samples: u64) {
         self.position += samples;
     }
@@ -180,8 +180,8 @@ impl VoiceActivity {
             // Frame by frame, so that the buffer stays bounded even when an hour is pushed at once.
             let missing = frame - (self.held.len() - self.decided());
             let (head, tail) = rest.split_at(missing.min(rest.len()));
-            // As much as is held at most, and no more: there may be thousands that wait for
-            // somebody to speak.
+            // Exactly the maximum that is held, and no more: there may be thousands of idle
+            // sessions.
             self.held.reserve_exact(head.len());
             self.held.extend_from_slice(head);
             rest = tail;

@@ -161,7 +161,7 @@ pub(super) enum Way {
     Offline,
     /// As it is spoken, while the clock stands for computing.
     Streaming,
-    /// As it is spoken, while the clock goes on.
+    /// In real time, while the clock goes on (computation-aware).
     Aware,
 }
 

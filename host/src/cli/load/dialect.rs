@@ -28,7 +28,7 @@ pub(super) enum Heard {
     Open,
     /// There is some text of the utterance that began there.
     Text { start: f64 },
-    /// Text that does not change any more; whether it ends an utterance.
+    /// Text that does not change any more; `ends` is true if it ends an utterance.
     Final { start: f64, end: f64, text: String, ends: bool },
     /// This much audio was not recognized.
     Dropped { seconds: f64 },

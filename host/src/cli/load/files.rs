@@ -71,7 +71,7 @@ async fn post(plan: &Plan, clip: &Clip) -> Result<String, Ended> {
     Ok(body["text"].as_str().unwrap_or_default().to_owned())
 }
 
-/// The form of an upload: a WAV file, and what is asked of it.
+/// The form of an upload: a WAV file, and the parameters.
 fn form(model: Option<&str>, clip: &Clip) -> Vec<u8> {
     let mut form = Vec::new();
     let language = Some(("language", clip.language.as_str()));

@@ -187,7 +187,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(EXIT_PARTIAL) })
 }
 
-/// The recordings, and whether some could not be read.
+/// Reads the recordings; returns true beside them if some could not be read.
 fn read(args: &Args) -> Result<(Vec<Clip>, bool), Failure> {
     let mut list = references::read(&args.refs)?;
     list.retain(|reference| args.filter.as_ref().is_none_or(|text| reference.path.contains(text)));

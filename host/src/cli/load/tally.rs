@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recording_that_nobody_answered_is_lost_with_all_its_words() {
+    fn a_recording_without_an_answer_loses_all_its_words() {
         let played = Played {
             placed: vec![Placed { clip: 0, start: 0.0, whole: true }],
             ended: Some(Ended::Broken("cut".to_owned())),

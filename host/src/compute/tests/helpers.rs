@@ -11,7 +11,7 @@ use crate::compute::helpers::Helpers;
 const WORK: usize = 1 << 24;
 
 #[test]
-fn a_caller_who_says_no_is_obeyed() {
+fn a_cancelled_operation_stops() {
     for helpers in [Helpers::alone(), Helpers::start(2).unwrap()] {
         let asked = Cell::new(0);
         let go_on = |_| {
@@ -46,7 +46,7 @@ fn what_helpers_spend_is_counted() {
 }
 
 #[test]
-fn where_every_core_has_a_decode_nobody_helps() {
+fn no_helper_joins_where_every_core_has_a_decode() {
     let helpers = Helpers::start(2).unwrap();
     assert_eq!(helpers.available(), 2);
     let first = helpers.busy();

@@ -55,7 +55,7 @@ fn run(
     let columns = right.rows;
     let bias = random.floats(rows.max(columns));
     let residual = Memory::new(Float::F32, rows, 3, &random.floats(rows * columns));
-    // Rows of the output are apart too, and what lies between them stays.
+    // Rows of the output are apart too, and the gaps between them are unchanged.
     let mut out = vec![f32::NAN; (rows + 5) * columns];
     // SAFETY: the rows lie in the vector.
     let to = unsafe { RowsMut::new(out.as_mut_ptr().cast(), 4 * (rows + 5), columns, rows) };

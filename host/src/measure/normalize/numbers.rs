@@ -74,7 +74,7 @@ static ROLES: LazyLock<HashMap<String, Role>> = LazyLock::new(|| {
         let plural = if name == "six" { "es" } else { "s" };
         roles.insert(name.to_owned(), One(value));
         roles.insert(format!("{name}{plural}"), OneSuffixed(value, "s"));
-        // "nineth" is what the reference looks for; "ninth" stays a word.
+        // "nineth" is the reference's word; "ninth" stays a word.
         match value {
             1 | 2 | 3 | 5 | 12 => None,
             _ => roles.insert(

@@ -49,7 +49,7 @@ pub struct Config {
     /// Connections at once from one address, or from one network of IPv6 (/64). Default: a quarter
     /// of `connections`, and no limit for this machine's own addresses, where a proxy may be.
     pub connections_per_address: Option<usize>,
-    /// Maximum size of uploads on disk, of all tenants together [MiB]. Default: 16,384.
+    /// Maximum size of uploads on disk, of all tenants together \[MiB\]. Default: 16,384.
     pub uploads_mib: u32,
     /// Free space that uploads leave in their folder, in MiB, or a tenth of it, if that is less.
     /// Default: 512.
@@ -73,8 +73,8 @@ pub struct Admission {
     /// The recognizer's time that final texts may need, one stream more included: a part of all
     /// threads' time, above 0, at most 1. Default: 0.8.
     pub load: f64,
-    /// Maximum wait of final texts for a thread [ms]: the 95th percentile of the last ten seconds.
-    /// Default: 500.
+    /// Maximum wait of final texts for a thread \[ms\]: the 95th percentile of the last ten
+    /// seconds. Default: 500.
     pub final_wait_ms: u64,
 }
 
@@ -139,14 +139,14 @@ pub struct TenantConfig {
     /// has written, until its final text. Beyond that utterances have only final texts. Default: no
     /// limit.
     pub sandboxes: Option<u32>,
-    /// Maximum memory that its sandboxes may have written together [MiB]: see
+    /// Maximum memory that its sandboxes may have written together \[MiB\]: see
     /// [`ShareLimits`](crate::ShareLimits). Default: no limit.
     pub memory_mib: Option<u32>,
     /// Seconds of audio a minute, over all its streams and recordings. Default: no limit.
     pub audio_seconds_per_minute: Option<u32>,
     /// Largest upload, in MiB. Default: 200.
     pub upload_mib: u32,
-    /// Maximum size of its uploads on disk, all together [MiB]. Default: ten times `upload_mib`.
+    /// Maximum size of its uploads on disk, all together \[MiB\]. Default: ten times `upload_mib`.
     pub uploads_mib: Option<u32>,
     /// Longest recording, in minutes: compressed silence is small. Default: 240.
     pub recording_minutes: u32,

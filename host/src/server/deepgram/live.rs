@@ -271,7 +271,7 @@ impl Adapter for Live {
         }
         self.utterance_end(self.stream.position(), out);
         if std::mem::take(&mut self.finalizing) {
-            // There was nothing left to say, and somebody waits for the answer.
+            // No text was left, and the client waits for the answer.
             let at = self.stream.position();
             let part = Part { start: at, end: at, is_final: true, speech_final: false, from_finalize: true };
             self.say(&[], part, out);

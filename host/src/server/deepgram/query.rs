@@ -70,8 +70,8 @@ impl Asked {
             utterances: false,
         };
         let mut keyterms: Vec<&str> = Vec::new();
-        // Arrays are written as `keyterm`, `keyterm[]` and `keyterm[0]`; nobody means anything by a
-        // parameter without a value.
+        // Arrays are written as `keyterm`, `keyterm[]` and `keyterm[0]`; a parameter without a
+        // value counts as absent.
         let pairs = pairs.iter().filter(|(_, value)| !value.is_empty());
         for (name, value) in pairs.map(|(name, value)| (field_name(name), value)) {
             match name {

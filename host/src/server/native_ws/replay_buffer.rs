@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_comes_back_gets_what_he_lacks_and_nothing_twice() {
+    fn a_resumed_client_gets_the_messages_it_lacks_and_none_twice() {
         let mut history = ReplayBuffer::default();
         for expected in 1..=5 {
             assert_eq!(history.next(), expected);
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn clients_are_told_how_much_is_kept() {
+    fn the_documented_size_is_the_real_one() {
         let page = include_str!("../../../../docs/server.md");
         assert!(page.contains(&format!("server keeps {} KiB of messages", KEPT >> 10)));
     }

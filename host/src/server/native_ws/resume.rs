@@ -75,7 +75,7 @@ impl Parked {
         self.changed.notify_waiters();
     }
 
-    /// Ends all that wait: nobody can come back to a server that shuts down.
+    /// Ends all waiting streams: no client can come back to a server that shuts down.
     pub(in crate::server) fn clear(&self) {
         let slots = std::mem::take(&mut *self.lock());
         for slot in slots.into_values() {

@@ -214,7 +214,7 @@ impl Fields {
         unread.clear();
         let text = String::from_utf8(bytes)
             .map_err(|_| Rejection::malformed(format!("the field {} is not UTF-8", quote(&name))))?;
-        // Forms send fields that nobody filled in.
+        // Forms send fields that were left empty.
         if text.trim().is_empty() {
             return Ok(());
         }
@@ -242,7 +242,7 @@ impl Fields {
                 })?;
             }
             "temperature" => check_temperature(word)?,
-            // Others are for models that are not ours: docs/server.md says which.
+            // Others are for models of other vendors: docs/server.md lists them.
             _ => {}
         }
         Ok(())

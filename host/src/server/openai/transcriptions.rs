@@ -76,7 +76,7 @@ fn events(
     options: TranscribeOptions,
     request: Request,
 ) -> Response {
-    // As much as the recording has text. The task ends when nobody reads any more.
+    // As much as the recording has text. The task ends when its reader is gone.
     let (sender, receiver) = mpsc::unbounded_channel::<Value>();
     let deltas = sender.clone();
     let logprobs = request.logprobs;

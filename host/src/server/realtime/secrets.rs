@@ -1,5 +1,5 @@
-//! `POST /v1/realtime/client_secrets`: keys that last minutes, for browsers, to which nobody gives
-//! a tenant's own.
+//! `POST /v1/realtime/client_secrets`: keys that last minutes, for browsers, which must not have a
+//! tenant's own.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};

@@ -82,7 +82,7 @@ pub(super) struct Realtime {
     setup: Setup,
     /// Settings of the stream's session, until another one takes over.
     heard_with: Setup,
-    /// Settings of the next session, and whether it waits for the end of the utterance that runs.
+    /// Settings of the next session; true if it waits for the end of the running utterance.
     update: Option<Setup>,
     update_waits: bool,
     /// Number of sessions that had taken over when that was last seen.

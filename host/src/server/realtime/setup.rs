@@ -62,8 +62,8 @@ impl Eagerness {
     const NAMES: [(&str, Self); 4] =
         [("low", Self::Low), ("medium", Self::Medium), ("auto", Self::Medium), ("high", Self::High)];
 
-    /// The silence that ends a turn, in milliseconds. OpenAI waits for up to 8, 4 and 2 s where a
-    /// sentence seems unfinished; nobody here knows whether it is.
+    /// Silence that ends a turn [ms]. OpenAI waits for up to 8, 4 and 2 s where a sentence seems
+    /// unfinished; here there is no such estimate.
     fn silence_ms(self) -> u32 {
         match self {
             Self::Low => 1_500,

@@ -110,7 +110,7 @@ impl Turns {
         self.taken = 0;
     }
 
-    /// Completes the turns before whose end nobody speaks any more.
+    /// Completes the turns that end before the current silence.
     pub(super) fn settle(&mut self, news: &mut Vec<News>) {
         let speech = self.utterances.front().copied().unwrap_or(u64::MAX);
         while self.turns.front().is_some_and(|turn| turn.end.is_some_and(|end| end <= speech)) {
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_told_of_what_was_discarded() {
+    fn discarded_audio_is_not_reported() {
         let (mut turns, mut news) = (Turns::default(), Vec::new());
         turns.begin("a".into(), 0);
         turns.speech(10);

@@ -145,7 +145,7 @@ impl Setup {
     }
 }
 
-/// Hypothesis of the utterance that goes on.
+/// Hypothesis of the running utterance.
 pub(super) fn partial<'a>(words: impl IntoIterator<Item = &'a Word>) -> String {
     format!("{{\n  \"partial\" : {}\n}}", quoted(&joined(words)))
 }

@@ -1,5 +1,5 @@
-//! Wyoming's events on the wire: a line of JSON, then as many bytes of JSON and of audio as it
-//! says.
+//! Wyoming's events on the wire: a line of JSON, then the stated numbers of bytes of JSON and of
+//! audio.
 
 use bytes::{Buf, Bytes, BytesMut};
 use serde::Deserialize;

@@ -58,7 +58,7 @@ impl Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         if let Some(part) = self.0.take() {
-            // There is nobody to tell, and the next import of that name begins anew.
+            // The error has no receiver, and the next import of that name begins anew.
             let _ = part.discard();
         }
     }

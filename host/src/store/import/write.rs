@@ -19,7 +19,7 @@ pub(super) const FTYPE_AT: u64 = 4 + 10 * 4;
 /// Bytes of a file that is copied at once.
 const COPY: usize = 256 << 10;
 
-/// Output file: writes, counts, and asks whether to go on.
+/// Output file: writes, counts, and checks for cancellation.
 pub(super) struct Output<'a> {
     /// Takes the bytes.
     pub(super) file: &'a mut dyn FnMut(&[u8]) -> Result<(), StoreError>,
