@@ -1,5 +1,6 @@
-//! Builds native whisper.cpp a second time, for any processor of this architecture, as a distribution would: how far two
-//! native builds are apart is what "the same as native" is measured with.
+//! Builds native whisper.cpp a second time, for any processor of this architecture, as a
+//! distribution would: how far two native builds are apart is what "the same as native" is measured
+//! with.
 
 #[path = "../host/build/nested.rs"]
 mod nested;
@@ -7,8 +8,9 @@ mod nested;
 use std::env;
 use std::path::{Path, PathBuf};
 
-/// No instruction that the oldest processors lack, so other vector lengths and another order of sums than the default
-/// build has on any machine with AVX. Other architectures have `GGML_NATIVE` alone.
+/// No instruction that the oldest processors lack, so other vector lengths and another order of
+/// sums than the default build has on any machine with AVX. Other architectures have `GGML_NATIVE`
+/// alone.
 const SETTINGS: [&str; 6] = ["GGML_NATIVE", "GGML_AVX", "GGML_AVX2", "GGML_FMA", "GGML_F16C", "GGML_BMI2"];
 
 fn main() {

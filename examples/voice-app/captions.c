@@ -5,7 +5,7 @@
  *     ffmpeg -v error -i talk.mp3 -f s16le -ac 1 -ar 16000 - | ./captions --model ggml-base.en.bin
  *
  * Every utterance is a line on standard output. On a terminal, the text so far is on the line before it is complete.
- * Exit status: 0 done, 1 error, 2 wrong usage, 3 done, but some audio was not recognised.
+ * Exit status: 0 done, 1 error, 2 wrong usage, 3 done, but some audio was not recognized.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -62,7 +62,7 @@ static void show(const hearken_event *event) {
         break;
     case HEARKEN_EVENT_DROPPED:
         dropped = 1;
-        fprintf(stderr, "captions: %.2f s at %.2f s were not recognised: %s\n", seconds(event->end - event->start),
+        fprintf(stderr, "captions: %.2f s at %.2f s were not recognized: %s\n", seconds(event->end - event->start),
                 seconds(event->start), event->text);
         break;
     default: /* Later versions may have more. */

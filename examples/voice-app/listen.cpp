@@ -3,7 +3,7 @@
 //     ffmpeg -v error -re -i talk.mp3 -f f32le -ac 2 -ar 48000 - | ./listen ggml-base.en.bin
 //
 // Standard input stands for a sound card: it delivers 48 kHz stereo floats, block by block, to a callback. Every utterance
-// is a line on standard output. Exit status: 0 done, 1 error, 3 done, but some audio was not recognised.
+// is a line on standard output. Exit status: 0 done, 1 error, 3 done, but some audio was not recognized.
 
 #include <atomic>
 #include <chrono>
@@ -62,7 +62,7 @@ int run(const std::optional<std::string> &path) {
         case HEARKEN_EVENT_DROPPED:
             dropped = true;
             std::cerr << "listen: " << seconds(event.end - event.start)
-                      << " s were not recognised: " << event.text << std::endl;
+                      << " s were not recognized: " << event.text << std::endl;
             break;
         case HEARKEN_EVENT_FINISHED:
             finished.set_value();

@@ -18,6 +18,7 @@ pub(crate) fn read_model(dst: &mut [u8]) -> usize {
 /// Hands one event to the host.
 pub(crate) fn emit_event(event: &Event) {
     let bytes = hearken_proto::encode(event);
-    // SAFETY: the host reads `len` bytes at `ptr`, which is exactly this slice, before the call returns.
+    // SAFETY: the host reads `len` bytes at `ptr`, which is exactly this slice, before the call
+    // returns.
     unsafe { emit(bytes.as_ptr(), bytes.len() as u32) }
 }

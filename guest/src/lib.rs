@@ -1,10 +1,11 @@
 //! The sandboxed side of hearken.
 //!
-//! Built for `wasm32-wasip1` this is the module that the host runs: [`hearken_proto::abi`] describes its imports
-//! and exports. It has no clock, no files and no threads; a model comes in once, while the host makes a snapshot.
-//! Built natively it holds only what needs no recogniser, so that its tests need none either.
+//! Built for `wasm32-wasip1` this is the module that the host runs: [`hearken_proto::abi`]
+//! describes its imports and exports. It has no clock, no files and no threads; a model comes in
+//! once, while the host makes a snapshot. Built natively it has only the parts without a
+//! recognizer, so that its tests need none either.
 
-// What needs no recogniser is written against plain data, and tested natively.
+// What needs no recognizer is written against plain data, and tested natively.
 #[cfg(any(target_arch = "wasm32", test))]
 mod backend;
 #[cfg(any(target_arch = "wasm32", test))]

@@ -13,13 +13,14 @@ thread_local! {
     static BEGUN: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The beginning of the model that was loaded last; whisper.cpp tells nobody what it read there.
+/// The beginning of the latest model; whisper.cpp offers no access to it.
 pub(crate) fn take_beginning() -> Vec<u8> {
     BEGUN.take()
 }
 
-/// Takes the place of whisper.cpp's file loader (the linker's `--wrap`), so that weights stream from the host into
-/// tensors without a second copy in linear memory, and whisper-rs's safe API serves for the rest.
+/// Takes the place of whisper.cpp's file loader (the linker's `--wrap`), so that weights stream
+/// from the host into tensors without a second copy in linear memory, and whisper-rs's safe API
+/// serves for the rest.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn __wrap_whisper_init_from_file_with_params_no_state(
     _path: *const c_char,
@@ -45,7 +46,7 @@ unsafe extern "C" fn loader_read(context: *mut c_void, output: *mut c_void, len:
         let missing = BEGINNING.saturating_sub(begun.len()).min(read);
         begun.extend_from_slice(&output[..missing]);
     });
-    // whisper.cpp ignores short reads; what it then uses must at least be the same every time.
+    // whisper.cpp ignores short reads; the rest of the buffer must at least be the same every time.
     output[read..].fill(0);
     *ended = read < len;
     read

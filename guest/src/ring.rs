@@ -27,7 +27,8 @@ impl Ring {
     /// A ring with nothing in it, on the heap: it is too large for the stack.
     pub(crate) fn boxed() -> Box<Self> {
         let mut ring = Box::<Self>::new_uninit();
-        // SAFETY: all-zero bytes are a valid `Ring` (integers and floats), and the allocation holds one.
+        // SAFETY: all-zero bytes are a valid `Ring` (integers and floats), and the allocation holds
+        // one.
         let mut ring = unsafe {
             ring.as_mut_ptr().write_bytes(0, 1);
             ring.assume_init()
@@ -40,8 +41,8 @@ impl Ring {
 
     /// Appends everything unread to `window`, in order.
     pub(crate) fn drain_into(&mut self, window: &mut Vec<f32>) {
-        // SAFETY: `write` is a plain integer of this struct; it is read volatile because the host stores it from
-        // outside, between calls.
+        // SAFETY: `write` is a plain integer of this struct; it is read volatile because the host
+        // stores it from outside, between calls.
         let write = unsafe { (&raw const self.header.write).read_volatile() };
         let unread = (write.wrapping_sub(self.header.read) as usize).min(CAPACITY);
         let first = self.header.read as usize % CAPACITY;

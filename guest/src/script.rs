@@ -1,7 +1,8 @@
 //! Scripts that give hallucinations away.
 //!
-//! Over animals, streets and music, multilingual models say phrases of subtitles ("Thank you for watching") in Korean,
-//! Japanese or Chinese, whatever language was detected. No text in a language that is written otherwise holds such characters.
+//! Over animals, streets and music, multilingual models say phrases of subtitles ("Thank you for
+//! watching") in Korean, Japanese or Chinese, whatever language was detected. No text in a language
+//! that is written otherwise holds such characters.
 
 /// Languages whose texts may hold Hangul, kana and Han characters, as ISO 639-1 codes.
 const HANGUL: &[&str] = &["ko"];

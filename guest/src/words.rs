@@ -1,4 +1,4 @@
-//! From tokens to words with times.
+//! Conversion of tokens to words with times.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use hearken_proto::{HOP_LENGTH, Word};
 /// A token as whisper.cpp reports it.
 #[derive(Debug, Clone)]
 pub(crate) struct Token {
-    /// Its bytes; a character may be spread over several tokens.
+    /// Bytes; a character may be spread over several tokens.
     pub(crate) text: Vec<u8>,
     /// End of text, timestamps and everything above them: no text.
     pub(crate) special: bool,
@@ -16,7 +16,8 @@ pub(crate) struct Token {
     /// Heuristic start and end in 10 ms, from the start of the window.
     pub(crate) start: i64,
     pub(crate) end: i64,
-    /// End by dynamic time warping in 10 ms, or negative. (whisper.cpp notes where attention leaves the token.)
+    /// End by dynamic time warping in 10 ms, or negative. (whisper.cpp notes where attention leaves
+    /// the token.)
     pub(crate) aligned: i64,
 }
 
@@ -28,7 +29,7 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// From whisper.cpp's centiseconds, clamped into a window of `len` samples.
+    /// Converts whisper.cpp's centiseconds, clamped into a window of `len` samples.
     pub(crate) fn new(start: i64, end: i64, len: usize) -> Self {
         let sample =
             |time: i64| (time.max(0) as u64).saturating_mul(u64::from(HOP_LENGTH)).min(len as u64) as u32;
@@ -37,22 +38,25 @@ impl Span {
     }
 }
 
-/// Text that came before, as Whisper learned to be told it: begun by a space, as every text of its is (`_get_initial_tokens` of
-/// [OpenAI's decoder](https://github.com/openai/whisper/blob/main/whisper/decoding.py)). Otherwise the first word is another one to it.
-pub(crate) fn told(prompt: &str) -> Option<String> {
+/// Formats text that came before as the prompt that Whisper was trained with: begun by a space, as
+/// every text of its is (`_get_initial_tokens` of [OpenAI's
+/// decoder](https://github.com/openai/whisper/blob/main/whisper/decoding.py)). Without it the first
+/// word is another token.
+pub(crate) fn prompt_text(prompt: &str) -> Option<String> {
     // A NUL cannot be part of a C string, and means nothing to a tokenizer.
     let text = prompt.replace('\0', "");
     let text = text.trim();
     (!text.is_empty()).then(|| format!(" {text}"))
 }
 
-/// Whether a language puts spaces between words. Where it does not, each character is a word, as in OpenAI's
-/// implementation (`split_to_word_tokens`).
+/// Returns true if a language puts spaces between words. Where it does not, each character is a
+/// word, as in OpenAI's implementation (`split_to_word_tokens`).
 pub(crate) fn is_spaced(language: &str) -> bool {
     !matches!(language, "zh" | "ja" | "th" | "lo" | "my" | "yue")
 }
 
-/// Returns true if a token is more than punctuation. The decoder says punctuation when it looks behind the pause that follows.
+/// Returns true if a token is more than punctuation. The decoder attends to the pause that follows
+/// when it produces punctuation.
 pub(crate) fn is_spoken(text: &[u8]) -> bool {
     // A part of a character is no character, and counts as one.
     String::from_utf8_lossy(text).chars().any(|c| c.is_alphanumeric() || c == char::REPLACEMENT_CHARACTER)
@@ -87,7 +91,7 @@ pub(crate) fn group(tokens: &[Token], span: Span, spaced: bool) -> Vec<Word> {
     group_places(tokens, span, spaced).into_iter().map(|(word, _)| word).collect()
 }
 
-/// The same, with the places of each word's tokens among the text tokens.
+/// Groups as [`group`] does, with the range of each word's tokens among the text tokens.
 pub(crate) fn group_places(tokens: &[Token], span: Span, spaced: bool) -> Vec<(Word, Range<usize>)> {
     let text: Vec<&Token> = tokens.iter().filter(|token| !token.special).collect();
     let mut drafts: Vec<Draft> = Vec::new();
@@ -97,7 +101,8 @@ pub(crate) fn group_places(tokens: &[Token], span: Span, spaced: bool) -> Vec<(W
         let group = &text[index..index + taken];
         let bytes: Vec<u8> = group.iter().flat_map(|token| token.text.iter().copied()).collect();
         let piece = String::from_utf8_lossy(&bytes).into_owned();
-        // With alignment a token begins where the one before it ended; without, whisper.cpp guesses both ends.
+        // With alignment a token begins where the one before it ended; without, whisper.cpp guesses
+        // both ends.
         let last = group[taken - 1];
         let (start, end) = if last.aligned >= 0 {
             let before = index.checked_sub(1).map(|before| text[before].aligned);
@@ -142,14 +147,16 @@ pub(crate) fn group_places(tokens: &[Token], span: Span, spaced: bool) -> Vec<(W
     words
 }
 
-/// Whether `piece` belongs to the word `before`: closing punctuation, or what follows opening punctuation.
+/// Returns true if `piece` belongs to the word `before`: closing punctuation, or text behind
+/// opening punctuation.
 fn joins(before: &str, piece: &str) -> bool {
     let (before, piece) = (before.trim(), piece.trim_end());
     let is_all = |text: &str, set: &str| !text.is_empty() && text.chars().all(|c| set.contains(c));
     (is_all(piece, CLOSING) && !piece.starts_with(' ')) || is_all(before, OPENING)
 }
 
-/// How many tokens make up the next whole characters: one, or as many as complete a split character.
+/// Number of tokens that make up the next whole characters: one, or as many as complete a split
+/// character.
 fn characters(tokens: &[&Token]) -> usize {
     /// A character has at most four bytes, so a fifth token cannot complete it.
     const LONGEST: usize = 4;
@@ -190,9 +197,9 @@ mod tests {
 
     #[test]
     fn text_that_came_before_begins_with_a_space() {
-        assert_eq!(told("three four").as_deref(), Some(" three four"));
-        assert_eq!(told("  three\0 four\n").as_deref(), Some(" three four"));
-        assert_eq!((told(" \0 "), told("")), (None, None));
+        assert_eq!(prompt_text("three four").as_deref(), Some(" three four"));
+        assert_eq!(prompt_text("  three\0 four\n").as_deref(), Some(" three four"));
+        assert_eq!((prompt_text(" \0 "), prompt_text("")), (None, None));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Builds the guests in `guest/` for `wasm32-wasip1`, with whisper-rs and libopus as they come from their registry.
+//! Builds the guests in `guest/` for `wasm32-wasip1`, with whisper-rs and libopus as they come from
+//! their registry.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,12 +11,14 @@ use crate::{GUESTS, nested};
 /// The guests' target.
 const TARGET: &str = "wasm32-wasip1";
 
-/// Rust's features of the target. With relaxed SIMD everywhere: where the processor has no instruction that multiplies and
-/// adds in one rounding, the compiler makes two of it, so that a build without would be the same code.
+/// Rust's features of the target. With relaxed SIMD everywhere: where the processor has no
+/// instruction that multiplies and adds in one rounding, the compiler makes two of it, so that a
+/// build without would be the same code.
 const FEATURES: &str = "-Ctarget-feature=+simd128,+relaxed-simd";
 
 /// Compiler flags. The emulations are wasi-libc's, for functions that ggml names and never calls.
-/// Exceptions: the sources say `try`, nothing can be caught, and a throw becomes a trap (`wasi/src/stubs.c`).
+/// Exceptions: the sources say `try`, nothing can be caught, and a throw becomes a trap
+/// (`wasi/src/stubs.c`).
 const C_FLAGS: &[&str] = &[
     "-O3",
     "-msimd128",
@@ -25,7 +28,8 @@ const C_FLAGS: &[&str] = &[
     "-D_WASI_EMULATED_SIGNAL",
     "-D_WASI_EMULATED_PROCESS_CLOCKS",
     "-D_WASI_EMULATED_MMAN",
-    // Without it wasi-libc (from December 2024 on) has macros that do not compile in the place of these functions.
+    // Without it wasi-libc (from December 2024 on) has macros that do not compile in the place of
+    // these functions.
     "-D_WASI_EMULATED_PTHREAD",
 ];
 const CXX_FLAGS: &[&str] = &["-fexceptions", "-fignore-exceptions"];

@@ -1,7 +1,8 @@
 //! Builds the sandboxed guests, or takes ready ones, and hands their bytes to the library.
 //!
-//! In this order: `HEARKEN_GUEST_DIR` (a folder with `hearken-guest.wasm` and `hearken-media.wasm`), the guests that a packaged
-//! crate carries in `prebuilt/`, the workspace's own `guest/` built here.
+//! In this order: `HEARKEN_GUEST_DIR` (a folder with `hearken-guest.wasm` and
+//! `hearken-media.wasm`), the guests that a packaged crate carries in `prebuilt/`, the workspace's
+//! own `guest/` built here.
 
 mod guest;
 mod nested;
@@ -10,7 +11,8 @@ mod toolchain;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// The guests' packages and the names of their modules: the one that recognizes speech, and the one that decodes recordings.
+/// The guests' packages and the names of their modules: the one that recognizes speech, and the one
+/// that decodes recordings.
 const GUESTS: [(&str, &str); 2] =
     [("hearken-guest", "hearken-guest.wasm"), ("hearken-media", "hearken-media.wasm")];
 

@@ -1,11 +1,12 @@
-//! Cargo inside cargo: builds of the same workspace with other settings, in target directories of their own.
+//! Cargo inside cargo: builds of the same workspace with other settings, in target directories of
+//! their own.
 
 use std::env;
 use std::path::Path;
 use std::process::Command;
 
-/// A cargo that inherits what reaches registries and nothing that the outer build chose: its settings are for another
-/// target, and CMake and ggml variables would change the recipe.
+/// A cargo that inherits what reaches registries and nothing that the outer build chose: its
+/// settings are for another target, and CMake and ggml variables would change the recipe.
 pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     for (key, _) in env::vars_os() {
@@ -24,8 +25,9 @@ pub(crate) fn cargo() -> Command {
     cargo
 }
 
-/// The target directory that a build script's `OUT_DIR` lies in. What is built beside it is shared by all profiles: it
-/// is always optimised. So it is by builds for a named target, whose folder lies one deeper.
+/// The target directory that a build script's `OUT_DIR` lies in. What is built beside it is shared
+/// by all profiles: it is always optimised. So it is by builds for a named target, whose folder
+/// lies one deeper.
 pub(crate) fn target_directory(out: &Path) -> Result<&Path, String> {
     let folder =
         out.ancestors().nth(4).ok_or_else(|| format!("{} is not in a target directory", out.display()))?;

@@ -1,4 +1,5 @@
-//! Finds a C++ compiler and libraries that can target WASI: a wasi-sdk named by `WASI_SDK_PATH`, or Debian's LLVM.
+//! Finds a C++ compiler and libraries that can target WASI: a wasi-sdk named by `WASI_SDK_PATH`, or
+//! Debian's LLVM.
 
 use std::env;
 use std::path::{Path, PathBuf};

@@ -19,24 +19,26 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** Initialises a handle that stands for nothing yet. What makes objects leaves this when it fails. */
+/** Initializes a handle that stands for nothing yet. What makes objects leaves this when it fails. */
 #define HEARKEN_NULL {0}
 
 
 /**
- * Version of this interface. It changes when a program that was compiled against an older header would no longer work;
- * functions, fields at the end of structures, and event types are added without changing it.
+ * Version of this interface. It changes when a program that was compiled against an older header
+ * would no longer work; functions, fields at the end of structures, and event types are added
+ * without changing it.
  */
 #define HEARKEN_ABI_VERSION 1
 
 /**
- * Samples in a second of every position and length in events: 16 000, whatever the rate of the audio that is pushed.
+ * Samples in a second of every position and length in events: 16 000, whatever the rate of the
+ * audio that is pushed.
  */
 #define HEARKEN_SAMPLE_RATE 16000
 
 /**
- * How a function ended: 0 or more is no error. After an error nothing was taken and nothing was changed, unless the
- * function says otherwise.
+ * Status of a call: 0 or more is no error. After an error nothing was taken and nothing was
+ * changed, unless the function says otherwise.
  */
 enum hearken_status
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -48,21 +50,21 @@ enum hearken_status
    */
   HEARKEN_OK = 0,
   /**
-   * No event came in the time that was given.
+   * No event came within the timeout.
    */
   HEARKEN_TIMEOUT = 1,
   /**
-   * No event comes any more: the session is finished, cancelled or freed.
+   * No more events: the session is finished, cancelled or freed.
    */
   HEARKEN_ENDED = 2,
   /**
-   * The header that the program was compiled with belongs to another version of the library. Install the two of one
-   * version.
+   * The header that the program was compiled with belongs to another version of the library.
+   * Install the two of one version.
    */
   HEARKEN_ERROR_VERSION = -1,
   /**
-   * An argument that cannot be: NULL where it may not be, text that is not UTF-8, a value out of range, a language
-   * that the model does not know.
+   * An argument that cannot be: NULL where it may not be, text that is not UTF-8, a value out of
+   * range, a language that the model does not know.
    */
   HEARKEN_ERROR_ARGUMENT = -2,
   /**
@@ -74,7 +76,8 @@ enum hearken_status
    */
   HEARKEN_ERROR_STATE = -4,
   /**
-   * Another thread is in a call that excludes this one. Calls of one kind on one session belong on one thread.
+   * Another thread is in a call that excludes this one. Calls of one kind on one session belong
+   * on one thread.
    */
   HEARKEN_ERROR_BUSY = -5,
   /**
@@ -90,7 +93,8 @@ enum hearken_status
    */
   HEARKEN_ERROR_SANDBOX = -8,
   /**
-   * A defect in hearken. The object that was called may be of no more use; others are not affected. Please report it.
+   * A defect in hearken. The object that was called may be of no more use; others are not
+   * affected. Please report it.
    */
   HEARKEN_ERROR_DEFECT = -9,
 };
@@ -103,7 +107,8 @@ typedef int32_t hearken_status;
 #endif // __cplusplus
 
 /**
- * Who multiplies the model's matrices. Everything else of the recogniser runs inside the sandbox in any case.
+ * Where matrix multiplication runs. Everything else of the recognizer runs inside the sandbox in
+ * any case.
  */
 enum hearken_compute
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -111,7 +116,8 @@ enum hearken_compute
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
   /**
-   * The host, with the processor's fastest instructions; weights and activations rounded to 8 bits or bfloat16.
+   * The host, with the processor's fastest instructions; weights and activations rounded to 8
+   * bits or bfloat16.
    */
   HEARKEN_COMPUTE_FAST = 0,
   /**
@@ -132,7 +138,7 @@ typedef uint32_t hearken_compute;
 #endif // __cplusplus
 
 /**
- * How a sample is stored, in the machine's byte order.
+ * Storage format of a sample, in the machine's byte order.
  */
 enum hearken_encoding
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -144,7 +150,8 @@ enum hearken_encoding
    */
   HEARKEN_ENCODING_S16 = 0,
   /**
-   * 32-bit floats from -1 to 1. What is beyond is clamped; what is no number, or infinite, is taken as 0.
+   * 32-bit floats from -1 to 1. NaN and infinite samples are replaced by 0; others are clamped
+   * to [-1, 1].
    */
   HEARKEN_ENCODING_F32 = 1,
 };
@@ -157,7 +164,7 @@ typedef uint32_t hearken_encoding;
 #endif // __cplusplus
 
 /**
- * What an event says. Programs ignore types that they do not know.
+ * Type of an event. Programs ignore types that they do not know.
  */
 enum hearken_event_type
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -169,7 +176,7 @@ enum hearken_event_type
    */
   HEARKEN_EVENT_SPEECH_STARTED = 0,
   /**
-   * Speech ended at `end`. The utterance's `HEARKEN_EVENT_FINAL` comes when it is recognised.
+   * Speech ended at `end`. The utterance's `HEARKEN_EVENT_FINAL` comes when it is recognized.
    */
   HEARKEN_EVENT_SPEECH_ENDED = 1,
   /**
@@ -177,17 +184,18 @@ enum hearken_event_type
    */
   HEARKEN_EVENT_LANGUAGE = 2,
   /**
-   * What is thought of the utterance that began at `start`, while it goes on. The first `committed` words became
-   * certain with this event and do not change any more; the others replace those of the event before.
+   * The hypothesis for the utterance that began at `start`, while it goes on. The first
+   * `committed` words were committed with this event and do not change any more; the others
+   * replace those of the event before.
    */
   HEARKEN_EVENT_PARTIAL = 3,
   /**
-   * The utterance from `start` to `end` is complete: all its words, of which those that were committed come first, as
-   * they were.
+   * The utterance from `start` to `end` is complete: all its words, of which those that were
+   * committed come first, as they were.
    */
   HEARKEN_EVENT_FINAL = 4,
   /**
-   * Audio from `start` to `end` was not recognised; `text` says why.
+   * Audio from `start` to `end` was not recognized; `text` has the reason.
    */
   HEARKEN_EVENT_DROPPED = 5,
   /**
@@ -195,8 +203,9 @@ enum hearken_event_type
    */
   HEARKEN_EVENT_FINISHED = 6,
   /**
-   * Voice from `start` to `end`, at least a second of it, in which no words were recognized though it was decoded again:
-   * speech that was missed, or a sound that voice activity takes for speech.
+   * Voice from `start` to `end`, at least a second of it, in which no words were recognized
+   * though it was decoded again: speech that was missed, or a sound that voice activity takes
+   * for speech.
    */
   HEARKEN_EVENT_UNRECOGNIZED = 7,
 };
@@ -217,8 +226,9 @@ typedef struct hearken_engine_options {
    */
   size_t size;
   /**
-   * Folder for compiled models, in UTF-8; it must belong to the user alone, for what lies in it is run. NULL:
-   * `hearken` in the user's cache folder, or what the environment variable `HEARKEN_CACHE_DIR` says.
+   * Folder for compiled models, in UTF-8; it must belong to the user alone, because its content
+   * is executed. NULL: `hearken` in the user's cache folder, or the value of the environment
+   * variable `HEARKEN_CACHE_DIR`.
    */
   const char *cache_folder;
   /**
@@ -234,11 +244,11 @@ typedef struct hearken_engine_options {
    */
   uint32_t cpu_seconds;
   /**
-   * Recogniser threads. Default: as many as the process may use cores.
+   * Recognizer threads. Default: as many as the process may use cores.
    */
   uint32_t threads;
   /**
-   * One of `hearken_compute`. Default: `HEARKEN_COMPUTE_FAST`.
+   * A value of `hearken_compute`. Default: `HEARKEN_COMPUTE_FAST`.
    */
   uint32_t compute;
   /**
@@ -248,7 +258,8 @@ typedef struct hearken_engine_options {
 } hearken_engine_options;
 
 /**
- * An engine: the sandbox's compiler, the recogniser threads and the cache. A program needs one. `{0}` is null.
+ * An engine: the sandbox's compiler, the recognizer threads and the cache. A program needs one.
+ * `{0}` is null.
  */
 typedef struct hearken_engine {
   /**
@@ -258,7 +269,8 @@ typedef struct hearken_engine {
 } hearken_engine;
 
 /**
- * A model, ready to recognise. All sessions of a model share one copy of its weights. `{0}` is null.
+ * A model, ready to recognize. All sessions of a model share one copy of its weights. `{0}` is
+ * null.
  */
 typedef struct hearken_model {
   /**
@@ -268,7 +280,8 @@ typedef struct hearken_model {
 } hearken_model;
 
 /**
- * How a session listens. Everything but `size`, `sample_rate` and `channels` may be 0, which means the default.
+ * Options of a session. Everything but `size`, `sample_rate` and `channels` may be 0, which means
+ * the default.
  */
 typedef struct hearken_session_options {
   /**
@@ -292,20 +305,22 @@ typedef struct hearken_session_options {
    */
   uint32_t channels;
   /**
-   * One of `hearken_encoding`. Default: `HEARKEN_ENCODING_S16`.
+   * A value of `hearken_encoding`. Default: `HEARKEN_ENCODING_S16`.
    */
   uint32_t encoding;
   /**
-   * Least new speech between two partial texts, in ms. Default: 500. It becomes longer while recognising takes longer.
+   * Least new speech between two partial texts, in ms. Default: 500. It becomes longer while
+   * recognizing takes longer.
    */
   uint32_t step_ms;
   /**
-   * Silence that ends an utterance, in ms, at most 60000. Default: 600. Less gives final texts sooner, and cuts sentences
-   * at pauses.
+   * Silence that ends an utterance, in ms, at most 60000. Default: 600. Less gives final texts
+   * sooner, and cuts sentences at pauses.
    */
   uint32_t silence_ms;
   /**
-   * Speech that may wait to be recognised, in ms. Default: 120000. What comes on top is `HEARKEN_EVENT_DROPPED`.
+   * Speech that may wait to be recognized, in ms. Default: 120000. What comes on top is
+   * `HEARKEN_EVENT_DROPPED`.
    */
   uint32_t backlog_ms;
   /**
@@ -313,13 +328,14 @@ typedef struct hearken_session_options {
    */
   uint32_t translate;
   /**
-   * Not 0: does not detect speech, but takes what comes between `hearken_session_begin` and `hearken_session_end`.
+   * Not 0: does not detect speech, but takes the audio between `hearken_session_begin` and
+   * `hearken_session_end`.
    */
   uint32_t push_to_talk;
 } hearken_session_options;
 
 /**
- * A session: listens to one stream of audio, and says what it hears. `{0}` is null.
+ * A session: recognizes one stream of audio, and reports events. `{0}` is null.
  */
 typedef struct hearken_session {
   /**
@@ -341,7 +357,8 @@ typedef struct hearken_word {
    */
   uint64_t end;
   /**
-   * The word with the punctuation attached to it: UTF-8 without control characters, ends in a NUL.
+   * The word with the punctuation attached to it: UTF-8 without control characters, ends in a
+   * NUL.
    */
   const char *text;
   /**
@@ -355,29 +372,31 @@ typedef struct hearken_word {
 } hearken_word;
 
 /**
- * Something that happened. Positions are samples at 16 kHz (`HEARKEN_SAMPLE_RATE`) from the start of the session's audio.
- * Only the library makes these; later versions may have more fields at the end.
+ * Something that happened. Positions are samples at 16 kHz (`HEARKEN_SAMPLE_RATE`) from the start
+ * of the session's audio. Only the library makes these; later versions may have more fields at the
+ * end.
  */
 typedef struct hearken_event {
   /**
-   * One of `hearken_event_type`.
+   * A value of `hearken_event_type`.
    */
   uint32_t event_type;
   /**
-   * How sure the model is of the language, from 0 to 1; otherwise 0.
+   * Probability of the detected language, from 0 to 1; otherwise 0.
    */
   float probability;
   /**
-   * First sample of what the event is about; of `HEARKEN_EVENT_PARTIAL` and `HEARKEN_EVENT_FINAL` the utterance's, by
-   * which they belong together.
+   * First sample of the event's subject; of `HEARKEN_EVENT_PARTIAL` and `HEARKEN_EVENT_FINAL`
+   * the utterance's, by which they belong together.
    */
   uint64_t start;
   /**
-   * Sample after the last of what the event is about; of a partial text the end of its last word.
+   * Sample after the last of the event's subject; of a partial text the end of its last word.
    */
   uint64_t end;
   /**
-   * The words, joined by spaces; or what the type says. UTF-8 without control characters, ends in a NUL; never NULL.
+   * The words, joined by spaces; or the text that the type describes. UTF-8 without control
+   * characters, ends in a NUL; never NULL.
    */
   const char *text;
   /**
@@ -385,27 +404,28 @@ typedef struct hearken_event {
    */
   const struct hearken_word *words;
   /**
-   * How many.
+   * Number of words.
    */
   size_t word_count;
   /**
-   * How many of them are certain: the first ones.
+   * Number of committed words: the first ones.
    */
   size_t committed;
 } hearken_event;
 
 /**
- * Takes an event. It and what it points to are the library's, and gone when the function returns. It must return:
- * neither a C++ exception nor `longjmp` may leave it.
+ * Receives an event. The event and the memory that it points to belong to the library, and are
+ * gone when the function returns. It must return: neither a C++ exception nor `longjmp` may leave
+ * it.
  *
- * It is called on a thread of the session's own, one event after the other. It may call every function of the session
- * but `hearken_session_free` and, since it has the events, `hearken_session_poll`. Events wait while it runs; audio does
- * not.
+ * It is called on a thread of the session's own, one event after the other. It may call every
+ * function of the session but `hearken_session_free` and, since it has the events,
+ * `hearken_session_poll`. Events wait while it runs; audio does not.
  */
 typedef void (*hearken_callback)(const struct hearken_event *event, void *user);
 
 /**
- * Where each sample went so far, in samples at 16 kHz: what was pushed is `speech + silence + dropped`.
+ * Accounting of the samples so far, at 16 kHz: all input is `speech + silence + dropped`.
  */
 typedef struct hearken_accounting {
   /**
@@ -417,7 +437,7 @@ typedef struct hearken_accounting {
    */
   uint64_t silence;
   /**
-   * Not recognised: see `HEARKEN_EVENT_DROPPED`.
+   * Not recognized: see `HEARKEN_EVENT_DROPPED`.
    */
   uint64_t dropped;
 } hearken_accounting;
@@ -451,41 +471,45 @@ uint32_t hearken_abi_version(void);
 const char *hearken_version(void);
 
 /**
- * Says in one line, in UTF-8, what went wrong in the latest call on this thread that ended in an error, and what to do.
- * Never NULL; empty before the first error. It belongs to the library, and stays as it is until the next call on this
- * thread that ends in an error.
+ * Message of the latest error on this thread: one line, in UTF-8, with the remedy. Never NULL;
+ * empty before the first error. It belongs to the library, and stays as it is until the next call
+ * on this thread that ends in an error.
  *
  * Threads: any but audio threads; each has its own.
  */
 const char *hearken_last_error(void);
 
 /**
- * The name of a status, such as "HEARKEN_ERROR_STATE"; "unknown" for a number that is none. Never NULL, never to be freed.
+ * The name of a status, such as "HEARKEN_ERROR_STATE"; "unknown" for a number that is none. Never
+ * NULL, never to be freed.
  *
  * Threads: any, audio threads too.
  */
 const char *hearken_status_text(int32_t status);
 
 /**
- * Makes an engine: opens the cache, and starts the recogniser threads and, unless `HEARKEN_COMPUTE_GUEST` is asked for,
- * those that help to multiply. `abi_version` is always `HEARKEN_ABI_VERSION`. `options` may be NULL.
+ * Makes an engine: opens the cache, and starts the recognizer threads and, unless
+ * `HEARKEN_COMPUTE_GUEST` is asked for, those that help to multiply. `abi_version` is always
+ * `HEARKEN_ABI_VERSION`. `options` may be NULL.
  *
- * Threads: any but audio threads. Do not `fork` afterwards, unless to `exec`.
- * Ownership: `*engine` is yours; free it with `hearken_engine_free`. The options are copied.
- * Errors: `HEARKEN_ERROR_VERSION` when header and library do not fit together; `HEARKEN_ERROR_ARGUMENT`;
- * `HEARKEN_ERROR_SYSTEM` when the cache folder cannot be used or a thread cannot be started; `HEARKEN_ERROR_SANDBOX` when
- * this machine cannot run WebAssembly. `*engine` is null then.
+ * Threads: any but audio threads. Do not `fork` afterwards, unless to `exec`. Ownership: `*engine`
+ * is yours; free it with `hearken_engine_free`. The options are copied. Errors:
+ * `HEARKEN_ERROR_VERSION` when header and library do not fit together; `HEARKEN_ERROR_ARGUMENT`;
+ * `HEARKEN_ERROR_SYSTEM` when the cache folder cannot be used or a thread cannot be started;
+ * `HEARKEN_ERROR_SANDBOX` when this machine cannot run WebAssembly. `*engine` is null then.
  *
  * # Safety
  *
- * `options` is NULL or as `size` in it says, with text that ends in a NUL; `engine` may be written.
+ * `options` is NULL or as `size` in it says, with text that ends in a NUL; `engine` may be
+ * written.
  */
 hearken_status hearken_engine_new(uint32_t abi_version,
                                   const struct hearken_engine_options *options,
                                   struct hearken_engine *engine);
 
 /**
- * Frees an engine. Its models and sessions go on: the threads end when the last of them is freed, too.
+ * Frees an engine. Its models and sessions go on: the threads end when the last of them is freed,
+ * too.
  *
  * Threads: any but audio threads. Waits for decodes that run, if nothing else uses the engine.
  * Errors: `HEARKEN_ERROR_HANDLE`.
@@ -493,23 +517,22 @@ hearken_status hearken_engine_new(uint32_t abi_version,
 hearken_status hearken_engine_free(struct hearken_engine engine);
 
 /**
- * Checks a model file and gets it ready. `path` names a ggml Whisper model, in UTF-8; NULL stands for the small model
- * inside the library, which knows English digits and some commands, and nothing else. The first time on a machine that
- * takes seconds, while the model is compiled; after that it comes from the cache.
+ * Checks a model file and gets it ready. `path` names a ggml Whisper model, in UTF-8; NULL stands
+ * for the small model inside the library, which knows English digits and some commands, and
+ * nothing else. The first time on a machine that takes seconds, while the model is compiled; after
+ * that it comes from the cache.
  *
- * Threads: any but audio threads, nor one that has a window to draw. Who asks for a model that is being loaded waits for it.
- * Ownership: `*model` is yours; free it with `hearken_model_free`. The path is copied.
- * Errors: `HEARKEN_ERROR_HANDLE`; `HEARKEN_ERROR_ARGUMENT`; `HEARKEN_ERROR_MODEL` when the file cannot be read, is no model
- * that hearken loads, or needs more memory than a sandbox may have; `HEARKEN_ERROR_SANDBOX`; `HEARKEN_ERROR_SYSTEM`. `*model`
- * is null then.
+ * Threads: any but audio threads, nor one that has a window to draw. A call for a model that is
+ * being loaded waits for it. Ownership: `*model` is yours; free it with `hearken_model_free`. The
+ * path is copied. Errors: `HEARKEN_ERROR_HANDLE`; `HEARKEN_ERROR_ARGUMENT`; `HEARKEN_ERROR_MODEL`
+ * when the file cannot be read, is no model that hearken loads, or needs more memory than a
+ * sandbox may have; `HEARKEN_ERROR_SANDBOX`; `HEARKEN_ERROR_SYSTEM`. `*model` is null then.
  *
  * # Safety
  *
  * `path` is NULL or ends in a NUL; `model` may be written.
  */
-hearken_status hearken_model_load(struct hearken_engine engine,
-                                  const char *path,
-                                  struct hearken_model *model);
+hearken_status hearken_model_load(struct hearken_engine engine, const char *path, struct hearken_model *model);
 
 /**
  * As `hearken_model_load`, from `len` bytes of a model file in memory.
@@ -548,12 +571,13 @@ hearken_status hearken_model_is_multilingual(struct hearken_model model, uint32_
 hearken_status hearken_model_free(struct hearken_model model);
 
 /**
- * Starts a session. It costs some tens of KiB and no thread; a sandbox is made when somebody speaks.
+ * Starts a session. It costs some tens of KiB and no thread; a sandbox is made when somebody
+ * speaks.
  *
- * Threads: any but audio threads.
- * Ownership: `*session` is yours; free it with `hearken_session_free`. The options are copied. The model may be freed.
- * Errors: `HEARKEN_ERROR_HANDLE`; `HEARKEN_ERROR_ARGUMENT`, also for a language that the model does not know;
- * `HEARKEN_ERROR_VERSION` for a field that is set and not known. `*session` is null then.
+ * Threads: any but audio threads. Ownership: `*session` is yours; free it with
+ * `hearken_session_free`. The options are copied. The model may be freed. Errors:
+ * `HEARKEN_ERROR_HANDLE`; `HEARKEN_ERROR_ARGUMENT`, also for a language that the model does not
+ * know; `HEARKEN_ERROR_VERSION` for a field that is set and not known. `*session` is null then.
  *
  * # Safety
  *
@@ -564,39 +588,36 @@ hearken_status hearken_session_new(struct hearken_model model,
                                    struct hearken_session *session);
 
 /**
- * Takes `frame_count` interleaved frames of the session's format. Never waits for the recogniser. Resamples and detects
- * speech on the calling thread, for which it allocates, and locks what is held for no longer than that: not for an audio
- * thread, which has `hearken_input_push`.
+ * Takes `frame_count` interleaved frames of the session's format. Never waits for the recognizer.
+ * Resamples and detects speech on the calling thread, for which it allocates, and locks data that
+ * is held for no longer than that: not for an audio thread, which has `hearken_input_push`.
  *
- * Threads: any but audio threads; one at a time.
- * Ownership: the frames are copied.
- * Errors: `HEARKEN_ERROR_HANDLE`; `HEARKEN_ERROR_ARGUMENT`; `HEARKEN_ERROR_STATE` after the end, or when an input is open;
- * `HEARKEN_ERROR_BUSY` while another thread pushes into the same session. Nothing was taken then.
+ * Threads: any but audio threads; one at a time. Ownership: the frames are copied. Errors:
+ * `HEARKEN_ERROR_HANDLE`; `HEARKEN_ERROR_ARGUMENT`; `HEARKEN_ERROR_STATE` after the end, or when
+ * an input is open; `HEARKEN_ERROR_BUSY` while another thread pushes into the same session.
+ * Nothing was taken then.
  *
  * # Safety
  *
  * `frames` points to as many frames, aligned as their samples are.
  */
-hearken_status hearken_session_push(struct hearken_session session,
-                                    const void *frames,
-                                    size_t frame_count);
+hearken_status hearken_session_push(struct hearken_session session, const void *frames, size_t frame_count);
 
 /**
- * Says that `frame_count` frames never came: an utterance that runs ends here, the clock goes on, and the gap is reported
- * as `HEARKEN_EVENT_DROPPED`.
+ * Reports that `frame_count` frames never came: a running utterance ends here, the clock goes on,
+ * and the gap is reported as `HEARKEN_EVENT_DROPPED`.
  *
  * Threads: as `hearken_session_push`.
  * Errors: as `hearken_session_push`.
  */
-hearken_status hearken_session_skip(struct hearken_session session,
-                                    uint64_t frame_count);
+hearken_status hearken_session_skip(struct hearken_session session, uint64_t frame_count);
 
 /**
- * The key of push-to-talk is pressed: an utterance begins with what is pushed next. With an input, that is what the
- * session's thread takes out of the ring next.
+ * The key of push-to-talk is pressed: an utterance begins with the next frames. With an input,
+ * those are the next that the session's thread takes out of the ring.
  *
- * Threads: any but audio threads.
- * Errors: `HEARKEN_ERROR_HANDLE`; `HEARKEN_ERROR_STATE` after the end, or when the session detects speech by itself.
+ * Threads: any but audio threads. Errors: `HEARKEN_ERROR_HANDLE`; `HEARKEN_ERROR_STATE` after the
+ * end, or when the session detects speech by itself.
  */
 hearken_status hearken_session_begin(struct hearken_session session);
 
@@ -609,17 +630,18 @@ hearken_status hearken_session_begin(struct hearken_session session);
 hearken_status hearken_session_end(struct hearken_session session);
 
 /**
- * No more audio comes. What was pushed is recognised; `HEARKEN_EVENT_FINISHED` is the last event. An input is closed, and
- * what it holds is pushed before, which takes up to some milliseconds. Does not wait for the recogniser.
+ * Ends the audio. The rest is recognized; `HEARKEN_EVENT_FINISHED` is the last event. An input is
+ * closed, and its content is pushed before, which takes up to some milliseconds. Does not wait for
+ * the recognizer.
  *
- * Threads: any but audio threads. Waits for a push that runs.
- * Errors: `HEARKEN_ERROR_HANDLE`; `HEARKEN_ERROR_STATE` the second time, or after `hearken_session_cancel`.
+ * Threads: any but audio threads. Waits for a push that runs. Errors: `HEARKEN_ERROR_HANDLE`;
+ * `HEARKEN_ERROR_STATE` the second time, or after `hearken_session_cancel`.
  */
 hearken_status hearken_session_finish(struct hearken_session session);
 
 /**
- * Gives up what has not been recognised. Events that happened before can still be had; `HEARKEN_EVENT_FINISHED` is not
- * among them. An input is closed.
+ * Cancels recognition. Earlier events can still be read; `HEARKEN_EVENT_FINISHED` is not among
+ * them. An input is closed.
  *
  * Threads: any but audio threads. Waits for a push that runs.
  * Errors: `HEARKEN_ERROR_HANDLE`.
@@ -627,14 +649,15 @@ hearken_status hearken_session_finish(struct hearken_session session);
 hearken_status hearken_session_cancel(struct hearken_session session);
 
 /**
- * Takes the next event. Waits for it for `timeout_ms` milliseconds: 0 not at all, a negative number for ever.
+ * Takes the next event. Waits for it for `timeout_ms` milliseconds: 0 not at all, a negative
+ * number for ever.
  *
- * Threads: any but audio threads; one at a time.
- * Ownership: `*event`, and what it points to, belong to the session, and stay until the next call of this function or of
- * `hearken_session_free`, on whatever thread.
- * Errors: `HEARKEN_TIMEOUT` and `HEARKEN_ENDED` are none. `HEARKEN_ERROR_HANDLE`; `HEARKEN_ERROR_ARGUMENT`;
- * `HEARKEN_ERROR_STATE` when the session has a callback; `HEARKEN_ERROR_BUSY` while another thread polls. `*event` is NULL
- * unless the answer is `HEARKEN_OK`.
+ * Threads: any but audio threads; one at a time. Ownership: `*event`, and the memory that it
+ * points to, belong to the session, and stay until the next call of this function or of
+ * `hearken_session_free`, on any thread. Errors: `HEARKEN_TIMEOUT` and `HEARKEN_ENDED` are none.
+ * `HEARKEN_ERROR_HANDLE`; `HEARKEN_ERROR_ARGUMENT`; `HEARKEN_ERROR_STATE` when the session has a
+ * callback; `HEARKEN_ERROR_BUSY` while another thread polls. `*event` is NULL unless the answer is
+ * `HEARKEN_OK`.
  *
  * # Safety
  *
@@ -645,13 +668,13 @@ hearken_status hearken_session_poll(struct hearken_session session,
                                     const struct hearken_event **event);
 
 /**
- * Has events brought instead of fetching them: from now on `callback` is called with each of them and with `user`, on a
- * thread that this session then has.
+ * Has events brought instead of fetching them: from now on `callback` is called with each of them
+ * and with `user`, on a thread that this session then has.
  *
- * Threads: any but audio threads.
- * Ownership: `user` is yours; it must be good on that thread until `hearken_session_free` has returned.
- * Errors: `HEARKEN_ERROR_HANDLE`; `HEARKEN_ERROR_ARGUMENT`; `HEARKEN_ERROR_STATE` when there is one already;
- * `HEARKEN_ERROR_BUSY` while a thread polls; `HEARKEN_ERROR_SYSTEM` when a thread cannot be started.
+ * Threads: any but audio threads. Ownership: `user` is yours; it must be good on that thread until
+ * `hearken_session_free` has returned. Errors: `HEARKEN_ERROR_HANDLE`; `HEARKEN_ERROR_ARGUMENT`;
+ * `HEARKEN_ERROR_STATE` when there is one already; `HEARKEN_ERROR_BUSY` while a thread polls;
+ * `HEARKEN_ERROR_SYSTEM` when a thread cannot be started.
  *
  * # Safety
  *
@@ -672,26 +695,28 @@ hearken_status hearken_session_set_callback(struct hearken_session session, hear
 hearken_status hearken_session_accounting(struct hearken_session session, struct hearken_accounting *accounting);
 
 /**
- * Cancels and frees a session. A thread that waits in `hearken_session_poll` gets `HEARKEN_ENDED`. When it returns, no
- * callback runs, and none will.
+ * Cancels and frees a session. A thread that waits in `hearken_session_poll` gets `HEARKEN_ENDED`.
+ * When it returns, no callback runs, and none will.
  *
- * Threads: any but audio threads. Waits for a push, a poll and a callback that run.
- * Errors: `HEARKEN_ERROR_HANDLE`; `HEARKEN_ERROR_STATE` in the session's own callback, which it would wait for.
+ * Threads: any but audio threads. Waits for a push, a poll and a callback that run. Errors:
+ * `HEARKEN_ERROR_HANDLE`; `HEARKEN_ERROR_STATE` in the session's own callback, which it would wait
+ * for.
  */
 hearken_status hearken_session_free(struct hearken_session session);
 
 /**
- * Opens the end of a session for an audio thread, which then is its only source of audio: `hearken_session_push` and
- * `hearken_session_skip` are refused from now on. What is pushed into it waits in a ring of `buffer_ms` milliseconds (0:
- * 4000; at most 60000) until a thread of the session's own, which looks 100 times a second, takes it out. What comes
- * while the ring is full is lost, and reported as `HEARKEN_EVENT_DROPPED`.
+ * Opens the end of a session for an audio thread, which then is its only source of audio:
+ * `hearken_session_push` and `hearken_session_skip` are refused from now on. What is pushed into
+ * it waits in a ring of `buffer_ms` milliseconds (0: 4000; at most 60000) until a thread of the
+ * session's own, which looks 100 times a second, takes it out. What comes while the ring is full
+ * is lost, and reported as `HEARKEN_EVENT_DROPPED`.
  *
- * Threads: any but audio threads.
- * Ownership: `*input` belongs to the session: it is closed by `hearken_session_finish`, `hearken_session_cancel` and
- * `hearken_session_free`.
- * Errors: `HEARKEN_ERROR_HANDLE`; `HEARKEN_ERROR_ARGUMENT`; `HEARKEN_ERROR_STATE` when one is open already, or the session
- * has ended; `HEARKEN_ERROR_BUSY` while another thread pushes; `HEARKEN_ERROR_SYSTEM` when a thread cannot be started, or 4096
- * inputs are open. `*input` is null then.
+ * Threads: any but audio threads. Ownership: `*input` belongs to the session: it is closed by
+ * `hearken_session_finish`, `hearken_session_cancel` and `hearken_session_free`. Errors:
+ * `HEARKEN_ERROR_HANDLE`; `HEARKEN_ERROR_ARGUMENT`; `HEARKEN_ERROR_STATE` when one is open
+ * already, or the session has ended; `HEARKEN_ERROR_BUSY` while another thread pushes;
+ * `HEARKEN_ERROR_SYSTEM` when a thread cannot be started, or 4096 inputs are open. `*input` is
+ * null then.
  *
  * # Safety
  *
@@ -702,23 +727,21 @@ hearken_status hearken_session_open_input(struct hearken_session session,
                                           struct hearken_input *input);
 
 /**
- * Takes `frame_count` interleaved frames of the session's format from an audio thread. It neither waits, locks, allocates
- * nor calls the system, whatever the session and other threads do meanwhile; it takes as long as copying the samples.
- * Frames that find no room are lost, which is no error: see `hearken_session_open_input`.
+ * Takes `frame_count` interleaved frames of the session's format from an audio thread. It neither
+ * waits, locks, allocates nor calls the system, whatever the session and other threads do
+ * meanwhile; it takes as long as copying the samples. Frames that find no room are lost, which is
+ * no error: see `hearken_session_open_input`.
  *
- * Threads: any, audio threads too; one at a time.
- * Ownership: the frames are copied.
- * Errors: `HEARKEN_ERROR_HANDLE` when the input is null or was closed; `HEARKEN_ERROR_BUSY` while another thread is in this
- * function for the same input; `HEARKEN_ERROR_ARGUMENT`. Nothing was taken then. There is no message: `hearken_last_error`
- * stays as it was.
+ * Threads: any, audio threads too; one at a time. Ownership: the frames are copied. Errors:
+ * `HEARKEN_ERROR_HANDLE` when the input is null or was closed; `HEARKEN_ERROR_BUSY` while another
+ * thread is in this function for the same input; `HEARKEN_ERROR_ARGUMENT`. Nothing was taken then.
+ * There is no message: `hearken_last_error` stays as it was.
  *
  * # Safety
  *
  * `frames` points to as many frames, aligned as their samples are.
  */
-hearken_status hearken_input_push(struct hearken_input input,
-                                  const void *frames,
-                                  size_t frame_count);
+hearken_status hearken_input_push(struct hearken_input input, const void *frames, size_t frame_count);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -1,4 +1,5 @@
-//! The largest allocation that a thread of the unit tests asks for: what parses hostile bytes must not believe their numbers.
+//! Largest allocation of a thread of the unit tests: parsers of hostile bytes must not trust their
+//! numbers.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -18,7 +19,8 @@ fn note(size: usize) {
     let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(size)));
 }
 
-// SAFETY: every call is passed on as it is to `System`, which keeps the contract; the note allocates nothing.
+// SAFETY: every call is passed on as it is to `System`, which keeps the contract; the note
+// allocates nothing.
 #[expect(unsafe_code, reason = "a global allocator is an unsafe trait")]
 unsafe impl GlobalAlloc for Watched {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

@@ -1,4 +1,4 @@
-//! What can go wrong.
+//! Errors of the library.
 
 use std::path::PathBuf;
 
@@ -24,18 +24,18 @@ pub enum Error {
     /// The model file is not one that whisper.cpp will load. Not worth a retry.
     #[error("{name}: {source}")]
     Model {
-        /// The file, or what stands for it.
+        /// Path of the file, or a name that stands for it.
         name: String,
-        /// What is wrong with it.
+        /// Defect of the model.
         source: ModelError,
     },
     /// The model needs more memory than a guest may have.
     #[error(
-        "{name} needs about {} MiB inside the sandbox, which may have {} MiB; use a smaller or quantised model",
+        "{name} needs about {} MiB inside the sandbox, which may have {} MiB; use a smaller or quantized model",
         .needs >> 20, .limit >> 20
     )]
     ModelTooLarge {
-        /// The file, or what stands for it.
+        /// Path of the file, or a name that stands for it.
         name: String,
         /// Estimate in bytes.
         needs: u64,
@@ -45,7 +45,7 @@ pub enum Error {
     /// The model file changed between being checked and being loaded. Worth a retry.
     #[error("{name} changed while it was read; try again when it is complete")]
     ModelChanged {
-        /// The file, or what stands for it.
+        /// Path of the file, or a name that stands for it.
         name: String,
     },
     /// The guest failed.
@@ -56,7 +56,7 @@ pub enum Error {
         "{language:?} is not a language code that Whisper knows; use an ISO 639-1 code such as en, or leave it out"
     )]
     Language {
-        /// What was asked for.
+        /// Requested language.
         language: String,
     },
     /// A session does not take that.
@@ -65,18 +65,18 @@ pub enum Error {
     /// The model knows only English, and was asked for something else.
     #[error("{name} knows only English; use a multilingual model to {wanted}")]
     EnglishOnly {
-        /// The file, or what stands for it.
+        /// Path of the file, or a name that stands for it.
         name: String,
-        /// `translate`, or `recognise de`.
+        /// `translate`, or `recognize de`.
         wanted: String,
     },
     /// A defect in hearken itself; please report it. Nothing else is affected.
-    #[error("a recogniser thread panicked; this is a defect in hearken")]
+    #[error("a recognizer thread panicked; this is a defect in hearken")]
     Panicked,
     /// The operating system refused something.
     #[error("{what}: {source}")]
     System {
-        /// What was attempted.
+        /// Attempted operation.
         what: String,
         /// Why it failed.
         source: std::io::Error,

@@ -10,7 +10,7 @@ pub(crate) const CODES: [&str; 100] = [
     "sa", "lb", "my", "bo", "tl", "mg", "as", "tt", "haw", "ln", "ha", "ba", "jw", "su", "yue",
 ];
 
-/// What Whisper calls them, in the same order.
+/// Whisper's names of them, in the same order.
 const NAMES: &str = "english, chinese, german, spanish, russian, korean, french, japanese, portuguese, turkish, polish, \
     catalan, dutch, arabic, swedish, italian, indonesian, hindi, finnish, vietnamese, hebrew, ukrainian, \
     greek, malay, czech, romanian, danish, hungarian, tamil, norwegian, thai, urdu, croatian, bulgarian, \
@@ -22,7 +22,8 @@ const NAMES: &str = "english, chinese, german, spanish, russian, korean, french,
     myanmar, tibetan, tagalog, malagasy, assamese, tatar, hawaiian, lingala, hausa, bashkir, javanese, \
     sundanese, cantonese";
 
-/// Other English names, those that OpenAI's Whisper takes, and codes of the same languages elsewhere.
+/// Other English names, those that OpenAI's Whisper takes, and codes of the same languages
+/// elsewhere.
 const OTHERS: &[(&str, &str)] = &[
     ("burmese", "my"),
     ("castilian", "es"),
@@ -50,11 +51,11 @@ const OTHERS: &[(&str, &str)] = &[
 /// The word with which clients ask for detection of the language.
 const DETECTED: [&str; 5] = ["", "auto", "detect", "multi", "und"];
 
-/// The code of a language as people and programs write it: a code in any case (`EN`), an English name (`english`), or a tag with
-/// a region or a script (`en-US`, `zh_TW`), which Whisper does not know apart. `None` where the language is to be detected:
-/// `auto`, `multi`, `und` or nothing.
+/// The code of a language as people and programs write it: a code in any case (`EN`), an English
+/// name (`english`), or a tag with a region or a script (`en-US`, `zh_TW`), which Whisper does not
+/// know apart. `None` where the language is to be detected: `auto`, `multi`, `und` or nothing.
 ///
-/// A language that nobody knows is returned in small letters, so that the model's refusal can name it.
+/// An unknown language is returned in small letters, so that the model's rejection can name it.
 ///
 /// ```
 /// use hearken::language_code;
@@ -76,15 +77,15 @@ pub fn language_code(text: &str) -> Option<String> {
     Some(named.or_else(|| other(primary)).unwrap_or(primary).to_owned())
 }
 
-/// What Whisper calls a language.
+/// Whisper's name of a language.
 #[cfg(feature = "server")]
 pub(crate) fn name(code: &str) -> Option<&'static str> {
     let at = CODES.iter().position(|known| *known == code)?;
     NAMES.split(", ").nth(at)
 }
 
-/// Whether Whisper knows a language by this code. The last of them came with large-v3 and its larger vocabulary;
-/// of an older model whisper.cpp would take another token for it.
+/// Returns true if Whisper knows a language by this code. The last of them came with large-v3 and
+/// its larger vocabulary; of an older model whisper.cpp would take another token for it.
 pub(crate) fn is_known(code: &str, n_vocab: u32) -> bool {
     CODES[..if n_vocab > 51_865 { 100 } else { 99 }].contains(&code)
 }
@@ -113,7 +114,7 @@ mod tests {
         for text in ["", " ", "auto", "AUTO", "multi", "und"] {
             assert_eq!(language_code(text), None, "{text:?}");
         }
-        // Each code and each name is itself, and what stands for another is one that there is.
+        // Each code and each name is itself, and each alias stands for an existing one.
         for (code, name) in CODES.iter().zip(NAMES.split(", ")) {
             assert_eq!(
                 (language_code(code).as_deref(), language_code(name).as_deref()),

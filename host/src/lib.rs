@@ -1,8 +1,9 @@
 //! Transcription with whisper.cpp inside a WebAssembly sandbox.
 //!
-//! An [`Engine`] owns the sandbox's compiler, the recogniser threads and the cache of compiled models. It loads a
-//! [`Model`], and the model transcribes: a file, samples in memory, or any [`audio::Source`]. Each stretch of speech is
-//! decoded in a sandbox of its own, which sees nothing but the model and that speech, and is gone afterwards.
+//! An [`Engine`] owns the sandbox's compiler, the recognizer threads and the cache of compiled
+//! models. It loads a [`Model`], and the model transcribes: a file, samples in memory, or any
+//! [`audio::Source`]. Each stretch of speech is decoded in a sandbox of its own, which sees nothing
+//! but the model and that speech, and is gone afterwards.
 //!
 //! ```
 //! use hearken::audio::{Format, Samples};
@@ -33,14 +34,14 @@ pub mod measure;
 #[cfg_attr(not(feature = "server"), allow(dead_code, reason = "the server reads what is counted"))]
 mod meter;
 pub mod model;
-mod pages;
+mod os_memory;
+mod preempt;
 pub mod sandbox;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod session;
 #[cfg(any(feature = "import", feature = "pull"))]
 pub mod store;
-mod task;
 mod text;
 mod transcript;
 

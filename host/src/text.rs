@@ -1,11 +1,12 @@
-//! Text from the guest is hostile: a model's vocabulary may hold terminal escapes or text that runs backwards.
-//! Whatever enters the host passes here first; sinks still escape for their own format.
+//! Text from the guest is hostile: a model's vocabulary may hold terminal escapes or text that runs
+//! backwards. Whatever enters the host passes here first; sinks still escape for their own format.
 
-/// Removes what could act on a terminal or hide text: control characters (C0, DEL, C1, so that no escape sequence
-/// starts), bidirectional overrides and isolates, and invisible format characters. Line breaks, paragraph breaks and
-/// tabs become one space. Joiners stay between letters outside ASCII (Persian, Indic scripts), where they are spelling;
-/// elsewhere, as in joined emoji, they go.
-pub(crate) fn sanitise(text: &str) -> String {
+/// Removes characters that could act on a terminal or hide text: control characters (C0, DEL, C1,
+/// so that no escape sequence starts), bidirectional overrides and isolates, and invisible format
+/// characters. Line breaks, paragraph breaks and tabs become one space. Joiners stay between
+/// letters outside ASCII (Persian, Indic scripts), where they are spelling; elsewhere, as in joined
+/// emoji, they go.
+pub(crate) fn sanitize(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
@@ -35,14 +36,15 @@ pub(crate) fn essence(word: &str) -> String {
     word.to_lowercase().replace(|c: char| !c.is_alphanumeric(), "")
 }
 
-/// [`sanitise`], without white space at either end.
-pub(crate) fn sanitise_trimmed(text: &str) -> String {
-    let clean = sanitise(text);
+/// [`sanitize`], without white space at either end.
+pub(crate) fn sanitize_trimmed(text: &str) -> String {
+    let clean = sanitize(text);
     let trimmed = clean.trim();
     if trimmed.len() == clean.len() { clean } else { trimmed.to_owned() }
 }
 
-/// Invisible characters that reorder, hide or tag text (Unicode's Cf, and fillers that show nothing).
+/// Invisible characters that reorder, hide or tag text (Unicode's Cf, and fillers that show
+/// nothing).
 fn is_format(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
@@ -65,21 +67,21 @@ mod tests {
 
     #[test]
     fn terminal_escapes_lose_their_introducers() {
-        assert_eq!(sanitise("\x1b[31mred\x1b[0m"), "[31mred[0m");
-        assert_eq!(sanitise("\x1b]0;title\x07x"), "]0;titlex");
-        assert_eq!(sanitise("a\u{9b}2Jb\u{90}c\x7f\x08\0"), "a2Jbc");
+        assert_eq!(sanitize("\x1b[31mred\x1b[0m"), "[31mred[0m");
+        assert_eq!(sanitize("\x1b]0;title\x07x"), "]0;titlex");
+        assert_eq!(sanitize("a\u{9b}2Jb\u{90}c\x7f\x08\0"), "a2Jbc");
     }
 
     #[test]
     fn text_cannot_run_backwards_or_hide() {
-        assert_eq!(sanitise("a\u{202e}b\u{2066}c\u{2069}d\u{200f}e\u{61c}"), "abcde");
-        assert_eq!(sanitise("pay\u{200b}pal\u{feff}\u{ad}\u{e0041}"), "paypal");
+        assert_eq!(sanitize("a\u{202e}b\u{2066}c\u{2069}d\u{200f}e\u{61c}"), "abcde");
+        assert_eq!(sanitize("pay\u{200b}pal\u{feff}\u{ad}\u{e0041}"), "paypal");
     }
 
     #[test]
     fn lines_become_one() {
-        assert_eq!(sanitise("a\r\n\r\nb\tc\u{2028}d\u{2029}e\u{85}f\x0bg"), "a b c d e f g");
-        assert_eq!(sanitise_trimmed("\n a \n"), "a");
+        assert_eq!(sanitize("a\r\n\r\nb\tc\u{2028}d\u{2029}e\u{85}f\x0bg"), "a b c d e f g");
+        assert_eq!(sanitize_trimmed("\n a \n"), "a");
     }
 
     #[test]
@@ -93,18 +95,18 @@ mod tests {
             "ക്\u{200d}ഷ",
             "\u{fffd}",
         ] {
-            assert_eq!(sanitise(text), text);
+            assert_eq!(sanitize(text), text);
         }
-        assert_eq!(sanitise("👩\u{200d}👧 a\u{200d}b"), "👩👧 ab");
+        assert_eq!(sanitize("👩\u{200d}👧 a\u{200d}b"), "👩👧 ab");
     }
 
     proptest! {
         #[test]
         fn what_comes_out_is_clean_and_stays_so(text in any::<String>()) {
-            let clean = sanitise(&text);
+            let clean = sanitize(&text);
             let joiner = |c| matches!(c, '\u{200c}' | '\u{200d}');
             prop_assert!(!clean.chars().any(|c| c.is_control() || is_format(c) && !joiner(c)));
-            prop_assert_eq!(sanitise(&clean), clean);
+            prop_assert_eq!(sanitize(&clean), clean);
         }
     }
 }

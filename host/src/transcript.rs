@@ -1,37 +1,37 @@
-//! What was said, when.
+//! Transcripts: text with times.
 
 use std::ops::Range;
 
 use crate::SAMPLE_RATE;
 use crate::audio::Faults;
 use crate::engine::Lost;
-use crate::text::sanitise_trimmed;
+use crate::text::sanitize_trimmed;
 
 /// The text of a recording. Times are samples at 16 kHz from the start of the input
 /// ([`SAMPLE_RATE`](crate::SAMPLE_RATE) of them a second).
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
 pub struct Transcript {
-    /// The language it was decoded in; `None` when nothing was said.
+    /// Language of the decoding; `None` without speech.
     pub language: Option<Language>,
     /// Length of the input.
     pub duration: u64,
-    /// What was said, in order of time.
+    /// Segments, in order of time.
     pub segments: Vec<Segment>,
-    /// Speech that could not be recognised; empty unless a guest failed.
+    /// Speech that could not be recognized; empty unless a guest failed.
     pub lost: Vec<Lost>,
-    /// Voice, at least a second of it, in which no words were recognized though it was decoded again: speech that was missed,
-    /// or a sound that voice activity takes for speech.
+    /// Voice, at least a second of it, in which no words were recognized though it was decoded
+    /// again: speech that was missed, or a sound that voice activity takes for speech.
     pub unrecognized: Vec<Range<u64>>,
-    /// The input ended in an error: the text is of what came before it.
+    /// The input ended in an error: the text is of the audio before it.
     pub damage: Option<String>,
-    /// What the input lacked, besides.
+    /// Defects of the input.
     pub faults: Faults,
-    /// The channel, counted from 0, that was taken alone, because averaging the channels would have cancelled the sound: one is
-    /// the other upside down.
+    /// The channel, counted from 0, that was taken alone, because averaging the channels would have
+    /// cancelled the sound: one is the other upside down.
     pub taken_channel: Option<u16>,
-    /// Level of the loudest 20 ms, in decibels of full scale: a sine at full scale has -3. `None` for silence, and without voice
-    /// activity.
+    /// Level of the loudest 20 ms, in decibels of full scale: a sine at full scale has -3. `None`
+    /// for silence, and without voice activity.
     pub loudest_db: Option<f32>,
 }
 
@@ -67,7 +67,7 @@ pub struct Segment {
     pub end: u64,
     /// The text, trimmed, without control characters.
     pub text: String,
-    /// Its words, in order, inside the segment's time.
+    /// Words, in order, inside the segment's time.
     pub words: Vec<Word>,
     /// The model's tokens, special ones included.
     pub tokens: Vec<u32>,
@@ -94,15 +94,16 @@ pub struct Word {
 const SHORTEST_WORD: u64 = SAMPLE_RATE as u64 / 50;
 
 impl Word {
-    /// Puts what a guest heard on the input's clock: its sample 0 is `origin` there. Whatever the guest says, words lie in
-    /// `range` and in order, each has a length as far as there is room for it, and their texts are clean.
+    /// Moves a guest's words to the input's clock: its sample 0 is `origin` there. Whatever the
+    /// guest claims, words lie in `range` and in order, each has a length as far as there is room
+    /// for it, and their texts are clean.
     pub(crate) fn place(words: Vec<hearken_proto::Word>, origin: u64, range: Range<u64>) -> Vec<Self> {
         let mut placed: Vec<Self> = words
             .into_iter()
             .map(|word| Self {
                 start: origin + u64::from(word.start),
                 end: origin + u64::from(word.end),
-                text: sanitise_trimmed(&word.text),
+                text: sanitize_trimmed(&word.text),
                 probability: probability(word.probability),
             })
             .filter(|word| !word.text.is_empty())
@@ -115,7 +116,7 @@ impl Word {
             word.end = word.end.min(range.end).max(word.start + shortest);
             earliest = word.end;
         }
-        // What was pushed out at the end goes back in, and pushes what is before it.
+        // A word that was pushed out at the end goes back in, and pushes the words before it.
         let mut latest = range.end;
         for word in placed.iter_mut().rev() {
             word.end = word.end.min(latest);

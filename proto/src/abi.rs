@@ -7,20 +7,21 @@
 //! | [`EXPORT_LOAD`] | `(options_len: i32) -> i32` | once, while the snapshot is made |
 //! | [`EXPORT_RING`] | `() -> i32` | after loading: address of the [ring header](crate::ring) |
 //! | [`EXPORT_BUFFER`] | `(len: i32) -> i32` | address of `len` bytes for the next request, or 0 |
-//! | [`EXPORT_CALL`] | `(len: i32) -> i32` | answers the [`Request`](crate::Request) of `len` bytes in the buffer |
-//! | [`EXPORT_QUANTIZE`] | `(kind: i32, len: i32) -> i32` | any time: quantizes `len` bytes of weights in the buffer |
+//! | [`EXPORT_CALL`] | `(len: i32) -> i32` | answers the [`Request`](crate::Request) in the buffer |
+//! | [`EXPORT_QUANTIZE`] | `(kind: i32, len: i32) -> i32` | any time: quantizes the buffer's weights |
 //!
 //! | import of module [`IMPORTS`] | type | meaning |
 //! |---|---|---|
-//! | [`IMPORT_MODEL_READ`] | `(dst: i32, len: i32) -> i32` | next bytes of the model; only while the snapshot is made |
-//! | [`IMPORT_SOURCE_READ`] | `(position: i64, dst: i32, len: i32) -> i32` | bytes of the recording |
+//! | [`IMPORT_MODEL_READ`] | `(dst: i32, len: i32) -> i32` | bytes of the model, for a snapshot |
+//! | [`IMPORT_SOURCE_READ`] | `(position: i64, dst: i32, len: i32) -> i32` | bytes of a recording |
 //! | [`IMPORT_EMIT`] | `(ptr: i32, len: i32)` | one [`Event`](crate::Event) |
 //! | `product`, `attention` | `(descriptor: i32)` | see [`compute`](crate::compute) |
 //!
-//! A second guest, which decodes recordings ([`media`](crate::media)), has the same boundary without model, ring and quantizer.
+//! A second guest, which decodes recordings ([`media`](crate::media)), has the same boundary
+//! without model, ring and quantizer.
 //!
-//! Besides these, the guest may import a handful of `wasi_snapshot_preview1` functions, which the host answers
-//! without granting anything: no files, no environment, no arguments, no sockets.
+//! Besides these, the guest may import a handful of `wasi_snapshot_preview1` functions, which the
+//! host answers without granting anything: no files, no environment, no arguments, no sockets.
 
 /// Version of this boundary. Host and guest must have the same one.
 pub const VERSION: u32 = 8;
@@ -31,12 +32,14 @@ pub const EXPORT_ABI: &str = "hearken_abi";
 pub const EXPORT_LOAD: &str = "hearken_load";
 /// Returns the address of the ring header.
 pub const EXPORT_RING: &str = "hearken_ring";
-/// Returns the address of the request buffer, grown to hold the given number of bytes; 0 if it is too long.
+/// Returns the address of the request buffer, grown to hold the given number of bytes; 0 if it is
+/// too long.
 pub const EXPORT_BUFFER: &str = "hearken_buffer";
 /// Handles the request in the buffer. Returns a [`Status`].
 pub const EXPORT_CALL: &str = "hearken_call";
-/// Quantizes the buffer's first `len` bytes, little-endian `f32`, to the [`Quantization`] of that number, in place: the
-/// blocks begin where the weights began. Needs no model. Returns a [`Status`].
+/// Quantizes the buffer's first `len` bytes, little-endian `f32`, to the [`Quantization`] of that
+/// number, in place: the blocks begin where the weights began. Needs no model. Returns a
+/// [`Status`].
 pub const EXPORT_QUANTIZE: &str = "hearken_quantize";
 /// The guest's linear memory.
 pub const EXPORT_MEMORY: &str = "memory";
@@ -45,8 +48,9 @@ pub const EXPORT_MEMORY: &str = "memory";
 pub const IMPORTS: &str = "hearken";
 /// Reads the model's next bytes.
 pub const IMPORT_MODEL_READ: &str = "model_read";
-/// Reads bytes of the recording from `position` on: returns how many were read, 0 at the end, or -1 if it cannot be read.
-/// Sources that cannot seek are read from front to back. The guest is suspended while the bytes are still to come.
+/// Reads bytes of the recording from `position` on: returns how many were read, 0 at the end, or -1
+/// if it cannot be read. Sources that cannot seek are read from front to back. The guest is
+/// suspended while the bytes are still to come.
 pub const IMPORT_SOURCE_READ: &str = "source_read";
 /// Hands one event to the host.
 pub const IMPORT_EMIT: &str = "emit";
@@ -56,7 +60,8 @@ pub const MAX_REQUEST: u32 = 64 * 1024;
 /// Longest event, in bytes.
 pub const MAX_EVENT: u32 = 1024 * 1024;
 
-/// Block formats of ggml that [`EXPORT_QUANTIZE`] writes; each block holds [`Quantization::BLOCK`] weights.
+/// Block formats of ggml that [`EXPORT_QUANTIZE`] writes; each block holds [`Quantization::BLOCK`]
+/// weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Quantization {

@@ -5,19 +5,22 @@
 //! | [`IMPORT_PRODUCT`] | `(descriptor: i32)` | one [`Product`] |
 //! | [`IMPORT_ATTENTION`] | `(descriptor: i32)` | one [`Attention`] |
 //!
-//! The guest passes the address of a descriptor: 64-bit little-endian words, in the order of the fields below. All
-//! lengths, strides and addresses are bytes unless said. A matrix has rows of contiguous elements; rows and planes lie
-//! at any stride. The host checks all of it, in 64 bits, before it touches anything, and a violation traps:
+//! The guest passes the address of a descriptor: 64-bit little-endian words, in the order of the
+//! fields below. All lengths, strides and addresses are bytes unless said. A matrix has rows of
+//! contiguous elements; rows and planes lie at any stride. The host checks all of it, in 64 bits,
+//! before it touches anything, and a violation traps:
 //!
-//! 1. every matrix, vector and descriptor lies inside the guest's memory, from its first to its last byte;
+//! 1. every matrix, vector and descriptor lies inside the guest's memory, from its first to its
+//!    last byte;
 //! 2. addresses and strides are multiples of the element's size;
 //! 3. no byte of the output belongs to an input, and no two of its rows share a byte;
-//! 4. no extent is 0, none is above [`MAX_EXTENT`], planes are at most [`MAX_PLANES`], an attention's width at most
-//!    [`MAX_WIDTH`], and one call has at most [`MAX_WORK`] multiplications;
+//! 4. no extent is 0, none is above [`MAX_EXTENT`], planes are at most [`MAX_PLANES`], an
+//!    attention's width at most [`MAX_WIDTH`], and one call has at most [`MAX_WORK`]
+//!    multiplications;
 //! 5. a weight's number is one that the guest [registered](Weight), and its shape is the product's.
 //!
-//! What is computed depends on shapes alone: no value, NaN included, changes which instructions run or which bytes are
-//! touched. The time is charged to the call, and asked for between tiles.
+//! What is computed depends on shapes alone: no value, NaN included, changes which instructions run
+//! or which bytes are touched. The time is charged to the call, and asked for between tiles.
 
 use serde::{Deserialize, Serialize};
 
@@ -32,12 +35,13 @@ pub const MAX_EXTENT: u64 = 1 << 17;
 pub const MAX_PLANES: u64 = 256;
 /// Largest width of a head: four times that of all Whisper models.
 pub const MAX_WIDTH: u64 = 256;
-/// Most multiplications of one call: four times what the largest product of Whisper's largest model needs.
+/// Maximum number of multiplications of one call: four times the need of the largest product of
+/// Whisper's largest model.
 pub const MAX_WORK: u64 = 1 << 36;
 /// Most weights of one model.
 pub const MAX_WEIGHTS: usize = 4096;
 
-/// How the elements of a matrix are stored. Blocks are ggml's: 32 elements each (`ggml-common.h`).
+/// Storage format of a matrix's elements. Blocks are ggml's: 32 elements each (`ggml-common.h`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(u64)]
 pub enum Element {
@@ -72,7 +76,7 @@ impl Element {
         })
     }
 
-    /// Elements of one block: 1 where there are no blocks.
+    /// Number of elements of one block: 1 where there are no blocks.
     pub fn block_len(self) -> u64 {
         match self {
             Self::F32 | Self::F16 => 1,
@@ -93,7 +97,7 @@ impl Element {
         }
     }
 
-    /// What addresses and strides are multiples of.
+    /// Alignment of addresses and strides \[bytes\].
     pub fn align(self) -> u64 {
         match self {
             Self::F32 => 4,
@@ -103,30 +107,30 @@ impl Element {
 }
 
 /// A matrix of weights in the guest's memory, registered while the snapshot is made (in
-/// [`Event::Loaded`](crate::Event::Loaded)) and not changed after. Its number is its place in the list. The host keeps
-/// a packed copy of its own, taken from the snapshot before any guest runs.
+/// [`Event::Loaded`](crate::Event::Loaded)) and not changed after. Its number is its place in the
+/// list. The host keeps a packed copy of its own, taken from the snapshot before any guest runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Weight {
-    /// Where row 0 begins.
+    /// Address of row 0.
     pub address: u64,
     /// Rows.
     pub rows: u64,
     /// Elements of a row: a multiple of the block's.
     pub depth: u64,
-    /// From one row to the next. Rows of different weights do not overlap.
+    /// Stride of rows. Rows of different weights do not overlap.
     pub row_stride: u64,
-    /// How elements are stored.
+    /// Storage format of elements.
     pub element: Element,
 }
 
 /// A batch of matrices in the guest's memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Matrix {
-    /// Where row 0 of plane 0 begins.
+    /// Address of row 0 of plane 0.
     pub address: u64,
-    /// From one row to the next.
+    /// Stride of rows.
     pub row_stride: u64,
-    /// From one plane to the next; 0 gives all planes the same matrix (inputs only).
+    /// Stride of planes; 0 gives all planes the same matrix (inputs only).
     pub plane_stride: u64,
     /// [`Element::F32`] or [`Element::F16`].
     pub element: Element,
@@ -141,10 +145,10 @@ pub enum Left {
     Memory(Matrix),
 }
 
-/// What is added to each output before its activation: floats in the guest's memory.
+/// Addend of each output before its activation: floats in the guest's memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bias {
-    /// Nothing.
+    /// No addend.
     None,
     /// `rows` floats at this address: one for each left row.
     Left(u64),
@@ -152,7 +156,8 @@ pub enum Bias {
     Right(u64),
 }
 
-/// `out[p][j][i] = f(Σₖ left[p][i][k] · right[p][j][k] + bias) + residual[p][j][i]`, where `f` is the identity or GELU.
+/// `out[p][j][i] = f(Σₖ left[p][i][k] · right[p][j][k] + bias) + residual[p][j][i]`, where `f` is
+/// the identity or GELU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Product {
     /// Matrices in the batch.
@@ -171,7 +176,7 @@ pub struct Product {
     pub out: Matrix,
     /// Added before `f`.
     pub bias: Bias,
-    /// Whether `f` is GELU in its tanh form (Hendrycks and Gimpel, arXiv:1606.08415).
+    /// True if `f` is GELU in its tanh form (Hendrycks and Gimpel, arXiv:1606.08415).
     pub gelu: bool,
     /// `columns × rows`, f32; added after `f`.
     pub residual: Option<Matrix>,
@@ -380,9 +385,9 @@ mod tests {
             bad[at] = 9;
             assert_eq!(Product::from_words(&bad), None, "word {at}");
         }
-        let mut quantised = good;
-        quantised[12] = Element::Q8_0 as u64;
-        assert_eq!(Product::from_words(&quantised), None, "only weights have blocks");
+        let mut quantized = good;
+        quantized[12] = Element::Q8_0 as u64;
+        assert_eq!(Product::from_words(&quantized), None, "only weights have blocks");
         let mut wide = attention().words();
         wide[4] = 1 << 32;
         assert_eq!(Attention::from_words(&wide), None, "a scale has 32 bits");

@@ -19,21 +19,24 @@ pub enum Event {
         code: String,
         /// The model's probability for it, among the candidates, 0..=1.
         probability: f32,
-        /// There was enough speech, and it was likely enough, to take the rest for the same language.
+        /// There was enough speech, and it was likely enough, to take the rest for the same
+        /// language.
         certain: bool,
     },
     /// A stretch of text of the window; in order of time.
     Segment(Segment),
     /// The window is decoded.
     Decoded {
-        /// Probability that the window holds no speech: soft-max at the start-of-transcript position.
+        /// Probability that the window holds no speech: soft-max at the start-of-transcript
+        /// position.
         no_speech: f32,
         /// Encoder passes that were made.
         encodes: u32,
     },
     /// What is thought of an utterance so far. Times count from its start.
     Hypothesis {
-        /// Words that are now certain, in addition to those of earlier hypotheses. They do not change any more.
+        /// Words that are now certain, in addition to those of earlier hypotheses. They do not
+        /// change any more.
         committed: Vec<Word>,
         /// Words that may still change; each hypothesis replaces those of the one before.
         tentative: Vec<Word>,
@@ -48,7 +51,8 @@ pub enum Event {
         /// Encoder passes that were made.
         encodes: u32,
     },
-    /// Answer to [`Request::Score`](crate::Request::Score): one entry for each position, prompt included.
+    /// Answer to [`Request::Score`](crate::Request::Score): one entry for each position, prompt
+    /// included.
     Scores {
         /// Most likely next token.
         argmax: Vec<u32>,
@@ -57,7 +61,8 @@ pub enum Event {
         /// The second best logit.
         second: Vec<f32>,
     },
-    /// A stage of [`Request::Score`](crate::Request::Score) is done, so that the host can time each.
+    /// A stage of [`Request::Score`](crate::Request::Score) is done, so that the host can time
+    /// each.
     Stage(Stage),
     /// Answer to [`Request::Media`](crate::Request::Media).
     Media(crate::media::Report),
@@ -85,11 +90,11 @@ pub struct ModelInfo {
     pub multilingual: bool,
     /// Version of whisper.cpp inside the guest.
     pub whisper_cpp: String,
-    /// The weights that the host may pack, at most [`MAX_WEIGHTS`](crate::compute::MAX_WEIGHTS): those of
-    /// [`Kernels::Host`](crate::Kernels::Host), else none.
+    /// The weights that the host may pack, at most [`MAX_WEIGHTS`](crate::compute::MAX_WEIGHTS):
+    /// those of [`Kernels::Host`](crate::Kernels::Host), else none.
     pub weights: Vec<Weight>,
-    /// Addresses at which what is computed lies, all zero in the snapshot: every decode writes most of it, so the host may
-    /// put it on large pages. Empty where there is no such place.
+    /// Addresses at which what is computed lies, all zero in the snapshot: every decode writes most
+    /// of it, so the host may put it on large pages. Empty where there is no such place.
     pub workspace: Range<u32>,
 }
 

@@ -1,10 +1,10 @@
 #![no_std]
 //! What the hearken host and its sandboxed guest must agree on.
 //!
-//! The guest is a core WebAssembly module ([`abi`] names its imports and exports). Audio crosses through a ring
-//! in the guest's linear memory ([`ring`]); requests and events cross as [postcard] bytes ([`Request`],
-//! [`Event`]). The host treats every byte that comes from the guest as hostile, so nothing in here performs
-//! I/O or holds policy: it is layout and meaning only.
+//! The guest is a core WebAssembly module ([`abi`] names its imports and exports). Audio crosses
+//! through a ring in the guest's linear memory ([`ring`]); requests and events cross as [postcard]
+//! bytes ([`Request`], [`Event`]). The host treats every byte that comes from the guest as hostile,
+//! so nothing in here performs I/O or holds policy: it is layout and meaning only.
 //!
 //! [postcard]: https://postcard.jamesmunns.com/wire-format
 
@@ -43,11 +43,13 @@ impl core::error::Error for Malformed {}
 
 /// Encodes a message for the other side.
 pub fn encode<T: serde::Serialize>(message: &T) -> Vec<u8> {
-    // Serialising plain data into a growable buffer has no failure but exhaustion of memory, which aborts.
+    // Serialising plain data into a growable buffer has no failure but exhaustion of memory, which
+    // aborts.
     postcard::to_allocvec(message).unwrap_or_default()
 }
 
-/// Decodes a message from the other side. Bytes left over are an error: they would hide a version skew.
+/// Decodes a message from the other side. Bytes left over are an error: they would hide a version
+/// skew.
 pub fn decode<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Malformed> {
     match postcard::take_from_bytes(bytes) {
         Ok((message, [])) => Ok(message),

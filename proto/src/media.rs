@@ -1,7 +1,8 @@
 //! Messages between the host and the guest that decodes recordings.
 //!
-//! The host gives bytes through [`IMPORT_SOURCE_READ`](crate::abi::IMPORT_SOURCE_READ) and makes requests; each is answered by one
-//! [`Report`]. Decoded samples lie in the guest's memory until the next request.
+//! The host gives bytes through [`IMPORT_SOURCE_READ`](crate::abi::IMPORT_SOURCE_READ) and makes
+//! requests; each is answered by one [`Report`]. Decoded samples lie in the guest's memory until
+//! the next request.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -10,8 +11,8 @@ use serde::{Deserialize, Serialize};
 /// A request to the guest that decodes recordings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
-    /// Finds out what the bytes are, and chooses a track. The first request. Answered by [`Report::Opened`] or
-    /// [`Report::Failed`].
+    /// Finds out what the bytes are, and chooses a track. The first request. Answered by
+    /// [`Report::Opened`] or [`Report::Failed`].
     Open {
         /// Extension of the file's name, in lower case: a hint for content that may be two things.
         extension: Option<String>,
@@ -76,9 +77,11 @@ pub struct Facts {
     pub format: Option<(u32, u32)>,
     /// Length of the track, exact or estimated.
     pub duration: Option<Time>,
-    /// Frames by which a complete recording may be shorter than `duration`; `None` where `duration` is an estimate.
+    /// Frames by which a complete recording may be shorter than `duration`; `None` where `duration`
+    /// is an estimate.
     pub tolerance: Option<u32>,
-    /// Bytes that end in the middle of something are no damage: the container has no mark at its end.
+    /// Bytes that end in the middle of something are no damage: the container has no mark at its
+    /// end.
     pub open_ended: bool,
     /// Times of packets are exact to the frame.
     pub exact_times: bool,

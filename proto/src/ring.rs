@@ -1,7 +1,8 @@
 //! Layout of the audio ring in the guest's linear memory.
 //!
-//! The host writes while the guest is parked; the guest reads while it runs. Positions count samples since the
-//! instance began and wrap at 2^32; the sample at position `p` lies in slot `p % capacity`.
+//! The host writes while the guest is parked; the guest reads while it runs. Positions count
+//! samples since the instance began and wrap at 2^32; the sample at position `p` lies in slot `p %
+//! capacity`.
 //!
 //! | offset | type | owner | meaning |
 //! |---|---|---|---|
@@ -10,8 +11,9 @@
 //! | 8 | `u32` | host | [`WRITE_OFFSET`]: position after the last sample written |
 //! | 12 | `u32` | guest | [`READ_OFFSET`]: position after the last sample read |
 //!
-//! Samples are little-endian `f32` in -1..=1. The host keeps its own copy of what it owns and believes the
-//! guest's fields only after checking them (`write - read <= capacity`, in wrapping arithmetic).
+//! Samples are little-endian `f32` in -1..=1. The host keeps its own copy of the fields that it
+//! owns and trusts the guest's fields only after checking them (`write - read <= capacity`, in
+//! wrapping arithmetic).
 
 /// Offset of the capacity, in bytes from the header's address.
 pub const CAPACITY_OFFSET: u64 = 0;

@@ -1,18 +1,20 @@
-//! Where voice was heard, and which of it words explain.
+//! Voiced stretches, and the part of them that words explain.
 
 use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::SAMPLE_RATE;
 
-/// Voice that no word explains is missed speech, and not a cough or a drawn-out word, from this length on, in samples: 1 s.
+/// Voice that no word explains is missed speech, and not a cough or a drawn-out word, from this
+/// length on, in samples: 1 s.
 pub const MISSED: u64 = SAMPLE_RATE as u64;
 
 /// Words explain voice this far around them, in samples: their times are estimates. 200 ms.
 const SLACK: u64 = SAMPLE_RATE as u64 / 5;
 
-/// Stretches of at least [`MISSED`] samples of voice in `range` that no word explains, in order. `voice` and `words` are in
-/// order; each stretch begins and ends with voice, between two words or at an end of the range.
+/// Stretches of at least [`MISSED`] samples of voice in `range` that no word explains, in order.
+/// `voice` and `words` are in order; each stretch begins and ends with voice, between two words or
+/// at an end of the range.
 pub fn missed(
     voice: &[Range<u64>],
     words: impl IntoIterator<Item = Range<u64>>,

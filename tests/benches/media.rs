@@ -1,5 +1,5 @@
-//! What decoding a recording in the sandbox costs: how many times as fast as real time, beside ffmpeg on the same file, and how
-//! long it takes from a file's name to its first sound.
+//! What decoding a recording in the sandbox costs: how many times as fast as real time, beside
+//! ffmpeg on the same file, and how long it takes from a file's name to its first sound.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,14 +1,16 @@
-//! What the rounding of `--compute fast` costs in words: run by `make bench-precision`, prints one table.
+//! Cost of the rounding of `--compute fast` in words: run by `make bench-precision`, prints one
+//! table.
 //!
-//! Each of `HEARKEN_MODELS` (names of the store; the embedded model without) transcribes every recording of the lists that
-//! `HEARKEN_REFERENCES` names (`hearken eval --help` has their format; several with `:` between), exactly and fast. The difference
-//! of the word error rates is held against chance by the paired bootstrap.
+//! Each of `HEARKEN_MODELS` (names of the store; the embedded model without) transcribes every
+//! recording of the lists that `HEARKEN_REFERENCES` names (`hearken eval --help` has their format;
+//! several with `:` between), exactly and fast. The difference of the word error rates is held
+//! against chance by the paired bootstrap.
 
 use std::path::Path;
 
 use hearken::measure::Difference;
 use hearken::measure::Errors;
-use hearken::measure::normalise::Normaliser;
+use hearken::measure::normalize::Normalizer;
 use hearken::store::Store;
 use hearken::{Compute, Engine, Model, ModelSource, TranscribeOptions, audio};
 
@@ -16,7 +18,7 @@ use hearken::{Compute, Engine, Model, ModelSource, TranscribeOptions, audio};
 const SAMPLES: usize = 10_000;
 
 fn main() {
-    // `cargo bench` says so; a test runner that comes by is not to wait for this.
+    // `cargo bench` passes this argument; a test runner is not to wait for the benchmark.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
@@ -72,14 +74,14 @@ fn compare(list: &Path, models: &[Model; 2]) -> (Vec<(Errors, Errors)>, usize) {
         if number % 50 == 0 {
             eprint!("\r\x1b[K{}: {number} of {}", list.display(), lines.len());
         }
-        let normaliser = Normaliser::for_language("en");
-        let said = normaliser.text(said);
+        let normalizer = Normalizer::for_language("en");
+        let said = normalizer.text(said);
         let heard = models.each_ref().map(|model| {
             let mut source = audio::open(&root.join(path)).expect("a recording");
             let options = TranscribeOptions { language: Some("en".to_owned()), ..TranscribeOptions::new() };
             let transcript = model.transcribe(&mut source, &options, |_| {}).expect("a transcript");
             let texts: Vec<&str> = transcript.segments.iter().map(|segment| segment.text.trim()).collect();
-            normaliser.text(&texts.join(" "))
+            normalizer.text(&texts.join(" "))
         });
         others += usize::from(heard[0] != heard[1]);
         let [exact, fast] =

@@ -1,6 +1,7 @@
-//! What the sandbox costs, and against native whisper.cpp: run by `cargo bench`, prints one table.
+//! Cost of the sandbox, and against native whisper.cpp: run by `cargo bench`, prints one table.
 //!
-//! Medians on one thread. Sandbox and reference take turns in the same run, so that a busy machine slows down both.
+//! Medians on one thread. Sandbox and reference take turns in the same run, so that a busy machine
+//! slows down both.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use hearken_tests::speech;
 const TOKENS: usize = 24;
 
 fn main() {
-    // `cargo bench` says so; a test runner that comes by is not to wait for this.
+    // `cargo bench` passes this argument; a test runner is not to wait for the benchmark.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
@@ -29,8 +30,8 @@ fn main() {
         .collect();
     let (loaded, native) = model("embedded, q8_0", &embedded, &clips[0], 15);
     free_running(&loaded, &native, &clips, 5);
-    // Random weights make whisper.cpp fall back to drawing at random, which is not the same work on both sides: forced
-    // tokens stand for the text.
+    // Random weights make whisper.cpp fall back to drawing at random, which is not the same work on
+    // both sides: forced tokens stand for the text.
     model("tiny's dimensions, f16", &SyntheticModel::tiny().bytes(), &clips[0], 5);
 }
 
@@ -47,7 +48,8 @@ fn model(name: &str, bytes: &[u8], samples: &[f32], rounds: usize) -> (Model, Na
     (model, native)
 }
 
-/// Sandboxes that do nothing, and whisper.cpp's states, which are what a program makes for each stream that has no sandbox.
+/// Sandboxes that do nothing, and whisper.cpp's states, which are what a program makes for each
+/// stream that has no sandbox.
 fn instances(model: &Model, native: &Native) {
     let ours = lives(200, || model.sandbox().expect("a sandbox"));
     let theirs = lives(20, || native.state());
@@ -55,7 +57,7 @@ fn instances(model: &Model, native: &Native) {
     against("drop, unused", ours.1, theirs.1);
 }
 
-/// What it takes to make such a thing, and to drop it.
+/// Measures making a thing, and dropping it.
 fn lives<T>(rounds: usize, make: impl Fn() -> T) -> (Duration, Duration) {
     let life = |_| {
         let (create, thing) = time(&make);
@@ -65,7 +67,7 @@ fn lives<T>(rounds: usize, make: impl Fn() -> T) -> (Duration, Duration) {
     (median(&create), median(&destroy))
 }
 
-/// One utterance as a whole and in its parts; both sides feed the same tokens.
+/// Measures an utterance as a whole and in its parts; both sides feed the same tokens.
 fn parts(model: &Model, native: &Native, samples: &[f32], tokens: &[u32], rounds: usize) {
     let (mut ours, mut theirs) = ([const { Vec::new() }; 4], [const { Vec::new() }; 4]);
     for _ in 0..rounds {
@@ -90,7 +92,7 @@ fn parts(model: &Model, native: &Native, samples: &[f32], tokens: &[u32], rounds
     real_time("real-time factor, forced tokens", factor(ours), factor(theirs));
 }
 
-/// What a second sandbox adds to the process.
+/// Measures the memory that a second sandbox adds to the process.
 fn memory(model: &Model, weight: usize, samples: &[f32], tokens: &[u32]) {
     let mut first = model.sandbox().expect("a sandbox");
     first.score(samples, None, tokens).expect("scores");

@@ -1,7 +1,8 @@
-//! What the C interface costs beside the Rust library: run by `make bench-voice`, prints two tables.
+//! Cost of the C interface beside the Rust library: run by `make bench-voice`, prints two tables.
 //!
-//! All ways take turns in the same run, with the same blocks of 20 ms. Times are from the push of the audio that makes an
-//! event until a thread that waits for it has it; CPU time is the whole process's.
+//! All ways take turns in the same run, with the same blocks of 20 ms. Times are from the push of
+//! the audio that makes an event until a thread that waits for it has it; CPU time is the whole
+//! process's.
 
 use std::sync::mpsc;
 use std::sync::{Mutex, PoisonError};
@@ -16,15 +17,15 @@ use hearken_tests::capi::Voice;
 use hearken_tests::cost::{in_turn, print_costs, print_latencies, since, spent};
 use hearken_tests::speech::espeak;
 
-/// No partial texts: every way makes the same decodes.
+/// Interval without partial texts: every way makes the same decodes.
 const STEP: Duration = Duration::from_secs(60);
 const EVENTS: usize = 200;
 const ROUNDS: usize = 100;
 const PHRASES: usize = 4;
-/// What a ring holds: all of it, since it comes faster than it is spoken.
+/// Capacity of a ring: all of the audio, since it comes faster than it is spoken.
 const HOLD: Duration = Duration::from_secs(60);
 
-/// When the callback had the event.
+/// Receives the time at which the callback had the event.
 static STAMPED: Mutex<Option<mpsc::Sender<Instant>>> = Mutex::new(None);
 
 struct Speech {
@@ -36,7 +37,7 @@ struct Speech {
 }
 
 fn main() {
-    // `cargo bench` says so; a test runner that comes by is not to wait for this.
+    // `cargo bench` passes this argument; a test runner is not to wait for the benchmark.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
@@ -155,7 +156,8 @@ fn cpu(speech: &Speech, model: &Model, voice: &Voice) {
     print_costs(&what, ["Rust, ring", "C, input"], times);
 }
 
-/// What an audio thread does in Rust: it writes to a ring that another thread empties into the session.
+/// The Rust counterpart of an audio thread: it writes to a ring that another thread empties into
+/// the session.
 fn through_a_ring(speech: &Speech, model: &Model) {
     let mut session = session(speech, model);
     let events = session.events().clone();

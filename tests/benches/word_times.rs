@@ -1,8 +1,9 @@
-//! How true the times of words are: run by `make bench-words`, prints one table.
+//! Accuracy of word times: run by `make bench-words`, prints one table.
 //!
-//! Single words are joined with pauses of 0.1 to 0.5 s, so that it is known where each begins and ends; the embedded model
-//! transcribes them offline, and streaming in steps of 500 ms. `HEARKEN_DIGITS` names a folder with the recordings of the Free
-//! Spoken Digit Dataset; without it espeak-ng speaks.
+//! Single words are joined with pauses of 0.1 to 0.5 s, so that it is known where each begins and
+//! ends; the embedded model transcribes them offline, and streaming in steps of 500 ms.
+//! `HEARKEN_DIGITS` names a folder with the recordings of the Free Spoken Digit Dataset; without it
+//! espeak-ng speaks.
 
 use std::path::Path;
 
@@ -17,7 +18,7 @@ const SENTENCES: usize = 40;
 const DIGITS: [&str; 10] = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
 
 fn main() {
-    // `cargo bench` says so; a test runner that comes by is not to wait for this.
+    // `cargo bench` passes this argument; a test runner is not to wait for the benchmark.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }

@@ -4,7 +4,8 @@
 const RATE: u32 = 192_000;
 const CHANNELS: usize = 8;
 
-/// A Matroska file of PCM with eight channels at 192 kHz: 16 frames after each hour, and nothing between them.
+/// A Matroska file of PCM with eight channels at 192 kHz: 16 frames after each hour, and nothing
+/// between them.
 pub fn gaps(hours: u32) -> Vec<u8> {
     let unsigned = |id: &[u8], value: u64| element(id, &value.to_be_bytes());
     let header = element(
@@ -71,7 +72,8 @@ pub fn silence(seconds: u32) -> Vec<u8> {
     file.extend((u64::from(RATE) << 44 | (CHANNELS as u64 - 1) << 41 | 15 << 36).to_be_bytes());
     file.extend([0; 16]);
     for number in 0..(seconds * RATE).div_ceil(BLOCK) {
-        // A fixed block size, which is stated at the end of the header; rate, eight channels and 16 bits.
+        // A fixed block size, which is stated at the end of the header; rate, eight channels and 16
+        // bits.
         let mut frame = vec![0xff, 0xf8, 0x73, 0x78];
         let number = char::from_u32(number).expect("no surrogate: less than an hour");
         frame.extend(number.to_string().bytes());
@@ -85,7 +87,7 @@ pub fn silence(seconds: u32) -> Vec<u8> {
     file
 }
 
-/// A cyclic redundancy check of so many bits.
+/// Computes a cyclic redundancy check of `bits` bits.
 fn crc(bytes: &[u8], bits: u32, polynomial: u16) -> u16 {
     let top = 1u32 << (bits - 1);
     let sum = bytes.iter().fold(0u32, |sum, byte| {

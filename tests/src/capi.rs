@@ -115,7 +115,8 @@ impl Voice {
     /// When that is refused.
     pub fn call_back(&self, callback: &'static (dyn Fn(&CEvent) + Sync)) {
         unsafe extern "C" fn call(event: *const CEvent, user: *mut c_void) {
-            // SAFETY: the session gives an event, and the address of a callback that is never freed.
+            // SAFETY: the session gives an event, and the address of a callback that is never
+            // freed.
             unsafe { (*user.cast::<&'static (dyn Fn(&CEvent) + Sync)>())(&*event) }
         }
         let user: *mut c_void = Box::into_raw(Box::new(callback)).cast();
@@ -159,7 +160,8 @@ impl Voice {
         assert_eq!(pushed, CStatus::HearkenOk);
     }
 
-    /// Does what other threads of a program do meanwhile: sessions and inputs come and go, events are fetched.
+    /// Does what other threads of a program do meanwhile: sessions and inputs come and go, events
+    /// are fetched.
     ///
     /// # Panics
     ///

@@ -23,7 +23,8 @@ pub fn program(name: &str) -> PathBuf {
     binary
 }
 
-/// A folder for compiled models that stays from one test to the next, so that a model is prepared once.
+/// A folder for compiled models that stays from one test to the next, so that a model is prepared
+/// once.
 pub fn cache() -> PathBuf {
     let mut folder = binary();
     folder.pop();
@@ -44,7 +45,7 @@ pub fn settle(command: &mut Command) {
     command.env("HEARKEN_MODELS_DIR", "/nonexistent");
 }
 
-/// How a run ended.
+/// Exit status and output of a run.
 #[derive(Debug)]
 pub struct Ended {
     /// Exit code; `None` when a signal ended it.
@@ -60,7 +61,7 @@ pub fn run(command: &mut Command) -> Ended {
     ended(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command starts"))
 }
 
-/// The same with these bytes on standard input.
+/// Runs the command with these bytes on standard input.
 pub fn run_with_input(command: &mut Command, input: &[u8]) -> Ended {
     let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the command starts");
@@ -97,7 +98,7 @@ pub fn fine(command: &mut Command) -> String {
 }
 
 impl Ended {
-    /// It said one line, which has all of these in it, and ended with this code.
+    /// Asserts that it printed one line, which has all of these in it, and ended with this code.
     #[track_caller]
     pub fn says(&self, code: i32, words: &[&str]) {
         assert_eq!(self.code, Some(code), "{self:?}");
@@ -109,7 +110,7 @@ impl Ended {
         }
     }
 
-    /// The same, and it wrote nothing to standard output.
+    /// Asserts the same, and that it wrote nothing to standard output.
     #[track_caller]
     pub fn only_says(&self, code: i32, words: &[&str]) {
         self.says(code, words);

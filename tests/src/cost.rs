@@ -1,12 +1,14 @@
-//! What a way to do something costs beside others: run in turn, printed as one table.
+//! Comparison of the cost of several ways to do something: run in turn, printed as one table.
 //!
-//! The bench of the GStreamer element, which is in a workspace of its own, includes this file; it names nothing of this crate.
+//! The bench of the GStreamer element, which is in a workspace of its own, includes this file; it
+//! names nothing of this crate.
 
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Measures each way `rounds` times, in turn. Each round begins with another one, so that none always follows the same.
+/// Measures each way `rounds` times, in turn. Each round begins with another one, so that none
+/// always follows the same.
 pub fn in_turn<const N: usize>(rounds: usize, ways: [&mut dyn FnMut() -> f64; N]) -> [Vec<f64>; N] {
     let mut values = [const { Vec::new() }; N];
     for round in 0..rounds {
@@ -28,7 +30,8 @@ pub fn spent(work: impl FnOnce()) -> f64 {
     now() - before
 }
 
-/// Seconds from the push of the last block before the stamp until the stamp: how long the event of that block was under way.
+/// Seconds from the push of the last block before the stamp until the stamp: how long the event of
+/// that block was under way.
 ///
 /// # Panics
 ///
@@ -40,7 +43,8 @@ pub fn since<B>(
 ) -> f64 {
     let mut pushes = Vec::new();
     for block in blocks {
-        // As in life, whoever waits for an event has gone to sleep, and has it before the next block comes.
+        // As in real use, the thread that waits for an event has gone to sleep, and has the event
+        // before the next block comes.
         std::thread::sleep(Duration::from_millis(1));
         pushes.push(Instant::now());
         push(block);
@@ -60,8 +64,9 @@ pub fn print_latencies<const N: usize>(names: [&str; N], values: [Vec<f64>; N]) 
     }
 }
 
-/// Prints times in milliseconds, and their ratio to the first way's time of the same round: its median, and between what it
-/// lies with a certainty of 95 % (the order statistics of that confidence).
+/// Prints times in milliseconds, and their ratio to the first way's time of the same round: its
+/// median, and between what it lies with a certainty of 95 % (the order statistics of that
+/// confidence).
 pub fn print_costs<const N: usize>(what: &str, names: [&str; N], values: [Vec<f64>; N]) {
     println!("{what:34}   median    ratio to {} (95 % certain)", names[0]);
     for (name, way) in names.iter().zip(&values) {
@@ -72,7 +77,7 @@ pub fn print_costs<const N: usize>(what: &str, names: [&str; N], values: [Vec<f6
     }
 }
 
-/// The value below which this part of them lies.
+/// Value below which this part of them lies.
 fn quantile(values: &[f64], part: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -1,4 +1,4 @@
-//! What this process takes of the machine's memory.
+//! Memory that this process takes.
 
 use std::fs;
 
@@ -7,7 +7,8 @@ use std::fs;
 pub struct Footprint {
     /// Proportional set size: a page that is mapped several times counts once in all.
     pub proportional: i64,
-    /// Pages that are nobody else's because they were written: the heap, and what was copied on write.
+    /// Pages that are nobody else's because they were written: the heap, and what was copied on
+    /// write.
     pub written: i64,
 }
 
@@ -27,7 +28,7 @@ impl Footprint {
         Self { proportional: bytes("Pss:"), written: bytes("Anonymous:") }
     }
 
-    /// How much it has grown since `before`.
+    /// Growth since `before`.
     #[must_use]
     pub fn since(self, before: Self) -> Self {
         Self { proportional: self.proportional - before.proportional, written: self.written - before.written }

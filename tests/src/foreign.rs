@@ -1,5 +1,5 @@
-//! ggml models in the formats in which people have Whisper: the inverse of `hearken models import`, by the names that Hugging
-//! Face's transformers and CTranslate2 give.
+//! ggml models in the formats in which people have Whisper: the inverse of `hearken models import`,
+//! by the names that Hugging Face's transformers and CTranslate2 give.
 
 use std::collections::HashMap;
 use std::fs;
@@ -27,11 +27,11 @@ pub struct Foreign {
     pub fields: [i32; 11],
     /// Entries of the vocabulary.
     pub vocabulary: Vec<Vec<u8>>,
-    /// In the file's order.
+    /// Tensors in the file's order.
     pub tensors: Vec<Tensor>,
 }
 
-/// Reads what was written by somebody who is trusted.
+/// Reader of trusted files.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -151,7 +151,8 @@ impl Foreign {
         write("model.safetensors", &file);
     }
 
-    /// Writes `model.bin` and `vocabulary.txt`, with everything in half precision where it fits without loss.
+    /// Writes `model.bin` and `vocabulary.txt`, with everything in half precision where it fits
+    /// without loss.
     ///
     /// # Panics
     ///

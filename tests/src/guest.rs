@@ -2,7 +2,7 @@
 
 use hearken_proto::{Event, ModelInfo, Segment, Word};
 
-/// Where its buffer lies. Memory has `PAGES` pages.
+/// Address of its buffer. Memory has `PAGES` pages.
 pub const BUFFER: u32 = 0x1_0000;
 const RING: u32 = 0x100;
 const EVENTS: u32 = 0x400;
@@ -10,34 +10,35 @@ const DATA: u32 = 0x2_0000;
 const PAGES: u32 = 20;
 /// Bytes of its memory.
 pub const MEMORY_BYTES: u32 = PAGES << 16;
-/// What it says of every window that is not loud.
+/// Text for every window that is not loud.
 pub const TEXT: &str = "as expected";
 
-/// The host functions that it imports, by name, are `$emit`, `$model_read`, `$product`, `$attention`, `$fd_write`, `$random_get` and
-/// `$proc_exit`. In its code `$loud` tells whether a sample above 0.5 came since the instance began.
+/// The host functions that it imports, by name, are `$emit`, `$model_read`, `$product`,
+/// `$attention`, `$fd_write`, `$random_get` and `$proc_exit`. In its code `$loud` tells whether a
+/// sample above 0.5 came since the instance began.
 #[derive(Clone)]
 pub struct Guest {
     /// The exported memory.
     pub memory: String,
     /// Imports, functions, globals and whatever else a module may have.
     pub fields: String,
-    /// What `hearken_abi` returns.
+    /// Result of `hearken_abi`.
     pub abi: String,
     /// Done in `hearken_load`, after the model was read and before it is announced.
     pub load: String,
-    /// What the model is announced as.
+    /// Announcement of the model.
     pub loaded: Vec<u8>,
-    /// What `hearken_ring` returns.
+    /// Result of `hearken_ring`.
     pub ring: String,
     /// The ring's header: slots, their address, write and read position.
     pub header: [u32; 4],
-    /// What `hearken_buffer` returns.
+    /// Result of `hearken_buffer`.
     pub buffer: String,
     /// Done at each call: what there is in the ring counts as read.
     pub drain: String,
     /// Done before a loud window is answered, instead of whatever it keeps from being done.
     pub attack: String,
-    /// What it says of a loud window.
+    /// Event for a loud window.
     pub loud_event: Vec<u8>,
     /// Replacements in the finished text.
     pub replace: Vec<(&'static str, &'static str)>,
@@ -74,7 +75,7 @@ pub fn info() -> ModelInfo {
     }
 }
 
-/// What it hears.
+/// Segment that it returns.
 pub fn segment() -> Segment {
     let word = |start, text: &str| Word { start, end: start + 8000, text: text.to_owned(), probability: 0.9 };
     Segment {
@@ -88,17 +89,17 @@ pub fn segment() -> Segment {
 }
 
 impl Guest {
-    /// One that does this when it hears something loud.
+    /// Makes one that attacks when it hears something loud.
     pub fn attacking(attack: &str) -> Self {
         Self { attack: attack.to_owned(), ..Self::default() }
     }
 
-    /// One that emits this event when it hears something loud.
+    /// Makes one that emits this event when it hears something loud.
     pub fn emitting(event: Vec<u8>) -> Self {
         Self { loud_event: event, ..Self::default() }
     }
 
-    /// One in whose text a part is replaced.
+    /// Makes one in whose text a part is replaced.
     pub fn with(from: &'static str, to: &'static str) -> Self {
         Self { replace: vec![(from, to)], ..Self::default() }
     }

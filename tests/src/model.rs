@@ -1,8 +1,9 @@
 //! Whisper models with random weights, so that tests need no trained ones.
 //!
-//! whisper.cpp takes any dimensions from a file's header; what it demands beyond that (ids of special tokens, the
-//! filters' size, tensors' types) is written as it demands it. The text that such a model gives is nonsense, but it is
-//! the same nonsense for the same audio, in native whisper.cpp and in the sandbox.
+//! whisper.cpp takes any dimensions from a file's header; what it demands beyond that (ids of
+//! special tokens, the filters' size, tensors' types) is written as it demands it. The text that
+//! such a model gives is nonsense, but it is the same nonsense for the same audio, in native
+//! whisper.cpp and in the sandbox.
 
 mod blocks;
 mod mel;
@@ -24,7 +25,8 @@ pub struct SyntheticModel {
     pub n_vocab: i32,
     /// Positions of the encoder, 20 ms each.
     pub n_audio_ctx: i32,
-    /// Width of encoder and decoder; a multiple of 32 for quantised weights, 64 for each head is usual.
+    /// Width of encoder and decoder; a multiple of 32 for quantized weights, 64 for each head is
+    /// usual.
     pub n_state: i32,
     /// Attention heads of encoder and decoder.
     pub n_head: i32,
@@ -32,7 +34,8 @@ pub struct SyntheticModel {
     pub n_audio_layer: i32,
     /// Positions of the decoder.
     pub n_text_ctx: i32,
-    /// Layers of the decoder; whisper.cpp takes 2 for a distilled model and then never gives timestamps.
+    /// Layers of the decoder; whisper.cpp takes 2 for a distilled model and then never gives
+    /// timestamps.
     pub n_text_layer: i32,
     /// Mel bands, 80 or 128.
     pub n_mels: i32,
@@ -40,9 +43,10 @@ pub struct SyntheticModel {
     pub weights: Weights,
     /// Seed of the weights.
     pub seed: u64,
-    /// What its tokens say.
+    /// Text of its tokens.
     pub vocabulary: Vocabulary,
-    /// Standard deviation of the logits: with 4 the likeliest token has some ten per cent, with 20 nearly all.
+    /// Standard deviation of the logits: with 4 the likeliest token has some ten per cent, with 20
+    /// nearly all.
     pub deviation: f32,
 }
 
@@ -70,12 +74,14 @@ impl SyntheticModel {
         Self { n_state: 512, n_head: 8, n_audio_layer: 6, n_text_layer: 6, ..Self::tiny() }
     }
 
-    /// The smallest that is still shaped like a Whisper: one head of 64, 10 s of context, 7 MB in f16.
+    /// The smallest that is still shaped like a Whisper: one head of 64, 10 s of context, 7 MB in
+    /// f16.
     pub fn smallest() -> Self {
         Self { n_audio_ctx: 500, n_state: 64, n_head: 1, n_audio_layer: 1, n_text_layer: 1, ..Self::tiny() }
     }
 
-    /// The same with Whisper's languages: 99, or with `cantonese` 100 and the 128 mel bands of large-v3.
+    /// The same with Whisper's languages: 99, or with `cantonese` 100 and the 128 mel bands of
+    /// large-v3.
     pub fn multilingual(self, cantonese: bool) -> Self {
         let (n_vocab, n_mels) = if cantonese { (51_866, 128) } else { (51_865, 80) };
         Self { n_vocab, n_mels, ..self }
@@ -197,9 +203,9 @@ impl SyntheticModel {
         blocks("decoder", self.n_text_layer, &["attn", "cross_attn"])?;
         tensor("encoder.ln_post.weight", &[n], Weights::F32, Fill::All(1.0))?;
         tensor("encoder.ln_post.bias", &[n], Weights::F32, Fill::All(0.0))?;
-        // Embeddings are also the rows that logits come from. Small ones, enlarged by the last norm, keep a token
-        // from predicting itself for ever. Of logits with a deviation of 4 the likeliest of 52,000 has some ten per cent,
-        // a margin that rounding seldom turns over.
+        // Embeddings are also the rows that logits come from. Small ones, enlarged by the last
+        // norm, keep a token from predicting itself for ever. Of logits with a deviation of 4 the
+        // likeliest of 52,000 has some ten per cent, a margin that rounding seldom turns over.
         let embedding = Fill::Normal(0.3 / (n.max(1) as f32).sqrt());
         tensor("decoder.positional_embedding", &[n, self.n_text_ctx], Weights::F32, embedding)?;
         tensor("decoder.token_embedding.weight", &[n, self.n_vocab], large, embedding)?;
@@ -208,10 +214,10 @@ impl SyntheticModel {
     }
 }
 
-/// What a tensor is filled with.
+/// Content of a tensor.
 #[derive(Debug, Clone, Copy)]
 enum Fill {
-    /// One value.
+    /// The same value everywhere.
     All(f32),
     /// Normal, with this standard deviation.
     Normal(f32),

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use hearken::store::Store;
 
-/// The file of an official model in the user's store; `make models` puts tiny.en and base there. Says what is skipped if
-/// it is not there.
+/// The file of an official model in the user's store; `make models` puts tiny.en and base there.
+/// Says what is skipped if it is not there.
 ///
 /// # Panics
 ///

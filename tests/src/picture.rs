@@ -8,10 +8,10 @@ const MARGIN: f64 = 58.0;
 const TOP: f64 = 40.0;
 /// Below a panel: its axis and its name.
 const BELOW: f64 = 60.0;
-/// Below all: what the colours mean.
+/// Below all: what the colors mean.
 const KEY: f64 = 44.0;
 
-/// Colours that also people tell apart who see few (Okabe and Ito), for light and for dark.
+/// Colors that are distinct under color blindness (Okabe and Ito), for light and for dark.
 const STYLE: &str = "\
 text{font:13px system-ui,sans-serif;fill:#222}.ground{fill:#fff}.grid{stroke:#ddd}\
 .curve{fill:none;stroke-width:2}.a{stroke:#0072b2}.b{stroke:#d55e00}.c{stroke:#009e73}.dashed{stroke-dasharray:5 4}\
@@ -21,9 +21,9 @@ text{font:13px system-ui,sans-serif;fill:#222}.ground{fill:#fff}.grid{stroke:#dd
 /// A figure over a setting, or over time.
 #[derive(Debug, Clone)]
 pub struct Curve {
-    /// What it shows.
+    /// Name of the series.
     pub name: &'static str,
-    /// Its colour, `a`, `b` or `c`, and whether it is ` dashed`.
+    /// Its color, `a`, `b` or `c`, and ` dashed` if it is.
     pub class: &'static str,
     /// Setting and figure.
     pub points: Vec<(f64, f64)>,
@@ -32,13 +32,14 @@ pub struct Curve {
 /// The curves over one setting.
 #[derive(Debug, Clone)]
 pub struct Panel {
-    /// What the setting is.
+    /// Label of the axis.
     pub axis: &'static str,
     /// At least one; all have the same settings.
     pub curves: Vec<Curve>,
 }
 
-/// All panels, two in a row, of figures in `unit`. Names are ours: nothing in them needs to be escaped.
+/// All panels, two in a row, of figures in `unit`. Names are ours: nothing in them needs to be
+/// escaped.
 pub fn svg(title: &str, unit: &str, panels: &[Panel]) -> String {
     let rows = panels.len().div_ceil(2) as f64;
     let columns = panels.len().min(2) as f64;

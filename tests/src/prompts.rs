@@ -1,5 +1,6 @@
-//! People who speak, with their words: the prompts of telephone systems that Debian carries
-//! (`asterisk-core-sounds-LANGUAGE-wav`, CC BY-SA 3.0, Russian CC BY 3.0; 8 kHz, one speaker a language).
+//! Human speech with its text: the prompts of telephone systems that Debian carries
+//! (`asterisk-core-sounds-LANGUAGE-wav`, CC BY-SA 3.0, Russian CC BY 3.0; 8 kHz, one speaker a
+//! language).
 
 use std::fs::File;
 use std::io::Read;
@@ -18,11 +19,12 @@ pub const PAUSE_MS: u32 = 700;
 pub struct Prompt {
     /// The recording.
     pub recording: Recording,
-    /// The words that are said in it.
+    /// Reference text.
     pub text: String,
 }
 
-/// Length of the texts that count as sentences, in characters: shorter ones are words and names, longer ones menus.
+/// Length of the texts that count as sentences, in characters: shorter ones are words and names,
+/// longer ones menus.
 const SENTENCE: RangeInclusive<usize> = 36..=120;
 
 /// The first `count` prompts of a language, by name, that are sentences and have no tones in them.

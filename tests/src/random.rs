@@ -29,7 +29,7 @@ impl Random {
         (f64::from(self.next()) / f64::from(u32::MAX) * 2.0 - 1.0) as f32
     }
 
-    /// The same things in another order (Fisher and Yates).
+    /// Shuffles (Fisher and Yates).
     pub fn shuffle<T>(&mut self, things: &mut [T]) {
         for last in (1..things.len()).rev() {
             things.swap(last, self.below(last + 1));

@@ -9,29 +9,32 @@ use hearken_native::Native;
 use crate::rounding;
 use crate::speech::Recording;
 
-/// The thresholds by which hearken takes a window for silence (OpenAI's), whatever words were found in it.
+/// The thresholds by which hearken takes a window for silence (OpenAI's), whatever words were found
+/// in it.
 const NO_SPEECH: f32 = 0.6;
 const LOGPROB: f32 = -1.0;
 
-/// One model, loaded natively.
+/// A model, loaded natively.
 pub struct Reference<'a> {
     model: &'a [u8],
     language: &'a str,
     native: Native,
 }
 
-/// What native whisper.cpp makes of a recording, chunk by chunk, less what hearken's rule takes for silence.
+/// Result of native whisper.cpp for a recording, chunk by chunk, without the chunks that hearken's
+/// rule takes for silence.
 struct Expected {
     text: Vec<String>,
     chunks: Vec<(Vec<f32>, Vec<u32>)>,
     /// Segments that were silence by that rule.
     silent: usize,
-    /// Tokens were drawn at random in some chunk. The generator is the C++ standard's, but what a draw makes of its
-    /// numbers is each library's own, so that the text may differ without either being wrong.
+    /// Tokens were drawn at random in some chunk. The generator is the C++ standard's, but what a
+    /// draw makes of its numbers is each library's own, so that the text may differ without either
+    /// being wrong.
     fell_back: bool,
 }
 
-/// What was compared, and what not.
+/// Counts of compared and of skipped chunks.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Tally {
     /// Recordings whose text is the same.
@@ -147,15 +150,16 @@ impl<'a> Reference<'a> {
         Ok(())
     }
 
-    /// What the decoder has said when these are the tokens of its segments so far: whisper.cpp leaves out that a segment starts
-    /// where the one before it ends, which the decoder says, too.
+    /// Reconstructs the decoder's tokens when these are the tokens of its segments so far:
+    /// whisper.cpp leaves out that a segment starts where the one before it ends, which the decoder
+    /// says, too.
     fn said(&self, tokens: &[u32]) -> Vec<u32> {
         let times = |token: u32| if token > self.native.first_time() { 2 } else { 1 };
         tokens.iter().flat_map(|&token| std::iter::repeat_n(token, times(token))).collect()
     }
 
-    /// How far native whisper.cpp's logit is above that of what was found instead, where they first differ, and how far one
-    /// native build is from another there.
+    /// Margin of native whisper.cpp's logit above that of the token found instead, where they first
+    /// differ, and the distance of one native build from another there.
     fn margin(&self, expected: &Expected, mut found: &[u32]) -> (f32, f32) {
         for (samples, tokens) in &expected.chunks {
             if let Some(rest) = found.strip_prefix(&tokens[..]) {

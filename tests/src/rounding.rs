@@ -1,13 +1,13 @@
-//! How far rounding alone carries whisper.cpp.
+//! Effect of rounding alone on whisper.cpp.
 
 use std::fs;
 use std::process::Command;
 
 use hearken_native::{Native, floats};
 
-/// How far the margin between two logits moves, at most, at any position, from one native build to another on the same
-/// samples and forced tokens: whisper-rs's default one for this processor, and one for any processor of this
-/// architecture (`build.rs`).
+/// Maximum change of the margin between two logits, at any position, from one native build to
+/// another on the same samples and forced tokens: whisper-rs's default one for this processor, and
+/// one for any processor of this architecture (`build.rs`).
 ///
 /// # Panics
 ///

@@ -20,7 +20,8 @@ use crate::command;
 /// Longest wait for anything: far beyond what it takes.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Raises the limit of open files of this process, and of the servers that it starts, to so many connections and some more.
+/// Raises the limit of open files of this process, and of the servers that it starts, to
+/// `connections` and some more.
 ///
 /// # Panics
 ///
@@ -39,7 +40,7 @@ pub fn raise_file_limit(connections: u64) {
 /// A server as a child process on a free port of this machine. Killed when dropped.
 pub struct Server {
     child: Child,
-    /// Where it listens.
+    /// Address of the listener.
     pub address: SocketAddr,
     log: Arc<Mutex<String>>,
     folder: TempDir,
@@ -51,12 +52,12 @@ impl Server {
         Self::with("")
     }
 
-    /// With this configuration.
+    /// Starts a server with this configuration.
     pub fn with(configuration: &str) -> Self {
         Self::with_arguments(configuration, &[])
     }
 
-    /// With this configuration, and more arguments.
+    /// Starts a server with this configuration, and more arguments.
     ///
     /// # Panics
     ///
@@ -92,7 +93,7 @@ impl Server {
         Self { child, address, log, folder }
     }
 
-    /// What it listens on besides, for clients of this protocol alone.
+    /// Address for clients of this protocol alone.
     ///
     /// # Panics
     ///
@@ -106,7 +107,7 @@ impl Server {
         Also { address: address.parse().expect("an address") }
     }
 
-    /// Replaces the configuration's text; the server reads it when it is told to.
+    /// Replaces the configuration's text; the server reads it on reload.
     ///
     /// # Panics
     ///
@@ -120,7 +121,7 @@ impl Server {
         self.folder.path().to_owned()
     }
 
-    /// What it has logged so far.
+    /// Log so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -162,7 +163,8 @@ impl Server {
     /// When the process is gone.
     pub fn cpu_time(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("a process");
-        // Behind the name, which may hold anything: user and system time are the twelfth and thirteenth.
+        // Behind the name, which may hold anything: user and system time are the twelfth and
+        // thirteenth.
         let fields: Vec<&str> = stat[stat.rfind(')').expect("a name") + 2..].split(' ').collect();
         let ticks: u64 = fields[11..13].iter().map(|ticks| ticks.parse::<u64>().expect("ticks")).sum();
         Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
@@ -173,12 +175,12 @@ impl Server {
         self.status("VmRSS:") << 10
     }
 
-    /// How many threads it has.
+    /// Number of its threads.
     pub fn threads(&self) -> u64 {
         self.status("Threads:")
     }
 
-    /// What the kernel says of each of its threads.
+    /// Reads the kernel's status of each of its threads.
     ///
     /// # Panics
     ///
@@ -289,7 +291,7 @@ impl Server {
 
 /// Another address of a server, of one protocol alone.
 pub struct Also {
-    /// Where it listens.
+    /// Address of the listener.
     pub address: SocketAddr,
 }
 
@@ -342,14 +344,14 @@ impl Drop for Server {
     }
 }
 
-/// What an HTTP server answered.
+/// Answer of an HTTP server.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// Its status.
+    /// HTTP status.
     pub status: u16,
-    /// Its headers, as they came.
+    /// Headers, unparsed.
     pub head: String,
-    /// Its body, without chunks' sizes.
+    /// Body, without chunks' sizes.
     pub body: String,
 }
 
@@ -420,7 +422,7 @@ pub fn form(fields: &[(&str, &str)], file: Option<(&str, &[u8])>) -> (String, Ve
 /// A WebSocket to a server.
 pub struct Socket(pub WebSocket<TcpStream>);
 
-/// What came over a [`Socket`].
+/// Message from a [`Socket`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Came {
     /// A message.
@@ -480,7 +482,7 @@ impl Socket {
         }
     }
 
-    /// All messages until the server closes, and how it does.
+    /// Reads all messages until the server closes, and the close.
     pub fn rest(&mut self) -> (Vec<Value>, Came) {
         let mut all = Vec::new();
         loop {

@@ -1,4 +1,5 @@
-//! A sound system without hardware: a PulseAudio of our own, whose only microphone hears what is played into it.
+//! A sound system without hardware: a PulseAudio of our own, whose only microphone hears what is
+//! played into it.
 
 use std::fs;
 use std::io;
@@ -71,7 +72,7 @@ impl SoundSystem {
         assert!(done.expect("pactl runs").success());
     }
 
-    /// Whether ALSA can reach it, as the device `pulse`.
+    /// Returns true if ALSA can reach it, as the device `pulse`.
     pub fn has_alsa_plugin(&self) -> bool {
         let listed = self.command("arecord").arg("-L").output();
         let found = listed

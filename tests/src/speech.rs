@@ -1,4 +1,4 @@
-//! Speech to test with: synthesised on the spot, or spoken by people where recordings lie beside the workspace.
+//! Test speech: synthesized, or human recordings where they lie beside the workspace.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use hearken::audio::{self, Chunk, Chunker, Format, Resampler, Samples, Source, V
 /// A recording in memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recording {
-    /// Where it is from, for messages.
+    /// Source, for messages.
     pub name: String,
     /// Interleaved samples.
     pub samples: Vec<f32>,
@@ -27,7 +27,7 @@ impl Recording {
         Samples::new(self.samples.clone(), self.format).expect("a valid format")
     }
 
-    /// The same at 16 kHz, its channels averaged.
+    /// The recording at 16 kHz, its channels averaged.
     ///
     /// # Panics
     ///
@@ -80,7 +80,8 @@ pub fn espeak(voice: &str, words_per_minute: u32, text: &str) -> Recording {
         .output()
         .expect("espeak-ng can be run (`make setup` installs it)");
     assert!(output.status.success(), "espeak-ng: {}", String::from_utf8_lossy(&output.stderr));
-    // A plain WAV header; its lengths are not true, since espeak-ng does not know them when it writes them.
+    // A plain WAV header; its lengths are not true, since espeak-ng does not know them when it
+    // writes them.
     let (header, pcm) = output.stdout.split_at(44);
     assert_eq!(
         (&header[..4], &header[36..40]),
@@ -96,7 +97,8 @@ pub fn espeak(voice: &str, words_per_minute: u32, text: &str) -> Recording {
     }
 }
 
-/// Recordings of one format as one, with so much silence after each; its name is that of the first and of the last.
+/// Joins recordings of one format, with `pause_ms` of silence after each; the name is that of the
+/// first and of the last.
 ///
 /// # Panics
 ///
@@ -114,14 +116,16 @@ pub fn join(recordings: &[Recording], pause_ms: u32) -> Recording {
     Recording { name: format!("{} to {}", first.name, last.name), samples, format: first.format }
 }
 
-/// Where recordings lie, if they do: `shared/audio` beside the workspace. They are not part of it.
+/// Folder of the recordings, if it exists: `shared/audio` beside the workspace. They are not part
+/// of it.
 pub fn recordings() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/audio");
     folder.is_dir().then_some(folder)
 }
 
-/// Strings of `digits` digits spoken one by one by people, with short gaps between: `count` of each speaker, the same
-/// ones each time. `folder` holds the Free Spoken Digit Dataset (`digit_speaker_take.wav`).
+/// Strings of `digits` digits spoken one by one by people, with short gaps between: `count` of each
+/// speaker, the same ones each time. `folder` holds the Free Spoken Digit Dataset
+/// (`digit_speaker_take.wav`).
 ///
 /// # Panics
 ///
@@ -167,7 +171,8 @@ pub fn spoken_digits(folder: &Path, count: usize, digits: usize) -> Vec<Recordin
     strings
 }
 
-/// Reads a file in any format that hearken reads; its name is the file's, without folder and extension.
+/// Reads a file in any format that hearken reads; its name is the file's, without folder and
+/// extension.
 ///
 /// # Panics
 ///

@@ -10,7 +10,7 @@ use crate::serve::Server;
 use crate::speech::{Recording, espeak};
 use crate::wav;
 
-/// What is said.
+/// Phrases of each tenant.
 pub const PHRASES: [&str; 3] = ["seven three nine two zero five", "go left", "one two three four five"];
 
 /// The phrases with a second of silence after each.
@@ -42,7 +42,8 @@ pub const KEY_A: (&str, &str) = ("Authorization", "Bearer key-a");
 /// The header of tenant `b`'s requests.
 pub const KEY_B: (&str, &str) = ("Authorization", "Bearer key-b");
 
-/// Times from the end of an utterance, which the client itself says, to its final text, in order: of twenty.
+/// Latencies from the end of an utterance, which the client itself marks, to its final text, in
+/// order: of twenty.
 ///
 /// # Panics
 ///

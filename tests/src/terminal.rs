@@ -39,7 +39,8 @@ impl Terminal {
         let parser = Mutex::new(vt100::Parser::new(size(rows), size(columns), 0));
         let terminal = Self { controller, shared: Arc::new(Shared { parser, drawn: Condvar::new() }) };
         terminal.resize(rows, columns)?;
-        // The descriptor of the controlled side is opened before anybody reads: without one, reading ends.
+        // The descriptor of the controlled side is opened before anybody reads: without one,
+        // reading ends.
         let held = terminal.device()?;
         let mut from = terminal.controller.try_clone()?;
         let shared = Arc::clone(&terminal.shared);
@@ -107,13 +108,13 @@ impl Terminal {
         self.wait(text, |screen| screen.contents().contains(text))
     }
 
-    /// What stands on the screen.
+    /// Text on the screen.
     pub fn contents(&self) -> String {
         self.shared.lock().screen().contents()
     }
 }
 
-/// Whether `text` stands on the screen in dim type, on one line.
+/// Returns true if `text` stands on the screen in dim type, on one line.
 pub fn shows_dim(screen: &vt100::Screen, text: &str) -> bool {
     let (rows, columns) = screen.size();
     let (rows, columns) = (rows.get(), columns.get());

@@ -1,11 +1,11 @@
-//! Whether something grows.
+//! Linear trend of samples over time.
 
 /// The line of least squares through samples.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Trend {
     /// The mean of the values.
     pub mean: f64,
-    /// How much the line rises from the first sample to the last.
+    /// Rise of the line from the first sample to the last.
     pub growth: f64,
 }
 

@@ -1,4 +1,5 @@
-//! What `hearken bench` and `--compute` promise: figures of this machine, and the words that were asked for.
+//! Contract of `hearken bench` and `--compute`: figures of this machine, and the compute mode that
+//! was asked for.
 
 use std::fs;
 
@@ -16,7 +17,8 @@ fn its_figures_agree_with_each_other() {
     assert!(number("packed_bytes") > 1e6);
     let (encoder, token) = (number("encoder_s"), number("token_s"));
     assert!(token < encoder, "a token costs less than the encoder");
-    // On one thread all is done one after the other; a recording costs the encoder and more, but nothing like ten times as much.
+    // On one thread all is done one after the other; a recording costs the encoder and more, but
+    // nothing like ten times as much.
     let tokens = number("context_s") * 150.0 / 60.0 * 4.0 / 3.0;
     let parts = number("context_s") / (encoder + tokens * token);
     let whole = number("recording_speed_per_core");
@@ -24,7 +26,7 @@ fn its_figures_agree_with_each_other() {
 }
 
 #[test]
-fn people_read_who_computes() {
+fn the_table_names_the_compute_mode() {
     let text = fine(&mut hearken(&["bench", "--threads", "1", "--compute", "guest"]));
     assert!(text.contains("compute    guest: WebAssembly\n"), "{text}");
     assert!(text.contains("0 MiB of weights packed"), "{text}");

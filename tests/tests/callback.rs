@@ -1,4 +1,5 @@
-//! An audio callback may neither wait, allocate nor call the system: what hearken does in one is held to that.
+//! An audio callback may neither wait, allocate nor call the system: what hearken does in one is
+//! held to that.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
@@ -15,7 +16,8 @@ fn probe(task: &str) -> Output {
     command.arg(task).output().expect("the probe runs")
 }
 
-/// A lock that another thread holds is a system call, so this counts those too: a thread reads the ring all the while.
+/// A lock that another thread holds is a system call, so this counts those too: a thread reads the
+/// ring all the while.
 #[test]
 fn it_makes_no_system_call_and_waits_for_no_lock() {
     survives("write");

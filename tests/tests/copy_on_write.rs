@@ -8,7 +8,7 @@ use hearken_tests::footprint::Footprint;
 use hearken_tests::model::SyntheticModel;
 use wasmparser::{Parser, Payload, TypeRef};
 
-/// What a few pages of the allocator's and the kernel's own may take: 1 MiB.
+/// Tolerance for a few pages of the allocator's and the kernel's own: 1 MiB.
 const SLACK: i64 = 1 << 20;
 
 /// One at a time: what is measured is the process's.
@@ -17,7 +17,8 @@ fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A model whose weights outweigh what a short decode writes: most of it is the table of 51,864 tokens.
+/// A model whose weights outweigh what a short decode writes: most of it is the table of 51,864
+/// tokens.
 fn heavy() -> (Model, i64) {
     let model = SyntheticModel { n_audio_ctx: 100, n_state: 512, n_head: 8, ..SyntheticModel::smallest() };
     let bytes = model.bytes();
@@ -88,7 +89,8 @@ fn a_dropped_sandbox_gives_everything_back() {
     assert!(after.proportional < SLACK, "five sandboxes left {after:?}");
 }
 
-/// What is computed lies behind the snapshot, where no page is a copy of another, and on large pages, where the kernel has some.
+/// The workspace lies behind the snapshot, where no page is a copy of another, and on large pages,
+/// where the kernel has some.
 #[test]
 fn what_is_computed_is_no_part_of_the_snapshot() {
     let _alone = alone();

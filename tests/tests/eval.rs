@@ -1,4 +1,4 @@
-//! What `hearken eval` promises: figures that agree with each other, and with what was said.
+//! Contract of `hearken eval`: figures that agree with each other, and with the recordings.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,8 @@ use hearken_tests::wav;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// What is spoken, and what the list says is: the last one is wrong in one of two words, and says one that is not there.
+/// Spoken texts, and the references in the list: the last reference is wrong in one of two words,
+/// and has one that is not spoken.
 const CLIPS: [(&str, &str); 3] =
     [("go left", "Go left!"), ("nine one one", "nine one one"), ("go left", "go right now")];
 
@@ -133,7 +134,8 @@ fn latencies_are_what_they_can_be() {
         {
             let (stands, runs) = (numbers(&unaware[name]), numbers(&aware[name]));
             assert_eq!(stands.len(), 1, "{name}: {file:#}");
-            // What a decode takes comes on top; a text may wait for a later step, but never comes sooner.
+            // What a decode takes comes on top; a text may wait for a later step, but never comes
+            // sooner.
             assert!(runs[0] > stands[0] && stands[0] >= least, "{name}: {file:#}");
         }
         // The hangover, and no more than a frame of voice activity and a block.

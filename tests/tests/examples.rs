@@ -1,4 +1,4 @@
-//! What the examples show who runs them.
+//! Output of the examples.
 
 use std::path::Path;
 use std::process::Command;
@@ -26,8 +26,8 @@ fn word_errors(shown: &str) -> Vec<(u32, u32)> {
         .collect()
 }
 
-/// Clips that the embedded model was not trained on: digits and commands by espeak-ng, and a person who names loudspeakers.
-/// Numbers count as one word.
+/// Clips that the embedded model was not trained on: digits and commands by espeak-ng, and a person
+/// who names loudspeakers. Numbers count as one word.
 #[test]
 fn the_demo_without_an_official_model_hears_digits_and_commands() {
     let shown = show("hearken-demo", &[]);
@@ -53,7 +53,7 @@ fn the_demo_with_tiny_en_hears_people() {
 }
 
 #[test]
-fn both_tenants_are_told_what_they_said() {
+fn both_tenants_get_their_captions() {
     let shown = show("hearken-multi-tenant", &[]);
     for line in ["    acme  seven three nine two zero five", " initech  one two three four five six"] {
         assert!(shown.lines().any(|shown| shown == line), "{line} is missing:\n{shown}");

@@ -1,5 +1,5 @@
-//! Whatever a model file holds, the text that comes out is clean, and a file that is no model is refused before the
-//! sandbox sees it.
+//! Hostile models: for any content of a model file the text is clean, and a file that is no model
+//! is rejected before the sandbox sees it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -82,7 +82,8 @@ fn squeeze(text: &str) -> String {
     text.split_whitespace().collect()
 }
 
-/// Every block is a number or nothing, one line of times, and text in which no player finds markup or another cue.
+/// Every block is a number or nothing, one line of times, and text in which no player finds markup
+/// or another cue.
 fn subtitles_hold(file: &str, context: &str) {
     let blocks = file.split("\n\n").map(str::trim).filter(|block| !block.is_empty() && *block != "WEBVTT");
     for block in blocks {
@@ -135,7 +136,8 @@ fn a_file_that_is_no_model_never_reaches_the_sandbox() {
         }
     }
     for (name, file) in files {
-        // The type of the weights, 0, is one that a header may have; the tensors then do not fit it.
+        // The type of the weights, 0, is one that a header may have; the tensors then do not fit
+        // it.
         let (error, prepared) = refuse(&file);
         assert!(matches!(error, Error::Model { .. }), "{name}: {error:?}");
         let message = error.to_string();
@@ -169,7 +171,7 @@ fn a_model_that_cannot_fit_is_refused_before_it_is_read() {
     assert!(matches!(result, Err(Error::ModelTooLarge { .. })));
 }
 
-/// Takes so many bytes, and fails.
+/// Accepts a number of bytes, and fails.
 struct FirstBytes<'a> {
     out: &'a mut Vec<u8>,
     left: usize,

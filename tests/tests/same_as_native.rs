@@ -1,7 +1,8 @@
-//! What the sandbox hears is what whisper.cpp hears outside it.
+//! Equality with native: the sandbox's results are those of whisper.cpp outside of it.
 //!
-//! Both sides get the same samples: hearken's own audio path cuts the chunks. Where they may differ is where rounding
-//! decides, and how far that carries is measured, between two native builds ([`rounding`]).
+//! Both sides get the same samples: hearken's own audio path cuts the chunks. Where they may differ
+//! is where rounding decides, and how far that carries is measured, between two native builds
+//! ([`rounding`]).
 
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ fn load(engine: &Engine, model: &[u8]) -> Model {
     engine.load(&ModelSource::Bytes(model.into())).expect("hearken loads it")
 }
 
-/// Transcribes recordings with the embedded model on both sides, in each way that is to be the same.
+/// Transcribes recordings with the embedded model on both sides, in each way that is to be the
+/// same.
 fn compare(what: &str, recordings: &[Recording]) {
     let bytes = hearken::model::embedded().expect("the embedded model");
     let reference = Reference::new(&bytes, "en");
@@ -29,7 +31,7 @@ fn compare(what: &str, recordings: &[Recording]) {
 }
 
 #[test]
-fn synthesised_speech_reads_the_same() {
+fn synthesized_speech_reads_the_same() {
     let mut recordings = Vec::new();
     for voice in ["en-gb", "en-us", "en-gb-scotland", "en-us+f3"] {
         for speed in [120, 160] {
@@ -37,7 +39,7 @@ fn synthesised_speech_reads_the_same() {
             recordings.push(speech::espeak(voice, speed, "zero eight. six, seven"));
         }
     }
-    compare("synthesised speech", &recordings);
+    compare("synthesized speech", &recordings);
 }
 
 /// Needs recordings that are not part of this workspace, and says so when they are not there.
@@ -53,8 +55,8 @@ fn spoken_digits_read_the_same() {
 /// The embedded model's window slides when it is longer.
 const LONGEST_WINDOW: usize = 4 * 16_000;
 
-/// Streaming has a decoder of its own. Where one window holds all of an utterance, and nothing was said of it before, it has
-/// to say what `whisper_full` does.
+/// Streaming has a decoder of its own. Where one window holds all of an utterance, and nothing was
+/// said of it before, it has to say what `whisper_full` does.
 fn stream(what: &str, recordings: &[Recording]) {
     let bytes = hearken::model::embedded().expect("the embedded model");
     let engine = Engine::builder().no_cache().compute(Compute::Exact).build().expect("an engine");
@@ -107,18 +109,19 @@ fn a_window_is_streamed_as_whisper_full_hears_it() {
         recordings.push(speech::espeak(voice, 160, "zero eight. six, seven"));
         recordings.push(speech::espeak(voice, 140, "zero zero zero zero"));
     }
-    stream("synthesised speech", &recordings);
+    stream("synthesized speech", &recordings);
     if let Some(folder) = speech::recordings() {
         stream("spoken digits", &speech::spoken_digits(&folder.join("fsdd"), 9, 4));
     }
 }
 
-/// Tokens that native whisper.cpp says when it is forced to what it finds likeliest, and how sure it is of them.
+/// Tokens that native whisper.cpp says when it is forced to what it finds likeliest, and how sure
+/// it is of them.
 struct Forced {
     samples: Vec<f32>,
     tokens: Vec<u32>,
     logits: Vec<Vec<f32>>,
-    /// How far rounding moves a margin.
+    /// Maximum movement of a margin by rounding.
     epsilon: f32,
 }
 
@@ -136,7 +139,7 @@ impl Forced {
         Self { epsilon: rounding::of_margins(model, &samples, "de", &tokens), samples, tokens, logits }
     }
 
-    /// How far the best two logits are from the native ones, at each position.
+    /// Distances of the best two logits from the native ones, at each position.
     fn differences(&self, found: impl IntoIterator<Item = (u32, f32, f32)>) -> Vec<f32> {
         let of_one = |((_, first, runner_up), logits): ((u32, f32, f32), &Vec<f32>)| {
             let (_, best, second) = top_two(logits);
@@ -145,7 +148,8 @@ impl Forced {
         found.into_iter().zip(&self.logits).map(of_one).collect()
     }
 
-    /// Holds the sandbox's answers against the native ones, wherever the margin is wider than rounding moves it.
+    /// Holds the sandbox's answers against the native ones, wherever the margin is wider than
+    /// rounding moves it.
     fn hold(&self, what: &str, scores: &[Score]) {
         assert_eq!(scores.len(), self.logits.len(), "{what}");
         let farthest = self.differences(top(scores)).into_iter().fold(0f32, f32::max);
@@ -180,7 +184,8 @@ fn medium() -> SyntheticModel {
     SyntheticModel { n_state: 128, n_head: 2, n_audio_layer: 2, n_text_layer: 3, n_audio_ctx: 512, ..small() }
 }
 
-/// Scores `model` in the sandbox, with hearken's kernels outside and inside, and as a control with ggml's own.
+/// Scores `model` in the sandbox, with hearken's kernels outside and inside, and as a control with
+/// ggml's own.
 fn agree(name: &str, model: &SyntheticModel, control: bool) {
     let bytes = model.bytes();
     let forced = Forced::new(&bytes);
@@ -201,7 +206,7 @@ fn half_precision_chooses_the_same_tokens() {
 }
 
 #[test]
-fn quantised_weights_choose_the_same_tokens() {
+fn quantized_weights_choose_the_same_tokens() {
     agree("q8_0", &SyntheticModel { weights: Weights::Q8_0, ..medium() }, true);
 }
 
@@ -219,27 +224,27 @@ fn other_dimensions_and_languages_choose_the_same_tokens() {
     agree("q4_0", &SyntheticModel { weights: Weights::Q4_0, ..small() }, false);
 }
 
-/// `fast` rounds the weights of a half-precision model as whoever quantises it does: it is to be no farther from native than
-/// the quantised model is, natively.
+/// `fast` rounds the weights of a half-precision model as quantization does: it is to be no farther
+/// from native than the quantized model is, natively.
 #[test]
-fn fast_is_no_farther_from_native_than_quantised_weights_are() {
+fn fast_is_no_farther_from_native_than_quantized_weights_are() {
     for (name, model) in [("f16", medium()), ("f16, multilingual", medium().multilingual(false))] {
         let forced = Forced::new(&model.bytes());
-        let quantised = SyntheticModel { weights: Weights::Q8_0, ..model.clone() };
-        let native = Native::load(&quantised.bytes());
+        let quantized = SyntheticModel { weights: Weights::Q8_0, ..model.clone() };
+        let native = Native::load(&quantized.bytes());
         let logits = native.state().score(&forced.samples, "de", &forced.tokens);
-        let quantised = logits.iter().map(|logits| top_two(logits));
+        let quantized = logits.iter().map(|logits| top_two(logits));
         let engine = Engine::builder().no_cache().compute(Compute::Fast).build().expect("an engine");
         let fast =
             load(&engine, &model.bytes()).score(&forced.samples, Some("de"), &forced.tokens).expect("scores");
-        let (fast, quantised) = (forced.differences(top(&fast)), forced.differences(quantised));
+        let (fast, quantized) = (forced.differences(top(&fast)), forced.differences(quantized));
         let mean = |differences: &[f32]| differences.iter().sum::<f32>() / differences.len() as f32;
         println!(
             "{name}, {}: the best two logits differ by {:.4} on average; those of native q8_0 by {:.4}",
             engine.describe_compute(),
             mean(&fast),
-            mean(&quantised)
+            mean(&quantized)
         );
-        assert!(mean(&fast) <= 1.25 * mean(&quantised), "{name}");
+        assert!(mean(&fast) <= 1.25 * mean(&quantized), "{name}");
     }
 }

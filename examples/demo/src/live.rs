@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use console::style;
 use hearken::Model;
-use hearken::measure::normalise::Normaliser;
+use hearken::measure::normalize::Normalizer;
 use hearken::measure::{Spread, Stamped, Timeline};
 use hearken::session::{Session, SessionEvent, SessionOptions};
 
 use crate::recordings::Recording;
 use crate::report::{self, Paragraph, Words};
 
-/// Length of what a microphone brings at once.
+/// Length of a microphone's block.
 const BLOCK: Duration = Duration::from_millis(20);
 
 pub(crate) fn show(model: &Model, recording: &Recording) -> Result<(), Box<dyn Error>> {
@@ -37,7 +37,7 @@ pub(crate) fn show(model: &Model, recording: &Recording) -> Result<(), Box<dyn E
 
     let timeline = Timeline::of(&screen.events);
     let words = Words::compare(&recording.said, &timeline.text());
-    let latencies = timeline.word_latencies(&recording.said, Normaliser::English);
+    let latencies = timeline.word_latencies(&recording.said, Normalizer::English);
     let mut figures = vec![words.error_rate()];
     if let Some(latency) = Spread::of(latencies) {
         figures.push(format!("a word is certain {:.1} s after it was said (median)", latency.median));

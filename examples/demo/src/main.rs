@@ -1,7 +1,7 @@
-//! Transcribes people who speak English, three times over: as text, as subtitles, and live.
+//! Transcribes human speech in English, three times over: as text, as subtitles, and live.
 //!
-//! Run by `make demo`. With whisper.cpp's tiny.en, if the user's store has it (`make models` puts it there), else with the
-//! small model inside hearken, which knows spoken digits and commands.
+//! Run by `make demo`. With whisper.cpp's tiny.en, if the user's store has it (`make models` puts
+//! it there), else with the small model inside hearken, which knows spoken digits and commands.
 
 mod live;
 mod recordings;
@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The official model and people, or the small model and what it knows.
+/// Chooses the official model and human speech, or the small model and words that it knows.
 fn choose() -> Result<(ModelSource, [Recording; 3]), Box<dyn Error>> {
     let missing = match (Store::open()?.find(MODEL), recordings::people()) {
         (Ok(stored), Ok(people)) => return Ok((ModelSource::File(stored.path), people)),

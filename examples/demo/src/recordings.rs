@@ -9,12 +9,13 @@ use std::process::Command;
 use flate2::read::GzDecoder;
 use hearken::audio::{self, Format, Samples};
 
-/// Prompts of a telephone system, spoken by a person (Debian's asterisk-core-sounds-en-wav, CC BY-SA 3.0), and their texts.
+/// Prompts of a telephone system, spoken by a person (Debian's asterisk-core-sounds-en-wav, CC
+/// BY-SA 3.0), and their texts.
 const PROMPTS: &str = "/usr/share/asterisk/sounds/en";
 const TEXTS: &str = "/usr/share/doc/asterisk-core-sounds-en/core-sounds-en.txt.gz";
 
-/// Those that are whole sentences, one for each demonstration. Names and figures are not what makes them hard to hear:
-/// 8 kHz are, half of what Whisper was trained on.
+/// Prompts that are whole sentences, one for each demonstration. Their difficulty is not names and
+/// figures but 8 kHz, half of the sample rate that Whisper was trained on.
 const SENTENCES: [&str; 3] = ["demo-congrats", "demo-abouttotry", "demo-echotest"];
 
 /// Phrases for espeak-ng where there are no such prompts, with a pause after each.
@@ -27,7 +28,8 @@ const PHRASES: [&str; 6] = [
     "stop",
 ];
 
-/// A person who names loudspeakers (Debian's alsa-utils). The model inside hearken was not trained on this voice.
+/// Recordings of a person who names loudspeakers (Debian's alsa-utils). The model inside hearken
+/// was not trained on this voice.
 const CHANNELS: &str = "/usr/share/sounds/alsa";
 const CHANNEL_NAMES: [&str; 8] = [
     "Front_Left",
@@ -46,11 +48,11 @@ const PAUSE: f32 = 0.9;
 /// A recording in memory.
 #[derive(Clone)]
 pub(crate) struct Recording {
-    /// What it is.
+    /// File name without the path.
     pub(crate) name: String,
-    /// The words that are said in it.
+    /// Reference text.
     pub(crate) said: String,
-    /// One channel.
+    /// Mono samples.
     pub(crate) samples: Vec<f32>,
     pub(crate) sample_rate: u32,
 }
@@ -124,7 +126,7 @@ fn channel_names() -> Result<Recording, Box<dyn Error>> {
     Ok(Recording { name: format!("{CHANNELS}, a person"), said, samples, sample_rate: rate })
 }
 
-/// A recording with a pause behind it, after what there is already. Returns its sample rate.
+/// Appends a recording and a pause behind it. Returns its sample rate.
 fn append(samples: &mut Vec<f32>, path: &Path) -> Result<u32, hearken::Error> {
     let (more, rate) = read(path)?;
     samples.extend(more);

@@ -1,11 +1,11 @@
-//! The look of the demonstrations: in colour and redrawn on a terminal, plain in a pipe.
+//! The look of the demonstrations: in color and redrawn on a terminal, plain in a pipe.
 
 use std::fs;
 use std::io;
 use std::time::Duration;
 
 use console::{StyledObject, Term, measure_text_width, style};
-use hearken::measure::normalise::Normaliser;
+use hearken::measure::normalize::Normalizer;
 use hearken::measure::{Errors, correct_words};
 
 use crate::recordings::Recording;
@@ -16,7 +16,7 @@ const WIDTH: usize = 100;
 /// A word as it is printed.
 type Styled = StyledObject<String>;
 
-/// Prints which demonstration comes, and of what.
+/// Prints the name of the demonstration and of its recording.
 pub(crate) fn heading(what: &str, recording: &Recording) {
     let about = format!("{}, {:.1} s", recording.name, recording.seconds());
     println!("\n{}  {}", style(what).bold().green(), style(about).dim());
@@ -49,20 +49,21 @@ pub(crate) fn memory() -> String {
     )
 }
 
-/// The text that was heard, beside the one that was said.
+/// Recognized text beside the reference.
 pub(crate) struct Words {
     heard: Vec<String>,
-    /// For each of them, true if it is wrong.
+    /// True for each word that is wrong.
     wrong: Vec<bool>,
     errors: Errors,
 }
 
 impl Words {
-    /// Compares texts as Whisper's authors do: case, punctuation and spelling of numbers do not count.
+    /// Compares texts as Whisper's authors do: case, punctuation and spelling of numbers do not
+    /// count.
     pub(crate) fn compare(said: &str, heard: &str) -> Self {
         let heard: Vec<String> = heard.split_whitespace().map(str::to_owned).collect();
-        let said = Normaliser::English.words(&[said]).into_iter().map(|word| word.text).collect::<Vec<_>>();
-        let normal = Normaliser::English.words(&heard);
+        let said = Normalizer::English.words(&[said]).into_iter().map(|word| word.text).collect::<Vec<_>>();
+        let normal = Normalizer::English.words(&heard);
         let texts: Vec<String> = normal.iter().map(|word| word.text.clone()).collect();
         let right: Vec<usize> = correct_words(&said, &texts).into_iter().map(|(_, index)| index).collect();
         let mut wrong = vec![false; heard.len()];
@@ -117,7 +118,7 @@ impl Paragraph {
         Ok(())
     }
 
-    /// Its last form, everywhere.
+    /// Draws the final state, on any output.
     pub(crate) fn finish(mut self, words: &Words) -> io::Result<()> {
         self.replace(&[])?;
         words.print();

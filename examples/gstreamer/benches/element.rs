@@ -1,9 +1,9 @@
-//! What the element costs beside the Rust library: run by `make bench-voice`, prints three tables.
+//! Cost of the element beside the Rust library: run by `make bench-voice`, prints three tables.
 //!
-//! Both take turns in the same run, with the same blocks of 20 ms, as bytes, and a session of the same kind: driven by the
-//! engine's threads where the source is live, and where it is pushed into otherwise. Times are from the push of the audio
-//! that makes an event until a thread that waits for it has it, which for the element is a message on the bus; CPU time is
-//! the whole process's.
+//! Both take turns in the same run, with the same blocks of 20 ms, as bytes, and a session of the
+//! same kind: driven by the engine's threads where the source is live, and where it is pushed into
+//! otherwise. Times are from the push of the audio that makes an event until a thread that waits
+//! for it has it, which for the element is a message on the bus; CPU time is the whole process's.
 
 #[path = "../../../tests/src/cost.rs"]
 mod cost;
@@ -22,14 +22,14 @@ use hearken::{Engine, Model, ModelSource};
 use cost::{in_turn, print_costs, print_latencies, since, spent};
 
 const RATE: u32 = 22_050;
-/// No partial texts: both make the same decodes.
+/// Interval without partial texts: both make the same decodes.
 const STEP: Duration = Duration::from_secs(60);
 const EVENTS: usize = 200;
 const ROUNDS: usize = 100;
 const PHRASES: usize = 4;
 
 fn main() {
-    // `cargo bench` says so; a test runner that comes by is not to wait for this.
+    // `cargo bench` passes this argument; a test runner is not to wait for the benchmark.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
@@ -72,7 +72,7 @@ fn session(model: &Model, live: bool) -> Session {
     session.expect("a session")
 }
 
-/// Pushes what lies in a buffer, by way of `floats`.
+/// Pushes the content of a buffer, by way of `floats`.
 fn push(session: &mut Session, buffer: &Buffer, floats: &mut Vec<f32>) {
     let bytes = buffer.map_readable().expect("it can be read");
     let float = |sample: &[u8; 2]| f32::from(i16::from_le_bytes(*sample)) / 32_768.0;
@@ -136,7 +136,7 @@ fn start_in_element(beginning: &[Buffer]) -> f64 {
     since(beginning, |block| assert!(harness.push(block.clone()).is_ok()), || stamped.recv().ok())
 }
 
-/// CPU time of the speech, with whatever is said of it.
+/// CPU time of the speech, with all of its events.
 fn speak_in_rust(model: &Model, live: bool, speech: &[Buffer]) -> f64 {
     spent(|| {
         let mut session = session(model, live);

@@ -2,20 +2,21 @@
 
 use gst::ClockTime;
 
-/// Timestamps wander by as much without anything being lost: two frames of a codec, or a device's own clock.
+/// Timestamps wander by as much without anything being lost: two frames of a codec, or a device's
+/// own clock.
 const TOLERANCE: ClockTime = ClockTime::from_mseconds(40);
 
-/// A longer gap is another recording: sessions are not told to wait for hours that never were.
+/// Longest gap that a session is fed as silence: a longer one starts another recording.
 const LONGEST_GAP: ClockTime = ClockTime::from_seconds(600);
 
-/// What a buffer's timestamp says about the one before.
+/// Relation of a buffer's timestamp to the end of the buffer before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Arrival {
-    /// It follows it.
+    /// It begins at the end of the buffer before.
     Next,
-    /// So many frames are missing between them.
+    /// Follows a gap of this many frames.
     After(u64),
-    /// It has nothing to do with it.
+    /// It is unrelated to the buffer before: another recording, or a jump.
     Elsewhere,
 }
 
@@ -34,7 +35,7 @@ impl Clock {
         Self { base, rate, frames: 0 }
     }
 
-    /// Where a buffer with this timestamp stands.
+    /// Compares the timestamp with the expected one.
     pub(crate) fn arrival(&self, pts: Option<ClockTime>) -> Arrival {
         // Without a timestamp it follows.
         let Some(pts) = pts else { return Arrival::Next };
@@ -48,7 +49,7 @@ impl Clock {
         }
     }
 
-    /// So many frames came, or never will.
+    /// Counts frames that came, or never will.
     pub(crate) fn advance(&mut self, frames: u64) {
         self.frames += frames;
     }
@@ -58,7 +59,7 @@ impl Clock {
         self.base + time(self.frames, self.rate)
     }
 
-    /// How far a session is that heard all of it, in samples at 16 kHz.
+    /// Position [samples at 16 kHz] of a session that received all frames so far.
     pub(crate) fn position(&self) -> u64 {
         self.frames * u64::from(hearken::SAMPLE_RATE) / u64::from(self.rate.max(1))
     }
@@ -69,13 +70,13 @@ impl Clock {
     }
 }
 
-/// Length of so many frames.
+/// Converts frames to a duration.
 fn time(frames: u64, rate: u32) -> ClockTime {
     let nanoseconds = u128::from(frames) * 1_000_000_000 / u128::from(rate.max(1));
     ClockTime::from_nseconds(nanoseconds.min(u128::from(u64::MAX / 4)) as u64)
 }
 
-/// So much time in frames, rounded.
+/// Converts a duration to frames, rounded.
 pub(crate) fn frames(time: ClockTime, rate: u32) -> u64 {
     ((u128::from(time.nseconds()) * u128::from(rate) + 500_000_000) / 1_000_000_000) as u64
 }

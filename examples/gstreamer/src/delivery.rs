@@ -1,4 +1,4 @@
-//! What becomes of a session's events: messages for the application, buffers for downstream.
+//! Delivery of a session's events: messages for the application, buffers for downstream.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,7 +12,7 @@ use crate::output::Output;
 
 pub(crate) type Flow = Result<gst::FlowSuccess, gst::FlowError>;
 
-/// What downstream answered last.
+/// Latest flow return of the downstream pad.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer(Arc<Mutex<Flow>>);
 
@@ -30,13 +30,13 @@ impl Answer {
     }
 }
 
-/// Hands on what a session says.
+/// Delivers a session's events downstream.
 pub(crate) struct Delivery {
     events: Receiver<SessionEvent>,
     output: Output,
     element: gst::Element,
     pad: gst::Pad,
-    /// Only for its timestamps: how far the audio has come it does not know.
+    /// For timestamps only: it does not track the progress of the audio.
     clock: Clock,
     answer: Answer,
     /// The utterance that goes on: where it began, and its certain words.
@@ -54,8 +54,8 @@ impl Delivery {
         Self { events, output, element, pad, clock, answer, spoken: None }
     }
 
-    /// Hands on what there is, when the audio has come to `position`, which was read before: what the events say of
-    /// speech up to there is known then. `false` when nothing comes any more.
+    /// Delivers events, when the audio has come to `position`, which was read before: all events
+    /// about speech up to there are known then. Returns false when nothing comes any more.
     pub(crate) fn step(&mut self, position: u64) -> bool {
         let more = loop {
             match self.events.try_recv() {
@@ -77,7 +77,7 @@ impl Delivery {
         more
     }
 
-    /// Where the audio must have come to for a step to be worth it though no event came.
+    /// Position [samples at 16 kHz] at which the next step is worth taking even without an event.
     pub(crate) fn next(&self) -> u64 {
         self.output.next()
     }
@@ -87,7 +87,7 @@ impl Delivery {
         self.output.end();
         self.hand_on();
         if let Some((start, words)) = self.spoken.take().filter(|(_, words)| !words.is_empty()) {
-            // It was flushed away before it was complete: what was certain of it is said here, at least.
+            // It was flushed before it was complete: its committed words are delivered at least.
             let end = words.last().map_or(start, |word| word.end);
             self.post("hearken-final", start, end, |message| {
                 message.field("text", join(&words)).field("complete", false)
@@ -95,7 +95,7 @@ impl Delivery {
         }
     }
 
-    /// Pushes what is ready.
+    /// Pushes the pieces that are ready.
     fn hand_on(&mut self) {
         for piece in self.output.pieces() {
             let (pts, end) = (self.clock.at(piece.start), self.clock.at(piece.end));

@@ -1,4 +1,4 @@
-//! What the element says of itself: `gst-inspect-1.0 hearken`.
+//! Static description of the element: `gst-inspect-1.0 hearken`.
 
 use std::sync::LazyLock;
 
@@ -13,7 +13,7 @@ pub(crate) static METADATA: LazyLock<gst::subclass::ElementMetadata> = LazyLock:
     )
 });
 
-/// What its pads take and give.
+/// Templates of the sink and source pads.
 pub(crate) static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
     let audio = gst_audio::AudioCapsBuilder::new_interleaved()
         .format_list([gst_audio::AudioFormat::F32le, gst_audio::AudioFormat::S16le])

@@ -41,7 +41,7 @@ struct State {
     stream: Option<Stream>,
 }
 
-/// What downstream takes.
+/// Output format that downstream accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Caps {
     Text,
@@ -222,12 +222,12 @@ impl Element {
         Ok(())
     }
 
-    /// Says everything that was heard.
+    /// Recognizes all audio so far and delivers its text.
     fn drain(&self, state: &mut State) -> Result<gst::FlowSuccess, gst::FlowError> {
         state.stream.take().map_or(Ok(gst::FlowSuccess::Ok), Stream::finish)
     }
 
-    /// What runs is to end soon.
+    /// Asks the running operation to end soon.
     fn give_up(&self) {
         if let Some(given_up) = &*lock(&self.given_up) {
             given_up.store(true, Ordering::Release);
@@ -239,7 +239,7 @@ impl Element {
         match event.view() {
             gst::EventView::FlushStart(_) => {
                 self.give_up();
-                // First downstream, so that what waits there returns.
+                // Downstream first, so that calls that wait there return.
                 let forwarded = forward(event);
                 lock(&self.state).stream = None;
                 forwarded
@@ -286,7 +286,7 @@ impl Element {
         }
     }
 
-    /// Chooses what comes out: the first of what downstream takes.
+    /// Chooses the output format: the first that downstream accepts.
     fn negotiate(&self) -> bool {
         let mut caps = self.src.allowed_caps().unwrap_or_else(|| self.src.pad_template_caps());
         if caps.is_empty() {
@@ -322,7 +322,7 @@ impl Element {
         let (live, min, max) = upstream.result();
         let ours = match live {
             true => gst::ClockTime::from_mseconds(lock(&self.settings).latency.into()),
-            // Nobody waits for what is not live.
+            // Nothing waits for audio that is not live.
             false => gst::ClockTime::ZERO,
         };
         query.set(live, min + ours, max.map(|max| max + ours));

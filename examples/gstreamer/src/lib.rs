@@ -1,12 +1,13 @@
-//! The GStreamer plug-in `hearken`, with one element of the same name: raw audio in, timed text out.
+//! The GStreamer plug-in `hearken`, with one element of the same name: raw audio in, timed text
+//! out.
 //!
 //! ```console
-//! $ gst-launch-1.0 filesrc location=talk.mp3 ! decodebin ! audioconvert ! hearken ! application/x-subtitle ! \
-//!       filesink location=talk.srt
+//! $ gst-launch-1.0 filesrc location=talk.mp3 ! decodebin ! audioconvert ! hearken ! \
+//!       application/x-subtitle ! filesink location=talk.srt
 //! ```
 //!
-//! What the element promises, its properties and its messages are in its own documentation: `gst-inspect-1.0 hearken`,
-//! and `docs/voice-apps.md`.
+//! What the element promises, its properties and its messages are in its own documentation:
+//! `gst-inspect-1.0 hearken`, and `docs/voice-apps.md`.
 
 mod clock;
 mod delivery;

@@ -5,10 +5,12 @@ use std::sync::{Mutex, PoisonError};
 
 use hearken::{Engine, Error, Model, ModelSource};
 
-/// Stays until the process ends: elements come and go, and its threads cost nothing while they wait.
+/// Stays until the process ends: elements come and go, and its threads cost nothing while they
+/// wait.
 static ENGINE: Mutex<Option<Engine>> = Mutex::new(None);
 
-/// Loads a model file, or the small model inside hearken. Whoever asks for the same one shares its weights.
+/// Loads a model file, or the small model inside hearken. Elements with the same file share its
+/// weights.
 pub(crate) fn load(path: Option<&Path>) -> Result<Model, Error> {
     let mut kept = ENGINE.lock().unwrap_or_else(PoisonError::into_inner);
     let engine = match &*kept {

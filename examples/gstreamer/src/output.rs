@@ -1,4 +1,5 @@
-//! From a session's events to pieces of text, each with its place in time. Positions are samples at 16 kHz.
+//! Conversion of a session's events to pieces of text, each with its place in time. Positions are
+//! samples at 16 kHz.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -9,18 +10,19 @@ use hearken::Word;
 use hearken::formats::{Format, Writer, cues};
 use hearken::session::SessionEvent;
 
-/// Speech is found this much after it began, at most: voice activity holds a candidate and its pre-roll back.
+/// Speech is found this much after it began, at most: voice activity holds a candidate and its
+/// pre-roll back.
 const HELD_BACK: u64 = hearken::SAMPLE_RATE as u64;
 
-/// The shortest silence that is told of.
+/// Shortest silence that is reported downstream.
 const SILENCE: u64 = hearken::SAMPLE_RATE as u64 / 2;
 
-/// What comes out.
+/// Kind of output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Words as soon as they are certain, or after so many samples as they are: live.
+    /// Live: words once they are committed, or once they are `budget` samples old.
     Words {
-        /// How old a word may get.
+        /// Maximum age of a word [samples].
         budget: u64,
     },
     /// Each utterance when it is complete, cut so that it can be read.
@@ -45,9 +47,9 @@ pub(crate) struct Output {
     open: VecDeque<u64>,
     /// Words that are not certain and did not have to go out yet.
     tentative: Vec<Word>,
-    /// Where the last word that went out ended.
+    /// End of the last word that was sent.
     said: u64,
-    /// Where silence, or a text, has been told of.
+    /// Position up to which text or silence was reported.
     told: u64,
     file: Option<(Writer<Shared>, Shared)>,
     pieces: Vec<Piece>,
@@ -108,7 +110,7 @@ impl Output {
         }
     }
 
-    /// Nothing comes any more.
+    /// Ends the stream: no more audio comes.
     pub(crate) fn end(&mut self) {
         if let Some((writer, shared)) = self.file.take() {
             // Memory takes everything.
@@ -117,7 +119,7 @@ impl Output {
         }
     }
 
-    /// What is ready.
+    /// Takes the pieces that are ready.
     pub(crate) fn pieces(&mut self) -> Vec<Piece> {
         if let Some(last) = self.pieces.last() {
             self.told = self.told.max(last.end);
@@ -125,7 +127,8 @@ impl Output {
         mem::take(&mut self.pieces)
     }
 
-    /// A stretch in which there is no text and none will be, if it is worth telling: what waits for text waits no longer.
+    /// Stretch without text, now and later, if it is worth reporting: elements that wait for text
+    /// go on.
     pub(crate) fn silence(&mut self, position: u64) -> Option<(u64, u64)> {
         let until = match self.open.front() {
             Some(start) => self.said.max(*start),
@@ -138,19 +141,19 @@ impl Output {
         Some((from, until))
     }
 
-    /// Where the audio must have come to for [`due`](Self::due) or [`silence`](Self::silence) to have something, if no event
+    /// Position at which [`due`](Self::due) or [`silence`](Self::silence) has output if no event
     /// comes before.
     pub(crate) fn next(&self) -> u64 {
         let due = match (self.kind, self.tentative.first()) {
             (Kind::Words { budget }, Some(word)) => word.start + budget,
             _ => u64::MAX,
         };
-        // While somebody speaks, silence is told of up to the text before, and that does not move.
+        // While somebody speaks, silence is reported up to the text before, and that does not move.
         let silence = if self.open.is_empty() { self.told + SILENCE + HELD_BACK } else { u64::MAX };
         due.min(silence)
     }
 
-    /// Words that went out already do not go out again; what became of them in the end is in the messages.
+    /// Words that were sent already are not sent again; their final form is in the messages.
     fn say(&mut self, words: &[Word]) {
         let fresh: Vec<&Word> = words.iter().filter(|word| word.start >= self.said).collect();
         let (Some(first), Some(last)) = (fresh.first(), fresh.last()) else { return };
@@ -164,7 +167,8 @@ impl Output {
         let Some(segment) = event.segment() else { return };
         let per_ms = u64::from(hearken::SAMPLE_RATE) / 1000;
         for cue in cues(&segment) {
-            // It may stay on the screen until the utterance's own end, and no longer: then the next one may begin.
+            // It may stay on the screen until the utterance's own end, and no longer: then the next
+            // one may begin.
             let piece = Piece {
                 start: cue.start * per_ms,
                 end: (cue.end * per_ms).min(end).max(cue.start * per_ms),
@@ -200,7 +204,7 @@ impl Output {
     }
 }
 
-/// Where a writer writes, for both ends.
+/// Shared byte sink of a format writer.
 #[derive(Debug, Clone, Default)]
 struct Shared(Arc<Mutex<Vec<u8>>>);
 
@@ -253,7 +257,7 @@ mod tests {
         assert_eq!(output.next(), 1_100);
         output.due(1_100);
         assert_eq!(texts(&mut output), ["two"]);
-        // What must go out was right, or nearly: in any case it is not said twice.
+        // An overdue word was right, or nearly: in any case it is not sent twice.
         output.take(&partial(&[(100, "too")], &[(700, "three")]));
         assert!(texts(&mut output).is_empty());
         let all = words(&[(0, "one"), (100, "too"), (700, "three"), (800, "four")]);
@@ -262,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_told_but_not_where_text_may_come() {
+    fn silence_is_reported_but_not_where_text_may_come() {
         let rate = u64::from(hearken::SAMPLE_RATE);
         let mut output = Output::new(Kind::Cues, 0);
         assert_eq!(output.next(), rate * 3 / 2);

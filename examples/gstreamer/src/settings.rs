@@ -45,7 +45,7 @@ pub(crate) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
     ]
 });
 
-/// What they are set to.
+/// Current property values.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) model: Option<PathBuf>,

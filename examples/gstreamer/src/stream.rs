@@ -1,4 +1,4 @@
-//! One stretch of audio without a jump: a session, and who hands on what it says.
+//! One stretch of audio without a jump: a session, and the delivery of its events.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::delivery::{Answer, Delivery, Flow};
 use crate::output::{Kind, Output};
 
-/// What a stream needs to know of its element.
+/// Settings that a stream takes over from its element.
 pub(crate) struct Setting {
     pub(crate) element: gst::Element,
     pub(crate) pad: gst::Pad,
@@ -22,7 +22,7 @@ pub(crate) struct Setting {
     pub(crate) language: Option<String>,
     pub(crate) step: Duration,
     pub(crate) kind: Kind,
-    /// Whether the audio comes as it is spoken.
+    /// True if the audio arrives in real time.
     pub(crate) live: bool,
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct Stream {
     session: Session,
     info: AudioInfo,
     pub(crate) clock: Clock,
-    /// Set when what is not said yet is of no interest any more.
+    /// Set when text that was not delivered yet is of no interest any more.
     pub(crate) given_up: Arc<AtomicBool>,
     answer: Answer,
     /// `None` once it is over.
@@ -39,17 +39,19 @@ pub(crate) struct Stream {
     floats: Vec<f32>,
 }
 
-/// Where the audio is recognised, and its text handed on.
+/// Thread on which recognition runs and from which its text is delivered.
 enum Work {
-    /// Where it is pushed, which holds back what comes as fast as it is taken, and makes the text independent of how fast
-    /// the machine is.
+    /// On the streaming thread. That holds upstream back (backpressure), and makes the text
+    /// independent of the machine's speed.
     Here(Box<Delivery>),
-    /// On the engine's threads and on one for the text: what comes live waits neither for a decode nor for downstream.
+    /// On the engine's threads and on one for the text: live audio waits neither for a decode nor
+    /// for downstream.
     Apart(Courier),
 }
 
 impl Stream {
-    /// Starts one whose first frame has the timestamp `base`, which is `begin` in the stream's own time.
+    /// Starts one whose first frame has the timestamp `base`, which is `begin` in the stream's own
+    /// time.
     pub(crate) fn start(
         setting: Setting,
         info: &AudioInfo,
@@ -107,14 +109,14 @@ impl Stream {
         self.answer.get()
     }
 
-    /// So many frames are missing.
+    /// Reports a gap of this many frames.
     pub(crate) fn skip(&mut self, frames: u64) {
         // Cannot fail: it was not finished.
         let _ = self.session.skip(frames, "the pipeline has a gap here");
         self.advance(frames);
     }
 
-    /// The session has so many frames more.
+    /// Moves the session's position forward by this many frames.
     fn advance(&mut self, frames: u64) {
         self.clock.advance(frames);
         self.decode();
@@ -126,13 +128,13 @@ impl Stream {
         }
     }
 
-    /// Recognises what there is, if that is done here.
+    /// Recognizes audio that is pending, if that is done on this thread.
     fn decode(&mut self) {
         // A session that the engine's threads drive has nothing to be done.
         while !self.given_up.load(Ordering::Acquire) && self.session.decode_pending().is_some() {}
     }
 
-    /// Recognises what there is, and hands it on: when it returns, everything has been said.
+    /// Recognizes the rest and delivers it: everything was delivered on return.
     pub(crate) fn finish(mut self) -> Flow {
         let _ = self.session.finish();
         self.decode();
@@ -143,7 +145,7 @@ impl Stream {
         self.answer.get()
     }
 
-    /// Hands on what is still said: the session has ended, or will.
+    /// Delivers the remaining events: the session has ended, or will.
     fn end(&mut self) {
         match self.work.take() {
             Some(Work::Here(mut delivery)) => {
@@ -157,27 +159,27 @@ impl Stream {
 }
 
 impl Drop for Stream {
-    /// Gives up what has not been said.
+    /// Discards undelivered text.
     fn drop(&mut self) {
         self.session.cancel();
         self.end();
     }
 }
 
-/// The thread that hands on what a session says while other threads push and recognise. It sleeps until there is something
-/// to say.
+/// Delivery thread: delivers events while other threads push and recognize. It sleeps until there
+/// is something to deliver.
 struct Courier {
     road: Arc<Road>,
     thread: JoinHandle<()>,
 }
 
-/// Between the thread that pushes and the courier, in samples at 16 kHz. Sequentially consistent: of a position and a
-/// wish that are stored at the same time one is seen by the other side.
+/// Between the thread that pushes and the courier, in samples at 16 kHz. Sequentially consistent:
+/// of a position and a wish that are stored at the same time one is seen by the other side.
 #[derive(Default)]
 struct Road {
-    /// How much audio there was.
+    /// Audio received so far [samples at 16 kHz].
     position: AtomicU64,
-    /// Where the courier is to be woken, though there be no event.
+    /// Position at which the delivery thread is woken even without an event.
     wake_at: AtomicU64,
 }
 

@@ -1,5 +1,5 @@
-//! A server with two tenants, each with a key of its own, and a client of each that speaks at the same time. What both are told is
-//! shown as it comes: dim while it may change.
+//! A server with two tenants, each with a key of its own, and a client of each that speaks at the
+//! same time. Both clients' captions are shown as they come: tentative text is dim.
 //!
 //! `cargo run --release -p hearken-multi-tenant`
 
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tungstenite::client::IntoClientRequest;
 use tungstenite::{Message, WebSocket};
 
-/// Who says what.
+/// Tenants with the words that each speaks.
 const TENANTS: [(&str, &str); 2] =
     [("acme", "seven three nine two zero five"), ("initech", "one two three four five six")];
 
@@ -75,7 +75,7 @@ fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Speaks to the server as `tenant`, at the pace of speech, and hands on what it is told.
+/// Streams audio to the server as `tenant`, in real time, and forwards the answers.
 fn caption(
     tenant: &'static str,
     phrase: &str,

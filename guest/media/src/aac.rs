@@ -24,8 +24,8 @@ impl Bits<'_> {
     }
 }
 
-/// The configuration of the low-complexity core of a stream, which HE-AAC extends: what decodes only the core hears speech at half
-/// the rate, and complete. `None` for what has no such core.
+/// The configuration of the low-complexity core of a stream, which HE-AAC extends: what decodes
+/// only the core hears speech at half the rate, and complete. `None` for what has no such core.
 pub(crate) fn core(config: &[u8]) -> Option<Vec<u8>> {
     let mut bits = Bits { bytes: config, position: 0 };
     let kind = bits.take(5)?;
@@ -42,7 +42,8 @@ pub(crate) fn core(config: &[u8]) -> Option<Vec<u8>> {
     } else if kind != LC {
         return None;
     }
-    // Frames of 960 samples, a stream that depends on another one, and an extension: none of them is the usual core.
+    // Frames of 960 samples, a stream that depends on another one, and an extension: none of them
+    // is the usual core.
     if bits.take(3)? != 0 || channels == 0 {
         return None;
     }

@@ -38,19 +38,24 @@ static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
     codecs
 });
 
-/// Most frames in a packet of ADPCM. symphonia allocates room for as many as the file states, before it has read one.
+/// Most frames in a packet of ADPCM. symphonia allocates room for as many as the file states,
+/// before it has read one.
 const MAX_ADPCM_FRAMES: u64 = 65_536;
 
-/// Longest packet [bytes]. Real ones have some thousands; a packet is decoded at once, into several times as much memory.
+/// Longest packet [bytes]. Real ones have some thousands; a packet is decoded at once, into several
+/// times as much memory.
 const MAX_PACKET: usize = 4 << 20;
 
-/// Most frames in a byte of ADPCM: it stores 4 bits of each, and states the first of a block otherwise.
+/// Most frames in a byte of ADPCM: it stores 4 bits of each, and states the first of a block
+/// otherwise.
 const ADPCM_FRAMES_PER_BYTE: u64 = 4;
 
-/// Frames by which encoders differ in what they count as padding: one of their frames, give or take.
+/// Frames by which encoders differ in what they count as padding: one of their frames, give or
+/// take.
 const ENCODER_FRAME: u32 = 4_096;
 
-/// Packets of padding that may follow the stated end of an MP3. More of them are another MP3 that was appended.
+/// Packets of padding that may follow the stated end of an MP3. More of them are another MP3 that
+/// was appended.
 const MAX_PADDING_PACKETS: u32 = 2;
 
 /// A recording, of which one audio track is decoded.
@@ -126,7 +131,8 @@ impl Container {
         Packets::open(source, extension, wanted, Known { index, not_default }, true)
     }
 
-    /// Decodes the next packet of the track into `block`, which is empty unless the report is [`Report::Audio`].
+    /// Decodes the next packet of the track into `block`, which is empty unless the report is
+    /// [`Report::Audio`].
     pub fn next(&mut self, block: &mut Vec<f32>) -> Report {
         block.clear();
         match self {
@@ -302,8 +308,8 @@ impl Packets {
         Some(Time { ticks, numer: base.numer.get(), denom: base.denom.get() })
     }
 
-    /// Makes a decoder for frames of MPEG audio that have another rate or other channels than those before: of an MP3 that was
-    /// appended to another one.
+    /// Makes a decoder for frames of MPEG audio that have another rate or other channels than those
+    /// before: of an MP3 that was appended to another one.
     fn follow(&mut self, packet: &Packet) -> Result<(), Failure> {
         let Decoder::Symphonia(decoder) = &mut self.decoder else { return Ok(()) };
         if !is_mpeg(self.reader.format_info().format) {
@@ -323,13 +329,14 @@ impl Packets {
         Ok(())
     }
 
-    /// Keeps the packets of an MP3 that was appended to another one: the header of the first states where it ends, and
-    /// whatever is behind that would be cut away.
+    /// Keeps the packets of an MP3 that was appended to another one: the header of the first states
+    /// where it ends, and whatever is behind that would be cut away.
     fn untrim(&mut self, packet: &mut Packet) {
         if !is_mpeg(self.reader.format_info().format) {
             return;
         }
-        // The reader states the whole length of a frame, and how far its end lies behind the end of the recording.
+        // The reader states the whole length of a frame, and how far its end lies behind the end of
+        // the recording.
         if packet.trim_end < packet.dur {
             self.behind = 0;
             return;
@@ -358,7 +365,8 @@ impl Packets {
         Facts {
             format: rate.zip(channels.and_then(|channels| u32::try_from(channels).ok())),
             duration,
-            // The other containers show a cut by themselves; an MP3 without an encoder's tag only has an estimate.
+            // The other containers show a cut by themselves; an MP3 without an encoder's tag only
+            // has an estimate.
             tolerance: if lossless {
                 Some(0)
             } else if tagged || format == FORMAT_ID_CAF {
@@ -366,8 +374,9 @@ impl Packets {
             } else {
                 None
             },
-            // Matroska has no mark at its end, and a pipe no known length: there the stated duration decides, and a live
-            // recording, which has none, ends wherever its bytes do. So does a WAV that was written to a pipe.
+            // Matroska has no mark at its end, and a pipe no known length: there the stated
+            // duration decides, and a live recording, which has none, ends wherever its bytes do.
+            // So does a WAV that was written to a pipe.
             open_ended: matches!(format, FORMAT_ID_MKV | FORMAT_ID_WAVE),
             exact_times: format == FORMAT_ID_FLAC,
             // Sound that starts behind the picture's start is late.
@@ -393,7 +402,8 @@ impl Packets {
     }
 }
 
-/// Returns true if the file states more frames for a packet than its bytes can hold, and the decoder would allocate them.
+/// Returns true if the file states more frames for a packet than its bytes can hold, and the
+/// decoder would allocate them.
 fn claims_too_much(decoder: &dyn AudioDecoder, packet: &Packet) -> bool {
     let most = packet.data.len() as u64 * ADPCM_FRAMES_PER_BYTE;
     is_adpcm(decoder.codec_params().codec) && packet.block_dur().get() > most
@@ -407,7 +417,8 @@ fn is_adpcm(codec: AudioCodecId) -> bool {
     matches!(codec, CODEC_ID_ADPCM_IMA_QT | CODEC_ID_ADPCM_IMA_WAV | CODEC_ID_ADPCM_MS)
 }
 
-/// QuickTime's uncompressed sound has the highest byte first, unless a box says otherwise, which symphonia does not read.
+/// QuickTime's uncompressed sound has the highest byte first, unless a box says otherwise, which
+/// symphonia does not read.
 fn in_byte_order(codec: AudioCodecId, facts: &mp4::TrackFacts) -> AudioCodecId {
     match &facts.entry {
         b"in24" if !facts.little_endian => CODEC_ID_PCM_S24BE,
@@ -479,12 +490,14 @@ fn decoder(
         let channels = params.channels.as_ref().map_or(0, |channels| channels.count());
         return Opus::new(params.extra_data.as_deref(), channels).map(Decoder::Opus).map_err(Failure::Codec);
     }
-    // CAF states the 8 bits that are stored, where the decoder wants to hear of the 16 that come out.
+    // CAF states the 8 bits that are stored, where the decoder wants to hear of the 16 that come
+    // out.
     if matches!(params.codec, CODEC_ID_PCM_ALAW | CODEC_ID_PCM_MULAW) {
         (params.bits_per_sample, params.bits_per_coded_sample) = (None, None);
     }
     if !is_adpcm(params.codec) {
-        // The file's number, which PCM is allocated by. Without it memory grows with what a packet holds.
+        // The file's number, which PCM is allocated by. Without it memory grows with what a packet
+        // holds.
         params.max_frames_per_packet = None;
     } else if let Some(frames) = params.max_frames_per_packet.max(params.frames_per_block)
         && frames > MAX_ADPCM_FRAMES
@@ -493,7 +506,8 @@ fn decoder(
             "it states {frames} frames in each packet of ADPCM, more than {MAX_ADPCM_FRAMES}"
         )));
     }
-    // An MP3 without an encoder's tag has an estimated length, and trimming to an estimate loses audio.
+    // An MP3 without an encoder's tag has an estimated length, and trimming to an estimate loses
+    // audio.
     let gapless = !is_mpeg(reader.format_info().format) || track.delay.is_some();
     make(&params, gapless).map(Decoder::Symphonia)
 }

@@ -56,8 +56,8 @@ unsafe extern "C" {
     fn __wasm_call_ctors();
 }
 
-/// Makes this module a reactor: constructors run once, here. If nobody named `__wasm_call_ctors`, the linker would
-/// wrap every export in constructors and exit handlers.
+/// Makes this module a reactor: constructors run once, here. If nobody named `__wasm_call_ctors`,
+/// the linker would wrap every export in constructors and exit handlers.
 #[unsafe(no_mangle)]
 extern "C" fn _initialize() {
     // SAFETY: the linker defines it; the host calls this once, before anything else.

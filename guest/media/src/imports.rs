@@ -18,7 +18,8 @@ pub(crate) struct Host;
 impl Bytes for Host {
     fn read_at(&mut self, position: u64, out: &mut [u8]) -> io::Result<usize> {
         let len = u32::try_from(out.len()).unwrap_or(u32::MAX);
-        // SAFETY: the host writes at most `len` bytes at `dst`, and `out` is at least as long and exclusive.
+        // SAFETY: the host writes at most `len` bytes at `dst`, and `out` is at least as long and
+        // exclusive.
         let read = unsafe { source_read(position, out.as_mut_ptr(), len) };
         usize::try_from(read)
             .map(|read| read.min(out.len()))
@@ -29,6 +30,7 @@ impl Bytes for Host {
 /// Hands one event to the host.
 pub(crate) fn emit_event(event: &Event) {
     let bytes = hearken_proto::encode(event);
-    // SAFETY: the host reads `len` bytes at `ptr`, which is exactly this slice, before the call returns.
+    // SAFETY: the host reads `len` bytes at `ptr`, which is exactly this slice, before the call
+    // returns.
     unsafe { emit(bytes.as_ptr(), bytes.len() as u32) }
 }

@@ -1,5 +1,5 @@
-//! The default track of Matroska and WebM files (RFC 9559): a track is one unless its header says that it is not, which is what
-//! symphonia does not tell apart.
+//! The default track of Matroska and WebM files (RFC 9559): a track is one unless its header says
+//! that it is not, which is what symphonia does not tell apart.
 
 use crate::source::Source;
 
@@ -18,7 +18,8 @@ const MAX_ELEMENTS: usize = 256;
 /// Longest description of the tracks [bytes]: fonts and pictures are elsewhere.
 const MAX_TRACKS: u64 = 1 << 20;
 
-/// Numbers of the tracks that are not played by default. Empty for other files, and where the tracks are not found.
+/// Numbers of the tracks that are not played by default. Empty for other files, and where the
+/// tracks are not found.
 pub(crate) fn not_default(source: &mut Source) -> Vec<u32> {
     find(source).unwrap_or_default()
 }
@@ -48,7 +49,8 @@ fn find(source: &mut Source) -> Option<Vec<u32>> {
     None
 }
 
-/// Identifier, position and length of the body of the element at `position`; no length if it goes on to the end.
+/// Identifier, position and length of the body of the element at `position`; no length if it goes
+/// on to the end.
 fn element(source: &mut Source, position: u64) -> Option<(u32, u64, Option<u64>)> {
     let mut bytes = [0; 12];
     let read = source.look(position, &mut bytes).ok()?;

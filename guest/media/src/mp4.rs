@@ -1,5 +1,6 @@
-//! Facts of MP4 and QuickTime files (ISO/IEC 14496-12, QuickTime File Format) that symphonia's reader leaves out: edit lists, the
-//! byte order of uncompressed sound, and tracks that are not sound and that it gives up on.
+//! Facts of MP4 and QuickTime files (ISO/IEC 14496-12, QuickTime File Format) that symphonia's
+//! reader leaves out: edit lists, the byte order of uncompressed sound, and tracks that are not
+//! sound and that it gives up on.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -43,7 +44,8 @@ pub(crate) struct Edit {
     pub(crate) start: Option<u64>,
 }
 
-/// Reads the index, and hides from later readers what they would stumble over. Leaves what makes no sense for them to find out.
+/// Reads the index, and hides from later readers what they would stumble over. Leaves what makes no
+/// sense for them to find out.
 pub(crate) fn prepare(source: &mut Source) -> Result<Option<Index>, Failure> {
     match find_index(source) {
         Some(Place::At(moov)) => Ok(read(source, moov)),
@@ -125,7 +127,8 @@ fn find_index(source: &mut Source) -> Option<Place> {
     None
 }
 
-/// The boxes in a part of `bytes`: kind, position of the header, body. Ends at the first that makes no sense.
+/// The boxes in a part of `bytes`: kind, position of the header, body. Ends at the first that makes
+/// no sense.
 fn boxes(bytes: &[u8], part: Range<usize>) -> impl Iterator<Item = ([u8; 4], usize, Range<usize>)> {
     let mut position = part.start;
     std::iter::from_fn(move || {
@@ -174,7 +177,8 @@ fn track(bytes: &[u8], body: Range<usize>, movie_scale: u32) -> Option<(u32, Opt
     }
     let scale = time_scale(&bytes[child(bytes, mdia, b"mdhd")?])?;
     let (entry, _, entry_body) = boxes(bytes, stsd.start + 8..stsd.end).next()?;
-    // `enda` lies in a `wave` box behind fields whose length differs: its name and size are enough to find it.
+    // `enda` lies in a `wave` box behind fields whose length differs: its name and size are enough
+    // to find it.
     let enda = bytes[entry_body].windows(10).find(|bytes| bytes.starts_with(b"\0\0\0\x0aenda"));
     let edits = child(bytes, body, b"edts")
         .and_then(|edts| child(bytes, edts, b"elst"))
@@ -225,8 +229,8 @@ pub(crate) struct Played {
 }
 
 impl Edits {
-    /// The edits of a track that plays from front to back; `None` if it plays parts twice or out of order, or if there is nothing
-    /// to do.
+    /// The edits of a track that plays from front to back; `None` if it plays parts twice or out of
+    /// order, or if there is nothing to do.
     pub(crate) fn new(edits: Vec<Edit>) -> Option<Self> {
         let starts: Vec<(u64, u64)> = edits
             .iter()
@@ -236,8 +240,9 @@ impl Edits {
         (in_order && !starts.is_empty()).then_some(Self { edits })
     }
 
-    /// The first part of a packet of `len` ticks at `start` that is played, if one is. A packet that has parts in two edits gives the
-    /// first: editors cut where sound is quiet, and packets are some milliseconds.
+    /// The first part of a packet of `len` ticks at `start` that is played, if one is. A packet
+    /// that has parts in two edits gives the first: editors cut where sound is quiet, and packets
+    /// are some milliseconds.
     pub(crate) fn played(&self, start: u64, len: u64) -> Option<Played> {
         let end = start.saturating_add(len);
         let mut at = 0u64;

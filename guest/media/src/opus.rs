@@ -4,7 +4,8 @@ use std::ptr::NonNull;
 
 use opusic_sys as sys;
 
-/// Rate of all decoded audio [Hz]. The rate in a header is that of the recording before it was encoded, and says nothing.
+/// Rate of all decoded audio [Hz]. The rate in a header is that of the recording before it was
+/// encoded, and says nothing.
 pub(crate) const RATE: u32 = 48_000;
 
 /// Frames of the longest packet: 120 ms.
@@ -22,15 +23,17 @@ pub(crate) struct Opus {
 }
 
 impl Opus {
-    /// A decoder for the stream whose header (RFC 7845, section 5.1) is `head`; without one, for a stream of `channels`.
+    /// A decoder for the stream whose header (RFC 7845, section 5.1) is `head`; without one, for a
+    /// stream of `channels`.
     pub(crate) fn new(head: Option<&[u8]>, channels: usize) -> Result<Self, String> {
         let head = match head {
             Some(head) => Head::read(head).ok_or("a header of Opus that makes no sense")?,
             None => Head::plain(u8::try_from(channels).unwrap_or(0)).ok_or("Opus without a header")?,
         };
         let mut error = 0;
-        // SAFETY: `mapping` has an entry for each channel, as the function reads, and is not kept. The numbers need not fit each
-        // other: libopus checks them (`validate_layout`) and returns null.
+        // SAFETY: `mapping` has an entry for each channel, as the function reads, and is not kept.
+        // The numbers need not fit each other: libopus checks them (`validate_layout`) and returns
+        // null.
         let decoder = unsafe {
             sys::opus_multistream_decoder_create(
                 RATE as i32,
@@ -55,13 +58,14 @@ impl Opus {
         self.skip = 0;
     }
 
-    /// Decodes a packet into `block`, without what is to be left out at its ends. Returns false if it makes no sense.
+    /// Decodes a packet into `block`, without what is to be left out at its ends. Returns false if
+    /// it makes no sense.
     pub(crate) fn decode(&mut self, packet: &[u8], trim_end: usize, block: &mut Vec<f32>) -> bool {
         block.clear();
         block.resize(MAX_FRAMES * self.channels, 0.0);
         let Ok(len) = i32::try_from(packet.len()) else { return false };
-        // SAFETY: the decoder lives as long as `self`; `packet` is `len` bytes, and `block` has room for `MAX_FRAMES` frames of
-        // all channels.
+        // SAFETY: the decoder lives as long as `self`; `packet` is `len` bytes, and `block` has
+        // room for `MAX_FRAMES` frames of all channels.
         let frames = unsafe {
             sys::opus_multistream_decode_float(
                 self.decoder.as_ptr(),

@@ -1,7 +1,8 @@
-//! Signatures of files that are no recordings, and of recordings that are not read, so that a message can name them.
+//! Signatures of files that are no recordings, and of recordings that are not read, so that a
+//! message can name them.
 //!
-//! Readers of MP3 and ADTS search for two bytes that look like a frame, and find them in any large file. The start of a file tells
-//! better.
+//! Readers of MP3 and ADTS search for two bytes that look like a frame, and find them in any large
+//! file. The start of a file tells better.
 
 use hearken_proto::media::Failure;
 
@@ -22,7 +23,8 @@ const OTHERS: [(&[u8], &str); 13] = [
     (b"GIF8", "a picture"),
 ];
 
-/// Signatures of recordings for which there is no reader or no decoder, by their position in the file.
+/// Signatures of recordings for which there is no reader or no decoder, by their position in the
+/// file.
 const UNREAD: [(usize, &[u8], &str); 14] = [
     (0, b"#!AMR", "AMR"),
     (0, b"FLV\x01", "Flash video"),

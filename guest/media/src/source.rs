@@ -7,7 +7,8 @@ use symphonia::core::io::MediaSource;
 
 /// Bytes that can be read at a position.
 pub trait Bytes: Send + Sync {
-    /// Reads some bytes from `position` on; 0 is the end. A source that cannot seek is read from front to back.
+    /// Reads some bytes from `position` on; 0 is the end. A source that cannot seek is read from
+    /// front to back.
     ///
     /// # Errors
     /// The bytes cannot be had.
@@ -29,7 +30,8 @@ pub struct Source {
     patch: (u64, Vec<u8>),
 }
 
-/// Most bytes of the start that are kept of a source that cannot seek: headers with pictures in them.
+/// Most bytes of the start that are kept of a source that cannot seek: headers with pictures in
+/// them.
 const MAX_START: usize = 16 << 20;
 
 impl Source {

@@ -1,7 +1,8 @@
 //! WAV and its relatives: RIFF, RF64 and BW64 (EBU Tech 3306, ITU-R BS.2088), and Sony's Wave64.
 //!
-//! Headers are read as recorders really leave them: sizes of 0 and of -1 mean "to the end" where a recorder was killed or wrote to
-//! a pipe, a size that is larger than the file is a file that was cut off.
+//! Headers are read as recorders really leave them: sizes of 0 and of -1 mean "to the end" where a
+//! recorder was killed or wrote to a pipe, a size that is larger than the file is a file that was
+//! cut off.
 
 use std::io::{self, Read};
 use std::ops::Range;
@@ -10,7 +11,8 @@ use hearken_proto::media::Failure;
 
 use crate::source::Source;
 
-/// Data length from which a header of 32 bits means "until the end": ffmpeg writes 0xFFFFFFFF to a pipe, SoX 0x7FFFF000 or so.
+/// Data length from which a header of 32 bits means "until the end": ffmpeg writes 0xFFFFFFFF to a
+/// pipe, SoX 0x7FFFF000 or so.
 const UNKNOWN_BYTES: u64 = 0x7FFF_0000;
 
 /// Chunks before the data that are looked at. Recorders write a handful.
@@ -262,7 +264,8 @@ impl Layout {
     ) -> Result<(Range<u64>, bool), Failure> {
         let end = body.saturating_add(size);
         let unknown = if size == 0 {
-            // A recorder that was killed has left 0, and samples. An empty recording is followed by chunks, or by nothing.
+            // A recorder that was killed has left 0, and samples. An empty recording is followed by
+            // chunks, or by nothing.
             match self.chunk(source, body)? {
                 None => source.len().is_none_or(|len| len > body),
                 Some((name, size)) => {

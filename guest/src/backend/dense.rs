@@ -1,6 +1,6 @@
 //! The dense operations, and the guest's own way to do them.
 //!
-//! These are the operations of [`hearken_proto::compute`], where their meaning is written down, on pointers.
+//! The operations of [`hearken_proto::compute`], which defines them, on pointers.
 
 use super::kernels::attention::{self, Head};
 use super::kernels::product::{self, Bias, Finish};
@@ -46,7 +46,7 @@ impl Matrix {
     }
 }
 
-/// What is added before the activation: floats side by side.
+/// Addend before the activation: contiguous floats.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Addend {
     None,
@@ -84,12 +84,13 @@ pub(super) struct Attention {
     pub(super) out: Matrix,
 }
 
-/// Whoever does the dense operations.
+/// Backend of the dense operations.
 pub(super) trait Dense {
     /// # Safety
     ///
-    /// All matrices and vectors lie in memory, aligned to their elements; `out` overlaps no input, nor its rows each other;
-    /// lengths of blocks are multiples of theirs. The same goes for [`attention`](Self::attention).
+    /// All matrices and vectors lie in memory, aligned to their elements; `out` overlaps no input,
+    /// nor its rows each other; lengths of blocks are multiples of theirs. The same goes for
+    /// [`attention`](Self::attention).
     unsafe fn product(&mut self, product: &Product);
 
     /// # Safety

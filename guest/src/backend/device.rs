@@ -19,7 +19,7 @@ use super::{graph, padding, plan, weights, workspace};
 
 const NAME: &CStr = c"hearken";
 
-/// Who does the dense operations.
+/// Selected backend of the dense operations.
 enum Executor {
     Guest(Runner<Guest>),
     Host(Runner<Host>),
@@ -30,7 +30,8 @@ thread_local! {
     static EXECUTOR: RefCell<Executor> = RefCell::new(Executor::Guest(Runner::default()));
 }
 
-/// Registers the backend with ggml, unless its own kernels are asked for. Contexts that are made afterwards use it.
+/// Registers the backend with ggml, unless its own kernels are asked for. Contexts that are made
+/// afterwards use it.
 pub(crate) fn register(kernels: Kernels) {
     match kernels {
         Kernels::Stock => return,
@@ -164,13 +165,13 @@ unsafe extern "C" fn supports_op(_: *mut Device, operation: *const GgmlTensor) -
     }
 }
 
-/// Notes what an operation multiplies with, if it is a weight of the model.
+/// Notes the left operand, if it is a weight of the model.
 ///
 /// # Safety
 ///
 /// The tensor's sources are null or valid.
 unsafe fn note_weight(operation: &GgmlTensor) {
-    // This is asked of each operation for each token, and what is a weight is known long before.
+    // This is asked of each operation for each token, and the set of weights is known long before.
     if operation.op != sys::ggml_op_GGML_OP_MUL_MAT || !weights::are_noted() {
         return;
     }
@@ -187,8 +188,8 @@ unsafe fn note_weight(operation: &GgmlTensor) {
 }
 
 unsafe extern "C" fn graph_compute(_: *mut Backend, graph: *mut Graph) -> i32 {
-    // SAFETY: ggml passes a valid graph of operations that `supports_op` accepted, with all tensors allocated in host
-    // memory, and touches none of them before this returns.
+    // SAFETY: ggml passes a valid graph of operations that `supports_op` accepted, with all tensors
+    // allocated in host memory, and touches none of them before this returns.
     unsafe {
         let Some(nodes) = graph::nodes(&*graph) else { return STATUS_FAILED };
         let steps = plan::plan(&nodes);

@@ -1,5 +1,6 @@
-//! ggml's backend interface (`ggml-backend-impl.h` of ggml 0.9.5, interface version 2), as far as a backend that works
-//! on the CPU's memory fills it in. whisper-rs is pinned to the version that this mirrors.
+//! ggml's backend interface (`ggml-backend-impl.h` of ggml 0.9.5, interface version 2), as far as a
+//! backend that works on the CPU's memory fills it in. whisper-rs is pinned to the version that
+//! this mirrors.
 
 use std::ffi::{c_char, c_void};
 
@@ -30,7 +31,7 @@ pub(super) struct Graph {
     pub(super) nodes: *mut *mut GgmlTensor,
     gradients: [Absent; 2],
     leaves: Absent,
-    /// By slot of `visited`.
+    /// Use counts by slot of `visited`.
     use_counts: *const i32,
     visited: Set,
 }
@@ -44,7 +45,7 @@ struct Set {
 }
 
 impl Graph {
-    /// How many slots the whole graph has for tensors.
+    /// Number of tensor slots of the whole graph.
     pub(super) fn slots(&self) -> usize {
         self.visited.size
     }
@@ -72,7 +73,7 @@ impl Graph {
         None
     }
 
-    /// How often operations of the whole graph read the tensor of a slot: `ggml_node_get_use_count`.
+    /// Number of reads of a slot's tensor in the whole graph: `ggml_node_get_use_count`.
     ///
     /// # Safety
     ///
@@ -87,8 +88,8 @@ impl Graph {
 pub(super) struct BackendInterface {
     pub(super) get_name: unsafe extern "C" fn(*mut Backend) -> Name,
     pub(super) free: unsafe extern "C" fn(*mut Backend),
-    /// set_tensor_async, get_tensor_async, cpy_tensor_async, synchronize, and the graph plans' create, free, update
-    /// and compute.
+    /// set_tensor_async, get_tensor_async, cpy_tensor_async, synchronize, and the graph plans'
+    /// create, free, update and compute.
     pub(super) absent: [Absent; 8],
     pub(super) graph_compute: unsafe extern "C" fn(*mut Backend, *mut Graph) -> i32,
     /// event_record, event_wait, graph_optimize.

@@ -9,7 +9,7 @@ use super::kernels::quant::Blocks;
 use super::plan::{Node, Op, Source, same_shape};
 use super::tensor::{Format, Tensor};
 
-/// Whether [`nodes`] can make something of this operation.
+/// Returns true if [`nodes`] can translate this operation.
 ///
 /// # Safety
 ///
@@ -62,7 +62,7 @@ pub(super) unsafe fn nodes(graph: &Graph) -> Option<Vec<Node>> {
     }
 }
 
-/// What an operation does, and the sources that matter for it, null where there is none.
+/// Reads the operation and its relevant sources; a null pointer stands for none.
 ///
 /// # Safety
 ///
@@ -159,7 +159,7 @@ unsafe fn read(operation: &GgmlTensor) -> Option<(Op, [*mut GgmlTensor; 2])> {
     })
 }
 
-/// Whether the kernels read such rows on the left.
+/// Returns true if the kernels read such rows on the left.
 fn is_left(tensor: &Tensor) -> bool {
     let alignment = match tensor.format {
         Format::F32 => 4,
@@ -190,13 +190,13 @@ pub(super) fn describe(tensor: &GgmlTensor) -> Option<Tensor> {
     Some(Tensor { data: tensor.data.cast(), format, extent, stride: tensor.nb })
 }
 
-/// Another quantised type, which ggml widens.
+/// Another quantized type, which ggml widens.
 fn other_blocks(kind: sys::ggml_type) -> Option<Blocks> {
     // SAFETY: the type is that of a tensor of ggml, which has traits for all its types.
     let traits = unsafe { &*sys::ggml_get_type_traits(kind) };
     let (len, widen) = (usize::try_from(traits.blck_size).ok()?, traits.to_float?);
     let fits = traits.is_quantized && len > 1 && KC.is_multiple_of(len);
-    // SAFETY: the two types differ only in what they call the blocks, `void` or bytes.
+    // SAFETY: the two types differ only in the name of the blocks, `void` or bytes.
     let widen = unsafe {
         std::mem::transmute::<sys::ggml_to_float_t, Option<super::kernels::quant::Widen>>(Some(widen))
     };

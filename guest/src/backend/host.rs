@@ -16,8 +16,8 @@ unsafe extern "C" {
 #[cfg(not(target_arch = "wasm32"))]
 use tests::{attention, product};
 
-/// The host's kernels, and the guest's for what the host does not take: types that it does not know, and sizes beyond its
-/// bounds.
+/// The host's kernels, and the guest's for operations that the host does not support: types that it
+/// does not know, and sizes beyond its bounds.
 #[derive(Default)]
 pub(super) struct Host {
     guest: Guest,
@@ -26,7 +26,7 @@ pub(super) struct Host {
 impl Dense for Host {
     unsafe fn product(&mut self, operation: &Product) {
         match describe_product(operation) {
-            // SAFETY: the descriptor is alive, and the caller vouches for what it names.
+            // SAFETY: the descriptor is alive, and the caller vouches for its addresses.
             Some(descriptor) => unsafe { product(descriptor.words().as_ptr()) },
             // SAFETY: the caller's.
             None => unsafe { self.guest.product(operation) },
@@ -35,7 +35,7 @@ impl Dense for Host {
 
     unsafe fn attention(&mut self, operation: &Attention) {
         match describe_attention(operation) {
-            // SAFETY: the descriptor is alive, and the caller vouches for what it names.
+            // SAFETY: the descriptor is alive, and the caller vouches for its addresses.
             Some(descriptor) => unsafe { attention(descriptor.words().as_ptr()) },
             // SAFETY: the caller's.
             None => unsafe { self.guest.attention(operation) },
@@ -43,7 +43,7 @@ impl Dense for Host {
     }
 }
 
-/// Whether an operation is within the host's bounds.
+/// Returns true if an operation is within the host's bounds.
 fn is_within(extents: [usize; 4], factor: u64) -> bool {
     let work = extents.iter().try_fold(factor, |work, extent| work.checked_mul(*extent as u64));
     extents[0] as u64 <= MAX_PLANES
@@ -132,19 +132,19 @@ mod tests {
     use super::*;
 
     thread_local! {
-        /// What reached the host last.
+        /// Latest descriptor that reached the host.
         static PRODUCT: Cell<Option<compute::Product>> = const { Cell::new(None) };
         static ATTENTION: Cell<Option<compute::Attention>> = const { Cell::new(None) };
     }
 
     pub(super) unsafe fn product(descriptor: *const u64) {
-        // SAFETY: the address of so many words.
+        // SAFETY: the address of that number of words.
         let words = unsafe { &*descriptor.cast::<[u64; PRODUCT_WORDS]>() };
         PRODUCT.set(compute::Product::from_words(words));
     }
 
     pub(super) unsafe fn attention(descriptor: *const u64) {
-        // SAFETY: the address of so many words.
+        // SAFETY: the address of that number of words.
         let words = unsafe { &*descriptor.cast::<[u64; ATTENTION_WORDS]>() };
         ATTENTION.set(compute::Attention::from_words(words));
     }
@@ -153,7 +153,7 @@ mod tests {
         Matrix { data: values.as_mut_ptr().cast(), format, row, plane: 0 }
     }
 
-    /// A product of ones, `rows × columns × depth`, and what the guest would make of it.
+    /// Computes a product of ones, `rows × columns × depth`, on the host and in the guest.
     fn run(host: &mut Host, [rows, columns, depth]: [usize; 3], left: Matrix, right: Matrix) -> Vec<f32> {
         let mut out = vec![0.0; rows * columns];
         let operation = Product {

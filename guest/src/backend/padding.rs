@@ -1,13 +1,15 @@
 //! Keys and values of padding, from a cache.
 //!
-//! Whisper's encoder always computes its whole context: three seconds of speech pay for 27 s of padding. The positions of
-//! padding hardly depend on the audio before them, so their keys and values are computed once, from a recording that is cut
-//! to several lengths ([`Template`]s), and kept. The encoder then computes the positions that hold audio and a margin; its
-//! attention, and the decoder's cross-attention, see the cached keys and values behind the window's own.
+//! Whisper's encoder always computes its whole context: three seconds of speech pay for 27 s of
+//! padding. The positions of padding hardly depend on the audio before them, so their keys and
+//! values are computed once, from a recording that is cut to several lengths ([`Template`]s), and
+//! kept. The encoder then computes the positions that hold audio and a margin; its attention, and
+//! the decoder's cross-attention, see the cached keys and values behind the window's own.
 //! docs/short-context.md has the method and its figures.
 //!
-//! All of this happens where attention passes through this backend. A graph with a masked attention is the decoder's: its
-//! self-attention is masked, and its cross-attention is not. All others are the encoder's.
+//! All of this happens where attention passes through this backend. A graph with a masked attention
+//! is the decoder's: its self-attention is masked, and its cross-attention is not. All others are
+//! the encoder's.
 
 use std::cell::RefCell;
 
@@ -21,7 +23,8 @@ struct Layer {
     positions: usize,
     /// A row of all heads' keys for each position.
     keys: Vec<u16>,
-    /// A row of all positions for each element of all heads' values: transposed, as attention reads them.
+    /// A row of all positions for each element of all heads' values: transposed, as attention reads
+    /// them.
     values: Vec<u16>,
 }
 
@@ -31,7 +34,7 @@ struct Template {
     /// The first position that is kept.
     first: usize,
     encoder: Vec<Layer>,
-    /// Of the cross-attention.
+    /// Layers of the cross-attention.
     decoder: Vec<Layer>,
 }
 
@@ -49,7 +52,7 @@ enum Mode {
 
 #[derive(Default)]
 struct Padding {
-    /// By `first`, ascending.
+    /// Templates by `first`, ascending.
     templates: Vec<Template>,
     mode: Mode,
     /// The graph's next layer.
@@ -68,7 +71,8 @@ thread_local! {
     static PADDING: RefCell<Padding> = RefCell::default();
 }
 
-/// Starts a template: keeps keys and values from position `first` on of the window that is encoded next.
+/// Starts a template: keeps keys and values from position `first` on of the window that is encoded
+/// next.
 pub(crate) fn record(first: usize) {
     PADDING.with_borrow_mut(|padding| {
         padding.templates.push(Template { first, ..Template::default() });
@@ -76,7 +80,8 @@ pub(crate) fn record(first: usize) {
     });
 }
 
-/// Ends a template. Returns false, and forgets it, if its attention did not pass through this backend.
+/// Ends a template. Returns false, and forgets it, if its attention did not pass through this
+/// backend.
 pub(crate) fn keep() -> bool {
     PADDING.with_borrow_mut(|padding| {
         padding.mode = Mode::Off;
@@ -90,8 +95,9 @@ pub(crate) fn keep() -> bool {
     })
 }
 
-/// Extends the window that is encoded next, of which `needed` positions hold audio and margin. Returns the positions to
-/// compute, at least as many; `None` if all must be, because there is no template.
+/// Extends the window that is encoded next, of which `needed` positions hold audio and margin.
+/// Returns the positions to compute, at least as many; `None` if all must be, because there is no
+/// template.
 pub(crate) fn extend(needed: usize) -> Option<usize> {
     PADDING.with_borrow_mut(|padding| {
         let fits = padding.templates.iter().rposition(|template| template.first <= needed);
@@ -116,7 +122,8 @@ pub(super) fn begin_graph() {
 ///
 /// # Safety
 ///
-/// [`Runner::run`](super::run::Runner::run)'s. The keys and values of the result are valid until the next call.
+/// [`Runner::run`](super::run::Runner::run)'s. The keys and values of the result are valid until
+/// the next call.
 pub(super) unsafe fn pass(attention: &Attention) -> Attention {
     PADDING.with_borrow_mut(|padding| {
         if attention.mask.is_some() {
@@ -128,8 +135,8 @@ pub(super) unsafe fn pass(attention: &Attention) -> Attention {
         if !is_recordable(attention) {
             return *attention;
         }
-        // SAFETY: the caller's: keys and values lie in memory that nobody writes meanwhile, and `is_recordable` has checked
-        // their layout.
+        // SAFETY: the caller's: keys and values lie in memory that nobody writes meanwhile, and
+        // `is_recordable` has checked their layout.
         unsafe {
             match padding.mode {
                 Mode::Off => {}
@@ -182,8 +189,8 @@ impl Padding {
     }
 }
 
-/// Returns true if keys and values are laid out as Whisper's graphs have them: halves, all heads of a position side by side,
-/// values transposed.
+/// Returns true if keys and values are laid out as Whisper's graphs have them: halves, all heads of
+/// a position side by side, values transposed.
 fn is_recordable(attention: &Attention) -> bool {
     let ([width, keys, heads, _], key) = (attention.key.extent, &attention.key);
     let value = &attention.value;
@@ -213,8 +220,8 @@ impl Layer {
         Self { positions: keys - first, keys: key[first * state..].to_vec(), values }
     }
 
-    /// Becomes the window's own positions with those behind them of `cached`, whose first is position `first`. A window that
-    /// ends before that one is left as it is.
+    /// Becomes the window's own positions with those behind them of `cached`, whose first is
+    /// position `first`. A window that ends before that one is left as it is.
     ///
     /// # Safety
     ///
@@ -273,7 +280,7 @@ impl Layer {
 unsafe fn halves<'a>(attention: &Attention) -> (usize, usize, &'a [u16], &'a [u16]) {
     let [width, keys, heads, _] = attention.key.extent;
     let len = width * keys * heads;
-    // SAFETY: the caller's: so many halves lie side by side in both.
+    // SAFETY: the caller's: `len` halves lie side by side in both.
     unsafe {
         (
             width * heads,
@@ -292,7 +299,7 @@ mod tests {
     const HEADS: usize = 3;
     const STATE: usize = WIDTH * HEADS;
 
-    /// Keys and values of so many positions; each element tells its position and place.
+    /// Keys and values of a number of positions; each element encodes its position and place.
     struct Window {
         keys: Vec<u16>,
         values: Vec<u16>,
@@ -337,7 +344,7 @@ mod tests {
         }
     }
 
-    /// What attention would read: for each position its key's elements and its value's.
+    /// Reads as attention would: for each position its key's elements and its value's.
     fn read(attention: &Attention) -> Vec<(Vec<u16>, Vec<u16>)> {
         // SAFETY: made by `Window` or by this module, both alive.
         // SAFETY: the caller's.

@@ -1,21 +1,21 @@
-//! Tensors as plain data: where elements lie, and how they are stored.
+//! Tensors as plain data: the address and the storage format of elements.
 
 use std::ops::Range;
 
 use super::kernels::quant::Blocks;
 
-/// How elements are stored.
+/// Storage format of elements.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Format {
     F32,
     F16,
     I32,
-    /// Quantised in blocks.
+    /// Quantized in blocks.
     Blocks(Blocks),
 }
 
 impl Format {
-    /// Elements of one block: 1 where there are no blocks.
+    /// Number of elements of one block: 1 where there are no blocks.
     pub(super) fn block_len(self) -> usize {
         match self {
             Self::Blocks(blocks) => blocks.len(),
@@ -40,7 +40,7 @@ impl Format {
         matches!(self, Self::F16)
     }
 
-    /// Whether elements are floats, one by one.
+    /// Returns true if elements are single floats.
     pub(super) fn is_float(self) -> bool {
         self.is_f32() || self.is_f16()
     }
@@ -66,17 +66,17 @@ impl Tensor {
         self.extent.iter().product()
     }
 
-    /// Bytes of a row whose elements lie side by side.
+    /// Size of a row whose elements are contiguous [bytes].
     pub(super) fn row_bytes(&self) -> usize {
         self.extent[0] / self.format.block_len() * self.format.block_bytes()
     }
 
-    /// Whether the elements of a row lie side by side.
+    /// Returns true if the elements of a row are contiguous.
     pub(super) fn has_whole_rows(&self) -> bool {
         self.stride[0] == self.format.block_bytes()
     }
 
-    /// Whether all elements lie side by side, in order.
+    /// Returns true if all elements are contiguous, in order.
     pub(super) fn is_contiguous(&self) -> bool {
         let mut expected = self.row_bytes();
         self.has_whole_rows()
@@ -104,7 +104,7 @@ impl Tensor {
         (0..n3).flat_map(move |i3| (0..n2).flat_map(move |i2| (0..n1).map(move |i1| [i1, i2, i3])))
     }
 
-    /// Addresses from the first byte to the last; what lies between rows is counted in.
+    /// Addresses from the first byte to the last, gaps between rows included.
     pub(super) fn span(&self) -> Range<usize> {
         let blocks =
             [self.extent[0] / self.format.block_len(), self.extent[1], self.extent[2], self.extent[3]];
@@ -113,25 +113,25 @@ impl Tensor {
         start..start + last + self.format.block_bytes()
     }
 
-    /// Whether a byte may belong to both.
+    /// Returns true if the tensors share a byte.
     pub(super) fn overlaps(&self, other: &Self) -> bool {
         let (one, two) = (self.span(), other.span());
         one.start < two.end && two.start < one.end
     }
 
-    /// Whether every element lies where the other's does.
+    /// Returns true if every element has the address of the other's.
     pub(super) fn coincides(&self, other: &Self) -> bool {
         self.data == other.data && self.same_layout(other)
     }
 
-    /// Whether they differ in nothing but where they lie.
+    /// Returns true if they differ in nothing but the address.
     pub(super) fn same_layout(&self, other: &Self) -> bool {
         self.extent == other.extent
             && self.format.block_bytes() == other.format.block_bytes()
             && (0..4).all(|axis| self.extent[axis] == 1 || self.stride[axis] == other.stride[axis])
     }
 
-    /// The same elements in the shape of `extent`, for a tensor that is contiguous.
+    /// Returns the same elements in the shape of `extent`, for a tensor that is contiguous.
     pub(super) fn reshaped(&self, extent: Axes) -> Self {
         let mut stride = [self.format.block_bytes(); 4];
         stride[1] = extent[0] / self.format.block_len() * self.format.block_bytes();

@@ -1,7 +1,9 @@
-//! The weights that the host may pack: found while the model is loaded, known by their number afterwards.
+//! The weights that the host may pack: found while the model is loaded, known by their number
+//! afterwards.
 //!
-//! whisper.cpp plans all its graphs when it makes a state, and so asks of each operation whether the backend takes it.
-//! What stands on the left of a product then, in memory that ggml calls weights, is a weight.
+//! whisper.cpp plans all its graphs when it makes a state, and so asks for each operation if the
+//! backend supports it. The left side of a product then, in memory that ggml calls weights, is a
+//! weight.
 
 use std::cell::RefCell;
 
@@ -12,7 +14,8 @@ use super::tensor::{Format, Tensor};
 
 #[derive(Default)]
 struct Table {
-    /// In the order of their numbers, which is that of their addresses once they are sorted.
+    /// Weights in the order of their numbers, which is that of their addresses once they are
+    /// sorted.
     weights: Vec<Weight>,
     is_open: bool,
 }
@@ -22,12 +25,12 @@ thread_local! {
     static TABLE: RefCell<Table> = RefCell::default();
 }
 
-/// From now on, until [`close`], weights are noted.
+/// Starts to note weights, until [`close`].
 pub(super) fn open() {
     TABLE.with_borrow_mut(|table| table.is_open = true);
 }
 
-/// Whether weights are noted.
+/// Returns true if weights are noted.
 pub(super) fn are_noted() -> bool {
     TABLE.with_borrow(|table| table.is_open)
 }
@@ -43,12 +46,13 @@ pub(super) fn note(left: &Tensor) {
     });
 }
 
-/// All weights that were noted, by number.
+/// Returns all noted weights, by number.
 pub(crate) fn close() -> Vec<Weight> {
     TABLE.with_borrow_mut(|table| {
         table.is_open = false;
         table.weights.sort_by_key(|weight| weight.address);
-        // One that lies in another (there is none in Whisper) is left out: the host takes each byte once.
+        // A weight inside another one (there is none in Whisper) is left out: the host takes each
+        // byte once.
         let mut end = 0;
         table.weights.retain(|weight| {
             let is_apart = weight.address >= end;
@@ -68,7 +72,7 @@ pub(super) fn number(left: &Tensor) -> Option<u64> {
     })
 }
 
-/// A matrix as the host is told of it.
+/// Descriptor of a matrix for the host.
 fn weight(left: &Tensor) -> Option<Weight> {
     let is_matrix = left.extent[2..] == [1, 1] && left.has_whole_rows();
     is_matrix.then_some(Weight {
@@ -80,7 +84,7 @@ fn weight(left: &Tensor) -> Option<Weight> {
     })
 }
 
-/// How the host calls a format.
+/// The host's name for a format.
 pub(super) fn element(format: Format) -> Option<Element> {
     Some(match format {
         Format::F32 => Element::F32,
@@ -111,7 +115,7 @@ mod tests {
     #[test]
     fn weights_have_the_number_of_their_place_and_others_none() {
         let (second, first) = (tensor(8192, 10, Format::F16), tensor(4096, 4, Format::F32));
-        let quantised = tensor(65536, 3, Format::Blocks(Blocks::Q5_1));
+        let quantized = tensor(65536, 3, Format::Blocks(Blocks::Q5_1));
         note(&first);
         assert_eq!(close(), [], "nothing is noted before it is asked for");
         open();
@@ -120,14 +124,14 @@ mod tests {
         let unknown = tensor(1 << 20, 1, Format::Blocks(foreign));
         let batch = Tensor { extent: [64, 2, 2, 1], ..tensor(1 << 21, 2, Format::F16) };
         let inside = tensor(8192 + 64, 2, Format::F16);
-        for tensor in [second, first, second, quantised, unknown, batch, inside] {
+        for tensor in [second, first, second, quantized, unknown, batch, inside] {
             note(&tensor);
             assert_eq!(number(&tensor), None, "numbers change until all are known");
         }
         let weights = close();
         assert_eq!(weights.iter().map(|weight| weight.address).collect::<Vec<_>>(), [4096, 8192, 65536]);
         assert_eq!(weights[2].row_stride, 48);
-        assert_eq!([first, second, quantised].map(|tensor| number(&tensor)), [Some(0), Some(1), Some(2)]);
+        assert_eq!([first, second, quantized].map(|tensor| number(&tensor)), [Some(0), Some(1), Some(2)]);
         let other_shape = tensor(8192, 9, Format::F16);
         assert_eq!([unknown, batch, inside, other_shape].map(|tensor| number(&tensor)), [None; 4]);
     }

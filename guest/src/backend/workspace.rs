@@ -1,8 +1,9 @@
-//! Where results of operations lie: at the end of memory, behind everything that the snapshot holds.
+//! Memory for the results of operations: at the end of linear memory, behind everything that the
+//! snapshot holds.
 //!
-//! ggml makes its buffers with the state, and they are empty in the snapshot. In the midst of it, each page of them that a
-//! sandbox writes would be a copy of an empty page. Behind it, they are memory like any other, which the host can have on
-//! large pages.
+//! ggml makes its buffers with the state, and they are empty in the snapshot. In the midst of it,
+//! each page of them that a sandbox writes would be a copy of an empty page. Behind it, they are
+//! memory like any other, which the host can have on large pages.
 
 use std::arch::wasm32::memory_grow;
 use std::cell::RefCell;
@@ -19,7 +20,7 @@ const NAME: &CStr = c"hearken";
 
 /// WebAssembly's page.
 const PAGE: usize = 64 << 10;
-/// What is large to most processors.
+/// Size of a large page on most processors [bytes].
 const LARGE_PAGE: usize = 2 << 20;
 /// Smaller buffers stay with all else: they hold constants, the masks of alignment heads.
 const LEAST: usize = 256 << 10;
@@ -38,17 +39,18 @@ thread_local! {
     static WORKSPACE: RefCell<Workspace> = RefCell::default();
 }
 
-/// From now on, until [`close`], buffers are made at the end of memory. `others` are bytes of all other allocations until then:
-/// there will be room for them before.
+/// Makes all buffers at the end of memory, until [`close`]. `others` are bytes of all other
+/// allocations until then: there will be room for them before.
 pub(crate) fn open(others: usize) {
     let mut room = Vec::<u8>::new();
-    // Without it they would come to lie behind the first buffers, which costs time and nothing else.
+    // Without it they would come to lie behind the first buffers, which costs time and nothing
+    // else.
     let _ = room.try_reserve_exact(others);
     drop(std::hint::black_box(room));
     WORKSPACE.with_borrow_mut(|workspace| workspace.is_open = true);
 }
 
-/// Where the buffers are.
+/// Closes the workspace; returns its addresses.
 pub(crate) fn close() -> Range<u32> {
     WORKSPACE.with_borrow_mut(|workspace| {
         workspace.is_open = false;
@@ -97,7 +99,7 @@ impl Workspace {
     }
 }
 
-/// The address of so many bytes of new memory.
+/// Grows memory by `size` bytes and returns the address.
 fn grow(size: usize) -> Option<usize> {
     let before = memory_grow::<0>(size.div_ceil(PAGE));
     (before != usize::MAX).then(|| before * PAGE)
@@ -112,8 +114,8 @@ unsafe extern "C" fn alloc_buffer(_: *mut BufferType, size: usize) -> *mut c_voi
         let is_here = space.is_open && size >= LEAST;
         if is_here { space.take(size) } else { None }
     });
-    // SAFETY: new memory, which nobody else has and which is never freed, aligned to a page; or memory from where ggml takes
-    // it otherwise.
+    // SAFETY: new memory, which nobody else has and which is never freed, aligned to a page; or
+    // memory from where ggml takes it otherwise.
     unsafe {
         match space {
             Some(start) => ggml_backend_cpu_buffer_from_ptr(start, size),

@@ -1,4 +1,5 @@
-//! Where in the audio a token is, by what the decoder attended to when it said it.
+//! Position of a token in the audio, from the decoder's cross-attention while it predicted the
+//! token.
 
 use crate::backend::Watched;
 
@@ -18,8 +19,8 @@ pub(crate) fn attended(watched: &Watched, position: usize) -> Option<usize> {
     (*most > 0.0).then_some(frame)
 }
 
-/// The frame at which each of the positions, which are in order, begins to be attended to: dynamic time warping over the
-/// weights, as OpenAI's `timing.py` has it. The first one begins at frame 0.
+/// The frame at which each of the positions, which are in order, begins to be attended to: dynamic
+/// time warping over the weights, as OpenAI's `timing.py` has it. The first one begins at frame 0.
 pub(crate) fn beginnings(watched: &Watched, positions: &[usize]) -> Vec<usize> {
     if positions.iter().any(|position| *position >= watched.positions()) {
         return Vec::new();
@@ -27,8 +28,8 @@ pub(crate) fn beginnings(watched: &Watched, positions: &[usize]) -> Vec<usize> {
     warp(&costs(watched, positions), positions.len(), watched.frames)
 }
 
-/// For each position and frame, how little the heads attended: weights are normalised over the positions, smoothed over the
-/// frames, and averaged over the heads.
+/// Cost of each position and frame: high where the heads attended little. Weights are normalized
+/// over the positions, smoothed over the frames, and averaged over the heads.
 fn costs(watched: &Watched, positions: &[usize]) -> Vec<f32> {
     let (frames, count) = (watched.frames, positions.len() as f32);
     let mut costs = vec![0.0f32; positions.len() * frames];
@@ -65,7 +66,8 @@ fn median(row: &[f32], at: usize) -> f32 {
     around[MEDIAN / 2]
 }
 
-/// The cheapest way through `costs` (`rows × columns`) from one corner to the other: the column at which each row begins.
+/// The cheapest way through `costs` (`rows × columns`) from one corner to the other: the column at
+/// which each row begins.
 fn warp(costs: &[f32], rows: usize, columns: usize) -> Vec<usize> {
     #[derive(Clone, Copy, PartialEq)]
     enum From {
@@ -124,7 +126,7 @@ fn warp(costs: &[f32], rows: usize, columns: usize) -> Vec<usize> {
 mod tests {
     use super::*;
 
-    /// Two heads that look at `frames[position]` and a little at its neighbours.
+    /// Two heads that look at `frames[position]` and a little at its neighbors.
     fn looking(at: &[usize], frames: usize) -> Watched {
         let mut weights = Vec::new();
         for place in at {

@@ -1,7 +1,9 @@
-//! Annotations: `[Music]`, `(laughs)`, `♪ … ♪`. Subtitles that Whisper was trained on have them; they are no words.
+//! Annotations: `[Music]`, `(laughs)`, `♪ … ♪`. Subtitles in Whisper's training data have them;
+//! they are not speech.
 //!
-//! Tokens that begin them are suppressed, as OpenAI's decoder does by default (`suppress_tokens="-1"`, `non_speech_tokens`
-//! in [tokenizer.py]). What still comes in brackets is dropped.
+//! Tokens that begin them are suppressed, as OpenAI's decoder does by default
+//! (`suppress_tokens="-1"`, `non_speech_tokens` in [tokenizer.py]). What still comes in brackets is
+//! dropped.
 //!
 //! [tokenizer.py]: https://github.com/openai/whisper/blob/main/whisper/tokenizer.py
 
@@ -68,7 +70,7 @@ const SYMBOLS: [&str; 54] = [
 /// Suppressed only at the beginning of a word: elsewhere they are hyphens and apostrophes.
 const AT_BEGINNINGS: [&str; 2] = [" -", " '"];
 
-/// What opens an annotation, and what closes it.
+/// Opening and closing brackets of annotations.
 const BRACKETS: [(char, char); 5] = [('[', ']'), ('(', ')'), ('{', '}'), ('♪', '♪'), ('♫', '♫')];
 
 /// Tokens that are suppressed, of a vocabulary of `count` text tokens.
@@ -84,7 +86,7 @@ pub(crate) fn tokens<'a>(count: i32, text: impl Fn(i32) -> Option<&'a [u8]>) -> 
     (0..count).filter(|token| text(*token).is_some_and(is_suppressed)).collect()
 }
 
-/// Drops what stands in brackets. One that is not closed reaches to the end.
+/// Drops text in brackets. A bracket that is not closed reaches to the end.
 pub(crate) fn drop_bracketed(words: &mut Vec<Spoken>) {
     let mut open: Option<char> = None;
     words.retain(|spoken| {

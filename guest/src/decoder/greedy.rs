@@ -8,7 +8,7 @@ use super::annotations;
 use super::heads::{Head, Shape, following};
 use super::rules::{Chance, Picked, Vocabulary};
 use super::transcript::{Place, SAMPLES_PER_FRAME, Said, Transcript};
-use crate::backend::{Watched, watch};
+use crate::backend::{Watched, attention_tap};
 use crate::stream::Spoken;
 use crate::words;
 
@@ -18,7 +18,8 @@ const LATEST_FIRST: f32 = 1.0;
 const CHUNK: f32 = 30.0;
 /// Windows of which less than this is left are done: whisper.cpp's 100 ms.
 const LEAST_REST: usize = hearken_proto::SAMPLE_RATE as usize / 10;
-/// Tokens that a window may have: always, and for each second. The fastest speakers reach 11 a second; a loop goes on.
+/// Maximum number of tokens of a window: a constant, and a number for each second. The fastest
+/// speakers reach 11 a second; a loop exceeds it.
 const MOST_TOKENS: usize = 15;
 const MOST_TOKENS_A_SECOND: usize = 15;
 const SECOND: usize = hearken_proto::SAMPLE_RATE as usize;
@@ -30,9 +31,9 @@ pub(crate) struct Decoder {
     vocabulary: Vocabulary,
     /// The model knows timestamps.
     is_timed: bool,
-    /// Tokens that begin annotations, and are no speech.
+    /// Tokens that begin annotations, which are not speech.
     annotations: Vec<i32>,
-    /// Those that follow the audio.
+    /// Alignment heads.
     heads: Vec<Head>,
     frames: usize,
     /// Tokens of a transcript, at most.
@@ -42,24 +43,25 @@ pub(crate) struct Decoder {
     logits: Vec<f32>,
 }
 
-/// What one pass over a window gave.
+/// Result of one pass over a window.
 pub(crate) struct Decoded {
     pub(crate) words: Vec<Spoken>,
     pub(crate) avg_logprob: f32,
-    /// It did not come to an end: it repeated itself, or said too much.
+    /// True if the decoder did not come to an end: it repeated itself, or produced too much text.
     pub(crate) stalled: bool,
-    /// Where, in samples, the decoder wants to be asked again: it ended before the audio did.
+    /// Position [samples] at which the decoder wants to be run again: it ended before the audio
+    /// did.
     pub(crate) rest: Option<u32>,
-    /// How many of the words stand then; the others are heard again.
+    /// Number of words to keep in that case; the others are decoded again.
     pub(crate) settled: usize,
 }
 
-/// What to decode, and how.
+/// Input and options of a decoding.
 pub(crate) struct Order<'a> {
     pub(crate) task: &'a Task,
     pub(crate) language: &'a str,
-    /// Words that were said of this window's beginning.
-    pub(crate) told: &'a [Spoken],
+    /// Forced prefix: words that were recognized in this window's beginning.
+    pub(crate) forced: &'a [Spoken],
     /// Length of the window in samples.
     pub(crate) len: usize,
     /// 0 takes the most likely tokens, more draws them.
@@ -112,7 +114,7 @@ impl Decoder {
         }
     }
 
-    /// Says what is in the window that `state` has encoded.
+    /// Decodes the window that `state` has encoded.
     pub(crate) fn decode(
         &mut self,
         context: &WhisperContext,
@@ -126,23 +128,23 @@ impl Decoder {
         }
         let mut feed = self.prompt(context, order)?;
         let before = feed.len();
-        let mut said: Vec<Said> = self.told(order).map(|token| Said { token, logprob: 0.0 }).collect();
-        let told = said.len();
+        let mut said: Vec<Said> = self.forced(order).map(|token| Said { token, logprob: 0.0 }).collect();
+        let forced = said.len();
         feed.extend(said.iter().map(|said| said.token));
         let spaced = words::is_spaced(order.language);
-        // The same each time, so that a session can be replayed.
+        // Fixed seed, so that a session can be replayed.
         let mut chance = Chance::new(order.len as u64);
         let (mut fed, mut ended) = (0, false);
 
-        watch::begin(&self.heads, order.len.div_ceil(SAMPLES_PER_FRAME as usize).min(self.frames));
-        let longest = self.longest.min(told + MOST_TOKENS + order.len * MOST_TOKENS_A_SECOND / SECOND);
+        attention_tap::begin(&self.heads, order.len.div_ceil(SAMPLES_PER_FRAME as usize).min(self.frames));
+        let longest = self.longest.min(forced + MOST_TOKENS + order.len * MOST_TOKENS_A_SECOND / SECOND);
         while said.len() < longest {
-            watch::pass(feed.len());
+            attention_tap::pass(feed.len());
             state.decode(&feed, fed, 1).map_err(|_| Status::DecodeFailed)?;
             self.take_logits(state, feed.len())?;
             fed += feed.len();
             let sequence: Vec<i32> = said.iter().map(|said| said.token).collect();
-            let whole = spaced && told > 0 && said.len() == told;
+            let whole = spaced && forced > 0 && said.len() == forced;
             let Picked { token, logprob } = self.pick(&sequence, whole, order.temperature, &mut chance)?;
             if token == self.vocabulary.eot {
                 ended = true;
@@ -153,28 +155,29 @@ impl Decoder {
                 ended = true;
                 break;
             }
-            let loops = |watched: &Watched| self.transcript(order, &said, told, before, watched).stalled();
-            if let Some(keep) = watch::look(loops).flatten() {
+            let loops = |watched: &Watched| self.transcript(order, &said, forced, before, watched).stalled();
+            if let Some(keep) = attention_tap::look(loops).flatten() {
                 said.truncate(keep);
                 break;
             }
             feed = vec![token];
         }
-        let watched = watch::end();
-        let transcript = self.transcript(order, &said, told, before, &watched);
-        let (kept, rest) = if ended { self.rest(&said, told, order.len) } else { (said.len(), None) };
+        let watched = attention_tap::end();
+        let transcript = self.transcript(order, &said, forced, before, &watched);
+        let (kept, rest) = if ended { self.rest(&said, forced, order.len) } else { (said.len(), None) };
         let bytes = |token| context.token_to_bytes(token).map(<[u8]>::to_vec).unwrap_or_default();
         Ok(Decoded {
             words: transcript.words(bytes),
             avg_logprob: transcript.average_logprob(),
             stalled: !ended,
-            settled: self.transcript(order, &said[..kept], told, before, &watched).words(bytes).len(),
+            settled: self.transcript(order, &said[..kept], forced, before, &watched).words(bytes).len(),
             rest,
         })
     }
 
-    /// Where the text `tokens` are in the window that `state` has encoded, which was said of it: one place for each, or none
-    /// if there are too many of them to be read at once, or attention is not watched.
+    /// Aligns the text `tokens`, which were decoded from it, with the window that `state` has
+    /// encoded. Returns one place for each, or none if there are too many of them to be read at
+    /// once, or attention is not recorded.
     pub(crate) fn place(
         &mut self,
         context: &WhisperContext,
@@ -189,10 +192,10 @@ impl Decoder {
         if tokens.is_empty() || feed.len() > context.n_text_ctx().max(0) as usize {
             return Ok(Vec::new());
         }
-        watch::begin(&self.heads, order.len.div_ceil(SAMPLES_PER_FRAME as usize).min(self.frames));
-        watch::pass(feed.len());
+        attention_tap::begin(&self.heads, order.len.div_ceil(SAMPLES_PER_FRAME as usize).min(self.frames));
+        attention_tap::pass(feed.len());
         let read = state.decode(&feed, 0, 1);
-        let watched = watch::end();
+        let watched = attention_tap::end();
         read.map_err(|_| Status::DecodeFailed)?;
         let said: Vec<Said> = tokens.iter().map(|token| Said { token: *token, logprob: 0.0 }).collect();
         Ok(self.transcript(order, &said, 0, before, &watched).places())
@@ -202,22 +205,22 @@ impl Decoder {
         &'a self,
         order: &Order<'_>,
         said: &'a [Said],
-        told: usize,
+        forced: usize,
         before: usize,
         watched: &'a Watched,
     ) -> Transcript<'a> {
         let spaced = words::is_spaced(order.language);
-        // The last position of the prompt says the first token.
+        // The last position of the prompt predicts the first token.
         let position = before - 1;
-        Transcript { vocabulary: &self.vocabulary, said, told, position, watched, len: order.len, spaced }
+        Transcript { vocabulary: &self.vocabulary, said, forced, position, watched, len: order.len, spaced }
     }
 
-    /// What the decoder is fed before anything is said: text that came before, start, language, task.
+    /// Builds the decoder's prompt: text that came before, start, language, task.
     fn prompt(&self, context: &WhisperContext, order: &Order<'_>) -> Result<Vec<i32>, Status> {
         let mut prompt = Vec::new();
         // As whisper.cpp: text that came before misleads a decoder that draws.
         let past = order.task.prompt.as_deref().filter(|_| order.temperature < HISTORY_CUTOFF);
-        if let Some(past) = past.and_then(words::told) {
+        if let Some(past) = past.and_then(words::prompt_text) {
             let tokens = context.tokenize(&past, past.len() + 1).map_err(|_| Status::Malformed)?;
             let skipped = tokens.len().saturating_sub(self.longest_prompt - 1);
             if !tokens.is_empty() {
@@ -238,11 +241,11 @@ impl Decoder {
         Ok(prompt)
     }
 
-    /// The tokens of what was said of the window's beginning; it starts with a timestamp.
-    fn told(&self, order: &Order<'_>) -> impl Iterator<Item = i32> {
+    /// Tokens of the forced prefix; it starts with a timestamp.
+    fn forced(&self, order: &Order<'_>) -> impl Iterator<Item = i32> {
         let mut tokens = Vec::new();
         let mut latest = 0;
-        for (index, spoken) in order.told.iter().enumerate() {
+        for (index, spoken) in order.forced.iter().enumerate() {
             let start = [spoken.word.start];
             let marks: &[u32] = match (index, spoken.marks.as_slice()) {
                 (0, []) => &start,
@@ -261,8 +264,9 @@ impl Decoder {
     /// Keeps the logits after the last of `count` tokens that were fed.
     fn take_logits(&mut self, state: &WhisperState, count: usize) -> Result<(), Status> {
         let first = state.get_logits().map_err(|_| Status::DecodeFailed)?;
-        // SAFETY: whisper.cpp keeps a row for each token that it was fed in one call, one behind the other, of which only
-        // the last is filled (`whisper_decode_internal`); `get_logits` gives the first.
+        // SAFETY: whisper.cpp keeps a row for each token that it was fed in one call, one behind
+        // the other, of which only the last is filled (`whisper_decode_internal`); `get_logits`
+        // gives the first.
         let last = unsafe {
             std::slice::from_raw_parts(first.as_ptr().wrapping_add((count - 1) * first.len()), first.len())
         };
@@ -289,17 +293,19 @@ impl Decoder {
         picked.ok_or(Status::DecodeFailed)
     }
 
-    /// Whether a timestamp says that the audio is over, but for what whisper.cpp neglects.
+    /// Returns true if a timestamp marks the end of the audio, apart from the part that whisper.cpp
+    /// neglects.
     fn reaches_end(&self, token: i32, len: usize) -> bool {
         let steps = self.vocabulary.steps(token).filter(|steps| *steps > 0);
         steps.is_some_and(|steps| steps as usize * SAMPLES_PER_FRAME as usize + LEAST_REST >= len)
     }
 
-    /// How many tokens stand when the decoder has ended, and where it wants to be asked again. A timestamp that closes a
-    /// segment ends the window; one that opens another, without text or with text that is not closed, is where to go on.
-    fn rest(&self, said: &[Said], told: usize, len: usize) -> (usize, Option<u32>) {
+    /// Number of tokens to keep when the decoder has ended, and the position at which it wants to
+    /// be run again. A timestamp that closes a segment ends the window; one that opens another,
+    /// without text or with text that is not closed, is the position to go on from.
+    fn rest(&self, said: &[Said], forced: usize, len: usize) -> (usize, Option<u32>) {
         let is_late = |said: &Said| said.token > self.vocabulary.beg;
-        let Some(last) = said[told..].iter().rposition(is_late).map(|at| told + at) else {
+        let Some(last) = said[forced..].iter().rposition(is_late).map(|at| forced + at) else {
             return (said.len(), None);
         };
         let closes = last > 0 && self.vocabulary.is_text(said[last - 1].token);
@@ -307,7 +313,7 @@ impl Decoder {
             return (said.len(), None);
         }
         let reached = self.vocabulary.steps(said[last].token).unwrap_or(0) * SAMPLES_PER_FRAME;
-        // What is said after a timestamp that closes nothing is said again.
+        // Text after a timestamp that closes nothing is decoded again.
         let rest = (reached as usize + LEAST_REST < len).then_some(reached);
         (last + 1, rest)
     }

@@ -1,9 +1,9 @@
-//! Which of a model's attention heads follow the audio.
+//! Alignment heads: the attention heads of a model that follow the audio.
 
 /// (layer of the decoder, head).
 pub(crate) type Head = (u32, u32);
 
-/// The shape of a decoder: what tells OpenAI's models apart.
+/// Shape of a decoder, which identifies OpenAI's models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shape {
     pub(crate) vocabulary: u32,
@@ -16,9 +16,9 @@ const EN: u32 = 51_864;
 const MULTI: u32 = 51_865;
 const V3: u32 = 51_866;
 
-/// Those of OpenAI's models, which keep their place when a model is trained further (`_ALIGNMENT_HEADS` in OpenAI's
-/// `whisper/__init__.py`, as whisper.cpp decodes them). The first version of `large` has the shape of the second, and other
-/// heads; nobody uses it any more.
+/// Alignment heads of OpenAI's models, which keep their place when a model is trained further
+/// (`_ALIGNMENT_HEADS` in OpenAI's `whisper/__init__.py`, as whisper.cpp decodes them). The first
+/// version of `large` has the shape of the second, and other heads; it is no longer used.
 const OFFICIAL: &[(Shape, &[Head])] = &[
     (shape(EN, 4, 6), &[(1, 0), (2, 0), (2, 5), (3, 0), (3, 1), (3, 2), (3, 3), (3, 4)]),
     (shape(MULTI, 4, 6), &[(2, 2), (3, 0), (3, 2), (3, 3), (3, 4), (3, 5)]),
@@ -115,8 +115,8 @@ const fn shape(vocabulary: u32, layers: u32, heads: u32) -> Shape {
     Shape { vocabulary, layers, heads }
 }
 
-/// The heads to read: those that are known of the model, those of OpenAI's model of this shape, or all of the upper half of
-/// the layers (OpenAI's default).
+/// The heads to read: those that are known of the model, those of OpenAI's model of this shape, or
+/// all of the upper half of the layers (OpenAI's default).
 pub(crate) fn following(known: &[Head], shape: Shape) -> Vec<Head> {
     if !known.is_empty() {
         return known.to_vec();

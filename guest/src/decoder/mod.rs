@@ -1,7 +1,8 @@
-//! Whisper's decoder, token by token: what streaming needs and `whisper_full` does not do.
+//! Whisper's decoder, token by token: the parts that streaming needs and `whisper_full` lacks.
 //!
-//! A window is encoded once. The decoder is fed its prompt and what is committed in one batch, and says what comes next,
-//! greedily, under Whisper's own [rules]. What it [attends](alignment) to meanwhile tells where each word is.
+//! A window is encoded once. The decoder is fed its prompt and the committed text in one batch, and
+//! predicts the next tokens greedily, under Whisper's own [rules]. Its [cross-attention](alignment)
+//! gives the time of each word.
 
 mod alignment;
 mod annotations;

@@ -1,4 +1,5 @@
-//! Which token comes next: Whisper's rules, as whisper.cpp's `whisper_process_logits` has them.
+//! Selection of the next token: Whisper's rules, as whisper.cpp's `whisper_process_logits` has
+//! them.
 
 use crate::backend::log_sum_exp;
 
@@ -10,31 +11,33 @@ pub(crate) const TIME_STEP_MS: u32 = 20;
 pub(crate) struct Vocabulary {
     /// End of text. Text tokens are those before it.
     pub(crate) eot: i32,
-    /// The timestamp of 0 s. Those after it follow in steps of 20 ms, up to the end of the vocabulary.
+    /// The timestamp of 0 s. Those after it follow in steps of 20 ms, up to the end of the
+    /// vocabulary.
     pub(crate) beg: i32,
     /// A space alone.
     pub(crate) blank: Option<i32>,
-    /// What is never said: tokens that begin, name languages or tasks.
+    /// Tokens that are always suppressed: those that begin, name languages or tasks.
     pub(crate) never: Vec<i32>,
-    /// What is not said in this window besides.
+    /// Further tokens suppressed in this window.
     pub(crate) suppressed: Vec<i32>,
     /// Text tokens that continue a word.
     pub(crate) continues: Vec<bool>,
     /// The latest timestamp that may come first, in steps.
     pub(crate) latest_first: i32,
-    /// Whether timestamps are said.
+    /// True if timestamps are decoded.
     pub(crate) timed: bool,
 }
 
-/// What comes next.
+/// The selected token.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Picked {
     pub(crate) token: i32,
-    /// Natural logarithm of its probability among what is allowed.
+    /// Natural logarithm of its probability among the allowed tokens.
     pub(crate) logprob: f32,
 }
 
-/// Where chance comes from: a generator of uniform numbers (xorshift64*, Vigna 2016), the same ones each time.
+/// Source of randomness: a generator of uniform numbers (xorshift64*, Vigna 2016), with the same
+/// sequence each time.
 #[derive(Debug, Clone)]
 pub(crate) struct Chance(u64);
 
@@ -62,12 +65,12 @@ impl Vocabulary {
         u32::try_from(token - self.beg).ok()
     }
 
-    /// The latest timestamp said that is not 0: where decoding goes on if nothing else is said.
+    /// The latest timestamp that is not 0: decoding goes on there if no text follows.
     pub(crate) fn reached(&self, said: &[i32]) -> Option<u32> {
         said.iter().rev().find(|token| **token > self.beg).and_then(|token| self.steps(*token))
     }
 
-    /// Rules out what continues a word: the last one is complete.
+    /// Forbids tokens that continue a word: the last one is complete.
     pub(crate) fn forbid_continuing(&self, logits: &mut [f32]) {
         for (logit, continues) in logits.iter_mut().zip(&self.continues) {
             if *continues {
@@ -91,7 +94,7 @@ impl Vocabulary {
         Some(Picked { token: i32::try_from(token).ok()?, logprob: logit - total })
     }
 
-    /// A token after `said`, drawn by its probability at a temperature above 0.
+    /// Draws a token after `said` by its probability at a temperature above 0.
     pub(crate) fn drawn(
         &self,
         logits: &mut [f32],
@@ -118,7 +121,8 @@ impl Vocabulary {
         Some(Picked { token: i32::try_from(token).ok()?, logprob: logits[token] - total })
     }
 
-    /// Rules out what may not follow; the tokens to choose from, and the logarithm of the sum of their powers.
+    /// Forbids tokens that may not follow; returns the range of tokens to choose from, and the
+    /// logarithm of the sum of their powers.
     fn allowed(&self, logits: &mut [f32], said: &[i32]) -> Option<(std::ops::Range<usize>, f32)> {
         let all = logits.len();
         let (eot, beg) = (usize::try_from(self.eot).ok()?, usize::try_from(self.beg).ok()?.min(all));
@@ -138,7 +142,8 @@ impl Vocabulary {
                 self.blank.into_iter().for_each(|blank| forbid(one(blank)));
                 forbid(beg + self.latest_first.max(0) as usize + 1..all);
             }
-            // Timestamps come in pairs, but before the end: two are followed by text, one by another.
+            // Timestamps come in pairs, but before the end: two are followed by text, one by
+            // another.
             [.., last] if is_time(last) => {
                 if said.len() < 2 || is_time(&said[said.len() - 2]) {
                     forbid(beg..all);
@@ -155,7 +160,7 @@ impl Vocabulary {
         let total = log_sum_exp(logits);
         let times = log_sum_exp(&logits[beg..]);
         let most = logits[..beg].iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        // All timestamps together are likelier than any text: one of them it is.
+        // All timestamps together are likelier than any text: the next token is a timestamp.
         let from = if times > most { beg } else { 0 };
         (total > f32::NEG_INFINITY).then_some((from..all, total))
     }
@@ -168,7 +173,8 @@ mod tests {
     const EOT: i32 = 10;
     const BEG: i32 = 13;
 
-    /// Text 0–9, of which 4 is a space; eot 10; two that are never said; timestamps of 0 to 200 ms.
+    /// Text 0–9, of which 4 is a space; eot 10; two that are always suppressed; timestamps of 0 to
+    /// 200 ms.
     fn vocabulary() -> Vocabulary {
         Vocabulary {
             eot: EOT,

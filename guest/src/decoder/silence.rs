@@ -1,7 +1,8 @@
 //! Words without the silence around them.
 //!
-//! Attention comes to a word as soon as it leaves the one before, so that a pause between them belongs to the later one. Where
-//! the audio is quiet enough to tell, it says where the word is.
+//! Attention comes to a word as soon as it leaves the one before, so that a pause between them
+//! belongs to the later one. Where the level of the audio is clear enough, it corrects the word's
+//! begin.
 
 use hearken_proto::{HOP_LENGTH, Word};
 
@@ -9,15 +10,17 @@ use hearken_proto::{HOP_LENGTH, Word};
 const BELOW: f32 = 1.0 / 316.0;
 /// Silence inside a word is shorter (a stop consonant closes for 50 to 100 ms), in 10 ms.
 const LONGEST_STOP: usize = 12;
-/// What is left before and behind, in 10 ms: words begin and end softly.
+/// Margin kept before and behind [10 ms]: words begin and end softly.
 const LEFT: usize = 2;
 
-/// Longest time for which a word may have been spoken before attention comes to it, in samples: 500 ms.
+/// Longest time for which a word may have been spoken before attention comes to it, in samples: 500
+/// ms.
 const FARTHEST_BACK: u32 = hearken_proto::SAMPLE_RATE / 2;
 
-/// Takes the silence off words that follow each other, each with the place that the decoder looked at. What is taken off the end of
-/// one may be the beginning of the next: attention leaves a word late where a pause follows. `before` is where the last of the
-/// words before ended, and is moved on.
+/// Takes the silence off words that follow each other, each with the place that the decoder looked
+/// at. What is taken off the end of one may be the beginning of the next: attention leaves a word
+/// late where a pause follows. `before` is where the last of the words before ended, and is moved
+/// on.
 pub(crate) fn trim_all<'a>(
     words: impl IntoIterator<Item = (&'a mut Word, Option<u32>)>,
     before: &mut Option<u32>,
@@ -31,7 +34,8 @@ pub(crate) fn trim_all<'a>(
     }
 }
 
-/// Takes the silence off a word of `pcm`; of two stretches of sound the one stays that the decoder looked at.
+/// Takes the silence off a word of `pcm`; of two stretches of sound the one stays that the decoder
+/// looked at.
 fn trim(word: &mut Word, attended: Option<u32>, pcm: &[f32]) {
     let hop = HOP_LENGTH as usize;
     let start = (word.start as usize).min(pcm.len());

@@ -1,4 +1,4 @@
-//! From the tokens that the decoder said to words with times.
+//! Conversion of decoded tokens to words with times.
 
 use hearken_proto::SAMPLE_RATE;
 
@@ -11,7 +11,8 @@ use crate::words::{self, Span, Token, group_places};
 /// Samples of an encoder frame, and of a timestamp's step: 20 ms.
 pub(crate) const SAMPLES_PER_FRAME: u32 = SAMPLE_RATE / 1000 * TIME_STEP_MS;
 
-/// Repetitions after which a phrase is suspected to be a loop; people say "zero zero zero zero", but it takes them time.
+/// Repetitions after which a phrase is suspected to be a loop; people say "zero zero zero zero",
+/// but it takes them time.
 const REPETITIONS: usize = 4;
 /// Longest phrase that is looked for, in tokens.
 const LONGEST_PHRASE: usize = 12;
@@ -22,36 +23,36 @@ const LEAST_FRAMES: usize = 2;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Said {
     pub(crate) token: i32,
-    /// 0 for one that it was told to say.
+    /// Log-probability; 0 for a forced token.
     pub(crate) logprob: f32,
 }
 
-/// Where a token is.
+/// Position of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// Its end, in units of 10 ms.
+    /// End, in units of 10 ms.
     pub(crate) end: i64,
     /// The last sample that the decoder looked at to say it.
     pub(crate) attended: Option<u32>,
 }
 
-/// Everything that was said of a window.
+/// All tokens decoded from a window.
 pub(crate) struct Transcript<'a> {
     pub(crate) vocabulary: &'a Vocabulary,
     pub(crate) said: &'a [Said],
-    /// How many of the first were told.
-    pub(crate) told: usize,
-    /// The position at which the decoder said the first.
+    /// Number of forced tokens, which come first.
+    pub(crate) forced: usize,
+    /// Decoder position of the first one.
     pub(crate) position: usize,
     pub(crate) watched: &'a Watched,
     /// Length of the window in samples.
     pub(crate) len: usize,
-    /// Whether the language has spaces between words.
+    /// True if the language has spaces between words.
     pub(crate) spaced: bool,
 }
 
 impl Transcript<'_> {
-    /// The words that were not told. Times count from the window's start.
+    /// The words behind the forced tokens. Times count from the window's start.
     pub(crate) fn words(&self, text: impl Fn(i32) -> Vec<u8>) -> Vec<Spoken> {
         let ends = self.ends();
         let mut spoken = Vec::new();
@@ -77,8 +78,8 @@ impl Transcript<'_> {
                 let sample = |frame: usize| (frame as u32 + 1) * SAMPLES_PER_FRAME;
                 let look = |at: usize| attended(self.watched, self.position + at).map(sample);
                 let is_spoken = |at: &usize| words::is_spoken(&text(self.said[*at].token));
-                // One that continues what was told is not a word of its own.
-                if first >= self.told {
+                // A token that continues a forced one is not a word of its own.
+                if first >= self.forced {
                     spoken.push(Spoken {
                         from: word.start,
                         word,
@@ -114,7 +115,7 @@ impl Transcript<'_> {
         self.ends().into_iter().enumerate().map_while(place).collect()
     }
 
-    /// Where each text token ends in units of 10 ms, by attention; nothing if that was not watched.
+    /// End of each text token in units of 10 ms, by attention; empty if that was not recorded.
     fn ends(&self) -> Vec<Option<i64>> {
         let mut ends = vec![None; self.said.len()];
         let texts: Vec<usize> =
@@ -124,7 +125,7 @@ impl Transcript<'_> {
             return ends;
         }
         let mut positions: Vec<usize> = texts.iter().map(|at| self.position + at).collect();
-        // What it looked at to say what follows the last word is where that ends.
+        // Attention for the text behind the last word marks its end.
         let closing = self.position + last + 1;
         if closing < self.watched.positions() {
             positions.push(closing);
@@ -166,20 +167,21 @@ impl Transcript<'_> {
             .collect()
     }
 
-    /// Mean log-probability of the text that was not told; 0 if there is none.
+    /// Mean log-probability of the text that was not forced; 0 if there is none.
     pub(crate) fn average_logprob(&self) -> f32 {
-        let texts = self.said[self.told..].iter().filter(|said| self.vocabulary.is_text(said.token));
+        let texts = self.said[self.forced..].iter().filter(|said| self.vocabulary.is_text(said.token));
         let (sum, count) = texts.fold((0.0, 0u32), |(sum, count), said| (sum + said.logprob, count + 1));
         if count == 0 { 0.0 } else { sum / count as f32 }
     }
 
-    /// If it ends in a phrase that is said again and again while the decoder's attention does not move on: how many tokens
-    /// there are up to the end of the phrase's first occurrence.
+    /// If the text ends in a phrase that is repeated while the decoder's attention does not move on
+    /// (a repetition loop): the number of tokens up to the end of the phrase's first occurrence.
     pub(crate) fn stalled(&self) -> Option<usize> {
         let end = self.said.len();
         for phrase in 1..=LONGEST_PHRASE {
             let start = end.checked_sub(phrase * REPETITIONS)?;
-            if start < self.told || self.said[start..].iter().any(|said| !self.vocabulary.is_text(said.token))
+            if start < self.forced
+                || self.said[start..].iter().any(|said| !self.vocabulary.is_text(said.token))
             {
                 return None;
             }
@@ -213,7 +215,8 @@ mod tests {
         if token % 2 == 1 { vec![b' ', letter] } else { vec![letter] }
     }
 
-    /// The decoder looks at frame `at[n]` when it says the nth token, and at the last one for what follows.
+    /// Makes attention to frame `at[n]` for the nth token, and to the last one for the tokens
+    /// behind.
     fn looking(at: &[usize], frames: usize) -> Watched {
         let weights = at.iter().flat_map(|place| {
             (0..frames).map(move |frame| if frame.abs_diff(*place) <= 2 { 0.2 } else { 0.0001 })
@@ -228,10 +231,10 @@ mod tests {
     fn transcript<'a>(
         vocabulary: &'a Vocabulary,
         said: &'a [Said],
-        told: usize,
+        forced: usize,
         watched: &'a Watched,
     ) -> Transcript<'a> {
-        Transcript { vocabulary, said, told, position: 0, watched, len: 100 * 320, spaced: true }
+        Transcript { vocabulary, said, forced, position: 0, watched, len: 100 * 320, spaced: true }
     }
 
     #[test]
@@ -252,11 +255,11 @@ mod tests {
     }
 
     #[test]
-    fn what_was_told_is_not_said_again() {
+    fn forced_tokens_are_not_returned_as_words() {
         let (vocabulary, said) = (vocabulary(), said(&[BEG, 1, 3, 4, 5]));
         let watched = looking(&[0, 10, 30, 40, 60, 80], 100);
         let words = transcript(&vocabulary, &said, 3, &watched).words(text);
-        // "de" continues a word that was told; "f" is new.
+        // "de" continues a forced word; "f" is new.
         let texts: Vec<&str> = words.iter().map(|spoken| spoken.word.text.as_str()).collect();
         assert_eq!(texts, ["f"]);
         assert!(words[0].marks.is_empty());
@@ -282,7 +285,7 @@ mod tests {
         assert_eq!(transcript(&vocabulary, &said, 0, &still).stalled(), Some(4));
         let moving = looking(&[0, 10, 20, 30, 40, 55, 70, 80], 100);
         assert_eq!(transcript(&vocabulary, &said, 0, &moving).stalled(), None);
-        assert_eq!(transcript(&vocabulary, &said, 5, &still).stalled(), None, "told, not said");
+        assert_eq!(transcript(&vocabulary, &said, 5, &still).stalled(), None, "forced, not said");
         assert_eq!(transcript(&vocabulary, &said[..5], 0, &still).stalled(), None);
         let pairs = self::said(&[BEG, 5, 7, 5, 7, 5, 7, 5, 7]);
         let still = looking(&[0, 50, 50, 51, 51, 51, 52, 52, 52], 100);

@@ -1,4 +1,4 @@
-//! One window by itself, with whisper.cpp's own decoder.
+//! Decoding of a single window with whisper.cpp's own decoder.
 
 use std::ffi::c_void;
 use std::ops::Range;
@@ -37,7 +37,7 @@ struct Draft {
 }
 
 impl Recognizer {
-    /// Decodes `pcm` once with whisper.cpp's own fallback and emits what it heard.
+    /// Decodes `pcm` once with whisper.cpp's own temperature fallback and emits its segments.
     pub(crate) fn decode(&mut self, pcm: &[f32], task: &Task) -> Result<(), Status> {
         if pcm.is_empty() {
             imports::emit_event(&Event::Decoded { no_speech: 1.0, encodes: 0 });
@@ -69,8 +69,9 @@ impl Recognizer {
         Ok(())
     }
 
-    /// Gives words the times at which the decoder attends to them, and segments those of their words: whisper.cpp's own, the
-    /// timestamps and the probabilities of tokens, fail after pauses and where windows join.
+    /// Gives words the times at which the decoder attends to them, and segments those of their
+    /// words: whisper.cpp's own, the timestamps and the probabilities of tokens, fail after pauses
+    /// and where windows join.
     fn place(
         &mut self,
         drafts: &mut [Draft],
@@ -92,7 +93,7 @@ impl Recognizer {
             // The last window may begin anywhere.
             self.state.encode(0, 1).map_err(|_| Status::DecodeFailed)?;
         }
-        let order = Order { task, language, told: &[], len: pcm.len(), temperature: 0.0 };
+        let order = Order { task, language, forced: &[], len: pcm.len(), temperature: 0.0 };
         let places = self.decoder.place(&self.context, &mut self.state, &order, &ids)?;
         let spaced = words::is_spaced(language);
         let (mut rest, mut before, mut behind) = (places.as_slice(), 0, None);
@@ -133,16 +134,17 @@ impl Recognizer {
         // The samples' energy is slow to compute, and tells less of word times than attention does.
         params.set_token_timestamps(!self.is_watched);
         params.set_suppress_nst(!task.annotations);
-        // As long as it is: what computed the spectrogram had no way to say so.
+        // As long as it is: the code that computed the spectrogram had no way to report this.
         params.set_duration_ms(spectrogram::duration_ms(pcm.len()));
         params.set_print_progress(false);
         params.set_print_realtime(false);
         params.set_print_special(false);
         params.set_print_timestamps(false);
-        if let Some(prompt) = task.prompt.as_deref().and_then(words::told) {
+        if let Some(prompt) = task.prompt.as_deref().and_then(words::prompt_text) {
             params.set_initial_prompt(&prompt);
         }
-        // SAFETY: `count_encode` only touches the counter it is given, which outlives the call to `full`.
+        // SAFETY: `count_encode` only touches the counter it is given, which outlives the call to
+        // `full`.
         unsafe {
             params.set_start_encoder_callback(Some(count_encode));
             params.set_start_encoder_callback_user_data((&raw mut encodes).cast());
@@ -153,7 +155,7 @@ impl Recognizer {
         Ok(encodes)
     }
 
-    /// What the last run over `len` samples found.
+    /// Segments of the last run over `len` samples.
     fn segments(&self, len: usize, language: &str) -> Vec<Draft> {
         let spaced = words::is_spaced(language);
         let segments = self.state.as_iter().map(|segment| {

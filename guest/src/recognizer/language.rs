@@ -1,4 +1,5 @@
-//! The language of speech: detected by the decoder's first step, decided when there is enough evidence.
+//! The language of speech: detected by the decoder's first step, decided when there is enough
+//! evidence.
 
 use hearken_proto::abi::Status;
 use hearken_proto::{Event, SAMPLE_RATE, Task};
@@ -8,16 +9,18 @@ use crate::imports;
 
 /// The end of text of multilingual vocabularies; languages follow two tokens behind.
 const TEXT_TOKENS: i32 = 50_257;
-/// Tokens of a multilingual vocabulary that are neither text nor a language: start, end, tasks, timestamps.
+/// Tokens of a multilingual vocabulary that are neither text nor a language: start, end, tasks,
+/// timestamps.
 const OTHER_TOKENS: i32 = 51_766 - TEXT_TOKENS;
 
 /// Speech that a decision needs: less may be a word that several languages have.
 const LEAST_SPEECH: usize = SAMPLE_RATE as usize * 3 / 2;
-/// Probability from which a detected language is believed where none is usual. Of noise the likeliest language has
-/// less: 0.45 to 0.5.
+/// Minimum probability of a detected language where none is usual. On noise the likeliest language
+/// has less: 0.45 to 0.5.
 const BELIEVED: f32 = 0.7;
-/// The same for the usual language, and for another one in its place: that one must be this likely, or `BELIEVED` and this many
-/// times as likely as the usual one. Between Spanish and Portuguese a model may waver where it is certain that it is not English.
+/// Minimum probability of the usual language, and rule for another one in its place: that one must
+/// be this likely, or `BELIEVED` and this many times as likely as the usual one. Between Spanish
+/// and Portuguese a model may waver where it is certain that it is not English.
 const BELIEVED_USUAL: f32 = 0.4;
 const BELIEVED_INSTEAD: f32 = 0.85;
 const TIMES_AS_LIKELY: f32 = 20.0;
@@ -28,7 +31,7 @@ pub(super) struct Detected {
     pub(super) code: String,
     /// Probability among the candidates.
     pub(super) probability: f32,
-    /// That of the usual language; 0 if there is none.
+    /// Probability of the usual language; 0 if there is none.
     pub(super) usual: f32,
 }
 
@@ -56,7 +59,8 @@ fn decide(detected: Detected, usual: Option<&str>, samples: usize) -> Decision {
 }
 
 impl Recognizer {
-    /// The likeliest language of the window that is encoded, among the task's candidates if there are any.
+    /// The likeliest language of the window that is encoded, among the task's candidates if there
+    /// are any.
     pub(super) fn detect(&mut self, task: &Task) -> Result<Detected, Status> {
         let candidates = &task.candidates;
         let count =
@@ -85,8 +89,8 @@ impl Recognizer {
         Ok(())
     }
 
-    /// The language to decode the window in that is encoded: part of an utterance, or all of it. Reports it once it is
-    /// certain, or final.
+    /// The language to decode the window in that is encoded: part of an utterance, or all of it.
+    /// Reports it once it is certain, or final.
     pub(super) fn language(
         &mut self,
         task: &Task,

@@ -18,8 +18,8 @@ use crate::{imports, spectrogram};
 /// Samples for each encoder position: the encoder's convolution halves the 10 ms mel frames.
 const SAMPLES_PER_POSITION: usize = 320;
 
-/// Positions that are computed behind the audio: 2 s. With 0.64 s models lose their way where they say timestamps
-/// (docs/short-context.md).
+/// Positions that are computed behind the audio: 2 s. With 0.64 s models lose their way where they
+/// say timestamps (docs/short-context.md).
 const MARGIN: usize = 100;
 
 /// Lengths of the recording that [padding](padding) is learned from, in samples: every 2 s.
@@ -28,8 +28,8 @@ const TEMPLATE_STEP: usize = 2 * hearken_proto::SAMPLE_RATE as usize;
 /// See [`Recognizer::encode_within`].
 const NOTHING_TO_DO_MS: c_int = 100;
 
-/// About what a state allocates for itself, besides buffers and scores: room for four schedulers' copies of tensors, of which
-/// little is ever touched.
+/// Approximate size of a state's own allocations, besides buffers and scores [bytes]: room for four
+/// schedulers' copies of tensors, of which little is ever touched.
 const OTHER_STATE: usize = 288 << 20;
 
 /// A loaded model and the state to decode with it.
@@ -41,7 +41,7 @@ pub(crate) struct Recognizer {
     positions: c_int,
     /// The language of the utterance, once it is certain.
     language: Option<String>,
-    /// What the decoder attends to passes through this guest's backend, and tells where words are.
+    /// The decoder's attention passes through this guest's backend, and gives word times.
     is_watched: bool,
 }
 
@@ -79,7 +79,8 @@ impl Recognizer {
         })
     }
 
-    /// Longest window in samples: past the model's context whisper.cpp loses text and reports success.
+    /// Longest window in samples: past the model's context whisper.cpp loses text and reports
+    /// success.
     pub(crate) fn max_window(&self) -> usize {
         self.context.n_audio_ctx().max(0) as usize * SAMPLES_PER_POSITION
     }
@@ -89,7 +90,7 @@ impl Recognizer {
         let all = self.max_window() / SAMPLES_PER_POSITION;
         for len in (TEMPLATE_STEP..=recording.len()).step_by(TEMPLATE_STEP) {
             let first = len / SAMPLES_PER_POSITION + MARGIN;
-            // Of less padding there is nothing to save.
+            // With less padding there is nothing to save.
             if first + MARGIN > all {
                 break;
             }
@@ -110,8 +111,9 @@ impl Recognizer {
         self.encode_within(pcm, 0)
     }
 
-    /// Encodes a window for the decoder: the positions that hold audio and a margin, with padding from the cache. Returns
-    /// false if the whole context was computed, because it is asked for, or there is no cache, or nothing to save.
+    /// Encodes a window for the decoder: the positions that hold audio and a margin, with padding
+    /// from the cache. Returns false if the whole context was computed, because it is asked for, or
+    /// there is no cache, or nothing to save.
     fn encode(&mut self, pcm: &[f32], full: bool) -> Result<bool, Status> {
         let needed = (pcm.len().div_ceil(SAMPLES_PER_POSITION) + MARGIN).next_multiple_of(8);
         let all = self.max_window() / SAMPLES_PER_POSITION;
@@ -123,13 +125,13 @@ impl Recognizer {
         Ok(computed.is_some())
     }
 
-    /// Encodes with no more than so many positions; 0 are all that the model has.
+    /// Encodes with at most this number of encoder positions; 0 stands for all that the model has.
     fn encode_within(&mut self, pcm: &[f32], positions: c_int) -> Result<(), Status> {
         if positions == self.positions {
             self.state.pcm_to_mel(pcm, 1).map_err(|_| Status::DecodeFailed)?;
         } else {
-            // Only `whisper_full` sets the number of positions. It takes less than 100 ms for nothing to do, and looks
-            // whether there is that much before, and whether there is more after it has set it.
+            // Only `whisper_full` sets the number of positions. It does nothing with less than 100
+            // ms; it checks the length before, and again after it has set the number.
             let mut params = FullParams::new(SamplingStrategy::Greedy { best_of: 1 });
             params.set_language(Some("en"));
             params.set_audio_ctx(positions);
@@ -140,7 +142,8 @@ impl Recognizer {
         self.state.encode(0, 1).map_err(|_| Status::DecodeFailed)
     }
 
-    /// The language to decode in where nothing is to be detected: the one that is asked for, or a model's only one.
+    /// The language to decode in where nothing is to be detected: the one that is asked for, or a
+    /// model's only one.
     fn named_language(&self, task: &Task) -> Result<Option<String>, Status> {
         if !self.context.is_multilingual() {
             if task.translate {
@@ -161,8 +164,9 @@ impl Recognizer {
 
     /// Probability that the window last encoded holds no speech.
     ///
-    /// whisper.cpp 1.8.3 reads it from the first row of a prompt's logits while only the last row is filled, which
-    /// is wrong for every multilingual model and every carried prompt; so the one-token prompt is run again here.
+    /// whisper.cpp 1.8.3 reads it from the first row of a prompt's logits while only the last row
+    /// is filled, which is wrong for every multilingual model and every carried prompt; so the
+    /// one-token prompt is run again here.
     fn no_speech(&mut self) -> Result<f32, Status> {
         let token = self.context.token_nosp() as usize;
         let logits = self.step(self.context.token_sot(), 0)?;

@@ -1,4 +1,5 @@
-//! What a model would have said behind given tokens: to measure it, and to compare it with others.
+//! Teacher forcing: the probabilities of given tokens, to measure a model and to compare it with
+//! others.
 
 use hearken_proto::abi::Status;
 use hearken_proto::{Event, Stage};
@@ -7,7 +8,7 @@ use super::Recognizer;
 use crate::imports;
 
 impl Recognizer {
-    /// Feeds `tokens` whatever the model would rather say, and emits what it would have said.
+    /// Forces `tokens`, and emits the model's probabilities at each position.
     pub(crate) fn score(
         &mut self,
         pcm: &[f32],
@@ -50,7 +51,7 @@ impl Recognizer {
 
 /// The first of the largest numbers, and the next one.
 fn top_two(logits: &[f32]) -> (u32, f32, f32) {
-    /// So many are passed over at once where none of them is large.
+    /// Number of values that are passed over at once where none of them is large.
     const GROUP: usize = 64;
     let (mut place, mut top, mut runner_up) = (0, f32::NEG_INFINITY, f32::NEG_INFINITY);
     for (group, first) in logits.chunks(GROUP).zip((0..).step_by(GROUP)) {

@@ -6,39 +6,39 @@ use hearken_proto::abi::Status;
 use super::Recognizer;
 use crate::decoder::{self, Decoded, Order};
 use crate::script;
-use crate::stream::{Effort, Recognise, Recognised, Spoken};
+use crate::stream::{Effort, Recognize, Recognized, Spoken};
 
 /// The temperature of a final text's second try.
 const RETRY_TEMPERATURE: f32 = 0.6;
-/// A text is doubtful when its tokens are less likely than this on average and the window is not silent: OpenAI's
-/// thresholds, as whisper.cpp has them.
+/// A text is doubtful when its tokens are less likely than this on average and the window is not
+/// silent: OpenAI's thresholds, as whisper.cpp has them.
 const LOGPROB: f32 = -1.0;
 const NO_SPEECH: f32 = 0.6;
-/// whisper.cpp hears nothing in less than 100 ms.
+/// Minimum length for whisper.cpp: it recognizes nothing in less than 100 ms.
 const SHORTEST: usize = hearken_proto::SAMPLE_RATE as usize / 10;
 
 impl Recognizer {
-    /// What the decoder says of the window that was encoded, behind what it is told.
+    /// Decodes the encoded window behind the forced tokens.
     fn decode_behind(&mut self, order: &Order<'_>) -> Result<Decoded, Status> {
         self.decoder.decode(&self.context, &mut self.state, order)
     }
 
-    /// This recogniser as the streaming policy wants it.
+    /// This recognizer as the streaming policy wants it.
     pub(crate) fn streaming<'a>(&'a mut self, task: &'a Task) -> Streaming<'a> {
         Streaming { recognizer: self, task }
     }
 }
 
-/// A recogniser with a task, for the streaming policy.
+/// A recognizer with a task, for the streaming policy.
 pub(crate) struct Streaming<'a> {
     recognizer: &'a mut Recognizer,
     task: &'a Task,
 }
 
-impl Recognise for Streaming<'_> {
-    fn recognise(&mut self, pcm: &[f32], told: &[Spoken], effort: Effort) -> Result<Recognised, Status> {
+impl Recognize for Streaming<'_> {
+    fn recognize(&mut self, pcm: &[f32], forced: &[Spoken], effort: Effort) -> Result<Recognized, Status> {
         if pcm.len() < SHORTEST {
-            return Ok(Recognised { no_speech: 1.0, ..Recognised::default() });
+            return Ok(Recognized { no_speech: 1.0, ..Recognized::default() });
         }
         let Self { recognizer, task } = self;
         let is_final = effort == Effort::Final;
@@ -46,7 +46,7 @@ impl Recognise for Streaming<'_> {
         let language = recognizer.language(task, pcm.len(), is_final)?;
         // A step of its own, so only where it decides something.
         let no_speech = if is_final { recognizer.no_speech()? } else { 0.0 };
-        let order = Order { task, language: &language.code, told, len: pcm.len(), temperature: 0.0 };
+        let order = Order { task, language: &language.code, forced, len: pcm.len(), temperature: 0.0 };
         let mut decoded = recognizer.decode_behind(&order)?;
         let mut encodes = 1;
         let is_doubtful =
@@ -72,7 +72,7 @@ impl Recognise for Streaming<'_> {
         }
         let words = decoded.words.iter_mut().map(|spoken| (&mut spoken.word, spoken.heard_at));
         decoder::trim_all(words, &mut None, pcm);
-        Ok(Recognised {
+        Ok(Recognized {
             settled: decoded.settled.min(decoded.words.len()),
             rest: decoded.rest,
             no_speech,

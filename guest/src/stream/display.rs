@@ -1,32 +1,35 @@
 //! Tentative words that are shown, and how they are written.
 //!
-//! The last word of a hypothesis is often a guess at half a word, and changes with the next one: a fifth of all words
-//! flickered when everything was shown. So a word is shown once it stood twice, or when another one follows it and it is
-//! likely. Half of the rest were capitals and punctuation, which depend on what follows: a word that was shown keeps its own
+//! The last word of a hypothesis is often a guess at half a word, and changes with the next one: a
+//! fifth of all words flickered when everything was shown. So a word is shown once two hypotheses
+//! in a row have it, or when another one follows it and it is likely. Half of the rest were
+//! capitals and punctuation, which depend on the words behind: a word that was shown keeps its own
 //! (docs/streaming.md has the figures).
 
 use hearken_proto::Word;
 
 use super::Spoken;
-use super::agreement::essence;
+use super::alignment::essence;
 
-/// A word behind which another one was heard is shown at once if all its tokens are this likely.
+/// Minimum probability of all tokens of a word that is shown at once, if another word was
+/// recognized behind it.
 const LIKELY: f32 = 0.8;
-/// The same for the first words of an utterance, which nothing precedes: to see that one is heard matters more.
+/// Minimum probability for the first words of an utterance, which nothing precedes: an early sign
+/// of recognition matters more.
 const LIKELY_FIRST: f32 = 0.4;
 
 /// The tentative words of the hypothesis before.
 #[derive(Debug, Default)]
 pub(super) struct Display {
-    /// All of them.
+    /// All words of the hypothesis.
     heard: Vec<Word>,
-    /// Those that were shown, as they were written.
+    /// Shown words, in the spelling in which they were shown.
     shown: Vec<Word>,
 }
 
 impl Display {
-    /// Returns how many of the first `tentative` words are steady enough to be shown. `has_begun`: words of the utterance are
-    /// committed.
+    /// Returns how many of the first `tentative` words are steady enough to be shown. `has_begun`:
+    /// words of the utterance are committed.
     pub(super) fn steady(&self, tentative: &[Spoken], has_begun: bool) -> usize {
         let is_first = !has_begun && self.shown.is_empty();
         let likely = if is_first { LIKELY_FIRST } else { LIKELY };
@@ -42,7 +45,8 @@ impl Display {
         tentative.iter().enumerate().take_while(is_steady).count()
     }
 
-    /// Writes `words`, which are shown now, as they were written before. `tentative` are all that were heard.
+    /// Gives `words`, which are shown now, the spelling in which they were shown before.
+    /// `tentative` are all words of the hypothesis.
     pub(super) fn show(&mut self, words: &mut [Word], tentative: &[Spoken]) {
         for (word, before) in words.iter_mut().zip(&self.shown) {
             keep(word, before);
@@ -51,7 +55,7 @@ impl Display {
         self.heard = tentative.iter().map(|spoken| spoken.word.clone()).collect();
     }
 
-    /// Lets the last of the first `words` be written as it was heard last.
+    /// Lets the last of the first `words` take its latest spelling.
     pub(super) fn release_last(&mut self, words: usize) {
         self.shown.truncate(words.saturating_sub(1));
     }
@@ -86,7 +90,7 @@ mod tests {
         text.split_whitespace().map(spoken).collect()
     }
 
-    /// Shows what is steady of a hypothesis of which nothing is committed.
+    /// Shows the steady part of a hypothesis of which nothing is committed.
     fn shown(display: &mut Display, text: &str, least: f32) -> String {
         let tentative = heard(text, least);
         let count = display.steady(&tentative, true);

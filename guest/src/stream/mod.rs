@@ -1,14 +1,66 @@
-//! An utterance that goes on: a sliding window, and words that become certain.
+//! The streaming policy: from repeated decodes of one utterance to words that do not change.
 //!
-//! Every step hears the whole window. The decoder is told what it said of the committed words in it, and says what follows; a
-//! [policy](policy) decides what of that is certain. Committed words never change. When the window is full it slides past
-//! what is committed. In a window that has moved the decoder is told nothing: what it says of the committed words, which may be
-//! something else, is what it is told from then on: what it said of another window has timestamps that it would not say of this
-//! one.
+//! Whisper recognizes a window of up to 30 s at once. To stream, the window is decoded again and
+//! again while audio arrives. Each decode is a *hypothesis*; its first words are usually right, its
+//! last ones change. This module decides which words are *committed* (final, never taken back) and
+//! which are shown as *tentative*.
+//!
+//! # One step
+//!
+//! ```text
+//!  window   ├── committed words ──┼── tentative words ──┼─ no words yet ─┤
+//!           start             settled                                 end
+//!
+//!  decoder   forced prefix        free decoding
+//!            (their tokens)       = the new hypothesis
+//! ```
+//!
+//! 1. **Decode.** The whole window is encoded. The decoder is forced to repeat the committed tokens
+//!    whose audio is still in the window (the *forced prefix*, `anchored`), and continues freely.
+//!    So a partial text decodes only what is new, and committed words cannot turn into others.
+//! 2. **Judge.** `confidence` marks words that may be hallucinations: unlikely words count only if
+//!    two hypotheses have them at the same place, isolated words only if they are likely enough. A
+//!    final text with doubtful words is decoded once more from a window that is [`SHIFT`] samples
+//!    shorter.
+//! 3. **Find missed speech.** Voice of a second or more that no word explains is decoded by itself,
+//!    without a forced prefix. If the decoder ends right behind its forced prefix though speech
+//!    goes on, the window is decoded again without one.
+//! 4. **Commit.** The commit `policy` (LocalAgreement-n or AlignAtt) says how many of the first
+//!    tentative words are certain; those that are sure, too, are committed.
+//! 5. **Show.** `display` selects the tentative words that are steady enough to show, so that text
+//!    flickers little.
+//!
+//! At the end of the utterance ([`Effort::Final`]) everything that is believed is committed.
+//!
+//! # When the window slides
+//!
+//! At four fifths of its capacity ([`Window::is_full`]), or with more than [`MAX_FORCED`] forced
+//! tokens, the window moves to the last committed word. That word stays in the window: its end is
+//! an estimate, and the rest of its audio would be recognized as another word. If too little is
+//! committed, the window is cut at its quietest place, and the hypothesis for the part before is
+//! committed as it stands.
+//!
+//! After the window slides, the decoder is not forced to repeat the committed tokens, because their
+//! timestamps belong to the old window. Its new output is aligned with the committed words by edit
+//! distance (`alignment`) and becomes the forced prefix of later steps.
+//!
+//! # State
+//!
+//! | field | meaning |
+//! |---|---|
+//! | `anchored` | committed words whose audio is in the window: the forced prefix |
+//! | `moved` | the window slid since the latest decode: there is no forced prefix |
+//! | `tentative` | words behind them in the latest hypothesis |
+//! | `settled` | end of the last committed word |
+//! | `stood` | end of the last committed word that is believed by itself |
+//! | `alone`, `plausible` | probabilities that an isolated word, and all words on average, need |
+//!
+//! Times are samples at 16 kHz from the utterance's start; the recognizer's count from the
+//! window's.
 
-mod agreement;
+mod alignment;
+mod confidence;
 mod display;
-mod doubt;
 mod policy;
 mod window;
 
@@ -18,73 +70,77 @@ use hearken_proto::abi::Status;
 use hearken_proto::voice::missed;
 use hearken_proto::{Task, Word};
 
-use agreement::{continuation, essence};
+use alignment::{continuation, essence};
+use confidence::{Confidence, believed, stands};
 use display::Display;
-use doubt::{Doubt, believed, stands};
 use policy::Policy;
 pub(crate) use window::Window;
 
-/// Tokens that the decoder is told at most: the window slides when there are more, so that there is room for what is new.
-const MOST_TOLD: usize = 120;
+/// Maximum number of forced tokens: the window slides when there are more, so that there is room
+/// for new text.
+const MAX_FORCED: usize = 120;
 
-/// By so much less of the window is heard once more when a final text is doubted: five frames of the encoder.
+/// Shift of the window when a doubted final text is decoded once more: five frames of the encoder.
 const SHIFT: usize = hearken_proto::SAMPLE_RATE as usize / 10;
 
-/// How likely a word must be to be believed though no word beside it is, where the language is not certain: noise has none.
+/// Minimum probability of an isolated word where the language is not certain: noise has none.
 const ALONE_UNSETTLED: f32 = 0.8;
 
-/// An utterance that is over so soon, in samples, was somebody who said little: noise that is taken for speech goes on. 3 s.
+/// Maximum length of a brief utterance [samples]: 3 s. Noise that is taken for speech goes on for
+/// longer.
 const BRIEF: u32 = 3 * hearken_proto::SAMPLE_RATE;
 
-/// Several words of a brief utterance need only so much of the likelihood that others need.
+/// Factor on the required likelihood for several words of a brief utterance.
 const FEW: f32 = 0.5;
 
 /// Speech that no word explains is asked for again when there is more of it, in samples: 1 s.
 const UNEXPLAINED: u32 = hearken_proto::SAMPLE_RATE;
 
-/// Voice at the end of a window that goes on is missed only when it is this long, in samples: 2 s. Words for it may come.
+/// Minimum length of missed voice at the end of the window of a running utterance [samples]: 2 s.
+/// Words for it may come.
 const LATE: u64 = 2 * hearken_proto::SAMPLE_RATE as u64;
 
 /// Audio around missed voice that is decoded with it, in samples: 200 ms.
 const AROUND: u32 = hearken_proto::SAMPLE_RATE / 5;
 
-/// What is said of missed voice counts unless the window is silent or the text unlikely (OpenAI's thresholds), word by word
-/// where it is at least this likely.
+/// Text for missed voice counts unless the window is silent or the text unlikely (OpenAI's
+/// thresholds), word by word where it is at least this likely.
 const NO_SPEECH: f32 = 0.6;
 const LOGPROB: f32 = -1.0;
 const LIKELY: f32 = 0.4;
 
-/// How one window is decoded.
+/// Effort spent on decoding a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effort {
     /// Greedy, without fallback: another hypothesis follows.
     Partial,
-    /// With one fallback: nothing follows.
+    /// With one temperature fallback: nothing follows.
     Final,
 }
 
-/// A word, and what the decoder knows of it.
+/// A word, with its tokens and the decoder's evidence for it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Spoken {
     pub(crate) word: Word,
-    /// Its tokens.
+    /// Tokens of the word.
     pub(crate) tokens: Vec<i32>,
-    /// Where the decoder came to it: its beginning, or that of the silence before it.
+    /// Begin of the stretch that the decoder heard for it: the word's begin, or that of the silence
+    /// before it.
     pub(crate) from: u32,
-    /// The timestamps that were said before it, in samples.
+    /// Timestamps decoded before it [samples].
     pub(crate) marks: Vec<u32>,
     /// The last sample that the decoder looked at to say it, if that is known.
     pub(crate) attended: Option<u32>,
-    /// The same for its letters, without its punctuation.
+    /// Position at which its letters were heard, without its punctuation.
     pub(crate) heard_at: Option<u32>,
-    /// Likely, or said in two hearings (`doubt`).
+    /// True if likely, or present in two hypotheses (`confidence`).
     pub(crate) sure: bool,
     /// Probability of its least likely token.
     pub(crate) least: f32,
 }
 
 impl Spoken {
-    /// The same on another clock.
+    /// Moves the word to another clock.
     fn moved(&self, to: impl Fn(u32) -> u32) -> Self {
         Self {
             word: Word { start: to(self.word.start), end: to(self.word.end), ..self.word.clone() },
@@ -99,14 +155,14 @@ impl Spoken {
     }
 }
 
-/// What a recogniser makes of a window. Times count from the window's start.
+/// Result of recognizing a window. Times count from the window's start.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Recognised {
-    /// Words behind those that it was told.
+pub(crate) struct Recognized {
+    /// Words behind the forced ones.
     pub(crate) words: Vec<Spoken>,
-    /// How many of them stand if the window is heard again from `rest` on.
+    /// Number of words to keep if the window is decoded again from `rest` on.
     pub(crate) settled: usize,
-    /// Where the recogniser stopped listening, if that was before the window's end.
+    /// Position at which the recognizer stopped, if that was before the window's end.
     pub(crate) rest: Option<u32>,
     pub(crate) no_speech: f32,
     pub(crate) avg_logprob: f32,
@@ -117,12 +173,12 @@ pub(crate) struct Recognised {
 }
 
 /// Something that turns a window into words: whisper.cpp, or in tests a simulation.
-pub(crate) trait Recognise {
-    /// Recognises `pcm` (16 kHz mono), of whose beginning `told` was said.
-    fn recognise(&mut self, pcm: &[f32], told: &[Spoken], effort: Effort) -> Result<Recognised, Status>;
+pub(crate) trait Recognize {
+    /// Recognizes `pcm` (16 kHz mono), whose beginning has the text `forced`, the forced prefix.
+    fn recognize(&mut self, pcm: &[f32], forced: &[Spoken], effort: Effort) -> Result<Recognized, Status>;
 }
 
-/// What is thought of the utterance so far. Times count from its start.
+/// Hypothesis of the utterance so far. Times count from its start.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Hypothesis {
     pub(crate) committed: Vec<Word>,
@@ -136,29 +192,30 @@ pub(crate) struct Hypothesis {
 #[derive(Default)]
 pub(crate) struct Stream {
     policy: Option<Box<dyn Policy>>,
-    doubt: Doubt,
-    /// Committed words whose audio is still in the window, as the decoder said them there last.
+    confidence: Confidence,
+    /// Committed words whose audio is still in the window, in the decoder's latest form.
     anchored: Vec<Spoken>,
-    /// The window has slid since it was heard.
+    /// True if the window has slid since it was decoded.
     moved: bool,
     /// The words behind them in the latest hypothesis.
     tentative: Vec<Spoken>,
-    /// End of the last committed word: what comes later starts no earlier.
+    /// End of the last committed word: later words start no earlier.
     settled: u32,
-    /// End of the last committed word that is believed for its own sake.
+    /// End of the last committed word that is believed by itself.
     stood: Option<u32>,
     /// The utterance is over, and was brief.
     is_brief: bool,
-    /// Every word is believed, in this step.
+    /// True if every word is believed, in this step.
     verbatim: bool,
-    /// How likely a word must be for that, in this step.
+    /// Minimum probability of an isolated word in this step.
     alone: f32,
-    /// How likely all words must be on average, in this step.
+    /// Minimum mean probability of all words in this step.
     plausible: f32,
     /// Sum of the logarithms of the committed words' probabilities, and their number.
     likelihood: (f32, u32),
     display: Display,
-    /// Where the window ended when speech behind the committed words was asked for without them.
+    /// End of the window when speech behind the committed words was last decoded without forcing
+    /// them.
     asked_freely: u32,
     /// The voice without words that was asked for last.
     asked: Range<u32>,
@@ -169,7 +226,7 @@ impl Stream {
     pub(crate) fn step(
         &mut self,
         window: &mut Window,
-        recogniser: &mut impl Recognise,
+        recognizer: &mut impl Recognize,
         task: &Task,
         effort: Effort,
     ) -> Result<Hypothesis, Status> {
@@ -178,18 +235,18 @@ impl Stream {
         self.plausible = task.plausible;
         self.alone = if self.is_brief { task.alone_briefly } else { task.alone };
         let mut hypothesis = Hypothesis::default();
-        let mut heard = self.hear(window, recogniser, effort, &mut hypothesis)?;
+        let mut heard = self.hear(window, recognizer, effort, &mut hypothesis)?;
         if !task.verbatim && self.is_muzzled(window, task) {
             self.moved = true;
             self.asked_freely = window.end();
-            heard = self.hear(window, recogniser, effort, &mut hypothesis)?;
+            heard = self.hear(window, recognizer, effort, &mut hypothesis)?;
         }
         (hypothesis.no_speech, hypothesis.avg_logprob) = (heard.no_speech, heard.avg_logprob);
         if heard.unsettled {
             self.alone = self.alone.max(ALONE_UNSETTLED);
         }
         if !heard.unsettled && !task.verbatim {
-            self.ask_for_missed(window, recogniser, task, effort, &mut hypothesis)?;
+            self.ask_for_missed(window, recognizer, task, effort, &mut hypothesis)?;
         }
         match effort {
             Effort::Partial => {
@@ -202,8 +259,8 @@ impl Stream {
                 let certain = policy.certain(&self.tentative, window.end()).min(sure);
                 policy.committed(certain);
                 hypothesis.committed.extend(self.commit(certain));
-                let told: usize = self.anchored.iter().map(|spoken| spoken.tokens.len()).sum();
-                if window.is_full() || told > MOST_TOLD {
+                let forced: usize = self.anchored.iter().map(|spoken| spoken.tokens.len()).sum();
+                if window.is_full() || forced > MAX_FORCED {
                     hypothesis.committed.extend(self.slide(window));
                 }
             }
@@ -215,7 +272,7 @@ impl Stream {
                     hypothesis.committed.extend(self.commit(settled));
                     window.cut(window.start().saturating_add(rest));
                     self.anchored.clear();
-                    heard = self.hear(window, recogniser, effort, &mut hypothesis)?;
+                    heard = self.hear(window, recognizer, effort, &mut hypothesis)?;
                 }
                 let left = self.drop_disbelieved(self.tentative.len());
                 // The end of a sentence shows at the end of the utterance.
@@ -227,7 +284,7 @@ impl Stream {
         Ok(hypothesis)
     }
 
-    /// The tentative words to show: those that are believed, up to the first that would flicker.
+    /// The tentative words to show: believed ones, up to the first that would flicker.
     fn shown(&mut self) -> Vec<Word> {
         let count = self.display.steady(&self.tentative, self.settled > 0);
         let believed = self.believed();
@@ -237,8 +294,8 @@ impl Stream {
         words
     }
 
-    /// Returns true if the decoder ended right behind the committed words, which it was told, though speech goes on: told
-    /// something else, or nothing, it may say more.
+    /// Returns true if the decoder ended right behind its forced prefix, though speech goes on:
+    /// with another prefix, or none, it may give more words.
     fn is_muzzled(&self, window: &Window, task: &Task) -> bool {
         let explained = self.tentative.last().map_or(self.settled, |spoken| spoken.word.end);
         !self.anchored.is_empty()
@@ -248,19 +305,19 @@ impl Stream {
             && window.end().saturating_sub(self.asked_freely) > UNEXPLAINED
     }
 
-    /// Hears the window once, and takes what is new for tentative.
+    /// Decodes the window once, and makes the new words tentative.
     fn hear(
         &mut self,
         window: &Window,
-        recogniser: &mut impl Recognise,
+        recognizer: &mut impl Recognize,
         effort: Effort,
         hypothesis: &mut Hypothesis,
-    ) -> Result<Recognised, Status> {
+    ) -> Result<Recognized, Status> {
         let start = window.start();
         let known = if self.moved { &[] } else { &self.anchored[..] };
-        let told: Vec<Spoken> =
+        let forced: Vec<Spoken> =
             known.iter().map(|spoken| spoken.moved(|at| at.saturating_sub(start))).collect();
-        let mut heard = recogniser.recognise(window.samples(), &told, effort)?;
+        let mut heard = recognizer.recognize(window.samples(), &forced, effort)?;
         hypothesis.encodes += heard.encodes;
         self.tentative =
             heard.words.drain(..).map(|spoken| spoken.moved(|at| at.saturating_add(start))).collect();
@@ -269,46 +326,49 @@ impl Stream {
             self.anchored = self.tentative.drain(..again).collect();
             heard.settled = heard.settled.saturating_sub(again);
         }
-        self.doubt.judge(&mut self.tentative);
+        self.confidence.judge(&mut self.tentative);
         if effort == Effort::Final {
-            self.hear_again(window, recogniser, hypothesis)?;
+            self.hear_again(window, recognizer, hypothesis)?;
         }
         Ok(heard)
     }
 
-    /// Where words of a final text are not believed, hears almost the same audio: what is said of speech is said again.
+    /// Decodes almost the same audio again where words of a final text are doubtful: true speech is
+    /// recognized again, a hallucination is not.
     fn hear_again(
         &mut self,
         window: &Window,
-        recogniser: &mut impl Recognise,
+        recognizer: &mut impl Recognize,
         hypothesis: &mut Hypothesis,
     ) -> Result<(), Status> {
         let doubted = self.believed().contains(&false);
         let Some(samples) = window.samples().get(SHIFT..).filter(|_| doubted) else { return Ok(()) };
-        let mut again = recogniser.recognise(samples, &[], Effort::Partial)?;
+        let mut again = recognizer.recognize(samples, &[], Effort::Partial)?;
         hypothesis.encodes += again.encodes;
         let start = window.start().saturating_add(SHIFT as u32);
         again.words.iter_mut().for_each(|spoken| *spoken = spoken.moved(|at| at.saturating_add(start)));
-        self.doubt.judge(&mut again.words);
-        self.doubt.judge(&mut self.tentative);
+        self.confidence.judge(&mut again.words);
+        self.confidence.judge(&mut self.tentative);
         Ok(())
     }
 
-    /// Which tentative words are believed.
+    /// Marks the tentative words that are believed.
     fn believed(&self) -> Vec<bool> {
         if self.verbatim {
             return vec![true; self.tentative.len()];
         }
-        // Of noise that is soon over models make a single word. Two are speech, though names may be less likely than `plausible`.
+        // Noise that is soon over yields a single word. Two are speech, though names may be less
+        // likely than `plausible`.
         let are_few = self.is_brief && self.tentative.len() > 1;
         let plausible = if are_few { self.plausible * FEW } else { self.plausible };
-        if doubt::likelihood(&self.tentative, self.likelihood) < plausible {
+        if confidence::likelihood(&self.tentative, self.likelihood) < plausible {
             return vec![false; self.tentative.len()];
         }
         believed(&self.tentative, self.stood, self.alone)
     }
 
-    /// Of the first so many tentative words those go that nobody should believe; returns how many are left of them.
+    /// Drops the hallucinations among the first `words` tentative words; returns how many are left
+    /// of them.
     fn drop_disbelieved(&mut self, words: usize) -> usize {
         let mut believed = self.believed().into_iter();
         let later = self.tentative.split_off(words.min(self.tentative.len()));
@@ -318,13 +378,14 @@ impl Stream {
         left
     }
 
-    /// Asks for voice that no word explains by itself, with nothing before it that the decoder is told, and with fallback.
-    /// While the utterance goes on only for the first that is missed, if all before it is committed: what is found is committed
-    /// at once, since the next hypothesis, behind words that lack it, would lack it again.
+    /// Decodes voice that no word explains by itself, without a forced prefix, and with temperature
+    /// fallback. In a running utterance only the first missed stretch is decoded, if all before it
+    /// is committed: its words are committed at once, since the next hypothesis, behind words that
+    /// lack it, would lack it again.
     fn ask_for_missed(
         &mut self,
         window: &Window,
-        recogniser: &mut impl Recognise,
+        recognizer: &mut impl Recognize,
         task: &Task,
         effort: Effort,
         hypothesis: &mut Hypothesis,
@@ -349,7 +410,7 @@ impl Stream {
             let end = (stretch.end as u32).saturating_add(AROUND).min(window.end());
             let samples =
                 &window.samples()[(start - window.start()) as usize..(end - window.start()) as usize];
-            let mut heard = recogniser.recognise(samples, &[], Effort::Final)?;
+            let mut heard = recognizer.recognize(samples, &[], Effort::Final)?;
             hypothesis.encodes += heard.encodes;
             if heard.no_speech > NO_SPEECH || heard.avg_logprob < LOGPROB {
                 continue;
@@ -390,7 +451,7 @@ impl Stream {
             spoken.word.start = spoken.word.start.max(self.settled);
             spoken.word.end = spoken.word.end.max(spoken.word.start);
             self.settled = spoken.word.end;
-            self.likelihood.0 += doubt::log(&spoken.word);
+            self.likelihood.0 += confidence::log(&spoken.word);
             self.likelihood.1 += 1;
             if stands(&spoken, self.alone) {
                 self.stood = Some(self.settled);
@@ -402,9 +463,10 @@ impl Stream {
         committed
     }
 
-    /// Makes room: the window moves to the last committed word. That one stays: where it ends is an estimate, and what was
-    /// left of it would be heard as a word of its own. If too little is committed, the window is cut at its quietest place
-    /// and what is thought of the part before is committed as it stands, because its audio goes.
+    /// Makes room: the window moves to the last committed word. That one stays: its end is an
+    /// estimate, and the rest of its audio would be recognized as a word of its own. If too little
+    /// is committed, the window is cut at its quietest place and the hypothesis for the part before
+    /// is committed as it stands, because its audio goes.
     fn slide(&mut self, window: &mut Window) -> Vec<Word> {
         let mut forced = Vec::new();
         let mut cut = self.anchored.last().map_or(0, |spoken| spoken.from);

@@ -1,19 +1,20 @@
-//! When words are certain.
+//! Commit policies: the rules that decide which words are certain.
 
 use std::collections::VecDeque;
 
 use hearken_proto::{Commit, SAMPLE_RATE};
 
 use super::Spoken;
-use super::agreement::essence;
+use super::alignment::essence;
 
 /// Decides which of the words that are not committed yet become so.
 pub(crate) trait Policy {
-    /// How many of the first words of `tail` are certain. `tail` is all that was heard behind what is committed, in the
-    /// latest hypothesis; `heard` is where the audio ends, on the same clock.
+    /// Number of the first words of `tail` that are certain. `tail` is the part of the latest
+    /// hypothesis behind the committed words; `heard` is the end of the audio, on the same clock.
     fn certain(&mut self, tail: &[Spoken], heard: u32) -> usize;
 
-    /// The first so many words of the latest tail are committed: the next one begins behind them.
+    /// Reports that the first `words` words of the latest tail were committed: the next tail begins
+    /// behind them.
     fn committed(&mut self, words: usize);
 }
 
@@ -28,21 +29,23 @@ pub(super) fn policy(commit: Commit) -> Box<dyn Policy> {
     }
 }
 
-/// In the first seconds of an utterance its hypotheses have heard little, and err together: 3 s.
+/// Length of the early part of an utterance, whose hypotheses have heard little, and err together:
+/// 3 s.
 const EARLY: u32 = 3 * SAMPLE_RATE;
 
-/// Earlier hypotheses that are kept, for each that must agree: early ones may be nearer to each other than what is needed of
-/// audio between them.
+/// Number of earlier hypotheses kept for each that must agree: early ones may be nearer to each
+/// other than the audio required between them.
 const KEPT: usize = 4;
 
-/// LocalAgreement-n: words that n hypotheses in a row begin with (Liu, Spanakis and Niehues 2020; Macháček, Dabre and Bojar
-/// 2023). A word with an unlikely token needs more of them: of the words that two hypotheses in a row get wrong, most are
-/// unlikely, and few of those that they get right. Early in an utterance hypotheses are made more often, and those that agree
-/// must lie apart (docs/streaming.md).
+/// LocalAgreement-n: words that n hypotheses in a row begin with (Liu, Spanakis and Niehues 2020;
+/// Macháček, Dabre and Bojar 2023). A word with an unlikely token needs more of them: of the words
+/// that two hypotheses in a row get wrong, most are unlikely, and few of those that they get right.
+/// Early in an utterance hypotheses are made more often, and those that agree must lie apart
+/// (docs/streaming.md).
 struct Agreement {
     /// Hypotheses that must agree on a likely word, the latest one included.
     likely: usize,
-    /// The same for a doubtful word.
+    /// Number of hypotheses for a doubtful word.
     doubtful: usize,
     /// A word is doubtful if a token of it is less likely than this.
     threshold: f32,
@@ -79,7 +82,8 @@ impl Agreement {
 impl Policy for Agreement {
     fn certain(&mut self, tail: &[Spoken], heard: u32) -> usize {
         let latest: Vec<String> = tail.iter().map(|spoken| essence(&spoken.word)).collect();
-        // For each earlier hypothesis, the words that it begins with as the latest one does, and the audio that came since.
+        // For each earlier hypothesis, the number of words that it shares with the beginning of the
+        // latest one, and the audio that came since.
         let agreed: Vec<(usize, u32)> = self
             .earlier
             .iter()
@@ -110,8 +114,9 @@ impl Policy for Agreement {
     }
 }
 
-/// AlignAtt: words are certain as far as the decoder did not look at the end of the audio to say them, where more may come
-/// (Papi, Turchi and Negri 2023, arXiv 2305.11408; with Whisper: Wang et al. 2024, arXiv 2406.10052).
+/// AlignAtt: words are certain as far as the decoder did not look at the end of the audio to say
+/// them, where more may come (Papi, Turchi and Negri 2023, arXiv 2305.11408; with Whisper: Wang et
+/// al. 2024, arXiv 2406.10052).
 struct Attention {
     /// Samples at the end of the audio.
     margin: u32,
@@ -161,12 +166,12 @@ mod tests {
             policy(Commit::Agreement { hypotheses: 2, doubtful: 2, likely: 0, early: 0, margin: 0 });
         assert_eq!(policy.certain(&tail("Hello, world"), 0), 0);
         assert_eq!(policy.certain(&tail("hello World. again"), 0), 2);
-        // Compared with what is left of the one before.
+        // Compared with the rest of the one before.
         policy.committed(2);
         assert_eq!(policy.certain(&tail("again and"), 0), 1);
         policy.committed(1);
         assert_eq!(policy.certain(&tail("an end"), 0), 0);
-        // One word more than it thinks certain.
+        // The caller commits one word more than the policy thinks certain.
         policy.committed(1);
         assert_eq!(policy.certain(&tail("end is near"), 0), 1);
     }

@@ -13,7 +13,7 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// A window for a model that can hear `capacity` samples at once.
+    /// Makes a window for a model with a context of `capacity` samples.
     pub(crate) fn new(capacity: usize) -> Self {
         Self { samples: Vec::new(), start: 0, full: capacity / 5 * 4 }
     }
@@ -22,7 +22,7 @@ impl Window {
         &self.samples
     }
 
-    /// Where new samples are appended.
+    /// Buffer to which new samples are appended.
     pub(crate) fn samples_mut(&mut self) -> &mut Vec<f32> {
         &mut self.samples
     }
@@ -37,12 +37,13 @@ impl Window {
         self.start.saturating_add(self.samples.len() as u32)
     }
 
-    /// Whether it must slide before more comes: at four fifths of the capacity, so that a step still fits.
+    /// Returns true if it must slide before more comes: at four fifths of the capacity, so that a
+    /// step still fits.
     pub(crate) fn is_full(&self) -> bool {
         self.samples.len() >= self.full
     }
 
-    /// The earliest place where a cut makes enough room: three tenths of the window.
+    /// Minimum position of a cut that makes enough room: three tenths of the window.
     pub(crate) fn least_cut(&self) -> u32 {
         self.start + (self.samples.len() / 10 * 3) as u32
     }

@@ -1,8 +1,8 @@
-//! Where every sample went.
+//! Accounting of every sample pushed.
 
 use super::VadEvent;
 
-/// Counts of 16 kHz samples, from which a caller can show that none was lost: what went in is
+/// Counts of 16 kHz samples, from which a caller can show that none was lost: all input is
 /// `speech + silence + dropped`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Accounting {
@@ -10,12 +10,12 @@ pub struct Accounting {
     pub speech: u64,
     /// Samples between utterances.
     pub silence: u64,
-    /// Samples that the caller had to give up, for example because a capture ring was full.
+    /// Samples that the caller had to drop, for example because a capture ring was full.
     pub dropped: u64,
 }
 
 impl Accounting {
-    /// Counts what an event of [`VoiceActivity`](super::VoiceActivity) carries.
+    /// Counts the samples of an event of [`VoiceActivity`](super::VoiceActivity).
     pub fn count(&mut self, event: &VadEvent<'_>) {
         match event {
             VadEvent::Speech { samples, .. } => self.speech += samples.len() as u64,
@@ -24,7 +24,7 @@ impl Accounting {
         }
     }
 
-    /// All samples that are accounted for.
+    /// Number of all samples.
     pub fn total(&self) -> u64 {
         self.speech + self.silence + self.dropped
     }

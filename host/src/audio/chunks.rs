@@ -6,8 +6,8 @@ use super::VadEvent;
 use super::voice::Voice;
 use crate::SAMPLE_RATE;
 
-/// Window over which energy is smoothed when a cut is looked for: 50 ms, longer than a pitch period and shorter than a
-/// syllable.
+/// Window over which energy is smoothed when a cut is looked for: 50 ms, longer than a pitch period
+/// and shorter than a syllable.
 const SMOOTHING: usize = SAMPLE_RATE as usize / 20;
 
 /// A stretch of 16 kHz mono audio that begins and ends with speech, for one decode.
@@ -17,7 +17,7 @@ pub struct Chunk {
     pub start: u64,
     /// The stream as it was, pauses included; between 1 sample and the chunker's maximum.
     pub samples: Vec<f32>,
-    /// Where in the stream voice was heard in it.
+    /// Voiced stretches in it, as positions in the stream.
     pub(crate) voice: Voice,
 }
 
@@ -42,10 +42,10 @@ impl Chunk {
 
 /// Turns the events of [`VoiceActivity`](super::VoiceActivity) into [`Chunk`]s.
 ///
-/// Utterances share a chunk as long as the stretch from the first speech sample to the last fits. An utterance that
-/// alone is too long is cut where it is quietest in the last 40 % of what fits, and the next chunk begins right there.
-/// Each speech sample is in exactly one chunk, silence only between utterances that share one. It holds no more than
-/// the maximum.
+/// Utterances share a chunk as long as the stretch from the first speech sample to the last fits
+/// (packing). An utterance that alone is too long is cut at its quietest place in the last 40 % of
+/// the maximum, and the next chunk begins right there. Each speech sample is in exactly one chunk,
+/// silence only between utterances that share one. It holds no more than the maximum.
 #[derive(Debug)]
 pub struct Chunker {
     max_len: usize,
@@ -62,9 +62,9 @@ pub struct Chunker {
 
 #[derive(Debug, Clone, Copy)]
 struct Latest {
-    /// Where in `held` it starts.
+    /// Its start in `held`.
     at: usize,
-    /// Where in `held` the speech before it ends.
+    /// End in `held` of the speech before it.
     before: usize,
 }
 
@@ -83,8 +83,8 @@ impl Chunker {
         }
     }
 
-    /// Lets utterances share a chunk only when the pause between them is at most `samples` long; 0 gives each a chunk
-    /// of its own. By default any pause that fits.
+    /// Lets utterances share a chunk only when the pause between them is at most `samples` long; 0
+    /// gives each a chunk of its own. By default any pause that fits.
     pub fn max_pause(mut self, samples: usize) -> Self {
         self.max_pause = samples;
         self
@@ -115,7 +115,8 @@ impl Chunker {
         self.release(self.speech_end, self.held.len(), sink);
     }
 
-    /// Lets go of what is held if the stream does not continue it: audio was lost between, and would be glued.
+    /// Drops held audio if the stream does not continue it: audio was lost between, and would be
+    /// joined.
     fn join(&mut self, position: u64, sink: &mut impl FnMut(Chunk)) {
         if !self.held.is_empty() && position != self.start + self.held.len() as u64 {
             self.finish(sink);
@@ -154,7 +155,8 @@ impl Chunker {
     /// Called when the maximum is held and more speech follows.
     fn make_room(&mut self, sink: &mut impl FnMut(Chunk)) {
         if let Some(Latest { at, before }) = self.latest {
-            // The latest utterance does not fit behind the ones before it: it starts a chunk of its own.
+            // The latest utterance does not fit behind the ones before it: it starts a chunk of its
+            // own.
             self.release(before, at, sink);
         } else {
             let cut = quietest(&self.held, self.held.len() / 5 * 3);
@@ -176,7 +178,8 @@ impl Chunker {
     }
 }
 
-/// Where `audio` is quietest at or after `from`: the centre of the 50 ms with the least energy, at least 1.
+/// Finds the quietest place of `audio` at or after `from`: the center of the 50 ms with the least
+/// energy, at least 1.
 fn quietest(audio: &[f32], from: usize) -> usize {
     let width = SMOOTHING.min(audio.len() - from).max(1);
     let energy = |sample: f32| f64::from(sample) * f64::from(sample);
@@ -206,7 +209,7 @@ mod tests {
         (0..len).map(|n: usize| (n + 1) as f32 / 16_777_216.0).collect()
     }
 
-    /// What voice activity would say about `pieces`, in blocks of at most `block` samples.
+    /// Feeds `pieces` as voice activity would report them, in blocks of at most `block` samples.
     fn chunk(audio: &[f32], pieces: &[Piece], block: usize, max_len: usize) -> Vec<Chunk> {
         let mut chunker = Chunker::new(max_len);
         let mut chunks = Vec::new();
@@ -318,7 +321,8 @@ mod tests {
     fn a_long_utterance_is_cut_where_it_is_quietest_and_nowhere_else() {
         let len = 40_000;
         let mut audio: Vec<f32> = (0..len).map(|n| if n % 2 == 0 { 0.3 } else { -0.3 }).collect();
-        // Quieter, but too early to be worth a cut; then the right place, within the last 40 % of 20 000.
+        // Quieter, but too early to be worth a cut; then the right place, within the last 40 % of
+        // 20 000.
         audio[5_000..6_200].fill(0.0);
         audio[15_000..16_000].fill(0.01);
         // A single quiet sample is no pause.

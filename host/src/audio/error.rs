@@ -1,8 +1,9 @@
-//! What can go wrong with audio, and what to do about it.
+//! Errors of audio sources, and their remedies.
 
 use super::Format;
 
-/// Why audio cannot be read, or not to its end. Each message is one line, and names the thing and the remedy.
+/// Why audio cannot be read, or not to its end. Each message is one line, and names the thing and
+/// the remedy.
 ///
 /// File names are quoted and escaped, since they may hold control characters.
 #[derive(Debug, thiserror::Error)]
@@ -13,7 +14,7 @@ pub enum AudioError {
     Open {
         /// The file.
         name: String,
-        /// What the system said.
+        /// Error of the operating system.
         source: std::io::Error,
     },
     /// The path names a directory.
@@ -35,7 +36,7 @@ pub enum AudioError {
     NotAudio {
         /// The file or stream.
         name: String,
-        /// What the reader stumbled on.
+        /// Reason given by the reader.
         reason: String,
     },
     /// The sandbox that decodes recordings cannot be made.
@@ -52,15 +53,15 @@ pub enum AudioError {
         /// The file or stream.
         name: String,
     },
-    /// The container is known, but not what is in it.
+    /// The container is known, but not its codec.
     #[error("{name:?} uses a codec that is not supported ({reason}); convert it to WAV or FLAC")]
     Codec {
         /// The file or stream.
         name: String,
-        /// What is missing.
+        /// Description of the missing part.
         reason: String,
     },
-    /// A rate or channel count outside of what hearken takes.
+    /// A rate or channel count out of range.
     #[error(
         "{sample_rate} Hz with {channels} channels is not supported; convert to 8000-192000 Hz and 1-8 channels"
     )]
@@ -82,7 +83,8 @@ pub enum AudioError {
         /// Samples per frame.
         channels: u16,
     },
-    /// The recording changes on the way to a rate or channels that hearken does not take. What came before was delivered.
+    /// The recording changes on the way to a rate or channels that hearken does not take. What came
+    /// before was delivered.
     #[error(
         "{name:?} changes from {} Hz, {} channels to {} Hz, {} channels after {frames} frames; split it there, or convert it to one format",
         from.sample_rate, from.channels, to.sample_rate, to.channels
@@ -90,14 +92,14 @@ pub enum AudioError {
     FormatChanged {
         /// The file or stream.
         name: String,
-        /// What it began with.
+        /// Format at the beginning.
         from: Format,
-        /// What it goes on with.
+        /// Format from there on.
         to: Format,
         /// Frames delivered before the change.
         frames: u64,
     },
-    /// The recording ends before its own header says so. What there is was delivered.
+    /// The recording ends before the length in its own header. The audio before was delivered.
     #[error(
         "{name:?} is cut off after {frames} frames{}; the audio up to there is complete, fetch the file again for the rest",
         expected.map(|n| format!(" of {n}")).unwrap_or_default()
@@ -122,7 +124,8 @@ pub enum AudioError {
         /// Frames delivered.
         frames: u64,
     },
-    /// The container is damaged so that nothing after this point can be found. What came before was delivered.
+    /// The container is damaged so that nothing after this point can be found. What came before was
+    /// delivered.
     #[error(
         "{name:?} is damaged after {frames} frames ({reason}); the audio up to there is complete, repair or convert the file for the rest"
     )]
@@ -131,7 +134,7 @@ pub enum AudioError {
         name: String,
         /// Frames delivered.
         frames: u64,
-        /// What the reader stumbled on.
+        /// Reason given by the reader.
         reason: String,
     },
     /// The system failed to deliver the bytes. What came before was delivered.
@@ -143,7 +146,7 @@ pub enum AudioError {
         name: String,
         /// Frames delivered.
         frames: u64,
-        /// What the system said.
+        /// Error of the operating system.
         source: std::io::Error,
     },
 }

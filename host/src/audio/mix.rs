@@ -5,18 +5,19 @@ use super::Format;
 /// Length of a measurement, in ms: how soon channels that cancel each other out are noticed.
 const WINDOW_MS: u32 = 10;
 
-/// Share of the energy measured so far that is kept after each measurement: half of it is gone after 340 ms.
+/// Share of the energy measured so far that is kept after each measurement: half of it is gone
+/// after 340 ms.
 const MEMORY: f32 = 0.98;
 
-/// The average has less than this share of the channels' mean energy: they cancel each other out. Channels that have nothing in
-/// common leave one half (of two) to one eighth (of eight).
+/// The average has less than this share of the channels' mean energy: they cancel each other out.
+/// Channels that have nothing in common leave one half (of two) to one eighth (of eight).
 const CANCELLED: f32 = 0.02;
 
 /// The average has more than this share: they no longer do.
 const RESTORED: f32 = 0.08;
 
-/// Averages channels. Where that cancels the sound, because one is the other upside down (a cable wired the wrong way
-/// round, a "vocal remover"), takes the loudest channel instead.
+/// Averages channels. Where that cancels the sound, because one is the other upside down (a cable
+/// wired the wrong way round, a "vocal remover"), takes the loudest channel instead.
 #[derive(Debug)]
 pub(super) struct Mixer {
     channels: usize,
@@ -75,7 +76,8 @@ impl Mixer {
         mono.extend(frames.map(|frame| self.mix(frame)));
     }
 
-    /// Forgets what was measured, and returns how many samples of an incomplete frame are left out.
+    /// Resets the measurement, and returns the number of samples of an incomplete frame that are
+    /// left out.
     pub(super) fn finish(&mut self) -> usize {
         self.measured = 0;
         self.energies.fill(0.0);
@@ -101,7 +103,7 @@ impl Mixer {
         let Some((average, channels)) = self.energies.split_last() else { return };
         let mean = channels.iter().sum::<f32>() / channels.len() as f32;
         if self.taken.is_none() && *average < CANCELLED * mean {
-            // Of equal ones the first.
+            // The first of equal ones.
             let loudest = channels.iter().enumerate().rev().max_by(|one, other| one.1.total_cmp(other.1));
             self.taken = loudest.map(|(channel, _)| channel);
             self.last_taken = self.taken;

@@ -1,10 +1,12 @@
-//! From any recording to 16 kHz mono, and from that to utterances.
+//! Audio: from any recording to 16 kHz mono, and from that to utterances.
 //!
-//! The order is that of the data: a [`Source`] ([`open`], [`from_file`], [`from_reader`], [`RawPcm`]) delivers blocks at whatever rate
-//! and channel count the recording has, a [`Resampler`] turns them into 16 kHz mono, [`VoiceActivity`] marks the speech
-//! in that, and, when a whole file is decoded, a [`Chunker`] packs the speech into pieces that fit a model's context.
-//! Nothing here decides where audio comes from or where text goes, and nothing drops a sample without saying so: see
-//! [`Faults`] for what a recording lacked and [`Accounting`] for where each sample went.
+//! The order is that of the data: a [`Source`] ([`open`], [`from_file`], [`from_reader`],
+//! [`RawPcm`]) delivers blocks at whatever rate and channel count the recording has, a
+//! [`Resampler`] turns them into 16 kHz mono, [`VoiceActivity`] marks the speech in that, and, when
+//! a whole file is decoded, a [`Chunker`] packs the speech into pieces that fit a model's context.
+//! Nothing here decides where audio comes from or where text goes, and nothing drops a sample
+//! without saying so: see [`Faults`] for what a recording lacked and [`Accounting`] for where each
+//! sample went.
 
 mod accounting;
 mod chunks;
@@ -15,7 +17,7 @@ mod raw;
 mod resample;
 mod ring;
 mod samples;
-mod sanitise;
+mod sanitize;
 mod vad;
 mod voice;
 
@@ -30,7 +32,7 @@ pub use resample::Resampler;
 pub(crate) use resample::resampled;
 pub use ring::{RingRead, RingReader, RingWriter, ring};
 pub use samples::Samples;
-pub(crate) use sanitise::usable;
+pub(crate) use sanitize::usable;
 pub use vad::{VadConfig, VadEvent, VoiceActivity};
 pub(crate) use voice::Voice;
 
@@ -44,10 +46,11 @@ pub struct Format {
 }
 
 impl Format {
-    /// What everything after the [`Resampler`] has: 16 kHz mono.
+    /// Output format of the [`Resampler`]: 16 kHz mono.
     pub const MODEL: Self = Self { sample_rate: crate::SAMPLE_RATE, channels: 1 };
 
-    /// Refuses a rate outside 8 to 192 kHz and a channel count outside 1 to 8 with [`AudioError::Format`].
+    /// Refuses a rate outside 8 to 192 kHz and a channel count outside 1 to 8 with
+    /// [`AudioError::Format`].
     pub fn validate(self) -> Result<Self, AudioError> {
         if (8_000..=192_000).contains(&self.sample_rate) && (1..=8).contains(&self.channels) {
             Ok(self)
@@ -57,22 +60,24 @@ impl Format {
     }
 }
 
-/// What a source had to repair so far. All zero for a sound recording.
+/// Repairs that a source made so far. All zero for a sound recording.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Faults {
     /// Packets that could not be decoded and were skipped.
     pub skipped_packets: u64,
-    /// Frames of silence put where packets were skipped or missing, so that later positions stay true.
+    /// Frames of silence put where packets were skipped or missing, so that later positions stay
+    /// true.
     pub concealed_frames: u64,
     /// Samples that were not a number or infinite, and were set to 0.
     pub non_finite_samples: u64,
-    /// Samples outside -1 to 1, and clamped to it. Lossy codecs overshoot by themselves: a few are normal.
+    /// Samples outside -1 to 1, and clamped to it. Lossy codecs overshoot by themselves: a few are
+    /// normal.
     pub clipped_samples: u64,
 }
 
 impl Faults {
-    /// Whether audio is missing or was unusable. Clipping alone is not damage.
+    /// Returns true if audio is missing or was unusable. Clipping alone is not damage.
     pub fn is_damaged(&self) -> bool {
         self.skipped_packets > 0 || self.concealed_frames > 0 || self.non_finite_samples > 0
     }
@@ -83,23 +88,25 @@ pub trait Source: Send {
     /// Rate and channels of every block.
     fn format(&self) -> Format;
 
-    /// How many frames the recording says it has. A hint for progress: it may be wrong, and live audio has none.
+    /// Number of frames that the recording states. A hint for progress: it may be wrong, and live
+    /// audio has none.
     fn frames(&self) -> Option<u64>;
 
-    /// Clears `block`, fills it with interleaved samples from -1 to 1, and returns how many frames it holds; 0 is the end.
+    /// Clears `block`, fills it with interleaved samples from -1 to 1, and returns how many frames
+    /// it holds; 0 is the end.
     ///
-    /// An error comes after the last block that could be read, never in its place: what was delivered before it is
-    /// sound. After an error, as after the end, further calls return 0.
+    /// An error comes after the last block that could be read, never in its place: the blocks
+    /// before it are sound. After an error, as after the end, further calls return 0.
     fn read(&mut self, block: &mut Vec<f32>) -> Result<usize, AudioError>;
 
-    /// Takes the rest of a long gap in the recording, which [`read`](Self::read) would fill with silence, as a number of frames; 0
-    /// where there is none. To be asked before each read, for consumers that need not look at silence: a few bytes may state hours
-    /// of it.
+    /// Takes the rest of a long gap in the recording, which [`read`](Self::read) would fill with
+    /// silence, as a number of frames; 0 where there is none. To be asked before each read, for
+    /// consumers that need not look at silence: a few bytes may state hours of it.
     fn take_gap(&mut self) -> u64 {
         0
     }
 
-    /// What had to be repaired in the blocks delivered so far.
+    /// Repairs in the blocks delivered so far.
     fn faults(&self) -> Faults;
 }
 

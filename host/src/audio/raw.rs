@@ -2,13 +2,14 @@
 
 use std::io::{ErrorKind, Read};
 
-use super::sanitise::sanitise;
+use super::sanitize::sanitize;
 use super::{AudioError, Faults, Format, Source};
 
-/// Bytes asked for at once. A pipe returns what it has, so live audio is not held back by this.
+/// Number of bytes read at once. A pipe returns the bytes that it has, so live audio is not held
+/// back by this.
 const BLOCK_BYTES: usize = 32 * 1024;
 
-/// How a sample of raw PCM is stored.
+/// Storage format of a raw PCM sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Encoding {
@@ -32,11 +33,12 @@ impl Encoding {
         }
     }
 
-    /// Appends the samples that `bytes` are, each from -1 to 1 and a number; bytes of an incomplete one are left out. What had
-    /// to be repaired is counted.
+    /// Appends the samples that `bytes` are, each from -1 to 1 and a number; bytes of an incomplete
+    /// one are left out. What had to be repaired is counted.
     pub(crate) fn decode(self, bytes: &[u8], samples: &mut Vec<f32>, faults: &mut Faults) {
         let start = samples.len();
-        // 32768, not 32767: what every WAV reader divides by, so that raw and WAV input give the same text.
+        // 32768, not 32767: every WAV reader's divisor, so that raw and WAV input give the same
+        // text.
         let from_i16 = |sample: i16| f32::from(sample) / 32_768.0;
         match self {
             Self::S16Le => {
@@ -46,7 +48,7 @@ impl Encoding {
             Self::MuLaw => samples.extend(bytes.iter().map(|byte| from_i16(mu_law(*byte)))),
             Self::ALaw => samples.extend(bytes.iter().map(|byte| from_i16(a_law(*byte)))),
         }
-        sanitise(&mut samples[start..], faults);
+        sanitize(&mut samples[start..], faults);
     }
 }
 
@@ -105,7 +107,8 @@ pub struct RawPcm<R> {
 }
 
 impl<R: Read + Send> RawPcm<R> {
-    /// Reads `reader` as `encoding` in `format`; `name` is what errors call it, for example `"standard input"`.
+    /// Reads `reader` as `encoding` in `format`; `name` stands for it in errors, for example
+    /// `"standard input"`.
     ///
     /// # Errors
     /// [`AudioError::Format`] if the rate or the channels are out of range.

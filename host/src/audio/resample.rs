@@ -1,4 +1,4 @@
-//! From any rate and channel count to 16 kHz mono.
+//! Resampling from any rate and channel count to 16 kHz mono.
 
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Fft, FixedSync, Resampler as _, WindowFunction};
@@ -6,9 +6,10 @@ use rubato::{Fft, FixedSync, Resampler as _, WindowFunction};
 use super::mix::Mixer;
 use super::{AudioError, Format};
 
-/// Audio that is transformed at once, in ms, rounded up to what the ratio of the rates allows: 12 ms at 48 kHz, 20 ms at
-/// 44.1 kHz. A longer block has a narrower transition band, more delay, and tables that each of ten thousand idle
-/// sessions would hold; at this length 7.4 kHz passes untouched and 7.5 kHz loses 0.3 dB.
+/// Length of a block that is transformed at once [ms], rounded up to a multiple that the ratio of
+/// the rates allows: 12 ms at 48 kHz, 20 ms at 44.1 kHz. A longer block has a narrower transition
+/// band, more delay, and tables that each of ten thousand idle sessions would hold; at this length
+/// 7.4 kHz passes untouched and 7.5 kHz loses 0.3 dB.
 const BLOCK_MS: u32 = 12;
 
 /// Frames that are averaged at once where no rate changes.
@@ -16,20 +17,21 @@ const PASS: usize = 1024;
 
 /// Turns interleaved audio of one [`Format`] into 16 kHz mono, as a stream.
 ///
-/// Channels are averaged; where that cancels the sound, the loudest is [taken](Self::taken_channel). Then they are resampled
-/// with [rubato]'s synchronous FFT resampler. The filter's delay is compensated:
-/// output sample `n` is the input at `n / 16000` seconds. What comes out does not depend on how the input is cut into
-/// blocks, and after [`finish`](Self::finish) it is exactly `round(frames * 16000 / rate)` samples. Input that already
-/// is 16 kHz mono passes unchanged, bit by bit.
+/// Channels are averaged; where that cancels the sound, the loudest is
+/// [taken](Self::taken_channel). Then they are resampled with [rubato]'s synchronous FFT resampler.
+/// The filter's delay is compensated: output sample `n` is the input at `n / 16000` seconds. What
+/// comes out does not depend on how the input is cut into blocks, and after
+/// [`finish`](Self::finish) it is exactly `round(frames * 16000 / rate)` samples. Input that
+/// already is 16 kHz mono passes unchanged, bit by bit.
 ///
-/// The last 25 ms or so are only known once the input behind them is; rates that share few factors with 16 kHz (44 099
-/// Hz, say) need blocks of up to two seconds.
+/// The last 25 ms or so are only known once the input behind them is; rates that share few factors
+/// with 16 kHz (44 099 Hz, say) need blocks of up to two seconds.
 pub struct Resampler {
     format: Format,
     mixer: Mixer,
     /// Mono samples at the input's rate that do not fill a block yet.
     waiting: Vec<f32>,
-    /// None at 16 kHz.
+    /// `None` at 16 kHz.
     rate: Option<Rate>,
     frames_in: u64,
     frames_out: u64,
@@ -65,7 +67,7 @@ impl Resampler {
         Ok(Self { format, mixer: Mixer::new(format), waiting: Vec::new(), rate, frames_in: 0, frames_out: 0 })
     }
 
-    /// What comes in.
+    /// Input format.
     pub fn format(&self) -> Format {
         self.format
     }
@@ -80,17 +82,19 @@ impl Resampler {
         self.frames_out
     }
 
-    /// The channel, counted from 0, that was taken alone, because averaging the channels would have cancelled the sound.
+    /// The channel, counted from 0, that was taken alone, because averaging the channels would have
+    /// cancelled the sound.
     pub fn taken_channel(&self) -> Option<u16> {
         self.mixer.taken()
     }
 
-    /// Appends to `out` what can be computed with `interleaved`, which may be of any length and end within a frame.
+    /// Appends to `out` the output that can be computed with `interleaved`, which may be of any
+    /// length and end within a frame.
     pub fn push(&mut self, interleaved: &[f32], out: &mut Vec<f32>) {
         let block = self.rate.as_ref().map_or(PASS, Rate::block);
         let channels = usize::from(self.format.channels);
         let mut rest = interleaved;
-        // Block by block: what is held never grows beyond one, whatever is pushed at once.
+        // Block by block: the buffer never grows beyond one, whatever is pushed at once.
         while !rest.is_empty() {
             let (head, tail) = rest.split_at(rest.len().min((block - self.waiting.len()) * channels));
             rest = tail;
@@ -113,7 +117,8 @@ impl Resampler {
 
     /// Appends the rest to `out` and starts afresh, for another stream of the same format.
     ///
-    /// Returns how many samples of an incomplete last frame were left out: 0 unless the input ended within a frame.
+    /// Returns how many samples of an incomplete last frame were left out: 0 unless the input ended
+    /// within a frame.
     pub fn finish(&mut self, out: &mut Vec<f32>) -> usize {
         if let Some(rate) = &mut self.rate {
             let total = resampled(self.frames_in, self.format.sample_rate);
@@ -141,7 +146,8 @@ impl Rate {
             return Ok(None);
         }
         let step = from / gcd(from, to);
-        // An even number of steps puts the filter's centre on a sample, on both sides: the delay is a whole number.
+        // An even number of steps puts the filter's center on a sample, on both sides: the delay is
+        // a whole number.
         let steps = (from * BLOCK_MS / 1000).div_ceil(step).next_multiple_of(2);
         let fft = Fft::new_custom(
             from as usize,
@@ -163,7 +169,8 @@ impl Rate {
         self.fft.input_frames_next()
     }
 
-    /// Converts one block, and appends at most `limit` frames of it that are not the filter's delay. Returns how many.
+    /// Converts one block, and appends at most `limit` frames of it that are not the filter's
+    /// delay. Returns how many.
     pub(super) fn convert(&mut self, block: &[f32], limit: usize, out: &mut Vec<f32>) -> u64 {
         let channels = self.channels;
         let frames = self.scratch.len() / channels;
@@ -188,7 +195,8 @@ impl Rate {
     }
 }
 
-/// Samples at 16 kHz that so many frames become: `round(frames * 16000 / rate)`, halves upwards.
+/// Number of samples at 16 kHz that `frames` frames become: `round(frames * 16000 / rate)`, halves
+/// upwards.
 pub(crate) fn resampled(frames: u64, rate: u32) -> u64 {
     at_rate(frames, rate, crate::SAMPLE_RATE)
 }

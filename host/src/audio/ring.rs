@@ -1,4 +1,4 @@
-//! From an audio callback, which may not wait for anybody, to a thread that may.
+//! Ring buffer from an audio callback, which must not wait, to a thread that may.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,8 @@ use super::{AudioError, Format};
 /// Gaps that can wait to be read. While there are as many, the last one grows.
 const GAPS: usize = 64;
 
-/// A lock-free ring of interleaved samples with one writer and one reader, that holds `capacity` of audio.
+/// A lock-free ring of interleaved samples with one writer and one reader, that holds `capacity` of
+/// audio.
 ///
 /// # Errors
 ///
@@ -50,7 +51,7 @@ pub fn ring(format: Format, capacity: Duration) -> Result<(RingWriter, RingReade
 /// Frames that found no room.
 #[derive(Debug, Clone, Copy)]
 struct Gap {
-    /// Of the first frame.
+    /// Position of the first frame.
     position: u64,
     frames: u64,
 }
@@ -64,20 +65,20 @@ pub struct RingWriter {
     offered: Arc<AtomicU64>,
     /// Frames that were offered, taken or not.
     position: u64,
-    /// The gap that the reader has not been told of: it may still grow.
+    /// Gap that was not yet reported to the reader: it may still grow.
     gap: Option<Gap>,
 }
 
-/// What a [`RingReader`] has next.
+/// Next item of a [`RingReader`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RingRead {
-    /// So many frames, which were appended to the block.
+    /// Number of frames, which were appended to the block.
     Frames(u64),
-    /// So many frames were offered when there was no room, and are lost.
+    /// Number of frames that were offered when there was no room, and are lost.
     Lost(u64),
-    /// Nothing yet.
+    /// No frames yet.
     Empty,
-    /// Nothing, and nothing comes any more: the writer is gone.
+    /// No frames, and none will come: the writer is gone.
     Ended,
 }
 
@@ -94,13 +95,13 @@ pub struct RingReader {
 }
 
 impl RingWriter {
-    /// Takes whole interleaved frames, as many as there is room for; the reader learns of the others. Samples that are
-    /// no whole frame at the end are left out.
+    /// Takes whole interleaved frames, as many as there is room for; the reader learns of the
+    /// others. Samples that are no whole frame at the end are left out.
     pub fn write(&mut self, interleaved: impl ExactSizeIterator<Item = f32>) {
         let frames = interleaved.len() / self.channels;
         let mut taken = frames.min(self.samples.vacant_len() / self.channels);
         if let Some(gap) = &mut self.gap {
-            // The reader must know of a gap before it reads what comes behind.
+            // The reader must know of a gap before it reads the samples behind it.
             if taken > 0 && self.gaps.try_push(*gap).is_ok() {
                 self.gap = None;
             } else {
@@ -119,18 +120,19 @@ impl RingWriter {
 }
 
 impl RingReader {
-    /// Rate and channels of what is read.
+    /// Rate and channels of the frames.
     pub fn format(&self) -> Format {
         self.format
     }
 
-    /// Clears `block` and takes what comes next. Everything that was offered comes out as [`RingRead::Frames`] or
-    /// [`RingRead::Lost`], in order.
+    /// Clears `block` and reads the next item. Everything that was offered comes out as
+    /// [`RingRead::Frames`] or [`RingRead::Lost`], in order.
     pub fn read(&mut self, block: &mut Vec<f32>) -> RingRead {
         block.clear();
-        // Asked before the samples are counted: what a writer that is gone wrote last is counted then.
+        // Checked before the samples are counted: the last samples of a writer that is gone are
+        // counted then.
         let alone = !self.samples.write_is_held();
-        // Counted before the gaps are looked at: what lies before these samples is known then.
+        // Counted before the gaps are checked: gaps before these samples are known then.
         let available = (self.samples.occupied_len() / self.channels) as u64;
         let gap = self.gaps.try_peek().copied();
         let until = gap.map_or(u64::MAX, |gap| gap.position.saturating_sub(self.position));

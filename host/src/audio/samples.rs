@@ -16,7 +16,8 @@ pub struct Samples {
 }
 
 impl Samples {
-    /// Interleaved samples of the given format. A frame that is not complete at the end is left out.
+    /// Interleaved samples of the given format. A frame that is not complete at the end is left
+    /// out.
     ///
     /// # Errors
     ///
@@ -41,7 +42,7 @@ impl Source for Samples {
         let frames = (rest.len() / channels).min(BLOCK);
         block.clear();
         block.extend_from_slice(&rest[..frames * channels]);
-        super::sanitise::sanitise(block, &mut self.faults);
+        super::sanitize::sanitize(block, &mut self.faults);
         self.done += block.len();
         Ok(frames)
     }

@@ -1,4 +1,4 @@
-//! The stretches of an utterance in which voice was heard.
+//! Voiced stretches of an utterance.
 
 use std::ops::Range;
 
@@ -46,7 +46,7 @@ impl Voice {
         Self(inside.map(|stretch| stretch.start.max(range.start)..stretch.end.min(range.end)).collect())
     }
 
-    /// Takes in what another one heard later.
+    /// Appends the stretches of a later one.
     pub(crate) fn extend(&mut self, later: Self) {
         for stretch in later.0 {
             match self.0.last_mut() {
@@ -56,7 +56,7 @@ impl Voice {
         }
     }
 
-    /// Forgets what comes before a position.
+    /// Drops stretches before a position.
     pub(crate) fn forget(&mut self, position: u64) {
         self.0.retain(|stretch| stretch.end > position);
     }

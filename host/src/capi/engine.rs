@@ -10,7 +10,8 @@ use super::version::HEARKEN_ABI_VERSION;
 use crate::sandbox::Limits;
 use crate::{Compute, Engine};
 
-/// An engine: the sandbox's compiler, the recogniser threads and the cache. A program needs one. `{0}` is null.
+/// An engine: the sandbox's compiler, the recognizer threads and the cache. A program needs one.
+/// `{0}` is null.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub struct EngineHandle {
@@ -18,11 +19,13 @@ pub struct EngineHandle {
     pub handle: u64,
 }
 
-/// Who multiplies the model's matrices. Everything else of the recogniser runs inside the sandbox in any case.
+/// Where matrix multiplication runs. Everything else of the recognizer runs inside the sandbox in
+/// any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum ComputeChoice {
-    /// The host, with the processor's fastest instructions; weights and activations rounded to 8 bits or bfloat16.
+    /// The host, with the processor's fastest instructions; weights and activations rounded to 8
+    /// bits or bfloat16.
     HearkenComputeFast = 0,
     /// The host, as exactly as native whisper.cpp.
     HearkenComputeExact = 1,
@@ -36,8 +39,9 @@ pub enum ComputeChoice {
 pub struct EngineOptions {
     /// `sizeof(hearken_engine_options)`.
     pub size: usize,
-    /// Folder for compiled models, in UTF-8; it must belong to the user alone, for what lies in it is run. NULL:
-    /// `hearken` in the user's cache folder, or what the environment variable `HEARKEN_CACHE_DIR` says.
+    /// Folder for compiled models, in UTF-8; it must belong to the user alone, because its content
+    /// is executed. NULL: `hearken` in the user's cache folder, or the value of the environment
+    /// variable `HEARKEN_CACHE_DIR`.
     pub cache_folder: *const c_char,
     /// Bytes that this folder may take. Default: 16 GiB.
     pub cache_bytes: u64,
@@ -45,32 +49,35 @@ pub struct EngineOptions {
     pub memory_bytes: u64,
     /// Seconds of CPU time that one decode may take before its sandbox is ended. Default: 120.
     pub cpu_seconds: u32,
-    /// Recogniser threads. Default: as many as the process may use cores.
+    /// Recognizer threads. Default: as many as the process may use cores.
     pub threads: u32,
-    /// One of `hearken_compute`. Default: `HEARKEN_COMPUTE_FAST`.
+    /// A value of `hearken_compute`. Default: `HEARKEN_COMPUTE_FAST`.
     pub compute: u32,
     /// Not 0: keeps no compiled models, so that each load takes seconds.
     pub no_cache: u32,
 }
 
-// SAFETY: integers and a pointer, the first a `usize`; four of 8 bytes and four of 4, so nothing is padded.
+// SAFETY: integers and a pointer, the first a `usize`; four of 8 bytes and four of 4, so nothing is
+// padded.
 unsafe impl OptionStruct for EngineOptions {
     const NAME: &'static str = "hearken_engine_options";
 }
 const _: () = assert!(size_of::<EngineOptions>() == 2 * size_of::<usize>() + 32);
 
-/// Makes an engine: opens the cache, and starts the recogniser threads and, unless `HEARKEN_COMPUTE_GUEST` is asked for,
-/// those that help to multiply. `abi_version` is always `HEARKEN_ABI_VERSION`. `options` may be NULL.
+/// Makes an engine: opens the cache, and starts the recognizer threads and, unless
+/// `HEARKEN_COMPUTE_GUEST` is asked for, those that help to multiply. `abi_version` is always
+/// `HEARKEN_ABI_VERSION`. `options` may be NULL.
 ///
-/// Threads: any but audio threads. Do not `fork` afterwards, unless to `exec`.
-/// Ownership: `*engine` is yours; free it with `hearken_engine_free`. The options are copied.
-/// Errors: `HEARKEN_ERROR_VERSION` when header and library do not fit together; `HEARKEN_ERROR_ARGUMENT`;
-/// `HEARKEN_ERROR_SYSTEM` when the cache folder cannot be used or a thread cannot be started; `HEARKEN_ERROR_SANDBOX` when
-/// this machine cannot run WebAssembly. `*engine` is null then.
+/// Threads: any but audio threads. Do not `fork` afterwards, unless to `exec`. Ownership: `*engine`
+/// is yours; free it with `hearken_engine_free`. The options are copied. Errors:
+/// `HEARKEN_ERROR_VERSION` when header and library do not fit together; `HEARKEN_ERROR_ARGUMENT`;
+/// `HEARKEN_ERROR_SYSTEM` when the cache folder cannot be used or a thread cannot be started;
+/// `HEARKEN_ERROR_SANDBOX` when this machine cannot run WebAssembly. `*engine` is null then.
 ///
 /// # Safety
 ///
-/// `options` is NULL or as `size` in it says, with text that ends in a NUL; `engine` may be written.
+/// `options` is NULL or as `size` in it says, with text that ends in a NUL; `engine` may be
+/// written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn hearken_engine_new(
     abi_version: u32,
@@ -134,7 +141,8 @@ unsafe fn build(options: Option<EngineOptions>) -> Result<Engine, Fault> {
     Ok(builder.build()?)
 }
 
-/// Frees an engine. Its models and sessions go on: the threads end when the last of them is freed, too.
+/// Frees an engine. Its models and sessions go on: the threads end when the last of them is freed,
+/// too.
 ///
 /// Threads: any but audio threads. Waits for decodes that run, if nothing else uses the engine.
 /// Errors: `HEARKEN_ERROR_HANDLE`.

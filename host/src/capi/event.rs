@@ -6,28 +6,30 @@ use std::ptr;
 use crate::Word;
 use crate::session::SessionEvent;
 
-/// What an event says. Programs ignore types that they do not know.
+/// Type of an event. Programs ignore types that they do not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum CEventType {
     /// Speech began at `start`.
     HearkenEventSpeechStarted = 0,
-    /// Speech ended at `end`. The utterance's `HEARKEN_EVENT_FINAL` comes when it is recognised.
+    /// Speech ended at `end`. The utterance's `HEARKEN_EVENT_FINAL` comes when it is recognized.
     HearkenEventSpeechEnded = 1,
     /// The language is known: `text` is its ISO 639-1 code, `probability` how sure the model is.
     HearkenEventLanguage = 2,
-    /// What is thought of the utterance that began at `start`, while it goes on. The first `committed` words became
-    /// certain with this event and do not change any more; the others replace those of the event before.
+    /// The hypothesis for the utterance that began at `start`, while it goes on. The first
+    /// `committed` words were committed with this event and do not change any more; the others
+    /// replace those of the event before.
     HearkenEventPartial = 3,
-    /// The utterance from `start` to `end` is complete: all its words, of which those that were committed come first, as
-    /// they were.
+    /// The utterance from `start` to `end` is complete: all its words, of which those that were
+    /// committed come first, as they were.
     HearkenEventFinal = 4,
-    /// Audio from `start` to `end` was not recognised; `text` says why.
+    /// Audio from `start` to `end` was not recognized; `text` has the reason.
     HearkenEventDropped = 5,
     /// Everything that was pushed, up to `end`, is dealt with. The last event.
     HearkenEventFinished = 6,
-    /// Voice from `start` to `end`, at least a second of it, in which no words were recognized though it was decoded again:
-    /// speech that was missed, or a sound that voice activity takes for speech.
+    /// Voice from `start` to `end`, at least a second of it, in which no words were recognized
+    /// though it was decoded again: speech that was missed, or a sound that voice activity takes
+    /// for speech.
     HearkenEventUnrecognized = 7,
 }
 
@@ -39,7 +41,8 @@ pub struct CWord {
     pub start: u64,
     /// Sample after the last.
     pub end: u64,
-    /// The word with the punctuation attached to it: UTF-8 without control characters, ends in a NUL.
+    /// The word with the punctuation attached to it: UTF-8 without control characters, ends in a
+    /// NUL.
     pub text: *const c_char,
     /// Mean probability of its tokens, from 0 to 1.
     pub probability: f32,
@@ -47,36 +50,39 @@ pub struct CWord {
     pub reserved: u32,
 }
 
-/// Something that happened. Positions are samples at 16 kHz (`HEARKEN_SAMPLE_RATE`) from the start of the session's audio.
-/// Only the library makes these; later versions may have more fields at the end.
+/// Something that happened. Positions are samples at 16 kHz (`HEARKEN_SAMPLE_RATE`) from the start
+/// of the session's audio. Only the library makes these; later versions may have more fields at the
+/// end.
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub struct CEvent {
-    /// One of `hearken_event_type`.
+    /// A value of `hearken_event_type`.
     pub event_type: u32,
-    /// How sure the model is of the language, from 0 to 1; otherwise 0.
+    /// Probability of the detected language, from 0 to 1; otherwise 0.
     pub probability: f32,
-    /// First sample of what the event is about; of `HEARKEN_EVENT_PARTIAL` and `HEARKEN_EVENT_FINAL` the utterance's, by
-    /// which they belong together.
+    /// First sample of the event's subject; of `HEARKEN_EVENT_PARTIAL` and `HEARKEN_EVENT_FINAL`
+    /// the utterance's, by which they belong together.
     pub start: u64,
-    /// Sample after the last of what the event is about; of a partial text the end of its last word.
+    /// Sample after the last of the event's subject; of a partial text the end of its last word.
     pub end: u64,
-    /// The words, joined by spaces; or what the type says. UTF-8 without control characters, ends in a NUL; never NULL.
+    /// The words, joined by spaces; or the text that the type describes. UTF-8 without control
+    /// characters, ends in a NUL; never NULL.
     pub text: *const c_char,
     /// The words of a partial or final text; NULL if there are none.
     pub words: *const CWord,
-    /// How many.
+    /// Number of words.
     pub word_count: usize,
-    /// How many of them are certain: the first ones.
+    /// Number of committed words: the first ones.
     pub committed: usize,
 }
 
-/// Takes an event. It and what it points to are the library's, and gone when the function returns. It must return:
-/// neither a C++ exception nor `longjmp` may leave it.
+/// Receives an event. The event and the memory that it points to belong to the library, and are
+/// gone when the function returns. It must return: neither a C++ exception nor `longjmp` may leave
+/// it.
 ///
-/// It is called on a thread of the session's own, one event after the other. It may call every function of the session
-/// but `hearken_session_free` and, since it has the events, `hearken_session_poll`. Events wait while it runs; audio does
-/// not.
+/// It is called on a thread of the session's own, one event after the other. It may call every
+/// function of the session but `hearken_session_free` and, since it has the events,
+/// `hearken_session_poll`. Events wait while it runs; audio does not.
 pub type EventCallback = Option<unsafe extern "C" fn(event: *const CEvent, user: *mut c_void)>;
 
 /// An event with everything that it points to.
@@ -87,7 +93,8 @@ pub(super) struct Held {
     _words: Vec<CWord>,
 }
 
-// SAFETY: its pointers lead to its own heap, which moves with it from thread to thread and is not written any more.
+// SAFETY: its pointers lead to its own heap, which moves with it from thread to thread and is not
+// written any more.
 unsafe impl Send for Held {}
 
 impl Held {
@@ -171,7 +178,7 @@ fn lay_out(text: &str, words: &[&Word]) -> (Vec<u8>, Vec<CWord>) {
         push(&mut texts, &word.text);
         texts.push(0);
     }
-    // The block does not grow any more: what is in it has its address.
+    // The block does not grow any more: its content keeps its address.
     let words = words.iter().zip(places).map(|(word, place)| CWord {
         start: word.start,
         end: word.end,

@@ -1,4 +1,5 @@
-//! The way in for audio threads: through a lock-free ring, and a thread that empties it into the session.
+//! The way in for audio threads: through a lock-free ring, and a thread that empties it into the
+//! session.
 
 use std::ffi::c_void;
 use std::sync::Arc;
@@ -7,19 +8,20 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 
-use super::listener::Listener;
 use super::memory;
 use super::pcm::{Pcm, Samples, to_float};
 use super::registry;
 use super::session::SessionHandle;
+use super::session_object::SessionObject;
 use super::status::{CStatus, Fault, answer};
 use super::table::{Refused, Table};
 use crate::audio::{RingRead, RingWriter, ring};
 
-/// How often the ring is looked at. The audio thread cannot wake anybody: that would be a system call.
+/// Period at which the ring is polled. The audio thread cannot wake anybody: that would be a system
+/// call.
 const PERIOD: Duration = Duration::from_millis(10);
 
-/// What the ring holds when nothing else is asked for, and what may be asked for, in ms.
+/// Default capacity of the ring, and the permitted range [ms].
 const HOLD_MS: u32 = 4_000;
 const MOST_MS: u32 = 60_000;
 
@@ -31,7 +33,7 @@ pub struct InputHandle {
     pub handle: u64,
 }
 
-/// What an audio thread uses.
+/// The audio thread's end of the input.
 struct Port {
     pcm: Pcm,
     writer: RingWriter,
@@ -48,8 +50,8 @@ pub(super) struct Input {
 }
 
 impl Input {
-    /// Opens one that holds so much audio, and starts its thread.
-    pub(super) fn open(listener: &Arc<Listener>, hold: Duration) -> Result<Self, Fault> {
+    /// Opens an input with room for `hold`, and starts its thread.
+    pub(super) fn open(listener: &Arc<SessionObject>, hold: Duration) -> Result<Self, Fault> {
         let pcm = listener.pcm;
         let (writer, mut reader) =
             ring(pcm.format, hold).map_err(|error| Fault::argument(error.to_string()))?;
@@ -65,7 +67,8 @@ impl Input {
                 match listener.session().push_from(&mut reader, &mut block) {
                     Ok(RingRead::Frames(_) | RingRead::Lost(_)) => {}
                     Ok(RingRead::Empty) => {
-                        // It is over only when the writer is gone and everything is read: what woke us does not matter.
+                        // It is over only when the writer is gone and everything is read: the
+                        // reason for waking up does not matter.
                         let _ = stopped.recv_timeout(PERIOD);
                     }
                     // An error: the session takes no more.
@@ -82,7 +85,7 @@ impl Input {
 }
 
 impl Drop for Input {
-    /// Takes the audio thread's end away, and waits until what it has written is in the session.
+    /// Removes the audio thread's end, and waits until its samples are in the session.
     fn drop(&mut self) {
         drop(PORTS.remove(self.handle));
         self.stop = None;
@@ -92,17 +95,18 @@ impl Drop for Input {
     }
 }
 
-/// Opens the end of a session for an audio thread, which then is its only source of audio: `hearken_session_push` and
-/// `hearken_session_skip` are refused from now on. What is pushed into it waits in a ring of `buffer_ms` milliseconds (0:
-/// 4000; at most 60000) until a thread of the session's own, which looks 100 times a second, takes it out. What comes
-/// while the ring is full is lost, and reported as `HEARKEN_EVENT_DROPPED`.
+/// Opens the end of a session for an audio thread, which then is its only source of audio:
+/// `hearken_session_push` and `hearken_session_skip` are refused from now on. What is pushed into
+/// it waits in a ring of `buffer_ms` milliseconds (0: 4000; at most 60000) until a thread of the
+/// session's own, which looks 100 times a second, takes it out. What comes while the ring is full
+/// is lost, and reported as `HEARKEN_EVENT_DROPPED`.
 ///
-/// Threads: any but audio threads.
-/// Ownership: `*input` belongs to the session: it is closed by `hearken_session_finish`, `hearken_session_cancel` and
-/// `hearken_session_free`.
-/// Errors: `HEARKEN_ERROR_HANDLE`; `HEARKEN_ERROR_ARGUMENT`; `HEARKEN_ERROR_STATE` when one is open already, or the session
-/// has ended; `HEARKEN_ERROR_BUSY` while another thread pushes; `HEARKEN_ERROR_SYSTEM` when a thread cannot be started, or 4096
-/// inputs are open. `*input` is null then.
+/// Threads: any but audio threads. Ownership: `*input` belongs to the session: it is closed by
+/// `hearken_session_finish`, `hearken_session_cancel` and `hearken_session_free`. Errors:
+/// `HEARKEN_ERROR_HANDLE`; `HEARKEN_ERROR_ARGUMENT`; `HEARKEN_ERROR_STATE` when one is open
+/// already, or the session has ended; `HEARKEN_ERROR_BUSY` while another thread pushes;
+/// `HEARKEN_ERROR_SYSTEM` when a thread cannot be started, or 4096 inputs are open. `*input` is
+/// null then.
 ///
 /// # Safety
 ///
@@ -116,7 +120,7 @@ pub unsafe extern "C" fn hearken_session_open_input(
     answer(|| {
         // SAFETY: the caller's contract.
         let input = unsafe { memory::out(input, InputHandle { handle: 0 }) }?;
-        let listener: Arc<Listener> = registry::get(session.handle)?;
+        let listener: Arc<SessionObject> = registry::get(session.handle)?;
         let hold = match buffer_ms {
             0 => HOLD_MS,
             1..=MOST_MS => buffer_ms,
@@ -128,15 +132,15 @@ pub unsafe extern "C" fn hearken_session_open_input(
     })
 }
 
-/// Takes `frame_count` interleaved frames of the session's format from an audio thread. It neither waits, locks, allocates
-/// nor calls the system, whatever the session and other threads do meanwhile; it takes as long as copying the samples.
-/// Frames that find no room are lost, which is no error: see `hearken_session_open_input`.
+/// Takes `frame_count` interleaved frames of the session's format from an audio thread. It neither
+/// waits, locks, allocates nor calls the system, whatever the session and other threads do
+/// meanwhile; it takes as long as copying the samples. Frames that find no room are lost, which is
+/// no error: see `hearken_session_open_input`.
 ///
-/// Threads: any, audio threads too; one at a time.
-/// Ownership: the frames are copied.
-/// Errors: `HEARKEN_ERROR_HANDLE` when the input is null or was closed; `HEARKEN_ERROR_BUSY` while another thread is in this
-/// function for the same input; `HEARKEN_ERROR_ARGUMENT`. Nothing was taken then. There is no message: `hearken_last_error`
-/// stays as it was.
+/// Threads: any, audio threads too; one at a time. Ownership: the frames are copied. Errors:
+/// `HEARKEN_ERROR_HANDLE` when the input is null or was closed; `HEARKEN_ERROR_BUSY` while another
+/// thread is in this function for the same input; `HEARKEN_ERROR_ARGUMENT`. Nothing was taken then.
+/// There is no message: `hearken_last_error` stays as it was.
 ///
 /// # Safety
 ///

@@ -1,25 +1,27 @@
-//! Reading and writing what a caller's pointers point to: all that this interface believes.
+//! Access to memory behind a caller's pointers: the whole of what this interface has to trust.
 
 use std::ffi::{CStr, c_char, c_void};
 use std::mem::{MaybeUninit, size_of};
 
 use super::status::{CStatus, Fault};
 
-/// A structure that begins with its own size as the caller knows it, and of which any bytes are a value.
+/// A structure that begins with its own size as the caller knows it, and of which any bytes are a
+/// value.
 ///
 /// # Safety
 ///
-/// `repr(C)`, the first field a `usize`, the others integers, floats or raw pointers, and no padding.
+/// `repr(C)`, the first field a `usize`, the others integers, floats or raw pointers, and no
+/// padding.
 pub(super) unsafe trait OptionStruct: Copy {
-    /// What it is called in C.
+    /// Name of the type in C.
     const NAME: &'static str;
 }
 
-/// No structure of options comes near this many bytes: a size beyond it was never set.
+/// Maximum plausible size of a structure of options [bytes]: a size beyond it was never set.
 const WILD: usize = 4096;
 
-/// Copies options. What an older caller does not know is 0, which means the default; what a newer one knows besides must
-/// be 0.
+/// Copies options. Fields that an older caller does not know are 0, which means the default; fields
+/// that only a newer one knows must be 0.
 ///
 /// # Safety
 ///
@@ -28,14 +30,16 @@ pub(super) unsafe fn options<T: OptionStruct>(address: *const T) -> Result<T, Fa
     if address.is_null() {
         return Err(Fault::argument(format!("{} may not be NULL", T::NAME)));
     }
-    // SAFETY: every such structure begins with its size, and the caller answers for that being readable.
+    // SAFETY: every such structure begins with its size, and the caller answers for that being
+    // readable.
     let size = unsafe { address.cast::<usize>().read_unaligned() };
     if !(size_of::<usize>() + 1..=WILD).contains(&size) {
         return Err(Fault::argument(format!("set size in {0} to sizeof({0})", T::NAME)));
     }
     let known = size.min(size_of::<T>());
     let mut copy = MaybeUninit::<T>::zeroed();
-    // SAFETY: `known` bytes are readable by the contract above, and there is room for them in a `T`.
+    // SAFETY: `known` bytes are readable by the contract above, and there is room for them in a
+    // `T`.
     unsafe { address.cast::<u8>().copy_to_nonoverlapping(copy.as_mut_ptr().cast(), known) };
     // SAFETY: as before, for the bytes that this version has no field for.
     let unknown = unsafe { std::slice::from_raw_parts(address.cast::<u8>().add(known), size - known) };
@@ -61,11 +65,12 @@ pub(super) unsafe fn text<'a>(what: &str, address: *const c_char) -> Result<Opti
     text.to_str().map(Some).map_err(|_| Fault::argument(format!("{what} is not UTF-8")))
 }
 
-/// `count` values that lie one behind the other.
+/// Borrows `count` contiguous values.
 ///
 /// # Safety
 ///
-/// `address` is null or points to `count` readable values, which nobody writes while the result is used.
+/// `address` is null or points to `count` readable values, which nobody writes while the result is
+/// used.
 pub(super) unsafe fn values<'a, T: Plain>(address: *const c_void, count: usize) -> Result<&'a [T], Refused> {
     if count == 0 {
         return Ok(&[]);
@@ -95,7 +100,8 @@ impl From<Refused> for Fault {
     }
 }
 
-/// Where a result goes; it is set to `nothing` first, so that it is never left as it was.
+/// Borrows the place for a result; it is set to `nothing` first, so that it is never left as it
+/// was.
 ///
 /// # Safety
 ///
@@ -150,7 +156,7 @@ mod tests {
     fn values_that_cannot_be_are_refused() {
         let bytes = [0u64; 2];
         let odd = bytes.as_ptr().cast::<c_void>().wrapping_byte_add(1);
-        // SAFETY: what could not be read is refused before it is.
+        // SAFETY: a buffer that could not be read is rejected before.
         unsafe {
             assert!(values::<f32>(std::ptr::null(), 0).is_ok_and(<[f32]>::is_empty));
             assert!(values::<f32>(std::ptr::null(), 1).is_err());

@@ -1,20 +1,22 @@
-//! The C interface (feature `capi`): engine, model, session, input. `host/include/hearken.h` is made from these files by a
-//! test, and documents each function; `make install-c` builds and installs library and header.
+//! The C interface (feature `capi`): engine, model, session, input. `host/include/hearken.h` is
+//! made from these files by a test, and documents each function; `make install-c` builds and
+//! installs library and header.
 //!
-//! Handles are numbers, not addresses: the objects lie in a `registry`, under keys that are used once. So a handle that is
-//! null, freed, or of another kind is answered with an error. The functions for audio threads find their object in a
-//! `table` of atomics, since the registry has a lock. Nothing here decides anything about audio or text: every function
-//! is a few lines around one of the library's.
+//! Handles are numbers, not addresses: the objects lie in a `registry`, under keys that are used
+//! once. So a handle that is null, freed, or of another kind is answered with an error. The
+//! functions for audio threads find their object in a `table` of atomics, since the registry has a
+//! lock. No decision about audio or text is made here: every function is a few lines around one of
+//! the library's.
 
 mod engine;
 mod event;
 mod input;
-mod listener;
 mod memory;
 mod model;
 mod pcm;
 mod registry;
 mod session;
+mod session_object;
 mod status;
 mod table;
 mod version;

@@ -8,7 +8,8 @@ use super::registry::{self, Object};
 use super::status::{CStatus, Fault, answer};
 use crate::{Engine, Model, ModelSource};
 
-/// A model, ready to recognise. All sessions of a model share one copy of its weights. `{0}` is null.
+/// A model, ready to recognize. All sessions of a model share one copy of its weights. `{0}` is
+/// null.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 pub struct ModelHandle {
@@ -16,15 +17,16 @@ pub struct ModelHandle {
     pub handle: u64,
 }
 
-/// Checks a model file and gets it ready. `path` names a ggml Whisper model, in UTF-8; NULL stands for the small model
-/// inside the library, which knows English digits and some commands, and nothing else. The first time on a machine that
-/// takes seconds, while the model is compiled; after that it comes from the cache.
+/// Checks a model file and gets it ready. `path` names a ggml Whisper model, in UTF-8; NULL stands
+/// for the small model inside the library, which knows English digits and some commands, and
+/// nothing else. The first time on a machine that takes seconds, while the model is compiled; after
+/// that it comes from the cache.
 ///
-/// Threads: any but audio threads, nor one that has a window to draw. Who asks for a model that is being loaded waits for it.
-/// Ownership: `*model` is yours; free it with `hearken_model_free`. The path is copied.
-/// Errors: `HEARKEN_ERROR_HANDLE`; `HEARKEN_ERROR_ARGUMENT`; `HEARKEN_ERROR_MODEL` when the file cannot be read, is no model
-/// that hearken loads, or needs more memory than a sandbox may have; `HEARKEN_ERROR_SANDBOX`; `HEARKEN_ERROR_SYSTEM`. `*model`
-/// is null then.
+/// Threads: any but audio threads, nor one that has a window to draw. A call for a model that is
+/// being loaded waits for it. Ownership: `*model` is yours; free it with `hearken_model_free`. The
+/// path is copied. Errors: `HEARKEN_ERROR_HANDLE`; `HEARKEN_ERROR_ARGUMENT`; `HEARKEN_ERROR_MODEL`
+/// when the file cannot be read, is no model that hearken loads, or needs more memory than a
+/// sandbox may have; `HEARKEN_ERROR_SANDBOX`; `HEARKEN_ERROR_SYSTEM`. `*model` is null then.
 ///
 /// # Safety
 ///

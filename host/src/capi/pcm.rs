@@ -5,17 +5,18 @@ use std::ffi::c_void;
 use super::memory::{self, Refused};
 use crate::audio;
 
-/// How a sample is stored, in the machine's byte order.
+/// Storage format of a sample, in the machine's byte order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Encoding {
     /// Signed 16-bit integers.
     HearkenEncodingS16 = 0,
-    /// 32-bit floats from -1 to 1. What is beyond is clamped; what is no number, or infinite, is taken as 0.
+    /// 32-bit floats from -1 to 1. NaN and infinite samples are replaced by 0; others are clamped
+    /// to [-1, 1].
     HearkenEncodingF32 = 1,
 }
 
-/// What a session takes.
+/// Input format of a session.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pcm {
     pub(super) format: audio::Format,
@@ -29,7 +30,7 @@ pub(super) enum Samples<'a> {
 }
 
 impl Pcm {
-    /// `frames` frames that lie at `address`.
+    /// Borrows `frames` frames at `address`.
     ///
     /// # Safety
     ///
@@ -50,7 +51,7 @@ impl Pcm {
     }
 }
 
-/// From a 16-bit integer to -1 to 1.
+/// Converts a 16-bit integer to -1 to 1.
 pub(super) fn to_float(sample: &i16) -> f32 {
     f32::from(*sample) / 32_768.0
 }

@@ -1,19 +1,19 @@
-//! Where the objects behind the handles lie.
+//! Registry of the objects behind the handles.
 
 use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
 use slotmap::{DefaultKey, Key, KeyData, SlotMap};
 
-use super::listener::Listener;
+use super::session_object::SessionObject;
 use super::status::{CStatus, Fault};
 use crate::{Engine, Model};
 
-/// What a handle may stand for.
+/// Object behind a handle.
 #[derive(Clone)]
 pub(super) enum Object {
     Engine(Engine),
     Model(Model),
-    Session(Arc<Listener>),
+    Session(Arc<SessionObject>),
 }
 
 /// A kind of object.
@@ -36,7 +36,7 @@ impl Kind for Model {
     }
 }
 
-impl Kind for Arc<Listener> {
+impl Kind for Arc<SessionObject> {
     const NAME: &'static str = "session";
     fn of(object: &Object) -> Option<Self> {
         if let Object::Session(session) = object { Some(Arc::clone(session)) } else { None }
@@ -51,7 +51,8 @@ pub(super) fn insert(object: Object) -> u64 {
     OBJECTS.write().unwrap_or_else(PoisonError::into_inner).insert(object).data().as_ffi()
 }
 
-/// The object of a handle. It lives on while it is used here, also when another thread frees the handle.
+/// The object of a handle. It lives on while it is used here, also when another thread frees the
+/// handle.
 pub(super) fn get<T: Kind>(handle: u64) -> Result<T, Fault> {
     let objects = OBJECTS.read().unwrap_or_else(PoisonError::into_inner);
     find(&objects, handle).and_then(T::of).ok_or_else(|| unknown(T::NAME, handle))

@@ -1,4 +1,4 @@
-//! How a function ends, and the boundary that no panic crosses.
+//! Status codes, and the boundary that no panic crosses.
 
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char};
@@ -7,28 +7,29 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::error::Error;
 use crate::session::SessionError;
 
-/// How a function ended: 0 or more is no error. After an error nothing was taken and nothing was changed, unless the
-/// function says otherwise.
+/// Status of a call: 0 or more is no error. After an error nothing was taken and nothing was
+/// changed, unless the function says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(i32)]
 pub enum CStatus {
     /// Done.
     HearkenOk = 0,
-    /// No event came in the time that was given.
+    /// No event came within the timeout.
     HearkenTimeout = 1,
-    /// No event comes any more: the session is finished, cancelled or freed.
+    /// No more events: the session is finished, cancelled or freed.
     HearkenEnded = 2,
-    /// The header that the program was compiled with belongs to another version of the library. Install the two of one
-    /// version.
+    /// The header that the program was compiled with belongs to another version of the library.
+    /// Install the two of one version.
     HearkenErrorVersion = -1,
-    /// An argument that cannot be: NULL where it may not be, text that is not UTF-8, a value out of range, a language
-    /// that the model does not know.
+    /// An argument that cannot be: NULL where it may not be, text that is not UTF-8, a value out of
+    /// range, a language that the model does not know.
     HearkenErrorArgument = -2,
     /// A handle that is null, freed, or of another kind.
     HearkenErrorHandle = -3,
     /// Not now: the order of calls is wrong, such as a push after the end.
     HearkenErrorState = -4,
-    /// Another thread is in a call that excludes this one. Calls of one kind on one session belong on one thread.
+    /// Another thread is in a call that excludes this one. Calls of one kind on one session belong
+    /// on one thread.
     HearkenErrorBusy = -5,
     /// The model cannot be read, or is not one that hearken loads.
     HearkenErrorModel = -6,
@@ -36,11 +37,12 @@ pub enum CStatus {
     HearkenErrorSystem = -7,
     /// The sandbox failed.
     HearkenErrorSandbox = -8,
-    /// A defect in hearken. The object that was called may be of no more use; others are not affected. Please report it.
+    /// A defect in hearken. The object that was called may be of no more use; others are not
+    /// affected. Please report it.
     HearkenErrorDefect = -9,
 }
 
-/// A status that is an error, and what to tell the person in front of it.
+/// Error status with a message for people.
 #[derive(Debug)]
 pub(super) struct Fault {
     pub(super) status: CStatus,
@@ -102,7 +104,7 @@ impl From<SessionError> for Fault {
 }
 
 thread_local! {
-    /// What the latest error on this thread had to say.
+    /// Message of the latest error on this thread.
     static LAST: RefCell<CString> = RefCell::default();
 }
 
@@ -124,9 +126,9 @@ pub(super) fn answer(work: impl FnOnce() -> Result<CStatus, Fault>) -> CStatus {
     }
 }
 
-/// Says in one line, in UTF-8, what went wrong in the latest call on this thread that ended in an error, and what to do.
-/// Never NULL; empty before the first error. It belongs to the library, and stays as it is until the next call on this
-/// thread that ends in an error.
+/// Message of the latest error on this thread: one line, in UTF-8, with the remedy. Never NULL;
+/// empty before the first error. It belongs to the library, and stays as it is until the next call
+/// on this thread that ends in an error.
 ///
 /// Threads: any but audio threads; each has its own.
 #[unsafe(no_mangle)]
@@ -134,7 +136,8 @@ pub extern "C" fn hearken_last_error() -> *const c_char {
     LAST.try_with(|last| last.borrow().as_ptr()).unwrap_or(c"".as_ptr())
 }
 
-/// The name of a status, such as "HEARKEN_ERROR_STATE"; "unknown" for a number that is none. Never NULL, never to be freed.
+/// The name of a status, such as "HEARKEN_ERROR_STATE"; "unknown" for a number that is none. Never
+/// NULL, never to be freed.
 ///
 /// Threads: any, audio threads too.
 #[unsafe(no_mangle)]

@@ -1,8 +1,9 @@
-//! Where audio threads find what they write to, without a lock.
+//! Lock-free lookup of the rings that audio threads write to.
 //!
-//! A slot's state is one number: its generation, which is the handle's too, and whether it is free, idle or in use. To use
-//! it is to change idle to in use in one step; whoever has done so has the slot to himself. A handle that was freed has
-//! another generation than its slot, so the step fails; so it does while another thread uses the slot.
+//! A slot's state is one number: its generation, which is the handle's too, and whether it is free,
+//! idle or in use. A thread uses a slot by changing idle to in use in one step, and then has the
+//! slot to itself. A handle that was freed has another generation than its slot, so the step fails;
+//! so it does while another thread uses the slot.
 
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +18,8 @@ const FREE: u64 = 0;
 const IDLE: u64 = 1;
 const USED: u64 = 2;
 
-/// Bits of a handle that name the slot. The others are the generation, of which no slot sees the last.
+/// Bits of a handle that name the slot. The others are the generation, of which no slot sees the
+/// last.
 const INDEX_BITS: u32 = 16;
 const _: () = assert!(CHUNK * CHUNKS <= 1 << INDEX_BITS);
 
@@ -40,8 +42,9 @@ struct Free {
     made: usize,
 }
 
-// SAFETY: a value is reached only by the one thread that has changed its slot's state to `USED` or, with the generation
-// moved on, to `FREE`; the state orders what one thread did before what the next one does.
+// SAFETY: a value is reached only by the one thread that has changed its slot's state to `USED` or,
+// with the generation moved on, to `FREE`; the state orders the accesses of one thread before those
+// of the next.
 unsafe impl<T: Send> Sync for Slot<T> {}
 
 /// Why a value cannot be used.
@@ -96,7 +99,8 @@ impl<T> Table<T> {
         };
         let (slot, _) = self.slot(index as u64)?;
         let generation = slot.state.load(Ordering::Acquire) >> 2;
-        // SAFETY: the slot is free, and its index was taken from the list of free ones under its lock: nobody else has it.
+        // SAFETY: the slot is free, and its index was taken from the list of free ones under its
+        // lock: nobody else has it.
         unsafe { *slot.value.get() = Some(value) };
         slot.state.store(generation << 2 | IDLE, Ordering::Release);
         Some(generation << INDEX_BITS | index as u64)
@@ -112,14 +116,14 @@ impl<T> Table<T> {
             Err(_) => return Err(Refused::Unknown),
         }
         let _in_use = InUse(&slot.state, generation);
-        // SAFETY: this thread has changed the state from idle to used, so it has the value to itself until it is changed
-        // back, which is after this reference is gone.
+        // SAFETY: this thread has changed the state from idle to used, so it has the value to
+        // itself until it is changed back, which is after this reference is gone.
         let value = unsafe { &mut *slot.value.get() };
         value.as_mut().map(work).ok_or(Refused::Unknown)
     }
 
-    /// Takes a value out; the handle is of no use any more. Waits for the thread that uses it, if there is one: no longer
-    /// than one use takes.
+    /// Takes a value out; the handle is of no use any more. Waits for the thread that uses it, if
+    /// there is one: no longer than one use takes.
     pub(super) fn remove(&self, handle: u64) -> Option<T> {
         let (slot, generation) = self.slot(handle)?;
         let (idle, used, gone) =
@@ -131,7 +135,8 @@ impl<T> Table<T> {
                 Err(_) => return None,
             }
         }
-        // SAFETY: this thread has changed the state from idle to free, and the index is not in the list of free slots yet.
+        // SAFETY: this thread has changed the state from idle to free, and the index is not in the
+        // list of free slots yet.
         let value = unsafe { (*slot.value.get()).take() };
         let index = handle as usize & ((1 << INDEX_BITS) - 1);
         self.free.lock().unwrap_or_else(PoisonError::into_inner).indexes.push(index);
@@ -182,7 +187,8 @@ mod tests {
         assert_eq!(table.with(handle, |value| *value), Ok(1));
     }
 
-    /// Two threads use one value, a third frees it: each use is whole, and none comes after the value is out.
+    /// Two threads use one value, a third frees it: each use is whole, and none comes after the
+    /// value is out.
     #[test]
     fn threads_have_a_value_one_at_a_time() {
         for _ in 0..200 {

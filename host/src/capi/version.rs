@@ -1,12 +1,14 @@
-//! Which interface this is.
+//! Version of the interface.
 
 use std::ffi::{CStr, c_char};
 
-/// Version of this interface. It changes when a program that was compiled against an older header would no longer work;
-/// functions, fields at the end of structures, and event types are added without changing it.
+/// Version of this interface. It changes when a program that was compiled against an older header
+/// would no longer work; functions, fields at the end of structures, and event types are added
+/// without changing it.
 pub const HEARKEN_ABI_VERSION: u32 = 1;
 
-/// Samples in a second of every position and length in events: 16 000, whatever the rate of the audio that is pushed.
+/// Samples in a second of every position and length in events: 16 000, whatever the rate of the
+/// audio that is pushed.
 pub const HEARKEN_SAMPLE_RATE: u32 = 16_000;
 const _: () = assert!(HEARKEN_SAMPLE_RATE == crate::SAMPLE_RATE);
 

@@ -1,4 +1,4 @@
-//! Why nothing is heard.
+//! Errors of audio capture.
 
 use crate::audio::AudioError;
 use crate::session::SessionError;
@@ -12,7 +12,7 @@ pub enum CaptureError {
         "no sound system answers: {reason}; on Linux, start PulseAudio or PipeWire, or plug in an ALSA device"
     )]
     NoHost {
-        /// What it said.
+        /// Message of the sound system.
         reason: String,
     },
     /// There is no default microphone.
@@ -20,22 +20,22 @@ pub enum CaptureError {
         "this machine has no microphone; plug one in, or choose another device (`hearken devices` lists them)"
     )]
     NoMicrophone,
-    /// What the computer plays cannot be heard.
+    /// The loopback source (system audio) is not available.
     #[error(
-        "this sound system does not offer what the computer plays; on Linux that takes PulseAudio or PipeWire \
+        "this sound system has no loopback (what the computer plays); on Linux that takes PulseAudio or PipeWire \
          (`hearken devices` lists what there is)"
     )]
     NoSystem,
-    /// No device is called so.
+    /// No device has this name.
     #[error("no device is called `{wanted}`; `hearken devices` lists them")]
     NoDevice {
-        /// What was asked for.
+        /// Requested device.
         wanted: String,
     },
     /// Several devices are called so.
     #[error("`{wanted}` may mean {names}; use what is in brackets")]
     Ambiguous {
-        /// What was asked for.
+        /// Requested device.
         wanted: String,
         /// Two that match.
         names: String,
@@ -43,29 +43,29 @@ pub enum CaptureError {
     /// The device does not open.
     #[error("cannot listen to {device}: {reason}")]
     Open {
-        /// Its name.
+        /// Name of the device.
         device: String,
-        /// What the sound system said.
+        /// Message of the sound system.
         reason: String,
     },
     /// The backend opened the device and never asked where its audio goes.
     #[error("{device} delivers no audio; choose another device")]
     Silent {
-        /// Its name.
+        /// Name of the device.
         device: String,
     },
     /// The device stopped by itself.
     #[error("{device} is gone: {reason}; plug it in and start again")]
     Gone {
-        /// Its name.
+        /// Name of the device.
         device: String,
-        /// What the sound system said.
+        /// Message of the sound system.
         reason: String,
     },
     /// The device's format is out of range.
     #[error(transparent)]
     Format(#[from] AudioError),
-    /// The session does not take what is captured.
+    /// The session does not accept the captured audio.
     #[error(transparent)]
     Session(#[from] SessionError),
     /// The operating system refused a thread.

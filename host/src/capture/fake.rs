@@ -1,4 +1,4 @@
-//! A microphone that hears what it is given, for tests of whatever stands on capture.
+//! Fake microphone with a given signal, for tests of code on top of capture.
 //!
 //! ```
 //! use hearken::audio::Format;
@@ -25,7 +25,7 @@ pub fn microphone(name: &str, format: Format) -> (FakeBackend, FakeMicrophone) {
     (FakeBackend { device, format, line: Arc::clone(&line) }, FakeMicrophone { line })
 }
 
-/// Where the callback writes and complains, while somebody listens.
+/// Destination of the callback's samples and errors, while a capture runs.
 type Line = Arc<Mutex<Option<(RingWriter, Sender<CaptureError>, String)>>>;
 
 /// A sound system with one microphone.
@@ -35,13 +35,14 @@ pub struct FakeBackend {
     line: Line,
 }
 
-/// What the microphone hears.
+/// Content of the microphone's signal.
 pub struct FakeMicrophone {
     line: Line,
 }
 
 impl FakeMicrophone {
-    /// The device's callback, with these interleaved samples. Nothing happens while nobody listens.
+    /// Runs the device's callback with these interleaved samples. Nothing happens while no capture
+    /// runs.
     pub fn hear(&mut self, interleaved: &[f32]) {
         if let Some((writer, ..)) = &mut *self.line.lock().unwrap_or_else(PoisonError::into_inner) {
             writer.write(interleaved.iter().copied());

@@ -1,8 +1,8 @@
-//! Sound from this machine: its microphones, and what it plays.
+//! Capture of sound on this machine: its microphones, and loopback.
 //!
-//! A [`Backend`] lists [`Device`]s and opens one; [`System`] is this machine's, [`fake`] is one for tests. What is captured
-//! goes through a lock-free ring ([`audio::ring`](crate::audio::ring)) to a [`Pump`], which feeds a
-//! [`Session`](crate::session::Session):
+//! A [`Backend`] lists [`Device`]s and opens one; [`System`] is this machine's, [`fake`] is one for
+//! tests. What is captured goes through a lock-free ring ([`audio::ring`](crate::audio::ring)) to a
+//! [`Pump`], which feeds a [`Session`](crate::session::Session):
 //!
 //! ```no_run
 //! use hearken::capture::{Capture, Input, Pump, System};
@@ -35,29 +35,31 @@ pub use self::pump::{Level, Pump};
 pub use self::system::System;
 use crate::audio::{Format, RingReader, RingWriter, ring};
 
-/// Audio that the ring holds: how long a pump may be held up, by a machine that is busy or asleep, before audio is lost.
+/// Audio that the ring holds: how long a pump may be held up, by a machine that is busy or asleep,
+/// before audio is lost.
 const HOLD: Duration = Duration::from_secs(4);
 
-/// What is listened to.
+/// Selection of an input device.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Input {
     /// The default microphone.
     #[default]
     Microphone,
-    /// What the computer plays: calls, videos.
+    /// Loopback: the computer's own output (system audio), such as calls and videos.
     System,
-    /// The device of this [`Device::id`], or the only one whose name has this text in it, in any case.
+    /// The device of this [`Device::id`], or the only one whose name has this text in it, in any
+    /// case.
     Device(String),
 }
 
-/// What a device hears.
+/// Kind of device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
-    /// The room.
+    /// A microphone.
     Microphone,
-    /// What the computer plays.
+    /// Loopback: the computer's own output.
     System,
 }
 
@@ -65,37 +67,39 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Device {
-    /// What [`Input::Device`] takes; the same as long as the device is the same.
+    /// Identifier for [`Input::Device`]; stable as long as the device is the same.
     pub id: String,
-    /// What people call it. Devices name themselves: it has no control characters, and is not to be trusted further.
+    /// Name for people. Devices name themselves: it has no control characters, and is not to be
+    /// trusted further.
     pub name: String,
-    /// What it hears.
+    /// Kind of the device.
     pub kind: Kind,
-    /// Whether it is the one that [`Input::Microphone`] or [`Input::System`] means.
+    /// True if [`Input::Microphone`] or [`Input::System`] selects this device.
     pub default: bool,
-    /// Its own rate and channels; `None` when it does not say.
+    /// Native rate and channels; `None` when the device does not state them.
     pub format: Option<Format>,
 }
 
 impl Device {
     /// A device that is not the default one. Names lose their control characters.
     pub fn new(id: &str, name: &str, kind: Kind, format: Option<Format>) -> Self {
-        let clean = crate::text::sanitise_trimmed;
+        let clean = crate::text::sanitize_trimmed;
         Self { id: clean(id), name: clean(name), kind, default: false, format }
     }
 }
 
-/// Where devices come from.
+/// Provider of devices.
 pub trait Backend {
-    /// What can be listened to, default ones first.
+    /// Lists the devices that can be captured, default ones first.
     ///
     /// # Errors
     ///
     /// When the sound system does not answer.
     fn devices(&self) -> Result<Vec<Device>, CaptureError>;
 
-    /// Starts listening. `connect` is called once, with the format that the device delivers, and gives what its callback
-    /// writes to. `failures` is told when the device stops delivering by itself.
+    /// Starts capturing. `connect` is called once, with the format that the device delivers, and
+    /// returns the writer for its callback. `failures` receives an error when the device stops
+    /// delivering by itself.
     ///
     /// # Errors
     ///
@@ -121,7 +125,7 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// Starts listening. Audio is kept for four seconds until somebody reads it.
+    /// Starts capturing. Audio is kept for four seconds until it is read.
     ///
     /// # Errors
     ///
@@ -139,12 +143,12 @@ impl Capture {
         Ok(Self { device, reader, failures, stream: Some(stream) })
     }
 
-    /// What is listened to.
+    /// The captured device.
     pub fn device(&self) -> &Device {
         &self.device
     }
 
-    /// What it delivers.
+    /// Format that the device delivers.
     pub fn format(&self) -> Format {
         self.reader.format()
     }
@@ -159,7 +163,8 @@ impl Capture {
 fn choose<'a>(devices: &'a [Device], input: &Input) -> Result<&'a Device, CaptureError> {
     let default = |kind| devices.iter().find(|device| device.kind == kind && device.default);
     match input {
-        // A machine with nothing but monitors still has a default source: what people chose in their settings.
+        // A machine with nothing but monitors still has a default source: the one in the user's
+        // settings.
         Input::Microphone => default(Kind::Microphone)
             .or_else(|| devices.iter().find(|device| device.default))
             .ok_or(CaptureError::NoMicrophone),

@@ -11,15 +11,16 @@ use super::{Capture, CaptureError};
 use crate::audio::RingRead;
 use crate::session::Session;
 
-/// How often the ring is looked at. The callback cannot wake anybody: that would be a system call.
+/// Period at which the ring is polled. The callback cannot wake anybody: that would be a system
+/// call.
 const PERIOD: Duration = Duration::from_millis(10);
 
-/// How loud it is, of full scale: the root mean square of what was read last, about 10 ms.
+/// Level of the audio, relative to full scale: the root mean square of the latest 10 ms or so.
 #[derive(Debug, Clone, Default)]
 pub struct Level(Arc<AtomicU32>);
 
 impl Level {
-    /// In dB of full scale; 0 is the loudest, silence is minus infinity.
+    /// Level \[dBFS\]; 0 is the loudest, silence is minus infinity.
     pub fn decibels(&self) -> f32 {
         20.0 * f32::from_bits(self.0.load(Ordering::Relaxed)).log10()
     }
@@ -30,8 +31,8 @@ impl Level {
     }
 }
 
-/// Moves what is captured into a session, on a thread of its own, until it is stopped or the device is gone; then it
-/// finishes the session. The session's events say what was heard.
+/// Moves captured audio into a session, on a thread of its own, until it is stopped or the device
+/// is gone; then it finishes the session. Results are the session's events.
 pub struct Pump {
     /// Dropped to stop.
     stop: Option<Sender<()>>,
@@ -59,12 +60,13 @@ impl Pump {
         Ok(Self { stop: Some(stop), level, thread: Some(thread.map_err(CaptureError::Thread)?) })
     }
 
-    /// How loud it is now.
+    /// Handle to the current level.
     pub fn level(&self) -> &Level {
         &self.level
     }
 
-    /// Stops listening. What was captured before is still recognised, and the session then finished.
+    /// Stops listening. What was captured before is still recognized, and the session then
+    /// finished.
     pub fn stop(&mut self) {
         self.stop = None;
     }
@@ -114,7 +116,7 @@ impl Run {
         }
     }
 
-    /// Feeds it what there is; answers how the ring is then.
+    /// Feeds the ring's content to the session; returns the ring's last state.
     fn feed(&mut self, block: &mut Vec<f32>) -> Result<RingRead, CaptureError> {
         loop {
             match self.session.push_from(&mut self.capture.reader, block)? {

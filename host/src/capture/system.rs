@@ -1,5 +1,5 @@
-//! This machine's devices, through cpal: PulseAudio (and PipeWire, which speaks its protocol) or else ALSA on Linux,
-//! WASAPI on Windows, CoreAudio on macOS.
+//! This machine's devices, through cpal: PulseAudio (and PipeWire, which speaks its protocol) or
+//! else ALSA on Linux, WASAPI on Windows, CoreAudio on macOS.
 
 use std::time::Duration;
 
@@ -12,13 +12,14 @@ use crossbeam_channel::Sender;
 use super::{Backend, CaptureError, Device, Input, Kind, Stream, choose};
 use crate::audio::{Format, RingWriter};
 
-/// Audio that the device delivers at a time, where one can ask: captions do not get earlier below that.
+/// Audio that the device delivers at a time, where one can ask: captions do not get earlier below
+/// that.
 const BLOCK: Duration = Duration::from_millis(20);
 
-/// How long a device may take to open.
+/// Maximum time for a device to open.
 const OPENING: Duration = Duration::from_secs(5);
 
-/// What PulseAudio calls the source that hears what a sink plays.
+/// Suffix by which PulseAudio names the loopback source (monitor) of a sink.
 const MONITOR: &str = ".monitor";
 
 /// This machine's sound system.
@@ -30,12 +31,13 @@ pub struct System {
 struct Found {
     device: Device,
     port: cpal::Device,
-    /// What it delivers; `None` if it does not say.
+    /// Format that it delivers; `None` if it does not say.
     config: Option<SupportedStreamConfig>,
 }
 
 impl System {
-    /// The one that applications use here: PulseAudio or PipeWire where there is one, else the system's own.
+    /// The one that applications use here: PulseAudio or PipeWire where there is one, else the
+    /// system's own.
     ///
     /// # Errors
     ///
@@ -47,7 +49,7 @@ impl System {
         Ok(Self { host: cpal::default_host() })
     }
 
-    /// One by name, of those that [`System::names`] gives.
+    /// Opens a device by name, of those that [`System::names`] gives.
     ///
     /// # Errors
     ///
@@ -62,12 +64,13 @@ impl System {
         cpal::available_hosts().iter().map(ToString::to_string).collect()
     }
 
-    /// Which one it is.
+    /// Name of the device.
     pub fn name(&self) -> String {
         self.host.id().to_string()
     }
 
-    /// The devices that `input` may mean: all, unless it names one by its id. To ask one what it delivers can take seconds.
+    /// The devices that `input` may mean: all, unless it names one by its id. A query of one
+    /// device's format can take seconds.
     fn find(&self, input: Option<&Input>) -> Result<Vec<Found>, CaptureError> {
         hush();
         let id = |device: &cpal::Device| device.id().ok().map(|id| id.id().to_owned());
@@ -90,7 +93,7 @@ impl System {
                 let default = microphone.as_ref() == Some(&key) || monitor.as_ref() == Some(&key);
                 (kind, port.default_input_config().ok(), default)
             } else if !cfg!(target_os = "linux") && port.supports_output() {
-                // WASAPI and CoreAudio hear what a device plays when it is opened for input.
+                // WASAPI and CoreAudio open an output device for input as loopback.
                 (Kind::System, port.default_output_config().ok(), speaker.as_ref() == Some(&key))
             } else {
                 continue;
@@ -160,14 +163,14 @@ struct Running {
 
 impl Stream for Running {}
 
-/// Keeps alsa-lib from writing on standard error what it thinks of each device that it tries on this thread: what
-/// matters comes back as an error. Where it cannot be kept from it, it writes.
+/// Keeps alsa-lib from writing diagnostics of each device that it tries on this thread to standard
+/// error: relevant ones come back as an error. Where it cannot be kept from it, it writes.
 fn hush() {
     #[cfg(target_os = "linux")]
     let _ = alsa::Output::local_error_handler();
 }
 
-/// What a device delivers, if it is in range.
+/// Format of a device, if it is in range.
 fn format_of(config: &SupportedStreamConfig) -> Option<Format> {
     Format { sample_rate: config.sample_rate(), channels: config.channels() }.validate().ok()
 }
@@ -178,7 +181,8 @@ fn write(writer: &mut RingWriter, data: &Data) {
     where
         f32: FromSample<T>,
     {
-        // The type is the one that the stream was opened with; were it not, there would be nothing to hand over.
+        // The type is the one that the stream was opened with; were it not, there would be nothing
+        // to hand over.
         let samples = data.as_slice::<T>().unwrap_or_default();
         writer.write(samples.iter().map(|sample| f32::from_sample_(*sample)));
     }
@@ -199,8 +203,8 @@ fn write(writer: &mut RingWriter, data: &Data) {
     }
 }
 
-/// Passes on what ends a stream. An overrun in the device does not, nor does a change of the default device that the
-/// stream has followed.
+/// Reports errors that end a stream. An overrun in the device does not, nor does a change of the
+/// default device that the stream has followed.
 fn complain(failures: &Sender<CaptureError>, device: &str, error: &cpal::Error) {
     if !matches!(error.kind(), ErrorKind::Xrun | ErrorKind::DeviceChanged | ErrorKind::RealtimeDenied) {
         // A full channel already says that it is over.

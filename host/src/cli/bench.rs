@@ -14,7 +14,7 @@ use super::{Failure, ModelArgs, in_writing};
 const TOKENS_PER_SECOND: f64 = 150.0 / 60.0 * 4.0 / 3.0;
 /// Speech in the window of a live text, in seconds: a sentence.
 const LIVE_WINDOW: f64 = 10.0;
-/// How long all cores are kept busy, at least, for each figure.
+/// Minimum time for which all cores are kept busy, for each figure.
 const BUSY: Duration = Duration::from_secs(3);
 /// Decodes with nothing else running, of which the median counts.
 const ROUNDS: usize = 5;
@@ -108,7 +108,7 @@ impl Figures {
     }
 }
 
-/// Noise, and the tokens of so many seconds of speech.
+/// Makes noise, and the tokens of `seconds` seconds of speech.
 fn work(model: &Model, seconds: f64) -> (Vec<f32>, Vec<u32>) {
     let rate = f64::from(hearken::SAMPLE_RATE);
     let samples = ((seconds * rate) as usize).min(model.context_samples());
@@ -142,8 +142,8 @@ fn alone(model: &Model, bar: &Count) -> Result<(f64, f64), Error> {
     Ok((median(|timing| timing.encoder), median(|timing| timing.tokens) / tokens.len().max(1) as f64))
 }
 
-/// Seconds that a core needs to decode `seconds` of speech in a sandbox of their own, with all cores doing so, and nobody left
-/// to help another.
+/// Time that a core needs to decode `seconds` of speech in a sandbox of its own [s], with all cores
+/// doing so, and no free helper threads.
 fn busy(model: &Model, seconds: f64) -> Result<f64, Error> {
     let (samples, tokens) = work(model, seconds);
     let started = Instant::now();

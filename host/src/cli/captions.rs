@@ -1,4 +1,4 @@
-//! Captions on a terminal: what is certain in normal type, what may still change dim, redrawn in place.
+//! Captions on a terminal: committed words in normal type, tentative words dim, redrawn in place.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -14,7 +14,7 @@ const MIN_COLUMNS: usize = 12;
 /// Columns of the time before a complete text, and of the indent below it.
 const MARGIN: usize = 7;
 
-/// How many loudnesses are shown beside each other.
+/// Number of levels that the bar shows.
 const LEVELS: usize = 12;
 
 /// Loudness of the lowest and of the highest bar, in dB of full scale.
@@ -22,12 +22,13 @@ const QUIET: f32 = -60.0;
 const LOUD: f32 = -6.0;
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// The caption of the utterance that is being spoken, below those that are complete, above how loud it is.
+/// The caption of the utterance that is being spoken, below those that are complete, above how loud
+/// it is.
 pub(crate) struct Captions {
     term: Term,
     committed: Vec<String>,
     tentative: Vec<String>,
-    /// Of live audio only.
+    /// For live audio only.
     status: Option<Status>,
     /// Columns of each line on the screen that the next drawing replaces.
     drawn: Vec<usize>,
@@ -36,7 +37,7 @@ pub(crate) struct Captions {
     speech: Style,
 }
 
-/// What is heard now.
+/// State of the status line.
 struct Status {
     levels: VecDeque<f32>,
     speaking: bool,
@@ -59,7 +60,7 @@ impl Captions {
         }
     }
 
-    /// Takes in what a session says, and draws it.
+    /// Handles an event of a session, and draws it.
     pub(crate) fn event(&mut self, event: &SessionEvent) -> io::Result<()> {
         let seconds = |samples: u64| samples as f64 / f64::from(SAMPLE_RATE);
         match event {
@@ -81,7 +82,7 @@ impl Captions {
             }
             SessionEvent::Dropped { position, len, reason } => {
                 let (from, to) = (seconds(*position), seconds(position + len));
-                self.draw(&format!("{from:.1} s to {to:.1} s were not recognised: {reason}\n"))
+                self.draw(&format!("{from:.1} s to {to:.1} s were not recognized: {reason}\n"))
             }
             SessionEvent::Unrecognized { position, len } => {
                 let (from, to) = (seconds(*position), seconds(position + len));
@@ -104,12 +105,12 @@ impl Captions {
         self.draw("")
     }
 
-    /// Replaces what was drawn by `above`, whole lines that stay, and what there is to see now.
+    /// Replaces the drawn text by `above`, whole lines that stay, and the current captions.
     fn draw(&mut self, above: &str) -> io::Result<()> {
         let (rows, columns) = self.size();
         let mut lines = self.current(columns);
         let status = self.status.as_ref().map(|status| self.status_line(status, columns));
-        // What does not fit on the screen could not be replaced: the latest is what is read.
+        // Text that does not fit on the screen could not be replaced: the latest lines are shown.
         let room = rows.saturating_sub(1 + usize::from(status.is_some())).max(1);
         lines.drain(..lines.len().saturating_sub(room));
         lines.extend(status);
@@ -127,7 +128,8 @@ impl Captions {
         (rows.into(), usize::from(columns).max(MIN_COLUMNS))
     }
 
-    /// The utterance that is being spoken, cut into lines that fit, where it will stand when it is complete.
+    /// The utterance that is being spoken, cut into lines that fit, where it will stand when it is
+    /// complete.
     fn current(&self, columns: usize) -> Vec<String> {
         let words = self.committed.iter().map(|word| (word, false));
         let words = words.chain(self.tentative.iter().map(|word| (word, true)));
@@ -177,7 +179,7 @@ impl Captions {
 }
 
 impl Drop for Captions {
-    /// Leaves the terminal as it was, below what stays.
+    /// Leaves the terminal as it was, below the permanent lines.
     fn drop(&mut self) {
         let (_, columns) = self.size();
         let erase = self.erase(columns);
@@ -187,8 +189,9 @@ impl Drop for Captions {
     }
 }
 
-/// Puts words on lines of less than `columns`: in the last column some terminals wrap early. A word that is longer
-/// than a line, as whole sentences are in languages without spaces, is broken where it must be.
+/// Puts words on lines of less than `columns`: in the last column some terminals wrap early. A word
+/// that is longer than a line, as whole sentences are in languages without spaces, is broken where
+/// it must be.
 fn wrap<'a, K: Copy>(
     words: impl Iterator<Item = (&'a String, K)>,
     columns: usize,
@@ -216,7 +219,7 @@ fn wrap<'a, K: Copy>(
     lines
 }
 
-/// A word in pieces of at most `room` columns.
+/// Splits a word into pieces of at most `room` columns.
 fn pieces(word: &str, room: usize) -> impl Iterator<Item = &str> {
     let mut rest = word;
     std::iter::from_fn(move || {

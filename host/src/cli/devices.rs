@@ -1,4 +1,4 @@
-//! `hearken devices`: what `hearken live` can listen to.
+//! `hearken devices`: lists the devices for `hearken live`.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -21,7 +21,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let systems = if args.all {
-        // One that does not answer is one without devices.
+        // A host that does not answer counts as one without devices.
         System::names().iter().filter_map(|name| System::named(name).ok()).collect()
     } else {
         vec![System::new()?]

@@ -1,4 +1,4 @@
-//! `hearken doctor`: whether hearken works here, and with what.
+//! `hearken doctor`: checks this machine.
 
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -29,7 +29,7 @@ pub(crate) struct Args {
     paths: Vec<PathBuf>,
     #[command(flatten)]
     model: ModelArgs,
-    /// txt, srt, vtt, json or jsonl [default: what OUT ends in, else txt]
+    /// Output format: txt, srt, vtt, json or jsonl [default: by OUT's extension, else txt]
     #[arg(long, short)]
     format: Option<Format>,
     /// Write to this file; with several recordings, or if it is a folder, into it
@@ -37,10 +37,10 @@ pub(crate) struct Args {
     output: Option<PathBuf>,
     #[command(flatten)]
     speech: SpeechArgs,
-    /// Take all audio for speech instead of skipping silence
+    /// Turn voice activity detection off: all audio is decoded, silence included
     #[arg(long)]
     no_vad: bool,
-    /// Go at the pace of speech, as live audio would, with text while it is spoken
+    /// Process in real time, as live audio, with partial texts
     #[arg(long)]
     realtime: bool,
     /// Input has no header: interleaved PCM, s16le, f32le, mulaw or alaw
@@ -54,11 +54,11 @@ pub(crate) struct Args {
     channels: u16,
 }
 
-/// How one recording ended.
+/// Outcome of one recording.
 enum Outcome {
     Whole,
     Partial,
-    /// Whoever read our output has gone.
+    /// The reader of our output has gone.
     Unwanted,
 }
 
@@ -118,7 +118,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     })
 }
 
-/// Where each recording's transcript goes; `None` is standard output.
+/// Destination of each recording's transcript; `None` is standard output.
 fn destinations(args: &Args, folder: Option<&Path>, format: Format) -> Result<Vec<Option<PathBuf>>, Failure> {
     let Some(folder) = folder else {
         return Ok(vec![args.output.clone(); args.paths.len()]);
@@ -142,12 +142,12 @@ fn destinations(args: &Args, folder: Option<&Path>, format: Format) -> Result<Ve
     Ok(destinations)
 }
 
-/// One recording to be transcribed.
+/// A recording to transcribe.
 struct Job<'a> {
     name: &'a str,
     format: Format,
     destination: Option<&'a Path>,
-    /// Whether its text needs its name above it.
+    /// True if its text needs its name above it.
     title: bool,
     realtime: bool,
 }
@@ -238,7 +238,8 @@ impl Job<'_> {
     }
 }
 
-/// A recording that ends when its text can no longer be written: the rest of three hours is not decoded for nobody.
+/// A recording that ends when its text can no longer be written: the rest of three hours is not
+/// decoded in vain.
 struct Wanted<'a> {
     source: Box<dyn Source>,
     unwanted: &'a AtomicBool,
@@ -270,12 +271,12 @@ impl Source for Wanted<'_> {
     }
 }
 
-/// Says what is missing; whether anything is.
+/// Reports missing parts; returns true if there are any.
 fn report(name: &str, transcript: &Transcript) -> bool {
     let seconds = |samples: u64| samples as f64 / f64::from(hearken::SAMPLE_RATE);
     for lost in &transcript.lost {
         complain(&format!(
-            "{name}: speech from {:.1} s to {:.1} s was not recognised: {}",
+            "{name}: speech from {:.1} s to {:.1} s was not recognized: {}",
             seconds(lost.start),
             seconds(lost.end),
             lost.reason
@@ -313,7 +314,7 @@ fn report(name: &str, transcript: &Transcript) -> bool {
 /// Level that faint speech still has, in decibels.
 const FAINT_DB: f32 = -75.0;
 
-/// Why there is no text though there is sound, and what to try.
+/// Hint for a transcript without text though there is sound: the reason, and a remedy.
 fn without_speech(transcript: &Transcript) -> Option<String> {
     if !transcript.segments.is_empty() || !transcript.unrecognized.is_empty() || !transcript.lost.is_empty() {
         return None;

@@ -1,7 +1,8 @@
-//! Rights that a server gives up once it listens: files that are not its own, programs, sockets, other processes.
+//! Dropped privileges of a server once it listens: files that are not its own, programs, sockets,
+//! other processes.
 //!
-//! A second wall behind the sandbox: code that an attacker runs in this process all the same, through a defect in a decoder, say, finds
-//! little to do. docs/security.md lists what remains allowed.
+//! A second wall behind the sandbox: code that an attacker runs in this process all the same,
+//! through a defect in a decoder, say, has few rights. docs/security.md lists the remaining ones.
 
 use std::fs::DirBuilder;
 use std::io;
@@ -32,7 +33,8 @@ pub(crate) struct Needs {
 }
 
 impl Needs {
-    /// The files and, since they may be replaced by others of their names, their folders; behind symbolic links too.
+    /// The files and, since they may be replaced by others of their names, their folders; behind
+    /// symbolic links too.
     fn read(&self) -> Vec<PathBuf> {
         let folders = |path: &PathBuf| {
             let real = path.canonicalize().unwrap_or_else(|_| path.clone());
@@ -48,8 +50,8 @@ impl Needs {
     }
 }
 
-/// Gives up all files but those that are needed, connecting to others, and listening elsewhere. To be called before there is another
-/// thread: it holds for this one, and those that it starts.
+/// Gives up all files but those that are needed, connecting to others, and listening elsewhere. To
+/// be called before there is another thread: it holds for this one, and those that it starts.
 pub(crate) fn restrict_files(needs: &Needs) -> Result<(), Failure> {
     for folder in &needs.written {
         // A rule is for a folder that is there.
@@ -229,7 +231,7 @@ mod tests {
 
         restrict_calls().map_err(|failure| failure.message).unwrap();
         assert!(denied(TcpListener::bind("127.0.0.1:0").unwrap_err()));
-        // Also a thread that was there.
+        // Threads that exist already are included.
         let other = std::thread::spawn(|| TcpListener::bind("127.0.0.1:0").unwrap_err());
         assert!(denied(other.join().unwrap()));
         assert!(own.local_addr().is_ok());

@@ -13,19 +13,19 @@ use hearken::session::{CommitPolicy, Session, SessionEvent, SessionOptions};
 use hearken::{Language, Model};
 
 use super::captions::Captions;
-use super::record::Record;
+use super::save::Saved;
 use super::speech::EndpointArgs;
 use super::{EXIT_PARTIAL, Failure, ModelArgs, SpeechArgs, complain, in_writing};
 
-/// How often the loudness is drawn.
+/// Period at which the level is drawn.
 const FRAME: Duration = Duration::from_millis(80);
 
-/// What shells expect of a program that Ctrl-C ended.
+/// Exit code that shells expect of a program that Ctrl-C ended.
 const EXIT_INTERRUPTED: u8 = 130;
 
 #[derive(clap::Args)]
 #[command(
-    after_help = "Ctrl-C ends it: what was said is still recognised and saved. Ctrl-C again ends it at once.\n\n\
+    after_help = "Ctrl-C ends it: what was said is still recognized and saved. Ctrl-C again ends it at once.\n\n\
     Examples:\n  \
     hearken live                                  captions of what you say\n  \
     hearken live --source system                  captions of a call or a video\n  \
@@ -35,26 +35,30 @@ const EXIT_INTERRUPTED: u8 = 130;
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
-    /// Listen to this device: its id, or a part of its name (`hearken devices` lists them)
+    /// Capture this device: its id, or a part of its name (`hearken devices` lists them)
     #[arg(long, short, value_name = "DEVICE", conflicts_with = "source")]
     device: Option<String>,
-    /// Listen to the default microphone, or to what the computer plays
+    /// Capture the default microphone, or loopback: the computer's own output
     #[arg(long, short, value_enum, default_value_t)]
     source: Source,
     /// Use this sound system instead of the default one (`hearken devices --all` lists them)
     #[arg(long, value_name = "NAME")]
     sound_system: Option<String>,
-    /// Save the transcript; what the name ends in says how (txt, srt, vtt, json, jsonl). Never overwrites
+    /// Save the transcript; the name's extension selects the format (txt, srt, vtt, json, jsonl).
+    /// Never overwrites
     #[arg(long, value_name = "FILE")]
     save: Vec<PathBuf>,
-    /// txt, srt, vtt, json or jsonl on standard output instead of captions [default: captions on a terminal, else txt]
+    /// txt, srt, vtt, json or jsonl on standard output instead of captions [default: captions on a
+    /// terminal, else txt]
     #[arg(long, short)]
     format: Option<Format>,
-    /// When words are certain, and no longer dim: `agreement:N` (N hypotheses in a row agree) or `attention:MS` (the decoder
-    /// did not look at the last MS milliseconds to say them)
+    /// When to commit words (committed text is not changed again): `agreement:N` (LocalAgreement: N
+    /// hypotheses in a row agree) or `attention:MS` (AlignAtt: the decoder attended to nothing in
+    /// the last MS milliseconds)
     #[arg(long, value_name = "POLICY", default_value_t)]
     policy: CommitPolicy,
-    /// Tell each utterance the last words of the one before [default: as is known of the model]
+    /// Use the end of the previous utterance as prompt for the next one (Whisper's
+    /// condition_on_previous_text) [default: the model's recommended setting]
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true)]
     carry: Option<bool>,
     #[command(flatten)]
@@ -68,12 +72,12 @@ enum Source {
     /// The default microphone
     #[default]
     Microphone,
-    /// What the computer plays
+    /// Loopback: what the computer plays (a call, a video)
     System,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let records = args.save.iter().map(|path| Record::create(path)).collect::<Result<Vec<_>, _>>()?;
+    let records = args.save.iter().map(|path| Saved::create(path)).collect::<Result<Vec<_>, _>>()?;
     let system = match &args.sound_system {
         Some(name) => System::named(name)?,
         None => System::new()?,
@@ -85,14 +89,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     };
     let model = args.model.load()?;
     let interrupts = interrupts()?;
-    // Opened last: what is said before the captions run would come all at once.
+    // Opened last: otherwise speech before the captions run would come all at once.
     let capture = Capture::open(&system, &input)?;
     let listening = Listening { name: capture.device().name.clone(), started: Instant::now() };
     let session = Session::new(&model, args.options(&capture))?;
     let events = session.events().clone();
     let pump = Pump::start(capture, session)?;
 
-    let mut views = records.into_iter().map(View::Record).collect::<Vec<_>>();
+    let mut views = records.into_iter().map(View::Saved).collect::<Vec<_>>();
     if args.format.is_none() && io::stdout().is_terminal() {
         views.insert(0, View::Captions(Captions::new(Term::stdout())));
     } else {
@@ -137,18 +141,18 @@ struct Listening {
     started: Instant,
 }
 
-/// Where text goes while it comes.
+/// Output for text as it comes.
 enum View {
     Captions(Captions),
     Stream(Writer<StdoutLock<'static>>),
-    Record(Record),
+    Saved(Saved),
 }
 
 struct Live {
     views: Vec<View>,
     listening: Listening,
     language: Option<Language>,
-    /// Whether some audio was not recognised.
+    /// True if some audio was not recognized.
     dropped: bool,
 }
 
@@ -169,7 +173,7 @@ impl Live {
                 recv(events) -> event => match event {
                     Ok(SessionEvent::Finished { duration: length }) => duration = length,
                     Ok(event) => if !self.show(&event)? {
-                        // Nobody reads our output any more.
+                        // The reader of our output has gone.
                         return Ok(ExitCode::SUCCESS);
                     },
                     Err(_) => break,
@@ -195,7 +199,7 @@ impl Live {
                     }
                     _ => {}
                 },
-                View::Record(record) => record.end(language.as_ref(), duration)?,
+                View::Saved(record) => record.end(language.as_ref(), duration)?,
             }
         }
         if let Err(error) = &ended {
@@ -204,7 +208,7 @@ impl Live {
         Ok(if ended.is_err() || self.dropped { ExitCode::from(EXIT_PARTIAL) } else { ExitCode::SUCCESS })
     }
 
-    /// Takes an event to every view; whether anybody still wants more.
+    /// Passes an event to every view; returns false once no view wants more.
     fn show(&mut self, event: &SessionEvent) -> Result<bool, Failure> {
         match event {
             SessionEvent::Language(language) => self.language = Some(language.clone()),
@@ -215,7 +219,7 @@ impl Live {
             let shown = match view {
                 View::Captions(captions) => captions.event(event),
                 View::Stream(writer) => writer.event(event),
-                View::Record(record) => {
+                View::Saved(record) => {
                     record.event(event)?;
                     continue;
                 }

@@ -1,7 +1,7 @@
 //! The command line.
 //!
-//! Exit codes: 0 done, 1 an error (nothing written for that input), 2 wrong usage, 3 done but some audio was damaged
-//! or could not be recognised, or the microphone went away.
+//! Exit codes: 0 done, 1 an error (nothing written for that input), 2 wrong usage, 3 done but some
+//! audio was damaged or could not be recognized, or the microphone went away.
 
 mod bench;
 mod captions;
@@ -18,7 +18,7 @@ mod models;
 mod output;
 mod progress;
 mod realtime;
-mod record;
+mod save;
 mod serve;
 mod speech;
 
@@ -38,9 +38,9 @@ const EXIT_PARTIAL: u8 = 3;
     name = "hearken",
     version,
     about = "Speech to text with whisper.cpp inside a WebAssembly sandbox",
-    after_help = "Exit codes: 0 done; 1 error; 2 wrong usage; 3 done, but some audio was damaged or not recognised,\n  or the microphone went away.\n\
+    after_help = "Exit codes: 0 done; 1 error; 2 wrong usage; 3 done, but some audio was damaged or not recognized,\n  or the microphone went away.\n\
                   HEARKEN_MODELS_DIR names another folder for models, HEARKEN_CACHE_DIR for their compiled form; \
-                  HF_ENDPOINT another server to pull from; NO_COLOR turns colours off."
+                  HF_ENDPOINT another server to pull from; NO_COLOR turns colors off."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -49,23 +49,24 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Caption a microphone, or what the computer plays
+    /// Caption a microphone, or loopback (what the computer plays)
     Live(live::Args),
     /// Transcribe recordings
     File(file::Args),
-    /// List what `live` can listen to
+    /// List the devices for `live`: microphones and loopback sources
     Devices(devices::Args),
-    /// Serve transcription to programs: OpenAI's and Deepgram's interfaces, and a WebSocket of hearken's own
+    /// Serve transcription to programs: OpenAI's and Deepgram's interfaces, and a WebSocket of
+    /// hearken's own
     Serve(serve::Args),
-    /// Load a server with many streams of speech, and measure how soon and how right it answers
+    /// Load a server with many streams of speech, and measure latency and accuracy
     Load(load::Args),
-    /// Measure accuracy, latency and speed on recordings whose text is known
+    /// Measure accuracy, latency and speed against reference transcripts
     Eval(eval::Args),
-    /// Measure how fast a model is on this machine
+    /// Measure the speed of a model on this machine
     Bench(bench::Args),
     /// List, pull, import, verify and remove models
     Models(models::Args),
-    /// Show whether hearken works on this machine, and with what
+    /// Check this machine: instruction sets, sandbox, model, devices
     Doctor(doctor::Args),
     /// Print completions for a shell
     #[command(
@@ -77,7 +78,7 @@ enum Command {
     },
 }
 
-/// What went wrong, as one line, and the exit code for it.
+/// Error message, as one line, and the exit code for it.
 pub(crate) struct Failure {
     message: String,
     code: u8,
@@ -128,7 +129,7 @@ pub(crate) fn run() -> ExitCode {
     }
 }
 
-/// Prints what makes a shell complete our arguments.
+/// Prints the script with which a shell completes our arguments.
 fn completions(shell: clap_complete::Shell) -> ExitCode {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "hearken", &mut script);
@@ -137,13 +138,14 @@ fn completions(shell: clap_complete::Shell) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Prints one line on standard error. Names of files and texts of models may be in it, so no control characters.
+/// Prints one line on standard error. Names of files and texts of models may be in it, so no
+/// control characters.
 pub(crate) fn complain(message: &str) {
-    // When nobody can read standard error there is nobody to tell.
+    // When standard error cannot be written there is no place for a message.
     let _ = writeln!(std::io::stderr(), "hearken: {}", printable(message));
 }
 
-/// The text without what could act on a terminal.
+/// Removes characters that could act on a terminal.
 pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -1,4 +1,4 @@
-//! Which model a command uses.
+//! Selection of the model.
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -8,29 +8,30 @@ use hearken::{Compute, Engine, EngineBuilder, Model, ModelSource, Preparation};
 
 use super::{Failure, complain, progress};
 
-/// Which model to use, and how many threads.
+/// Options that select the model and the number of threads.
 #[derive(clap::Args)]
 pub(crate) struct ModelArgs {
-    /// A model's name (see `hearken models list`) or a ggml Whisper model file [default: the best model that was pulled,
-    /// else the small demonstration model inside hearken (English digits and commands)]
+    /// A model's name (see `hearken models list`) or a ggml Whisper model file [default: the best
+    /// model that was pulled, else the small demonstration model inside hearken (English digits and
+    /// commands)]
     #[arg(long, short, value_name = "NAME|FILE")]
     model: Option<PathBuf>,
-    /// Recogniser threads [default: as many as cores]
+    /// Recognizer threads [default: as many as cores]
     #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
-    /// Who multiplies matrices: `fast` (the host, in 8 bits), `exact` (the host, as native whisper.cpp) or `guest` (nothing
-    /// leaves the sandbox)
+    /// Where matrix multiplication runs: `fast` (host, int8), `exact` (host, at native
+    /// whisper.cpp's precision) or `guest` (inside the sandbox)
     #[arg(long, value_name = "WAY", default_value_t)]
     compute: Compute,
 }
 
 impl ModelArgs {
-    /// Where the model comes from.
+    /// Source of the model.
     pub(crate) fn source(&self) -> Result<ModelSource, Failure> {
         Ok(self.choose()?.0)
     }
 
-    /// The same, and why that one.
+    /// Source of the model, and the reason for the choice.
     pub(crate) fn choose(&self) -> Result<(ModelSource, String), Failure> {
         if let Some(named) = &self.model {
             return find(named);
@@ -54,12 +55,12 @@ impl ModelArgs {
         })
     }
 
-    /// Whether a model was asked for.
+    /// Returns true if a model was named.
     pub(crate) fn is_named(&self) -> bool {
         self.model.is_some()
     }
 
-    /// The model, ready; a person is told when it is only the demonstration.
+    /// Loads the model; prints a note when it is only the demonstration's.
     pub(crate) fn load(&self) -> Result<Model, Failure> {
         let source = self.source()?;
         if matches!(source, ModelSource::Embedded) && std::io::stderr().is_terminal() {
@@ -97,7 +98,8 @@ impl ModelArgs {
     }
 }
 
-/// A name of the catalogue means that model, whatever files lie around; anything else that is a file is that file.
+/// A name of the catalog selects that model, whatever files exist; anything else that is a file
+/// selects that file.
 pub(super) fn find(named: &Path) -> Result<(ModelSource, String), Failure> {
     let file = || (ModelSource::File(named.to_owned()), format!("the file {}", named.display()));
     let Some(name) = named.to_str().filter(|name| !name.contains('/')) else {

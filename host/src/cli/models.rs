@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use console::{measure_text_width, pad_str};
 use hearken::model::{self, EMBEDDED, ModelError};
 use hearken::store::import::{ImportProgress, Importer, Quantization};
-use hearken::store::{CATALOGUE, Entry, PullProgress, Puller, Store, Stored, Verified, official};
+use hearken::store::{CATALOG, Entry, PullProgress, Puller, Store, Stored, Verified, official};
 use serde_json::json;
 
 use super::progress::Download;
@@ -31,7 +31,7 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Show all models: length, memory, languages, whether they fit the sandbox, whether they are here
+    /// Show all models: size, memory, languages, fit into the sandbox, presence on this machine
     List {
         /// As JSON
         #[arg(long)]
@@ -42,11 +42,11 @@ enum Command {
         /// Names as in `hearken models list`
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
-        /// Fetch even what is here already
+        /// Fetch models again that are on this machine already
         #[arg(long)]
         force: bool,
     },
-    /// Convert a model of another format, or take in a ggml file
+    /// Convert a model of another format, or copy a ggml file
     #[command(after_help = "What PATH may be:\n  \
         a Hugging Face folder      config.json, model.safetensors (or its shards and model.safetensors.index.json), and\n  \
         \u{20}                          vocab.json or tokenizer.json: the form of fine-tuned models\n  \
@@ -62,28 +62,28 @@ enum Command {
     Import {
         /// A folder, or a file in it
         path: PathBuf,
-        /// What to call the model [default: the folder's name, or the ggml file's]
+        /// Name of the model [default: the folder's name, or the ggml file's]
         #[arg(long)]
         name: Option<String>,
         /// Quantize the weights, inside the sandbox: q8_0, q5_1, q5_0 or q4_0
         #[arg(long, value_name = "TYPE")]
         quantize: Option<Quantization>,
-        /// The vocabulary, if it is not in the folder: vocab.json, tokenizer.json, vocabulary.txt, or OpenAI's gpt2.tiktoken
-        /// (English) and multilingual.tiktoken
+        /// The vocabulary, if it is not in the folder: vocab.json, tokenizer.json, vocabulary.txt,
+        /// or OpenAI's gpt2.tiktoken (English) and multilingual.tiktoken
         #[arg(long, value_name = "FILE")]
         vocabulary: Option<PathBuf>,
         /// Replace another model of that name
         #[arg(long)]
         force: bool,
     },
-    /// Print where a model's file lies
+    /// Print the path of a model's file
     Path {
-        /// Its name
+        /// Name of the model
         name: String,
     },
-    /// Check models that are here; exit code 1 if one of them is damaged
+    /// Check models on this machine; exit code 1 if one of them is damaged
     Verify {
-        /// Names [default: all that are here]
+        /// Names [default: all on this machine]
         #[arg(value_name = "NAME")]
         names: Vec<String>,
     },
@@ -126,7 +126,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
 }
 
-/// Does it with each name, and goes on after errors.
+/// Acts on each name, and continues after errors.
 fn each(names: &[String], mut act: impl FnMut(&str) -> Result<(), Failure>) -> Result<ExitCode, Failure> {
     let mut failed = false;
     for name in names {
@@ -208,7 +208,7 @@ fn verify(store: &Store, names: &[String]) -> Result<ExitCode, Failure> {
     each(&names, |name| {
         let model = store.find(name)?;
         let against = match store.verify(&model)? {
-            Verified::Catalogue => "whole: its SHA-256 is the catalogue's",
+            Verified::Catalog => "whole: its SHA-256 is the catalog's",
             Verified::Record => "whole: unchanged since it came",
             _ => "well-formed; nothing is known of what it should be",
         };
@@ -217,7 +217,7 @@ fn verify(store: &Store, names: &[String]) -> Result<ExitCode, Failure> {
     })
 }
 
-/// One line of the list.
+/// A row of the list.
 struct Row {
     name: String,
     bytes: u64,
@@ -258,7 +258,7 @@ fn list(store: &Store, as_json: bool) -> Result<ExitCode, Failure> {
     print(&table)
 }
 
-/// The embedded model, the catalogue, and what else lies in the store.
+/// Rows: the embedded model, the catalog, and other models in the store.
 fn rows(store: &Store) -> Result<Vec<Row>, Failure> {
     let mut here = store.models()?;
     let bytes = model::embedded()?;
@@ -271,7 +271,7 @@ fn rows(store: &Store) -> Result<Vec<Row>, Failure> {
         fits: true,
         place: Place::Embedded,
     }];
-    for entry in &CATALOGUE {
+    for entry in &CATALOG {
         let stored = here.iter().position(|model| model.entry == Some(entry)).map(|at| here.remove(at));
         rows.push(Row {
             name: entry.name().to_owned(),
@@ -286,7 +286,7 @@ fn rows(store: &Store) -> Result<Vec<Row>, Failure> {
     Ok(rows)
 }
 
-/// A model that somebody else has put there.
+/// A model from elsewhere than the catalog.
 fn foreign(model: Stored) -> Row {
     // Only the header, so that listing does not read gigabytes.
     let header = std::fs::File::open(&model.path).map_err(ModelError::from).and_then(model::header);
@@ -307,7 +307,7 @@ impl Row {
             Place::Here(model) => match model.entry {
                 Some(entry) if entry.bytes() != model.bytes => "damaged: pull it again with --force",
                 Some(_) => "yes",
-                None => "yes, not from the catalogue",
+                None => "yes, not from the catalog",
             },
         }
     }
@@ -354,7 +354,7 @@ fn size(bytes: u64) -> String {
     if mib < 1024.0 { format!("{mib:.0} MiB") } else { format!("{:.2} GiB", mib / 1024.0) }
 }
 
-/// Prints to standard output; that nobody reads it is no error.
+/// Prints to standard output; a closed output is no error.
 fn print(text: &str) -> Result<ExitCode, Failure> {
     match io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

@@ -1,4 +1,4 @@
-//! Where transcripts go: standard output, or files that appear whole or not at all.
+//! Destinations of transcripts: standard output, or files that appear whole or not at all.
 
 use std::collections::hash_map::RandomState;
 use std::fs::{self, File};
@@ -38,13 +38,13 @@ impl Output {
             }
             _ => {}
         }
-        // The file behind a symbolic link is what is written, not the link.
+        // Writes to the file behind a symbolic link, not to the link.
         let destination = &fs::canonicalize(destination).unwrap_or_else(|_| destination.to_owned());
         let name = destination.file_name().ok_or(io::ErrorKind::InvalidInput)?;
         let mut draft = std::ffi::OsString::from(".");
         draft.push(name);
         sweep(destination, &draft);
-        // A name that nobody can guess, and that no dead process has left.
+        // A name that cannot be guessed, and that no dead process has left.
         let unique = RandomState::new().hash_one(std::process::id());
         draft.push(format!(".{unique:016x}.part"));
         let path = destination.with_file_name(draft);
@@ -52,7 +52,7 @@ impl Output {
         Ok(Self::File(Draft { file, path, destination: destination.to_owned(), kept: false }))
     }
 
-    /// Makes what was written visible.
+    /// Makes the output visible under its name.
     pub(crate) fn commit(self) -> io::Result<()> {
         match self {
             Self::Stdout(mut out) => out.flush(),
@@ -62,7 +62,8 @@ impl Output {
                 draft.file.get_ref().sync_all()?;
                 fs::rename(&draft.path, &draft.destination)?;
                 draft.kept = true;
-                // So that the name is there after a power cut. Some file systems cannot, and need not.
+                // So that the name is there after a power cut. Some file systems cannot, and need
+                // not.
                 if let Ok(folder) = File::open(folder(&draft.destination)) {
                     let _ = folder.sync_all();
                 }
@@ -72,13 +73,13 @@ impl Output {
     }
 }
 
-/// The folder that a file lies in.
+/// Parent folder of a file.
 fn folder(file: &Path) -> &Path {
     file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Removes drafts of the same file, whose names begin like this one's, that were left by a process that died: nothing has been written
-/// to them for an hour.
+/// Removes drafts of the same file, whose names begin like this one's, that were left by a process
+/// that died: nothing has been written to them for an hour.
 fn sweep(destination: &Path, beginning: &std::ffi::OsStr) {
     for entry in fs::read_dir(folder(destination)).into_iter().flatten().flatten() {
         let name = entry.file_name();

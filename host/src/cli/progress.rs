@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use hearken::SAMPLE_RATE;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// How often a spinner turns.
+/// Period of one turn of a spinner.
 const TURN: Duration = Duration::from_millis(100);
 
-/// For work whose end cannot be told.
+/// Spinner for work of unknown length.
 #[derive(Default)]
 pub(crate) struct Spinner(Mutex<Option<ProgressBar>>);
 
@@ -51,7 +51,7 @@ impl Bar {
         Self { bar, started: Instant::now() }
     }
 
-    /// No bar: something else shows how far it is.
+    /// Makes no bar: progress is shown elsewhere.
     pub(crate) fn hidden() -> Self {
         Self { bar: ProgressBar::hidden(), started: Instant::now() }
     }
@@ -135,7 +135,7 @@ impl Download {
     pub(crate) fn update(&self, bytes: u64, total: u64) {
         if self.0.length() != Some(total) {
             self.0.set_length(total);
-            // What is here already did not come now, and says nothing about the speed.
+            // Bytes that were kept from before do not count for the speed.
             self.0.set_position(bytes);
             self.0.reset_eta();
         }

@@ -1,4 +1,5 @@
-//! A recording at the pace at which it was spoken, through the session that live audio goes through.
+//! A recording at the pace at which it was spoken, through the session that live audio goes
+//! through.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +7,8 @@ use hearken::audio::Source;
 use hearken::session::{Session, SessionEvent, SessionOptions};
 use hearken::{Error, Language, Lost, Model, TranscribeOptions, Transcript};
 
-/// Pushes `source` at its own pace, hands each event to `observer` as it comes, and returns what was said.
+/// Pushes `source` in real time, passes each event to `observer` as it comes, and returns the
+/// transcript.
 pub(crate) fn follow(
     source: &mut dyn Source,
     model: &Model,
@@ -66,7 +68,7 @@ pub(crate) fn follow(
     Ok(transcript)
 }
 
-/// Adds what an event says to the transcript.
+/// Adds an event to the transcript.
 fn collect(event: SessionEvent, transcript: &mut Transcript) {
     match event {
         SessionEvent::Final { .. } => transcript.segments.extend(event.segment()),

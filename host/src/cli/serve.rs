@@ -18,7 +18,8 @@ const ONLY_MODEL: &str = "hearken";
 /// Threads that move bytes. Recognition has its own; these hardly work.
 const MOST_WORKERS: usize = 4;
 
-/// Threads that wait for the disk when uploads are written. Nothing else that takes long runs on them.
+/// Threads that wait for the disk when uploads are written. Nothing else that takes long runs on
+/// them.
 const WRITERS: usize = 16;
 
 #[derive(clap::Args)]
@@ -39,16 +40,18 @@ pub(crate) struct Args {
     /// Tenants, models, limits, TLS: a TOML file
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Address and port [default: what the configuration says, else 127.0.0.1:8080]
+    /// Address and port [default: the configuration's, else 127.0.0.1:8080]
     #[arg(long, short, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
-    /// Also serve Home Assistant and other clients of Wyoming, at this address; the protocol has no keys
+    /// Also serve Home Assistant and other clients of Wyoming, at this address; the protocol has no
+    /// keys
     #[arg(long, value_name = "ADDRESS")]
     wyoming: Option<SocketAddr>,
-    /// Also serve clients of Vosk at an address of their own; at the path / they are served anyway
+    /// Also serve clients of Vosk at an address of their own (they are always served at the path /)
     #[arg(long, value_name = "ADDRESS")]
     vosk: Option<SocketAddr>,
-    /// Give up files, programs and sockets that a server does not need (Linux): see docs/security.md
+    /// Drop rights to files, programs, sockets and system calls that a server does not need
+    /// (Linux): see docs/security.md
     #[arg(long)]
     hardened: bool,
     #[command(flatten)]
@@ -154,7 +157,7 @@ impl Args {
         Err(Failure::usage("--hardened needs Linux; leave it out"))
     }
 
-    /// Those of the configuration, else the one that every other command would use.
+    /// Models of the configuration, else the one that every other command would use.
     fn models(&self, config: &Config) -> Result<Vec<NamedModel>, Failure> {
         if config.models.is_empty() {
             return Ok(vec![NamedModel { name: ONLY_MODEL.to_owned(), source: self.model.source()? }]);
@@ -211,7 +214,7 @@ fn make_key() -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Logs go to standard error. Nothing that was said is in them.
+/// Starts logging to standard error. Logs contain no recognized text.
 fn start_log(format: LogFormat) {
     let filter = EnvFilter::try_from_env("HEARKEN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
@@ -230,7 +233,7 @@ fn raise_file_limit() {
     }
 }
 
-/// What the signals do, until the task is ended.
+/// Handles the signals, until the task is ended.
 fn watch(
     file: Option<PathBuf>,
     addresses: Addresses,

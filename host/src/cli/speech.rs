@@ -1,4 +1,4 @@
-//! What a command is told of the speech that it will hear.
+//! Options of speech: language, vocabulary, endpointing.
 
 use hearken::audio::VadConfig;
 use hearken::language_code;
@@ -6,16 +6,18 @@ use hearken::language_code;
 /// Language, translation, prompt, annotations.
 #[derive(clap::Args)]
 pub(crate) struct SpeechArgs {
-    /// Language, such as `en`, `english` or `en-US`; `auto` detects it; several with commas, such as `en,es`, are the only ones detected
+    /// Language, such as `en`, `english` or `en-US`; `auto` detects it; several with commas, such
+    /// as `en,es`, are the only ones detected
     #[arg(long, short, default_value = "auto", value_delimiter = ',', value_name = "CODE")]
     language: Vec<String>,
     /// Translate into English (multilingual models)
     #[arg(long)]
     pub(crate) translate: bool,
-    /// Names, spellings and style to expect, as if this text had come before
+    /// Initial prompt: text that stands for previous speech, with names, spellings and style to
+    /// expect
     #[arg(long, value_name = "TEXT")]
     pub(crate) prompt: Option<String>,
-    /// Keep annotations such as `[Music]`, `(laughs)`, which are no words
+    /// Keep annotations such as `[Music]` or `(laughs)`, which are not speech
     #[arg(long)]
     pub(crate) annotations: bool,
 }
@@ -34,7 +36,7 @@ impl SpeechArgs {
         if self.language.len() < 2 {
             return Vec::new();
         }
-        // One that is to be detected may be any.
+        // With detection any language may come.
         self.language
             .iter()
             .map(|language| language_code(language))
@@ -43,10 +45,11 @@ impl SpeechArgs {
     }
 }
 
-/// When an utterance ends.
+/// Options of endpointing.
 #[derive(clap::Args)]
 pub(crate) struct EndpointArgs {
-    /// Silence that ends an utterance, in milliseconds: more of it joins phrases to one utterance, less ends each sooner
+    /// Endpointing: silence that ends an utterance, in milliseconds (hangover): more joins phrases
+    /// to one utterance, less ends each sooner
     #[arg(long, value_name = "MS", default_value_t = VadConfig::default().hangover_ms,
         value_parser = clap::value_parser!(u32).range(100..=10_000))]
     end_silence: u32,

@@ -1,6 +1,6 @@
 //! Memory that begins where a cache line does, on large pages where it is large.
 
-use crate::pages::prefer_large;
+use crate::os_memory::prefer_large;
 
 /// A cache line.
 #[derive(Clone, Copy)]
@@ -14,11 +14,12 @@ pub(super) const LINE: usize = 64;
 pub(super) struct Aligned(Vec<Line>);
 
 impl Aligned {
-    /// At least `bytes` bytes, all zero.
+    /// Allocates at least `bytes` bytes, all zero.
     pub(super) fn zeroed(bytes: usize) -> Self {
         let count = bytes.div_ceil(LINE);
         let mut lines = Vec::with_capacity(count);
-        // Weights are read from first to last for each token: with pages of 4 KiB, a good part of that is looking for pages.
+        // Weights are read from first to last for each token: with pages of 4 KiB, a good part of
+        // that is looking for pages.
         prefer_large(&mut lines.spare_capacity_mut()[..count]);
         lines.resize(count, Line([0; LINE]));
         Self(lines)
@@ -38,7 +39,7 @@ impl Aligned {
 
     pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
         let len = self.len();
-        // SAFETY: lines are bytes without gaps, initialised, and borrowed as long as the slice.
+        // SAFETY: lines are bytes without gaps, initialized, and borrowed as long as the slice.
         unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr(), len) }
     }
 

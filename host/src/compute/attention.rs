@@ -1,16 +1,16 @@
 //! Attention, fused: scores of some keys at a time, soft-max as they come, and the sums of values.
 //!
-//! With many queries vectors run across queries: scores lie as `[key][query]`, which is a panel, so that their soft-max
-//! needs nothing from other lanes, and they are the left side of the product with the values as they are. With a few
-//! queries vectors run along keys and values where they lie: to read those, once for all queries, takes longer than to
-//! compute with them.
+//! With many queries vectors run across queries: scores lie as `[key][query]`, which is a panel, so
+//! that their soft-max needs nothing from other lanes, and they are the left side of the product
+//! with the values as they are. With a few queries vectors run along keys and values where they
+//! lie: to read those, once for all queries, takes longer than to compute with them.
 
 use std::f32::consts::LOG2_E;
 use std::time::Duration;
 
-use super::crew::Crew;
+use super::cancel::{Pace, Stopped};
+use super::helpers::Helpers;
 use super::kernels::{Format, Kernels, LOWEST, Loose, Pack, ROW, Soften, State, Strip};
-use super::pace::{Pace, Stopped};
 use super::product::split;
 use super::rows::{Rows, RowsMut};
 use super::scratch::{KEYS, MAX_WIDTH, QUERY_PANELS, Scratch};
@@ -30,7 +30,7 @@ pub(super) struct Attention<'a> {
     pub(super) out: RowsMut<'a>,
 }
 
-/// Queries up to which vectors run along keys and values as they lie.
+/// Maximum number of queries for which vectors run along keys and values in place.
 const FEW: usize = 8;
 /// Heads whose keys are then read together: as many as Whisper's largest models have.
 const HEADS: usize = 20;
@@ -38,31 +38,33 @@ const HEADS: usize = 20;
 const WORTH_HELP: usize = 1 << 20;
 
 impl Kernels {
-    /// Does heads. Those of one call are spread over the crew together. `go_on` is asked on this thread between tiles,
-    /// with the CPU time that helpers have spent so far. Returns the helpers' CPU time.
+    /// Does heads. Those of one call are spread over the helpers together. `go_on` is asked on this
+    /// thread between tiles, with the CPU time that helpers have spent so far. Returns the helpers'
+    /// CPU time.
     ///
     /// # Panics
     ///
-    /// If the shapes of a head's parts do not fit, if heads differ in them, or if they are wider than [`MAX_WIDTH`].
+    /// If the shapes of a head's parts do not fit, if heads differ in them, or if they are wider
+    /// than [`MAX_WIDTH`].
     pub(super) fn attend(
         &self,
         heads: &[Attention<'_>],
-        crew: &Crew,
+        helpers: &Helpers,
         go_on: &dyn Fn(Duration) -> bool,
     ) -> Result<Duration, Stopped> {
         let Some(one) = heads.first() else { return Ok(Duration::ZERO) };
         heads.iter().for_each(Attention::check);
         assert!(heads.iter().all(|head| head.shape() == one.shape()), "heads differ in shape");
         let work: usize = heads.iter().map(Attention::work).sum();
-        let helpers = if work < WORTH_HELP { 0 } else { crew.helpers() };
+        let count = if work < WORTH_HELP { 0 } else { helpers.available() };
         // A unit is some heads, and of each some queries.
         let (group, some) = if one.few() {
-            (heads.len().div_ceil(helpers + 1).min(HEADS), self.table().dots.len())
+            (heads.len().div_ceil(count + 1).min(HEADS), self.table().dots.len())
         } else {
             (1, QUERY_PANELS * self.table().panel)
         };
         let parts = one.queries().div_ceil(some);
-        crew.operate(heads.len().div_ceil(group) * parts, helpers, go_on, &|unit, scratch, pace| {
+        helpers.operate(heads.len().div_ceil(group) * parts, count, go_on, &|unit, scratch, pace| {
             let (first, query) = (group * (unit / parts), some * (unit % parts));
             let heads = &heads[first..heads.len().min(first + group)];
             if one.few() {
@@ -94,7 +96,8 @@ impl Kernels {
             to.fill(0.0);
             to.iter_mut().zip(row).for_each(|(to, from)| *to = from * head.scale * LOG2_E);
         }
-        // However many heads there are here: how keys are cut must not depend on how many threads there are.
+        // However many heads there are here: how keys are cut must not depend on how many threads
+        // there are.
         let together = scratch.rows.len() / 4 / (count * HEADS) / 16 * 16;
         let scores: *mut f32 = scratch.rows.as_mut_ptr().cast();
         let sums = scratch.values.floats_mut();
@@ -117,7 +120,8 @@ impl Kernels {
                 for (head, strip) in strips.iter_mut().enumerate().take(heads.len()) {
                     *strip = of_keys(head, k, at);
                 }
-                // SAFETY: all rows are the matrices'; there is room for as many scores of each head.
+                // SAFETY: all rows are the matrices'; there is room for as many scores of each
+                // head.
                 unsafe { dots(&strips[..heads.len()], one.key.half(), some, width) }
                 pace.did(some * width * count * heads.len())?;
             }
@@ -180,7 +184,8 @@ impl Kernels {
                 n: width,
                 factor: head.scale * LOG2_E,
             };
-            // SAFETY: the rows are the matrix's; each panel has room for the widest head, and one more line of state.
+            // SAFETY: the rows are the matrix's; each panel has room for the widest head, and one
+            // more line of state.
             unsafe {
                 (how.pack)(&loose, part.queries);
                 std::slice::from_raw_parts_mut(part.values, panel * width).fill(0.0);
@@ -200,7 +205,8 @@ impl Kernels {
                         let (from, stride) = (mask.at(part.query, k), mask.stride());
                         let loose = Loose { from, stride, half: false, count: part.count, n, factor: LOG2_E };
                         let to = scratch.mask.as_mut_ptr();
-                        // SAFETY: the rows are the matrix's; the room is for as many keys as are staged.
+                        // SAFETY: the rows are the matrix's; the room is for as many keys as are
+                        // staged.
                         unsafe { (table.pack)(&loose, to) };
                         to.cast_const().cast()
                     }
@@ -239,7 +245,7 @@ impl Attention<'_> {
         self.query.cols()
     }
 
-    /// What the heads of a call have in common.
+    /// Shape that the heads of a call have in common.
     fn shape(&self) -> ([usize; 3], [usize; 2], [bool; 2]) {
         let strides = [self.key.stride(), self.value.stride()];
         ([self.queries(), self.keys(), self.width()], strides, [self.key.half(), self.value.half()])
@@ -253,7 +259,7 @@ impl Attention<'_> {
         2 * self.queries() * self.keys() * self.width()
     }
 
-    /// What the kernels rely on.
+    /// Asserts the conditions that the kernels rely on.
     fn check(&self) {
         let (queries, keys, width) = (self.queries(), self.keys(), self.width());
         let mask = self.mask.is_none_or(|mask| (mask.rows(), mask.cols()) == (queries, keys) && !mask.half());
@@ -265,7 +271,7 @@ impl Attention<'_> {
     }
 }
 
-/// A panel of queries and what is known of it, in a thread's scratch memory.
+/// A panel of queries and their state, in a thread's scratch memory.
 struct Panel {
     query: usize,
     count: usize,
@@ -314,11 +320,12 @@ impl How {
         }
     }
 
-    /// Stages `n` keys from `k` on, and what the values have for them.
+    /// Stages `n` keys from `k` on, and the matching values.
     fn stage(&self, head: &Attention<'_>, k: usize, n: usize, scratch: &mut Scratch) {
         let (key, value, width) = (head.key, head.value, head.width());
         let room = scratch.rows.as_mut_ptr();
-        // SAFETY: the elements are the matrices'; there is room for as many keys, and then for the widest head.
+        // SAFETY: the elements are the matrices'; there is room for as many keys, and then for the
+        // widest head.
         unsafe {
             for row in 0..n {
                 (self.format.stage)(key.at(k + row, 0), key.half(), width, 0, room.add(ROW * row));

@@ -1,12 +1,13 @@
-//! Blocks of weights: ggml's formats of 32, read; and floats, rounded to the widest of them, or to 16-bit fixed point.
+//! Blocks of weights: ggml's formats of 32, read; and floats, rounded to the widest of them, or to
+//! 16-bit fixed point.
 
 use half::f16;
 use hearken_proto::compute::Element;
 
 use super::kernels::{BLOCK, SPAN, scale};
 
-/// A block as the kernels take it: element `i` stands for `scale · (bytes[i] − zero) + minimum`, with the format's `zero`.
-/// Scale and minimum are the bits of a binary16.
+/// A block as the kernels take it: element `i` stands for `scale · (bytes[i] − zero) + minimum`,
+/// with the format's `zero`. Scale and minimum are the bits of a binary16.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Block {
     pub(super) scale: u16,
@@ -14,7 +15,7 @@ pub(super) struct Block {
     pub(super) bytes: [u8; BLOCK],
 }
 
-/// What the bytes of a format are greater by than the numbers that they stand for.
+/// Zero point of a format: the difference of its bytes to the numbers that they stand for.
 pub(super) fn zero(element: Element) -> u8 {
     match element {
         // Floats are rounded to Q8_0.
@@ -25,12 +26,12 @@ pub(super) fn zero(element: Element) -> u8 {
     }
 }
 
-/// Whether the blocks of a format have a minimum.
+/// Returns true if the blocks of a format have a minimum.
 pub(super) fn has_minimum(element: Element) -> bool {
     matches!(element, Element::Q5_1 | Element::Q4_1)
 }
 
-/// Reads a block of a quantised format. Bytes that are missing are 0.
+/// Reads a block of a quantized format. Bytes that are missing are 0.
 pub(super) fn read(element: Element, block: &[u8]) -> Block {
     let byte = |at: usize| block.get(at).copied().unwrap_or(0);
     let half = |at: usize| u16::from_le_bytes([byte(at), byte(at + 1)]);
@@ -61,7 +62,8 @@ pub(super) fn round(floats: &[f32]) -> Block {
     Block { scale: f16::from_f32(greatest / 127.0).to_bits(), minimum: 0, bytes }
 }
 
-/// Rounds up to 256 floats to 16-bit fixed point: a scale, and integers, with a 0 to make their number even.
+/// Rounds up to 256 floats to 16-bit fixed point: a scale, and integers, with a 0 to make their
+/// number even.
 pub(super) fn fixed(floats: impl Iterator<Item = f32> + Clone) -> (f32, Vec<[u8; 2]>) {
     let squares = floats.clone().map(|x| x * x).sum();
     let greatest = floats.clone().fold(0.0_f32, |most, x| most.max(x.abs()));

@@ -1,5 +1,45 @@
-//! Whether an operation that a guest asks for may be done: the whole of the contract in [`hearken_proto::compute`], and
-//! nothing else. All arithmetic is in `u64` and checked; nothing here touches memory.
+//! The contract of the compute imports, checked.
+//!
+//! A guest asks the host for two operations on its linear memory, a matrix product and attention,
+//! by the address of a descriptor ([`hearken_proto::compute`]). A guest may be controlled by an
+//! attacker, so every number in a descriptor may be anything. This file decides if an operation may
+//! run. It is the whole of the decision: the kernels, which are unsafe code, check nothing again.
+//!
+//! # What is checked
+//!
+//! For an operation on a memory of `memory` bytes:
+//!
+//! 1. **Extents.** None is 0 and none is above [`MAX_EXTENT`]; planes are at most [`MAX_PLANES`],
+//!    the width of a head at most [`MAX_WIDTH`].
+//! 2. **Work.** The number of multiplications is at most [`MAX_WORK`], so that one call ends in
+//!    bounded time. (Its CPU time is charged besides, and it can be cancelled between tiles.)
+//! 3. **Bounds.** Every matrix and vector lies in memory, from the first byte of its first row to
+//!    the last byte of its last. The last byte is `address + (planes - 1) · plane_stride + (rows -
+//!    1) · row_stride + row`.
+//! 4. **Alignment.** Addresses and strides are multiples of the element's alignment.
+//! 5. **No aliasing.** The output's range shares no byte with an input's, gaps between the output's
+//!    rows included. Rows of the output share no byte with each other: threads write them
+//!    concurrently. Inputs may overlap each other, and a stride of an input may be 0.
+//! 6. **Weights.** A weight is named by number. The host has packed it before the guest ran, and
+//!    its shape must be the product's. The weights themselves are checked once ([`weights`]): no
+//!    byte belongs to two of them, so that the host's memory is bounded by the guest's.
+//!
+//! A violation is a [`Violation`]; it traps the guest, which costs one utterance.
+//!
+//! # Why it is sound
+//!
+//! - All arithmetic is in `u64`, with overflow refused by `checked_add` and `checked_mul`.
+//! - Descriptors are copied out of guest memory before they are checked, and used only as that
+//!   copy: a guest cannot change them in between. It has one thread, which waits for the call.
+//! - Memory cannot shrink, and does not move during a call: the host borrows it for all of the
+//!   call.
+//! - Shapes alone decide which instructions run and which bytes are touched. No *value* in memory
+//!   does, NaN included, so values need no check.
+//! - Values of a weight that the guest overwrites are not read: the host multiplies its own copy.
+//!
+//! The tests below compare every decision with a model that enumerates bytes one by one;
+//! `tests/bounds.rs` runs the kernels on operands that end at a page without access; and
+//! `tests/fuzz` runs random operations under the address sanitizer.
 
 use std::ops::Range;
 
@@ -8,7 +48,7 @@ use hearken_proto::compute::{
     Product, Weight,
 };
 
-/// Which rule an operation breaks. The text completes "it asked for an operation …".
+/// Rule that an operation breaks. The text completes "it asked for an operation …".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Violation {
     #[error("whose descriptor means nothing")]
@@ -117,7 +157,7 @@ pub(crate) fn attention(attention: &Attention, memory: u64) -> Result<(), Violat
     Ok(())
 }
 
-/// Checks what a guest says its weights are.
+/// Checks the descriptors of a guest's weights.
 pub(crate) fn weights(weights: &[Weight], memory: u64) -> Result<(), Violation> {
     if weights.len() > MAX_WEIGHTS {
         return Err(Violation::TooManyWeights);
@@ -135,7 +175,7 @@ pub(crate) fn weights(weights: &[Weight], memory: u64) -> Result<(), Violation> 
         }
         places.push(place.range(Operand::Weight, &matrix)?);
     }
-    // No byte is packed twice: what the host keeps is bounded by what the guest has.
+    // No byte is packed twice: the memory of the host is bounded by the guest's.
     places.sort_by_key(|place| place.start);
     if places.windows(2).any(|pair| pair[0].end > pair[1].start) {
         return Err(Violation::TooManyWeights);
@@ -160,7 +200,7 @@ fn work(factors: &[u64]) -> Result<(), Violation> {
     if work.is_some_and(|work| work <= MAX_WORK) { Ok(()) } else { Err(Violation::TooMuchWork) }
 }
 
-/// The shape that an operation gives to a matrix, and the memory that it must lie in.
+/// Shape of a matrix in an operation, and the memory that must contain it.
 #[derive(Clone, Copy)]
 struct Place {
     memory: u64,
@@ -176,7 +216,7 @@ impl Place {
         self.cols / element.block_len() * element.block_bytes()
     }
 
-    /// All bytes of the matrix, from its first to its last.
+    /// Range of the matrix, from its first byte to its last.
     fn range(self, operand: Operand, matrix: &Matrix) -> Result<Range<u64>, Violation> {
         let &Matrix { address, row_stride, plane_stride, element } = matrix;
         if [address, row_stride, plane_stride].iter().any(|bytes| !bytes.is_multiple_of(element.align())) {
@@ -193,7 +233,8 @@ impl Place {
         }
     }
 
-    /// An input: may lie anywhere but in the output's bytes, gaps between its rows included.
+    /// Checks an input: it may lie anywhere but in the output's bytes, gaps between its rows
+    /// included.
     fn input(self, operand: Operand, matrix: &Matrix, output: &Range<u64>) -> Result<(), Violation> {
         let range = self.range(operand, matrix)?;
         if range.start < output.end && output.start < range.end {
@@ -264,7 +305,7 @@ mod tests {
         Some(all)
     }
 
-    /// Whether an output and inputs are as they must be, byte by byte.
+    /// Checks an output and inputs byte by byte.
     fn sound(output: (&Matrix, [u64; 3]), inputs: &[(&Matrix, [u64; 3])]) -> bool {
         let Some(rows) = bytes(output.0, output.1) else { return false };
         let mut written = HashSet::new();

@@ -1,4 +1,5 @@
-//! The operations that a guest asks for, done on its memory. [`check`] decides whether; this only follows it.
+//! Operations of the compute imports, done on a guest's memory. [`check`] decides if they may run;
+//! this file only follows it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,25 +10,25 @@ use hearken_proto::compute::{
 };
 
 use super::attention::Attention;
+use super::cancel::Stopped;
 use super::check::{self, Violation};
-use super::crew::{Busy, Crew};
+use super::helpers::{Busy, Helpers};
 use super::kernels::{Kernels, Precision};
-use super::pace::Stopped;
 use super::packed::{Packed, Raw};
 use super::product::{Bias, Left, Product};
 use super::rows::{Float, Rows, RowsMut};
 
-/// Who multiplies for the guests of an engine.
+/// Kernels and helpers for the guests of an engine.
 #[derive(Clone)]
 pub(crate) struct Computing {
     kernels: Arc<Kernels>,
-    crew: Arc<Crew>,
+    helpers: Arc<Helpers>,
 }
 
 impl Computing {
-    /// With this precision, and so many threads that help where one operation is large.
+    /// Starts with this precision, and `helpers` threads that help where one operation is large.
     pub(crate) fn start(precision: Precision, helpers: usize) -> std::io::Result<Self> {
-        Ok(Self { kernels: Arc::new(Kernels::new(precision)), crew: Arc::new(Crew::start(helpers)?) })
+        Ok(Self { kernels: Arc::new(Kernels::new(precision)), helpers: Arc::new(Helpers::start(helpers)?) })
     }
 
     /// The instructions that are used, for people.
@@ -35,7 +36,8 @@ impl Computing {
         self.kernels.describe()
     }
 
-    /// Packs a model's weights out of the memory of an instance in which nothing has run, into at most `limit` bytes.
+    /// Packs a model's weights out of the memory of an instance in which nothing has run, into at
+    /// most `limit` bytes.
     pub(crate) fn prepare(
         &self,
         weights: &[Weight],
@@ -46,7 +48,7 @@ impl Computing {
     }
 }
 
-/// What the host has ready for the guests of one model: its weights, packed, and who multiplies.
+/// Prepared state for the guests of one model: its packed weights, and the kernels.
 pub(crate) struct Prepared {
     computing: Computing,
     weights: Vec<Weight>,
@@ -55,20 +57,20 @@ pub(crate) struct Prepared {
 
 /// Why an operation was not done, or not to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum Rejection {
     /// The guest broke the contract.
     Violation(Violation),
     /// The call's time is used up.
     Stopped,
 }
 
-impl From<Violation> for Refusal {
+impl From<Violation> for Rejection {
     fn from(violation: Violation) -> Self {
         Self::Violation(violation)
     }
 }
 
-impl From<Stopped> for Refusal {
+impl From<Stopped> for Rejection {
     fn from(Stopped: Stopped) -> Self {
         Self::Stopped
     }
@@ -87,7 +89,7 @@ impl Prepared {
         let mut bytes = 0u64;
         for matrix in &matrices {
             bytes += Packed::size(kernels, *matrix) as u64;
-            // Rows are padded, so many small weights could become a large one.
+            // Rows are padded, so that many small weights could become a large one.
             if bytes > limit {
                 return Err(Violation::TooManyWeights);
             }
@@ -95,16 +97,16 @@ impl Prepared {
         let packed = Packed::pack(kernels, &matrices, |index, row| {
             let weight = &weights[index];
             let len = weight.depth / weight.element.block_len() * weight.element.block_bytes();
-            // In memory, as was checked.
+            // The range was checked.
             let start = weight.address + row as u64 * weight.row_stride;
             &memory[start as usize..(start + len) as usize]
         });
         Ok(Self { computing: computing.clone(), weights: weights.to_vec(), packed })
     }
 
-    /// Tells that the calling thread decodes: see [`Crew::busy`].
+    /// Tells that the calling thread decodes: see [`Helpers::busy`].
     pub(crate) fn busy(&self) -> Busy {
-        self.computing.crew.busy()
+        self.computing.helpers.busy()
     }
 
     /// Bytes of the packed weights.
@@ -112,20 +114,22 @@ impl Prepared {
         self.packed.iter().map(Packed::bytes).sum()
     }
 
-    /// Does a product. Asks `go_on` from time to time, with the CPU time of helpers so far; returns the helpers' CPU time.
+    /// Does a product. Asks `go_on` from time to time, with the CPU time of helpers so far; returns
+    /// the helpers' CPU time.
     pub(crate) fn product(
         &self,
         memory: &mut [u8],
         words: &[u64; PRODUCT_WORDS],
         go_on: &dyn Fn(Duration) -> bool,
-    ) -> Result<Duration, Refusal> {
+    ) -> Result<Duration, Rejection> {
         let asked = AskedProduct::from_words(words).ok_or(Violation::Meaningless)?;
         check::product(&asked, memory.len() as u64, &self.weights)?;
         let memory = Checked::new(memory)?;
         let AskedProduct { planes, rows, columns, depth, .. } = asked;
         let products: Vec<Product<'_>> = (0..planes)
-            // SAFETY: `check::product` accepted these matrices in these shapes: they lie in memory, aligned, and no
-            // input shares a byte with the output, all of whose rows lie apart. `memory` is borrowed for all of the call.
+            // SAFETY: `check::product` accepted these matrices in these shapes: they lie in memory,
+            // aligned, and no input shares a byte with the output, all of whose rows lie apart.
+            // `memory` is borrowed for all of the call.
             .map(|plane| unsafe {
                 Product {
                     left: match asked.left {
@@ -144,7 +148,7 @@ impl Prepared {
                 }
             })
             .collect();
-        Ok(self.computing.kernels.multiply(&products, &self.computing.crew, go_on)?)
+        Ok(self.computing.kernels.multiply(&products, &self.computing.helpers, go_on)?)
     }
 
     /// Does an attention; otherwise as [`product`](Self::product).
@@ -153,7 +157,7 @@ impl Prepared {
         memory: &mut [u8],
         words: &[u64; ATTENTION_WORDS],
         go_on: &dyn Fn(Duration) -> bool,
-    ) -> Result<Duration, Refusal> {
+    ) -> Result<Duration, Rejection> {
         let asked = AskedAttention::from_words(words).ok_or(Violation::Meaningless)?;
         check::attention(&asked, memory.len() as u64)?;
         let memory = Checked::new(memory)?;
@@ -165,14 +169,14 @@ impl Prepared {
                     query: memory.rows(&asked.query, head, queries, width),
                     key: memory.rows(&asked.key, head, keys, width),
                     value: memory.rows(&asked.value, head, width, keys),
-                    // One for all heads.
+                    // One value for all heads.
                     mask: asked.mask.map(|mask| memory.rows(&mask, 0, queries, keys)),
                     scale: asked.scale,
                     out: memory.rows_mut(&asked.out, head, queries, width),
                 }
             })
             .collect();
-        Ok(self.computing.kernels.attend(&heads, &self.computing.crew, go_on)?)
+        Ok(self.computing.kernels.attend(&heads, &self.computing.helpers, go_on)?)
     }
 }
 
@@ -198,7 +202,8 @@ impl<'a> Checked<'a> {
 
     /// # Safety
     ///
-    /// The matrix lies in memory in this shape, aligned, and shares no byte with what [`Self::rows_mut`] gives out.
+    /// The matrix lies in memory in this shape, aligned, and shares no byte with the result of
+    /// [`Self::rows_mut`].
     unsafe fn rows(&self, matrix: &Matrix, plane: u64, rows: u64, cols: u64) -> Rows<'a> {
         let element = if matrix.element == Element::F16 { Float::F16 } else { Float::F32 };
         // SAFETY: the caller's promise.
@@ -225,7 +230,8 @@ impl<'a> Checked<'a> {
 
     /// # Safety
     ///
-    /// So many floats lie in memory, aligned, and share no byte with what [`Self::rows_mut`] gives out.
+    /// Borrows `len` floats, which lie in memory, aligned, and share no byte with the result of
+    /// [`Self::rows_mut`].
     unsafe fn floats(&self, address: u64, len: u64) -> &'a [f32] {
         // SAFETY: the caller's promise; every pattern of bits is a float.
         unsafe { std::slice::from_raw_parts(self.base.wrapping_add(address as usize).cast(), len as usize) }
@@ -247,7 +253,7 @@ mod tests {
     }
 
     impl Layout {
-        /// Room for a matrix, with gaps of so many elements after rows and planes.
+        /// Reserves room for a matrix, with gaps of `gap` elements after rows and planes.
         fn place(&mut self, element: Element, [planes, rows, cols]: [u64; 3], gaps: [u64; 2]) -> Matrix {
             let size = element.block_bytes();
             let row_stride = (cols + gaps[0]) * size;
@@ -268,7 +274,8 @@ mod tests {
         }
     }
 
-    /// Small numbers everywhere, whatever is laid over them: halves of both signs, whose pairs are small floats, too.
+    /// Small numbers everywhere, whatever is laid over them: halves of both signs, whose pairs are
+    /// small floats, too.
     fn memory(len: u64, seed: u32) -> Vec<u8> {
         let mut state = seed | 1;
         let mut half = || {
@@ -317,7 +324,7 @@ mod tests {
         for level in Level::available() {
             for precision in [Precision::Exact, Precision::Fast] {
                 let kernels = Arc::new(Kernels::with(level, precision));
-                all.push(Computing { kernels, crew: Arc::new(Crew::start(1).unwrap()) });
+                all.push(Computing { kernels, helpers: Arc::new(Helpers::start(1).unwrap()) });
             }
         }
         all
@@ -395,7 +402,7 @@ mod tests {
                         }
                     }
                 }
-                // All else is as it was.
+                // All other bytes are unchanged.
                 for plane in 0..planes {
                     for j in 0..columns {
                         let at = (out.address + plane * out.plane_stride + j * out.row_stride) as usize;

@@ -1,25 +1,26 @@
-//! Dense operations on the host's own vector instructions: what a guest asks for by the import `compute`.
+//! Dense operations on the host's own vector instructions: the compute imports.
 //!
-//! | file | what it has |
+//! | file | content |
 //! |---|---|
-//! | `rows` | matrices in memory that somebody vouches for |
-//! | `packed`, `blocks` | weights, packed once |
-//! | `product`, `attention` | the operations: how they are cut into units, and what is staged when |
+//! | `rows` | matrices in memory, under the caller's promise |
+//! | `packed`, `blocks` | packing of weights, once |
+//! | `product`, `attention` | the operations, cut into units, and the staging of rows |
 //! | `kernels` | the inner loops, for each instruction set |
-//! | `crew`, `pace` | the threads of one operation, and whether it may go on |
-//! | `check`, `import` | what a guest may ask for, and how it is done on its memory |
+//! | `helpers`, `cancel` | the threads of one operation, and its cancellation |
+//! | `check`, `import` | the contract, and operations on a guest's memory |
 //!
-//! What is computed depends on shapes alone: no value changes which instructions run or which bytes are touched.
+//! What is computed depends on shapes alone: no value changes which instructions run or which bytes
+//! are touched.
 
 mod aligned;
 mod attention;
 mod blocks;
+mod cancel;
 mod check;
-mod choice;
-mod crew;
+mod helpers;
 mod import;
 mod kernels;
-mod pace;
+mod mode;
 mod packed;
 mod product;
 mod rows;
@@ -27,6 +28,6 @@ mod scratch;
 #[cfg(test)]
 mod tests;
 
-pub use choice::{Compute, UnknownCompute};
-pub(crate) use import::{Computing, Prepared, Refusal};
+pub(crate) use import::{Computing, Prepared, Rejection};
 pub(crate) use kernels::Precision;
+pub use mode::{Compute, UnknownCompute};

@@ -9,7 +9,7 @@ use super::aligned::{Aligned, LINE};
 use super::blocks;
 use super::kernels::{BLOCK, Kernels, Level, SPAN, block_bytes, fixed_bytes};
 
-/// What the panels hold.
+/// Content of the panels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Content {
     /// `[depth][panel]` f32.
@@ -18,21 +18,23 @@ pub(super) enum Content {
     Halves,
     /// Blocks of `[256 / 2][panel][2]` i16 and `[panel]` scales; the last block has fewer.
     Fixed,
-    /// `[depth / 32]` blocks of `[8][panel][4]` bytes, `[panel]` scales and perhaps `[panel]` minima.
+    /// `[depth / 32]` blocks of `[8][panel][4]` bytes, `[panel]` scales and perhaps `[panel]`
+    /// minima.
     Bytes { zero: u8, minimum: bool },
 }
 
-/// A matrix of weights, packed for one instruction set: panels of rows, one after the other. The last panel is filled up
-/// with zeros, and so is the last block of rows whose depth is not a multiple of 32.
+/// A matrix of weights, packed for one instruction set: panels of rows, one after the other. The
+/// last panel is filled up with zeros, and so is the last block of rows whose depth is not a
+/// multiple of 32.
 pub(crate) struct Packed {
     shape: Shape,
-    /// Of all matrices of a model together, so that it is large, and on large pages.
+    /// Data of all matrices of a model together, so that it is large, and on large pages.
     data: Arc<Aligned>,
-    /// Where this one begins.
+    /// Offset of this one.
     at: usize,
 }
 
-/// What becomes of a matrix.
+/// Packed shape of a matrix.
 #[derive(Debug, Clone, Copy)]
 struct Shape {
     element: Element,
@@ -44,7 +46,7 @@ struct Shape {
     panel_bytes: usize,
 }
 
-/// A matrix as it is: so many elements of a type in each of so many rows.
+/// A matrix before packing: `depth` elements of a type in each of `rows` rows.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Raw {
     pub(crate) element: Element,
@@ -53,8 +55,8 @@ pub(crate) struct Raw {
 }
 
 impl Packed {
-    /// Packs matrices; `row` gives a row of one of them. Floats stay what they are, or become blocks of bytes where that is
-    /// faster and the kernels' precision allows it.
+    /// Packs matrices; `row` gives a row of one of them. Floats stay floats, or become blocks of
+    /// bytes where that is faster and the kernels' precision allows it.
     ///
     /// # Panics
     ///
@@ -148,7 +150,7 @@ impl Shape {
 }
 
 impl Content {
-    /// What a weight of such elements becomes.
+    /// Packed format of a weight with such elements.
     fn of(kernels: &Kernels, element: Element) -> Self {
         match element {
             Element::F32 if !kernels.prefers_bytes() => Self::Singles,
@@ -158,7 +160,7 @@ impl Content {
         }
     }
 
-    /// What bytes are greater by than the numbers that they stand for.
+    /// Zero point: the difference of bytes to the numbers that they stand for.
     pub(super) fn zero(self) -> u8 {
         match self {
             Self::Bytes { zero, .. } => zero,

@@ -1,19 +1,23 @@
 //! Products of two matrices, on one thread or several.
 //!
-//! Right rows are taken in blocks, and of their depth as much as a staged row holds. A block is staged once, in a form that
-//! the tiles read, and every panel of left rows passes over it. What a unit of work is depends on how many may help, what it
-//! computes does not: results are the same to the last bit.
+//! Right rows are taken in blocks, and of their depth as much as a staged row holds. A block is
+//! staged once, in a form that the tiles read, and every panel of left rows passes over it. The
+//! division into units depends on the number of helpers, the results do not: they are the same to
+//! the last bit.
 
 use std::time::Duration;
 
-use super::crew::Crew;
-use super::kernels::{BLOCK, ELEMENTS, Finish, Format, Kernels, Loose, ROW, SPAN, prefetch, prefetch_write};
-use super::pace::{Pace, Stopped};
+use super::cancel::{Pace, Stopped};
+use super::helpers::Helpers;
+use super::kernels::{
+    BLOCK, ELEMENTS, Epilogue, Format, Kernels, Loose, ROW, SPAN, prefetch, prefetch_write,
+};
 use super::packed::{Content, Packed};
 use super::rows::{Rows, RowsMut};
 use super::scratch::{COLUMNS, Scratch};
 
-/// `out[j][i] = f(Σₖ left[i][k] · right[j][k] + bias) + residual[j][i]`, where `f` is the identity or GELU.
+/// `out[j][i] = f(Σₖ left[i][k] · right[j][k] + bias) + residual[j][i]`, where `f` is the identity
+/// or GELU.
 pub(super) struct Product<'a> {
     pub(super) left: Left<'a>,
     pub(super) right: Rows<'a>,
@@ -30,13 +34,13 @@ pub(super) enum Left<'a> {
     Memory(Rows<'a>),
 }
 
-/// What is added before the activation.
+/// Addend before the activation.
 #[derive(Clone, Copy)]
 pub(super) enum Bias<'a> {
     None,
-    /// One for each left row.
+    /// One value for each left row.
     Left(&'a [f32]),
-    /// One for each right row.
+    /// One value for each right row.
     Right(&'a [f32]),
 }
 
@@ -46,8 +50,9 @@ const WORTH_HELP: usize = 1 << 21;
 const UNITS_PER_THREAD: usize = 4;
 
 impl Kernels {
-    /// Does products. Those of one call are spread over the crew together. `go_on` is asked on this thread between tiles,
-    /// with the CPU time that helpers have spent so far. Returns the helpers' CPU time.
+    /// Does products. Those of one call are spread over the helpers together. `go_on` is asked on
+    /// this thread between tiles, with the CPU time that helpers have spent so far. Returns the
+    /// helpers' CPU time.
     ///
     /// # Panics
     ///
@@ -55,17 +60,17 @@ impl Kernels {
     pub(super) fn multiply(
         &self,
         products: &[Product<'_>],
-        crew: &Crew,
+        helpers: &Helpers,
         go_on: &dyn Fn(Duration) -> bool,
     ) -> Result<Duration, Stopped> {
         products.iter().for_each(|product| product.check(self));
         let work: usize = products.iter().map(Product::work).sum();
-        let helpers = if work < WORTH_HELP { 0 } else { crew.helpers() };
+        let count = if work < WORTH_HELP { 0 } else { helpers.available() };
         let blocks: usize = products.iter().map(Product::blocks).sum();
-        let parts = if helpers == 0 { 1 } else { (UNITS_PER_THREAD * (helpers + 1)).div_ceil(blocks) };
+        let parts = if count == 0 { 1 } else { (UNITS_PER_THREAD * (count + 1)).div_ceil(blocks) };
         let plans: Vec<_> = products.iter().map(|product| Plan::new(self, product, parts)).collect();
         let units = plans.iter().map(Plan::units).sum();
-        crew.operate(units, helpers, go_on, &|mut unit, scratch, pace| {
+        helpers.operate(units, count, go_on, &|mut unit, scratch, pace| {
             for plan in &plans {
                 match unit.checked_sub(plan.units()) {
                     None => return plan.run(unit, scratch, pace),
@@ -97,7 +102,7 @@ impl Product<'_> {
         self.rows() * self.right.rows() * self.depth()
     }
 
-    /// What the kernels rely on.
+    /// Asserts the conditions that the kernels rely on.
     fn check(&self, kernels: &Kernels) {
         let (rows, columns, depth) = (self.rows(), self.right.rows(), self.depth());
         let left = match self.left {
@@ -119,11 +124,11 @@ impl Product<'_> {
     }
 }
 
-/// How one product is done.
+/// Plan of one product.
 struct Plan<'a> {
     kernels: &'a Kernels,
     product: &'a Product<'a>,
-    /// How right rows are staged.
+    /// Staging format of right rows.
     format: Format,
     /// Bytes of a staged element.
     element: usize,
@@ -149,7 +154,8 @@ impl<'a> Plan<'a> {
         let (format, element, step, grain) = match (content, kernels.bf16()) {
             (Some(Content::Bytes { minimum: false, .. }), _) => (table.bytes, 1, BLOCK, BLOCK),
             (Some(Content::Bytes { minimum: true, .. }), _) => (table.bytes_with_minimum, 1, BLOCK, BLOCK),
-            // There are tiles for it: `check` has seen that the weights are packed for these kernels.
+            // There are tiles for it: `check` has seen that the weights are packed for these
+            // kernels.
             (Some(Content::Fixed), _) => (table.fixed.unwrap_or(table.halves), 2, 2, SPAN),
             (Some(Content::Halves), _) => (table.halves, 4, 1, 1),
             (None, Some(bf16)) => (bf16.pairs, 2, 2, 2),
@@ -213,7 +219,8 @@ impl<'a> Plan<'a> {
             if column + 1 < columns {
                 prefetch(right.at(first + column + 1, k), bytes);
             }
-            // SAFETY: the elements are the matrix's; there is room for this many rows of this many elements.
+            // SAFETY: the elements are the matrix's; there is room for this many rows of this many
+            // elements.
             unsafe {
                 let to = scratch.rows.as_mut_ptr().add(ROW * column);
                 (self.format.stage)(right.at(first + column, k), right.half(), elements, zero, to);
@@ -221,7 +228,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// One panel over the staged rows.
+    /// Multiplies one panel with the staged rows.
     fn pass(
         &self,
         panel: usize,
@@ -241,7 +248,8 @@ impl<'a> Plan<'a> {
                 let pack = self.kernels.bf16().map_or(table.pack, |bf16| bf16.pack);
                 let (from, stride) = (left.at(i, k), left.stride());
                 let loose = Loose { from, stride, half: left.half(), count: rows, n: elements, factor: 1.0 };
-                // SAFETY: the rows are the matrix's; the room holds a panel of as many elements as a staged row.
+                // SAFETY: the rows are the matrix's; the room holds a panel of as many elements as
+                // a staged row.
                 unsafe { pack(&loose, room) };
                 room.cast_const()
             }
@@ -249,7 +257,8 @@ impl<'a> Plan<'a> {
                 let left = packed.panel(panel, self.panel, k);
                 if packed.content() == Content::Halves && columns > tiles.len() {
                     tiles = table.singles.tiles;
-                    // SAFETY: the panel's elements are contiguous, and the room holds as many floats.
+                    // SAFETY: the panel's elements are contiguous, and the room holds as many
+                    // floats.
                     unsafe { (table.singles.stage)(left, true, self.panel * elements, 0, room) };
                     room.cast_const()
                 } else {
@@ -265,8 +274,8 @@ impl<'a> Plan<'a> {
             for c in 0..width {
                 prefetch_write(out.cast::<u8>().wrapping_add(how.stride * c), 4 * rows);
             }
-            // SAFETY: panel and rows have these steps, and the sums have room for the widest tile; `how` points into
-            // matrices that have these rows.
+            // SAFETY: panel and rows have these steps, and the sums have room for the widest tile;
+            // `how` points into matrices that have these rows.
             unsafe {
                 let staged = scratch.rows.as_ptr().add(ROW * column);
                 tiles[width - 1](left, staged, elements.div_ceil(self.step), sums, false);
@@ -276,10 +285,10 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// What is done with the sums of left rows from `i` on and right rows from `j` on.
-    fn how(&self, i: usize, j: usize, k: usize, elements: usize) -> Finish {
+    /// Epilogue of the sums of left rows from `i` on and right rows from `j` on.
+    fn how(&self, i: usize, j: usize, k: usize, elements: usize) -> Epilogue {
         let Product { bias, gelu, residual, ref out, .. } = *self.product;
-        Finish {
+        Epilogue {
             stride: out.stride(),
             more: k > 0,
             last: k + elements == self.product.depth(),

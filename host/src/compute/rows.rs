@@ -1,8 +1,8 @@
-//! Matrices where they lie: in a guest's memory, or anywhere else.
+//! Matrices in place: in a guest's memory, or anywhere else.
 
 use std::marker::PhantomData;
 
-/// How the elements of [`Rows`] are stored.
+/// Storage format of the elements of [`Rows`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Float {
     /// IEEE 754 binary32.
@@ -32,7 +32,7 @@ pub(super) struct Rows<'a> {
     memory: PhantomData<&'a [u8]>,
 }
 
-// SAFETY: whoever made it promised that nobody writes this memory for 'a.
+// SAFETY: the constructor's caller promised that nobody writes this memory for 'a.
 unsafe impl Send for Rows<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Rows<'_> {}
@@ -42,7 +42,8 @@ impl<'a> Rows<'a> {
     ///
     /// # Safety
     ///
-    /// For `'a`, every element of every row is readable memory that nobody writes, and lies at a multiple of its size.
+    /// For `'a`, every element of every row is readable memory that nobody writes, and lies at a
+    /// multiple of its size.
     pub(super) unsafe fn new(
         base: *const u8,
         stride: usize,
@@ -66,12 +67,12 @@ impl<'a> Rows<'a> {
         self.stride
     }
 
-    /// Whether an element is two bytes.
+    /// Returns true if an element is two bytes.
     pub(super) fn half(&self) -> bool {
         self.element == Float::F16
     }
 
-    /// Where an element lies, which is one of this matrix.
+    /// Address of an element, which is one of this matrix.
     pub(super) fn at(&self, row: usize, col: usize) -> *const u8 {
         debug_assert!(row < self.rows && col < self.cols, "{row}, {col} of {self:?}");
         self.base.wrapping_add(row * self.stride + col * self.element.bytes())
@@ -98,8 +99,8 @@ impl<'a> RowsMut<'a> {
     ///
     /// # Safety
     ///
-    /// For `'a`, every element of every row is writable memory, at a multiple of 4, that nobody else reads or writes;
-    /// no two rows share a byte.
+    /// For `'a`, every element of every row is writable memory, at a multiple of 4, that nobody
+    /// else reads or writes; no two rows share a byte.
     pub(super) unsafe fn new(base: *mut u8, stride: usize, rows: usize, cols: usize) -> Self {
         Self { base, stride, rows, cols, memory: PhantomData }
     }
@@ -108,7 +109,8 @@ impl<'a> RowsMut<'a> {
     #[cfg(test)]
     pub(super) fn of(floats: &'a mut [f32], cols: usize) -> Self {
         let rows = floats.len() / cols;
-        // SAFETY: a slice that is borrowed mutably is writable, aligned, and nobody else's; contiguous rows are disjoint.
+        // SAFETY: a slice that is borrowed mutably is writable, aligned, and nobody else's;
+        // contiguous rows are disjoint.
         unsafe { Self::new(floats.as_mut_ptr().cast(), 4 * cols, rows, cols) }
     }
 
@@ -125,7 +127,7 @@ impl<'a> RowsMut<'a> {
         self.stride
     }
 
-    /// Where an element lies, which is one of this matrix.
+    /// Address of an element, which is one of this matrix.
     pub(super) fn at(&self, row: usize, col: usize) -> *mut f32 {
         debug_assert!(row < self.rows && col < self.cols, "{row}, {col} of {self:?}");
         self.base.wrapping_add(row * self.stride + 4 * col).cast()

@@ -1,4 +1,4 @@
-//! Working memory of a thread, of a fixed size: about what a second-level cache holds.
+//! Working memory of a thread, of a fixed size: about that of a second-level cache.
 
 use std::cell::Cell;
 

@@ -1,17 +1,17 @@
-//! Guards against text that nobody said.
+//! Guards against hallucinations.
 //!
-//! Whisper repeats itself when it loses the audio, and fills silence with phrases. whisper.cpp's own check, the entropy
-//! of the tokens, looks only at results of more than 32 tokens. These look at the times as well, since people do say
-//! "zero zero zero zero".
+//! Whisper repeats itself when it loses the audio, and fills silence with phrases. whisper.cpp's
+//! own check, the entropy of the tokens, looks only at results of more than 32 tokens. These look
+//! at the times as well, since people do say "zero zero zero zero".
 
 use crate::{SAMPLE_RATE, Segment, Word};
 
-/// A window that the model thinks silent is believed to be silent when it is also unsure of the words it found:
-/// the thresholds of OpenAI's implementation (`no_speech_threshold`, `logprob_threshold`).
+/// A window that the model thinks silent counts as silent when the model is also unsure of its
+/// words: the thresholds of OpenAI's implementation (`no_speech_threshold`, `logprob_threshold`).
 pub(super) const NO_SPEECH: f32 = 0.6;
 pub(super) const LOGPROB: f32 = -1.0;
 
-/// Text tokens a second beyond which nobody speaks: the fastest talkers reach some 8 words, 11 tokens.
+/// Maximum rate of text tokens in speech [1/s]: the fastest talkers reach some 8 words, 11 tokens.
 const MAX_TOKENS_PER_SECOND: u64 = 30;
 /// Tokens that are always allowed: a short word's times may be off by more than its length.
 const FREE_TOKENS: u64 = 15;
@@ -20,11 +20,12 @@ const FREE_TOKENS: u64 = 15;
 const REPETITIONS: usize = 4;
 /// Longest phrase that is looked for, in words.
 const LONGEST_PHRASE: usize = 8;
-/// Time a spoken word takes at least, on average, in samples: 60 ms. Words of a loop have no time of their own.
+/// Time a spoken word takes at least, on average, in samples: 60 ms. Words of a loop have no time
+/// of their own.
 const STALLED: u64 = SAMPLE_RATE as u64 * 60 / 1000;
 
-/// A segment is a hallucination if none of its words is as likely as this and its tokens are less likely than `UNSURE` on
-/// average: what official models say of music and streets.
+/// A segment is a hallucination if none of its words is as likely as this and its tokens are less
+/// likely than `UNSURE` on average: typical of official models on music and streets.
 const LIKELY_WORD: f32 = 0.5;
 const UNSURE: f32 = -0.7;
 
@@ -32,24 +33,26 @@ const UNSURE: f32 = -0.7;
 const LEAST_VOICE: u64 = 3 * SAMPLE_RATE as u64;
 /// Voice for each word of the slowest speech: 1.25 s.
 const SLOWEST_WORD: u64 = SAMPLE_RATE as u64 * 5 / 4;
-/// Mean probability of words from which they are believed where something speaks against them.
+/// Mean probability from which words are believed despite evidence against them.
 const SURE: f32 = 0.85;
 
 /// A few words without a time are found in speech, too.
 const LEAST_PLACELESS: usize = 3;
 
-/// Memory that what is reported of a chunk may take: about that of two windows full of tokens, and that of a third of one for each
-/// second. A model that repeats itself reports a window full, some 13 KiB; a guest that is out to fill memory could report
-/// [`Limits::event_bytes_per_call`](crate::sandbox::Limits::event_bytes_per_call) of each chunk, and a recording has hundreds, all of
-/// which are kept until its end.
+/// Memory that reports of a chunk may take: about that of two windows full of tokens, and that of a
+/// third of one for each second. A model that repeats itself reports a window full, some 13 KiB; a
+/// guest that is out to fill memory could report
+/// [`Limits::event_bytes_per_call`](crate::sandbox::Limits::event_bytes_per_call) of each chunk,
+/// and a recording has hundreds, all of which are kept until its end.
 const REPORT: usize = 32 << 10;
 const REPORT_PER_SECOND: usize = 4 << 10;
 
-/// Bytes of memory that reports of a chunk may still take: by the chunk's length, not by what its guest says of it.
+/// Number of bytes of memory that reports of a chunk may still take: by the chunk's length,
+/// independent of the guest's claims.
 pub(super) struct Report(usize);
 
 impl Report {
-    /// Of a chunk of so many samples.
+    /// Makes the limits of a chunk of `samples` samples.
     pub(super) fn of(samples: usize) -> Self {
         Self(REPORT + samples * REPORT_PER_SECOND / SAMPLE_RATE as usize)
     }
@@ -70,16 +73,17 @@ pub(super) fn is_unsure(segment: &Segment) -> bool {
     segment.avg_logprob < UNSURE && segment.words.iter().all(|word| word.probability < LIKELY_WORD)
 }
 
-/// Returns true if half of the words of a segment have no time of their own: the decoder looked at one place, or two, to say all of
-/// them. So it does where it makes up a phrase to a sound that is no speech. (OpenAI's `hallucination_silence_threshold` looks for
-/// the same in the durations of words, beside silence.)
+/// Returns true if half of the words of a segment have no time of their own: the decoder attended
+/// to one place, or two, for all of them. It does so where it hallucinates a phrase in a sound that
+/// is not speech. (OpenAI's `hallucination_silence_threshold` looks for the same in the durations
+/// of words, beside silence.)
 pub(super) fn has_no_places(words: &[hearken_proto::Word]) -> bool {
     let placeless = words.iter().filter(|word| word.end <= word.start).count();
     placeless >= LEAST_PLACELESS && 2 * placeless >= words.len()
 }
 
-/// Returns true if there are far fewer words than there is voice, and the model is not sure of them: what it makes of tones and
-/// machines. `voice` is in samples.
+/// Returns true if there are far fewer words than there is voice, and the model is not sure of
+/// them: typical hallucinations on tones and machines. `voice` is in samples.
 pub(super) fn is_sparse(segments: &[Segment], voice: u64) -> bool {
     let count = segments.iter().map(|segment| segment.words.len() as u64).sum::<u64>();
     voice >= LEAST_VOICE && count * SLOWEST_WORD < voice && !is_sure(segments)
@@ -91,7 +95,8 @@ pub(super) fn is_sure(segments: &[Segment]) -> bool {
     words().map(|word| word.probability).sum::<f32>() >= SURE * words().count() as f32
 }
 
-/// Whether a segment's window was silent, or its text has more tokens than its time can hold.
+/// Returns true if a segment's window was silent, or its text has more tokens than its time can
+/// hold.
 pub(crate) fn is_unspoken(segment: &Segment, text_tokens: usize) -> bool {
     let silent = segment.no_speech > NO_SPEECH && segment.avg_logprob < LOGPROB;
     let room = (segment.end - segment.start) * MAX_TOKENS_PER_SECOND / u64::from(SAMPLE_RATE);
@@ -113,7 +118,8 @@ pub(super) fn cut_loop(segment: &mut Segment) {
     segment.text.truncate(cut);
 }
 
-/// The number of words up to the end of the first occurrence of a phrase that is repeated without time passing.
+/// The number of words up to the end of the first occurrence of a phrase that is repeated without
+/// time passing.
 fn find_loop(words: &[Word]) -> Option<usize> {
     for phrase in 1..=LONGEST_PHRASE {
         let mut start = 0;
@@ -181,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn words_without_places_are_told_from_short_ones() {
+    fn words_without_places_are_distinguished_from_short_ones() {
         let words = |ends: &[u32]| -> Vec<hearken_proto::Word> {
             let starts = [0].into_iter().chain(ends.iter().copied());
             let word =

@@ -1,14 +1,16 @@
-//! Intake of a recording, all that comes before recognition: container, resampler, voice activity, chunks.
+//! Intake of a recording, all that comes before recognition: container, resampler, voice activity,
+//! chunks.
 
 use super::{Model, TranscribeOptions};
 use crate::SAMPLE_RATE;
 use crate::audio::{Chunk, Chunker, Faults, Resampler, Source, VoiceActivity, resampled};
 use crate::error::Error;
 
-/// Silence at the start of a gap that voice activity is shown, in samples: longer than any chunk of any model, so that speech before
-/// the gap and behind it is where it would be if all of the gap had been listened to.
+/// Silence at the start of a gap that voice activity is shown, in samples: longer than any chunk of
+/// any model, so that speech before the gap and behind it is where it would be if all of the gap
+/// had been listened to.
 const SHOWN: u64 = 31 * SAMPLE_RATE as u64;
-/// The same at its end: longer than what comes before speech.
+/// Length of the silence at its end: longer than the silence before speech.
 const SHOWN_AT_END: u64 = SAMPLE_RATE as u64;
 
 /// A recording on its way to the recognizer.
@@ -49,7 +51,8 @@ impl<S: Source> Intake<S> {
         })
     }
 
-    /// Takes in the next block, or the gap before it, and returns the chunks that cannot grow any more.
+    /// Takes in the next block, or the gap before it, and returns the chunks that cannot grow any
+    /// more.
     pub(super) fn step(&mut self) -> Result<Vec<Chunk>, Error> {
         let mut ready = Vec::new();
         let gap = self.source.take_gap();
@@ -60,7 +63,8 @@ impl<S: Source> Intake<S> {
         let frames = match self.source.read(&mut self.block) {
             Ok(frames) => frames,
             Err(error) if self.read == 0 => return Err(error.into()),
-            // What was read is sound and worth having: the text is returned, and says that there was more.
+            // The part that was read is sound and worth having: its text is returned, with a note
+            // that there was more.
             Err(error) => {
                 self.damage = Some(error.to_string());
                 0
@@ -83,8 +87,8 @@ impl<S: Source> Intake<S> {
         Ok(ready)
     }
 
-    /// Takes in so many frames of silence that nobody need make: what they cost does not depend on the recording's format, nor,
-    /// beyond half a minute, on their length.
+    /// Takes in `frames` frames of silence that nobody need make: the cost does not depend on the
+    /// recording's format, nor, beyond half a minute, on their length.
     fn skip(&mut self, frames: u64, ready: &mut Vec<Chunk>) {
         self.mono.clear();
         self.resampler.finish(&mut self.mono);
@@ -211,7 +215,8 @@ mod tests {
         }
     }
 
-    /// The chunks of a recording with a gap of so many seconds, its length, and how often the source was read.
+    /// Returns the chunks of a recording with a gap of `seconds` seconds, its length, and the
+    /// number of reads of the source.
     fn take(seconds: u64, synthesizes: bool) -> (Vec<(u64, u64)>, u64, u32) {
         let model = Engine::new().unwrap().load(&ModelSource::Embedded).unwrap();
         let format = Format { sample_rate: 44_100, channels: 1 };
@@ -242,7 +247,8 @@ mod tests {
             assert_eq!(reads, 21, "{seconds} s: nobody makes silence");
             assert_eq!(skipped.len(), synthesized.len(), "{seconds} s: {skipped:?}, {synthesized:?}");
             for (one, other) in skipped.iter().zip(&synthesized) {
-                // The resampler's filter does not ring into the gap: one decision of voice activity, give or take.
+                // The resampler's filter does not ring into the gap: one decision of voice
+                // activity, give or take.
                 assert!(
                     one.0.abs_diff(other.0) <= 640 && one.1.abs_diff(other.1) <= 640,
                     "{one:?} {other:?}"

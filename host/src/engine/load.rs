@@ -1,4 +1,4 @@
-//! From a model file to a template that makes sandboxes.
+//! Loading: from a model file to a template that makes sandboxes.
 
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
@@ -16,7 +16,7 @@ use crate::model::{self, Checked, Known};
 use crate::sandbox::{Image, Instance, Key, SandboxError, Template};
 use crate::{SAMPLE_RATE, text};
 
-/// Where a model comes from.
+/// Source of a model.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum ModelSource {
@@ -28,12 +28,13 @@ pub enum ModelSource {
     Bytes(Arc<[u8]>),
 }
 
-/// A model, ready to recognise. Cheap to clone; all clones and all their sandboxes share one copy of the weights.
+/// A model, ready to recognize. Cheap to clone; all clones and all their sandboxes share one copy
+/// of the weights.
 #[derive(Clone)]
 pub struct Model {
     pub(super) engine: Engine,
     pub(super) inner: Arc<Inner>,
-    /// Whose sandboxes these are, if not everybody's.
+    /// Share whose sandboxes these are; `None` for the common one.
     share: Option<Share>,
 }
 
@@ -47,13 +48,13 @@ pub(crate) struct Inner {
 impl Engine {
     /// Checks a model file, and gets it ready.
     ///
-    /// The first time on a machine that takes seconds: the sandboxed guest parses the file and is compiled with it
-    /// loaded. After that the compiled form comes from the cache.
+    /// The first time on a machine that takes seconds: the sandboxed guest parses the file and is
+    /// compiled with it loaded. After that the compiled form comes from the cache.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, is not a model that whisper.cpp loads, or needs more memory than
-    /// [`Limits`](crate::sandbox::Limits) allow.
+    /// When the file cannot be read, is not a model that whisper.cpp loads, or needs more memory
+    /// than [`Limits`](crate::sandbox::Limits) allow.
     pub fn load(&self, source: &ModelSource) -> Result<Model, Error> {
         let (name, opened, len) = source.open()?;
         let checked =
@@ -75,7 +76,7 @@ impl Engine {
         };
         let key = self.key(&checked, &options);
 
-        // Held while the model is prepared: whoever asks for the same one meanwhile waits for this one.
+        // Held while the model is prepared: another load of the same model waits for this one.
         let mut loaded = self.0.loaded();
         loaded.retain(|_, model| model.strong_count() > 0);
         if let Some(inner) = loaded.get(&key).and_then(std::sync::Weak::upgrade) {
@@ -84,7 +85,8 @@ impl Engine {
         let cached = self.0.cache.as_ref().and_then(|cache| cache.get(&key));
         let template = match cached.map(|(image, info)| self.0.runtime.template(&image, info)) {
             Some(Ok(template)) => template,
-            // Stale: another compiler's work under the same key cannot be, but is no reason to fail.
+            // Stale: a module of another compiler under the same key is impossible, but is no
+            // reason to fail.
             Some(Err(_)) | None => self.prepare(&name, source, &checked, &options, &key)?,
         };
         let inner = Arc::new(Inner { name, template, checked, meter: Arc::default() });
@@ -92,7 +94,7 @@ impl Engine {
         Ok(Model { engine: self.clone(), inner, share: None })
     }
 
-    /// What a compiled model depends on.
+    /// Cache key: the hash of everything that a compiled model depends on.
     fn key(&self, checked: &Checked, options: &LoadOptions) -> Key {
         let mut hasher = blake3::Hasher::new();
         hasher.update(checked.hash.as_bytes());
@@ -114,7 +116,8 @@ impl Engine {
     ) -> Result<Template, Error> {
         self.0.tell(Preparation::Started { name: name.to_owned() });
         let (_, opened, _) = source.open()?;
-        // The file is read a second time, so it may have changed: what the guest saw must be what was checked.
+        // The file is read a second time, so it may have changed: the guest's bytes must be the
+        // checked ones.
         let hasher = Arc::new(Mutex::new(blake3::Hasher::new()));
         let reader = Hashed { inner: opened, hasher: Arc::clone(&hasher) };
         let recording = padding::recording()
@@ -123,7 +126,8 @@ impl Engine {
         let seen = hasher.lock().unwrap_or_else(std::sync::PoisonError::into_inner).finalize();
         let changed = match &snapshot {
             Ok(_) => seen != checked.hash,
-            // The guest may have stopped anywhere: whether that was the file's fault shows when it is read once more.
+            // The guest may have stopped anywhere: a second reading shows if that was the file's
+            // fault.
             Err(_) => {
                 let (_, again, len) = source.open()?;
                 model::check(again, len).map(|again| again.hash).ok() != Some(checked.hash)
@@ -140,7 +144,7 @@ impl Engine {
                 SandboxError::Misbehaved("it describes another model than it was given".to_owned()).into()
             );
         }
-        info.whisper_cpp = text::sanitise(&info.whisper_cpp).chars().take(32).collect();
+        info.whisper_cpp = text::sanitize(&info.whisper_cpp).chars().take(32).collect();
         let image = Image::new(&snapshot.compiled).map_err(SandboxError::Image)?;
         let template = self.0.runtime.template(&image, snapshot.info.clone())?;
         template.try_out()?;
@@ -154,7 +158,7 @@ impl Engine {
 }
 
 impl ModelSource {
-    /// Its name, its bytes, and how many they are.
+    /// Name, bytes, and number of bytes.
     fn open(&self) -> Result<(String, Box<dyn Read + Send>, u64), Error> {
         match self {
             Self::Embedded => {
@@ -172,7 +176,7 @@ impl ModelSource {
                         return Err(io::ErrorKind::IsADirectory.into());
                     }
                     if !metadata.is_file() {
-                        // It is read twice, and its length must be known before it is believed.
+                        // It is read twice, and its length must be known before the second time.
                         return Err(io::Error::other("it is not a regular file; copy it into one first"));
                     }
                     let file = File::open(path)?;
@@ -190,7 +194,7 @@ impl ModelSource {
     }
 }
 
-/// Hashes what it reads.
+/// Reader that hashes the bytes.
 struct Hashed {
     inner: Box<dyn Read + Send>,
     hasher: Arc<Mutex<blake3::Hasher>>,
@@ -210,17 +214,17 @@ impl Model {
         &self.engine
     }
 
-    /// The file it came from, or what stands for it.
+    /// Path of the file, or a name that stands for it.
     pub fn name(&self) -> &str {
         &self.inner.name
     }
 
-    /// What the file says about itself, and its hash.
+    /// Header of the file, and its hash.
     pub fn checked(&self) -> &Checked {
         &self.inner.checked
     }
 
-    /// What we know of it besides.
+    /// Entry in the table of known models.
     pub fn known(&self) -> Option<&'static Known> {
         model::known(&self.inner.checked.hash)
     }
@@ -230,48 +234,52 @@ impl Model {
         &self.inner.template.info().whisper_cpp
     }
 
-    /// Whether it knows other languages than English.
+    /// Returns true if it knows other languages than English.
     pub fn multilingual(&self) -> bool {
         self.inner.template.info().multilingual
     }
 
-    /// Longest audio of one decode, in samples at 16 kHz: what the guest says, never more than the file.
+    /// Maximum audio of one decode [samples at 16 kHz]: as the guest reports, never more than the
+    /// file.
     pub fn context_samples(&self) -> usize {
         let guest = u64::from(self.inner.template.info().n_audio_ctx) * 320;
         guest.min(self.inner.checked.header.context_samples()) as usize
     }
 
-    /// Longest piece of a recording that is decoded at once, in samples at 16 kHz: 29 s, or the context if that is shorter.
-    /// Of 30 s whisper.cpp skips what is behind its last timestamp; of less it decodes that, too.
+    /// Longest piece of a recording that is decoded at once [samples at 16 kHz]: 29 s, or the
+    /// context if that is shorter. Of 30 s whisper.cpp skips the part behind its last timestamp; of
+    /// less it decodes that, too.
     pub fn chunk_samples(&self) -> usize {
         self.context_samples().min(29 * SAMPLE_RATE as usize)
     }
 
-    /// Longest window of an utterance that goes on, in samples at 16 kHz.
+    /// Longest window of a running utterance [samples at 16 kHz].
     pub(crate) fn window_samples(&self) -> usize {
         let known = self.known().and_then(|known| known.window).map_or(usize::MAX, |window| window as usize);
         self.context_samples().min(known)
     }
 
-    /// Audio that is decoded at once of an utterance that goes on: the window slides when four fifths of it are full, so a fifth
-    /// always fits.
+    /// Audio of a running utterance that is decoded at once: the window slides when four fifths of
+    /// it are full, so a fifth always fits.
     pub(crate) fn stride_samples(&self) -> usize {
         (self.window_samples() / 5).max(1)
     }
 
-    /// Windows that are heard of an utterance of so many samples where there are no partial texts. Of each that has slid about
-    /// two fifths are new.
+    /// Number of windows that are decoded for an utterance of `samples` samples without partial
+    /// texts. Of each window after a slide about two fifths are new.
     pub(crate) fn windows(&self, samples: u64) -> u64 {
         let stride = self.stride_samples() as u64;
         1 + samples.saturating_sub(5 * stride).div_ceil(2 * stride)
     }
 
-    /// The first token that is no text: `<|endoftext|>`, in English and in multilingual vocabularies.
+    /// The first token that is not text: `<|endoftext|>`, in English and in multilingual
+    /// vocabularies.
     pub(super) fn first_special_token(&self) -> u32 {
         if self.multilingual() { 50_257 } else { 50_256 }
     }
 
-    /// Bytes of the weights that the host keeps packed beside the snapshot, for all sandboxes of this model together.
+    /// Bytes of the weights that the host keeps packed beside the snapshot, for all sandboxes of
+    /// this model together.
     pub fn packed_bytes(&self) -> usize {
         self.inner.template.packed_bytes()
     }
@@ -281,13 +289,13 @@ impl Model {
         self.inner.template.image_bytes()
     }
 
-    /// The same model, whose sandboxes count as this share's.
+    /// Returns the same model with its sandboxes charged to this share.
     pub(crate) fn billed(mut self, share: Option<&Share>) -> Self {
         self.share = share.cloned().or(self.share);
         self
     }
 
-    /// Counts what all sandboxes of this model do.
+    /// Counters of all sandboxes of this model.
     pub(crate) fn meter(&self) -> &Arc<Meter> {
         &self.inner.meter
     }

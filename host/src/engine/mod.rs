@@ -1,4 +1,5 @@
-//! The engine: the sandbox's compiler, the recogniser threads and the cache, shared by everything a process does.
+//! The engine: the sandbox's compiler, the recognizer threads and the cache, shared by everything a
+//! process does.
 
 pub(crate) mod guard;
 mod intake;
@@ -25,17 +26,19 @@ use crate::sandbox::{Cache, Key, Limits, Runtime};
 /// The guest that this crate carries.
 static GUEST: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hearken-guest.wasm"));
 
-/// How much the cache may hold before what was not used for longest is removed: several large models.
+/// Maximum size of the cache; beyond it the least recently used models are removed. Room for
+/// several large models.
 pub(crate) const DEFAULT_CACHE_BYTES: u64 = 16 << 30;
 
-/// Runs recognisers. Cheap to clone; the threads end when the last clone and the last [`Model`] are gone.
+/// Runs recognizers. Cheap to clone; the threads end when the last clone and the last [`Model`] are
+/// gone.
 #[derive(Clone)]
 pub struct Engine(Arc<Inner>);
 
 pub(crate) struct Inner {
     runtime: Runtime,
     executor: Executor,
-    /// Of all work that names no share.
+    /// Share of all work that names none.
     share: Share,
     cache: Option<Cache>,
     guest: Vec<u8>,
@@ -52,14 +55,15 @@ pub(crate) struct Inner {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Preparation {
-    /// The model was not used on this machine before: it is loaded in the sandbox and compiled, once.
+    /// The model was not used on this machine before: it is loaded in the sandbox and compiled,
+    /// once.
     Started {
-        /// The file, or what stands for it.
+        /// Path of the file, or a name that stands for it.
         name: String,
     },
-    /// It is ready.
+    /// The model is ready.
     Finished,
-    /// It is ready, but could not be kept for next time.
+    /// The model is ready, but could not be kept for next time.
     NotKept {
         /// Why.
         reason: String,
@@ -102,13 +106,14 @@ impl Engine {
         EngineBuilder::default()
     }
 
-    /// The folder in which compiled models are kept unless [`EngineBuilder::cache_dir`] names another one: `hearken` in the user's
-    /// cache folder, or what `HEARKEN_CACHE_DIR` says. `None` where the user has none.
+    /// Folder of compiled models unless [`EngineBuilder::cache_dir`] names another one: `hearken`
+    /// in the user's cache folder, or the value of `HEARKEN_CACHE_DIR`. `None` where the user has
+    /// none.
     pub fn user_cache_dir() -> Option<PathBuf> {
         user_cache()
     }
 
-    /// Number of recogniser threads.
+    /// Number of recognizer threads.
     pub fn threads(&self) -> usize {
         self.0.executor.threads()
     }
@@ -121,12 +126,12 @@ impl Engine {
         &self.0.share
     }
 
-    /// Who multiplies.
+    /// Compute mode.
     pub fn compute(&self) -> Compute {
         self.0.compute
     }
 
-    /// Which instructions multiply, in words: for people and for comparing machines.
+    /// Names the instruction sets that multiply: for people and for comparing machines.
     pub fn describe_compute(&self) -> String {
         match self.0.runtime.computing() {
             Some(computing) => format!("{}: {}", self.compute(), computing.describe()),
@@ -134,12 +139,12 @@ impl Engine {
         }
     }
 
-    /// What each guest may take.
+    /// Limits of each guest.
     pub fn limits(&self) -> &Limits {
         self.0.runtime.limits()
     }
 
-    /// Where compiled models are kept, how many bytes they take and how many they are; `None` without a cache.
+    /// Folder of compiled models, their size in bytes and their number; `None` without a cache.
     pub fn cache_usage(&self) -> Option<(PathBuf, u64, usize)> {
         let cache = self.0.cache.as_ref()?;
         let (bytes, count) = cache.usage().unwrap_or_default();
@@ -154,14 +159,14 @@ impl EngineBuilder {
         self
     }
 
-    /// Recogniser threads, at least 1. Default: as many as cores.
+    /// Recognizer threads, at least 1. Default: as many as cores.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = Some(threads);
         self
     }
 
-    /// Keeps compiled models in this folder instead of `hearken` in the user's cache folder. It must belong to the
-    /// user alone, for what lies in it is run.
+    /// Keeps compiled models in this folder instead of `hearken` in the user's cache folder. It
+    /// must belong to the user alone, because its content is executed.
     pub fn cache_dir(mut self, folder: impl Into<PathBuf>) -> Self {
         self.cache = CacheSetting::At(folder.into());
         self
@@ -179,27 +184,30 @@ impl EngineBuilder {
         self
     }
 
-    /// Runs this guest module instead of the one that the crate carries. It must have the same ABI version.
+    /// Runs this guest module instead of the one that the crate carries. It must have the same ABI
+    /// version.
     pub fn guest(mut self, module: impl Into<Vec<u8>>) -> Self {
         self.guest = Some(module.into());
         self
     }
 
-    /// Who multiplies, and how exactly. Default: [`Compute::Fast`].
+    /// Sets the compute mode. Default: [`Compute::Fast`].
     pub fn compute(mut self, compute: Compute) -> Self {
         self.compute = compute;
         self
     }
 
-    /// Keeps a cache of the padding behind short windows in each model's snapshot, so that the encoder computes only the
-    /// positions that hold audio (docs/short-context.md). It takes memory, shared by all of the model's sandboxes: some 70 MB
-    /// for tiny, 140 MB for base. Default: yes. Without it each window costs as much as one of 30 s.
+    /// Keeps a cache of the padding behind short windows in each model's snapshot, so that the
+    /// encoder computes only the positions that hold audio (docs/short-context.md). It takes
+    /// memory, shared by all of the model's sandboxes: some 70 MB for tiny, 140 MB for base.
+    /// Default: yes. Without it each window costs as much as one of 30 s.
     pub fn padding(mut self, padding: bool) -> Self {
         self.no_padding = !padding;
         self
     }
 
-    /// Is told when a model takes long to get ready. Called from the thread that loads.
+    /// Sets a hook that is called when a model takes long to get ready. It runs on the thread that
+    /// loads.
     pub fn on_prepare(mut self, hook: impl Fn(Preparation) + Send + Sync + 'static) -> Self {
         self.prepare = Some(Box::new(hook));
         self
@@ -209,7 +217,8 @@ impl EngineBuilder {
     ///
     /// # Errors
     ///
-    /// When the machine cannot run WebAssembly, a thread cannot be started, or the cache folder cannot be used.
+    /// When the machine cannot run WebAssembly, a thread cannot be started, or the cache folder
+    /// cannot be used.
     pub fn build(self) -> Result<Engine, Error> {
         let threads = match self.threads {
             Some(threads) => threads.max(1),
@@ -259,7 +268,7 @@ impl EngineBuilder {
     }
 }
 
-/// `hearken` in the user's cache folder, or what `HEARKEN_CACHE_DIR` says.
+/// `hearken` in the user's cache folder, or the value of `HEARKEN_CACHE_DIR`.
 pub(crate) fn user_cache() -> Option<PathBuf> {
     use etcetera::BaseStrategy;
     if let Some(folder) = std::env::var_os("HEARKEN_CACHE_DIR") {

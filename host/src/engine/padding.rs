@@ -4,8 +4,8 @@ use std::io::{self, Read};
 
 use ruzstd::decoding::StreamingDecoder;
 
-/// Eleven seconds of President Kennedy's inaugural address of 1961 (public domain): 16-bit samples at 16 kHz, mono. A clear
-/// voice, and pauses, as padding often follows.
+/// Eleven seconds of President Kennedy's inaugural address of 1961 (public domain): 16-bit samples
+/// at 16 kHz, mono. A clear voice, and pauses, as padding often follows.
 pub(super) const COMPRESSED: &[u8] = include_bytes!("../../models/padding-recording.s16le.zst");
 
 /// Samples of the recording.

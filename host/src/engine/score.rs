@@ -1,4 +1,5 @@
-//! What the model would say at each step: for comparing builds, and for measuring what a sandbox costs.
+//! Probabilities of the model at each step: for comparing builds, and for measuring the cost of a
+//! sandbox.
 
 use std::time::{Duration, Instant};
 
@@ -8,32 +9,32 @@ use hearken_proto::{Event, Request, Stage};
 use super::Model;
 use crate::SAMPLE_RATE;
 use crate::error::Error;
+use crate::preempt::to_end;
 use crate::sandbox::{Instance, SandboxError};
-use crate::task::to_end;
 
-/// What the model would have said at one position.
+/// The model's probabilities at one position.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Score {
     /// The token with the highest logit.
     pub token: u32,
-    /// Its logit.
+    /// Logit of the best token.
     pub best: f32,
     /// The second highest logit. With a small `best - second` rounding decides.
     pub second: f32,
 }
 
-/// How long the parts of a decode took, on the wall's clock.
+/// Wall-clock time of the parts of a decode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timing {
-    /// From samples to the spectrogram.
+    /// Time from samples to the spectrogram.
     pub spectrogram: Duration,
-    /// From the spectrogram to the encoder's output and the cross-attention's keys and values.
+    /// Time from the spectrogram to the encoder's output and the cross-attention's keys and values.
     pub encoder: Duration,
-    /// From there to what the model says first.
+    /// Time from there to the first prediction.
     pub prompt: Duration,
-    /// All tokens after that.
+    /// Time of all tokens after that.
     pub tokens: Duration,
 }
 
@@ -41,12 +42,12 @@ pub struct Timing {
 const REHEARSAL: (usize, u32) = (3 * SAMPLE_RATE as usize, 12);
 
 impl Model {
-    /// Measures what a final text costs before anybody waits for one. Takes as long as two of them: the first finds the
-    /// snapshot's pages still untouched.
+    /// Measures the cost of a final text before anybody waits for one. Takes as long as two of
+    /// them: the first finds the snapshot's pages still untouched.
     #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server admits by it"))]
     pub(crate) fn rehearse(&self) -> Result<(), Error> {
         let (samples, tokens) = REHEARSAL;
-        // Noise: what it is does not matter where the tokens are given.
+        // Noise: its kind does not matter where the tokens are given.
         let noise = |n: usize| ((n * 7919 % 1009) as f32 / 1009.0 - 0.5) * 0.1;
         let samples: Vec<f32> = (0..samples.min(self.context_samples())).map(noise).collect();
         let tokens: Vec<u32> = (1000..1000 + tokens).collect();
@@ -60,8 +61,8 @@ impl Model {
     }
 }
 
-/// One sandbox with its model loaded, held by the caller: what [`Model::transcribe`] makes for each chunk of speech and
-/// drops after it.
+/// A sandbox with its model loaded, held by the caller: [`Model::transcribe`] makes one for each
+/// chunk of speech and drops it afterwards.
 pub struct Sandbox(Instance);
 
 impl Model {
@@ -90,15 +91,16 @@ impl Model {
 }
 
 impl Sandbox {
-    /// Encodes `samples` (16 kHz mono, at most [`Model::context_samples`]), feeds the decoder exactly `tokens`, and
-    /// answers what the model would have said after each of them, and before: first after the start of the transcript,
-    /// in multilingual models also after `language` (ISO 639-1, `en` without) and the task. Nothing is sampled, so two
-    /// builds of whisper.cpp can be compared position by position. Runs on the calling thread.
+    /// Encodes `samples` (16 kHz mono, at most [`Model::context_samples`]), feeds the decoder
+    /// exactly `tokens`, and returns the model's probabilities after each of them, and before:
+    /// first after the start of the transcript, in multilingual models also after `language` (ISO
+    /// 639-1, `en` without) and the task. Nothing is sampled, so two builds of whisper.cpp can be
+    /// compared position by position. Runs on the calling thread.
     ///
     /// # Errors
     ///
-    /// When a token or the language is not one of the model's, the audio or the tokens exceed its context, or the guest
-    /// fails.
+    /// When a token or the language is not one of the model's, the audio or the tokens exceed its
+    /// context, or the guest fails.
     pub fn score(
         &mut self,
         samples: &[f32],
@@ -157,7 +159,8 @@ impl Sandbox {
         }
     }
 
-    /// Bytes of linear memory: address space, most of it shared with the model's other sandboxes or never touched.
+    /// Bytes of linear memory: address space, most of it shared with the model's other sandboxes or
+    /// never touched.
     pub fn memory_bytes(&self) -> u64 {
         self.0.memory_bytes()
     }

@@ -1,4 +1,5 @@
-//! Recordings: voice activity packs speech into chunks, each chunk is one decode in a sandbox of its own.
+//! Recordings: voice activity packs speech into chunks, each chunk is one decode in a sandbox of
+//! its own.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -27,18 +28,18 @@ const LANGUAGE_PAUSE: u64 = SAMPLE_RATE as u64;
 /// Speech that is enough to tell its language, in samples: 6 s.
 const LANGUAGE_SPEECH: u64 = 6 * SAMPLE_RATE as u64;
 
-/// How to transcribe a recording.
+/// Options of transcribing a recording.
 #[derive(Debug, Clone, Default)]
 pub struct TranscribeOptions {
-    /// ISO 639-1 code; `None` detects it in each chunk of speech. A chunk that does not tell is taken for the language of the
-    /// recording's first speech.
+    /// ISO 639-1 code; `None` detects it in each chunk of speech. A chunk that does not tell is
+    /// taken for the language of the recording's first speech.
     pub language: Option<String>,
     /// Languages to detect among, as ISO 639-1 codes. Empty for all that the model knows.
     pub languages: Vec<String>,
-    /// Keeps annotations such as `[Music]`. Default: no, they are no words.
+    /// Keeps annotations such as `[Music]`. Default: false, they are not speech.
     pub annotations: bool,
-    /// Leaves text as whisper.cpp decodes it: voice in which no words were recognized is not decoded again by itself, and text
-    /// that the model is not sure of stays. For comparisons.
+    /// Leaves text as whisper.cpp decodes it: voice in which no words were recognized is not
+    /// decoded again by itself, and text that the model is not sure of stays. For comparisons.
     pub verbatim: bool,
     /// Translates into English (multilingual models only).
     pub translate: bool,
@@ -46,7 +47,8 @@ pub struct TranscribeOptions {
     pub prompt: Option<String>,
     /// Voice activity; `None` takes all audio for speech.
     pub voice_activity: Option<VadConfig>,
-    /// Whose part of the engine's threads this is. Default: one that all have together who name none.
+    /// Share of the engine's threads that the work is charged to. Default: the engine's common
+    /// share.
     pub share: Option<Share>,
 }
 
@@ -57,11 +59,11 @@ impl TranscribeOptions {
     }
 }
 
-/// What happens while a recording is transcribed.
+/// Progress of a transcription.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Progress<'a> {
-    /// So much of the input has been read and, before `decoded`, decoded; samples at 16 kHz.
+    /// Amount of input that has been read and, before `decoded`, decoded; samples at 16 kHz.
     Position {
         /// Samples read.
         read: u64,
@@ -74,13 +76,13 @@ pub enum Progress<'a> {
     Language(&'a Language),
     /// A segment, in order.
     Segment(&'a Segment),
-    /// Speech that could not be recognised.
+    /// Speech that could not be recognized.
     Lost(&'a Lost),
     /// Voice in which no words were recognized: samples.
     Unrecognized(&'a Range<u64>),
 }
 
-/// Speech that could not be recognised because its guest failed twice.
+/// Speech that could not be recognized because its guest failed twice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Lost {
@@ -106,7 +108,7 @@ struct Pending {
     outcome: Receiver<Result<Heard, Error>>,
 }
 
-/// What came of one chunk.
+/// Result of one chunk.
 #[derive(Default)]
 struct Heard {
     language: Option<Language>,
@@ -127,8 +129,9 @@ impl Heard {
         missed(chunk.voice.stretches(), words, chunk.start..chunk.end())
     }
 
-    /// Takes in what was heard of a part by itself, as far as it is likely and does not begin as the text before it ends, or
-    /// end as the text behind it begins: then a word's time was wrong.
+    /// Adds the text of a part that was decoded by itself, as far as it is likely and does not
+    /// begin as the text before it ends, or end as the text behind it begins: then a word's time
+    /// was wrong.
     fn add(&mut self, part: Self) {
         for segment in part.segments {
             let place = self.segments.partition_point(|other| other.start < segment.start);
@@ -153,14 +156,14 @@ impl Model {
         self.transcribe(&mut *audio::open(path)?, options, |_| {})
     }
 
-    /// Transcribes a recording, telling `observer` how it goes. Chunks are decoded on all of the engine's threads;
-    /// memory stays bounded however long the recording is.
+    /// Transcribes a recording, telling `observer` how it goes. Chunks are decoded on all of the
+    /// engine's threads; memory stays bounded however long the recording is.
     ///
     /// # Errors
     ///
-    /// When the input ends in an error, the language is unknown, the model cannot do what is asked, or the engine is
-    /// dropped. A guest that fails on some
-    /// speech does not fail the recording: see [`Transcript::lost`].
+    /// When the input ends in an error, the language is unknown, the model does not support the
+    /// options, or the engine is dropped. A guest that fails on some speech does not fail the
+    /// recording: see [`Transcript::lost`].
     pub fn transcribe(
         &self,
         source: &mut dyn Source,
@@ -176,16 +179,16 @@ impl Model {
         Ok(run.transcript)
     }
 
-    /// Whether it can do what is asked, before any work is done for it.
+    /// Checks that the model supports the options, before any work is done for them.
     pub(crate) fn can(&self, language: Option<&str>, translate: bool) -> Result<(), Error> {
         if let Some(language) = language.filter(|code| !self.knows(code)) {
-            return Err(Error::Language { language: text::sanitise(language) });
+            return Err(Error::Language { language: text::sanitize(language) });
         }
         let wanted = match language {
             _ if self.multilingual() => return Ok(()),
             _ if translate => "translate".to_owned(),
             None | Some("en") => return Ok(()),
-            Some(other) => format!("recognise {other}"),
+            Some(other) => format!("recognize {other}"),
         };
         Err(Error::EnglishOnly { name: self.name().to_owned(), wanted })
     }
@@ -221,8 +224,8 @@ impl Model {
         Ok(heard)
     }
 
-    /// The parts of a chunk in which one language is spoken, and which it is. Changes are looked for behind pauses. Empty if no
-    /// part tells.
+    /// The parts of a chunk in which one language is spoken, and which it is. Changes are looked
+    /// for behind pauses. Empty if no part tells.
     async fn languages(&self, chunk: &Chunk, task: &Task) -> Result<Vec<(Range<u64>, String)>, Error> {
         let stretches = chunk.voice.separated(LANGUAGE_PAUSE);
         if stretches.len() < 2 {
@@ -254,7 +257,7 @@ impl Model {
         Ok(parts)
     }
 
-    /// One decode of a part of a chunk, or all of it, and one more of each stretch of it that was missed.
+    /// Decodes a part of a chunk, or all of it, and once more each stretch of it that was missed.
     async fn decode_part(
         &self,
         chunk: &Chunk,
@@ -293,7 +296,7 @@ impl Model {
         verbatim: bool,
     ) -> Result<Heard, Error> {
         match self.decode(start, samples, task, verbatim).await {
-            // It may have come from what the instance had become: once more, in a fresh one.
+            // The state of the instance may be the cause: once more, in a fresh one.
             Err(Error::Sandbox(error)) if error.ends_one_utterance() => {
                 self.decode(start, samples, task, verbatim).await
             }
@@ -301,7 +304,7 @@ impl Model {
         }
     }
 
-    /// One decode of `samples` in a sandbox of its own.
+    /// Decodes `samples` in a sandbox of their own.
     async fn decode(&self, start: u64, samples: &[f32], task: &Task, verbatim: bool) -> Result<Heard, Error> {
         let mut instance = self.instantiate().await?;
         instance.write(samples).await?;
@@ -311,7 +314,8 @@ impl Model {
         for event in instance.call(&Request::Decode(task.clone())).await? {
             match event {
                 Event::Language { code, probability, .. } => {
-                    // The recording's later utterances are told this language: one guest must not spoil the rest.
+                    // The recording's later utterances use this language: one guest must not spoil
+                    // the rest.
                     if !self.knows(&code) {
                         return Err(
                             SandboxError::Misbehaved("it detected no known language".to_owned()).into()
@@ -361,7 +365,7 @@ fn place(segment: hearken_proto::Segment, start: u64, len: usize) -> Segment {
     Segment {
         start: first,
         end: last,
-        text: text::sanitise_trimmed(&segment.text),
+        text: text::sanitize_trimmed(&segment.text),
         words: Word::place(segment.words, start, first..last),
         tokens: segment.tokens,
         avg_logprob: if segment.avg_logprob.is_finite() { segment.avg_logprob.min(0.0) } else { 0.0 },
@@ -369,10 +373,11 @@ fn place(segment: hearken_proto::Segment, start: u64, len: usize) -> Segment {
     }
 }
 
-/// State of a recording whose owner does not block while its chunks are decoded. Empty for one that does.
+/// State of a recording whose owner does not block while its chunks are decoded. Empty for one that
+/// does.
 #[derive(Default)]
 pub(super) struct Errand {
-    /// Set when nobody wants the outcome any more.
+    /// Set when the outcome is not needed any more.
     pub(super) given_up: Option<Arc<AtomicBool>>,
     /// Held until the job is done, and dropped before its outcome can be received.
     pub(super) place: Option<Arc<dyn Send + Sync>>,
@@ -396,7 +401,7 @@ impl Answer {
     fn give(mut self, outcome: Result<Heard, Error>) {
         self.errand.place = None;
         if let Some(answer) = &self.answer {
-            // The receiver is gone when the recording was given up: then nobody wants this.
+            // The receiver is gone when the recording was cancelled: then the result is not needed.
             let _ = answer.send(outcome);
         }
     }
@@ -412,7 +417,7 @@ impl Drop for Answer {
     }
 }
 
-/// One recording on its way.
+/// Transcription of a recording, in progress.
 pub(super) struct Run<'a, O> {
     pub(super) model: &'a Model,
     pub(super) options: &'a TranscribeOptions,
@@ -454,7 +459,8 @@ impl<'a, O: FnMut(Progress<'_>)> Run<'a, O> {
                 }
                 self.submit(chunk, Errand::default());
             }
-            // What is done is told, also when nothing more is said for long: the input may be a microphone's.
+            // Progress is reported also when no text comes for long: the input may be a
+            // microphone's.
             self.receive_done()?;
             self.tell_position();
         }
@@ -465,7 +471,7 @@ impl<'a, O: FnMut(Progress<'_>)> Run<'a, O> {
         Ok(())
     }
 
-    /// Takes from the intake what the transcript says of the whole recording.
+    /// Completes the transcript with the intake's information about the whole recording.
     pub(super) fn complete<S: Source>(&mut self, intake: &Intake<S>) {
         self.decoded = self.read;
         self.transcript.duration = self.read;
@@ -479,7 +485,7 @@ impl<'a, O: FnMut(Progress<'_>)> Run<'a, O> {
     /// Returns true unless enough chunks are under way to keep all threads busy.
     pub(super) fn has_room(&self) -> bool {
         let ahead = self.model.engine.threads() + 1;
-        // Until the language is known, chunks are decoded one by one: the rest must be told which it is.
+        // Until the language is known, chunks are decoded one by one: the rest needs it.
         self.pending.len() < if self.language.is_some() { ahead } else { 1 }
     }
 
@@ -564,7 +570,7 @@ impl<'a, O: FnMut(Progress<'_>)> Run<'a, O> {
             self.transcript.unrecognized.push(stretch);
         }
         if heard.segments.is_empty() {
-            // A language that was detected in what turned out to be silence is no language.
+            // A language that was detected in a stretch without speech does not count.
             return;
         }
         let detected = heard.language.or_else(|| {

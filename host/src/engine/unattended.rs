@@ -1,4 +1,5 @@
-//! Recordings without a thread that waits for them: what happens before the recognizer runs on a pool of its own, in turns.
+//! Recordings without a thread that waits for them: the audio intake before the recognizer runs on
+//! a pool of its own, in turns.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,13 +13,13 @@ use super::{Model, Progress, TranscribeOptions};
 use crate::audio::{Chunk, Source};
 use crate::error::Error;
 use crate::executor::{Class, Executor};
-use crate::task::{cpu_time, give_way};
+use crate::preempt::{cpu_time, give_way};
 use crate::{Share, Transcript};
 
 /// CPU time after which another recording of the same share has its turn.
 const TURN: Duration = Duration::from_millis(50);
 
-/// Says, when it is dropped, that nobody waits any more.
+/// Reports, when it is dropped, that the outcome is not needed any more.
 struct Unwanted(Arc<AtomicBool>);
 
 impl Drop for Unwanted {
@@ -28,7 +29,8 @@ impl Drop for Unwanted {
 }
 
 impl Executor {
-    /// Does work in its turn: batches of a share are done in the order in which they came. Fails if the work panics.
+    /// Does work in its turn: batches of a share are done in the order in which they came. Fails if
+    /// the work panics.
     pub(crate) async fn batch<T: Send + 'static>(
         &self,
         share: &Share,
@@ -43,9 +45,9 @@ impl Executor {
 }
 
 impl Model {
-    /// Transcribes a recording as [`transcribe`](Model::transcribe) does. Decoding, resampling and searching for speech happen on
-    /// `pool`, for the share of `options`. `place` is held until all work for it is done, also when the future is dropped: then the
-    /// rest is not decoded.
+    /// Transcribes a recording as [`transcribe`](Model::transcribe) does. Decoding, resampling and
+    /// searching for speech happen on `pool`, for the share of `options`. `place` is held until all
+    /// work for it is done, also when the future is dropped: then the rest is not decoded.
     pub(crate) async fn transcribe_on<S: Source + 'static>(
         &self,
         pool: &Executor,
@@ -96,7 +98,8 @@ impl Model {
     }
 }
 
-/// Takes in audio until there are chunks, or it is another one's turn, or nobody wants it any more.
+/// Takes in audio until there are chunks, or it is another one's turn, or the outcome is not needed
+/// any more.
 async fn advance<S: Source>(
     mut intake: Intake<S>,
     place: Arc<dyn Send + Sync>,
@@ -107,7 +110,7 @@ async fn advance<S: Source>(
         let ready = intake.step()?;
         let over = !ready.is_empty() || intake.has_ended() || cpu_time().saturating_sub(started) >= TURN;
         if over || given_up.load(Ordering::Relaxed) {
-            // Before the answer: whoever has it may ask for the next place.
+            // Before the answer: the client may ask for the next place as soon as it has it.
             drop(place);
             return Ok((intake, ready));
         }

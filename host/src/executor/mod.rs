@@ -1,11 +1,11 @@
-//! Threads that are shared by everything an engine does: the recogniser's, as many as cores, and those of a server that take in
-//! recordings.
+//! Threads that are shared by everything an engine does: the recognizer's, as many as cores, and
+//! those of a server that take in recordings.
 
-mod pace;
+mod moving_average;
+mod priority;
 mod queue;
-mod recent;
 mod share;
-mod urgency;
+mod utilization;
 mod waits;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,14 +14,15 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use self::pace::Pace;
+pub(crate) use self::priority::{Class, Ticket};
 use self::queue::{Job, Queue};
 pub use self::share::{Share, ShareLimits};
-pub(crate) use self::urgency::{Class, Ticket};
-use crate::task::{self, take_helped};
+use self::utilization::Utilization;
+use crate::preempt::{self, take_helped};
 
-/// A pool of threads that takes jobs by class, then fairly by share, then by deadline, then in order. A job that runs is
-/// suspended where another one is to go before it, and resumed by whichever thread is free first.
+/// A pool of threads that takes jobs by class, then fairly by share, then by deadline, then in
+/// order. A job that runs is suspended where another one is to go before it, and resumed by
+/// whichever thread is free first.
 pub(crate) struct Executor {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
@@ -30,24 +31,25 @@ pub(crate) struct Executor {
 /// The threads' purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// Recognition. Shares are charged for the time that they hold a thread, and for what others that help it use.
+    /// Recognition. Shares are charged for the time that they hold a thread, and for the time of
+    /// helping threads.
     Recognition,
-    /// Intake: work on audio before it is recognized. The threads have low priority, and so wait for the recognizer's; shares are
-    /// charged for CPU time.
+    /// Intake: work on audio before it is recognized. The threads have low priority, and so wait
+    /// for the recognizer's; shares are charged for CPU time.
     #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server separates them"))]
     Intake,
 }
 
-/// Niceness of the threads of [`Purpose::Intake`]: beside one of the recognizer's on the same core, one has a tenth of its time. With
-/// less, other programs on the machine would leave them none.
+/// Niceness of the threads of [`Purpose::Intake`]: beside one of the recognizer's on the same core,
+/// one has a tenth of its time. With less, other programs on the machine would leave them none.
 const NICE: i32 = 10;
 
 struct Shared {
     purpose: Purpose,
     state: Mutex<State>,
     wake: Condvar,
-    pace: Mutex<Pace>,
-    /// Makes the jobs that run ask whether they are to give way, sooner than they would by themselves.
+    pace: Mutex<Utilization>,
+    /// Makes running jobs check for preemption sooner than they would by themselves.
     nudge: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -60,7 +62,8 @@ struct State {
 }
 
 impl Executor {
-    /// Starts `threads` threads, at least one, for this purpose. `nudge` is called when a job has come for which no thread is free.
+    /// Starts `threads` threads, at least one, for this purpose. `nudge` is called when a job has
+    /// come for which no thread is free.
     pub(crate) fn start(
         purpose: Purpose,
         threads: usize,
@@ -92,8 +95,8 @@ impl Executor {
         self.threads.len()
     }
 
-    /// The part of a core that a thread gets while it has something to do, above 0, at most 1: less where other programs,
-    /// or this one's other threads, want the same cores.
+    /// The part of a core that a thread gets while it has something to do, above 0, at most 1: less
+    /// where other programs, or this one's other threads, want the same cores.
     #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server admits by it"))]
     pub(crate) fn pace(&self) -> f64 {
         self.shared.pace.lock().unwrap_or_else(PoisonError::into_inner).of_a_core()
@@ -122,7 +125,8 @@ impl Executor {
 }
 
 impl Drop for Executor {
-    /// Lets running jobs end; what is still queued is dropped, and whoever waits for it learns so from its channel.
+    /// Lets running jobs end; queued jobs are dropped, and those that wait for them learn it from
+    /// their channel.
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.closed = true;
@@ -146,7 +150,8 @@ impl Shared {
 
     fn work(self: Arc<Self>) {
         if self.purpose == Purpose::Intake {
-            // On Linux this is the calling thread's alone; elsewhere a process has one priority, which stays as it is.
+            // On Linux this is the calling thread's alone; elsewhere a process has one priority,
+            // which stays as it is.
             #[cfg(target_os = "linux")]
             let _ = rustix::process::setpriority_process(None, NICE);
         }
@@ -171,15 +176,16 @@ impl Shared {
         }
     }
 
-    /// Works on a job until it is done or gives way.
+    /// Runs a job until it is done or preempted.
     fn run(self: &Arc<Self>, share: &Share, mut job: Job) {
         let (started, used) = (Instant::now(), job.used);
         let wanted = {
             let (shared, share, ticket) = (Arc::clone(self), share.clone(), job.ticket.clone());
             move || shared.is_wanted(&share, &ticket, started.elapsed())
         };
-        // A job that panics drops its end of its channel, which is how its owner learns of it; the thread lives on.
-        let slice = || task::slice(job.work.as_mut(), &mut job.used, Rc::new(wanted));
+        // A job that panics drops its end of its channel, which is how its owner learns of it; the
+        // thread lives on.
+        let slice = || preempt::slice(job.work.as_mut(), &mut job.used, Rc::new(wanted));
         let suspended = catch_unwind(AssertUnwindSafe(slice)).is_ok_and(|poll| poll.is_pending());
         let took = started.elapsed();
         let cpu = job.used.saturating_sub(used);
@@ -196,10 +202,10 @@ impl Shared {
         self.lock().jobs.ran(share, started + took, charged, rest);
     }
 
-    /// Whether another job is to go before one of `share` that has run for so long.
+    /// Returns true if another job is to preempt one of `share` that has run since then.
     fn is_wanted(&self, share: &Share, ticket: &Ticket, since: Duration) -> bool {
         let state = self.lock();
-        // A thread that sleeps has been woken for what is queued.
+        // A sleeping thread has been woken for the queued job.
         state.idle == 0 && state.jobs.is_wanted(share, ticket.class(), Instant::now(), since)
     }
 }
@@ -207,9 +213,9 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::give_way;
+    use crate::preempt::give_way;
 
-    /// A job that runs until something is sent to it, and gives way meanwhile if it is to.
+    /// A job that runs until something is sent to it, and yields meanwhile if it is preempted.
     async fn hold(held: crossbeam_channel::Receiver<()>) {
         while held.try_recv() == Err(crossbeam_channel::TryRecvError::Empty) {
             give_way().await;
@@ -257,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_hurried_is_not_suspended_for_others() {
+    fn a_hurried_job_is_not_suspended_for_others() {
         let executor = Executor::start(Purpose::Recognition, 1, || {}).unwrap();
         let share = Share::default();
         let (done, order) = crossbeam_channel::unbounded();
@@ -300,7 +306,7 @@ mod tests {
             let share = Share::default();
             let (done, result) = crossbeam_channel::bounded(1);
             executor.submit(&share, Class::Batch, Instant::now(), async move {
-                task::helped(helped);
+                preempt::helped(helped);
                 let _ = done.send(());
             });
             result.recv().unwrap();
@@ -329,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn dropping_the_pool_tells_whoever_waits() {
+    fn dropping_the_pool_closes_the_channels_of_waiting_jobs() {
         let executor = Executor::start(Purpose::Recognition, 1, || {}).unwrap();
         let (release, held) = crossbeam_channel::unbounded::<()>();
         let (done, result) = crossbeam_channel::bounded::<()>(1);

@@ -1,23 +1,68 @@
-//! Which job is next: by class, then fairly among those who share the threads, then by deadline.
+//! Fair queueing: the order in which jobs get a thread.
+//!
+//! The engine has as many threads as cores, and many more jobs. Three questions decide which is
+//! next:
+//!
+//! 1. **Class.** Final texts go before partial texts, and both before recordings ([`Class`]). A
+//!    person waits for a final text; a partial text can become rarer; a recording can wait.
+//! 2. **Fairness among shares.** Within a class, the share with the least virtual time goes first.
+//!    This is start-time fair queueing: P. Goyal, H. Vin and H. Cheng, *Start-time Fair Queueing: A
+//!    Scheduling Algorithm for Integrated Services Packet Switching Networks*, SIGCOMM 1996.
+//! 3. **Deadline.** Within a share, the earliest deadline goes first, then the oldest job.
+//!
+//! # Start-time fair queueing
+//!
+//! Each [`Share`] (a tenant, say) has a weight and a *virtual time*: the CPU time that it has used,
+//! divided by its weight. While two shares always have jobs, serving the one with the least virtual
+//! time gives them CPU time in proportion to their weights, however many jobs each has. A share
+//! that asks for ten times its part waits for itself.
+//!
+//! The queue has a virtual time as well: that of the share that was served last. A share without
+//! jobs uses nothing, so its own virtual time would stay behind, and on its return it could keep
+//! all others waiting for as long as it was away. So a returning share starts at the queue's
+//! virtual time, less a small credit ([`CREDIT`]): it can neither save up time, nor is it punished
+//! for what it used while nobody else wanted it.
+//!
+//! Packets of a network cannot be interrupted, and their cost is known when they are queued. Jobs
+//! differ in both points:
+//!
+//! - The cost of a decode is known when it has run. So a share is charged afterwards, in
+//!   [`Queue::ran`], with the time of helping threads included.
+//! - A decode can be suspended at any loop of the guest (`crate::preempt`). So [`Queue::is_wanted`]
+//!   decides on **preemption**: a running job yields to a job of a more urgent class; and to one of
+//!   the same class, if its own share has recently used [`AHEAD`] seconds more, relative to its
+//!   weight, than the share of that job. Shares with about the same use do not preempt each other:
+//!   that would make both late. The suspended job is queued again with its old number.
+//!
+//! # Example
+//!
+//! Shares A and B have weight 1, and A has used 3 s while B was idle. B's first job starts at A's
+//! virtual time less 0.2 s, so it is next; once it has used these 0.2 s, they alternate. With
+//! weight 2 for A, A would get two thirds of the time.
+//!
+//! A job's class can rise while it waits: a partial text whose utterance ends meanwhile is as
+//! urgent as a final text. So jobs are not sorted, and the next one is found by a scan; there are
+//! no more jobs than streams that speak.
 
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
+use super::priority::{Class, Ticket};
 use super::share::{Share, nanos};
-use super::urgency::{Class, Ticket};
 
-/// Virtual time that a share may save up while it uses less than it could: people who speak at the same moment by chance are heard
-/// at once, before those who always have something waiting.
+/// Virtual time that a share may save up while it uses less than it could: people who speak at the
+/// same moment by chance are served at once, before those who always have something waiting.
 const CREDIT: Duration = Duration::from_millis(200);
-/// A share that has used so much more than another one, of late and for its weight, gives way to it.
+/// A share that has used this much more than another one, recently and relative to its weight, is
+/// preempted by it.
 const AHEAD: f64 = 0.2;
 
-/// What is to be run.
+/// A queued job.
 pub(super) struct Job {
     pub(super) ticket: Ticket,
     deadline: Instant,
     number: u64,
-    /// Whether it is known how long somebody waited until it was begun.
+    /// True if the wait until its start was counted.
     counted: bool,
     /// CPU time so far.
     pub(super) used: Duration,
@@ -27,7 +72,8 @@ pub(super) struct Job {
 /// The jobs of one share that has any, queued or running.
 struct Lane {
     share: Share,
-    /// Not sorted: whoever waits may be hurried. They are no more than streams that speak.
+    /// Not sorted: a job's priority may rise while it waits. There are no more jobs than streams
+    /// that speak.
     jobs: Vec<Job>,
     running: u64,
 }
@@ -44,14 +90,15 @@ impl Lane {
     }
 }
 
-/// Who goes first: by class, by what the share has used, by deadline, by number.
+/// Order of jobs: by class, by the share's virtual time, by deadline, by number.
 type Rank = (Class, u64, Instant, u64);
 
-/// All jobs that wait.
+/// All waiting jobs.
 ///
-/// Among shares this is start-time fair queueing (Goyal, Vin and Cheng 1996): the share that has used least goes first, and one
-/// that comes back from a pause starts where the others are, less a small credit, so that it neither saves much time up nor is
-/// punished for what it used when nobody else wanted it.
+/// Among shares this is start-time fair queueing (Goyal, Vin and Cheng 1996): the share that has
+/// used least goes first, and one that comes back from a pause starts where the others are, less a
+/// small credit, so that it neither saves much time up nor is punished for what it used when nobody
+/// else wanted it.
 #[derive(Default)]
 pub(super) struct Queue {
     lanes: Vec<Lane>,
@@ -92,7 +139,7 @@ impl Queue {
         heads.filter_map(|(lane, jobs)| jobs.head().map(|(rank, at)| (rank, lane, at))).min()
     }
 
-    /// The next job. Once it [has run](Self::ran), that is to be told.
+    /// Takes the next job. Report it with [`ran`](Self::ran) once it has run.
     pub(super) fn pop(&mut self, now: Instant) -> Option<(Share, Job)> {
         let (_, lane, at) = self.head()?;
         let lane = &mut self.lanes[lane];
@@ -108,7 +155,7 @@ impl Queue {
         Some((lane.share.clone(), job))
     }
 
-    /// A job of this share ran for so long; what gave way waits again.
+    /// Reports that a job of this share ran for `took`; a preempted job waits again.
     pub(super) fn ran(&mut self, share: &Share, now: Instant, took: Duration, rest: Option<Job>) {
         share.charge(now, took);
         let Some(at) = self.position(share) else { return };
@@ -120,17 +167,18 @@ impl Queue {
         }
     }
 
-    /// Whether a job that waits is to go before one of `share` that has run for so long.
+    /// Returns true if a waiting job is to preempt one of `share` that has run since then.
     ///
-    /// A more urgent one is. An equally urgent one is if `share` has used much more than its own share of late: it need not wait for
-    /// those who take all that they can get. Shares that use about as much, or little, do not interrupt each other, which would make
-    /// both late.
+    /// A more urgent job preempts. An equally urgent one preempts if `share` has recently used much
+    /// more than its own share: it need not wait for shares that take all that they can get. Shares
+    /// with about the same use, or little, do not preempt each other, which would make both late.
     pub(super) fn is_wanted(&self, share: &Share, class: Class, now: Instant, took: Duration) -> bool {
         let Some(((urgency, ..), ..)) = self.head() else { return false };
         if urgency != class {
             return urgency < class;
         }
-        // What else it has queued does not hide them: that comes after what runs has been charged.
+        // Further jobs of the share do not hide the others': they come after the running one has
+        // been charged.
         let others = self.lanes.iter().filter(|lane| !lane.share.is(share));
         let heads = others.filter_map(|lane| Some((lane.head()?.0, &lane.share)));
         let Some(((urgency, used, ..), other)) = heads.min_by_key(|(rank, _)| *rank) else { return false };
@@ -166,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_asks_for_more_gets_no_more() {
+    fn a_share_that_asks_for_more_gets_no_more() {
         let (modest, greedy) = (Share::new(1), Share::new(1));
         let mut queue = Queue::default();
         for _ in 0..1000 {
@@ -193,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_saves_more_time_up_than_a_moment() {
+    fn an_idle_share_saves_up_no_more_than_the_credit() {
         let (sleeper, worker) = (Share::new(1), Share::new(1));
         let mut queue = Queue::default();
         for _ in 0..300 {
@@ -209,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_final_goes_before_anybodys_partial() {
+    fn a_final_goes_before_every_partial() {
         let (one, other) = (Share::new(1), Share::new(100));
         let mut queue = Queue::default();
         push(&mut queue, &other, Class::Partial);
@@ -228,7 +276,7 @@ mod tests {
         assert!(queue.lanes.is_empty());
     }
     #[test]
-    fn who_runs_gives_way_to_whoever_is_more_urgent() {
+    fn a_running_job_is_preempted_by_a_more_urgent_class() {
         let share = Share::new(1);
         let mut queue = Queue::default();
         push(&mut queue, &share, Class::Batch);
@@ -265,7 +313,7 @@ mod tests {
         assert_eq!(share.waits(), 2);
     }
 
-    /// A share has run for so long of late, and again runs a job.
+    /// Runs a job of a share for `took`.
     fn run(queue: &mut Queue, share: &Share, now: Instant, took: Duration) {
         push(queue, share, Class::Final);
         queue.pop(now).unwrap();
@@ -275,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn who_takes_all_gives_way_to_who_takes_little() {
+    fn a_share_far_ahead_is_preempted_by_one_that_uses_little() {
         let (modest, greedy) = (Share::new(1), Share::new(1));
         let mut queue = Queue::default();
         let (now, ms) = (Instant::now(), Duration::from_millis);
@@ -305,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn those_who_take_as_much_wait_for_each_other() {
+    fn shares_with_equal_use_do_not_preempt_each_other() {
         let (one, other) = (Share::new(1), Share::new(1));
         let mut queue = Queue::default();
         let (now, ms) = (Instant::now(), Duration::from_millis);

@@ -1,46 +1,49 @@
-//! Who shares the threads: what each may take, and has used.
+//! Shares of the threads: limits and usage of each.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::recent::Recent;
+use super::moving_average::MovingAverage;
 use super::waits::Waits;
 use crate::meter::{Holding, Holdings, Meter};
 
-/// What the sandboxes of a [`Share`] may take at once. Each utterance that has partial texts holds one until its final text;
-/// one that would need more than there may be has no partial texts until another one is complete. Final texts, and recordings, are
-/// made all the same, as many at once as the engine has threads.
+/// Limits of the sandboxes of a [`Share`] that live at the same time. Each utterance with partial
+/// texts holds one until its final text. An utterance beyond the limit has no partial texts until
+/// another one is complete. Final texts, and recordings, are made all the same, as many at once as
+/// the engine has threads.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShareLimits {
-    /// At most about so many. Default: no limit.
+    /// Approximate maximum number. Default: no limit.
     pub sandboxes: Option<u32>,
-    /// What they may have written, in bytes, all together. One that has written more than this over the number of the engine's
-    /// threads, or asks for more besides its model's memory, is ended, with
-    /// [`SandboxError::Held`](crate::sandbox::SandboxError::Held); those that wait are given up and made anew when all together
-    /// hold more. A guest that tries can also overwrite its model's memory before it is ended: for a moment each thread may hold
-    /// its part and a copy of that. What was written is known on Linux; elsewhere all of a guest's memory counts. Default: no limit.
+    /// Maximum memory that they may have written together [bytes]. A sandbox that has written more
+    /// than this over the number of the engine's threads, or asks for more besides its model's
+    /// memory, is ended, with [`SandboxError::Held`](crate::sandbox::SandboxError::Held); waiting
+    /// ones are dropped and made anew when all together exceed the limit. A hostile guest can also
+    /// overwrite its model's memory before it is ended: for a moment each thread may hold its part
+    /// and a copy of that. Written memory is known on Linux; elsewhere all of a guest's memory
+    /// counts. Default: no limit.
     pub memory_bytes: Option<u64>,
 }
 
 impl ShareLimits {
-    /// At most about so many sandboxes.
+    /// Sets the approximate maximum number of sandboxes.
     pub fn sandboxes(mut self, sandboxes: u32) -> Self {
         self.sandboxes = Some(sandboxes);
         self
     }
 
-    /// At most about so many bytes.
+    /// Sets the approximate maximum memory [bytes].
     pub fn memory_bytes(mut self, bytes: u64) -> Self {
         self.memory_bytes = Some(bytes);
         self
     }
 }
 
-/// A part of an engine's threads, for somebody who shares them with others: a tenant of a server, say. When all threads are
-/// busy, each share gets time in proportion to its weight, however much is asked for; what one does not use the others have.
-/// Cloning it is the same share.
+/// A share of an engine's threads, for one of several users: a tenant of a server, say. When all
+/// threads are busy, each share gets time in proportion to its weight, regardless of demand; time
+/// that one does not use goes to the others. A clone is the same share.
 #[derive(Debug, Clone)]
 pub struct Share(Arc<Account>);
 
@@ -53,7 +56,7 @@ struct Account {
     holdings: Option<Arc<Holdings>>,
     meter: Arc<Meter>,
     waits: Mutex<Waits>,
-    recent: Mutex<Recent>,
+    recent: Mutex<MovingAverage>,
     /// Time used, over the weight, in nanoseconds: its virtual time, the same in all executors.
     used: AtomicU64,
 }
@@ -64,7 +67,7 @@ impl Share {
         Self::limited(weight, &ShareLimits::default())
     }
 
-    /// The same, whose sandboxes are limited.
+    /// Makes a share with limits on its sandboxes.
     pub fn limited(weight: u32, limits: &ShareLimits) -> Self {
         Self(Arc::new(Account {
             weight: weight.max(1),
@@ -72,7 +75,7 @@ impl Share {
             holdings: limits.memory_bytes.map(|bytes| Arc::new(Holdings::limited(bytes))),
             meter: Arc::default(),
             waits: Mutex::default(),
-            recent: Mutex::new(Recent::new(Instant::now())),
+            recent: Mutex::new(MovingAverage::new(Instant::now())),
             used: AtomicU64::new(0),
         }))
     }
@@ -81,44 +84,45 @@ impl Share {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// What its virtual time grows by when it uses a thread for so long.
+    /// Returns the increase of its virtual time when it uses a thread for `took`.
     pub(super) fn virtual_time(&self, took: Duration) -> Duration {
         took / self.0.weight
     }
 
-    /// Its virtual time, in nanoseconds.
+    /// Virtual time [ns].
     pub(super) fn used(&self) -> u64 {
         self.0.used.load(Relaxed)
     }
 
-    /// Its virtual time is this at least.
+    /// Raises its virtual time to at least this.
     pub(super) fn catch_up(&self, used: u64) {
         self.0.used.fetch_max(used, Relaxed);
     }
 
-    /// It has used a thread for so long until now.
+    /// Charges it for a thread that it has used for `took` until now.
     pub(super) fn charge(&self, now: Instant, took: Duration) {
         self.0.used.fetch_add(nanos(self.virtual_time(took)), Relaxed);
         self.recent().add(now, took);
     }
 
-    /// Charges CPU time of other threads than an executor's, on which a stream's audio was taken in.
+    /// Charges CPU time of other threads than an executor's, on which a stream's audio was taken
+    /// in.
     #[cfg(feature = "server")]
     pub(crate) fn charge_intake(&self, cpu: Duration) {
         self.meter().took_in(cpu);
         self.charge(Instant::now(), cpu);
     }
 
-    fn recent(&self) -> MutexGuard<'_, Recent> {
+    fn recent(&self) -> MutexGuard<'_, MovingAverage> {
         self.0.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Seconds of threads that it has used of late, over its weight.
+    /// Recently used thread time [s], over its weight.
     pub(super) fn used_lately(&self, now: Instant) -> f64 {
         self.recent().at(now) / f64::from(self.0.weight)
     }
 
-    /// A final text has waited for a thread for so long.
+    /// Records that a final text has waited for a thread.
     pub(super) fn waited(&self, now: Instant, wait: Duration) {
         self.0.waits.lock().unwrap_or_else(PoisonError::into_inner).add(now, wait);
     }
@@ -129,12 +133,13 @@ impl Share {
         self.0.waits.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Counts what its sandboxes do.
+    /// Counters of its sandboxes.
     pub(crate) fn meter(&self) -> &Arc<Meter> {
         &self.0.meter
     }
 
-    /// Whether one more sandbox may live for partial texts, in an engine of so many threads.
+    /// Returns true if one more sandbox may live for partial texts, in an engine of `threads`
+    /// threads.
     pub(crate) fn has_room(&self, threads: usize) -> bool {
         let holdings = &self.0.holdings;
         self.0.meter.live() < self.0.sandboxes
@@ -146,7 +151,7 @@ impl Share {
         self.0.holdings.as_ref().map(|holdings| Holding::new(holdings, threads))
     }
 
-    /// How long final texts waited for a thread lately, before they were begun: the 95th percentile, `None` without any.
+    /// MovingAverage wait of final texts for a thread: the 95th percentile, `None` without any.
     #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server admits by it"))]
     pub(crate) fn final_wait(&self, now: Instant) -> Option<Duration> {
         self.0.waits.lock().unwrap_or_else(PoisonError::into_inner).percentile(now)

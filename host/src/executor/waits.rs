@@ -1,9 +1,9 @@
-//! How long jobs waited lately.
+//! Recent waits of jobs.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// How long a wait is remembered.
+/// Time for which a wait is remembered.
 const WINDOW: Duration = Duration::from_secs(10);
 /// Waits that are remembered at most.
 const MOST: usize = 512;

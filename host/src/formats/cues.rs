@@ -6,7 +6,7 @@ use crate::Segment;
 
 /// Longest cue.
 const MAX_MS: u64 = 7_000;
-/// What a cue lasts if nothing follows at once: less is a flash.
+/// Minimum duration of a cue if nothing follows at once: less is a flash.
 const MIN_MS: u64 = 1_000;
 /// A shorter gap between cues only flickers, so it is closed.
 const FLICKER_MS: u64 = 250;
@@ -16,15 +16,16 @@ const COLUMNS_PER_SECOND: u64 = 20;
 /// Text on the screen for a time, in milliseconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cue {
-    /// When it appears.
+    /// Start [samples at 16 kHz].
     pub start: u64,
-    /// When it goes.
+    /// End [samples at 16 kHz].
     pub end: u64,
-    /// What it says, at most two lines.
+    /// Text, at most two lines.
     pub lines: Vec<String>,
 }
 
-/// The cues of one segment alone. The last one lasts as long as it takes to read, whatever comes after.
+/// The cues of one segment alone. The last one lasts as long as it takes to read, whatever comes
+/// after.
 pub fn cues(segment: &Segment) -> Vec<Cue> {
     let (mut cutter, mut cues) = (Cutter::default(), Vec::new());
     let given = cutter.segment(segment, |cue| -> Result<(), std::convert::Infallible> {
@@ -41,7 +42,7 @@ pub fn cues(segment: &Segment) -> Vec<Cue> {
 pub(super) struct Cutter {
     /// The last cue's tokens, not empty.
     pending: Option<Vec<Token>>,
-    /// Where the last finished cue ended: nothing starts before it.
+    /// End of the last finished cue: nothing starts before it.
     free: u64,
 }
 
@@ -73,7 +74,7 @@ impl Cutter {
             self.pending = Some(tokens);
             return None;
         };
-        // A word that would only flash joins what follows at once.
+        // A word that would only flash joins the following text.
         let (start, next) = (start(&pending), start(&tokens));
         let flash = next.saturating_sub(start) < MIN_MS;
         if flash && end(&tokens).saturating_sub(start) <= MAX_MS {
@@ -90,8 +91,8 @@ impl Cutter {
         Some(cue)
     }
 
-    /// Gives a cue its time: from its first word, through its last, and on into silence as far as reading needs
-    /// and `next` allows.
+    /// Gives a cue its time: from its first word, through its last, and on into silence as far as
+    /// reading needs and `next` allows.
     fn finish(&mut self, tokens: &[Token], next: u64) -> Cue {
         let start = start(tokens).max(self.free);
         let reading = lines::columns(tokens) as u64 * 1000 / COLUMNS_PER_SECOND;
@@ -112,9 +113,10 @@ fn end(tokens: &[Token]) -> u64 {
     tokens.last().map_or(0, |token| token.end)
 }
 
-/// Cuts a segment's tokens where the sum of costs is least: cues cost, and so do breaks away from punctuation and
-/// pauses, cues too short or too fast to read, and silences inside one. Every cue fits two lines and [`MAX_MS`],
-/// a lone token apart. A cue has at most 84 columns, so that the time is linear in the text.
+/// Cuts a segment's tokens where the sum of costs is least: cues cost, and so do breaks away from
+/// punctuation and pauses, cues too short or too fast to read, and silences inside one. Every cue
+/// fits two lines and [`MAX_MS`], a lone token apart. A cue has at most 84 columns, so that the
+/// time is linear in the text.
 fn cut(mut tokens: Vec<Token>) -> Vec<Vec<Token>> {
     let count = tokens.len();
     // best[i]: least cost of cutting the first i tokens, and where the last cue of those starts.
@@ -171,7 +173,7 @@ fn cue_cost(cue: &[Token], next: Option<&Token>) -> u64 {
     }
     let speed = lines::columns(cue) as u64 * 1000 / shown;
     cost += speed.saturating_sub(COLUMNS_PER_SECOND).min(20);
-    // Text must not stand through a silence before the rest of it is said.
+    // Text must not stand through a silence before the rest of it is spoken.
     let silence = cue.windows(2).map(|pair| pair[1].start.saturating_sub(pair[0].end)).max().unwrap_or(0);
     cost + silence.saturating_sub(500).min(MAX_MS) / 20
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use serde::Serialize;
 
 use super::seconds;
-use crate::text::sanitise_trimmed;
+use crate::text::sanitize_trimmed;
 use crate::{Language, Segment, Word};
 
 #[derive(Serialize)]
@@ -41,7 +41,7 @@ struct JsonPartial {
     tentative: Vec<JsonWord>,
 }
 
-/// A list of segments under way, and what is written after it.
+/// A list of segments under way, and the members written after it.
 #[derive(Debug)]
 pub(super) struct Json {
     text: String,
@@ -55,7 +55,7 @@ impl Json {
     }
 
     pub(super) fn segment(&mut self, segment: &Segment, out: &mut impl Write) -> io::Result<()> {
-        let text = sanitise_trimmed(&segment.text);
+        let text = sanitize_trimmed(&segment.text);
         if self.count > 0 {
             out.write_all(b",")?;
         }
@@ -86,11 +86,11 @@ impl Json {
 
 /// A segment as a line of its own.
 pub(super) fn line(segment: &Segment, out: &mut impl Write) -> io::Result<()> {
-    write(segment, &sanitise_trimmed(&segment.text), Some("segment"), None, out)?;
+    write(segment, &sanitize_trimmed(&segment.text), Some("segment"), None, out)?;
     out.write_all(b"\n")
 }
 
-/// What is thought of an utterance that goes on, as a line of its own.
+/// Writes the hypothesis for a running utterance as a line of its own.
 pub(super) fn partial_line(
     utterance: u64,
     committed: &[Word],
@@ -152,7 +152,7 @@ fn write(
 
 fn words(words: &[Word]) -> Vec<JsonWord> {
     let json = |word: &Word| JsonWord {
-        word: sanitise_trimmed(&word.text),
+        word: sanitize_trimmed(&word.text),
         start: seconds(word.start),
         end: seconds(word.end),
         probability: word.probability,
@@ -168,7 +168,7 @@ fn summary(
     out: &mut impl Write,
 ) -> io::Result<()> {
     out.write_all(b"\"language\":")?;
-    serde_json::to_writer(&mut *out, &language.map(|language| sanitise_trimmed(&language.code)))?;
+    serde_json::to_writer(&mut *out, &language.map(|language| sanitize_trimmed(&language.code)))?;
     out.write_all(b",\"language_probability\":")?;
     serde_json::to_writer(&mut *out, &language.and_then(|language| language.probability))?;
     out.write_all(b",\"duration\":")?;

@@ -1,8 +1,8 @@
-//! How a cue's tokens fall into lines.
+//! Line breaking of a cue's tokens.
 
 use super::tokens::Token;
 
-/// Columns of a line. 42 is what broadcasters and streaming services allow.
+/// Columns of a line. 42 is the limit of broadcasters and streaming services.
 pub(super) const COLUMNS: usize = 42;
 
 /// Columns of tokens on one line.
@@ -23,7 +23,7 @@ fn join(tokens: &[Token]) -> String {
     line
 }
 
-/// Whether two lines hold them: filled greedily, which uses the fewest lines.
+/// Returns true if two lines hold them: filled greedily, which uses the fewest lines.
 pub(super) fn fits(tokens: &[Token]) -> bool {
     let mut lines = 1;
     let mut used = 0;
@@ -39,7 +39,8 @@ pub(super) fn fits(tokens: &[Token]) -> bool {
     lines <= 2
 }
 
-/// One line if it holds them, else two, broken where it reads best: after punctuation, else in the middle.
+/// Breaks tokens into lines: one line if it holds them, else two, broken after punctuation, else in
+/// the middle.
 pub(super) fn lay_out(tokens: &[Token]) -> Vec<String> {
     if columns(tokens) <= COLUMNS {
         return vec![join(tokens)];
@@ -48,7 +49,8 @@ pub(super) fn lay_out(tokens: &[Token]) -> Vec<String> {
         .filter_map(|at| {
             let (upper, lower) = tokens.split_at(at);
             let (a, b) = (columns(upper), columns(lower));
-            // Punctuation is worth a line 12 columns longer than the other; a break inside a word is worst.
+            // Punctuation is worth a line 12 columns longer than the other; a break inside a word
+            // is worst.
             let punctuation = upper.last().is_some_and(|token| pause(&token.text) > 0);
             let inside_word = lower.first().is_some_and(|token| !token.space && token.width > 2);
             let cost = a.abs_diff(b) + if punctuation { 0 } else { 12 } + if inside_word { 40 } else { 0 };
@@ -64,7 +66,7 @@ pub(super) fn lay_out(tokens: &[Token]) -> Vec<String> {
     }
 }
 
-/// How much of a pause a token's end is: 2 after a sentence, 1 after a clause, else 0.
+/// Weight of a token's end as a pause: 2 after a sentence, 1 after a clause, else 0.
 pub(super) fn pause(text: &str) -> u8 {
     let text = text.trim_end_matches(['"', '\'', '”', '’', '»', ')', ']', '」', '』']);
     match text.chars().next_back() {

@@ -1,7 +1,7 @@
 //! Transcripts as text, subtitles and JSON.
 //!
-//! [`Format::write`] writes a whole [`Transcript`]; a [`Writer`] takes segments as they come, so that a recording of
-//! hours needs the memory of a sentence.
+//! [`Format::write`] writes a whole [`Transcript`]; a [`Writer`] takes segments as they come, so
+//! that a recording of hours needs the memory of a sentence.
 //!
 //! ```
 //! use hearken::formats::Format;
@@ -24,10 +24,10 @@ use std::str::FromStr;
 
 pub use self::cues::{Cue, cues};
 use crate::session::SessionEvent;
-use crate::text::sanitise_trimmed;
+use crate::text::sanitize_trimmed;
 use crate::{Language, Segment, Transcript};
 
-/// How a transcript is written.
+/// Output format of a transcript.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Format {
@@ -37,19 +37,22 @@ pub enum Format {
     Srt,
     /// WebVTT subtitles.
     Vtt,
-    /// One JSON object, with the names of OpenAI's `verbose_json` where it has them. Times are seconds, rounded down
-    /// to 3 decimals.
+    /// One JSON object, with the names of OpenAI's `verbose_json` where it has them. Times are
+    /// seconds, rounded down to 3 decimals.
     ///
-    /// `segments` (`id`, `start`, `end`, `text`, `words`, `tokens`, `avg_logprob`, `no_speech_prob`), `text`,
-    /// `language` (or null), `language_probability` (or null), `duration`. A word is `word`, `start`, `end`,
-    /// `probability`. Numbers that JSON cannot say (not a number, infinite) are null.
+    /// `segments` (`id`, `start`, `end`, `text`, `words`, `tokens`, `avg_logprob`,
+    /// `no_speech_prob`), `text`, `language` (or null), `language_probability` (or null),
+    /// `duration`. A word is `word`, `start`, `end`, `probability`. Numbers that JSON cannot say
+    /// (not a number, infinite) are null.
     Json,
-    /// JSON, one object a line: [`Json`](Self::Json)'s segments with `"type":"segment"`, then one with
-    /// `"type":"end"`, `language`, `language_probability` and `duration`, so that a truncated file shows.
+    /// JSON, one object a line: [`Json`](Self::Json)'s segments with `"type":"segment"`, then one
+    /// with `"type":"end"`, `language`, `language_probability` and `duration`, so that a truncated
+    /// file shows.
     ///
-    /// Of live audio ([`Writer::event`]) also `"type":"partial"`: `utterance` (where it starts), `committed` (words that
-    /// became certain with this line) and `tentative` (words behind them; they replace those of the line before). The
-    /// segment that completes the utterance has all its words.
+    /// For live audio ([`Writer::event`]) also `"type":"partial"`: `utterance` (its start),
+    /// `committed` (words that were committed with this line) and `tentative` (words behind them;
+    /// they replace those of the line before). The segment that completes the utterance has all its
+    /// words.
     JsonLines,
 }
 
@@ -63,7 +66,7 @@ impl Format {
     /// All formats.
     pub const ALL: [Self; 5] = [Self::Text, Self::Srt, Self::Vtt, Self::Json, Self::JsonLines];
 
-    /// Its name, which is the usual file extension without the dot.
+    /// Usual file extension without the dot.
     pub fn extension(self) -> &'static str {
         match self {
             Self::Text => "txt",
@@ -78,7 +81,7 @@ impl Format {
     ///
     /// # Errors
     ///
-    /// Those of `out`.
+    /// Errors of `out`.
     pub fn write(self, transcript: &Transcript, out: &mut impl Write) -> io::Result<()> {
         let mut writer = Writer::begin(self, out)?;
         for segment in &transcript.segments {
@@ -101,12 +104,12 @@ impl FromStr for Format {
 
     fn from_str(name: &str) -> Result<Self, UnknownFormat> {
         let found = Self::ALL.into_iter().find(|format| format.extension().eq_ignore_ascii_case(name));
-        found.ok_or_else(|| UnknownFormat(sanitise_trimmed(name)))
+        found.ok_or_else(|| UnknownFormat(sanitize_trimmed(name)))
     }
 }
 
-/// Writes segments as they come, in order of time. It holds a cue or two; [`Format::Json`] also the text, which
-/// comes last there.
+/// Writes segments as they come, in order of time. It holds a cue or two; [`Format::Json`] also the
+/// text, which comes last there.
 #[derive(Debug)]
 pub struct Writer<W> {
     out: W,
@@ -127,7 +130,7 @@ impl<W: Write> Writer<W> {
     ///
     /// # Errors
     ///
-    /// Those of `out`.
+    /// Errors of `out`.
     pub fn begin(format: Format, mut out: W) -> io::Result<Self> {
         let body = match format {
             Format::Text => Body::Text,
@@ -139,14 +142,15 @@ impl<W: Write> Writer<W> {
         Ok(Self { out, body, unrecognized: Vec::new() })
     }
 
-    /// Adds a segment. Subtitles of it may be written only with the next one, whose start limits them.
+    /// Adds a segment. Subtitles of it may be written only with the next one, whose start limits
+    /// them.
     ///
     /// # Errors
     ///
-    /// Those of `out`.
+    /// Errors of `out`.
     pub fn segment(&mut self, segment: &Segment) -> io::Result<()> {
         match &mut self.body {
-            Body::Text => match sanitise_trimmed(&segment.text) {
+            Body::Text => match sanitize_trimmed(&segment.text) {
                 text if text.is_empty() => Ok(()),
                 text => writeln!(self.out, "{text}"),
             },
@@ -156,12 +160,12 @@ impl<W: Write> Writer<W> {
         }
     }
 
-    /// Adds what a session says: an utterance that is complete as a segment, and in [`Format::JsonLines`] also what is
-    /// thought of one that goes on. What was written is flushed.
+    /// Adds an event of a session: a complete utterance as a segment, and in [`Format::JsonLines`]
+    /// also the hypothesis for a running one. The output is flushed.
     ///
     /// # Errors
     ///
-    /// Those of `out`.
+    /// Errors of `out`.
     pub fn event(&mut self, event: &SessionEvent) -> io::Result<()> {
         match (event, &self.body) {
             (SessionEvent::Partial { utterance, committed, tentative }, Body::JsonLines) => {
@@ -182,17 +186,18 @@ impl<W: Write> Writer<W> {
         self.out.flush()
     }
 
-    /// Notes voice in which no words were recognized, as samples: [`Format::Json`] and [`Format::JsonLines`] list it at the
-    /// end.
+    /// Notes voice in which no words were recognized, as samples: [`Format::Json`] and
+    /// [`Format::JsonLines`] list it at the end.
     pub fn unrecognized(&mut self, samples: &Range<u64>) {
         self.unrecognized.push(samples.clone());
     }
 
-    /// Ends the file and gives `out` back, flushed. `duration` is the input's length in samples at 16 kHz.
+    /// Ends the file and gives `out` back, flushed. `duration` is the input's length in samples at
+    /// 16 kHz.
     ///
     /// # Errors
     ///
-    /// Those of `out`.
+    /// Errors of `out`.
     pub fn end(mut self, language: Option<&Language>, duration: u64) -> io::Result<W> {
         match self.body {
             Body::Text => {}
@@ -210,7 +215,8 @@ fn milliseconds(samples: u64) -> u64 {
     samples / (u64::from(crate::SAMPLE_RATE) / 1000)
 }
 
-/// Seconds with three decimals: the nearest double to a whole number of milliseconds prints as such.
+/// Seconds with three decimals: the nearest double to a whole number of milliseconds prints as
+/// such.
 pub(crate) fn seconds(samples: u64) -> f64 {
     milliseconds(samples) as f64 / 1000.0
 }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::cues::{Cue, Cutter};
 use crate::Segment;
 
-/// Which of the two.
+/// Subtitle syntax.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Syntax {
     Srt,
@@ -70,8 +70,8 @@ fn escape_vtt(line: &str) -> String {
     line.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// SubRip has no escapes, but players read HTML-like tags, `{\…}` overrides, and `-->`; characters that look alike
-/// take the place of those that would start one.
+/// SubRip has no escapes, but players read HTML-like tags, `{\…}` overrides, and `-->`; characters
+/// that look alike take the place of those that would start one.
 fn escape_srt(line: &str) -> String {
     let line = line.replace("-->", "--›").replace("{\\", "(\\");
     let mut escaped = String::with_capacity(line.len());

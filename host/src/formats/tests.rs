@@ -1,4 +1,4 @@
-//! What the formats promise, whatever the text and times.
+//! Properties of the formats, for any text and times.
 
 use proptest::prelude::*;
 

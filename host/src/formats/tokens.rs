@@ -1,10 +1,10 @@
-//! A segment as pieces with times: what subtitles may break between.
+//! A segment as pieces with times: the places at which subtitles may break.
 
 use unicode_width::UnicodeWidthChar;
 
 use super::milliseconds;
 use crate::Segment;
-use crate::text::sanitise_trimmed;
+use crate::text::sanitize_trimmed;
 
 /// A word, a wide character (Chinese and Japanese break anywhere), or a piece of an overlong word.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,7 +12,7 @@ pub(super) struct Token {
     pub(super) text: String,
     /// Columns it takes: 2 for a wide character.
     pub(super) width: usize,
-    /// Whether a space separates it from the token before.
+    /// True if a space separates it from the token before.
     pub(super) space: bool,
     /// First millisecond.
     pub(super) start: u64,
@@ -28,9 +28,10 @@ struct Piece {
     end: u64,
 }
 
-/// Cuts a segment into tokens of at most `max` columns, in order, times ascending and inside the segment's.
+/// Cuts a segment into tokens of at most `max` columns, in order, times ascending and inside the
+/// segment's.
 pub(super) fn tokens(segment: &Segment, max: usize) -> Vec<Token> {
-    let text = sanitise_trimmed(&segment.text);
+    let text = sanitize_trimmed(&segment.text);
     let start = milliseconds(segment.start);
     let end = milliseconds(segment.end).max(start);
     let pieces = timed(segment, &text).unwrap_or_else(|| spread(&text, start, end, true));
@@ -49,7 +50,7 @@ fn timed(segment: &Segment, text: &str) -> Option<Vec<Piece>> {
     let mut pieces = Vec::with_capacity(segment.words.len());
     let mut rest = text;
     for word in &segment.words {
-        let word_text = sanitise_trimmed(&word.text);
+        let word_text = sanitize_trimmed(&word.text);
         if word_text.is_empty() {
             continue;
         }

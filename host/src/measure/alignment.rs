@@ -1,4 +1,4 @@
-//! Which word became which.
+//! Alignment of reference and hypothesis words.
 
 use super::Errors;
 
@@ -11,9 +11,9 @@ pub(super) enum Move {
     Insertion,
 }
 
-/// The fewest edits. `chosen` is told the best last step to each cell of the table of (elements of the reference, elements
-/// of the hypothesis), row by row, from (1, 1) on. At equal cost a pair goes before a deletion, and that before an
-/// insertion.
+/// Finds the fewest edits (Levenshtein distance). `chosen` is called with the best last step to
+/// each cell of the table of (elements of the reference, elements of the hypothesis), row by row,
+/// from (1, 1) on. At equal cost a pair goes before a deletion, and that before an insertion.
 pub(super) fn align<T: PartialEq>(
     reference: impl IntoIterator<Item = T>,
     hypothesis: &[T],
@@ -45,8 +45,9 @@ pub(super) fn align<T: PartialEq>(
     row.last().copied().unwrap_or_default()
 }
 
-/// The words that are right, as pairs of their indices (in the reference, in the hypothesis), in order: those that the
-/// alignment with the fewest edits pairs and that are equal. Takes a byte for each pair of words there could be.
+/// The words that are right, as pairs of their indices (in the reference, in the hypothesis), in
+/// order: those that the alignment with the fewest edits pairs and that are equal. Takes a byte for
+/// each pair of words there could be.
 pub fn correct_words<T: PartialEq>(reference: &[T], hypothesis: &[T]) -> Vec<(usize, usize)> {
     let mut steps = Vec::with_capacity(reference.len() * hypothesis.len());
     align(reference.iter(), &hypothesis.iter().collect::<Vec<_>>(), |step| steps.push(step));

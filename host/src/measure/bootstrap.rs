@@ -1,4 +1,4 @@
-//! Whether two error rates differ by more than chance.
+//! Significance of the difference of two error rates.
 
 use super::Errors;
 
@@ -8,14 +8,15 @@ use super::Errors;
 pub struct Difference {
     /// Rate of the second less rate of the first.
     pub points: f64,
-    /// In 95 of 100 samples of the recordings it lies between these two.
+    /// Interval that contains the difference in 95 of 100 samples of the recordings.
     pub interval: (f64, f64),
 }
 
 impl Difference {
-    /// Compares two systems by the paired bootstrap over recordings (Bisani and Ney, "Bootstrap estimates for confidence
-    /// intervals in ASR performance evaluation", ICASSP 2004). `samples` is the number of draws, each as many recordings as
-    /// there are, with replacement; the same numbers give the same answer. `None` without a word in the references.
+    /// Compares two systems by the paired bootstrap over recordings (Bisani and Ney, "Bootstrap
+    /// estimates for confidence intervals in ASR performance evaluation", ICASSP 2004). `samples`
+    /// is the number of draws, each as many recordings as there are, with replacement; the same
+    /// numbers give the same answer. `None` without a word in the references.
     pub fn between(pairs: &[(Errors, Errors)], samples: usize) -> Option<Self> {
         let points = |indices: &mut dyn Iterator<Item = usize>| {
             let (mut words, mut edits) = (0u64, 0i64);
@@ -45,7 +46,7 @@ impl Difference {
         Some(Self { points: whole, interval })
     }
 
-    /// Whether the interval has zero in it: chance alone may have made the difference.
+    /// Returns true if the interval contains zero: chance alone may have made the difference.
     pub fn may_be_chance(&self) -> bool {
         self.interval.0 <= 0.0 && 0.0 <= self.interval.1
     }

@@ -2,18 +2,18 @@
 
 use super::alignment::{Move, align};
 
-/// Edits that turn a reference into a hypothesis, as few as possible (Levenshtein distance), over words or characters.
-/// Normalise both sides [first](super::normalise).
+/// Edits that turn a reference into a hypothesis, as few as possible (Levenshtein distance), over
+/// words or characters. Normalize both sides [first](super::normalize).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Errors {
     /// Words, or characters, of the reference.
     pub reference: u64,
-    /// Those that became others.
+    /// Words that became others.
     pub substitutions: u64,
-    /// Those that are missing.
+    /// Words that are missing.
     pub deletions: u64,
-    /// Those that nobody said.
+    /// Words that are not in the reference.
     pub insertions: u64,
 }
 
@@ -32,12 +32,13 @@ impl Errors {
         Self::between(reference.chars(), hypothesis.chars())
     }
 
-    /// All edits.
+    /// Number of all edits.
     pub fn edits(&self) -> u64 {
         self.substitutions + self.deletions + self.insertions
     }
 
-    /// Error rate: edits for each element of the reference, so it may pass 1; `None` for an empty reference.
+    /// Error rate: edits for each element of the reference, so it may pass 1; `None` for an empty
+    /// reference.
     pub fn rate(&self) -> Option<f64> {
         (self.reference > 0).then(|| self.edits() as f64 / self.reference as f64)
     }

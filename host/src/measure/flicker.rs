@@ -1,13 +1,13 @@
-//! How much text changes under the reader's eyes.
+//! Flicker: the amount of text that changes after it was shown.
 
 use std::mem;
 
-/// Counts unstable partial words. The ratio of both counts is the unstable partial word ratio (UPWR) of
-/// [Shangguan et al. 2020](https://arxiv.org/abs/2006.01416).
+/// Counts unstable partial words. The ratio of both counts is the unstable partial word ratio
+/// (UPWR) of [Shangguan et al. 2020](https://arxiv.org/abs/2006.01416).
 ///
-/// A word of a partial text is unstable if the next text of its utterance, partial or final, has not the same word in its
-/// place, counted from the beginning of the utterance; it counts once for each text that changes it. Capitals and
-/// punctuation belong to a word, as they do for who reads it.
+/// A word of a partial text is unstable if the next text of its utterance, partial or final, has
+/// not the same word in its place, counted from the beginning of the utterance; it counts once for
+/// each text that changes it. Capitals and punctuation belong to a word, as they do for a reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Flicker {
@@ -39,7 +39,7 @@ pub struct FlickerMeter {
 }
 
 impl FlickerMeter {
-    /// All that is shown of the utterance now.
+    /// Replaces the shown text of the utterance.
     pub fn partial<S: Into<String>>(&mut self, words: impl IntoIterator<Item = S>) {
         let words: Vec<String> = words.into_iter().map(Into::into).collect();
         let before = mem::replace(&mut self.shown, words);

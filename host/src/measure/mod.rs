@@ -1,14 +1,14 @@
-//! How good a transcript is, and how soon it comes: what `hearken eval` measures with.
+//! Accuracy and latency of transcripts: the measures of `hearken eval`.
 //!
-//! [`simulate`] pushes a recording through a session on a simulated clock; [`Timeline`] reads from the stamped events when
-//! each word came. Texts are compared as [`normalise::Normaliser`] leaves them, by [`Errors`]. Behind the feature
-//! `measure`.
+//! [`simulate`] pushes a recording through a session on a simulated clock; [`Timeline`] reads from
+//! the stamped events when each word came. Texts are compared as [`normalize::Normalizer`] leaves
+//! them, by [`Errors`]. Behind the feature `measure`.
 
 mod alignment;
 mod bootstrap;
 mod errors;
 mod flicker;
-pub mod normalise;
+pub mod normalize;
 mod simulation;
 mod span;
 mod spread;

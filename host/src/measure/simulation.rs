@@ -6,35 +6,37 @@ use crate::error::Error;
 use crate::session::{Session, SessionEvent, SessionOptions};
 use crate::{Model, SAMPLE_RATE};
 
-/// Length of the blocks in which audio is pushed: what a microphone or a network packet brings.
+/// Length of the blocks in which audio is pushed, as from a microphone or a network packet.
 const BLOCK: Duration = Duration::from_millis(20);
-/// Silence that follows a recording, besides the hangover: voice activity decides in frames, and may waver.
+/// Silence that follows a recording, besides the hangover: voice activity decides in frames, and
+/// may waver.
 const REST: Duration = Duration::from_millis(500);
 
-/// Whether the clock knows that recognising takes time.
+/// Computation time in the simulation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Computation {
-    /// The clock stands while a decode runs: what is left is the latency of the policy. The same on every machine.
+    /// Computation-unaware: the clock stands while a decode runs, and the latency is that of the
+    /// commit policy. The same on every machine.
     Unaware,
-    /// The clock goes on by the wall time that a decode takes, and audio with it: the latency on this machine, when it
-    /// does nothing else.
+    /// Computation-aware: the clock goes on by the wall time that a decode takes, and audio with
+    /// it: the latency on this machine, when it does nothing else.
     Aware,
 }
 
 /// An event, and when it came: samples at 16 kHz on the clock of the audio.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stamped {
-    /// When it came.
+    /// Time of the event.
     pub at: u64,
-    /// What came.
+    /// The event.
     pub event: SessionEvent,
 }
 
-/// What a session said of a recording, and when.
+/// Events of a session for a recording, with their times.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Simulation {
-    /// Its events, in order of their time.
+    /// Events, in order of their time.
     pub events: Vec<Stamped>,
     /// Wall time that was spent on the recording, voice activity included.
     pub computing: Duration,
@@ -42,16 +44,18 @@ pub struct Simulation {
     pub encodes: u64,
 }
 
-/// Pushes `audio` (interleaved, in the format of `options`) in blocks of 20 ms through a session that runs on this thread
-/// alone, and notes when each event comes. A decode begins when the block that made it due is there; its events come when
-/// it is done.
+/// Pushes `audio` (interleaved, in the format of `options`) in blocks of 20 ms through a session
+/// that runs on this thread alone, and notes when each event comes. A decode begins when the block
+/// that made it due is there; its events come when it is done.
 ///
-/// Silence follows the recording, until voice activity has ended the last utterance: a live stream does not end with the
-/// last word. Without voice activity there is none, and the recording's end ends the utterance.
+/// Silence follows the recording, until voice activity has ended the last utterance: a live stream
+/// does not end with the last word. Without voice activity there is none, and the recording's end
+/// ends the utterance.
 ///
 /// # Errors
 ///
-/// As [`Session::driven`], and [`SessionError::PartialFrame`](crate::session::SessionError::PartialFrame) if `audio` is not
+/// As [`Session::driven`], and
+/// [`SessionError::PartialFrame`](crate::session::SessionError::PartialFrame) if `audio` is not
 /// whole frames.
 pub fn simulate(
     model: &Model,
@@ -105,13 +109,13 @@ struct Player {
 }
 
 impl Player {
-    /// When the next block is complete; when the stream ends, once all are pushed.
+    /// Time at which the next block is complete; when the stream ends, once all are pushed.
     fn next_due(&self) -> u64 {
         let frames = (self.pushed + self.block).min(self.stream.len()) / self.channels;
         frames as u64 * u64::from(SAMPLE_RATE) / self.rate as u64
     }
 
-    /// Pushes what was spoken up to now.
+    /// Pushes the audio spoken up to now.
     fn push_due(&mut self) -> Result<(), Error> {
         while !self.finished && self.next_due() <= self.clock {
             let (due, started) = (self.next_due(), Instant::now());

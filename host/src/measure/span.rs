@@ -1,4 +1,4 @@
-//! Where speech begins and ends in a recording, by its level.
+//! Begin and end of speech in a recording, by its level.
 
 use std::ops::Range;
 
@@ -13,11 +13,12 @@ const RANGE: f64 = 1e-3;
 /// A recording that nowhere has more than this power is silence: -70 dB of full scale.
 const SILENCE: f64 = 1e-7;
 
-/// The samples from the first to the last frame of 10 ms whose power is within 30 dB of the loudest 100 ms; `None` for
-/// silence (below -70 dB of full scale). `samples` are mono at 16 kHz.
+/// The samples from the first to the last frame of 10 ms whose power is within 30 dB of the loudest
+/// 100 ms; `None` for silence (below -70 dB of full scale). `samples` are mono at 16 kHz.
 ///
-/// That is the speech as well as its level can tell: a soft last consonant lies outside, a noise after the last word
-/// inside, and where noise is within 30 dB of the speech the span is the whole recording.
+/// The result is as good as the level can tell: a soft last consonant lies outside, a noise after
+/// the last word inside, and where noise is within 30 dB of the speech the span is the whole
+/// recording.
 pub fn speech_span(samples: &[f32]) -> Option<Range<u64>> {
     let power = |samples: &[f32]| {
         samples.iter().map(|&sample| f64::from(sample) * f64::from(sample)).sum::<f64>()

@@ -1,19 +1,19 @@
-//! What many durations have in common.
+//! Distribution of durations.
 
-/// Median, 90th, 95th and 99th percentile and maximum of some durations, in seconds. Percentiles are those of the nearest rank: always
-/// one of the values.
+/// Median, 90th, 95th and 99th percentile and maximum of some durations, in seconds. Percentiles
+/// are those of the nearest rank: always one of the values.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Spread {
-    /// How many values there are, at least one.
+    /// Number of values, at least one.
     pub count: usize,
-    /// At least half of the values are not above it.
+    /// Median: at least half of the values are not above it.
     pub median: f64,
-    /// At least 90 % of the values are not above it.
+    /// 90th percentile: at least 90 % of the values are not above it.
     pub p90: f64,
-    /// At least 95 % of the values are not above it.
+    /// 95th percentile: at least 95 % of the values are not above it.
     pub p95: f64,
-    /// At least 99 % of the values are not above it.
+    /// 99th percentile: at least 99 % of the values are not above it.
     pub p99: f64,
     /// The largest.
     pub max: f64,

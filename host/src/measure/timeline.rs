@@ -1,8 +1,8 @@
-//! What a stream of events says, and when it says it.
+//! Text of a stream of events, with times.
 
 use super::alignment::correct_words;
 use super::flicker::{Flicker, FlickerMeter};
-use super::normalise::Normaliser;
+use super::normalize::Normalizer;
 use super::simulation::Stamped;
 use crate::session::SessionEvent;
 use crate::text::essence;
@@ -12,12 +12,12 @@ use crate::{SAMPLE_RATE, Word};
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct TimedWord {
-    /// The word with its place in time, as the recogniser has it.
+    /// The word with its place in time, as the recognizer has it.
     pub word: Word,
-    /// When it was committed: samples at 16 kHz on the clock of the audio.
+    /// Time of commitment: samples at 16 kHz on the clock of the audio.
     pub committed: u64,
-    /// Since when it has been shown in its place of the utterance, committed or tentative, in whatever capitals and with
-    /// whatever punctuation.
+    /// Since when it has been shown in its place of the utterance, committed or tentative, in
+    /// whatever capitals and with whatever punctuation.
     pub shown: u64,
 }
 
@@ -27,25 +27,25 @@ pub struct TimedWord {
 pub struct FinalText {
     /// Sample at which voice activity ended it, hangover included.
     pub end: u64,
-    /// When its final text came.
+    /// Time of its final text.
     pub at: u64,
     /// Number of its words.
     pub words: usize,
 }
 
-/// What came when in the events of a session. Times are samples at 16 kHz on the clock of the audio.
+/// Timeline of a session's events. Times are samples at 16 kHz on the clock of the audio.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Timeline {
-    /// When the first text came, committed or tentative.
+    /// Time of the first text, committed or tentative.
     pub first_text: Option<u64>,
     /// All final words.
     pub words: Vec<TimedWord>,
     /// The utterances.
     pub finals: Vec<FinalText>,
-    /// How much the text changed.
+    /// Amount of text that changed.
     pub flicker: Flicker,
-    /// Samples that were not recognised.
+    /// Samples that were not recognized.
     pub dropped: u64,
     /// Stretches of voice in which no words were recognized, in samples.
     pub unrecognized: Vec<u64>,
@@ -54,12 +54,13 @@ pub struct Timeline {
 /// The words that are shown of an utterance, and the time since which each has been.
 #[derive(Debug, Default)]
 struct Shown {
-    /// Words without capitals and punctuation, with the time since which they have stood in this place.
+    /// Words without capitals and punctuation, with the time since which they have stood in this
+    /// place.
     words: Vec<(String, u64)>,
 }
 
 impl Shown {
-    /// All that is shown now.
+    /// Replaces the shown text.
     fn update<'a>(&mut self, at: u64, words: impl Iterator<Item = &'a str>) {
         let mut count = 0;
         for (place, word) in words.enumerate() {
@@ -80,7 +81,7 @@ impl Timeline {
     pub fn of(events: &[Stamped]) -> Self {
         let mut timeline = Self::default();
         let mut meter = FlickerMeter::default();
-        // Of the utterance that runs: committed words, and when each was.
+        // Committed words of the running utterance, and the time of each.
         let (mut shown, mut commits): (Vec<&str>, Vec<u64>) = (Vec::new(), Vec::new());
         let mut display = Shown::default();
         for Stamped { at, event } in events {
@@ -122,33 +123,34 @@ impl Timeline {
         self.words.iter().map(|word| word.word.text.as_str()).collect::<Vec<_>>().join(" ")
     }
 
-    /// When the final text of the last utterance with words came.
+    /// Time of the final text of the last utterance with words.
     pub fn last_text(&self) -> Option<u64> {
         self.finals.iter().rev().find(|text| text.words > 0).map(|text| text.at)
     }
 
-    /// For each correct word, from the end of the word to when it was committed, in seconds. Words are compared after
-    /// normalisation, and one that comes from several ("twenty", "one") is there when the last of them is. Where a word ends
-    /// is what the recogniser says.
-    pub fn word_latencies(&self, reference: &str, normaliser: Normaliser) -> Vec<f64> {
-        self.latencies(reference, normaliser, |word| word.committed)
+    /// Word latencies: for each correct word, the time from the end of the word to its commitment
+    /// \[s\]. Words are compared after normalization, and one that comes from several ("twenty",
+    /// "one") is there when the last of them is. The end of a word is the recognizer's.
+    pub fn word_latencies(&self, reference: &str, normalizer: Normalizer) -> Vec<f64> {
+        self.latencies(reference, normalizer, |word| word.committed)
     }
 
-    /// The same, to when the word was shown for good.
-    pub fn shown_latencies(&self, reference: &str, normaliser: Normaliser) -> Vec<f64> {
-        self.latencies(reference, normaliser, |word| word.shown)
+    /// Latencies from the end of each correct word to the time at which it was shown for good
+    /// \[s\].
+    pub fn shown_latencies(&self, reference: &str, normalizer: Normalizer) -> Vec<f64> {
+        self.latencies(reference, normalizer, |word| word.shown)
     }
 
     fn latencies(
         &self,
         reference: &str,
-        normaliser: Normaliser,
+        normalizer: Normalizer,
         came: impl Fn(&TimedWord) -> u64,
     ) -> Vec<f64> {
-        let said = normaliser.words(&[reference]);
+        let said = normalizer.words(&[reference]);
         let heard: Vec<&str> = self.words.iter().map(|word| word.word.text.as_str()).collect();
-        let heard = normaliser.words(&heard);
-        let texts = |words: &[super::normalise::NormalWord]| -> Vec<String> {
+        let heard = normalizer.words(&heard);
+        let texts = |words: &[super::normalize::NormalWord]| -> Vec<String> {
             words.iter().map(|word| word.text.clone()).collect()
         };
         let pairs = correct_words(&texts(&said), &texts(&heard));
@@ -199,10 +201,10 @@ mod tests {
         assert_eq!(timeline.flicker.unstable, 2, "go, lift");
         assert_eq!(timeline.flicker.words, 4);
         assert_eq!(timeline.last_text(), Some(96_000));
-        let latencies = timeline.word_latencies("Go right, twenty-one", Normaliser::English);
+        let latencies = timeline.word_latencies("Go right, twenty-one", Normalizer::English);
         assert_eq!(latencies, [0.75, 0.5]);
-        assert_eq!(timeline.word_latencies("go left", Normaliser::English), [0.75, 1.4375]);
-        assert_eq!(timeline.shown_latencies("go left", Normaliser::English), [0.25, 1.4375]);
+        assert_eq!(timeline.word_latencies("go left", Normalizer::English), [0.75, 1.4375]);
+        assert_eq!(timeline.shown_latencies("go left", Normalizer::English), [0.25, 1.4375]);
     }
 
     #[test]
@@ -222,6 +224,6 @@ mod tests {
     fn nothing_said_has_no_times() {
         let timeline = Timeline::of(&[complete(32_000, 30_000, &[])]);
         assert_eq!((timeline.first_text, timeline.last_text()), (None, None));
-        assert!(timeline.word_latencies("go", Normaliser::English).is_empty());
+        assert!(timeline.word_latencies("go", Normalizer::English).is_empty());
     }
 }

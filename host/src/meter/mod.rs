@@ -1,27 +1,27 @@
-//! What sandboxes did and cost: counted for each model, and for whoever has a share of the engine.
+//! Statistics of sandboxes: counted for each model, and for each share of the engine.
 
-mod holding;
 #[cfg(feature = "server")]
-mod speakers;
+mod active_streams;
+mod memory_quota;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-pub(crate) use self::holding::{Holding, Holdings};
 #[cfg(feature = "server")]
-pub(crate) use self::speakers::Speaking;
+pub(crate) use self::active_streams::Speaking;
+pub(crate) use self::memory_quota::{Holding, Holdings};
 use crate::SAMPLE_RATE;
+use crate::preempt::cpu_time;
 use crate::sandbox::{SandboxError, TrapKind};
-use crate::task::cpu_time;
 
-/// After so many utterances an earlier one weighs e times less in [`Meter::cost_of_speech`].
+/// Time constant [utterances] of the exponential moving average in [`Meter::cost_of_speech`].
 const MEMORY: f64 = 50.0;
-/// What is kept of it after one more.
+/// Factor kept after one more utterance.
 const KEEP: f64 = 1.0 - 1.0 / MEMORY;
 
-/// What a decode is for.
+/// Purpose of a decode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Work {
     /// A text that will be replaced.
@@ -32,11 +32,11 @@ pub(crate) enum Work {
     Recording,
 }
 
-/// All kinds of work, and what metrics call them.
+/// All kinds of work, and their names in metrics.
 pub(crate) const WORK: [(Work, &str); 3] =
     [(Work::Partial, "partial"), (Work::Final, "final"), (Work::Recording, "recording")];
 
-/// All kinds of failures of a sandbox, as metrics call them, in the order of [`kind`].
+/// All kinds of failures of a sandbox, with their names in metrics, in the order of [`kind`].
 pub(crate) const FAILURES: [&str; 9] =
     ["out_of_bounds", "stack", "abort", "bad_call", "trap", "cpu_time", "memory", "misbehaved", "refused"];
 
@@ -46,34 +46,35 @@ pub(crate) struct Meter {
     decodes: [AtomicU64; WORK.len()],
     cpu_nanos: [AtomicU64; WORK.len()],
     encodes: AtomicU64,
-    /// CPU time of what happens to audio before it is recognized.
+    /// CPU time of the audio intake.
     intake_nanos: AtomicU64,
     failures: [AtomicU64; FAILURES.len()],
     joined: AtomicU64,
     live: AtomicU64,
     #[cfg(feature = "server")]
-    speakers: Mutex<speakers::Speakers>,
-    /// Where the memories of the living lie.
+    speakers: Mutex<active_streams::Speakers>,
+    /// Address ranges of the memories of living sandboxes.
     spaces: Mutex<Vec<Range<usize>>>,
     speech: Mutex<Speech>,
 }
 
-/// What utterances cost, the later ones counting more.
+/// Exponential moving average of the cost of utterances.
 ///
-/// A text costs by the window: one word takes about as long as a window full of them. Texts that are made without partial ones tell
-/// what a window costs; on a busy machine these are the short ones. How long people speak all utterances tell.
+/// A text costs by the window: one word takes about as long as a window full of them. Texts without
+/// partial ones show the cost of a window; on a busy machine these are the short ones. All
+/// utterances show the length of speech.
 #[derive(Debug, Default, Clone, Copy)]
 struct Speech {
-    /// Of utterances without partial texts: CPU time in seconds, and the windows that were heard.
+    /// CPU time of utterances without partial texts [s], and the number of their windows.
     cpu: f64,
     heard: f64,
-    /// Of all: the windows that would be heard without partial texts, and their length in seconds.
+    /// Number of windows of all utterances, counted as without partial texts, and their length [s].
     windows: f64,
     seconds: f64,
 }
 
 impl Meter {
-    /// A decode was made: what it took, encoder passes among it.
+    /// Records a decode: its CPU time, and its encoder passes.
     pub(crate) fn decoded(&self, work: Work, cpu: Duration, encodes: u64) {
         self.decodes[work as usize].fetch_add(1, Relaxed);
         self.cpu_nanos[work as usize].fetch_add(cpu.as_nanos() as u64, Relaxed);
@@ -85,28 +86,29 @@ impl Meter {
         self.intake_nanos.fetch_add(cpu.as_nanos() as u64, Relaxed);
     }
 
-    /// CPU time of what happened to audio before it was recognized.
+    /// CPU time of the audio intake.
     #[cfg(feature = "server")]
     pub(crate) fn intake(&self) -> Duration {
         Duration::from_nanos(self.intake_nanos.load(Relaxed))
     }
 
-    /// So much CPU time makes the final text of so many windows, where no partial text has done a part of it before.
+    /// Records the CPU time of the final text of `windows` windows, where no partial text has done
+    /// a part of it before.
     pub(crate) fn learn(&self, cpu: Duration, windows: u64) {
         let mut speech = self.lock_speech();
         speech.cpu = speech.cpu * KEEP + cpu.as_secs_f64();
         speech.heard = speech.heard * KEEP + windows as f64;
     }
 
-    /// Somebody has spoken for so long: so many windows where there are no partial texts.
+    /// Records speech of this length: `windows` windows where there are no partial texts.
     pub(crate) fn spoken(&self, samples: u64, windows: u64) {
         let mut speech = self.lock_speech();
         speech.seconds = speech.seconds * KEEP + samples as f64 / f64::from(SAMPLE_RATE);
         speech.windows = speech.windows * KEEP + windows as f64;
     }
 
-    /// CPU time that final texts take for each second of speech, all threads together, where there is no time for partial texts;
-    /// `None` before there were any.
+    /// CPU time that final texts take for each second of speech, all threads together, where there
+    /// is no time for partial texts; `None` before there were any.
     pub(crate) fn cost_of_speech(&self) -> Option<f64> {
         let Speech { cpu, heard, windows, seconds } = *self.lock_speech();
         (heard > 0.0 && seconds > 0.0).then(|| cpu / heard * windows / seconds)
@@ -118,7 +120,7 @@ impl Meter {
         }
     }
 
-    /// Partial texts that were due and were not made, since a later text says more.
+    /// Counts partial texts that were due and were not made, since a later text replaces them.
     pub(crate) fn joined(&self, count: u64) {
         self.joined.fetch_add(count, Relaxed);
     }
@@ -128,7 +130,7 @@ impl Meter {
         self.live.load(Relaxed)
     }
 
-    /// Where the memories of its sandboxes lie.
+    /// Address ranges of its sandboxes' memories.
     pub(crate) fn spaces(&self) -> Vec<Range<usize>> {
         self.lock_spaces().clone()
     }
@@ -173,7 +175,7 @@ pub(crate) struct Metered {
     /// CPU time of all its decodes, and how many they were.
     spent: Duration,
     decodes: u64,
-    /// It was made for a final text, without partial ones before; and that text is there.
+    /// True if it was made for a final text, without partial ones before, and that text is there.
     pub(crate) for_final: bool,
     complete: bool,
     /// CPU time of the task when the sandbox began to end.
@@ -191,18 +193,18 @@ impl Metered {
         metered
     }
 
-    /// Its memory lies there.
+    /// Sets the address range of its memory.
     pub(crate) fn lives_at(&mut self, space: Range<usize>) {
         self.meters.iter().for_each(|meter| meter.lock_spaces().push(space.clone()));
         self.space = Some(space);
     }
 
-    /// Making the sandbox took so long.
+    /// Records the CPU time of making the sandbox.
     pub(crate) fn overhead(&mut self, cpu: Duration) {
         self.making = cpu;
     }
 
-    /// It made a decode.
+    /// Records a decode.
     pub(crate) fn decoded(&mut self, work: Work, cpu: Duration, encodes: u64) {
         self.spent += cpu;
         self.decodes += 1;
@@ -210,7 +212,7 @@ impl Metered {
         self.each(|meter| meter.decoded(work, cpu, encodes));
     }
 
-    /// All of them.
+    /// Calls `count` with each meter.
     pub(crate) fn each(&self, count: impl Fn(&Meter)) {
         self.meters.iter().for_each(|meter| count(meter));
     }
@@ -234,7 +236,8 @@ impl Drop for Metered {
     }
 }
 
-/// Where a failure is counted in [`FAILURES`]; `None` if it is the machine's or the module's, and no sandbox's.
+/// Index of a failure in [`FAILURES`]; `None` if it is the machine's or the module's, and no
+/// sandbox's.
 fn kind(error: &SandboxError) -> Option<usize> {
     Some(match error {
         SandboxError::Trap { kind: TrapKind::MemoryOutOfBounds, .. } => 0,
@@ -279,7 +282,8 @@ mod tests {
         let meter = Meter::default();
         let second = u64::from(SAMPLE_RATE);
         for _ in 0..500 {
-            // Somebody says one word, for which there was no time but at the end; somebody else speaks for four seconds.
+            // One utterance of one word, for which there was no time but at the end; another one of
+            // four seconds.
             meter.learn(Duration::from_millis(100), 1);
             meter.spoken(second, 1);
             meter.spoken(4 * second, 1);
@@ -301,7 +305,7 @@ mod tests {
         speak(false);
         assert_eq!(meter.cost_of_speech(), None);
         speak(true);
-        // All its decodes, and what ended it.
+        // Records all its decodes, and the failure that ended it.
         let cost = meter.cost_of_speech().unwrap();
         assert!((0.15..0.16).contains(&cost), "{cost}");
         assert_eq!((meter.decodes(Work::Final), meter.decodes(Work::Partial), meter.encodes()), (2, 2, 4));

@@ -4,14 +4,15 @@ use std::io::{self, Read};
 
 use ruzstd::decoding::StreamingDecoder;
 
-/// See `models/README.md` for what it is, and the credits.
+/// See `models/README.md` for a description, and the credits.
 const COMPRESSED: &[u8] = include_bytes!("../../models/hearken-phrases-q8_0.bin.zst");
 
-/// Its length when decompressed, in bytes.
+/// Length when decompressed [bytes].
 const LEN: usize = 16_055_638;
 
-/// The embedded model's file: 16,055,638 bytes, decompressed anew at each call (about 0.1 s), so that only those
-/// who use it hold it. [`EMBEDDED`](super::EMBEDDED) describes it, and has its hash without decompressing anything.
+/// Decompresses the embedded model's file: 16,055,638 bytes, anew at each call (about 0.1 s), so
+/// that only its users hold it. [`EMBEDDED`](super::EMBEDDED) describes it, and has its hash
+/// without decompressing anything.
 ///
 /// # Errors
 ///

@@ -2,33 +2,34 @@
 
 use std::io;
 
-/// Why a model file was refused. Messages are one line; what they quote of the file is without control characters.
+/// Error of a model file. Messages are one line; text quoted from the file is without control
+/// characters.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {
     /// The reader failed. Trying again may help.
     #[error("cannot read the model: {0}")]
     Io(#[from] io::Error),
-    /// It does not start with ggml's magic number.
+    /// The file does not start with ggml's magic number.
     #[error("not a ggml Whisper model: it looks like {looks_like}; {remedy}")]
     NotGgml {
-        /// What its first bytes are known from.
+        /// Format that the first bytes belong to.
         looks_like: &'static str,
-        /// What to do about it.
+        /// Remedy.
         remedy: &'static str,
     },
     /// The file ends too early.
     #[error("the model is cut off at byte {offset}, in {what}; fetch it again")]
     Truncated {
-        /// What was being read.
+        /// Name of the item that was being read.
         what: String,
-        /// Where it ends, or where the first thing starts that cannot fit.
+        /// End of the file, or the start of the first item that cannot fit.
         offset: u64,
     },
-    /// The file goes on after its last tensor.
+    /// The file has bytes after its last tensor.
     #[error("the model has data after its last tensor, from byte {offset}; fetch it again")]
     Trailing {
-        /// Where the model proper ends.
+        /// End of the model proper.
         offset: u64,
     },
     /// A dimension in the header is out of its range.
@@ -36,12 +37,12 @@ pub enum ModelError {
     Dimension {
         /// The field as whisper.cpp names it.
         name: &'static str,
-        /// What the file says.
+        /// Value in the file.
         value: i64,
-        /// What is possible, and why.
+        /// Permitted values, and the reason.
         allowed: String,
     },
-    /// Weights of a type that the recogniser does not take.
+    /// Weights of a type that the recognizer does not take.
     #[error(
         "the model's weights have type {ftype} (unsupported); convert it to f16, q8_0, q5_1 or another common type"
     )]
@@ -52,33 +53,33 @@ pub enum ModelError {
     /// The vocabulary cannot be right.
     #[error("the model's vocabulary {problem}; convert it again or use another model")]
     Vocabulary {
-        /// What is wrong.
+        /// Description of the defect.
         problem: String,
     },
     /// A tensor's description cannot be right.
     #[error("the model's tensor {name} {problem}; convert it again or use another model")]
     Tensor {
-        /// Its name, or its number when it has no proper one.
+        /// Name of the tensor, or its number when it has no proper one.
         name: String,
-        /// What is wrong.
+        /// Description of the defect.
         problem: String,
     },
     /// Some tensors never came.
     #[error("the model lacks {count} tensors, {first} among them; fetch or convert it again")]
     Missing {
-        /// How many.
+        /// Number of defects.
         count: usize,
         /// The first of them.
         first: String,
     },
-    /// It would not fit into the sandbox's memory.
+    /// The model would not fit into the sandbox's memory.
     #[error(
-        "the model needs about {needed} bytes of the sandbox's {limit}; use a smaller or more quantised one"
+        "the model needs about {needed} bytes of the sandbox's {limit}; use a smaller or more quantized one"
     )]
     TooLarge {
         /// The estimate of [`Header::guest_memory`](super::Header::guest_memory), in bytes.
         needed: u64,
-        /// What a 32-bit sandbox can address, in bytes.
+        /// Address space of a 32-bit sandbox [bytes].
         limit: u64,
     },
 }

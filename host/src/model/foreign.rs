@@ -1,4 +1,4 @@
-//! Recognises files that are taken for ggml models.
+//! Recognizes files that are taken for ggml models.
 
 use super::ModelError;
 
@@ -8,7 +8,7 @@ const PICKLE: &str = "it is a program as much as data: take the same model as sa
 const IMPORT: &str = "run `hearken models import` on the folder in which it lies";
 const UNPACK: &str = "unpack it first";
 
-/// First bytes, what they are, what to do.
+/// First bytes, name of the format, remedy.
 const FORMATS: &[(&[u8], &str, &str)] = &[
     (b"GGUF", "GGUF", "whisper.cpp's models are ggml files, not GGUF: fetch or convert one"),
     (b"ggml", "a big-endian ggml file", "convert it on a little-endian machine"),
@@ -21,7 +21,7 @@ const FORMATS: &[(&[u8], &str, &str)] = &[
     (b"<", "a web page", "the download went wrong: fetch it again"),
 ];
 
-/// Names what `head`, the first 4 to 32 bytes, starts.
+/// Names the format that `head`, the first 4 to 32 bytes, starts.
 pub(crate) fn name(head: &[u8]) -> ModelError {
     let known = FORMATS.iter().find(|(start, ..)| head.starts_with(start));
     let (looks_like, remedy) = match known {

@@ -11,7 +11,8 @@ use crate::text;
 
 /// `ggml` as whisper.cpp compares it, little-endian in the file.
 const MAGIC: u32 = 0x6767_6d6c;
-/// Frequency bins of a mel filter: those of a 400-point transform. whisper.cpp over-reads with any other number.
+/// Frequency bins of a mel filter: those of a 400-point transform. whisper.cpp over-reads with any
+/// other number.
 const N_FFT: i32 = 201;
 /// Longest vocabulary entry in bytes. Whisper's longest has 128.
 const MAX_ENTRY: u32 = 512;
@@ -37,21 +38,22 @@ const FIELDS: [&str; 11] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Checked {
-    /// What it says about itself.
+    /// Header of the file.
     pub header: Header,
     /// BLAKE3 of the whole file: its name in every cache.
     pub hash: blake3::Hash,
-    /// Its length in bytes.
+    /// Length [bytes].
     pub len: u64,
 }
 
-/// Reads a ggml Whisper model of `len` bytes once, in less than 2 MiB of memory whatever it says, and checks that
-/// whisper.cpp 1.8.3 will load it without reading past anything: header within bounds, filters and vocabulary
-/// of the right size, every tensor there once with its shape and type, and nothing after the last.
+/// Reads a ggml Whisper model of `len` bytes once, in less than 2 MiB of memory for any content,
+/// and checks that whisper.cpp 1.8.3 will load it without reading past anything: header within
+/// bounds, filters and vocabulary of the right size, every tensor there once with its shape and
+/// type, and nothing after the last.
 ///
 /// # Errors
 ///
-/// [`ModelError`] tells what is wrong; a reader that ends before or after `len` is an error too.
+/// [`ModelError`] describes the defect; a reader that ends before or after `len` is an error too.
 pub fn check(reader: impl Read, len: u64) -> Result<Checked, ModelError> {
     let mut source = Source::new(reader, len);
     let header = start(&mut source)?;
@@ -62,11 +64,12 @@ pub fn check(reader: impl Read, len: u64) -> Result<Checked, ModelError> {
     Ok(Checked { header, hash, len })
 }
 
-/// Reads no more than a model's header: what the file claims to be, before anything else of it is known to be sound.
+/// Reads no more than a model's header: the file's claims, before anything else of it is known to
+/// be sound.
 ///
 /// # Errors
 ///
-/// [`ModelError`] tells what is wrong with the header.
+/// [`ModelError`] describes the defect of the header.
 pub fn header(reader: impl Read) -> Result<Header, ModelError> {
     start(&mut Source::new(reader, u64::MAX))
 }
@@ -128,7 +131,7 @@ fn vocabulary(source: &mut Source<impl Read>, header: &Header) -> Result<(), Mod
         source.take(entry, what)?;
         space |= *entry == *b" ";
     }
-    // whisper.cpp looks it up without asking whether it is there.
+    // whisper.cpp looks it up without checking that it is there.
     if !space {
         return Err(ModelError::Vocabulary { problem: "has no entry for a single space".to_owned() });
     }
@@ -170,7 +173,7 @@ fn tensor(
     let n_dims = source.i32(what)?;
     let name_len = source.i32(what)?;
     let ttype = source.i32(what)?;
-    // whisper.cpp stores as many dimensions as the file says into an array of four.
+    // whisper.cpp stores as many dimensions as the file states into an array of four.
     let n_dims = usize::try_from(n_dims)
         .ok()
         .filter(|n| (1..=4).contains(n))
@@ -188,7 +191,7 @@ fn tensor(
     source.take(name, what)?;
 
     let Some(&at) = by_name.get(&*name) else {
-        let name = text::sanitise(&String::from_utf8_lossy(name));
+        let name = text::sanitize(&String::from_utf8_lossy(name));
         return Err(bad(&format!("number {number} (`{name}`)"), "is none of Whisper's".to_owned()));
     };
     let tensor = &expected[at];

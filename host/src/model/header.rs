@@ -1,18 +1,22 @@
-//! What a model's header says, within bounds.
+//! Header of a model file, checked against its bounds.
 
 use super::{ModelError, memory};
 
-/// Largest model width. Whisper's large has 1280; above this one layer's activations alone exceed the sandbox.
+/// Largest model width. Whisper's large has 1280; above this one layer's activations alone exceed
+/// the sandbox.
 const MAX_STATE: i32 = 4096;
-/// Most layers on either side. Large has 32; whisper.cpp's graphs hold 4096 nodes, and a decoder layer takes 62.
+/// Most layers on either side. Large has 32; whisper.cpp's graphs hold 4096 nodes, and a decoder
+/// layer takes 62.
 const MAX_LAYERS: i32 = 48;
 /// Longest encoder context: whisper.cpp computes features of 30 s, 50 positions a second.
 const MAX_AUDIO_CTX: i32 = 1500;
 /// Shortest encoder context, 1 s: less holds no word.
 const MIN_AUDIO_CTX: i32 = 50;
-/// Longest decoder context. All of Whisper's have 448; whisper.cpp reserves a row of logits for each position.
+/// Longest decoder context. All of Whisper's have 448; whisper.cpp reserves a row of logits for
+/// each position.
 const MAX_TEXT_CTX: i32 = 448;
-/// Shortest decoder context: whisper.cpp's batches hold this many tokens, and prefixes and prompts must fit.
+/// Shortest decoder context: whisper.cpp's batches hold this many tokens, and prefixes and prompts
+/// must fit.
 const MIN_TEXT_CTX: i32 = 64;
 /// Most attention heads. Large has 20.
 const MAX_HEADS: i32 = 64;
@@ -50,8 +54,8 @@ pub struct Dims {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Ftype {
-    /// 32-bit floats: small tensors only. whisper.cpp 1.8.3 aborts at the first convolution of a model whose large
-    /// weights are, so such models are refused.
+    /// 32-bit floats: small tensors only. whisper.cpp 1.8.3 aborts at the first convolution of a
+    /// model whose large weights are, so such models are refused.
     F32,
     /// 16-bit floats.
     F16,
@@ -78,7 +82,7 @@ pub enum Ftype {
 }
 
 impl Ftype {
-    /// From the header's number without its quantisation version (`enum ggml_ftype`).
+    /// Converts the header's number without its quantization version (`enum ggml_ftype`).
     fn from_number(number: i32) -> Option<Self> {
         Some(match number {
             1 => Self::F16,
@@ -115,7 +119,8 @@ impl Ftype {
         }
     }
 
-    /// The number by which a tensor states this type (`enum ggml_type`), elements of a block, bytes of a block.
+    /// The number by which a tensor states this type (`enum ggml_type`), elements of a block, bytes
+    /// of a block.
     pub(crate) fn tensor_type(self) -> (i32, u64, u64) {
         match self {
             Self::F32 => (0, 1, 4),
@@ -133,7 +138,7 @@ impl Ftype {
         }
     }
 
-    /// Its usual name, as in file names.
+    /// Usual name, as in file names.
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
@@ -158,7 +163,8 @@ impl std::fmt::Display for Ftype {
     }
 }
 
-/// A model's header. Only [`check`](super::check) makes one, so its dimensions are always within their ranges.
+/// A model's header. Only [`check`](super::check) makes one, so its dimensions are always within
+/// their ranges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Header {
     dims: Dims,
@@ -166,7 +172,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// From the eleven integers after the magic number.
+    /// Checks the eleven integers after the magic number.
     pub(crate) fn new(fields: [i32; 11]) -> Result<Self, ModelError> {
         let [n_vocab, n_audio_ctx, n_audio_state, n_audio_head, n_audio_layer, ..] = fields;
         let [.., n_text_ctx, n_text_state, n_text_head, n_text_layer, n_mels, ftype] = fields;
@@ -192,9 +198,10 @@ impl Header {
         if n_mels != 80 && n_mels != 128 {
             return Err(outside("n_mels", n_mels, "80 or 128"));
         }
-        // The number is version · 1000 + type. Version 2 is ggml's present block layout; 0 is what writers without
-        // versions state; version 1 had other layouts, which whisper.cpp would misread without a word, but for those of 5 bits:
-        // whisper.cpp's official files of these state version 1.
+        // The number is version · 1000 + type. Version 2 is ggml's present block layout; 0 comes
+        // from writers without versions; version 1 had other layouts, which whisper.cpp would
+        // misread silently, but for those of 5 bits: whisper.cpp's official files of these state
+        // version 1.
         let kind = Ftype::from_number(ftype.rem_euclid(1000)).filter(|kind| match ftype.div_euclid(1000) {
             0 | 2 => true,
             1 => matches!(kind, Ftype::Q5_0 | Ftype::Q5_1),
@@ -239,18 +246,19 @@ impl Header {
         self.ftype
     }
 
-    /// Whether it knows more languages than English.
+    /// Returns true if it knows more languages than English.
     pub fn multilingual(&self) -> bool {
         self.dims.n_vocab > 51_864
     }
 
-    /// Samples at 16 kHz that the model hears at once: 320 for each position of the encoder, 16,000..=480,000.
+    /// Context of the model [samples at 16 kHz]: 320 for each position of the encoder,
+    /// 16,000..=480,000.
     pub fn context_samples(&self) -> u64 {
         u64::from(self.dims.n_audio_ctx) * 320
     }
 
-    /// `tiny`, `base`, `small`, `medium` or `large` for a Whisper of that width and encoder depth, else `custom`.
-    /// A shallower decoder (distilled, turbo) does not change the name.
+    /// `tiny`, `base`, `small`, `medium` or `large` for a Whisper of that width and encoder depth,
+    /// else `custom`. A shallower decoder (distilled, turbo) does not change the name.
     pub fn size_name(&self) -> &'static str {
         match (self.dims.n_audio_state, self.dims.n_audio_layer) {
             (384, 4) => "tiny",
@@ -262,9 +270,10 @@ impl Header {
         }
     }
 
-    /// About how much of the sandbox's memory the model takes with one decoder at full context, in bytes:
-    /// weights, key and value caches, compute buffers, logits, vocabulary and the recogniser itself.
-    /// Computed from whisper.cpp 1.8.3's allocations with flash attention off, which takes more.
+    /// About how much of the sandbox's memory the model takes with one decoder at full context, in
+    /// bytes: weights, key and value caches, compute buffers, logits, vocabulary and the recognizer
+    /// itself. Computed from whisper.cpp 1.8.3's allocations with flash attention off, which takes
+    /// more.
     pub fn guest_memory(&self) -> u64 {
         memory::estimate(self)
     }

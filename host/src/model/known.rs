@@ -1,6 +1,6 @@
-//! What the files of known models cannot say about themselves.
+//! Table of known models: settings that their files cannot state.
 
-/// A model that we know more of than its file says.
+/// Known model: settings beyond the content of its file.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Known {
@@ -8,26 +8,28 @@ pub struct Known {
     pub hash: &'static str,
     /// Short name.
     pub name: &'static str,
-    /// What it is, in one line.
+    /// Description, in one line.
     pub description: &'static str,
-    /// Decoder attention heads that follow the audio, as (layer, head) from 0; empty when nobody has determined them.
+    /// Alignment heads of the decoder, as (layer, head) from 0; empty when unknown.
     pub alignment_heads: &'static [(u32, u32)],
-    /// Whether an utterance gets better when the model is told the last words of the one before. Most models were trained to be told;
-    /// whether it helps is to be measured.
+    /// True if an utterance gets better with the end of the previous one as prompt (condition on
+    /// previous text). Most models were trained with such prompts; the benefit is to be measured.
     pub carries: bool,
-    /// Whether it says timestamps while it is streamed: models that were not trained without them need them.
+    /// True if it decodes timestamps while it streams: models that were not trained without them
+    /// need them.
     pub timestamps: bool,
-    /// Longest window, in samples at 16 kHz, in which it follows an utterance that goes on, where that is less than its context:
-    /// past it words are lost.
+    /// Longest window of a running utterance [samples at 16 kHz], where that is less than the
+    /// model's context: beyond it words are lost.
     pub window: Option<u32>,
-    /// How likely a word must be to be believed, while streaming, though no word beside it is: above what it says where nobody
-    /// speaks.
+    /// Minimum probability of an isolated word while streaming; set above what the model gives to
+    /// hallucinated words.
     pub alone: f32,
-    /// The same for an utterance that is over within three seconds.
+    /// Minimum probability of an isolated word in an utterance that is over within three seconds.
     pub alone_briefly: f32,
-    /// How likely the words of an utterance must be on average (geometric mean); 0 if nobody has measured that.
+    /// Minimum mean probability (geometric mean) of an utterance's words; 0 if not measured.
     pub plausible: f32,
-    /// Whether utterances may share a window. Small models that were trained on single phrases lose words otherwise.
+    /// True if utterances may share a window (packing). Small models that were trained on single
+    /// phrases lose words otherwise.
     pub packs: bool,
 }
 
@@ -36,14 +38,15 @@ pub const EMBEDDED: Known = Known {
     hash: "d1931628c0b33b50f2855989686aaf3fab8d1d376ee65904cb26c82e93b2bee9",
     name: "hearken-phrases",
     description: "English numbers, letters, dates, times and commands (286 words), 10 s of context; comes with hearken",
-    // One of the two that are taught where words are.
+    // One of the two that were trained on word times.
     alignment_heads: &[(2, 0)],
-    // It is no better at its words then, and hears more of them in ordinary speech: docs/streaming.md has the figures.
+    // A prompt does not improve its word error rate, and makes it hallucinate more of its
+    // vocabulary in ordinary speech: docs/streaming.md has the figures.
     carries: false,
     timestamps: true,
-    // With which ten minutes without a pause lose no word; longer windows were not measured.
+    // With this value ten minutes without a pause lose no word; longer windows were not measured.
     window: Some(6 * 16_000),
-    // With which streaming has no words of recorded noise and music.
+    // With this value streaming has no hallucinations on recorded noise and music.
     alone: 0.85,
     alone_briefly: 0.0,
     plausible: 0.0,

@@ -1,8 +1,8 @@
-//! Which tensors a model of given dimensions has: whisper.cpp's `whisper_model_load`, as a table.
+//! Tensors of a model of given dimensions: whisper.cpp's `whisper_model_load`, as a table.
 
 use super::header::{Dims, Ftype, Header};
 
-/// One tensor as it must be in the file.
+/// Description of a tensor in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Tensor {
     pub(crate) name: String,
@@ -29,14 +29,16 @@ impl Tensor {
         }
     }
 
-    /// Bytes that it takes in a file, with what precedes its data: three integers, its dimensions, its name.
+    /// Size of the tensor in a file [bytes], including the three integers, its dimensions and its
+    /// name before its data.
     #[cfg(any(test, feature = "import"))]
     pub(crate) fn file_bytes(&self) -> u64 {
         self.bytes() + 12 + 4 * self.n_dims() as u64 + self.name.len() as u64
     }
 }
 
-/// Tensors of one attention or feed-forward part: name within it, shape, and whether it has the weights' type.
+/// Tensors of one attention or feed-forward part: name within it, shape, and true if it has the
+/// weights' type.
 type Part = (&'static str, [u32; 3], bool);
 
 /// All tensors, in the order in which whisper.cpp creates them.
@@ -44,7 +46,7 @@ pub(crate) fn tensors(header: &Header) -> Vec<Tensor> {
     let dims = header.dims();
     let Dims { n_vocab, n_audio_ctx, n_audio_state: n, n_text_ctx, n_mels, .. } = *dims;
     let weights = header.ftype();
-    // Convolutions stay in f16 when the products are quantised.
+    // Convolutions stay in f16 when the products are quantized.
     let convolution = Ftype::F16;
     let mut all = Vec::new();
     let mut add = |name: String, dims, ftype| all.push(Tensor { name, dims, ftype });
@@ -101,10 +103,12 @@ pub(crate) fn tensors(header: &Header) -> Vec<Tensor> {
     all
 }
 
-/// Bytes that all tensors take in a file whose header has these fields, with what precedes each. Also for models that do not fit the sandbox.
+/// Size of all tensors in a file whose header has these fields [bytes], including the fields before
+/// each. Also for models that do not fit the sandbox.
 #[cfg(all(test, feature = "pull"))]
 pub(crate) fn tensor_bytes(mut fields: [i32; 11]) -> u64 {
-    // One layer of each side, then what each further one adds: a header of all of them may be refused.
+    // One layer of each side, then what each further one adds: a header of all of them may be
+    // refused.
     let (encoder, decoder) = (fields[4] as u64, fields[8] as u64);
     let mut with = |encoder, decoder| -> u64 {
         (fields[4], fields[8]) = (encoder, decoder);

@@ -1,17 +1,18 @@
-//! How much of the sandbox a model takes.
+//! Memory that a model takes in the sandbox.
 
 use super::header::Header;
 use super::layout;
 
-/// What a 32-bit sandbox can address, in bytes.
+/// Address space of a 32-bit sandbox [bytes].
 pub(crate) const LIMIT: u64 = 1 << 32;
 
-/// The recogniser's code data, stack, vocabulary (two maps of 52,000 strings), graphs' descriptions,
-/// and 30 s of samples and features.
+/// The recognizer's code data, stack, vocabulary (two maps of 52,000 strings), graphs'
+/// descriptions, and 30 s of samples and features.
 const FIXED: u64 = 64 << 20;
 
-/// Each of whisper.cpp's four graph schedulers (convolution, encoder, cross, decoder) reserves descriptions of twice
-/// 30 inputs for each of 4096 possible splits; a tensor's description has 256 bytes on a 32-bit target.
+/// Each of whisper.cpp's four graph schedulers (convolution, encoder, cross, decoder) reserves
+/// descriptions of twice 30 inputs for each of 4096 possible splits; a tensor's description has 256
+/// bytes on a 32-bit target.
 const SCHEDULERS: u64 = 4 * 4096 * 2 * 30 * 256;
 
 /// See [`Header::guest_memory`]. The header's bounds keep every product far below 2^64.
@@ -32,7 +33,8 @@ pub(crate) fn estimate(header: &Header) -> u64 {
     // The convolutions' unfolded input in f16, and their outputs in f32.
     let convolution =
         4 * 2 * audio * mels + 2 * 2 * audio * (3 * mels).max(2 * state) + 4 * 2 * audio * state * 2;
-    // Attention scores of all heads, then residuals, queries, keys, values and the widened feed-forward.
+    // Attention scores of all heads, then residuals, queries, keys, values and the widened
+    // feed-forward.
     let encoder = 4 * audio * audio * u64::from(dims.n_audio_head) + 4 * audio * state * 7;
     let feed_forward = 4 * audio * state * 10;
     let cross = 4 * audio * state * 4;

@@ -1,8 +1,9 @@
-//! Model files: what they say about themselves, checked before anything trusts them.
+//! Model files: their claims, checked before anything trusts them.
 //!
-//! [`check`] reads a ggml Whisper model once, in bounded memory, and answers what it is ([`Header`]) and which one
-//! it is (its BLAKE3 hash); a file that whisper.cpp would misread, over-read or fail to fit is refused with the reason.
-//! [`embedded`] is the model that comes with hearken; [`known()`] tells what a file cannot say about itself.
+//! [`check`] reads a ggml Whisper model once, in bounded memory, and returns its [`Header`] and its
+//! BLAKE3 hash; a file that whisper.cpp would misread, over-read or fail to fit is rejected with
+//! the reason. [`embedded`] is the model that comes with hearken; [`known()`] has settings that a
+//! file cannot state.
 
 mod embedded;
 mod error;

@@ -4,7 +4,8 @@ use std::io::{BufReader, ErrorKind, Read};
 
 use super::ModelError;
 
-/// Bytes taken at a time. BLAKE3 uses its widest kernels from 16 KiB; larger than this only costs cache.
+/// Bytes taken at a time. BLAKE3 uses its widest kernels from 16 KiB; larger than this only costs
+/// cache.
 const CHUNK: usize = 128 * 1024;
 
 /// The file behind [`check`](super::check).
@@ -14,7 +15,7 @@ pub(crate) struct Source<R> {
     hasher: blake3::Hasher,
     /// Bytes taken.
     offset: u64,
-    /// Bytes that the file has, as the caller was told.
+    /// Number of bytes that the caller stated for the file.
     len: u64,
     chunk: Vec<u8>,
 }
@@ -30,12 +31,12 @@ impl<R: Read> Source<R> {
         self.offset
     }
 
-    /// Whether the stated length is used up.
+    /// Returns true if the stated length is used up.
     pub(crate) fn at_end(&self) -> bool {
         self.offset >= self.len
     }
 
-    /// Fails unless `bytes` more can come, so that nothing is read or reserved for what is not there.
+    /// Fails unless `bytes` more can come, so that nothing is read or reserved for missing data.
     pub(crate) fn expect(&self, bytes: u64, what: impl FnOnce() -> String) -> Result<(), ModelError> {
         if bytes > self.len.saturating_sub(self.offset) {
             return Err(ModelError::Truncated { what: what(), offset: self.offset });
@@ -80,7 +81,8 @@ impl<R: Read> Source<R> {
         result
     }
 
-    /// As many as `into` holds, fewer at the end: for guessing what a foreign file is.
+    /// Returns as many bytes as `into` holds, fewer at the end: for guessing the format of a
+    /// foreign file.
     pub(crate) fn peek_rest(&mut self, into: &mut [u8]) -> usize {
         let mut filled = 0;
         while filled < into.len() {

@@ -1,8 +1,9 @@
 //! Compiled snapshots on disk, so that a model is prepared once.
 //!
-//! One file for each: a header, the blocks that are not zero, and a BLAKE3 hash of everything before it. Files are
-//! native code, so the folder belongs to its user alone and is refused otherwise. It is opened once: its path may come to mean
-//! another one. Whatever does not read back exactly is removed and made anew; what cannot be read for another reason stays.
+//! One file for each: a header, the blocks that are not zero, and a BLAKE3 hash of everything
+//! before it. Files are native code, so the folder belongs to its user alone and is refused
+//! otherwise. It is opened once: its path may come to mean another one. Whatever does not read back
+//! exactly is removed and made anew; what cannot be read for another reason stays.
 
 use std::collections::hash_map::RandomState;
 use std::fs::{DirBuilder, File};
@@ -28,7 +29,8 @@ const MAGIC: &[u8; 8] = b"hkcwasm1";
 /// Ends the list of blocks.
 const END: u32 = u32::MAX;
 const EXTENSION: &str = "cwasm";
-/// Longest description of a model that is believed: one with as many weights as may be has a quarter of this.
+/// Longest description of a model that is believed: one with as many weights as may be has a
+/// quarter of this.
 const MAX_INFO: u32 = 1 << 20;
 /// Largest image: the guest's whole memory and its code.
 const MAX_IMAGE: u64 = 5 << 30;
@@ -81,12 +83,14 @@ impl Cache {
         };
         match found {
             Ok(found) => {
-                // The time of the last use decides what is evicted. If it cannot be set, eviction is less just.
+                // The time of the last use decides what is evicted. If it cannot be set, eviction
+                // is less just.
                 let _ = file.set_modified(SystemTime::now());
                 Some(found)
             }
             Err(error) => {
-                // Too many open files, say, will be over some time, and the snapshot is as good then.
+                // Too many open files, say, will be over some time, and the snapshot is as good
+                // then.
                 if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) {
                     let _ = self.remove(&name);
                 }
@@ -408,7 +412,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(folder.path(), u64::MAX).unwrap();
         put(&cache, "a", &snapshot(BLOCK));
-        // Room for the snapshot's file, and not for the memory that it is read into. Tests run in a process each.
+        // Room for the snapshot's file, and not for the memory that it is read into. Tests run in a
+        // process each.
         let before = getrlimit(Resource::Nofile);
         let next = File::open("/dev/null").unwrap();
         let free = std::os::fd::AsRawFd::as_raw_fd(&next) as u64;

@@ -8,7 +8,7 @@ use wasmtime::{Caller, Linker, Result};
 
 use super::imports::{HostState, memory};
 use super::{SandboxError, memory};
-use crate::compute::{Prepared, Refusal};
+use crate::compute::{Prepared, Rejection};
 
 /// Adds the functions to `linker`.
 pub(super) fn link(linker: &mut Linker<HostState>) -> Result<()> {
@@ -22,8 +22,12 @@ pub(super) fn link(linker: &mut Linker<HostState>) -> Result<()> {
 }
 
 /// An operation whose descriptor has `N` words.
-type Operation<const N: usize> =
-    fn(&Prepared, &mut [u8], &[u64; N], &dyn Fn(Duration) -> bool) -> std::result::Result<Duration, Refusal>;
+type Operation<const N: usize> = fn(
+    &Prepared,
+    &mut [u8],
+    &[u64; N],
+    &dyn Fn(Duration) -> bool,
+) -> std::result::Result<Duration, Rejection>;
 
 fn operate<const N: usize>(
     mut caller: Caller<'_, HostState>,
@@ -43,10 +47,10 @@ fn operate<const N: usize>(
     let budget = &state.budget;
     match operation(compute, memory, &words, &|helped| budget.allows(helped)) {
         Ok(helped) => {
-            crate::task::helped(helped);
+            crate::preempt::helped(helped);
             Ok(state.budget.charge(helped)?)
         }
-        Err(Refusal::Violation(violation)) => misbehaved(format!("it asked for an operation {violation}")),
-        Err(Refusal::Stopped) => Err(budget.used_up().into()),
+        Err(Rejection::Violation(violation)) => misbehaved(format!("it asked for an operation {violation}")),
+        Err(Rejection::Stopped) => Err(budget.used_up().into()),
     }
 }

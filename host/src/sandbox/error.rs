@@ -1,10 +1,11 @@
-//! What can go wrong with a guest.
+//! Errors of a guest.
 
 use std::time::Duration;
 
 use hearken_proto::abi::{Status, VERSION};
 
-/// A guest failed, or was not let through. Each of these ends one instance and leaves the host as it was.
+/// A guest failed, or was not let through. Each of these ends one instance and leaves the host as
+/// it was.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SandboxError {
@@ -23,7 +24,7 @@ pub enum SandboxError {
     /// The guest trapped.
     #[error("the guest trapped: {kind}{place}{log}")]
     Trap {
-        /// What kind of trap.
+        /// Kind of trap.
         kind: TrapKind,
         /// The function it happened in, for the message; empty or `" in …"`.
         place: String,
@@ -54,13 +55,14 @@ pub enum SandboxError {
         /// The limit in bytes.
         limit: u64,
     },
-    /// The guest broke the rules of the boundary: an address outside its memory, events that lie, too many of them.
-    #[error("the guest broke the protocol: {0}")]
+    /// The guest violated the ABI: an address outside its memory, inconsistent events, too many of
+    /// them.
+    #[error("the guest violated the ABI: {0}")]
     Misbehaved(String),
-    /// The guest answered that it could not do what was asked.
+    /// The guest answered with an error status.
     #[error("{}{log}", describe(*status))]
     Refused {
-        /// Its answer.
+        /// Status that the guest returned.
         status: Status,
         /// The last line of the guest's log, for the message; empty or `" (…)"`.
         log: String,
@@ -80,7 +82,7 @@ pub enum TrapKind {
     StackOverflow,
     /// `abort`, a failed assertion, a C++ exception or a Rust panic.
     Abort,
-    /// A call through a pointer that is no function, or another kind of function.
+    /// Indirect call through a null entry, or to a function of the wrong type.
     BadCall,
     /// Anything else.
     Other,
@@ -92,13 +94,13 @@ impl std::fmt::Display for TrapKind {
             Self::MemoryOutOfBounds => "it reached outside its memory",
             Self::StackOverflow => "its stack overflowed",
             Self::Abort => "it aborted",
-            Self::BadCall => "it called what is no function of that kind",
+            Self::BadCall => "indirect call to a function of the wrong type",
             Self::Other => "it broke a rule of WebAssembly",
         })
     }
 }
 
-/// The beginning of what a guest says, for a message that is one line: at most 200 characters.
+/// The beginning of a guest's message, for a message of one line: at most 200 characters.
 pub(super) fn shorten(text: &str) -> std::borrow::Cow<'_, str> {
     match text.char_indices().nth(200) {
         Some((end, _)) => format!("{}…", &text[..end]).into(),
@@ -122,8 +124,9 @@ fn describe(status: Status) -> &'static str {
 }
 
 impl SandboxError {
-    /// Whether it came from one utterance: another one, or the same one in a fresh sandbox, may well succeed.
-    /// Otherwise the module itself is at fault, or the machine, and every utterance would fail.
+    /// Returns true if only one utterance is affected: another one, or the same one in a fresh
+    /// sandbox, may well succeed. Otherwise the module itself is at fault, or the machine, and
+    /// every utterance would fail.
     pub fn ends_one_utterance(&self) -> bool {
         matches!(
             self,
@@ -132,7 +135,8 @@ impl SandboxError {
                 | Self::Memory { .. }
                 | Self::Held { .. }
                 | Self::Misbehaved(_)
-                // The host asks for nothing that the model cannot do: a refusal is this guest's own failure.
+                // The host has checked that the model supports the request: an error status is this
+                // guest's own failure.
                 | Self::Refused { .. }
         )
     }

@@ -1,4 +1,4 @@
-//! A compiled snapshot in memory that nobody can change or cut short while it is mapped.
+//! A compiled snapshot in memory that cannot be changed or cut short while it is mapped.
 
 use std::fs::File;
 use std::io;
@@ -28,10 +28,11 @@ impl Image {
         Ok(self.0.metadata()?.blocks() * 512)
     }
 
-    /// Brings it onto large pages, where the kernel can: see [`collapse`](crate::pages::collapse).
+    /// Brings it onto large pages, where the kernel can: see
+    /// [`collapse`](crate::os_memory::collapse).
     pub(super) fn prefer_large(&self) {
         #[cfg(target_os = "linux")]
-        let _ = crate::pages::collapse(&self.0);
+        let _ = crate::os_memory::collapse(&self.0);
     }
 
     /// A descriptor of the same bytes.
@@ -40,8 +41,8 @@ impl Image {
     }
 }
 
-/// The blocks of `compiled` that hold anything. A model's state is mostly buffers that are still empty: of half a
-/// gigabyte for a small model, some twenty megabytes are left.
+/// The blocks of `compiled` that hold anything. A model's state is mostly buffers that are still
+/// empty: of half a gigabyte for a small model, some twenty megabytes are left.
 pub(super) fn blocks(compiled: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
     compiled
         .chunks(BLOCK)
@@ -96,7 +97,7 @@ mod tests {
     fn an_image_cannot_be_cut_short_or_changed() {
         let image = Image::new(b"compiled code").unwrap();
         let file = image.file().unwrap();
-        assert!(file.set_len(1).is_err(), "truncation would kill whoever has it mapped");
+        assert!(file.set_len(1).is_err(), "truncation would kill every process that has it mapped");
         assert!(file.write_all_at(b"x", 0).is_err());
     }
 }

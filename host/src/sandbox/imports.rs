@@ -1,4 +1,5 @@
-//! The host's functions for guests: a model to read while the snapshot is made, a recording to read, and a way to emit events.
+//! The host's functions for guests: a model to read while the snapshot is made, a recording to
+//! read, and a way to emit events.
 
 use std::future::poll_fn;
 use std::io::{ErrorKind, Read};
@@ -19,7 +20,8 @@ use super::{SandboxError, memory};
 use crate::compute::Prepared;
 use crate::meter::Holding;
 
-/// Most bytes that one call reads from a recording: the guest's clock does not run while the host works for it.
+/// Most bytes that one call reads from a recording: the guest's clock does not run while the host
+/// works for it.
 const MAX_READ: usize = 1 << 20;
 
 /// What the host knows of one instance.
@@ -28,7 +30,8 @@ pub(super) struct HostState {
     pub(super) budget: Budget,
     /// Where its memory begins, and who counts what it has written, if somebody does.
     pub(super) holding: Option<(usize, Holding)>,
-    /// What multiplies for it; `None` while the snapshot is made, and where the guest does it by itself.
+    /// What multiplies for it; `None` while the snapshot is made, and where the guest does it by
+    /// itself.
     pub(super) compute: Option<Arc<Prepared>>,
     pub(super) log: Log,
     pub(super) random: Random,
@@ -113,13 +116,13 @@ impl Log {
     /// The last line, or its beginning, for an error message: `" (…)"`, or nothing.
     pub(super) fn last_line(&self) -> String {
         let text = String::from_utf8_lossy(&self.bytes);
-        let line = text.lines().rev().map(crate::text::sanitise).find(|line| !line.trim().is_empty());
+        let line = text.lines().rev().map(crate::text::sanitize).find(|line| !line.trim().is_empty());
         line.map(|line| format!(" ({})", super::error::shorten(line.trim()))).unwrap_or_default()
     }
 }
 
-/// SplitMix64 from a fixed seed (Steele, Lea and Flood, 2014): the same in every run, so that a decode can be had
-/// again. Nothing in the guest needs unpredictable numbers.
+/// SplitMix64 from a fixed seed (Steele, Lea and Flood, 2014): the same in every run, so that a
+/// decode can be had again. Nothing in the guest needs unpredictable numbers.
 pub(super) struct Random(u64);
 
 impl Random {

@@ -20,8 +20,8 @@ use super::ticker::Ticker;
 use super::{Image, Limits, Runtime, SandboxError, TrapKind, memory};
 use crate::compute::Prepared;
 use crate::meter::{Holding, Metered, Work};
-use crate::pages::prefer_large;
-use crate::task::{cpu_time, is_wanted, to_end};
+use crate::os_memory::prefer_large;
+use crate::preempt::{cpu_time, is_wanted, to_end};
 
 /// A compiled snapshot, ready to be instantiated.
 pub(crate) struct Template {
@@ -38,9 +38,9 @@ impl Runtime {
     pub(crate) fn template(&self, image: &Image, info: ModelInfo) -> Result<Template, SandboxError> {
         let file = image.file().map_err(SandboxError::Image)?;
         let image_bytes = image.bytes().map_err(SandboxError::Image)?;
-        // SAFETY: the image holds what this very engine compiled (`Runtime::snapshot`), either just now or from
-        // the private cache, whose reader has compared its hash and its compatibility key; it is sealed, so it
-        // cannot change while it is mapped.
+        // SAFETY: the image holds what this very engine compiled (`Runtime::snapshot`), either just
+        // now or from the private cache, whose reader has compared its hash and its compatibility
+        // key; it is sealed, so it cannot change while it is mapped.
         let module = unsafe { Module::deserialize_open_file(&self.engine, file) };
         let module = module.map_err(SandboxError::engine)?;
         let pre = self
@@ -78,7 +78,8 @@ impl Template {
         &self.info
     }
 
-    /// Whether its instances can be talked to, so that a guest which cannot is refused once and not at each utterance.
+    /// Whether its instances can be talked to, so that a guest which cannot is refused once and not
+    /// at each utterance.
     pub(crate) fn try_out(&self) -> Result<(), SandboxError> {
         let mut sandbox = to_end(self.instantiate(Metered::default(), None))?;
         let Guest { store, instance, .. } = &mut sandbox.guest;
@@ -108,7 +109,8 @@ impl Template {
         Guest::start(store, &self.pre, &self.ticker, self.limits.cpu_per_call).await
     }
 
-    /// A fresh sandbox with the model loaded; what it does is counted by `metered`, and what it writes by `holding`.
+    /// A fresh sandbox with the model loaded; what it does is counted by `metered`, and what it
+    /// writes by `holding`.
     pub(crate) async fn instantiate(
         &self,
         mut metered: Metered,
@@ -151,7 +153,8 @@ impl Instance {
     }
 
     async fn fill(&mut self, mut samples: &[f32]) -> Result<(), SandboxError> {
-        // One budget for all of it: the guest chooses the size of its ring, and so how often it is called.
+        // One budget for all of it: the guest chooses the size of its ring, and so how often it is
+        // called.
         self.guest.allow(self.cpu_per_call);
         loop {
             let memory = self.guest.memory.data_mut(&mut self.guest.store);
@@ -204,13 +207,14 @@ impl Instance {
         answer
     }
 
-    /// It makes a final text for which no partial one was made before: what it costs is what speech costs where there is no time
-    /// for more.
+    /// It makes a final text for which no partial one was made before: what it costs is what speech
+    /// costs where there is no time for more.
     pub(crate) fn for_final(&mut self) {
         self.metered.for_final = true;
     }
 
-    /// Whether those who share its limit of memory hold too much, so that it is not to wait for its next call.
+    /// Whether those who share its limit of memory hold too much, so that it is not to wait for its
+    /// next call.
     pub(crate) fn is_too_much(&self) -> bool {
         self.guest.store.data().holding.as_ref().is_some_and(|(_, holding)| holding.is_too_much())
     }
@@ -298,7 +302,8 @@ impl Guest {
         result.map_err(|error| explain(&self.store, &error))
     }
 
-    /// Puts `message` into the guest's buffer, calls `name` with its length, and returns the events that came.
+    /// Puts `message` into the guest's buffer, calls `name` with its length, and returns the events
+    /// that came.
     pub(super) async fn request(&mut self, name: &str, message: &[u8]) -> Result<Vec<Event>, SandboxError> {
         let (_, len) = self.place(message).await?;
         let raw: i32 = self.call(name, len).await?;
@@ -332,7 +337,8 @@ impl Guest {
     }
 }
 
-/// Runs a guest: the clock ticks and the thread is busy while it does, and not while it is suspended.
+/// Runs a guest: the clock ticks and the thread is busy while it does, and not while it is
+/// suspended.
 async fn running<F: Future>(ticker: &Arc<Ticker>, compute: Option<Arc<Prepared>>, guest: F) -> F::Output {
     let mut guest = pin!(guest);
     poll_fn(|context| {
@@ -372,7 +378,7 @@ fn explain(store: &Store<HostState>, error: &wasmtime::Error) -> SandboxError {
     let place = error
         .downcast_ref::<wasmtime::WasmBacktrace>()
         .and_then(|backtrace| backtrace.frames().first()?.func_name())
-        .map(|name| format!(" in {}", shorten(&crate::text::sanitise(name))))
+        .map(|name| format!(" in {}", shorten(&crate::text::sanitize(name))))
         .unwrap_or_default();
     let kind = match error.downcast_ref::<Trap>() {
         Some(Trap::MemoryOutOfBounds | Trap::HeapMisaligned) => TrapKind::MemoryOutOfBounds,

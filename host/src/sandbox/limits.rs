@@ -1,10 +1,10 @@
-//! What a guest may take.
+//! Limits of a guest.
 
 use std::time::Duration;
 
 use wasmtime::ResourceLimiter;
 
-/// What one guest may take, at most. A guest that asks for more is ended, and with it one utterance.
+/// Limits of one guest. A guest that asks for more is ended, and with it one utterance.
 ///
 /// ```
 /// use hearken::sandbox::Limits;
@@ -14,10 +14,12 @@ use wasmtime::ResourceLimiter;
 pub struct Limits {
     /// Linear memory in bytes, at most 4 GiB. Default: 4 GiB.
     pub memory_bytes: u64,
-    /// Stack in bytes. Default: 1 MiB (the C stack lies in linear memory; this is WebAssembly's own).
+    /// Stack in bytes. Default: 1 MiB (the C stack lies in linear memory; this is WebAssembly's
+    /// own).
     pub stack_bytes: usize,
-    /// CPU time of one call, and of taking in one window, counted as CPU time of the thread, and of those that help it, and not as wall time, so
-    /// that a busy machine does not end an honest guest. Default: 2 minutes.
+    /// CPU time of one call, and of taking in one window, counted as CPU time of the thread, and of
+    /// those that help it, and not as wall time, so that a busy machine does not end an honest
+    /// guest. Default: 2 minutes.
     pub cpu_per_call: Duration,
     /// CPU time to load a model, once. Default: 5 minutes.
     pub cpu_to_load: Duration,
@@ -55,14 +57,15 @@ pub(super) struct Limiter {
     pub(super) memory: usize,
     /// Set when growth was refused: the trap that follows is explained by it.
     pub(super) refused: bool,
-    /// The same where only its share did not allow it.
+    /// True if only its share did not allow the growth.
     pub(super) part_refused: bool,
-    /// The same for tables.
+    /// True if the growth of a table was not allowed.
     pub(super) table_refused: bool,
 }
 
-/// The memory that a share leaves to one of its sandboxes. One instruction (`memory.fill`) can write all of a guest's memory, and
-/// cannot be interrupted; so what it may not write it does not get.
+/// The memory that a share leaves to one of its sandboxes. One instruction (`memory.fill`) can
+/// write all of a guest's memory, and cannot be interrupted; so a guest gets no memory that it may
+/// not write.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Part {
     /// Memory that the model has, in bytes: it is there before the guest asks for any.
@@ -72,7 +75,7 @@ pub(super) struct Part {
 }
 
 impl Limiter {
-    /// Returns true if memory may be so long.
+    /// Returns true if memory may grow to this size.
     fn allows(&mut self, desired: u64) -> bool {
         let allowed = desired <= self.memory_bytes;
         let left = self.part.is_none_or(|part| desired <= part.model.saturating_add(part.most));

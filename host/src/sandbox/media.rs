@@ -1,7 +1,8 @@
 //! The sandbox in which recordings are decoded: containers and codecs are a guest's affair.
 //!
-//! One module for the whole process, compiled at first use and kept in the user's cache; an instance for each recording. The
-//! guest imports a way to read the recording's bytes and a way to emit events, and what WASI's stubs give, which is nothing.
+//! One module for the whole process, compiled at first use and kept in the user's cache; an
+//! instance for each recording. The guest imports a way to read the recording's bytes and a way to
+//! emit events, and what WASI's stubs give, which is nothing.
 
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -22,7 +23,8 @@ static MODULE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hearken-media.w
 /// Linear memory of one decoder [bytes]. The index of a long recording takes some megabytes.
 const MEMORY: u64 = 256 << 20;
 
-/// CPU time of one request. A packet takes some microseconds; many of a video's may lie before the next one of the sound.
+/// CPU time of one request. A packet takes some microseconds; many of a video's may lie before the
+/// next one of the sound.
 const CPU_PER_CALL: Duration = Duration::from_secs(10);
 
 /// Most samples of one packet: an uncompressed second of eight channels at 192 kHz, several times.
@@ -33,7 +35,8 @@ pub(crate) trait Input: Send {
     /// Reads some bytes from `position` on; 0 is the end.
     ///
     /// # Errors
-    /// [`io::ErrorKind::WouldBlock`] suspends the guest until it is polled again; anything else ends the recording.
+    /// [`io::ErrorKind::WouldBlock`] suspends the guest until it is polled again; anything else
+    /// ends the recording.
     fn read_at(&mut self, position: u64, out: &mut [u8]) -> io::Result<usize>;
 }
 
@@ -70,9 +73,9 @@ impl Room {
             }
         };
         let file = image.file().map_err(SandboxError::Image)?;
-        // SAFETY: the image holds what this very engine compiled, either just now or from the private cache, whose reader has
-        // compared its hash and its key, of which the engine's compatibility is a part; it is sealed, so it cannot change
-        // while it is mapped.
+        // SAFETY: the image holds what this very engine compiled, either just now or from the
+        // private cache, whose reader has compared its hash and its key, of which the engine's
+        // compatibility is a part; it is sealed, so it cannot change while it is mapped.
         let module = unsafe { Module::deserialize_open_file(&runtime.engine, file) };
         let module = module.map_err(SandboxError::engine)?;
         let pre = runtime
@@ -104,8 +107,8 @@ fn room() -> Result<&'static Room, SandboxError> {
     Ok(ROOM.get_or_init(|| room))
 }
 
-/// Compiles the module now, so that the first recording need not wait for it, and so that it is there before a process gives
-/// up the right to make code.
+/// Compiles the module now, so that the first recording need not wait for it, and so that it is
+/// there before a process gives up the right to make code.
 ///
 /// # Errors
 /// The machine cannot run the sandbox.
@@ -163,7 +166,7 @@ impl Decoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::to_end;
+    use crate::preempt::to_end;
 
     /// Bytes that never end, and never make sense.
     struct Endless;

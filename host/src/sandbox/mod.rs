@@ -1,11 +1,11 @@
 //! The sandbox: the only place that names wasmtime.
 //!
-//! A `Runtime` compiles guests. `Runtime::snapshot` runs one until its model is loaded and keeps what it became
-//! as a module; a `Template` makes `Instance`s of that module in a fraction of a millisecond, copy on write. An
-//! instance hears one utterance and is dropped.
+//! A `Runtime` compiles guests. `Runtime::snapshot` runs one until its model is loaded and keeps
+//! what it became as a module; a `Template` makes `Instance`s of that module in a fraction of a
+//! millisecond, copy on write. An instance hears one utterance and is dropped.
 //!
-//! Everything that comes out of an instance is hostile: addresses and lengths are checked in `u64`, events are
-//! counted and capped, a trap ends the instance and nothing else.
+//! Everything that comes out of an instance is hostile: addresses and lengths are checked in `u64`,
+//! events are counted and capped, a trap ends the instance and nothing else.
 
 mod budget;
 mod cache;
@@ -57,15 +57,17 @@ impl Runtime {
         config
             .epoch_interruption(true)
             .max_wasm_stack(limits.stack_bytes)
-            // A guest that can be suspended has a stack of its own, on which the host's functions run, too.
+            // A guest that can be suspended has a stack of its own, on which the host's functions
+            // run, too.
             .async_stack_size(limits.stack_bytes.saturating_add(HOST_STACK))
             // What the guest does not use is not there to be attacked.
             .wasm_memory64(false)
             .wasm_multi_memory(false)
             .wasm_tail_call(false)
             .memory_init_cow(true)
-            // A model's state leaves gaps between its buffers; without this, an image that is more gap than data
-            // would be copied segment by segment into each instance instead of being shared.
+            // A model's state leaves gaps between its buffers; without this, an image that is more
+            // gap than data would be copied segment by segment into each instance instead of being
+            // shared.
             .memory_guaranteed_dense_image_size(u64::MAX)
             // Bounds checks become guard pages; loads and stores cost nothing extra.
             .memory_reservation(4 << 30)
@@ -98,7 +100,8 @@ impl Runtime {
         self.computing.as_ref()
     }
 
-    /// What a compiled module depends on besides the module: compiler version, settings, processor features.
+    /// What a compiled module depends on besides the module: compiler version, settings, processor
+    /// features.
     pub(crate) fn compatibility(&self) -> u64 {
         use std::hash::{DefaultHasher, Hash, Hasher};
         let mut hasher = DefaultHasher::new();

@@ -8,7 +8,7 @@ use wasmtime::{Module, Store};
 use super::imports::HostState;
 use super::instance::{Guest, check_abi};
 use super::{Runtime, SandboxError, memory};
-use crate::task::to_end;
+use crate::preempt::to_end;
 
 /// A guest without a model that turns weights into ggml's blocks.
 pub(crate) struct Quantizer {
@@ -19,7 +19,7 @@ pub(crate) struct Quantizer {
 }
 
 impl Runtime {
-    /// Compiles `guest` and starts it. Takes seconds, and what came out is not kept.
+    /// Compiles `guest` and starts it. Takes seconds, and the compiled module is not kept.
     pub(crate) fn quantizer(&self, guest: &[u8]) -> Result<Quantizer, SandboxError> {
         let not_a_guest = |error: wasmtime::Error| SandboxError::NotAGuest(format!("{error:#}"));
         let module = Module::new(&self.engine, guest).map_err(not_a_guest)?;
@@ -36,7 +36,8 @@ impl Quantizer {
     /// Most weights of a call, 16,384: whole blocks that fill the guest's buffer.
     pub(crate) const WEIGHTS: usize = MAX_REQUEST as usize / size_of::<f32>();
 
-    /// Appends the blocks of `weights`, which are whole blocks and at most [`Self::WEIGHTS`], to `out`.
+    /// Appends the blocks of `weights`, which are whole blocks and at most [`Self::WEIGHTS`], to
+    /// `out`.
     pub(crate) fn quantize(
         &mut self,
         kind: Quantization,
@@ -51,7 +52,7 @@ impl Quantizer {
             let raw: i32 = self.guest.call(EXPORT_QUANTIZE, (kind as u32, len)).await?;
             self.guest.succeeded(raw)?;
             let blocks = weights.len() as u64 / u64::from(Quantization::BLOCK);
-            // The memory may have grown or moved what lies in it, so the address is checked again.
+            // The memory may have grown or moved, so the address is checked again.
             let bytes = self.guest.memory.data(&self.guest.store);
             let range = memory::range(address, blocks * u64::from(kind.block_bytes()), bytes.len())?;
             out.extend_from_slice(&bytes[range]);

@@ -4,7 +4,8 @@ use hearken_proto::ring::{CAPACITY_OFFSET, DATA_OFFSET, MAX_CAPACITY, READ_OFFSE
 
 use super::{SandboxError, memory};
 
-/// A ring that was found sound when it was opened. What the guest owns is checked again at each use.
+/// A ring that was found sound when it was opened. What the guest owns is checked again at each
+/// use.
 #[derive(Debug)]
 pub(super) struct Ring {
     header: u32,
@@ -15,7 +16,7 @@ pub(super) struct Ring {
 }
 
 impl Ring {
-    /// Opens the ring whose header the guest says is at `header`.
+    /// Opens the ring with the header at the guest's address `header`.
     pub(super) fn open(memory: &[u8], header: u32) -> Result<Self, SandboxError> {
         let capacity = memory::read_u32(memory, header, CAPACITY_OFFSET)?;
         let data = memory::read_u32(memory, header, DATA_OFFSET)?;
@@ -44,7 +45,7 @@ impl Ring {
         })
     }
 
-    /// Whether the guest has read everything.
+    /// Returns true if the guest has read everything.
     pub(super) fn is_empty(&self, memory: &[u8]) -> Result<bool, SandboxError> {
         Ok(self.free(memory)? == self.capacity)
     }

@@ -1,4 +1,4 @@
-//! From a guest and a model to a module in which the model is already loaded.
+//! Snapshots: from a guest and a model to a module in which the model is already loaded.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -12,24 +12,25 @@ use super::imports::HostState;
 use super::instance::{Guest, check_abi};
 use super::ring::Ring;
 use super::{Runtime, SandboxError};
-use crate::task::to_end;
+use crate::preempt::to_end;
 
 /// Samples at 16 kHz for each position of the encoder.
 const SAMPLES_PER_POSITION: usize = 320;
 
 /// A guest with its model loaded, compiled.
 pub(crate) struct Snapshot {
-    /// What [`Image`](super::Image) takes.
+    /// Compiled module, for [`Image`](super::Image).
     pub(crate) compiled: Vec<u8>,
     /// The model as the guest read it.
     pub(crate) info: ModelInfo,
 }
 
 impl Runtime {
-    /// Lets `guest` load the model that `model` yields, and keeps what it became.
+    /// Lets `guest` load the model that `model` yields, and keeps its state.
     ///
-    /// Runs whisper.cpp's parser on the model, inside the sandbox, with [`Limits::cpu_to_load`](super::Limits). Padding is
-    /// computed behind `recording` (16 kHz mono), if the options ask for it.
+    /// Runs whisper.cpp's parser on the model, inside the sandbox, with
+    /// [`Limits::cpu_to_load`](super::Limits). Padding is computed behind `recording` (16 kHz
+    /// mono), if the options ask for it.
     pub(crate) fn snapshot(
         &self,
         guest: &[u8],
@@ -39,7 +40,8 @@ impl Runtime {
     ) -> Result<Snapshot, SandboxError> {
         let wizer = {
             let mut wizer = Wizer::new();
-            // hearken_load is called below, with its arguments; the snapshot keeps no way to load again.
+            // The guest's export for loading is called below, with its arguments; the snapshot
+            // keeps no way to load again.
             wizer.init_func(EXPORT_LOAD).keep_init_func(false);
             wizer
         };
@@ -84,7 +86,8 @@ impl Runtime {
 }
 
 impl Runtime {
-    /// Lets the guest compute the padding behind `recording` (16 kHz mono), which becomes a part of its snapshot.
+    /// Lets the guest compute the padding behind `recording` (16 kHz mono), which becomes a part of
+    /// its snapshot.
     fn teach_padding(
         &self,
         guest: &mut Guest,
@@ -113,7 +116,7 @@ impl Runtime {
     }
 }
 
-/// How wizer reads what the guest became. The names are those that its instrumentation added.
+/// Reads the guest's state for wizer. The names are those that its instrumentation added.
 impl InstanceState for Guest {
     async fn global_get(&mut self, name: &str, _: ValType) -> SnapshotVal {
         let value = self.instance.get_global(&mut self.store, name).map(|global| global.get(&mut self.store));
@@ -123,7 +126,8 @@ impl InstanceState for Guest {
             Some(Val::F32(bits)) => SnapshotVal::F32(bits),
             Some(Val::F64(bits)) => SnapshotVal::F64(bits),
             Some(Val::V128(bits)) => SnapshotVal::V128(bits.as_u128()),
-            // wizer exports every mutable global itself and refuses modules with mutable references.
+            // wizer exports every mutable global itself and refuses modules with mutable
+            // references.
             other => unreachable!("wizer asked for the global {name}, which is {other:?}"),
         }
     }

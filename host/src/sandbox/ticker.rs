@@ -4,10 +4,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
-/// How often a running guest is asked whether it may go on.
+/// Period of epoch interruption: a running guest checks this often whether it may go on.
 const PERIOD: Duration = Duration::from_millis(10);
 
-/// Advances the engine's epoch while at least one guest runs; otherwise its thread sleeps until one does.
+/// Advances the engine's epoch while at least one guest runs; otherwise its thread sleeps until one
+/// does.
 pub(super) struct Ticker {
     running: Mutex<usize>,
     wake: Condvar,

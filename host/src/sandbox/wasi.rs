@@ -1,5 +1,6 @@
-//! `wasi_snapshot_preview1`, as far as the guest's C and Rust libraries name it, granting nothing: no files, no
-//! environment, no arguments, no sockets. There is a clock of 10 ms, a seeded random stream, and a log with an end.
+//! `wasi_snapshot_preview1`, as far as the guest's C and Rust libraries name it, granting nothing:
+//! no files, no environment, no arguments, no sockets. There is a clock of 10 ms, a seeded random
+//! stream, and a log with an end.
 
 use wasmtime::{Caller, Linker, Result};
 
@@ -16,10 +17,12 @@ const INVALID: i32 = 28;
 /// Vectors that one write may have.
 const MAX_VECTORS: u32 = 64;
 
-/// Random bytes that one call may ask for: the guest's clock does not run while the host works for it.
+/// Random bytes that one call may ask for: the guest's clock does not run while the host works for
+/// it.
 const MAX_RANDOM: u32 = 64 << 10;
 
-/// Resolution of the guest's clock, in nanoseconds: coarse, against timing attacks on whatever shares the machine.
+/// Resolution of the guest's clock, in nanoseconds: coarse, against timing attacks on whatever
+/// shares the machine.
 const CLOCK_RESOLUTION: u64 = 10_000_000;
 
 /// Adds the functions to `linker`.
@@ -92,7 +95,8 @@ fn write(mut caller: Caller<'_, HostState>, fd: u32, vectors: u32, count: u32, w
     let (memory, state) = state(&mut caller)?;
     let mut total = 0u32;
     for index in 0..count {
-        // At most 64 vectors of 8 bytes: the sum is checked as one range, so the additions cannot wrap unseen.
+        // At most 64 vectors of 8 bytes: the sum is checked as one range, so the additions cannot
+        // wrap unseen.
         let offset = u64::from(index) * 8;
         let address = memory::read_u32(memory, vectors, offset)?;
         let len = memory::read_u32(memory, vectors, offset + 4)?;

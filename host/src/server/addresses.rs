@@ -28,7 +28,7 @@ impl Addresses {
     }
 }
 
-/// One connection among those of its address, until it is dropped.
+/// Slot of a connection among those of its address, until it is dropped.
 pub(super) struct Share {
     of: Arc<Addresses>,
     address: IpAddr,

@@ -1,216 +1,127 @@
-//! Who may come in: the key, the place it is shown from, and whether there is room.
+//! Admission control: room for one more stream, by the measured cost of speech on this machine.
+//!
+//! Final texts cannot wait; partial ones can, and become rarer by themselves. So the load is the
+//! demand of final texts on the recognizer's threads: for each model, the cost of a second of
+//! speech without partial texts, which is measured with each such utterance and once when the model
+//! is loaded, times the number of active streams. Silent streams are no load.
+//!
+//! Whether a new stream will ever carry speech is unknown. So admission is checked twice: when a
+//! stream opens, and at its first speech. Any number of silent streams is admitted at once, and of
+//! a crowd of speakers those for whom there is room.
+//!
+//! Other programs on the same cores show in the utilization of the recognizer's threads; errors of
+//! the estimate show as final texts that wait for a thread.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use axum::http::{HeaderMap, header};
-
-use super::App;
-use super::capacity::Asking;
-use super::disk::Stored;
-use super::keys::KeyHash;
-use super::metrics::{ByProtocol, ByTenant, Counted};
-use super::refusal::Refusal;
-use super::tenants::{Admitted, Tenant};
-use crate::Model;
+use super::config::Admission;
+use super::rejection::Rejection;
 use crate::meter::Speaking;
+use crate::{Engine, Model, Share};
 
-impl App {
-    /// Whose request that is. `offered` is a key that came otherwise than in the header `Authorization`, which browsers
-    /// cannot set for a WebSocket.
-    pub(super) fn admit(&self, headers: &HeaderMap, offered: Option<&str>) -> Result<Admitted, Refusal> {
-        if self.tenants.is_open() && !is_local(headers) {
-            return Err(Refusal::Foreign);
-        }
-        self.tenants.find(bearer(headers).or(offered))
+/// Value of `Retry-After`: utterances end within seconds.
+const RETRY: Duration = Duration::from_secs(4);
+
+/// Demand of the streams on the recognizer.
+pub(super) struct Capacity {
+    config: Admission,
+    /// The recognizer, and how many of its threads can run at once.
+    engine: Engine,
+    threads: f64,
+    /// Held during an admission check at the first speech, until the stream counts as active: the
+    /// last place is given once.
+    turn: Mutex<()>,
+}
+
+/// Requester of admission.
+pub(super) struct Asking<'a> {
+    /// The tenant's share of the recognizer.
+    pub(super) own: &'a Share,
+    /// All loaded models.
+    pub(super) models: &'a [Model],
+}
+
+impl Capacity {
+    pub(super) fn new(config: Admission, engine: Engine) -> Self {
+        let threads = engine.threads();
+        // More threads than cores do not recognize more.
+        let cores = std::thread::available_parallelism().map_or(threads, usize::from);
+        Self { config, engine, threads: threads.min(cores) as f64, turn: Mutex::default() }
     }
 
-    /// The tenant of this name, whose client showed a key that was made for it with `key`: it is valid as long as that one is.
-    pub(super) fn admit_named(
-        &self,
-        headers: &HeaderMap,
-        name: &str,
-        key: Option<KeyHash>,
-    ) -> Result<Admitted, Refusal> {
-        if self.tenants.is_open() && !is_local(headers) {
-            return Err(Refusal::Foreign);
-        }
-        if !self.tenants.still_admits(name, key.as_ref()) {
-            return Err(Refusal::Revoked);
-        }
-        Ok(Admitted { tenant: self.tenants.named(name)?, key })
+    /// Thread time that final texts need, as a fraction of the available time.
+    pub(super) fn load(&self, models: &[Model]) -> f64 {
+        needed(models).1 / self.capable()
     }
 
-    /// Room for one more stream of this model, or for a recording, until the ticket is dropped.
-    pub(super) fn open(
-        self: &Arc<Self>,
-        who: &Admitted,
-        protocol: &'static str,
-        stream: Option<&Model>,
-    ) -> Result<Ticket, Refusal> {
-        if self.is_draining() {
-            return Err(Refusal::Draining);
+    /// Threads' time that there is.
+    fn capable(&self) -> f64 {
+        self.threads * self.engine.executor().pace()
+    }
+
+    /// The most that may be needed.
+    pub(super) fn limit(&self) -> f64 {
+        if self.config.enabled { self.config.load } else { f64::INFINITY }
+    }
+
+    /// Returns an error if one more stream of this model has no room.
+    pub(super) fn room(&self, model: &Model, asking: &Asking<'_>) -> Result<(), Rejection> {
+        if !self.config.enabled {
+            return Ok(());
         }
-        let Admitted { tenant, key } = who;
-        let all = self.config.streams;
-        self.open
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < all).then_some(open + 1))
-            .map_err(|_| Refusal::Full)?;
-        let room = tenant
-            .take_stream()
-            .and_then(|()| self.room(tenant, stream).inspect_err(|_| tenant.give_stream_back()));
-        room.inspect_err(|_| {
-            self.open.fetch_sub(1, Ordering::Relaxed);
-        })?;
-        let labels = ByProtocol { tenant: Arc::clone(&tenant.name), protocol };
-        self.metrics.opened.get_or_create(&labels).inc();
-        let counted = Counted::new(&self.metrics.open.get_or_create(&labels));
-        Ok(Ticket {
-            app: Arc::clone(self),
-            tenant: Arc::clone(tenant),
-            key: *key,
-            counted: Some(counted),
-            stored: Stored::default(),
-        })
+        let (speaking, needed) = needed(asking.models);
+        let cost = model.meter().cost_of_speech().unwrap_or_default();
+        fits(speaking, needed, cost, self.config.load * self.capable())?;
+        self.in_time(asking)
     }
 
-    /// Whether the recogniser has time for one more stream of this model, or for a recording.
-    fn room(&self, tenant: &Tenant, stream: Option<&Model>) -> Result<(), Refusal> {
-        self.asking(tenant, |asking| match stream {
-            Some(model) => self.capacity.room(model, asking),
-            None => self.capacity.room_for_recording(asking),
-        })
+    /// Admits a stream's first speech and counts it as active, if there is room.
+    pub(super) fn speak(&self, model: &Model, asking: &Asking<'_>) -> Result<Speaking, Rejection> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.room(model, asking)?;
+        Ok(Speaking::new(Arc::clone(model.meter())))
     }
 
-    fn asking<T>(&self, tenant: &Tenant, ask: impl FnOnce(&Asking<'_>) -> T) -> T {
-        ask(&Asking { own: &tenant.share, models: &self.models.all() })
+    /// Returns an error if a recording has no room: it waits for streams, and is not to wait for
+    /// ever.
+    pub(super) fn room_for_recording(&self, asking: &Asking<'_>) -> Result<(), Rejection> {
+        if !self.config.enabled {
+            return Ok(());
+        }
+        if self.load(asking.models) > self.config.load {
+            return Err(Rejection::Busy { retry: RETRY });
+        }
+        self.in_time(asking)
+    }
+
+    /// Returns an error if the tenant's own final texts begin late. A tenant that asks for more
+    /// than its share waits for itself: that others are late is no reason to reject a tenant whose
+    /// texts are in time, or that has none.
+    fn in_time(&self, asking: &Asking<'_>) -> Result<(), Rejection> {
+        let limit = Duration::from_millis(self.config.final_wait_ms);
+        match asking.own.final_wait(Instant::now()) {
+            Some(wait) if wait > limit => Err(Rejection::Busy { retry: RETRY }),
+            _ => Ok(()),
+        }
     }
 }
 
-/// A place among those that the tenant and the server have.
-pub(super) struct Ticket {
-    pub(super) app: Arc<App>,
-    pub(super) tenant: Arc<Tenant>,
-    /// With which its client came.
-    pub(super) key: Option<KeyHash>,
-    /// Until it is given back.
-    counted: Option<Counted>,
-    /// Disk space of its upload.
-    pub(super) stored: Stored,
+/// Checks that one more stream of this cost fits beside those that speak now.
+fn fits(speaking: u64, needed: f64, cost: f64, most: f64) -> Result<(), Rejection> {
+    // Alone it gets the whole capacity of the machine.
+    if speaking == 0 || needed + cost <= most { Ok(()) } else { Err(Rejection::Busy { retry: RETRY }) }
 }
 
-impl Ticket {
-    pub(super) fn by_tenant(&self) -> ByTenant {
-        ByTenant { tenant: Arc::clone(&self.tenant.name) }
-    }
-
-    /// Returns true if the key with which its client came is not valid any more.
-    pub(super) fn is_revoked(&self) -> bool {
-        !self.app.tenants.still_admits(&self.tenant.name, self.key.as_ref())
-    }
-
-    /// Waits until the key with which its client came is not valid any more.
-    pub(super) fn revoked(&self) -> impl Future<Output = ()> + Send + use<> {
-        let (app, name, key) = (Arc::clone(&self.app), Arc::clone(&self.tenant.name), self.key);
-        let mut replaced = app.tenants.replaced();
-        async move {
-            // Its sender is in the app.
-            let _ = replaced.wait_for(|()| !app.tenants.still_admits(&name, key.as_ref())).await;
-        }
-    }
-
-    /// Waits for something as long as the key is valid.
-    pub(super) async fn unless_revoked<T>(
-        &self,
-        work: impl Future<Output = Result<T, Refusal>>,
-    ) -> Result<T, Refusal> {
-        tokio::select! {
-            done = work => done,
-            () = self.revoked() => Err(Refusal::Revoked),
-        }
-    }
-
-    /// Somebody speaks in the stream for the first time, if there is room for one more speaker.
-    pub(super) fn first_speech(&self, model: &Model) -> Result<Speaking, Refusal> {
-        self.app.asking(&self.tenant, |asking| self.app.capacity.speak(model, asking))
-    }
-
-    /// Gives the tenant its place back before the server's: a client that was told of its stream's end may open another one
-    /// while the connection says goodbye.
-    pub(super) fn give_back(&mut self) {
-        if self.counted.take().is_some() {
-            self.tenant.give_stream_back();
-        }
-    }
-
-    /// Charges the tenant for audio, and counts it. Nothing is counted that is refused.
-    pub(super) fn charge(&self, seconds: f64) -> Result<(), Refusal> {
-        self.tenant.check_credit(Instant::now())?;
-        self.count(seconds);
-        Ok(())
-    }
-
-    fn count(&self, seconds: f64) {
-        self.tenant.debit(seconds, Instant::now());
-        self.heard(seconds);
-    }
-
-    /// Counts audio that was charged for.
-    pub(super) fn heard(&self, seconds: f64) {
-        self.app.metrics.audio.get_or_create(&self.by_tenant()).inc_by(seconds);
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        self.give_back();
-        self.give_bytes_back();
-        self.app.open.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// The key in the header `Authorization`.
-pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let authorization = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, key) = authorization.split_once(' ')?;
-    // OpenAI's clients say Bearer, Deepgram's Token.
-    let known = scheme.eq_ignore_ascii_case("bearer") || scheme.eq_ignore_ascii_case("token");
-    known.then(|| key.trim())
-}
-
-/// The subprotocols that a client offers for its WebSocket.
-pub(super) fn offered_protocols(headers: &HeaderMap) -> Vec<&str> {
-    let lists =
-        headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
-    lists.flat_map(|list| list.split(',')).map(str::trim).collect()
-}
-
-/// Whether a request to a server without keys comes from a program on this machine or from the server's own page. Another
-/// site's page in a browser here could reach the port as well: its requests state where it is from, and after a trick with
-/// names (DNS rebinding) they are addressed to a name that is not this machine's.
-pub(super) fn is_local(headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).and_then(|value: &header::HeaderValue| value.to_str().ok());
-    let Some(host) = text(header::HOST) else { return false };
-    let name = match host.strip_prefix('[') {
-        // Nothing but a port may follow the address.
-        Some(rest) => match rest.split_once(']') {
-            Some((name, "")) => name,
-            Some((name, port)) if port.starts_with(':') => name,
-            _ => return false,
-        },
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    let here = name.eq_ignore_ascii_case("localhost")
-        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-    let same = match headers.get(header::ORIGIN) {
-        None => true,
-        Some(origin) => {
-            let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
-            origin.is_some_and(|(_, origin)| origin.eq_ignore_ascii_case(host))
-        }
-    };
-    here && same
+/// Number of active streams, and of the threads that final texts need: the current need, or the
+/// average one, if that is more. A moment in which many pause is soon over.
+fn needed(models: &[Model]) -> (u64, f64) {
+    let each = models.iter().map(|model| {
+        let (meter, speaking) = (model.meter(), model.meter().speaking());
+        let speakers = meter.speaking_lately().max(speaking as f64);
+        (speaking, speakers * meter.cost_of_speech().unwrap_or_default())
+    });
+    each.fold((0, 0.0), |(count, time), (speaking, needed)| (count + speaking, time + needed))
 }
 
 #[cfg(test)]
@@ -218,29 +129,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_this_machine_and_the_servers_own_page_need_no_key() {
-        let local = |pairs: &[(header::HeaderName, &str)]| {
-            is_local(&pairs.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect())
-        };
-        for host in ["localhost:8080", "127.0.0.1:8080", "127.0.0.1", "[::1]:8080", "LOCALHOST"] {
-            assert!(local(&[(header::HOST, host)]), "{host}");
-        }
-        for host in [
-            "example.com:8080",
-            "localhost.example.com",
-            "10.0.0.1",
-            "[::2]:80",
-            "[::1].example.com",
-            "[::1",
-            "",
-        ] {
-            assert!(!local(&[(header::HOST, host)]), "{host}");
-        }
-        assert!(!local(&[]));
-        let from = |origin| local(&[(header::HOST, "localhost:8080"), (header::ORIGIN, origin)]);
-        assert!(from("http://localhost:8080"));
-        for origin in ["http://localhost:3000", "https://example.com", "null", "localhost:8080"] {
-            assert!(!from(origin), "{origin}");
-        }
+    fn speakers_are_let_in_up_to_the_limit() {
+        // Each needs an eighth of a thread: two dozen of them need three.
+        assert!(fits(23, 23.0 * 0.125, 0.125, 3.0).is_ok());
+        assert!(fits(24, 24.0 * 0.125, 0.125, 3.0).is_err());
+        // A model with a negligible cost has room still.
+        assert!(fits(24, 24.0 * 0.1249, 0.0001, 3.0).is_ok());
+    }
+
+    #[test]
+    fn the_first_active_stream_is_always_admitted() {
+        assert!(fits(0, 0.0, 10.0, 3.0).is_ok());
+        assert!(fits(0, 2.9, 10.0, 3.0).is_ok(), "after many that are silent now");
+        assert!(fits(1, 10.0, 10.0, 3.0).is_err());
     }
 }

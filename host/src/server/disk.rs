@@ -1,11 +1,11 @@
-//! Uploads on disk: how much all of them take, and what is left beside them.
+//! Uploads on disk: their total size, and the space left.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::admission::Ticket;
 use super::config::Config;
-use super::refusal::Refusal;
+use super::rejection::Rejection;
+use super::ticket::Ticket;
 use super::upload::Room;
 
 /// Bytes that are taken from the account at once: the system is asked for the free space as often.
@@ -25,17 +25,18 @@ impl Disk {
         Self { stored: AtomicU64::new(0), limit: bytes(config.uploads_mib), floor: bytes(config.free_mib) }
     }
 
-    fn take(&self, bytes: u64) -> Result<(), Refusal> {
+    fn take(&self, bytes: u64) -> Result<(), Rejection> {
         let sum = |stored: u64| stored.checked_add(bytes).filter(|sum| *sum <= self.limit);
         let taken = self.stored.fetch_update(Ordering::Relaxed, Ordering::Relaxed, sum);
-        taken.map(drop).map_err(|_| Refusal::NoRoom)
+        taken.map(drop).map_err(|_| Rejection::NoRoom)
     }
 
     fn give_back(&self, bytes: u64) {
         self.stored.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Returns true if the file system that `file` lies in has room for so many bytes more. One that does not tell has.
+    /// Returns true if the file system of `file` has room for `bytes` bytes more. One that does not
+    /// say has.
     fn is_free(&self, file: impl AsFd, bytes: u64) -> bool {
         rustix::fs::fstatvfs(file).map_or(true, |system| {
             let free = system.f_bavail.saturating_mul(system.f_frsize);
@@ -45,7 +46,8 @@ impl Disk {
     }
 }
 
-/// Disk space of one upload. It is given back when its ticket is dropped: when all that is to be done with it is done.
+/// Disk space of one upload. It is given back when its ticket is dropped: when all that is to be
+/// done with it is done.
 #[derive(Debug, Default)]
 pub(super) struct Stored(AtomicU64);
 
@@ -54,7 +56,7 @@ impl Room for Ticket {
         u64::from(self.tenant.limits.upload_mib) << 20
     }
 
-    fn store(&self, file: BorrowedFd<'_>, len: u64) -> Result<(), Refusal> {
+    fn store(&self, file: BorrowedFd<'_>, len: u64) -> Result<(), Rejection> {
         let has = self.stored.0.load(Ordering::Relaxed);
         if len <= has {
             return Ok(());
@@ -63,7 +65,7 @@ impl Room for Ticket {
         self.tenant.store(more)?;
         let taken = self.app.disk.take(more).and_then(|()| {
             let free = self.app.disk.is_free(file, more);
-            free.then_some(()).ok_or(Refusal::NoRoom).inspect_err(|_| self.app.disk.give_back(more))
+            free.then_some(()).ok_or(Rejection::NoRoom).inspect_err(|_| self.app.disk.give_back(more))
         });
         taken.inspect_err(|_| self.tenant.give_bytes_back(more))?;
         self.stored.0.fetch_add(more, Ordering::Relaxed);
@@ -72,7 +74,7 @@ impl Room for Ticket {
 }
 
 impl Ticket {
-    /// Its upload is gone.
+    /// Gives back the bytes of an upload that is gone.
     pub(super) fn give_bytes_back(&self) {
         let bytes = self.stored.0.swap(0, Ordering::Relaxed);
         self.app.disk.give_back(bytes);
@@ -88,8 +90,8 @@ mod tests {
     fn the_sum_is_bounded() {
         let disk = Disk { stored: AtomicU64::new(0), limit: 10, floor: 0 };
         disk.take(6).unwrap();
-        assert!(matches!(disk.take(5), Err(Refusal::NoRoom)));
-        assert!(matches!(disk.take(u64::MAX), Err(Refusal::NoRoom)));
+        assert!(matches!(disk.take(5), Err(Rejection::NoRoom)));
+        assert!(matches!(disk.take(u64::MAX), Err(Rejection::NoRoom)));
         disk.give_back(6);
         disk.take(10).unwrap();
     }

@@ -1,5 +1,5 @@
-//! Errors that HTTP has and no protocol of ours: a method that an address does not take, a body that is compressed, an upgrade that
-//! is none. Clients read errors as JSON, these as well.
+//! Errors that HTTP has and no protocol of ours: a method that an address does not take, a body
+//! that is compressed, an upgrade that is none. Clients read errors as JSON, these as well.
 
 use axum::Json;
 use axum::body::to_bytes;
@@ -8,16 +8,16 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::refusal::quote;
+use super::rejection::quote;
 use super::{deepgram, openai};
 
-/// Where the interfaces are; what else there is answers in its own way.
+/// Prefix of the interfaces; other paths answer in their own way.
 const INTERFACES: &str = "/v1/";
 /// Longest text of an error that axum writes.
 const MOST_TEXT: usize = 1 << 10;
 
-/// Answers what an interface would not understand, and turns errors that are not JSON into JSON, in the form of the interface that
-/// was asked.
+/// Answers requests that an interface would not understand, and turns errors that are not JSON into
+/// JSON, in the form of the requested interface.
 pub(super) async fn in_json(request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     if !path.starts_with(INTERFACES) {
@@ -53,7 +53,7 @@ fn encoded(headers: &HeaderMap) -> Option<String> {
 
 fn not_allowed(method: &Method, path: &str, allowed: Option<HeaderValue>) -> Response {
     let methods = allowed.as_ref().and_then(|allowed| allowed.to_str().ok()).unwrap_or_default();
-    // What answers GET answers HEAD too, and nobody means that.
+    // A route for GET answers HEAD too, which is not intended.
     let methods: Vec<&str> = methods.split(',').filter(|method| !["HEAD", ""].contains(method)).collect();
     let message = format!("{method} is not taken at {}; use {}", quote(path), methods.join(" or "));
     let mut response = answer(path, StatusCode::METHOD_NOT_ALLOWED, &message, "method_not_allowed");

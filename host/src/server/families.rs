@@ -1,4 +1,5 @@
-//! Names of models that clients send unasked: those of OpenAI, Groq and Deepgram, and what comes after them in the same families.
+//! Model names that client libraries send by default: those of OpenAI, Groq and Deepgram, and later
+//! ones of the same families.
 
 /// Purposes of Deepgram's models. Some of them are names by themselves.
 const USES: [&str; 11] = [
@@ -15,21 +16,23 @@ const USES: [&str; 11] = [
     "voicemail",
 ];
 
-/// Whether clients of OpenAI, Groq or Deepgram ask for a model of this name and mean the one that transcribes. Models that
-/// promise more than text (speakers, translation) are not meant.
+/// Returns true if clients of OpenAI, Groq or Deepgram send this model name for transcription by
+/// default. Names that promise more than text (speakers, translation) are not included.
 pub(super) fn is_usual(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     is_openais(&name) || is_whisper(&name) || is_deepgrams(&name)
 }
 
-/// `gpt-4o-transcribe`, `gpt-live-transcribe`, `gpt-4o-mini-transcribe-2025-12-15`, `gpt-realtime-whisper`.
+/// `gpt-4o-transcribe`, `gpt-live-transcribe`, `gpt-4o-mini-transcribe-2025-12-15`,
+/// `gpt-realtime-whisper`.
 fn is_openais(name: &str) -> bool {
     let Some(kind) = name.strip_prefix("gpt-") else { return false };
     let more = ["diarize", "translate"].iter().any(|other| kind.contains(other));
     !more && kind.split('-').any(|part| part == "transcribe" || part == "realtime")
 }
 
-/// OpenAI's `whisper-1`, Groq's `whisper-large-v3-turbo` and `distil-whisper-large-v3-en`, Deepgram's `whisper-medium`.
+/// OpenAI's `whisper-1`, Groq's `whisper-large-v3-turbo` and `distil-whisper-large-v3-en`,
+/// Deepgram's `whisper-medium`.
 fn is_whisper(name: &str) -> bool {
     name.strip_prefix("distil-").unwrap_or(name).split('-').next() == Some("whisper")
 }

@@ -1,4 +1,4 @@
-//! What whoever runs the server asks it.
+//! Endpoints for the operator.
 
 use std::sync::Arc;
 
@@ -8,12 +8,13 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::admission::is_local;
 use super::listener::Peer;
 use super::metrics::CONTENT_TYPE;
-use super::{App, census};
+use super::ticket::is_local;
+use super::{App, engine_metrics};
 
-/// Health for everybody; `metrics` decides who sees the numbers, which name tenants.
+/// Makes the routes of health for everybody; `metrics` decides who may read the metrics, which name
+/// tenants.
 pub(super) fn routes(metrics: Audience) -> Router<Arc<App>> {
     let metrics = move |state: State<Arc<App>>, peer: Extension<Peer>, headers: HeaderMap| async move {
         match metrics {
@@ -24,7 +25,7 @@ pub(super) fn routes(metrics: Audience) -> Router<Arc<App>> {
             )
                 .into_response(),
             _ => {
-                let text = state.metrics.text(&census::registry(&state));
+                let text = state.metrics.text(&engine_metrics::registry(&state));
                 ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response()
             }
         }
@@ -35,14 +36,15 @@ pub(super) fn routes(metrics: Audience) -> Router<Arc<App>> {
         .route("/metrics", get(metrics))
 }
 
-/// Whether a program of this machine asks for itself: not a proxy for somebody else, nor a page under another name.
+/// Returns true if a program of this machine asks for itself: not a proxy for another, nor a page
+/// under another name.
 fn is_from_here(peer: &Peer, headers: &HeaderMap) -> bool {
     let is_passed_on =
         ["forwarded", "x-forwarded-for", "x-real-ip"].iter().any(|name| headers.contains_key(*name));
     peer.address.ip().to_canonical().is_loopback() && is_local(headers) && !is_passed_on
 }
 
-/// Who may read the metrics.
+/// Readers of the metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Audience {
     Nobody,

@@ -1,4 +1,4 @@
-//! Keys: what a tenant proves itself with, and what the server keeps of it.
+//! Keys: the credentials of a tenant, and their hashes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,9 +6,9 @@ use std::str::FromStr;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
-/// What a key begins with, so that one that was published by mistake is found.
+/// Prefix of a key, so that one that was published by mistake is found.
 const PREFIX: &str = "hk_";
-/// What a hash begins with in the configuration.
+/// Prefix of a hash in the configuration.
 const SCHEME: &str = "sha256:";
 
 /// A tenant's key: 256 random bits. The server keeps only its [hash](KeyHash).
@@ -31,13 +31,14 @@ impl Key {
         &self.0
     }
 
-    /// What the configuration keeps of it.
+    /// Hash that the configuration keeps of it.
     pub fn hash(&self) -> KeyHash {
         KeyHash::of(&self.0)
     }
 }
 
-/// SHA-256 of a key. Keys are random and long: a hash made slow on purpose, as passwords need it, would protect nothing.
+/// SHA-256 of a key. Keys are random and long: a hash made slow on purpose, as passwords need it,
+/// would protect nothing.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct KeyHash([u8; 32]);
 
@@ -47,7 +48,7 @@ impl KeyHash {
         Self(Sha256::digest(key.as_bytes()).into())
     }
 
-    /// Whether they are equal, in a time that does not tell where they differ.
+    /// Compares in constant time.
     pub(super) fn matches(&self, other: &Self) -> Choice {
         self.0.ct_eq(&other.0)
     }
@@ -65,7 +66,7 @@ impl fmt::Debug for KeyHash {
     }
 }
 
-/// A text that is no hash of a key.
+/// Error of a text that is no hash of a key.
 #[derive(Debug, thiserror::Error)]
 #[error("a key's hash is `sha256:` and 64 hexadecimal digits; `hearken serve key` makes a key and its hash")]
 #[non_exhaustive]
@@ -95,10 +96,11 @@ impl<'de> serde::Deserialize<'de> for KeyHash {
     }
 }
 
-/// Random bits for names that nobody may guess, as 32 hexadecimal digits.
+/// Random bits for names that cannot be guessed, as 32 hexadecimal digits.
 pub(super) fn random_name() -> String {
     let mut bytes = [0u8; 16];
-    // Where the system has no randomness TLS and keys do not work either; such a name must not be guessable.
+    // Where the system has no randomness TLS and keys do not work either; such a name must not be
+    // guessable.
     getrandom::fill(&mut bytes).expect("the system's random generator works");
     hex(&bytes)
 }

@@ -21,19 +21,20 @@ use super::App;
 use super::addresses::{Addresses, Share};
 use super::metrics::Counted;
 
-/// How long a request's headers may take, and a TLS handshake.
+/// Time limit of a request's headers, and of a TLS handshake.
 const HEADERS: Duration = Duration::from_secs(15);
-/// The same where three quarters of the connections are taken.
+/// Time limit where three quarters of the connections are taken.
 const HURRIED: Duration = Duration::from_secs(3);
 /// Bytes of a request's headers.
 const MAX_HEADERS: usize = 32 << 10;
-/// How long the system keeps trying to deliver what a client does not read, before it breaks the connection.
+/// Time for which the system keeps trying to deliver data that a client does not read, before it
+/// breaks the connection.
 const UNREAD: Duration = Duration::from_secs(60);
 /// Pause after an error that would come again at once, such as too many open files.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
-/// Who is at the other end of a connection, and its place among those that the server has. A WebSocket that comes of it keeps
-/// this as long as it lives.
+/// Peer of a connection, and its place among those that the server has. A WebSocket that comes of
+/// it keeps this as long as it lives.
 #[derive(Clone)]
 pub(super) struct Peer {
     pub(super) address: SocketAddr,
@@ -49,7 +50,8 @@ struct Held {
     _counted: Counted,
 }
 
-/// Takes connections and serves `router` on them until the server drains. `alive` is held until each has ended.
+/// Takes connections and serves `router` on them until the server drains. `alive` is held until
+/// each has ended.
 pub(super) async fn accept(app: Arc<App>, listener: TcpListener, router: Router, alive: mpsc::Sender<()>) {
     each(app, listener, alive, |app, stream, peer: Peer| {
         let router = router.clone();
@@ -68,7 +70,8 @@ pub(super) async fn accept(app: Arc<App>, listener: TcpListener, router: Router,
     .await;
 }
 
-/// Takes connections and serves each as it is told to, until the server drains. `alive` is held until each has ended.
+/// Accepts connections and serves each with `serve`, until the server drains. `alive` is held until
+/// each has ended.
 pub(super) async fn each<F>(
     app: Arc<App>,
     listener: TcpListener,
@@ -93,12 +96,12 @@ pub(super) async fn each<F>(
             }
         };
         let Some(share) = Share::take(&addresses, address.ip()) else {
-            // It is told nothing: who opens so many does not wait for an answer.
+            // Closed without an answer: a client that opens this many does not wait for one.
             app.metrics.refused("too_many_connections");
             tracing::debug!(%address, "has too many connections");
             continue;
         };
-        // Where there is hardly room for more, who says nothing makes room for others.
+        // Where there is hardly room for more, a silent connection makes room for others.
         let scarce = room.available_permits() < app.config.connections / 4;
         let patience = if scarce { HURRIED } else { HEADERS };
         let held = Held {
@@ -123,7 +126,7 @@ async fn next(
     Ok((stream, peer, place))
 }
 
-/// Text goes out as it comes, and to whoever reads it.
+/// Sets the options of a connection: text is sent at once, and unread data times out.
 fn settle(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
     #[cfg(target_os = "linux")]

@@ -1,4 +1,7 @@
-//! What the server counts, for Prometheus.
+//! Metrics for Prometheus.
+//!
+//! The prefix `hearken_` and suffixes such as `_total` are added by the registry, so the full name
+//! stands beside each registration.
 
 use std::sync::Arc;
 
@@ -10,7 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-/// The content type of what [`Metrics::text`] gives.
+/// Content type of [`Metrics::text`].
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Seconds as a counter.
@@ -38,14 +41,14 @@ pub(super) struct Metrics {
     registry: Arc<Registry>,
     /// Streams and recordings that are open.
     pub(super) open: Family<ByProtocol, Gauge>,
-    /// Those that were ever opened.
+    /// Number of streams that were ever opened.
     pub(super) opened: Family<ByProtocol, Counter>,
     /// Seconds of audio that came.
     pub(super) audio: Family<ByTenant, Seconds>,
-    /// Seconds of audio that were not recognised.
+    /// Seconds of audio that were not recognized.
     pub(super) dropped: Family<ByTenant, Seconds>,
     pub(super) unrecognized: Family<ByTenant, Seconds>,
-    /// From the end of an utterance, as it was detected, to its final text.
+    /// Time from the end of an utterance, as it was detected, to its final text.
     pub(super) final_latency: Family<ByTenant, Histogram>,
     /// Time that a recording took, for each second of it.
     pub(super) recording_factor: Family<ByTenant, Histogram>,
@@ -75,27 +78,37 @@ impl Metrics {
             parked: Gauge::default(),
         };
         let r = &mut registry;
+        // hearken_open
         r.register("open", "Streams and recordings that are open", metrics.open.clone());
+        // hearken_opened_total
         r.register("opened", "Streams and recordings that were opened", metrics.opened.clone());
+        // hearken_audio_seconds_total
         r.register("audio_seconds", "Audio that was received", metrics.audio.clone());
-        r.register("dropped_seconds", "Audio that was not recognised", metrics.dropped.clone());
+        // hearken_dropped_seconds_total
+        r.register("dropped_seconds", "Audio that was not recognized, in seconds", metrics.dropped.clone());
+        // hearken_unrecognized_seconds_total
         r.register(
             "unrecognized_seconds",
             "Voice in which no words were recognized",
             metrics.unrecognized.clone(),
         );
+        // hearken_final_latency_seconds
         r.register(
             "final_latency_seconds",
             "From the detected end of an utterance to its final text",
             metrics.final_latency.clone(),
         );
+        // hearken_recording_real_time_factor
         r.register(
             "recording_real_time_factor",
-            "Time that a recording took, for each second of audio",
+            "Computing time of recordings, for each second of audio",
             metrics.recording_factor.clone(),
         );
-        r.register("refusals", "Requests that were refused", metrics.refused.clone());
+        // hearken_refusals_total
+        r.register("refusals", "Rejections, by reason", metrics.refused.clone());
+        // hearken_connections
         r.register("connections", "Connections that are open", metrics.connections.clone());
+        // hearken_parked
         r.register("parked", "Streams whose client lost its connection", metrics.parked.clone());
         metrics.registry = Arc::new(registry);
         metrics
@@ -105,7 +118,7 @@ impl Metrics {
         self.refused.get_or_create(&ByReason { reason }).inc();
     }
 
-    /// All of them, and those in `more`, in OpenMetrics' text format.
+    /// Formats all metrics, and those in `more`, in OpenMetrics' text format.
     pub(super) fn text(&self, more: &Registry) -> String {
         let mut text = String::new();
         // Writing into a string does not fail.

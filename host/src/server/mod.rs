@@ -1,8 +1,10 @@
-//! A transcription server for many tenants: hearken's own WebSocket, and the interfaces of OpenAI, Deepgram, Vosk and Wyoming.
+//! A transcription server for many tenants: hearken's own WebSocket, and the interfaces of OpenAI,
+//! Deepgram, Vosk and Wyoming.
 //!
-//! Everything stands on [`Session`](crate::session::Session) and [`Model::transcribe`](crate::Model::transcribe): recognition
-//! happens on the engine's threads, while the async runtime's only move bytes. `hearken serve` is this module behind a command
-//! line; docs/server.md has the interfaces, docs/operations.md the configuration.
+//! Everything stands on [`Session`](crate::session::Session) and
+//! [`Model::transcribe`](crate::Model::transcribe): recognition happens on the engine's threads,
+//! while the async runtime's only move bytes. `hearken serve` is this module behind a command line;
+//! docs/server.md has the interfaces, docs/operations.md the configuration.
 //!
 //! ```no_run
 //! use hearken::server::{Config, NamedModel, Server};
@@ -19,31 +21,31 @@
 
 mod addresses;
 mod admission;
-mod capacity;
-mod census;
 mod config;
 mod deepgram;
 mod disk;
+mod engine_metrics;
 mod errors;
 mod families;
-mod health;
 #[cfg(any(test, fuzzing))]
-pub mod hostile;
+pub mod fuzz;
+mod health;
 mod keys;
 mod listener;
 mod metrics;
 mod models;
+mod native_ws;
 mod openai;
-mod own;
 mod pace;
 mod page;
 mod quiet;
 mod realtime;
 mod recording;
-mod refusal;
+mod rejection;
 mod socket;
 mod stream;
 mod tenants;
+mod ticket;
 mod tls;
 mod upload;
 mod values;
@@ -62,7 +64,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
-use self::capacity::Capacity;
+use self::admission::Capacity;
 pub use self::config::{Admission, Config, ConfigError, LogFormat, TenantConfig, Tls, Wyoming};
 use self::disk::Disk;
 use self::health::Audience;
@@ -71,14 +73,15 @@ use self::metrics::Metrics;
 use self::models::Models;
 pub use self::models::NamedModel;
 use self::quiet::{Line, Quiet};
-use self::refusal::Refusal;
+use self::rejection::Rejection;
 use self::tenants::Tenants;
 use crate::Engine;
 use crate::error::Error;
 use crate::executor::{Executor, Purpose};
 
-/// Connections that wait until they are accepted: what Linux allows where it was not told otherwise. All clients of a server that
-/// was started again come at once, and whoever finds no room here tries again after a second, then after two more, and so on.
+/// Length of the queue of connections not yet accepted: the default maximum of Linux. All clients
+/// of a restarted server come at once, and a client that finds no room here tries again after a
+/// second, then after two more, and so on.
 const BACKLOG: u32 = 4096;
 
 /// Why a server does not run.
@@ -101,21 +104,21 @@ pub enum ServerError {
     },
 }
 
-/// What all connections share.
+/// State that all connections share.
 struct App {
     config: Config,
     engine: Engine,
     models: Models,
     tenants: Tenants,
     metrics: Metrics,
-    parked: own::Parked,
+    parked: native_ws::Parked,
     secrets: realtime::Secrets,
     /// Streams and recordings that are open.
     open: AtomicU32,
     capacity: Capacity,
     disk: Disk,
     quiet: Quiet,
-    /// Where recordings are taken in.
+    /// Executor that decodes the audio of recordings.
     intake: Executor,
     drain: watch::Sender<bool>,
     tls: RwLock<Option<TlsAcceptor>>,
@@ -136,22 +139,23 @@ impl App {
         self.tls.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Counts and logs a refusal, and answers with it in hearken's own form.
-    fn refuse(&self, refusal: &Refusal) -> Response {
-        self.note(refusal);
-        refusal.plain()
+    /// Counts and logs a rejection, and answers with it in hearken's own form.
+    fn refuse(&self, rejection: &Rejection) -> Response {
+        self.note(rejection);
+        rejection.plain()
     }
 
-    /// Counts and logs a refusal. Its message may quote what the client sent, and that is nobody's business.
-    fn note(&self, refusal: &Refusal) {
-        self.metrics.refused(refusal.code());
+    /// Counts and logs a rejection. Its message may quote the client's request, which must not be
+    /// logged.
+    fn note(&self, rejection: &Rejection) {
+        self.metrics.refused(rejection.code());
         match self.quiet.next(Instant::now()) {
             Line::LeaveOut => return,
             Line::Write(0) => {}
             Line::Write(left_out) => tracing::info!(left_out, "more were refused than are logged"),
         }
-        tracing::info!(code = refusal.code(), parameter = refusal.parameter(), "refused");
-        tracing::debug!("refused: {refusal}");
+        tracing::info!(code = rejection.code(), parameter = rejection.parameter(), "refused");
+        tracing::debug!("refused: {rejection}");
     }
 }
 
@@ -166,20 +170,21 @@ pub struct Server {
     address: SocketAddr,
 }
 
-/// Tells a running server what to do.
+/// Control of a running server.
 #[derive(Clone)]
 pub struct Control(Arc<App>);
 
 impl Server {
-    /// Takes the address. `models` are loaded when it [runs](Self::run); the first is the default one unless the
-    /// configuration names another.
+    /// Takes the address. `models` are loaded when it [runs](Self::run); the first is the default
+    /// one unless the configuration names another.
     ///
     /// # Errors
     ///
     /// [`ServerError::Config`] and [`ServerError::Listen`].
     pub async fn bind(config: Config, engine: Engine, models: Vec<NamedModel>) -> Result<Self, ServerError> {
         config.check()?;
-        // Before a process that gives up rights, and before the first recording, which would wait for it.
+        // Before a process that gives up rights, and before the first recording, which would wait
+        // for it.
         crate::sandbox::media::prepare().map_err(Error::from)?;
         let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
         let listener = listen(config.listen)?;
@@ -193,7 +198,7 @@ impl Server {
             models: Models::new(&config, &models),
             tenants: Tenants::new(&config.tenants),
             metrics: Metrics::new(),
-            parked: own::Parked::default(),
+            parked: native_ws::Parked::default(),
             secrets: realtime::Secrets::default(),
             open: AtomicU32::new(0),
             capacity: Capacity::new(config.admission, engine.clone()),
@@ -208,34 +213,35 @@ impl Server {
         Ok(Self { app: Arc::new(app), listener, operations, vosk, wyoming, models, address })
     }
 
-    /// Where it listens.
+    /// Address of the listener.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where clients find it.
+    /// URL for clients.
     pub fn url(&self) -> String {
         let scheme = if self.app.config.tls.is_some() { "https" } else { "http" };
         format!("{scheme}://{}", self.address)
     }
 
-    /// Where it listens for Vosk's clients alone, if it does.
+    /// Address for Vosk's clients alone, if there is one.
     pub fn vosk_address(&self) -> Option<SocketAddr> {
         self.vosk.as_ref()?.local_addr().ok()
     }
 
-    /// Where it listens for Wyoming's clients, if it does.
+    /// Address for Wyoming's clients, if there is one.
     pub fn wyoming_address(&self) -> Option<SocketAddr> {
         self.wyoming.as_ref()?.local_addr().ok()
     }
 
-    /// What tells it to reload, and to end.
+    /// Handle to reload and to end the server.
     pub fn control(&self) -> Control {
         Control(Arc::clone(&self.app))
     }
 
-    /// Loads the models and serves, until [`Control::drain`]: then new streams are refused, running ones get their final texts,
-    /// and it returns when they have, or when `shutdown_seconds` are over.
+    /// Loads the models and serves, until [`Control::drain`]: then new streams are refused, running
+    /// ones get their final texts, and it returns when they have, or when `shutdown_seconds` are
+    /// over.
     ///
     /// # Errors
     ///
@@ -300,7 +306,8 @@ impl Control {
         self.0.drain.send_replace(true);
     }
 
-    /// Takes over tenants and certificate of another configuration; the rest needs a restart. Nothing changes on an error.
+    /// Takes over tenants and certificate of another configuration; the rest needs a restart.
+    /// Nothing changes on an error.
     ///
     /// # Errors
     ///
@@ -326,7 +333,7 @@ impl Control {
 fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
     let open = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        // A server that is started again need not wait for what is left of its connections.
+        // A restarted server need not wait for the rest of its old connections.
         socket.set_reuseaddr(true)?;
         socket.bind(address)?;
         socket.listen(BACKLOG)
@@ -336,7 +343,7 @@ fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
 
 fn routes(app: &Arc<App>, metrics: Audience) -> Router {
     let routes = Router::new()
-        .route("/v1/stream", get(own::upgrade))
+        .route("/v1/stream", get(native_ws::upgrade))
         .route("/", get(vosk::or_page))
         .route("/v1/realtime", get(realtime::upgrade))
         .route("/v1/realtime/client_secrets", post(realtime::create_secret))
@@ -346,6 +353,6 @@ fn routes(app: &Arc<App>, metrics: Audience) -> Router {
         .merge(health::routes(metrics))
         .fallback(openai::nothing_here)
         .with_state(Arc::clone(app));
-    // Around all of them, since a router adds to what its layers answer: which methods it takes, say.
+    // Around all of them, since a router adds to its layers' answers: the permitted methods, say.
     Router::new().fallback_service(routes).layer(axum::middleware::from_fn(errors::in_json))
 }

@@ -8,17 +8,17 @@ use tokio::sync::watch;
 
 use super::config::Config;
 use super::families::is_usual;
-use super::refusal::{Refusal, quote};
+use super::rejection::{Rejection, quote};
 use super::tenants::Tenant;
 use crate::error::Error;
 use crate::{Engine, Model, ModelSource};
 
-/// Where a model comes from, under which name.
+/// Source of a model, and its name.
 #[derive(Debug, Clone)]
 pub struct NamedModel {
-    /// What clients call it.
+    /// Name for clients.
     pub name: String,
-    /// Its file.
+    /// Source of the model.
     pub source: ModelSource,
 }
 
@@ -39,12 +39,12 @@ struct Loaded {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Listed {
     pub(super) name: String,
-    /// When it was loaded: seconds since 1970.
+    /// Time of loading [s since 1970].
     pub(super) created: u64,
 }
 
 impl Models {
-    /// Nothing is loaded yet.
+    /// Makes the set of models; nothing is loaded yet.
     pub(super) fn new(config: &Config, models: &[NamedModel]) -> Self {
         let first = models.first().map(|model| model.name.clone()).unwrap_or_default();
         let default = config.default_model.clone().unwrap_or(first);
@@ -68,7 +68,7 @@ impl Models {
         Ok(())
     }
 
-    /// All that are loaded, each once, however many names it has.
+    /// All loaded models, each once, however many names it has.
     pub(super) fn all(&self) -> Vec<Model> {
         let loaded = self.loaded.borrow();
         let mut all: Vec<Model> = Vec::new();
@@ -98,11 +98,11 @@ impl Models {
         let _ = self.loaded.subscribe().wait_for(Option::is_some).await;
     }
 
-    /// The model that a client means, and its name here. Without a name, or under one of those that clients send unasked, the
-    /// default one, or the first that it may use.
-    pub(super) fn find(&self, tenant: &Tenant, asked: Option<&str>) -> Result<(String, Model), Refusal> {
+    /// The model that a client means, and its name here. Without a name, or under one of those that
+    /// clients send unasked, the default one, or the first that it may use.
+    pub(super) fn find(&self, tenant: &Tenant, asked: Option<&str>) -> Result<(String, Model), Rejection> {
         let loaded = self.loaded.borrow();
-        let models = &loaded.as_ref().ok_or(Refusal::NotReady)?.models;
+        let models = &loaded.as_ref().ok_or(Rejection::NotReady)?.models;
         let allowed = |name: &str| {
             let model = models.get(name).filter(|_| tenant.may_use(name))?;
             Some((name.to_owned(), model.clone()))
@@ -115,13 +115,13 @@ impl Models {
             }),
             None => default(),
         };
-        found.ok_or_else(|| Refusal::UnknownModel(quote(asked.unwrap_or(&self.default))))
+        found.ok_or_else(|| Rejection::UnknownModel(quote(asked.unwrap_or(&self.default))))
     }
 
     /// The models of a tenant, by name.
-    pub(super) fn list(&self, tenant: &Tenant) -> Result<Vec<Listed>, Refusal> {
+    pub(super) fn list(&self, tenant: &Tenant) -> Result<Vec<Listed>, Rejection> {
         let loaded = self.loaded.borrow();
-        let loaded = loaded.as_ref().ok_or(Refusal::NotReady)?;
+        let loaded = loaded.as_ref().ok_or(Rejection::NotReady)?;
         let names = loaded.models.keys().filter(|name| tenant.may_use(name));
         Ok(names.map(|name| Listed { name: name.clone(), created: loaded.since }).collect())
     }

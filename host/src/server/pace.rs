@@ -1,4 +1,5 @@
-//! How fast a stream's audio is taken in: faster than it is spoken, for clients that send a recording, but not as fast as they can.
+//! Pacing: limits how fast a stream's audio is accepted. Clients may send a recording faster than
+//! real time, but not as fast as they can.
 
 use std::time::{Duration, Instant};
 
@@ -6,13 +7,14 @@ use crate::audio::Format;
 
 /// Times as fast as real time.
 const TIMES: f64 = 4.0;
-/// Samples of all channels in a second of the richest format that is taken in as fast as that: 48 kHz, two channels. Richer ones, of
-/// which a second costs up to sixteen times as much, are taken in as many samples a second, and at least at [`LEAST`].
+/// Samples of all channels in a second of the richest format that is taken in as fast as that: 48
+/// kHz, two channels. Richer ones, of which a second costs up to sixteen times as much, are taken
+/// in as many samples a second, and at least at [`LEAST`].
 const RICH: f64 = 2.0 * 48_000.0;
 /// Times as fast as real time that any format is taken in: a client that was late catches up.
 const LEAST: f64 = 1.25;
-/// Samples that are taken in at once: five minutes at 24 kHz, which is the longest turn that is committed at once, and some more. It
-/// is a fifth of a second of a core's time.
+/// Samples that are taken in at once: five minutes at 24 kHz, which is the longest turn that is
+/// committed at once, and some more. It is a fifth of a second of a core's time.
 const BURST: f64 = 8e6;
 
 /// A token bucket of samples.
@@ -35,7 +37,7 @@ impl Pace {
         (self.left + more).min(BURST)
     }
 
-    /// So many samples of all channels were taken in.
+    /// Counts accepted samples of all channels.
     pub(super) fn take(&mut self, samples: usize, now: Instant) {
         (self.left, self.at) = (self.left(now) - samples as f64, now);
     }
@@ -51,7 +53,8 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// Seconds of audio of this format that are taken in within so many seconds by a client that sends as fast as it can.
+    /// Returns the seconds of audio of this format that are accepted within `seconds` seconds from
+    /// a client that sends as fast as it can.
     fn taken(sample_rate: u32, channels: u16, seconds: u64) -> f64 {
         let start = Instant::now();
         let mut pace = Pace::new(Format { sample_rate, channels }, start);

@@ -1,4 +1,4 @@
-//! A limit on lines of the log that strangers cause: what is refused costs a line each, and a disk has an end.
+//! Rate limit of log lines that strangers cause: a rejection costs a line, and a disk has an end.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

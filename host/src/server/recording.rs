@@ -1,21 +1,21 @@
-//! Whole recordings: taken in on a pool of threads in the tenants' turns, recognised on the engine's; none holds a thread while it
-//! waits.
+//! Whole recordings: taken in on a pool of threads in the tenants' turns, recognized on the
+//! engine's; none holds a thread while it waits.
 
 use std::fs::File;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use super::admission::Ticket;
-use super::refusal::Refusal;
+use super::rejection::Rejection;
+use super::ticket::Ticket;
 use crate::audio::{self, AudioError, Encoding, Faults, Format, RawPcm, Source};
 use crate::{Model, Progress, SAMPLE_RATE, Segment, TranscribeOptions, Transcript};
 
-/// What errors call an upload.
+/// Name of an upload in errors.
 const NAME: &str = "the upload";
 
-/// What was uploaded.
+/// An uploaded recording.
 pub(super) enum Recording {
-    /// A file that says what it is.
+    /// A file with a header.
     Container(File),
     /// Samples and nothing else.
     Raw { file: File, format: Format, encoding: Encoding },
@@ -44,16 +44,16 @@ impl Recording {
     }
 }
 
-/// Transcribes a recording; `observe` is told of each segment as it comes. Given up when the future is dropped: the rest is
-/// not decoded for nobody.
+/// Transcribes a recording; `observe` is called with each segment as it comes. Dropping the future
+/// cancels it: the rest is not decoded.
 pub(super) async fn transcribe(
     ticket: Ticket,
     model: Model,
     recording: Recording,
     options: TranscribeOptions,
     mut observe: impl FnMut(&Segment) + Send + 'static,
-) -> Result<Transcript, Refusal> {
-    // Refused before any work if there is no credit.
+) -> Result<Transcript, Rejection> {
+    // Rejected before any work if there is no credit.
     ticket.tenant.check_credit(Instant::now())?;
     let options = TranscribeOptions { share: Some(ticket.tenant.share.clone()), ..options };
     let started = Instant::now();
@@ -79,8 +79,8 @@ pub(super) async fn transcribe(
     };
     let transcript = ticket.unless_revoked(transcript).await?;
     if stopped.get().is_some() {
-        // Its source is gone, and held the other one.
-        return Err(Arc::into_inner(stopped).and_then(OnceLock::into_inner).unwrap_or(Refusal::Internal));
+        // The source is gone, and with it the other reference to `stopped`.
+        return Err(Arc::into_inner(stopped).and_then(OnceLock::into_inner).unwrap_or(Rejection::Internal));
     }
     let seconds = transcript.duration as f64 / f64::from(SAMPLE_RATE);
     if seconds > 0.0 {
@@ -94,8 +94,8 @@ pub(super) async fn transcribe(
     Ok(transcript)
 }
 
-/// Samples of all channels in a second of audio that counts as a second of `recording_minutes`: those of 48 kHz and two channels. A
-/// recording that has more counts for longer than it lasts.
+/// Samples of all channels in a second of audio that counts as a second of `recording_minutes`:
+/// those of 48 kHz and two channels. A recording that has more counts for longer than it lasts.
 const SAMPLES_PER_SECOND: u64 = 2 * 48_000;
 
 /// A source that is charged for, and ends when it is longer than it may be.
@@ -108,7 +108,7 @@ struct Metered {
     frames: u64,
     samples: u64,
     /// Why it ended too soon. Read when the recording has ended.
-    stopped: Arc<OnceLock<Refusal>>,
+    stopped: Arc<OnceLock<Rejection>>,
 }
 
 impl Metered {
@@ -117,15 +117,15 @@ impl Metered {
         source: Box<dyn Source>,
         seconds: Option<f64>,
         ticket: Arc<Ticket>,
-        stopped: Arc<OnceLock<Refusal>>,
-    ) -> Result<Self, Refusal> {
+        stopped: Arc<OnceLock<Rejection>>,
+    ) -> Result<Self, Rejection> {
         let most = 60.0 * f64::from(ticket.tenant.limits.recording_minutes);
         let reserved = seconds.unwrap_or(most).clamp(0.0, most);
         ticket.tenant.reserve(reserved, Instant::now())?;
         Ok(Self { source, ticket, reserved, frames: 0, samples: 0, stopped })
     }
 
-    /// Counts what came. Returns false if it is too much.
+    /// Counts frames. Returns false if the recording is too long.
     fn allows(&mut self, frames: u64, samples: u64) -> bool {
         let rate = u64::from(self.source.format().sample_rate);
         self.frames += frames;
@@ -136,15 +136,15 @@ impl Metered {
         let charged = seconds.min(self.reserved);
         self.reserved -= charged;
         if seconds > charged {
-            // It is longer than it said.
+            // It is longer than its header says.
             tenant.debit(seconds - charged, Instant::now());
-            if let Some(refusal) = tenant.owes_a_recording(Instant::now()) {
-                let _ = self.stopped.set(refusal);
+            if let Some(rejection) = tenant.owes_a_recording(Instant::now()) {
+                let _ = self.stopped.set(rejection);
             }
         }
         let most = u64::from(tenant.limits.recording_minutes) * 60;
         if self.frames > most * rate || self.samples > most * SAMPLES_PER_SECOND {
-            let _ = self.stopped.set(Refusal::TooLong(tenant.limits.recording_minutes));
+            let _ = self.stopped.set(Rejection::TooLong(tenant.limits.recording_minutes));
         }
         self.stopped.get().is_none()
     }
@@ -191,11 +191,11 @@ impl Source for Metered {
     }
 }
 
-/// What a transcript lacks, in words.
+/// Warnings about a transcript's damage, in words.
 pub(super) fn warnings(transcript: &Transcript) -> Vec<String> {
     let seconds = |samples: u64| samples as f64 / f64::from(SAMPLE_RATE);
     let lost = transcript.lost.iter().map(|lost| {
-        format!("speech from {:.1} s to {:.1} s was not recognised", seconds(lost.start), seconds(lost.end))
+        format!("speech from {:.1} s to {:.1} s was not recognized", seconds(lost.start), seconds(lost.end))
     });
     let faults = transcript.faults;
     let damaged = faults.is_damaged().then(|| {

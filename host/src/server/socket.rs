@@ -8,20 +8,22 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::App;
-use super::refusal::Refusal;
+use super::rejection::Rejection;
 use super::stream::Stream;
 use crate::session::SessionEvent;
 
-/// Longest message: half a minute of speech as most clients send it. Longer ones are refused before they are read.
+/// Longest message: half a minute of speech as most clients send it. Longer ones are refused before
+/// they are read.
 pub(super) const MAX_MESSAGE: usize = 1 << 20;
-/// What a connection reads at once; ten thousand idle ones hold as many buffers.
+/// Size of a connection's read buffer [bytes]; ten thousand idle ones hold as many buffers.
 const READ_BUFFER: usize = 4 << 10;
 /// Patience for a client that does not read.
 const WRITE_PATIENCE: Duration = Duration::from_secs(20);
-/// Silence after which a client is asked whether it is still there, and the longest that it may take to answer.
+/// Idle time after which a client is pinged, and the time limit of its answer.
 const PING_AFTER: Duration = Duration::from_secs(30);
 
-/// A protocol over a WebSocket: what the client says to a [`Stream`], and what it is told of the stream's events.
+/// A protocol over a WebSocket: translates the client's messages for a [`Stream`], and the stream's
+/// events for the client.
 pub(super) trait Adapter: Send {
     /// The stream, once there is one.
     fn stream(&mut self) -> Option<&mut Stream>;
@@ -32,22 +34,22 @@ pub(super) trait Adapter: Send {
     /// Tells the client of an event.
     fn event(&mut self, event: SessionEvent, out: &mut Outbox);
 
-    /// Takes a text message. A refusal ends the connection.
-    fn text(&mut self, text: &str, out: &mut Outbox) -> Result<(), Refusal>;
+    /// Takes a text message. A rejection ends the connection.
+    fn text(&mut self, text: &str, out: &mut Outbox) -> Result<(), Rejection>;
 
-    /// Takes a binary message. A refusal ends the connection.
-    fn binary(&mut self, data: Bytes, out: &mut Outbox) -> Result<(), Refusal>;
+    /// Takes a binary message. A rejection ends the connection.
+    fn binary(&mut self, data: Bytes, out: &mut Outbox) -> Result<(), Rejection>;
 
-    /// All events so far were told, and perhaps audio was taken in.
+    /// All events so far were delivered, and perhaps audio was accepted.
     fn settled(&mut self, _out: &mut Outbox) {}
 
-    /// The stream's last event was told.
+    /// The stream's last event was delivered.
     fn ended(&mut self, _out: &mut Outbox) {}
 
-    /// Says in the protocol's own words why it ends; the answer is what the close frame says.
-    fn refused(&mut self, refusal: &Refusal, out: &mut Outbox) -> (u16, String);
+    /// Reports the end in the protocol's own words; the answer is the content of the close frame.
+    fn refused(&mut self, rejection: &Rejection, out: &mut Outbox) -> (u16, String);
 
-    /// How long a client may send nothing, if the protocol says so.
+    /// Idle timeout of a client, if the protocol has one.
     fn patience(&self) -> Option<Duration> {
         None
     }
@@ -59,7 +61,7 @@ pub(super) struct Outbox(VecDeque<Message>);
 
 impl Outbox {
     pub(super) fn json(&mut self, message: &impl serde::Serialize) {
-        // Our own types serialise.
+        // Our own types serialize.
         if let Ok(text) = serde_json::to_string(message) {
             self.text(text);
         }
@@ -70,16 +72,16 @@ impl Outbox {
     }
 }
 
-/// How a connection ended.
+/// Reason of a connection's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// Everything was said.
+    /// Everything was delivered.
     Finished,
     /// The client closed it.
     Closed,
-    /// It was refused, and told why.
+    /// It was rejected, with the reason.
     Refused,
-    /// It broke.
+    /// The connection broke.
     Lost,
 }
 
@@ -93,7 +95,8 @@ pub(super) fn limited(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
         .max_write_buffer_size(4 * MAX_MESSAGE)
 }
 
-/// Serves a connection to its end. `given_up` ends it at once when it is notified; when the key is `revoked` its client is told so.
+/// Serves a connection to its end. `given_up` ends it at once when it is notified; when the key is
+/// `revoked` its client receives an error.
 pub(super) async fn drive(
     socket: &mut WebSocket,
     adapter: &mut impl Adapter,
@@ -105,13 +108,13 @@ pub(super) async fn drive(
     let ended = tokio::select! {
         ended = serve(socket, adapter, app, &mut out) => ended,
         () = given_up.notified() => return Ended::Lost,
-        () = revoked => Err(Refusal::Revoked),
+        () = revoked => Err(Rejection::Revoked),
     };
     match ended {
         Ok(ended) => ended,
-        Err(refusal) => {
-            app.note(&refusal);
-            let (code, reason) = adapter.refused(&refusal, &mut out);
+        Err(rejection) => {
+            app.note(&rejection);
+            let (code, reason) = adapter.refused(&rejection, &mut out);
             if let Some(stream) = adapter.stream() {
                 stream.give_place_back();
             }
@@ -128,7 +131,7 @@ async fn serve(
     adapter: &mut impl Adapter,
     app: &App,
     out: &mut Outbox,
-) -> Result<Ended, Refusal> {
+) -> Result<Ended, Rejection> {
     let mut draining = false;
     // When something came, and when something came that was no answer to a ping.
     let (mut alive, mut spoke) = (Instant::now(), Instant::now());
@@ -143,9 +146,9 @@ async fn serve(
             return Ok(ended);
         }
         let Some(stream) = adapter.stream() else {
-            // Nothing to end properly.
+            // The connection cannot be ended properly.
             if draining {
-                return Err(Refusal::Draining);
+                return Err(Rejection::Draining);
             }
             let limit = spoke + adapter.patience().unwrap_or(PING_AFTER);
             tokio::select! {
@@ -155,7 +158,7 @@ async fn serve(
                         return Ok(ended);
                     }
                 }
-                () = sleep_until(limit) => return Err(Refusal::TooSlow),
+                () = sleep_until(limit) => return Err(Rejection::TooSlow),
                 () = app.drained() => draining = true,
             }
             continue;
@@ -168,7 +171,7 @@ async fn serve(
         }
         let hungry = stream.is_hungry();
         if !hungry {
-            // Nothing is read from the client now, so its silence says nothing.
+            // Nothing is read from the client now, so its silence means nothing.
             alive = Instant::now();
         }
         if !hungry || !stream.is_listening() {
@@ -194,7 +197,7 @@ async fn serve(
                 }
             }
             () = sleep_until(silent.unwrap_or(check)), if hungry && silent.is_some() => {
-                return Err(Refusal::TooSlow);
+                return Err(Rejection::TooSlow);
             }
             () = sleep_until(check), if hungry => {
                 if std::mem::replace(&mut asked, true) {
@@ -212,12 +215,12 @@ async fn serve(
     }
 }
 
-/// Tells the client what happened; whether it was the last.
+/// Sends the event to the client; returns true for the last one.
 async fn tell(
     socket: &mut WebSocket,
     adapter: &mut impl Adapter,
     out: &mut Outbox,
-) -> Result<Option<Ended>, Refusal> {
+) -> Result<Option<Ended>, Rejection> {
     while let Some(event) = adapter.stream().map(Stream::next).transpose()?.flatten() {
         adapter.event(event, out);
     }
@@ -232,40 +235,41 @@ async fn tell(
     Ok(over.then_some(Ended::Finished))
 }
 
-/// Takes a message of the client; whether it was the last.
+/// Takes a message of the client; returns true for the last one.
 fn take(
     adapter: &mut impl Adapter,
     message: Option<Result<Message, axum::Error>>,
     out: &mut Outbox,
-) -> Result<Option<Ended>, Refusal> {
+) -> Result<Option<Ended>, Rejection> {
     match message {
         Some(Ok(Message::Text(text))) => adapter.text(&text, out).map(|()| None),
         Some(Ok(Message::Binary(data))) => adapter.binary(data, out).map(|()| None),
         Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
-        // Lost connections are told apart from closed ones: a stream that was closed is not waited for.
+        // Lost connections are distinguished from closed ones: a stream that was closed is not
+        // waited for.
         Some(Ok(Message::Close(_))) => Ok(Some(Ended::Closed)),
-        Some(Err(error)) => refusal(error).map_or(Ok(Some(Ended::Lost)), Err),
+        Some(Err(error)) => rejection(error).map_or(Ok(Some(Ended::Lost)), Err),
         None => Ok(Some(Ended::Lost)),
     }
 }
 
 /// Why a message could not be read, if that is the client's fault.
-fn refusal(error: axum::Error) -> Option<Refusal> {
+fn rejection(error: axum::Error) -> Option<Rejection> {
     use tungstenite::Error;
     match *error.into_inner().downcast::<Error>().ok()? {
-        Error::Capacity(_) => Some(Refusal::TooLarge(MAX_MESSAGE as u64)),
+        Error::Capacity(_) => Some(Rejection::TooLarge(MAX_MESSAGE as u64)),
         Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => None,
         Error::Protocol(error) => {
-            Some(Refusal::malformed(format!("this is not a WebSocket message: {error}")))
+            Some(Rejection::malformed(format!("this is not a WebSocket message: {error}")))
         }
         Error::Utf8(_) => {
-            Some(Refusal::malformed("a text message is not UTF-8; send audio as binary messages"))
+            Some(Rejection::malformed("a text message is not UTF-8; send audio as binary messages"))
         }
         _ => None,
     }
 }
 
-/// Sends what there is, within [`WRITE_PATIENCE`].
+/// Sends queued messages, within [`WRITE_PATIENCE`].
 async fn send_all(socket: &mut WebSocket, out: &mut Outbox) -> Result<(), ()> {
     while let Some(message) = out.0.pop_front() {
         let sent = timeout(WRITE_PATIENCE, socket.send(message)).await;
@@ -274,12 +278,13 @@ async fn send_all(socket: &mut WebSocket, out: &mut Outbox) -> Result<(), ()> {
     Ok(())
 }
 
-/// Refuses a client before it has a stream: says why, in the protocol's words, and closes.
-pub(super) async fn refuse(socket: &mut WebSocket, refusal: &Refusal, message: impl serde::Serialize) {
+/// Rejects a client before it has a stream: reports the reason, in the protocol's words, and
+/// closes.
+pub(super) async fn refuse(socket: &mut WebSocket, rejection: &Rejection, message: impl serde::Serialize) {
     let mut out = Outbox::default();
     out.json(&message);
     if send_all(socket, &mut out).await.is_ok() {
-        close(socket, refusal.close_code(), refusal.code()).await;
+        close(socket, rejection.close_code(), rejection.code()).await;
     }
 }
 
@@ -293,6 +298,6 @@ async fn close(socket: &mut WebSocket, code: u16, reason: &str) {
             while let Some(Ok(_)) = socket.recv().await {}
         }
     };
-    // Whoever does not answer has been told.
+    // A peer that does not answer is gone.
     let _ = timeout(Duration::from_secs(2), goodbye).await;
 }

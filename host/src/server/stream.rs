@@ -1,4 +1,5 @@
-//! A session on its way through the server: bytes in, events out, without a thread and without blocking the runtime.
+//! A session on its way through the server: bytes in, events out, without a thread and without
+//! blocking the runtime.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,24 +9,26 @@ use bytes::Bytes;
 use crossbeam_channel::TryRecvError;
 use tokio::sync::Notify;
 
-use super::admission::Ticket;
 use super::pace::Pace;
-use super::refusal::Refusal;
+use super::rejection::Rejection;
 use super::tenants::Admitted;
+use super::ticket::Ticket;
 use crate::audio::{AudioError, Encoding, Faults, Format, LiveDecoder, Taken};
 use crate::meter::Speaking;
+use crate::preempt::cpu_time;
 use crate::session::{Session, SessionEvent, SessionOptions};
-use crate::task::cpu_time;
 use crate::{Model, SAMPLE_RATE, Word};
 
-/// Speech that may wait to be recognised before no more audio is read from the client: half of what a session takes before
-/// it drops any. A client that sends a recording as fast as it can is slowed down, and loses nothing.
+/// Speech queued for recognition before no more audio is read from the client (backpressure): half
+/// of the session's backlog. A client that sends a recording as fast as it can is slowed down, and
+/// loses nothing.
 const FULL: u64 = 60 * SAMPLE_RATE as u64;
 
-/// Audio that is resampled and searched for speech at once, as a part of a second: a short task of the runtime, after which other
-/// connections have their turn.
+/// Audio that is resampled and searched for speech at once, as a part of a second: a short task of
+/// the runtime, after which other connections have their turn.
 const SLICES_PER_SECOND: usize = 2;
-/// The same in samples of all channels, for formats that have many: about a millisecond of work.
+/// Maximum piece in samples of all channels, for formats that have many: about a millisecond of
+/// work.
 const SLICE: usize = 48_000;
 
 /// Bytes of a container that are given to its decoder at once: about a second of compressed speech.
@@ -41,7 +44,8 @@ const CHARGED: Duration = Duration::from_millis(5);
 pub(super) enum Carrier {
     /// Samples, one after another.
     Raw(Encoding),
-    /// A container, such as WebM or Ogg, whose start says what it is. The session's format is [`Format::MODEL`].
+    /// A container, such as WebM or Ogg, whose start says what it is. The session's format is
+    /// [`Format::MODEL`].
     Container,
 }
 
@@ -72,7 +76,7 @@ impl Intake {
     }
 }
 
-/// One session, its client's audio that is not taken in yet, and its place in the server.
+/// A session, its client's audio that is not accepted yet, and its place in the server.
 pub(super) struct Stream {
     session: Session,
     wake: Arc<Notify>,
@@ -86,21 +90,21 @@ pub(super) struct Stream {
     carried: Vec<u8>,
     /// Frames taken in.
     frames: u64,
-    /// When each utterance ended whose final text has not come.
+    /// End of each utterance whose final text has not come.
     ended: VecDeque<Instant>,
     /// Utterances that began, and those that are complete.
     started: u64,
     completed: u64,
-    /// As long as somebody speaks.
+    /// Set while the stream is active.
     speaking: Option<Speaking>,
     model: Model,
-    /// Where the session's clock began: 0, or where another session ended, in samples at 16 kHz.
+    /// Start of the session's clock: 0, or the end of another session [samples at 16 kHz].
     origin: u64,
-    /// The session that takes over when this one has told everything.
+    /// The session that takes over when this one has delivered everything.
     next: Option<Next>,
     /// Sessions that took over.
     replaced: u64,
-    /// No more audio comes.
+    /// True if no more audio comes.
     finished: bool,
     over: bool,
     pace: Pace,
@@ -121,7 +125,7 @@ impl Stream {
         model: &Model,
         carrier: impl Into<Carrier>,
         options: SessionOptions,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, Rejection> {
         let carrier = carrier.into();
         let format = options.format;
         let share = Some(ticket.tenant.share.clone());
@@ -155,8 +159,9 @@ impl Stream {
         })
     }
 
-    /// Ends the session, and goes on with another one when it has told everything: other settings, the same place in the server
-    /// and the same clock. What was not taken in, and what is fed meanwhile, waits for it, and is of its format.
+    /// Ends the session, and goes on with another one when it has delivered everything: other
+    /// settings, the same place in the server and the same clock. Audio that was not accepted, and
+    /// audio that is fed meanwhile, waits for it, and is of its format.
     pub(super) fn replace(&mut self, model: &Model, carrier: impl Into<Carrier>, options: SessionOptions) {
         if self.finished {
             return;
@@ -172,7 +177,7 @@ impl Stream {
     }
 
     /// Has the next session take over, if there is one.
-    fn succeed(&mut self) -> Result<bool, Refusal> {
+    fn succeed(&mut self) -> Result<bool, Rejection> {
         let Some(Next { model, carrier, options }) = self.next.take() else { return Ok(false) };
         let format = options.format;
         let share = Some(self.ticket.tenant.share.clone());
@@ -206,19 +211,19 @@ impl Stream {
         self.ticket.is_revoked()
     }
 
-    /// Its client came back, perhaps with another key of the same tenant.
+    /// Takes the key of a client that came back, perhaps with another key of the same tenant.
     pub(super) fn readmit(&mut self, who: &Admitted) {
         self.ticket.key = who.key;
     }
 
-    /// Its client is about to hear that it is over: its place is free.
+    /// Gives its place back before its client learns of the end.
     pub(super) fn give_place_back(&mut self) {
         self.ticket.give_back();
     }
 
-    /// What happened next, if anything has. Whoever begins to speak where nobody has spoken before is refused when there is no
-    /// room for one more speaker.
-    pub(super) fn next(&mut self) -> Result<Option<SessionEvent>, Refusal> {
+    /// Returns the next event, if there is one. A stream that begins to speak is rejected when
+    /// there is no room for one more active stream.
+    pub(super) fn next(&mut self) -> Result<Option<SessionEvent>, Rejection> {
         let event = loop {
             match self.session.events().try_recv() {
                 // The stream goes on.
@@ -265,23 +270,24 @@ impl Stream {
         Ok(Some(event))
     }
 
-    /// Waits until there may be something new. Nothing is missed if it is given up and called again.
+    /// Waits until there may be something new. Cancellation is safe: nothing is missed if it is
+    /// dropped and called again.
     pub(super) fn changed(&self) -> impl Future<Output = ()> + Send + use<> {
         let wake = Arc::clone(&self.wake);
         async move { wake.notified().await }
     }
 
-    /// Whether the last event was given out.
+    /// Returns true after the last event was given out.
     pub(super) fn is_over(&self) -> bool {
         self.over
     }
 
-    /// Whether utterances are being spoken or recognised.
+    /// Returns true while utterances are being spoken or recognized.
     pub(super) fn is_busy(&self) -> bool {
         self.started > self.completed
     }
 
-    /// Whether [`take`](Self::take) would do something.
+    /// Returns true if [`take`](Self::take) would do something.
     pub(super) fn has_work(&self) -> bool {
         self.has_room() && self.pace.pause(Instant::now()).is_none()
     }
@@ -290,18 +296,20 @@ impl Stream {
         !self.is_hungry() && self.next.is_none() && self.session.waiting() < FULL
     }
 
-    /// Returns how long audio that came too fast has to wait; `None` where it waits for nothing, or for something else.
+    /// Returns how long audio that came too fast has to wait; `None` where it waits for nothing, or
+    /// for something else.
     pub(super) fn delay(&self) -> Option<Duration> {
         self.has_room().then(|| self.pace.pause(Instant::now())).flatten()
     }
 
-    /// Whether more may be read from the client. Also after the end: its pings want answers while it waits.
+    /// Returns true if more may be read from the client. Also after the end: its pings want answers
+    /// while it waits.
     pub(super) fn is_hungry(&self) -> bool {
         let decoded = matches!(self.intake, Intake::Raw(_) | Intake::Container { starved: true, .. });
         self.bytes.is_empty() && decoded
     }
 
-    /// Whether more audio is expected.
+    /// Returns true if more audio is expected.
     pub(super) fn is_listening(&self) -> bool {
         !self.finished
     }
@@ -321,7 +329,7 @@ impl Stream {
         (!self.model.multilingual()).then_some("en")
     }
 
-    /// Notifies [`changed`](Self::changed) after so long.
+    /// Notifies [`changed`](Self::changed) after `time`.
     pub(super) fn wake_in(&self, time: Duration) {
         let wake = Arc::clone(&self.wake);
         tokio::spawn(async move {
@@ -330,20 +338,21 @@ impl Stream {
         });
     }
 
-    /// Accepts audio, to be taken in when there is room. Only called when it [is hungry](Self::is_hungry); what comes after
-    /// the end is nobody's.
+    /// Queues audio, to be pushed when there is room. Only called when it [is
+    /// hungry](Self::is_hungry); audio after the end is discarded.
     pub(super) fn feed(&mut self, audio: Bytes) {
         if !self.finished {
             self.bytes = audio;
         }
     }
 
-    /// Its client has gone and may come back: nobody speaks.
+    /// Marks it as silent: its client has gone and may come back.
     pub(super) fn pause(&mut self) {
         self.speaking = None;
     }
 
-    /// Forgets what was fed and not taken in: the next audio is that after [`frames`](Self::frames), and a container begins anew.
+    /// Discards audio that was fed and not accepted: the next audio is that after
+    /// [`frames`](Self::frames), and a container begins anew.
     pub(super) fn rewind(&mut self) {
         self.intake = Intake::new(self.carrier);
         self.bytes.clear();
@@ -351,7 +360,7 @@ impl Stream {
     }
 
     /// Takes in some of the audio that was fed.
-    pub(super) fn take(&mut self) -> Result<(), Refusal> {
+    pub(super) fn take(&mut self) -> Result<(), Rejection> {
         let before = cpu_time();
         let taken = self.take_slice();
         self.owed += cpu_time().saturating_sub(before);
@@ -365,7 +374,7 @@ impl Stream {
         self.ticket.tenant.share.charge_intake(std::mem::take(&mut self.owed));
     }
 
-    fn take_slice(&mut self) -> Result<(), Refusal> {
+    fn take_slice(&mut self) -> Result<(), Rejection> {
         let mut samples = Vec::new();
         match self.intake {
             Intake::Raw(encoding) => self.take_raw(encoding, &mut samples),
@@ -378,12 +387,12 @@ impl Stream {
         if let Some(speaking) = &mut self.speaking {
             speaking.hear();
         }
-        self.session.push(&samples).map_err(|_| Refusal::Internal)?;
+        self.session.push(&samples).map_err(|_| Rejection::Internal)?;
         Ok(())
     }
 
     /// Decodes some of a container.
-    fn take_container(&mut self, samples: &mut Vec<f32>) -> Result<(), Refusal> {
+    fn take_container(&mut self, samples: &mut Vec<f32>) -> Result<(), Rejection> {
         let Intake::Container { decoder, starved } = &mut self.intake else { return Ok(()) };
         if *starved {
             let slice = self.bytes.split_to(self.bytes.len().min(CONTAINER_SLICE));
@@ -400,12 +409,13 @@ impl Stream {
                     *starved = true;
                     break;
                 }
-                // Another recording may follow: a browser's recorder that was stopped and started again.
+                // Another recording may follow: a browser's recorder that was stopped and started
+                // again.
                 Ok(Taken::End) => {
                     self.intake = Intake::new(Carrier::Container);
                     break;
                 }
-                // Whoever ends a stream ends it where it is.
+                // A client ends its stream in the middle of a packet.
                 Err(AudioError::Truncated { .. } | AudioError::NotAudio { .. }) if self.finished => {
                     self.intake = Intake::new(Carrier::Container);
                     break;
@@ -437,20 +447,20 @@ impl Stream {
         self.carried = rest;
     }
 
-    /// Ends the utterance that runs: its final text comes, and the stream goes on.
+    /// Ends the running utterance: its final text comes, and the stream goes on.
     pub(super) fn flush(&mut self) {
         // It has ended already when it was finished, and with it the utterance.
         let _ = self.session.flush();
     }
 
-    /// No more audio comes; what came is recognised.
+    /// Ends the audio; the rest is recognized.
     pub(super) fn finish(&mut self) {
         if !std::mem::replace(&mut self.finished, true) && self.next.is_none() {
             self.drain();
         }
     }
 
-    /// Ends the session behind what was fed to it.
+    /// Ends the session behind the audio that was fed to it.
     fn drain(&mut self) {
         // At most one message: what the session has no room for it reports.
         if let Intake::Container { starved: true, .. } = self.intake {
@@ -464,7 +474,7 @@ impl Stream {
 }
 
 impl SessionEvent {
-    /// The same on a clock on which the session's began at `origin`.
+    /// Moves the event to a clock on which the session's began at `origin`.
     fn later(mut self, origin: u64) -> Self {
         let words = |words: &mut Vec<Word>| {
             for word in words {
@@ -494,7 +504,8 @@ impl SessionEvent {
     }
 }
 
-/// Waits until the key is not valid any more with which a client came that has a ticket, and later a stream with it.
+/// Waits until the key is not valid any more with which a client came that has a ticket, and later
+/// a stream with it.
 pub(super) fn revoked(
     ticket: Option<&Ticket>,
     stream: Option<&Stream>,

@@ -1,4 +1,4 @@
-//! Tenants: who may use the server, and how much.
+//! Tenants: authentication, limits and usage.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::config::TenantConfig;
 use super::keys::KeyHash;
-use super::refusal::Refusal;
+use super::rejection::Rejection;
 use crate::{Share, ShareLimits};
 
 /// The tenant of a server that has none in its configuration.
@@ -20,16 +20,16 @@ const LOCAL: &str = "local";
 pub(super) struct Tenant {
     pub(super) name: Arc<str>,
     pub(super) limits: TenantConfig,
-    /// Its part of the recogniser's threads.
+    /// Share of the recognizer's threads.
     pub(super) share: Share,
-    /// What it uses now; it survives when the configuration is read again.
+    /// Current usage; it survives when the configuration is read again.
     usage: Arc<Usage>,
 }
 
 #[derive(Debug, Default)]
 struct Usage {
     streams: AtomicU32,
-    /// Bytes of its uploads that lie on disk.
+    /// Size of its uploads on disk [bytes].
     stored: AtomicU64,
     credit: Mutex<Option<Credit>>,
 }
@@ -43,63 +43,65 @@ struct Credit {
 
 impl Tenant {
     /// Takes one of its streams, if one is free.
-    pub(super) fn take_stream(&self) -> Result<(), Refusal> {
+    pub(super) fn take_stream(&self) -> Result<(), Rejection> {
         let limit = self.limits.streams;
         let taken = self
             .usage
             .streams
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < limit).then_some(open + 1));
-        taken.map(drop).map_err(|_| Refusal::TooManyStreams(limit))
+        taken.map(drop).map_err(|_| Rejection::TooManyStreams(limit))
     }
 
     pub(super) fn give_stream_back(&self) {
         self.usage.streams.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Takes so many bytes of the disk, if it may have them.
-    pub(super) fn store(&self, bytes: u64) -> Result<(), Refusal> {
+    /// Reserves `bytes` bytes of the disk, if the tenant may have them.
+    pub(super) fn store(&self, bytes: u64) -> Result<(), Rejection> {
         let limit = self.limits.uploads_bytes();
         let taken = self.usage.stored.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |stored| {
             stored.checked_add(bytes).filter(|sum| *sum <= limit)
         });
-        taken.map(drop).map_err(|_| Refusal::TooManyUploads(limit))
+        taken.map(drop).map_err(|_| Rejection::TooManyUploads(limit))
     }
 
     pub(super) fn give_bytes_back(&self, bytes: u64) {
         self.usage.stored.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Whether it may send audio: refused once there is no credit left, so that whoever sends a long piece is charged in full,
-    /// and waits for it afterwards.
-    pub(super) fn check_credit(&self, now: Instant) -> Result<(), Refusal> {
+    /// Checks the token bucket: audio is rejected once there is no credit left, so that a client
+    /// that sends a long piece is charged in full, and waits afterwards.
+    pub(super) fn check_credit(&self, now: Instant) -> Result<(), Rejection> {
         let Some(allowed) = self.limits.audio_seconds_per_minute else { return Ok(()) };
         let left = self.spend(0.0, allowed, now);
         if left > 0.0 {
             return Ok(());
         }
-        Err(Refusal::too_much_audio(left, allowed))
+        Err(Rejection::too_much_audio(left, allowed))
     }
 
-    /// Charges for audio before it comes, as long as there is credit; what is not used is to be given back, as less than nothing.
-    pub(super) fn reserve(&self, seconds: f64, now: Instant) -> Result<(), Refusal> {
-        // One look and one charge: of those who ask at the same moment only the first may find credit.
+    /// Charges for audio before it comes, as long as there is credit; the unused part is to be
+    /// given back, as a negative amount.
+    pub(super) fn reserve(&self, seconds: f64, now: Instant) -> Result<(), Rejection> {
+        // One check and one charge: of simultaneous requests only the first may find credit.
         let Some(allowed) = self.limits.audio_seconds_per_minute else { return Ok(()) };
         let full = f64::from(allowed);
         let mut credit = self.usage.credit.lock().unwrap_or_else(PoisonError::into_inner);
         let left = refilled(*credit, full, now);
         if left <= 0.0 {
-            return Err(Refusal::too_much_audio(left, allowed));
+            return Err(Rejection::too_much_audio(left, allowed));
         }
         *credit = Some(Credit { seconds: left - seconds, at: now });
         Ok(())
     }
 
-    /// Returns true if it owes more than the longest recording that it may send: what it is sent as costs more than what it said.
-    pub(super) fn owes_a_recording(&self, now: Instant) -> Option<Refusal> {
+    /// Returns true if it owes more than the longest recording that it may send: output is charged
+    /// as input is.
+    pub(super) fn owes_a_recording(&self, now: Instant) -> Option<Rejection> {
         let allowed = self.limits.audio_seconds_per_minute?;
         let left = self.spend(0.0, allowed, now);
         (left < -60.0 * f64::from(self.limits.recording_minutes))
-            .then(|| Refusal::too_much_audio(left, allowed))
+            .then(|| Rejection::too_much_audio(left, allowed))
     }
 
     /// Charges for audio, also when there is no credit left.
@@ -109,7 +111,7 @@ impl Tenant {
         }
     }
 
-    /// What is left of the credit after this.
+    /// Returns the credit left after this.
     fn spend(&self, seconds: f64, allowed: u32, now: Instant) -> f64 {
         let full = f64::from(allowed);
         let mut credit = self.usage.credit.lock().unwrap_or_else(PoisonError::into_inner);
@@ -134,7 +136,7 @@ fn refilled(credit: Option<Credit>, full: f64, now: Instant) -> f64 {
 #[derive(Debug, Clone)]
 pub(super) struct Admitted {
     pub(super) tenant: Arc<Tenant>,
-    /// None where no key is asked for.
+    /// `None` where no key is required.
     pub(super) key: Option<KeyHash>,
 }
 
@@ -153,7 +155,7 @@ pub(super) struct Tenants {
 }
 
 struct Directory {
-    /// Whether the configuration has none, and whoever is on this machine may come.
+    /// True if the configuration has none, and any program on this machine may connect.
     open: bool,
     tenants: Vec<Arc<Tenant>>,
 }
@@ -166,7 +168,8 @@ impl Tenants {
         }
     }
 
-    /// Takes over another configuration. Streams that run keep the limits that they began with, as long as their key is there.
+    /// Takes over another configuration. Streams that run keep the limits that they began with, as
+    /// long as their key is there.
     pub(super) fn replace(&self, configured: &BTreeMap<String, TenantConfig>) {
         let mut directory = self.directory.write().unwrap_or_else(PoisonError::into_inner);
         *directory = Arc::new(Directory::new(configured, &directory.tenants));
@@ -178,45 +181,46 @@ impl Tenants {
         Arc::clone(&self.directory.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Returns true if whoever came with this key, or without one, to this tenant may stay.
+    /// Returns true if the client that came with this key, or without one, to this tenant may stay.
     pub(super) fn still_admits(&self, tenant: &str, key: Option<&KeyHash>) -> bool {
         let directory = self.directory();
         let Some(key) = key else { return directory.open };
         let same = directory.tenants.iter().filter(|known| &*known.name == tenant);
-        // All of them, in constant time: a key is compared here as it is at the door.
+        // Compares all of them, in constant time, as at authentication.
         same.flat_map(|known| &known.limits.keys)
             .fold(false, |found, known| found | bool::from(known.matches(key)))
     }
 
-    /// Told whenever the tenants are replaced.
+    /// Notified whenever the tenants are replaced.
     pub(super) fn replaced(&self) -> watch::Receiver<()> {
         self.replaced.subscribe()
     }
 
-    /// All of them.
+    /// All tenants.
     pub(super) fn all(&self) -> Vec<Arc<Tenant>> {
         self.directory().tenants.clone()
     }
 
-    /// Whether no key is asked for.
+    /// Returns true if no key is required.
     pub(super) fn is_open(&self) -> bool {
         self.directory().open
     }
 
     /// The tenant of this name, if there still is one.
-    pub(super) fn named(&self, name: &str) -> Result<Arc<Tenant>, Refusal> {
+    pub(super) fn named(&self, name: &str) -> Result<Arc<Tenant>, Rejection> {
         let directory = self.directory();
-        directory.tenants.iter().find(|tenant| &*tenant.name == name).cloned().ok_or(Refusal::WrongKey)
+        directory.tenants.iter().find(|tenant| &*tenant.name == name).cloned().ok_or(Rejection::WrongKey)
     }
 
-    /// Whose key that is. All hashes are compared, each in constant time: how long it takes tells nothing.
-    pub(super) fn find(&self, key: Option<&str>) -> Result<Admitted, Refusal> {
+    /// Finds the tenant of a key. All hashes are compared, each in constant time: the duration
+    /// reveals nothing.
+    pub(super) fn find(&self, key: Option<&str>) -> Result<Admitted, Rejection> {
         let directory = self.directory();
         if directory.open {
-            let tenant = directory.tenants.first().cloned().ok_or(Refusal::WrongKey)?;
+            let tenant = directory.tenants.first().cloned().ok_or(Rejection::WrongKey)?;
             return Ok(Admitted { tenant, key: None });
         }
-        let hash = KeyHash::of(key.ok_or(Refusal::NoKey)?);
+        let hash = KeyHash::of(key.ok_or(Rejection::NoKey)?);
         let mut found = None;
         for tenant in &directory.tenants {
             for known in &tenant.limits.keys {
@@ -225,7 +229,7 @@ impl Tenants {
                 }
             }
         }
-        found.cloned().map(|tenant| Admitted { tenant, key: Some(hash) }).ok_or(Refusal::WrongKey)
+        found.cloned().map(|tenant| Admitted { tenant, key: Some(hash) }).ok_or(Rejection::WrongKey)
     }
 }
 
@@ -280,12 +284,12 @@ mod tests {
         let tenants = Tenants::new(&two);
         assert_eq!(&*tenants.find(Some("key a")).unwrap().name, "a");
         assert_eq!(&*tenants.find(Some("key b")).unwrap().name, "b");
-        assert!(matches!(tenants.find(Some("key c")), Err(Refusal::WrongKey)));
-        assert!(matches!(tenants.find(Some("")), Err(Refusal::WrongKey)));
-        assert!(matches!(tenants.find(None), Err(Refusal::NoKey)));
+        assert!(matches!(tenants.find(Some("key c")), Err(Rejection::WrongKey)));
+        assert!(matches!(tenants.find(Some("")), Err(Rejection::WrongKey)));
+        assert!(matches!(tenants.find(None), Err(Rejection::NoKey)));
         two.remove("a");
         tenants.replace(&two);
-        assert!(matches!(tenants.find(Some("key a")), Err(Refusal::WrongKey)), "revoked");
+        assert!(matches!(tenants.find(Some("key a")), Err(Rejection::WrongKey)), "revoked");
         assert!(!tenants.still_admits("a", Some(&KeyHash::of("key a"))));
         assert!(tenants.still_admits("b", Some(&KeyHash::of("key b"))));
         assert!(!tenants.still_admits("b", Some(&KeyHash::of("key a"))));
@@ -299,7 +303,7 @@ mod tests {
         let first = tenants.find(Some("key a")).unwrap();
         first.take_stream().unwrap();
         first.take_stream().unwrap();
-        assert!(matches!(first.take_stream(), Err(Refusal::TooManyStreams(2))));
+        assert!(matches!(first.take_stream(), Err(Rejection::TooManyStreams(2))));
         tenants.replace(&configured(TenantConfig { streams: 3, ..TenantConfig::default() }));
         let second = tenants.find(Some("key a")).unwrap();
         second.take_stream().unwrap();
@@ -319,22 +323,22 @@ mod tests {
         spend(50.0, at(0)).unwrap();
         // The rest is charged in full, and waited for.
         spend(30.0, at(0)).unwrap();
-        let Err(Refusal::TooMuchAudio { retry, .. }) = spend(1.0, at(0)) else { panic!("no credit") };
+        let Err(Rejection::TooMuchAudio { retry, .. }) = spend(1.0, at(0)) else { panic!("no credit") };
         assert_eq!(retry.as_secs(), 21);
         assert!(spend(1.0, at(19)).is_err());
         spend(1.0, at(22)).unwrap();
-        // Of those who come together one finds credit, and has it all back that it does not use.
+        // Of simultaneous requests one finds credit, and gets the unused part back.
         let tenant = tenants.find(Some("key a")).unwrap();
         let later = at(5_000);
         tenant.reserve(1000.0, later).unwrap();
-        assert!(matches!(tenant.reserve(1.0, later), Err(Refusal::TooMuchAudio { .. })));
+        assert!(matches!(tenant.reserve(1.0, later), Err(Rejection::TooMuchAudio { .. })));
         assert!(tenant.owes_a_recording(later).is_none());
         tenant.debit(20_000.0, later);
         assert!(tenant.owes_a_recording(later).is_some());
         tenant.debit(-21_000.0, later);
         assert!(tenant.reserve(59.0, later).is_ok() && tenant.reserve(1.0, later).is_ok());
         assert!(tenant.reserve(1.0, later).is_err());
-        // No more than a minute's worth is saved.
+        // At most a minute's worth is saved: the capacity of the token bucket.
         spend(61.0, at(10_000)).unwrap();
         assert!(spend(1.0, at(10_000)).is_err());
     }

@@ -10,7 +10,7 @@ use futures_util::{Stream, StreamExt, stream};
 use tokio::io::{AsyncWriteExt, BufWriter};
 use tokio::time::{Instant, timeout};
 
-use super::refusal::Refusal;
+use super::rejection::Rejection;
 
 /// Longest pause between two pieces of a body.
 const PAUSE: Duration = Duration::from_secs(20);
@@ -20,18 +20,18 @@ const GRACE: Duration = Duration::from_secs(30);
 const SLOWEST: f64 = 1024.0;
 
 /// The pieces of a body; an error if they come too slowly, or stop.
-pub(super) fn paced(body: Body) -> impl Stream<Item = Result<Bytes, Refusal>> + Send + Unpin {
+pub(super) fn paced(body: Body) -> impl Stream<Item = Result<Bytes, Rejection>> + Send + Unpin {
     let started = Instant::now();
     let pieces = stream::unfold((body.into_data_stream(), 0u64), move |(mut body, mut bytes)| async move {
         let piece = match timeout(PAUSE, body.next()).await {
-            Err(_) => Err(Refusal::TooSlow),
+            Err(_) => Err(Rejection::TooSlow),
             Ok(None) => return None,
-            Ok(Some(Err(_))) => Err(Refusal::Incomplete),
+            Ok(Some(Err(_))) => Err(Rejection::Incomplete),
             Ok(Some(Ok(piece))) => {
                 bytes += piece.len() as u64;
                 let elapsed = started.elapsed();
                 let slow = elapsed > GRACE && (bytes as f64) < elapsed.as_secs_f64() * SLOWEST;
-                if slow { Err(Refusal::TooSlow) } else { Ok(piece) }
+                if slow { Err(Rejection::TooSlow) } else { Ok(piece) }
             }
         };
         Some((piece, (body, bytes)))
@@ -44,11 +44,11 @@ pub(super) trait Room: Sync {
     /// Bytes that it may have by itself.
     fn limit(&self) -> u64;
 
-    /// Makes sure that its file may have so many bytes.
-    fn store(&self, file: BorrowedFd<'_>, len: u64) -> Result<(), Refusal>;
+    /// Makes sure that its file may have `len` bytes.
+    fn store(&self, file: BorrowedFd<'_>, len: u64) -> Result<(), Rejection>;
 }
 
-/// A file that grows; it is gone when nobody holds it any more.
+/// A file that grows; it is gone when its last handle is.
 pub(super) struct Upload<'a> {
     room: &'a dyn Room,
     file: BufWriter<tokio::fs::File>,
@@ -57,32 +57,33 @@ pub(super) struct Upload<'a> {
 }
 
 impl<'a> Upload<'a> {
-    /// An empty one, in the system's folder for temporary files, for at most as many bytes as there is room for.
-    pub(super) async fn new(room: &'a dyn Room) -> Result<Self, Refusal> {
+    /// Makes an empty file, in the system's folder for temporary files, for at most as many bytes
+    /// as there is room for.
+    pub(super) async fn new(room: &'a dyn Room) -> Result<Self, Rejection> {
         let file = tokio::task::spawn_blocking(tempfile::tempfile).await;
         let file = file.map_err(std::io::Error::other).flatten().map_err(|error| not_stored(&error))?;
         let limit = room.limit();
         Ok(Self { room, file: BufWriter::with_capacity(256 << 10, file.into()), bytes: 0, limit })
     }
 
-    pub(super) async fn write(&mut self, piece: &[u8]) -> Result<(), Refusal> {
+    pub(super) async fn write(&mut self, piece: &[u8]) -> Result<(), Rejection> {
         self.bytes += piece.len() as u64;
         if self.bytes > self.limit {
-            return Err(Refusal::TooLarge(self.limit));
+            return Err(Rejection::TooLarge(self.limit));
         }
         self.room.store(self.file.get_ref().as_fd(), self.bytes)?;
         self.file.write_all(piece).await.map_err(|error| not_stored(&error))
     }
 
     /// The file, written to its end.
-    pub(super) async fn finish(mut self) -> Result<File, Refusal> {
+    pub(super) async fn finish(mut self) -> Result<File, Rejection> {
         self.file.flush().await.map_err(|error| not_stored(&error))?;
         Ok(self.file.into_inner().into_std().await)
     }
 }
 
 /// A whole body, in a file.
-pub(super) async fn whole(body: Body, room: &dyn Room) -> Result<File, Refusal> {
+pub(super) async fn whole(body: Body, room: &dyn Room) -> Result<File, Rejection> {
     let mut pieces = paced(body);
     let mut upload = Upload::new(room).await?;
     while let Some(piece) = pieces.next().await {
@@ -91,8 +92,8 @@ pub(super) async fn whole(body: Body, room: &dyn Room) -> Result<File, Refusal> 
     upload.finish().await
 }
 
-fn not_stored(error: &std::io::Error) -> Refusal {
+fn not_stored(error: &std::io::Error) -> Rejection {
     // The disk is the operator's.
     tracing::error!(%error, "an upload could not be stored; TMPDIR names another folder");
-    Refusal::Internal
+    Rejection::Internal
 }

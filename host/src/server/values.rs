@@ -1,5 +1,5 @@
-//! Values as clients write them: those of one program are `true`, `16000` and padded base64, those of another `True`, `16000.0` and
-//! base64 with line breaks.
+//! Values as clients write them: those of one program are `true`, `16000` and padded base64, those
+//! of another `True`, `16000.0` and base64 with line breaks.
 
 use std::borrow::Cow;
 
@@ -26,7 +26,8 @@ pub(super) fn whole(text: &str) -> Option<u64> {
     text.parse().ok().or_else(|| text.parse().ok().and_then(integral))
 }
 
-/// Reads a whole number in JSON: an integer, a float without a fraction, or either of them as a text.
+/// Reads a whole number in JSON: an integer, a float without a fraction, or either of them as a
+/// text.
 pub(super) fn whole_json(value: &Value) -> Option<u64> {
     match value {
         Value::Number(number) => number.as_u64().or_else(|| number.as_f64().and_then(integral)),
@@ -40,7 +41,8 @@ fn integral(number: f64) -> Option<u64> {
     (number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number)).then_some(number as u64)
 }
 
-/// Decodes base64 with or without padding, in the standard alphabet or that of URLs, with line breaks or without.
+/// Decodes base64 with or without padding, in the standard alphabet or that of URLs, with line
+/// breaks or without.
 pub(super) fn base64(text: &str) -> Result<Vec<u8>, base64::DecodeError> {
     const CONFIG: GeneralPurposeConfig = GeneralPurposeConfig::new()
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)

@@ -1,11 +1,12 @@
-//! What of an utterance the next one is told.
+//! Condition on previous text: the end of an utterance becomes the prompt of the next one.
 
 use super::event::SessionEvent;
 use crate::SAMPLE_RATE;
 
-/// Words that are carried, at most: enough for case and spelling, and too few to be a pattern that a decoder goes on with.
+/// Maximum number of words carried: enough for case and spelling, and too few to be a pattern that
+/// a decoder continues.
 const MOST: usize = 12;
-/// After a pause of so many samples something else may be meant.
+/// Maximum pause [samples]: after a longer one the topic may have changed.
 const LONGEST_PAUSE: u64 = 10 * SAMPLE_RATE as u64;
 
 /// The last words of the utterance before.
@@ -14,12 +15,13 @@ pub(super) struct Carried {
     text: String,
     /// Position in the session where that utterance ended.
     end: u64,
-    /// Some of the utterance that is heard was lost.
+    /// True if some audio of the current utterance was lost.
     damaged: bool,
 }
 
 impl Carried {
-    /// Takes note of what came of a decode. Only final texts are carried; after one that was lost in part nothing is.
+    /// Notes the results of a decode. Only final texts are carried; nothing is carried after one
+    /// that was lost in part.
     pub(super) fn note(&mut self, event: &SessionEvent) {
         match event {
             SessionEvent::Dropped { .. } => {
@@ -38,7 +40,7 @@ impl Carried {
         }
     }
 
-    /// What an utterance that starts at `start` is told: `prompt`, and what was said just before.
+    /// Prompt of an utterance that starts at `start`: `prompt`, and the words said just before.
     pub(super) fn prompt(&self, prompt: Option<&str>, start: u64) -> Option<String> {
         let fresh = !self.text.is_empty() && start.saturating_sub(self.end) <= LONGEST_PAUSE;
         match (prompt, fresh) {
@@ -74,7 +76,7 @@ mod tests {
             Some("Kubernetes and so it goes")
         );
         assert_eq!(carried.prompt(None, 15 * SECOND + 1), None, "a long pause");
-        // Nothing that was said says nothing of what came before.
+        // An utterance without words does not end the context.
         carried.note(&said("", 9 * SECOND));
         assert_eq!(carried.prompt(None, 10 * SECOND).as_deref(), Some("and so it goes"));
     }

@@ -1,4 +1,4 @@
-//! When a word of an utterance that is still spoken is certain.
+//! Commit policies: when a word of a running utterance is certain.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,12 +8,12 @@ use hearken_proto::Commit;
 
 use crate::SAMPLE_RATE;
 
-/// When a word is committed while the utterance goes on. docs/streaming.md compares them.
+/// Commit policy: when a word is committed in a running utterance. docs/streaming.md compares them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CommitPolicy {
-    /// LocalAgreement-n: when so many hypotheses in a row agree on it and on all before it; more for words that the model
-    /// is not sure of.
+    /// LocalAgreement-n: when this number of hypotheses in a row agree on it and on all before it;
+    /// more for words that the model is not sure of.
     Agreement {
         /// n, at least 1.
         hypotheses: u8,
@@ -21,15 +21,17 @@ pub enum CommitPolicy {
         doubtful: u8,
         /// A probability in percent, 0 to 100.
         likely: u8,
-        /// In the first three seconds of an utterance, where a hypothesis has heard little: audio between two hypotheses in a
-        /// row that agree. Zero counts hypotheses alone.
+        /// Minimum audio between two hypotheses in a row that agree, in the first three seconds of
+        /// an utterance, where a hypothesis has heard little. Zero counts hypotheses alone.
         early: Duration,
-        /// No word is certain that the decoder said looking at so much of the end (as with [`Attention`](Self::Attention)).
+        /// No word is committed for which the decoder attended to the last `margin` of the audio
+        /// (as with [`Attention`](Self::Attention)).
         margin: Duration,
     },
-    /// AlignAtt: when the decoder did not look at the end of the audio to say it, nor to say any word before it.
+    /// AlignAtt: when the decoder did not look at the end of the audio to say it, nor to say any
+    /// word before it.
     Attention {
-        /// How long that end is. Less commits sooner, and errs more often.
+        /// Length of that end. Less commits sooner, and errs more often.
         margin: Duration,
     },
 }
@@ -42,8 +44,8 @@ impl Default for CommitPolicy {
 }
 
 impl CommitPolicy {
-    /// LocalAgreement: two hypotheses, and three for a word with a token of less than 90 %; early in an utterance 500 ms apart; and
-    /// the decoder did not look at the last 200 ms.
+    /// LocalAgreement: two hypotheses, and three for a word with a token of less than 90 %; early
+    /// in an utterance 500 ms apart; and the decoder did not look at the last 200 ms.
     pub const AGREEMENT: Self = Self::Agreement {
         hypotheses: 2,
         doubtful: 3,
@@ -105,8 +107,8 @@ pub struct UnknownPolicy(String);
 impl FromStr for CommitPolicy {
     type Err = UnknownPolicy;
 
-    /// `agreement`, `agreement:N`, `agreement:N+M@P`, either with `/EARLY` or `/EARLY/MARGIN` behind it, `attention` or `attention:MARGIN`;
-    /// EARLY and MARGIN in milliseconds.
+    /// `agreement`, `agreement:N`, `agreement:N+M@P`, either with `/EARLY` or `/EARLY/MARGIN`
+    /// behind it, `attention` or `attention:MARGIN`; EARLY and MARGIN in milliseconds.
     fn from_str(text: &str) -> Result<Self, UnknownPolicy> {
         let (name, value) = text.split_once(':').map_or((text, None), |(name, value)| (name, Some(value)));
         let policy = match (name, value) {

@@ -15,19 +15,19 @@ use super::utterance::Utterance;
 use crate::audio::VadEvent;
 use crate::error::Error;
 use crate::executor::{Class, Ticket};
-use crate::task::{caught, to_end};
+use crate::preempt::{caught, to_end};
 use crate::{Engine, Model, SAMPLE_RATE};
 
-/// A partial text is worth its cost when at least this many times the cost lies between two: the rest of the thread's
-/// time is for finals, and for other sessions.
+/// Minimum ratio of new speech to the cost of a partial text: the rest of the thread's time is for
+/// finals, and for other sessions.
 const RELIEF: u32 = 2;
 
-/// An utterance is not decoded before there is so much of it, its pre-roll included, in samples: of less, models say
-/// what they say of silence. 0.9 s.
+/// Minimum length of an utterance before it is decoded, its pre-roll included [samples]: of less,
+/// models hallucinate as they do on silence. 0.9 s.
 const FIRST_WINDOW: u64 = SAMPLE_RATE as u64 * 9 / 10;
 
-/// Up to this length utterances are decoded more often, in samples: the first words are waited for, and short windows are
-/// cheap. 3 s.
+/// Up to this length utterances are decoded more often, in samples: the first words are waited for,
+/// and short windows are cheap. 3 s.
 const EARLY: u64 = 3 * SAMPLE_RATE as u64;
 
 pub(super) struct Core {
@@ -37,25 +37,25 @@ pub(super) struct Core {
     state: Mutex<State>,
 }
 
-/// Who runs the decodes.
+/// Driver of the decodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Drive {
     /// The engine's threads, as soon as they are due.
     Engine,
-    /// Whoever owns the session, when he says so. What they cost is for him to say, too.
+    /// The caller, through `Session::decode_pending`, reporting costs with `Session::charge`.
     Owner,
 }
 
 struct State {
     /// `None` once the channel is to be closed.
     events: Option<Sender<SessionEvent>>,
-    /// Told when there may be something new.
+    /// Called when there may be something new.
     wake: Option<Box<dyn Fn() + Send + Sync>>,
     /// Utterances that are not complete, oldest first. The last one may still be spoken.
     utterances: VecDeque<Utterance>,
     /// The job that waits or runs: there is one at a time, so that events are in order.
     job: Option<Ticket>,
-    /// What the latest partial cost.
+    /// Cost of the latest partial.
     cost: Duration,
     /// The language of the utterance before, if it was detected.
     language: Option<String>,
@@ -63,7 +63,7 @@ struct State {
     dropped: u64,
     /// Encoder passes.
     encodes: u64,
-    /// Whether the latest decode was for a partial text.
+    /// True if the latest decode was for a partial text.
     partial: bool,
     journal: Journal,
     /// Length of the audio, once it is complete.
@@ -123,12 +123,12 @@ impl Core {
         self.lock().wake = Some(wake);
     }
 
-    /// Speech that no decode has heard, in samples.
+    /// Speech that no decode has heard [samples].
     pub(super) fn waiting(&self) -> u64 {
         self.lock().waiting()
     }
 
-    /// Takes what voice activity found.
+    /// Handles an event of voice activity.
     pub(super) fn hear(self: &Arc<Self>, event: &VadEvent<'_>) {
         let mut state = self.lock();
         match *event {
@@ -152,7 +152,7 @@ impl Core {
                     state.emit(SessionEvent::Dropped {
                         position: position + room,
                         len: dropped.len() as u64,
-                        reason: "speech comes faster than it can be recognised".to_owned(),
+                        reason: "speech comes faster than it can be recognized".to_owned(),
                     });
                 }
             }
@@ -174,7 +174,7 @@ impl Core {
         }
     }
 
-    /// No more audio comes.
+    /// Ends the audio.
     pub(super) fn finish(self: &Arc<Self>, duration: u64) {
         let mut state = self.lock();
         state.finished = Some(duration);
@@ -184,7 +184,7 @@ impl Core {
         self.schedule(&mut state);
     }
 
-    /// Gives up what is not recognised, unless the audio is complete: then it is recognised to the end.
+    /// Cancels recognition, unless the audio is complete: then it is recognized to the end.
     pub(super) fn abandon(&self) {
         let mut state = self.lock();
         if state.finished.is_none() {
@@ -192,7 +192,7 @@ impl Core {
         }
     }
 
-    /// Gives up what is not recognised.
+    /// Cancels recognition.
     pub(super) fn cancel(&self) {
         self.lock().give_up();
     }
@@ -203,7 +203,7 @@ impl Core {
         if due { to_end(Arc::clone(self).run()) } else { None }
     }
 
-    /// Takes the latest decode to have cost so much, if it was for a partial text.
+    /// Records the cost of the latest decode, if it was for a partial text.
     pub(super) fn charge(&self, cost: Duration) {
         let mut state = self.lock();
         if self.drive == Drive::Owner && state.partial {
@@ -211,11 +211,12 @@ impl Core {
         }
     }
 
-    /// Closes the channel if everything is done. Queues a job if there is something to do, nobody else drives, and none
-    /// is under way.
+    /// Closes the channel if everything is done. Queues a job if there is something to do, the
+    /// engine drives, and none is under way.
     fn schedule(self: &Arc<Self>, state: &mut State) {
         if let Some(job) = &state.job {
-            // What was begun for a partial text would wait behind everybody's final ones, and the final text behind it.
+            // What was begun for a partial text would wait behind everybody's final ones, and the
+            // final text behind it.
             if state.utterances.front().is_some_and(|utterance| utterance.ended) {
                 job.hurry();
             }
@@ -241,7 +242,7 @@ impl Core {
         }));
     }
 
-    /// What there is to be decoded now.
+    /// Decode that is due now.
     fn due(&self, state: &State) -> Option<Class> {
         state.events.as_ref()?;
         let front = state.utterances.front()?;
@@ -261,7 +262,7 @@ impl Core {
         if utterance.len() < EARLY { self.options.step * 2 / 3 } else { self.options.step }
     }
 
-    /// Whether an utterance may have a sandbox before it ends.
+    /// Returns true if an utterance may have a sandbox before it ends.
     fn has_room(&self) -> bool {
         let threads = self.engine().threads();
         self.options.share.as_ref().is_none_or(|share| share.has_room(threads))
@@ -272,7 +273,7 @@ impl Core {
         utterance.unheard() / samples_of(self.step(utterance).max(state.cost * RELIEF)).max(1)
     }
 
-    /// The job: decodes what there is of the oldest utterance. `None` if there was none any more.
+    /// The job: decodes the audio so far of the oldest utterance. `None` if there is none any more.
     async fn run(self: Arc<Self>) -> Option<Decode> {
         let (mut utterance, task, mut decode) = self.take()?;
         let started = Instant::now();
@@ -290,15 +291,16 @@ impl Core {
         Some(decode)
     }
 
-    /// Takes the oldest utterance to be decoded, if it is to be. Until it is put back, audio goes into a stand-in at its place in
-    /// the queue.
+    /// Takes the oldest utterance to be decoded, if it is to be. Until it is put back, audio goes
+    /// into a stand-in at its place in the queue.
     fn take(&self) -> Option<(Utterance, Task, Decode)> {
         let mut state = self.lock();
         let Some(utterance) = state.utterances.pop_front() else {
             state.job = None;
             return None;
         };
-        // Taken now and not when it was queued: what came meanwhile is heard in the same decode.
+        // Taken now and not when it was queued: audio that came meanwhile is part of the same
+        // decode.
         let (heard, last) = (utterance.len(), utterance.ended);
         if !last && !utterance.has_sandbox() && !self.has_room() {
             // Others were quicker. The next audio asks again.
@@ -315,7 +317,7 @@ impl Core {
         Some((utterance, task, decode))
     }
 
-    /// Goes on with an utterance that was decoded, unless it is complete, and tells what came of it.
+    /// Puts a decoded utterance back, unless it is complete, and emits its events.
     fn put_back(
         self: &Arc<Self>,
         mut utterance: Utterance,
@@ -361,7 +363,7 @@ impl Core {
 impl State {
     fn emit(&self, event: SessionEvent) {
         if let Some(events) = &self.events {
-            // Nobody listens any more: the session is being dropped.
+            // The receiver is gone: the session is being dropped.
             let _ = events.send(event);
             self.wake();
         }

@@ -6,20 +6,22 @@ use crate::audio::Format;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionError {
-    /// [`Session::finish`](super::Session::finish) or [`Session::cancel`](super::Session::cancel) was called before.
+    /// [`Session::finish`](super::Session::finish) or [`Session::cancel`](super::Session::cancel)
+    /// was called before.
     #[error("the session has ended; start another one")]
     Ended,
-    /// [`Session::begin`](super::Session::begin) or [`Session::end`](super::Session::end) on a session that detects speech by itself.
+    /// [`Session::begin`](super::Session::begin) or [`Session::end`](super::Session::end) on a
+    /// session that detects speech by itself.
     #[error(
         "this session detects speech by itself; set SessionOptions::voice_activity to None for push-to-talk"
     )]
     Automatic,
-    /// A number of samples that is no multiple of the channels.
+    /// The number of samples is no multiple of the channels.
     #[error("{samples} samples are not whole frames of {channels} channels; push whole frames")]
     PartialFrame {
-        /// What was pushed.
+        /// Number of samples pushed.
         samples: usize,
-        /// What the format has.
+        /// Channels of the format.
         channels: u16,
     },
     /// Audio of another format than the session's: its device or stream changed in the middle.
@@ -28,9 +30,9 @@ pub enum SessionError {
         pushed.sample_rate, pushed.channels, session.sample_rate, session.channels
     )]
     FormatChanged {
-        /// What the session takes.
+        /// Format of the session.
         session: Format,
-        /// What was pushed.
+        /// Format of the push.
         pushed: Format,
     },
 }

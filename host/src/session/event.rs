@@ -1,9 +1,9 @@
-//! What a session says.
+//! Events of a session.
 
 use crate::{Language, Segment, Word};
 
-/// Something that happened. Positions are samples at 16 kHz from the start of the session's audio: the only clock
-/// there is.
+/// Something that happened. Positions are samples at 16 kHz from the start of the session's audio:
+/// the only clock there is.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum SessionEvent {
@@ -12,14 +12,14 @@ pub enum SessionEvent {
         /// First sample of the utterance, pre-roll included.
         position: u64,
     },
-    /// Speech ended: the utterance's [`Final`](Self::Final) comes when it is recognised.
+    /// Speech ended: the utterance's [`Final`](Self::Final) comes when it is recognized.
     SpeechEnded {
         /// Sample after the last of the utterance, hangover included.
         position: u64,
     },
     /// The language is known.
     Language(Language),
-    /// What is thought of an utterance that goes on.
+    /// The hypothesis for a running utterance.
     Partial {
         /// First sample of the utterance; the same in all its events.
         utterance: u64,
@@ -37,17 +37,18 @@ pub enum SessionEvent {
         /// All its words: those that were committed in order, then the rest.
         words: Vec<Word>,
     },
-    /// Audio that was not recognised.
+    /// Audio that was not recognized.
     Dropped {
         /// First sample.
         position: u64,
-        /// How many.
+        /// Number of samples.
         len: u64,
         /// Why.
         reason: String,
     },
-    /// Voice of an utterance, at least a second of it, in which no words were recognized though it was decoded again: speech
-    /// that was missed, or a sound that voice activity takes for speech. Comes before the utterance's [`Final`](Self::Final).
+    /// Voice of an utterance, at least a second of it, in which no words were recognized though it
+    /// was decoded again: speech that was missed, or a sound that voice activity takes for speech.
+    /// Comes before the utterance's [`Final`](Self::Final).
     Unrecognized {
         /// First sample.
         position: u64,
@@ -62,8 +63,8 @@ pub enum SessionEvent {
 }
 
 impl SessionEvent {
-    /// The segment that a complete utterance is, unless nothing was said. Its `avg_logprob` and `no_speech` are not
-    /// numbers: an utterance is put together from many windows.
+    /// Makes the segment of a complete utterance, unless it has no words. Its `avg_logprob` and
+    /// `no_speech` are NaN: an utterance is put together from many windows.
     pub fn segment(&self) -> Option<Segment> {
         let Self::Final { words, .. } = self else { return None };
         let (first, last) = (words.first()?, words.last()?);

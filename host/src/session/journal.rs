@@ -1,4 +1,4 @@
-//! When decodes ran: the one thing about a session that depends on the machine.
+//! Times of decodes: the one thing about a session that depends on the machine.
 
 use super::carry::Carried;
 use super::event::SessionEvent;
@@ -7,22 +7,22 @@ use super::{SessionError, SessionOptions};
 use crate::Model;
 use crate::audio::{Resampler, VadEvent, Voice, VoiceActivity, usable};
 use crate::error::Error;
-use crate::task::to_end;
+use crate::preempt::to_end;
 
-/// One decode.
+/// A decode.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Decode {
     /// First sample of the utterance.
     pub utterance: u64,
-    /// Samples of the utterance that were heard.
+    /// Number of samples of the utterance that it heard.
     pub heard: u64,
-    /// Whether it was the last of the utterance.
+    /// True for the last decode of the utterance.
     pub last: bool,
     /// The language of the utterance before.
     pub language: Option<String>,
-    /// Whether its sandbox was given up afterwards, since the session's [`Share`](crate::Share) held too much memory: the next decode
-    /// hears again what is not committed.
+    /// True if its sandbox was dropped afterwards, since the session's [`Share`](crate::Share) held
+    /// too much memory: the next decode repeats the part that is not committed.
     pub given_up: bool,
 }
 
@@ -34,12 +34,13 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Makes the same decodes of the same audio again, and returns what they say: the session's
-    /// [`Partial`](SessionEvent::Partial), [`Final`](SessionEvent::Final), [`Language`](SessionEvent::Language),
-    /// [`Unrecognized`](SessionEvent::Unrecognized) and [`Dropped`](SessionEvent::Dropped) events, to the bit.
+    /// Makes the same decodes of the same audio again, and returns their events: the session's
+    /// [`Partial`](SessionEvent::Partial), [`Final`](SessionEvent::Final),
+    /// [`Language`](SessionEvent::Language), [`Unrecognized`](SessionEvent::Unrecognized) and
+    /// [`Dropped`](SessionEvent::Dropped) events, to the bit.
     ///
-    /// `audio` is what was pushed, interleaved. Push-to-talk sessions cannot be replayed: when the key was held is not
-    /// in the journal.
+    /// `audio` is all pushed audio, interleaved. Push-to-talk sessions cannot be replayed: the
+    /// times of the key are not in the journal.
     ///
     /// # Errors
     ///

@@ -1,11 +1,63 @@
-//! Audio that comes as it is spoken, and text while it is.
+//! Sessions: audio as it is spoken, and text while it is.
 //!
-//! A [`Session`] takes audio from any thread and answers with [`SessionEvent`]s on a channel. It has no thread of its own:
-//! voice activity runs where audio is pushed, recognition on the engine's threads. Each utterance is recognised in a
-//! sandbox of its own, which is made when speech starts and gone after the final text.
+//! A [`Session`] takes audio from any thread and answers with [`SessionEvent`]s on a channel. It
+//! has no thread of its own: voice activity detection runs on the thread that pushes audio,
+//! recognition on the engine's threads.
 //!
-//! Who has threads of his own, simulates, or tests takes a [driven](Session::driven) session: it recognises only where and
-//! when it is told to, so that the same pushes and calls give the same events.
+//! # The life of an utterance
+//!
+//! An *utterance* is a stretch of speech between two pauses. Each has a sandbox of its own, which
+//! is made when the first decode is due and dropped after the final text, so that nothing that one
+//! utterance did to the guest reaches the next.
+//!
+//! ```text
+//!  push ─▶ resample ─▶ voice activity          silence: counted and forgotten
+//!                         │ Start              pre-roll included            SpeechStarted
+//!                         ▼
+//!       ┌──────────── Utterance (queued, oldest first) ────────────┐
+//!       │  samples ──▶ a step of new speech, at least 0.9 s in all │
+//!       │                 │                                        │
+//!       │                 ▼                                        │
+//!       │       job: decode ◀─ sandbox: window, commit policy      │
+//!       │                 │                                        │
+//!       │                 ▼                                        │
+//!       │       hypothesis: committed words, tentative words       │       Partial
+//!       │                 │                                        │
+//!       │                 └──▶ committed audio is released         │
+//!       └─────────────────────────┬────────────────────────────────┘
+//!                         │ End                after the hangover           SpeechEnded
+//!                         ▼
+//!                  last decode: everything is committed                     Final
+//!                         │
+//!                         ▼
+//!              the sandbox is dropped; the next utterance is decoded
+//! ```
+//!
+//! 1. **Start.** Voice activity finds speech. The utterance begins before it, by the pre-roll.
+//! 2. **Steps.** A partial text is due when there is a step of new speech
+//!    ([`SessionOptions::step`]), at least twice the cost of the latest one. A session has one job
+//!    at a time, in the engine's executor; a job takes all audio that has come when it begins, so
+//!    late steps are merged.
+//! 3. **Commit.** The guest's commit policy decides which words are certain. Committed words are
+//!    never taken back; tentative words are replaced by each hypothesis. Audio before the window is
+//!    released.
+//! 4. **End.** After the hangover the utterance ends. Its last decode takes the priority of final
+//!    texts, and commits everything.
+//! 5. **Failures.** A guest that fails is replaced once: a fresh sandbox decodes again what is not
+//!    committed. After that the rest is [`SessionEvent::Dropped`].
+//!
+//! While a job runs, its utterance is out of the queue, and a stand-in takes the audio that comes.
+//! Speech that waits is bounded by [`SessionOptions::backlog`]; audio beyond it is dropped and
+//! reported. Every pushed sample ends in speech, silence or dropped: see [`Session::accounting`].
+//!
+//! Voice activity makes the decisions on [start and end](crate::audio::VoiceActivity), `core`
+//! schedules decodes and emits events, `utterance` runs one decode and keeps audio and words,
+//! `carry` makes the next utterance's prompt (condition on previous text).
+//!
+//! # Driven sessions
+//!
+//! A [driven](Session::driven) session is for callers with threads of their own, simulations and
+//! tests: it recognizes only when asked, so that the same pushes and calls give the same events.
 
 mod carry;
 mod commit;
@@ -33,7 +85,7 @@ use crate::audio::{
 use crate::error::Error;
 use crate::{Engine, Model};
 
-/// Listens to one stream of audio. Dropping it cancels what has not been recognised.
+/// A live recognition of one stream of audio. Dropping it cancels recognition.
 pub struct Session {
     core: Arc<Core>,
     events: Receiver<SessionEvent>,
@@ -41,7 +93,7 @@ pub struct Session {
     resampler: Resampler,
     activity: VoiceActivity,
     push_to_talk: bool,
-    /// Whether the key is held.
+    /// True while the key is held.
     talking: bool,
     /// Frames that were pushed or skipped.
     frames: u64,
@@ -55,15 +107,15 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Error::Audio`] for a format out of range, [`Error::Language`] or [`Error::EnglishOnly`] for what the model cannot
-    /// do.
+    /// [`Error::Audio`] for a format out of range, [`Error::Language`] or [`Error::EnglishOnly`]
+    /// for options that the model does not support.
     pub fn new(model: &Model, options: SessionOptions) -> Result<Self, Error> {
         Self::start(model, options, Drive::Engine)
     }
 
-    /// Starts listening, but leaves the engine's threads alone: nothing is recognised but by
-    /// [`decode_pending`](Self::decode_pending), on the thread that calls it. What happens then depends on the pushes and
-    /// the calls, and on nothing else.
+    /// Starts listening, but leaves the engine's threads alone: nothing is recognized but by
+    /// [`decode_pending`](Self::decode_pending), on the thread that calls it. What happens then
+    /// depends on the pushes and the calls, and on nothing else.
     ///
     /// ```
     /// use hearken::audio::Format;
@@ -115,35 +167,39 @@ impl Session {
         })
     }
 
-    /// What happens. The channel closes after [`SessionEvent::Finished`], or when the session is cancelled or dropped.
+    /// Events of the session. The channel closes after [`SessionEvent::Finished`], or when the
+    /// session is cancelled or dropped.
     pub fn events(&self) -> &Receiver<SessionEvent> {
         &self.events
     }
 
-    /// Has `wake` called whenever there may be something new: an event on the channel, its end, or room for more audio
-    /// after a decode. For programs that cannot block on a channel, such as an async runtime's tasks. It is called on
-    /// whatever thread that happens on, with the session locked: it must return at once, and call nothing of the session.
+    /// Sets a function to be called whenever there may be something new: an event on the channel,
+    /// its end, or room for more audio after a decode. For programs that cannot block on a channel,
+    /// such as an async runtime's tasks. It is called on any thread, with the session locked: it
+    /// must return at once, and call nothing of the session.
     pub fn on_progress(&mut self, wake: impl Fn() + Send + Sync + 'static) {
         self.core.on_progress(Box::new(wake));
     }
 
-    /// Speech that waits to be recognised, in samples at 16 kHz: [`SessionOptions::backlog`] bounds it. Whoever can make
-    /// his source wait does so before that.
+    /// Speech that waits to be recognized [samples at 16 kHz]: [`SessionOptions::backlog`] bounds
+    /// it. A caller that can hold its source back (backpressure) does so before that.
     pub fn waiting(&self) -> u64 {
         self.core.waiting()
     }
 
-    /// The engine that recognises.
+    /// The engine that recognizes.
     pub fn engine(&self) -> &Engine {
         self.core.engine()
     }
 
-    /// Whether it detects speech by itself; otherwise [`Session::begin`] and [`Session::end`] say when there is some.
+    /// Returns true if it detects speech by itself; otherwise [`Session::begin`] and
+    /// [`Session::end`] mark it.
     pub fn is_automatic(&self) -> bool {
         !self.push_to_talk
     }
 
-    /// Takes interleaved samples that come with their format, which must be the session's: for sources that may change it.
+    /// Takes interleaved samples that come with their format, which must be the session's: for
+    /// sources that may change it.
     ///
     /// # Errors
     ///
@@ -155,8 +211,8 @@ impl Session {
         self.push(interleaved)
     }
 
-    /// Takes interleaved samples of the session's format, whole frames. Never waits for the recogniser. What is no number,
-    /// or infinite, is taken as 0, and what is beyond -1 to 1 as that.
+    /// Takes interleaved samples of the session's format, whole frames. Never waits for the
+    /// recognizer. NaN and infinite samples are replaced by 0; others are clamped to [-1, 1].
     ///
     /// # Errors
     ///
@@ -176,8 +232,8 @@ impl Session {
         Ok(())
     }
 
-    /// Takes what a ring has next, by way of `block`: what was lost on the way in is [skipped](Self::skip). To be called until
-    /// there is nothing; then again some milliseconds later.
+    /// Takes the next item of a ring, by way of `block`: a gap is [skipped](Self::skip). To be
+    /// called until the ring is empty; then again some milliseconds later.
     ///
     /// # Errors
     ///
@@ -198,8 +254,8 @@ impl Session {
         Ok(read)
     }
 
-    /// Audio that never came, as long as so many frames: an utterance that runs ends here, the clock goes on, and the gap
-    /// is reported as [`SessionEvent::Dropped`].
+    /// Reports missing audio of `frames` frames: a running utterance ends here, the clock goes on,
+    /// and the gap is reported as [`SessionEvent::Dropped`].
     ///
     /// # Errors
     ///
@@ -216,8 +272,9 @@ impl Session {
         Ok(())
     }
 
-    /// Ends the utterance that runs, if any, at the last sample that was pushed; its [`SessionEvent::SpeechEnded`] is on the
-    /// channel when this returns. What is pushed next may begin another one.
+    /// Ends the utterance that runs, if any, at the last sample that was pushed; its
+    /// [`SessionEvent::SpeechEnded`] is on the channel when this returns. What is pushed next may
+    /// begin another one.
     ///
     /// # Errors
     ///
@@ -235,16 +292,17 @@ impl Session {
         Ok(())
     }
 
-    /// Makes the decode that is due, if any, on this thread; its events are on the channel when it returns. To be called
-    /// after each [`push`](Self::push), and after [`finish`](Self::finish) until nothing is due. Always `None` for a
-    /// session that the engine's threads drive.
+    /// Makes the decode that is due, if any, on this thread; its events are on the channel when it
+    /// returns. To be called after each [`push`](Self::push), and after [`finish`](Self::finish)
+    /// until nothing is due. Always `None` for a session that the engine's threads drive.
     pub fn decode_pending(&mut self) -> Option<Decode> {
         self.core.decode_pending()
     }
 
-    /// Says what the decode that was just made has cost. A [driven](Self::driven) session has no clock of its own: until
-    /// it is told, decodes cost nothing; after that, the next partial text waits for twice this much new speech, if that
-    /// is more than [`SessionOptions::step`]. Texts at the end of an utterance do not count.
+    /// Reports the cost of the latest decode. A [driven](Self::driven) session has no clock of its
+    /// own: without a report decodes cost nothing; after one, the next partial text waits for twice
+    /// this much new speech, if that is more than [`SessionOptions::step`]. Texts at the end of an
+    /// utterance do not count.
     pub fn charge(&mut self, cost: Duration) {
         self.core.charge(cost);
     }
@@ -271,7 +329,7 @@ impl Session {
         Ok(())
     }
 
-    /// No more audio comes: what was pushed is recognised, then the channel closes.
+    /// Ends the audio: the rest is recognized, then the channel closes.
     ///
     /// # Errors
     ///
@@ -288,38 +346,39 @@ impl Session {
         Ok(())
     }
 
-    /// Gives up what has not been recognised, and closes the channel.
+    /// Cancels recognition, and closes the channel.
     pub fn cancel(&mut self) {
         self.ended = true;
         self.core.cancel();
     }
 
-    /// Where each sample went so far: into speech, into silence, or dropped.
+    /// Accounting of each sample so far: speech, silence, or dropped.
     pub fn accounting(&self) -> Accounting {
         let Accounting { speech, silence, dropped } = self.accounting;
-        // Speech that there was no room for.
+        // Speech beyond the backlog.
         let refused = self.core.dropped();
         Accounting { speech: speech - refused, silence, dropped: dropped + refused }
     }
 
-    /// The channel, counted from 0, that was taken alone, because averaging the channels would have cancelled the sound: one is
-    /// the other upside down.
+    /// The channel, counted from 0, that was taken alone, because averaging the channels would have
+    /// cancelled the sound: one is the other upside down.
     pub fn taken_channel(&self) -> Option<u16> {
         self.resampler.taken_channel()
     }
 
-    /// Level of the loudest 20 ms so far, in decibels of full scale: a sine at full scale has -3. `None` for silence, and without
-    /// voice activity.
+    /// Level of the loudest 20 ms so far, in decibels of full scale: a sine at full scale has -3.
+    /// `None` for silence, and without voice activity.
     pub fn loudest_db(&self) -> Option<f32> {
         self.activity.loudest_db()
     }
 
-    /// Encoder passes that were made so far: most of what recognising costs.
+    /// Number of encoder passes so far: most of the cost of recognition.
     pub fn encodes(&self) -> u64 {
         self.core.encodes()
     }
 
-    /// When each decode ran, in samples: see [`Journal::replay`]. Empty unless [`SessionOptions::journal`] is set.
+    /// Positions \[samples\] at which each decode ran: see [`Journal::replay`]. Empty unless
+    /// [`SessionOptions::journal`] is set.
     pub fn journal(&self) -> Journal {
         self.core.journal()
     }

@@ -1,4 +1,4 @@
-//! How a session listens.
+//! Options of a session.
 
 use std::time::Duration;
 
@@ -9,21 +9,22 @@ use super::carry::Carried;
 use crate::audio::{Format, VadConfig};
 use crate::{Model, Share};
 
-/// How likely a word must be to be believed though no word beside it is, of models that are not known otherwise; and the same
-/// in an utterance that is over within three seconds. Official models say "you" and "Music" of noise with less.
+/// Minimum probability of an isolated word, for models without a measured value; and the same in an
+/// utterance that is over within three seconds. Official models hallucinate "you" and "Music" in
+/// noise with less.
 const ALONE: f32 = 0.5;
 const ALONE_BRIEFLY: f32 = 0.35;
-/// How likely the words of an utterance must be on average. Of 132 utterances of LibriSpeech tiny.en and base found none less
-/// likely than 0.40, and of noise none more than 0.39.
+/// Minimum mean probability of an utterance's words. Of 132 utterances of LibriSpeech tiny.en and
+/// base found none less likely than 0.40, and of noise none more than 0.39.
 const PLAUSIBLE: f32 = 0.4;
 
-/// How a session listens.
+/// Options of a session.
 #[derive(Debug, Clone)]
 pub struct SessionOptions {
-    /// Rate and channels of what is pushed.
+    /// Rate and channels of pushed audio.
     pub format: Format,
-    /// ISO 639-1 code; `None` detects it in each utterance. An utterance that does not tell is taken for the language of the
-    /// one before.
+    /// ISO 639-1 code; `None` detects it in each utterance. An utterance that does not tell is
+    /// taken for the language of the one before.
     pub language: Option<String>,
     /// Languages to detect among, as ISO 639-1 codes. Default: empty, for all that the model knows.
     pub languages: Vec<String>,
@@ -31,30 +32,34 @@ pub struct SessionOptions {
     pub translate: bool,
     /// Names, spellings and style, as text that came before.
     pub prompt: Option<String>,
-    /// Voice activity; `None` leaves it to [`Session::begin`](super::Session::begin) and [`Session::end`](super::Session::end) (push-to-talk).
+    /// Voice activity; `None` leaves it to [`Session::begin`](super::Session::begin) and
+    /// [`Session::end`](super::Session::end) (push-to-talk).
     pub voice_activity: Option<VadConfig>,
-    /// When a word is certain while the utterance goes on.
+    /// Commit policy: when a word is committed in a running utterance.
     pub commit: CommitPolicy,
-    /// Keeps annotations such as `[Music]`. Default: no, they are no words.
+    /// Keeps annotations such as `[Music]`. Default: false, they are not speech.
     pub annotations: bool,
-    /// Leaves text as the model says it: words that are likely made up stay, and voice in which no words were recognized is not
-    /// decoded again by itself. For comparisons. Default: no.
+    /// Turns the guards against hallucinations off: unlikely words stay, and voice without
+    /// recognized words is not decoded again by itself. For comparisons. Default: false.
     pub verbatim: bool,
     /// Computes the encoder's whole context in each window, though padding could come from a cache
     /// ([`EngineBuilder::padding`](crate::EngineBuilder::padding)). Default: no.
     pub full_context: bool,
-    /// Conditions each utterance on the last words of the one before, as Whisper's prompt: names, spellings and short utterances
-    /// profit, and mistakes stay, too. `None` does so unless the model is known to get worse
-    /// ([`Known::carries`](crate::model::Known::carries)).
+    /// Conditions each utterance on the last words of the one before, as Whisper's prompt: names,
+    /// spellings and short utterances profit, and mistakes stay, too. `None` does so unless the
+    /// model is known to get worse ([`Known::carries`](crate::model::Known::carries)).
     pub carry: Option<bool>,
-    /// Least new speech, between partial texts; two thirds of it in the first seconds of an utterance. The session makes it longer when recognising takes longer. Default:
-    /// 300 ms.
+    /// Least new speech, between partial texts; two thirds of it in the first seconds of an
+    /// utterance. The session makes it longer when recognizing takes longer. Default: 300 ms.
     pub step: Duration,
-    /// Speech that may wait to be recognised. What comes on top is dropped, and said to be. Default: 2 minutes.
+    /// Maximum speech queued for recognition. Audio beyond it is dropped and reported as
+    /// [`SessionEvent::Dropped`](super::SessionEvent::Dropped). Default: 2 minutes.
     pub backlog: Duration,
-    /// Whose part of the engine's threads this is. Default: one that all have together who name none.
+    /// Share of the engine's threads that the session is charged to. Default: the engine's common
+    /// share.
     pub share: Option<Share>,
-    /// Whether the session keeps a [`Journal`](super::Journal), which grows with every decode as long as it lives. Default: no.
+    /// True to keep a [`Journal`](super::Journal), which grows with every decode as long as the
+    /// session lives. Default: false.
     pub journal: bool,
 }
 
@@ -80,7 +85,7 @@ impl SessionOptions {
         }
     }
 
-    /// What the guest is told of them, for an utterance that starts at `start`.
+    /// Makes the guest's task for an utterance that starts at `start`.
     pub(super) fn task(&self, model: &Model, usual: Option<String>, carried: &Carried, start: u64) -> Task {
         let prompt = self.prompt.as_deref();
         let carries = self.carry.unwrap_or_else(|| model.known().is_none_or(|known| known.carries));

@@ -1,4 +1,4 @@
-//! One utterance on its way through a sandbox.
+//! State of an utterance on its way through a sandbox.
 
 use std::mem;
 use std::ops::Range;
@@ -13,14 +13,14 @@ use crate::error::Error;
 use crate::sandbox::Instance;
 use crate::{Language, Model, Segment, Word, text, transcript};
 
-/// How often a failed sandbox is replaced by a fresh one, for one utterance.
+/// Number of fresh sandboxes that replace failed ones, for one utterance.
 const RETRIES: u32 = 1;
 
-/// Stretches of voice that a guest is told of, at most: as many as a window of 30 s has if they and the pauses between them are
-/// as short as can be.
+/// Maximum number of voiced stretches in a task: as many as a window of 30 s has if they and the
+/// pauses between them are as short as can be.
 const MOST_STRETCHES: usize = 750;
 
-/// The language of an utterance that was too short to tell is believed from this probability on.
+/// Minimum probability of the language of an utterance that was too short for detection.
 const LIKELY_LANGUAGE: f32 = 0.5;
 
 /// An utterance: its audio as far as it is not settled, and its words.
@@ -29,27 +29,28 @@ pub(super) struct Utterance {
     pub(super) start: u64,
     /// Audio from `kept` on.
     samples: Vec<f32>,
-    /// Position, in the utterance, of the first sample that is kept: what comes before is committed.
+    /// Position, in the utterance, of the first sample that is kept: audio before it is committed.
     kept: u64,
     /// Position up to which the sandbox has the audio.
     written: u64,
-    /// Position in the utterance where the sandbox's own clock starts: 0, or where a fresh one took over.
+    /// Position in the utterance where the sandbox's own clock starts: 0, or where a fresh one took
+    /// over.
     base: u64,
     /// Position in the utterance where the sandbox's window starts, as the guest has it.
     window: u64,
     instance: Option<Box<Instance>>,
     failures: u32,
-    /// Given up: what comes is dropped.
+    /// Set after a failure: further audio is dropped, for this reason.
     failed: Option<String>,
     /// Committed words, on the session's clock.
     words: Vec<Word>,
-    /// Encoder passes that nobody has taken note of.
+    /// Encoder passes that were not counted yet.
     encodes: u64,
-    /// Where in the session voice was heard; empty where nobody looks, since a key tells.
+    /// Voiced stretches in the session; empty with push-to-talk, where the key marks speech.
     pub(super) voice: Voice,
     /// Position in the session behind the last voice.
     pub(super) voiced: u64,
-    /// Nothing is appended any more.
+    /// True if nothing is appended any more.
     pub(super) ended: bool,
 }
 
@@ -82,17 +83,18 @@ impl Utterance {
         self.kept + self.samples.len() as u64
     }
 
-    /// Samples that no decode has heard.
+    /// Number of samples that no decode has heard.
     pub(super) fn unheard(&self) -> u64 {
         self.len() - self.written
     }
 
-    /// Whether a sandbox is at work on it.
+    /// Returns true if a sandbox is at work on it.
     pub(super) fn has_sandbox(&self) -> bool {
         self.instance.is_some()
     }
 
-    /// Whether somebody has spoken since the last decode: silence alone is not worth another one.
+    /// Returns true if voice was detected since the last decode: silence alone is not worth another
+    /// one.
     pub(super) fn has_new_speech(&self) -> bool {
         self.voiced > self.start + self.written
     }
@@ -103,7 +105,7 @@ impl Utterance {
         Self { kept: len, written: len, ..Self::new(self.start) }
     }
 
-    /// Continues with what a stand-in took in.
+    /// Appends the audio that a stand-in took.
     pub(super) fn absorb(&mut self, stand_in: Self) {
         self.samples.extend_from_slice(&stand_in.samples);
         self.ended = stand_in.ended;
@@ -116,14 +118,14 @@ impl Utterance {
         mem::take(&mut self.encodes)
     }
 
-    /// Recognises no more of it.
+    /// Recognizes no more of it.
     pub(super) fn give_up(&mut self, reason: String) {
         self.instance = None;
         self.failed = Some(reason);
     }
 
-    /// Decodes what is there up to `position`, in steps that fit the model's window; the last one is final if the
-    /// utterance ended there. Emits through `emit`.
+    /// Decodes the audio up to `position`, in steps that fit the model's window; the last one is
+    /// final if the utterance ended there. Emits through `emit`.
     pub(super) async fn decode(
         &mut self,
         model: &Model,
@@ -155,7 +157,7 @@ impl Utterance {
         }
     }
 
-    /// Where voice was heard that no committed word explains, on the sandbox's clock.
+    /// Voiced stretches that no committed word explains, on the sandbox's clock.
     fn voice_to_explain(&self) -> Vec<(u32, u32)> {
         let origin = self.start + self.base;
         let end = self.start + self.written;
@@ -207,8 +209,9 @@ impl Utterance {
         Ok(())
     }
 
-    /// Position up to which the sandbox hears next: everything if its window holds that; else until the window is full, and
-    /// slides. Whoever was waited for is not recognised in small steps: each would hear the whole window.
+    /// Position up to which the sandbox decodes next: everything if its window holds that; else
+    /// until the window is full, and slides. A backlog is not recognized in small steps: each would
+    /// decode the whole window.
     fn reach(&self, position: u64, stride: u64) -> u64 {
         // The guest may say anything of its window.
         let window = self.window.clamp(self.base, self.written);
@@ -216,7 +219,7 @@ impl Utterance {
         if position <= most { position } else { full.max(self.written + stride) }
     }
 
-    /// Takes in what the guest said, believing none of its numbers.
+    /// Takes the guest's events, trusting none of its numbers.
     fn take(
         &mut self,
         event: Event,
@@ -229,7 +232,7 @@ impl Utterance {
                 let probability = transcript::probability(probability);
                 if certain || probability >= LIKELY_LANGUAGE {
                     emit(SessionEvent::Language(Language {
-                        code: text::sanitise(&code),
+                        code: text::sanitize(&code),
                         probability: Some(probability),
                     }));
                 }
@@ -276,7 +279,7 @@ impl Utterance {
         self.words.last().map_or(0, |word| word.end - self.start)
     }
 
-    /// Goes on in a fresh sandbox: what is not committed is heard again.
+    /// Starts over in a fresh sandbox: audio that is not committed is decoded again.
     pub(super) fn start_over(&mut self) {
         self.instance = None;
         self.base = self.settled().max(self.kept);
@@ -284,7 +287,8 @@ impl Utterance {
         self.window = self.base;
     }
 
-    /// Gives the sandbox up if it is not to wait with what it has written. Whether it was.
+    /// Drops the sandbox if its memory is over the limit for waiting sandboxes. Returns true if it
+    /// was dropped.
     pub(super) fn give_up_memory(&mut self) -> bool {
         let given_up = self.instance.as_ref().is_some_and(|instance| instance.is_too_much());
         if given_up {
@@ -293,7 +297,8 @@ impl Utterance {
         given_up
     }
 
-    /// Tells the final text, and which voice up to `heard` no word explains. What comes behind that was dropped.
+    /// Emits the final text, and the voiced stretches up to `heard` that no word explains. Audio
+    /// behind that was dropped.
     fn finish(&mut self, position: u64, heard: u64, emit: &mut (dyn FnMut(SessionEvent) + Send)) {
         let words = mem::take(&mut self.words);
         let explained = words.iter().map(|word| word.start..word.end);
@@ -305,7 +310,7 @@ impl Utterance {
     }
 }
 
-/// Whether the final words of an utterance are what a model says when it hears nothing.
+/// Returns true if the final words of an utterance are a hallucination of silence.
 fn unspoken(words: &[Word], no_speech: f32, avg_logprob: f32) -> bool {
     let (Some(first), Some(last)) = (words.first(), words.last()) else { return false };
     let segment = Segment { start: first.start, end: last.end, no_speech, avg_logprob, ..Segment::default() };
@@ -317,13 +322,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_was_waited_for_is_heard_in_whole_windows() {
+    fn a_backlog_is_decoded_in_whole_windows() {
         let mut utterance = Utterance::new(7);
         assert_eq!(utterance.reach(3, 10), 3);
         assert_eq!(utterance.reach(50, 10), 50);
         assert_eq!(utterance.reach(51, 10), 40, "room for a step is left");
         utterance.written = 40;
-        // It has slid.
+        // The window has slid.
         utterance.window = 12;
         assert_eq!(utterance.reach(62, 10), 62);
         assert_eq!(utterance.reach(63, 10), 52);

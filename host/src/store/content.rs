@@ -1,4 +1,4 @@
-//! What a file is: read once, hashed twice, checked for its form.
+//! Examination of a file: read once, hashed twice, checked for its form.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,10 +9,10 @@ use sha2::{Digest, Sha256};
 use super::StoreError;
 use crate::model::{self, Checked};
 
-/// What a model file turned out to be.
+/// Result of examining a model file.
 pub(super) struct Examined {
     pub(super) checked: Checked,
-    /// In hexadecimal.
+    /// SHA-256 in hexadecimal.
     pub(super) sha256: String,
 }
 
@@ -34,7 +34,7 @@ pub(super) fn sha256(path: &Path) -> Result<String, StoreError> {
     Ok(hex(&reader.sha256.finalize()))
 }
 
-/// What to do about wrong content.
+/// Remedy for wrong content.
 pub(super) enum Remedy {
     PullAgain,
     #[cfg(feature = "pull")]
@@ -62,7 +62,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Hashes what it reads.
+/// Reader that hashes the bytes.
 struct Hashing {
     file: File,
     sha256: Sha256,

@@ -1,4 +1,4 @@
-//! One model that can be pulled.
+//! Entry of the catalog: a model that can be pulled.
 
 use std::borrow::Cow;
 
@@ -8,8 +8,8 @@ use crate::model::{Ftype, Header, ModelError};
 /// Longest name, so that the files beside it have names that every file system takes.
 const MAX_NAME: usize = 100;
 
-/// A model that can be pulled: its name, where it lies, and what it must be. [`CATALOGUE`](super::CATALOGUE) has the
-/// official ones; [`Entry::new`] describes one of your own.
+/// A model that can be pulled: name, address and expected content. [`CATALOG`](super::CATALOG)
+/// has the official ones; [`Entry::new`] describes one of your own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     pub(super) name: Cow<'static, str>,
@@ -21,15 +21,15 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// A model of your own: `path` is what follows the endpoint in its address, `bytes` its exact length, `sha256` its
-    /// hash in 64 hexadecimal digits.
+    /// A model of your own: `path` is its address behind the endpoint, `bytes` its exact length,
+    /// `sha256` its hash in 64 hexadecimal digits.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Entry`] if the name is not letters, digits, `.`, `_` and `-`, starting with a letter or digit, at
-    /// most 100 of them, or the hash is none.
+    /// [`StoreError::Entry`] if the name is not letters, digits, `.`, `_` and `-`, starting with a
+    /// letter or digit, at most 100 of them, or the hash is none.
     pub fn new(name: &str, path: &str, bytes: u64, sha256: &str) -> Result<Self, StoreError> {
-        let invalid = |problem| Err(StoreError::Entry { name: crate::text::sanitise(name), problem });
+        let invalid = |problem| Err(StoreError::Entry { name: crate::text::sanitize(name), problem });
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         if !name.starts_with(|c: char| c.is_ascii_alphanumeric())
             || name.len() > MAX_NAME
@@ -49,17 +49,17 @@ impl Entry {
         })
     }
 
-    /// What it is called.
+    /// Name of the model.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its file's name in the store: `ggml-NAME.bin`, as whisper.cpp calls it.
+    /// Name of its file in the store: `ggml-NAME.bin`, as whisper.cpp calls it.
     pub fn file(&self) -> String {
         format!("ggml-{}.bin", self.name)
     }
 
-    /// What follows the endpoint in its address.
+    /// Path of the file below the endpoint.
     pub fn path(&self) -> &str {
         &self.path
     }
@@ -74,13 +74,13 @@ impl Entry {
         &self.sha256
     }
 
-    /// What the file's header will say, where that is known; an error says why it will be refused.
+    /// Header of the file, where it is known; an error says why it will be rejected.
     fn header(&self) -> Option<Result<Header, ModelError>> {
         self.fields.map(Header::new)
     }
 
-    /// What it needs of the sandbox's memory, in bytes: the estimate that loading it makes. `None` for entries made with
-    /// [`Entry::new`], whose dimensions nobody knows before the file is there.
+    /// Memory that it needs in the sandbox [bytes]: the estimate that loading it makes. `None` for
+    /// entries made with [`Entry::new`], whose dimensions are unknown before the file is there.
     pub fn memory(&self) -> Option<u64> {
         match self.header()? {
             Ok(header) => Some(header.guest_memory()),
@@ -89,7 +89,7 @@ impl Entry {
         }
     }
 
-    /// Whether it fits the sandbox, as far as can be told beforehand.
+    /// Returns true if it fits the sandbox, as far as can be known beforehand.
     pub fn fits(&self) -> bool {
         !matches!(self.header(), Some(Err(_)))
     }
@@ -100,7 +100,7 @@ impl Entry {
         self.header()?.err()
     }
 
-    /// Whether it knows other languages than English, where that is known.
+    /// True if it knows other languages than English, where that is known.
     pub fn multilingual(&self) -> Option<bool> {
         self.fields.map(|fields| fields[0] > 51_864)
     }

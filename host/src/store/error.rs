@@ -1,43 +1,44 @@
-//! What can go wrong with stored models.
+//! Errors of the model store.
 
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::CATALOGUE;
+use super::CATALOG;
 use crate::model::ModelError;
-use crate::text::sanitise;
+use crate::text::sanitize;
 
-/// Why a model could not be found, pulled or verified. Messages are one line: the thing, and the remedy.
+/// Why a model could not be found, pulled or verified. Messages are one line: the thing, and the
+/// remedy.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// There is no such model.
+    /// No model has this name.
     #[error("there is no model {name:?}; {remedy}")]
     Unknown {
-        /// What was asked for.
+        /// Requested name.
         name: String,
         /// The nearest names, or how to see them all.
         remedy: String,
     },
-    /// The model is in the catalogue, but not on this machine.
+    /// The model is in the catalog, but not on this machine.
     #[error("the model {name} is not on this machine; run `hearken models pull {name}`")]
     NotPulled {
-        /// Its name.
+        /// Name of the model.
         name: String,
     },
-    /// No folder for models can be told.
+    /// No folder for models is known.
     #[error("there is no home folder to keep models in; set HEARKEN_MODELS_DIR")]
     NoFolder,
     /// An entry describes no model. Not worth a retry.
     #[error("the model {name:?} {problem}")]
     Entry {
-        /// Its name.
+        /// Name of the model.
         name: String,
-        /// What is wrong with it.
+        /// Description of the defect.
         problem: &'static str,
     },
-    /// It needs more memory than the sandbox can have. Nothing was fetched.
+    /// The model needs more memory than the sandbox can have. Nothing was fetched.
     #[error("{name} cannot be used: {source}")]
     DoesNotFit {
         /// The model.
@@ -50,7 +51,7 @@ pub enum StoreError {
     NoSpace {
         /// The model.
         name: String,
-        /// Where it would go.
+        /// Destination folder.
         folder: PathBuf,
         /// Bytes that are still to come.
         needs: u64,
@@ -60,25 +61,26 @@ pub enum StoreError {
     /// The server's address is none.
     #[error("the endpoint {endpoint:?} is no http or https address; correct HF_ENDPOINT")]
     Endpoint {
-        /// What it is.
+        /// The endpoint.
         endpoint: String,
     },
     /// The server refused. What was fetched before is kept.
     #[error("{url} answered {status}; {remedy}")]
     Status {
-        /// What was asked for.
+        /// Requested URL.
         url: String,
         /// The HTTP status.
         status: u16,
-        /// What to do about it.
+        /// Remedy.
         remedy: &'static str,
     },
-    /// The server could not be reached, or the connection broke, as often as was tried. What was fetched is kept.
+    /// The server could not be reached, or the connection broke, as often as was tried. What was
+    /// fetched is kept.
     #[error("cannot fetch {url}: {problem}; {}", again(*kept))]
     Broken {
-        /// What was asked for.
+        /// Requested URL.
         url: String,
-        /// What happened the last time.
+        /// Problem of the last attempt.
         problem: String,
         /// Bytes that need not be fetched again.
         kept: u64,
@@ -86,7 +88,7 @@ pub enum StoreError {
     /// The server sent nothing for too long, as often as was tried. What was fetched is kept.
     #[error("{url} sent nothing for {idle:?}; {}", again(*kept))]
     Stalled {
-        /// What was asked for.
+        /// Requested URL.
         url: String,
         /// [`Puller::idle_timeout`](super::Puller::idle_timeout).
         idle: Duration,
@@ -96,31 +98,31 @@ pub enum StoreError {
     /// A redirect that is not followed. Not worth a retry.
     #[error("{url} redirects {problem}; check HF_ENDPOINT, or the proxy")]
     Redirect {
-        /// What was asked for.
+        /// Requested URL.
         url: String,
-        /// Where, or how often.
+        /// Place, or number.
         problem: &'static str,
     },
     /// The server has a file of another length. Not worth a retry.
     #[error("{url} has {came} bytes and not {expected}; it is another file: check HF_ENDPOINT, or the proxy")]
     Length {
-        /// What was asked for.
+        /// Requested URL.
         url: String,
-        /// What it should have.
+        /// Expected size [bytes].
         expected: u64,
-        /// What the server announced, or more than was expected.
+        /// Size that the server announced, or more than was expected [bytes].
         came: u64,
     },
-    /// The content is not what it should be. What was fetched is removed.
+    /// The content is another than expected. The fetched file is removed.
     #[error("{name} is not what it should be: its SHA-256 is {came} and not {expected}; {remedy}")]
     Content {
         /// The model, or its file.
         name: String,
-        /// What it should be.
+        /// Expected value.
         expected: String,
-        /// What it is.
+        /// Actual value.
         came: String,
-        /// What to do about it.
+        /// Remedy.
         remedy: &'static str,
     },
     /// A stored file is not the one that was pulled.
@@ -134,26 +136,26 @@ pub enum StoreError {
     Model {
         /// The model, or its file.
         name: String,
-        /// What is wrong with it.
+        /// Defect of the model.
         source: ModelError,
     },
-    /// It cannot be imported.
+    /// The source cannot be imported.
     #[cfg(feature = "import")]
     #[error(transparent)]
     Import(#[from] super::import::ImportError),
     /// The store cannot be read or written.
     #[error("cannot {what} {}: {source}", path.display())]
     Io {
-        /// What was attempted: `read`, `write`, `remove`.
+        /// Attempted operation: `read`, `write`, `remove`.
         what: &'static str,
-        /// With which file.
+        /// Path of the file.
         path: PathBuf,
         /// Why it failed.
         source: io::Error,
     },
 }
 
-/// What to do when a connection broke.
+/// Remedy for a broken connection.
 fn again(kept: u64) -> String {
     match kept {
         0 => "check the network, HF_ENDPOINT and the proxy, then run it again".to_owned(),
@@ -161,13 +163,13 @@ fn again(kept: u64) -> String {
     }
 }
 
-/// How near a name must be to be meant (Jaro-Winkler similarity, 0..=1).
+/// Minimum similarity of a suggested name (Jaro-Winkler, 0..=1).
 const NEAR: f64 = 0.85;
 
 impl StoreError {
-    /// Names the nearest of the catalogue and of `others`.
+    /// Names the nearest of the catalog and of `others`.
     pub(super) fn unknown<'a>(name: &str, others: impl IntoIterator<Item = &'a str>) -> Self {
-        let names = CATALOGUE.iter().map(super::Entry::name).chain(others);
+        let names = CATALOG.iter().map(super::Entry::name).chain(others);
         let mut near: Vec<(f64, &str)> = names
             .map(|other| (strsim::jaro_winkler(name, other), other))
             .filter(|(s, _)| *s >= NEAR)
@@ -178,7 +180,7 @@ impl StoreError {
             [] => "`hearken models list` shows all".to_owned(),
             near => format!("did you mean {}?", near.join(", ")),
         };
-        Self::Unknown { name: sanitise(name), remedy }
+        Self::Unknown { name: sanitize(name), remedy }
     }
 
     pub(super) fn io(what: &'static str, path: &std::path::Path) -> impl FnOnce(io::Error) -> Self + use<> {

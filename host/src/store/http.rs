@@ -25,12 +25,12 @@ pub(super) enum Trouble {
     /// Another try may help.
     Passing {
         problem: Problem,
-        /// What the server asked to wait.
+        /// Wait that the server asked for.
         wait: Option<Duration>,
     },
 }
 
-/// What another try may get over.
+/// Problem that another attempt may overcome.
 #[derive(Debug)]
 pub(super) enum Problem {
     Broken(String),
@@ -47,20 +47,21 @@ impl Trouble {
 /// An answer whose body is the file from `start` on.
 pub(super) struct Answer {
     pub(super) start: u64,
-    /// Length of the whole file, where the server says it.
+    /// Length of the whole file, where the server states it.
     pub(super) total: Option<u64>,
     /// A validator that does not change while the file does not.
     pub(super) etag: Option<String>,
     pub(super) body: Box<dyn Read>,
 }
 
-/// How requests are made.
+/// HTTP client.
 pub(super) struct Client {
     agent: Agent,
 }
 
 impl Client {
-    /// `secure`: never leave https once on it. `direct`: no proxy, whatever the environment says.
+    /// Makes a client. `secure`: never leave https once on it. `direct`: no proxy, ignoring the
+    /// environment.
     pub(super) fn new(secure: bool, direct: bool, idle: Duration) -> Self {
         // The system's certificates, so that a company's own authority counts.
         let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
@@ -80,8 +81,9 @@ impl Client {
         Self { agent: config.build().new_agent() }
     }
 
-    /// Asks for the file from `offset` on, provided that it still is the one with this validator. The answer may start
-    /// at 0 all the same; `Ok(None)` is a server that has nothing from there on.
+    /// Asks for the file from `offset` on, provided that it still is the one with this validator.
+    /// The answer may start at 0 all the same; `Ok(None)` is a server that has nothing from there
+    /// on.
     pub(super) fn get(&self, url: &str, offset: u64, etag: Option<&str>) -> Result<Option<Answer>, Trouble> {
         // Compressed, lengths and ranges would mean something else.
         let mut request = self.agent.get(url).header(header::ACCEPT_ENCODING, "identity");
@@ -108,7 +110,7 @@ fn reader(body: Body) -> Box<dyn Read> {
     Box::new(body.into_reader())
 }
 
-/// What a failed read of a body means.
+/// Classifies a failed read of a body.
 pub(super) fn unreadable(url: &str, error: std::io::Error) -> Trouble {
     explain(url, Error::from(error))
 }
@@ -120,7 +122,7 @@ fn explain(url: &str, error: Error) -> Trouble {
         Error::TooManyRedirects => redirect("more often than is followed"),
         Error::RequireHttpsOnly(_) => redirect("from https to http, where anybody could answer"),
         Error::BadUri(_) | Error::Http(_) => redirect("to something that is no address"),
-        // A wrong name, a wrong certificate or a refusing proxy stay what they are.
+        // A wrong name, a wrong certificate or a proxy that rejects stay errors.
         Error::HostNotFound
         | Error::Tls(_)
         | Error::Rustls(_)
@@ -129,10 +131,10 @@ fn explain(url: &str, error: Error) -> Trouble {
         | Error::ConnectProxyFailed(_)
         | Error::LargeResponseHeader(..) => Trouble::Fatal(StoreError::Broken {
             url: url.to_owned(),
-            problem: crate::text::sanitise(&error.to_string()),
+            problem: crate::text::sanitize(&error.to_string()),
             kept: 0,
         }),
-        error => Trouble::broken(crate::text::sanitise(&error.to_string())),
+        error => Trouble::broken(crate::text::sanitize(&error.to_string())),
     }
 }
 
@@ -148,11 +150,11 @@ fn refused(url: &str, status: u16, headers: &HeaderMap) -> Trouble {
 
 pub(super) fn status_error(url: &str, status: u16) -> StoreError {
     let remedy = match status {
-        404 | 410 => "the file is not there: check HF_ENDPOINT",
-        401 | 403 | 407 => "it wants to know who asks: check HF_ENDPOINT, or the proxy",
-        300..=399 => "that is a redirect to nowhere: check HF_ENDPOINT, or the proxy",
-        408 | 425 | 429 => "it has too much to do: try again later",
-        500..=599 => "something is wrong there: try again later",
+        404 | 410 => "no such file: check HF_ENDPOINT",
+        401 | 403 | 407 => "authentication required: check HF_ENDPOINT, or the proxy",
+        300..=399 => "a redirect without a target: check HF_ENDPOINT, or the proxy",
+        408 | 425 | 429 => "the server is overloaded: try again later",
+        500..=599 => "server error: try again later",
         _ => "check HF_ENDPOINT, or the proxy",
     };
     StoreError::Status { url: url.to_owned(), status, remedy }

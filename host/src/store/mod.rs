@@ -1,20 +1,23 @@
 //! Models by name: which there are, which are on this machine, and pulling them.
 //!
-//! A [`Store`] is a folder of model files. [`CATALOGUE`] has whisper.cpp's official models; a [`Puller`] fetches one of
-//! them, or an [`Entry`] of your own, checks its SHA-256 and its form, and only then gives it its name.
+//! A [`Store`] is a folder of model files. [`CATALOG`] has whisper.cpp's official models; a
+//! [`Puller`] fetches one of them, or an [`Entry`] of your own, checks its SHA-256 and its form,
+//! and only then gives it its name.
 //!
 //! ```no_run
 //! use hearken::store::{Puller, Store, official};
 //! use hearken::{Engine, ModelSource};
 //!
 //! let store = Store::open()?;
-//! let pulled = Puller::new(&store).pull(official("base.en")?, |progress| println!("{progress:?}"))?;
+//! let base = official("base.en")?;
+//! let pulled = Puller::new(&store).pull(base, |progress| println!("{progress:?}"))?;
 //! let model = Engine::new()?.load(&ModelSource::File(pulled.path))?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod catalogue;
+mod catalog;
 mod content;
+mod disk_space;
 mod entry;
 mod error;
 #[cfg(feature = "pull")]
@@ -27,20 +30,19 @@ mod pull;
 #[cfg(feature = "pull")]
 mod receive;
 mod record;
-mod room;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use catalogue::{CATALOGUE, official};
+pub use catalog::{CATALOG, official};
 pub use entry::Entry;
 pub use error::StoreError;
 #[cfg(feature = "pull")]
 pub use pull::{PullProgress, Puller};
 pub use record::Record;
 
-/// What a model file's name ends in.
+/// Extension of a model file.
 const EXTENSION: &str = "bin";
 
 /// A folder of models.
@@ -53,13 +55,13 @@ pub struct Store {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Stored {
-    /// What it is called: its name in the catalogue, or `NAME` of a `ggml-NAME.bin` or `NAME.bin` put there by hand.
+    /// Name: that in the catalog, or `NAME` of a `ggml-NAME.bin` or `NAME.bin` put there by hand.
     pub name: String,
     /// The file.
     pub path: PathBuf,
-    /// Its length in bytes.
+    /// Length [bytes].
     pub bytes: u64,
-    /// The entry of the catalogue with this name.
+    /// The entry of the catalog with this name.
     pub entry: Option<&'static Entry>,
 }
 
@@ -69,7 +71,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::NoFolder`] if none of these can be told.
+    /// [`StoreError::NoFolder`] if none of these is known.
     pub fn open() -> Result<Self, StoreError> {
         use etcetera::BaseStrategy;
         if let Some(folder) = std::env::var_os("HEARKEN_MODELS_DIR").filter(|folder| !folder.is_empty()) {
@@ -89,13 +91,13 @@ impl Store {
         &self.folder
     }
 
-    /// Where an entry's file lies, or would lie.
+    /// Path of an entry's file, present or not.
     pub fn path(&self, entry: &Entry) -> PathBuf {
         self.folder.join(entry.file())
     }
 
-    /// All models that are there: those of the catalogue in its order, then the others by name. Names that are not
-    /// UTF-8 are left out.
+    /// All models of the store: those of the catalog in its order, then the others by name. Names
+    /// that are not UTF-8 are left out.
     ///
     /// # Errors
     ///
@@ -108,8 +110,8 @@ impl Store {
         };
         let mut models: Vec<Stored> = entries.filter_map(|entry| stored(entry.ok()?.path())).collect();
         let rank = |model: &Stored| {
-            let at = model.entry.and_then(|entry| CATALOGUE.iter().position(|other| other == entry));
-            at.unwrap_or(CATALOGUE.len())
+            let at = model.entry.and_then(|entry| CATALOG.iter().position(|other| other == entry));
+            at.unwrap_or(CATALOG.len())
         };
         models.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.name.cmp(&b.name)));
         Ok(models)
@@ -119,7 +121,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::NotPulled`] if it is in the catalogue and not here, [`StoreError::Unknown`] if it is in neither.
+    /// [`StoreError::NotPulled`] if it is in the catalog and not here, [`StoreError::Unknown`] if
+    /// it is in neither.
     pub fn find(&self, name: &str) -> Result<Stored, StoreError> {
         let models = self.models()?;
         let names: Vec<String> = models.iter().map(|model| model.name.clone()).collect();
@@ -130,8 +133,8 @@ impl Store {
         }
     }
 
-    /// The most accurate model of the catalogue that is here and fits the sandbox: the last one in the order of
-    /// [`CATALOGUE`]. Files put there by hand are only used by name.
+    /// The most accurate model of the catalog that is here and fits the sandbox: the last one in
+    /// the order of [`CATALOG`]. Files put there by hand are only used by name.
     ///
     /// # Errors
     ///
@@ -142,8 +145,8 @@ impl Store {
         Ok(self.models()?.into_iter().rfind(whole))
     }
 
-    /// Reads a model once and checks it: its form, and its content against the catalogue's SHA-256 and against what was
-    /// recorded when it was pulled. Needs no network.
+    /// Reads a model once and checks it: its form, and its content against the catalog's SHA-256
+    /// and against the record of its pull. Needs no network.
     ///
     /// # Errors
     ///
@@ -159,13 +162,13 @@ impl Store {
             return Err(StoreError::Changed { name: model.name.clone() });
         }
         Ok(match (model.entry, record) {
-            (Some(_), _) => Verified::Catalogue,
+            (Some(_), _) => Verified::Catalog,
             (None, Some(_)) => Verified::Record,
             (None, None) => Verified::FormOnly,
         })
     }
 
-    /// Removes a model, what was recorded of it, and what was fetched of it.
+    /// Removes a model, its record, and its partial download.
     ///
     /// # Errors
     ///
@@ -185,15 +188,15 @@ impl Store {
     }
 }
 
-/// What a model was verified against.
+/// Reference that a model was verified against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verified {
     /// The SHA-256 in hearken's own source.
-    Catalogue,
-    /// What was recorded when it was pulled.
+    Catalog,
+    /// The record made when it was pulled.
     Record,
-    /// Nothing: it was put there by hand, and only its form could be checked.
+    /// No reference: it was put there by hand, and only its form could be checked.
     FormOnly,
 }
 
@@ -205,14 +208,14 @@ fn stored(path: PathBuf) -> Option<Stored> {
     let stem = path.file_stem()?.to_str()?;
     let metadata = fs::metadata(&path).ok().filter(fs::Metadata::is_file)?;
     let named = stem.strip_prefix("ggml-").unwrap_or(stem);
-    // `base.bin` is somebody's own, and must not pass for the official base.
+    // `base.bin` is a user's own file, and must not pass for the official base.
     let entry = if named == stem { None } else { official(named).ok() };
     let name =
         if named != stem || official(stem).is_err() { named } else { return foreign(path, metadata.len()) };
     Some(Stored { name: name.to_owned(), bytes: metadata.len(), entry, path })
 }
 
-/// A file whose plain name would be one of the catalogue's: it goes by its whole name.
+/// A file whose plain name would be one of the catalog's: it goes by its whole name.
 fn foreign(path: PathBuf, bytes: u64) -> Option<Stored> {
     let name = path.file_name()?.to_str()?.to_owned();
     Some(Stored { name, path, bytes, entry: None })

@@ -10,12 +10,12 @@ use rustix::io::Errno;
 
 use super::record::beside;
 
-/// Where a model lies while it is fetched.
+/// Path of a model while it is fetched.
 pub(super) fn path(model: &Path) -> PathBuf {
     beside(model, ".part")
 }
 
-/// Where a model lies while it is imported.
+/// Path of a model while it is imported.
 pub(super) fn import_path(model: &Path) -> PathBuf {
     beside(model, ".import")
 }
@@ -28,7 +28,8 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Opens or makes it; `wait` is called once if another process has it. `None` if it was given its name meanwhile.
+    /// Opens or makes it; `wait` is called once if another process has it. `None` if it was given
+    /// its name meanwhile.
     #[cfg(feature = "pull")]
     pub(super) fn lock(model: &Path, mut wait: impl FnMut()) -> io::Result<Option<Self>> {
         let path = path(model);
@@ -49,13 +50,13 @@ impl Part {
         }
     }
 
-    /// Opens or makes the file at `path` and locks it; while another process has it `blocked` waits for the lock. `None` if that
-    /// process has renamed or removed it meanwhile.
+    /// Opens or makes the file at `path` and locks it; while another process has it `blocked` waits
+    /// for the lock. `None` if that process has renamed or removed it meanwhile.
     pub(super) fn claim<E: From<io::Error>>(
         path: &Path,
         blocked: &mut impl FnMut(&File) -> Result<(), E>,
     ) -> Result<Option<Self>, E> {
-        // Never through a symbolic link: what it leads to is not ours to cut short.
+        // Never through a symbolic link: its target is not ours to cut short.
         let flags = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
         let file = File::options()
             .read(true)
@@ -98,13 +99,13 @@ impl Part {
     /// Puts more at its end.
     pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.file.seek(SeekFrom::Start(self.len))?;
-        // After an error nobody knows how much was written: what counts is `len`, and the rest is written over.
+        // After an error the written length is unknown: `len` counts, and the rest is overwritten.
         self.file.write_all(bytes)?;
         self.len += bytes.len() as u64;
         Ok(())
     }
 
-    /// Writes over what is there.
+    /// Overwrites bytes.
     #[cfg(feature = "import")]
     pub(super) fn overwrite(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
         use std::os::unix::fs::FileExt;

@@ -8,24 +8,24 @@ use super::content::{self, Remedy};
 use super::http::{Client, Problem, Trouble, status_error};
 use super::part::Part;
 use super::receive::receive;
-use super::{Entry, Record, Store, StoreError, Stored, room};
+use super::{Entry, Record, Store, StoreError, Stored, disk_space};
 
-/// Where the official models lie.
+/// Endpoint of the official models.
 const ENDPOINT: &str = "https://huggingface.co";
-/// What a try must bring for the count of vain tries to start anew: a bad line is no dead one.
+/// Minimum number of bytes for the count of vain attempts to start anew: a bad line is no dead one.
 const GAIN: u64 = 1 << 20;
 /// Longest time between two tries.
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
 
-/// How a pull goes.
+/// Progress of a pull.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PullProgress {
-    /// It is on this machine already; nothing is fetched.
+    /// The model is on this machine already; nothing is fetched.
     Here,
     /// Another process is pulling it, and is waited for.
     Waiting,
-    /// So much of it has come, what was kept from before included.
+    /// Number of bytes received, including those kept from before.
     Received {
         /// Bytes.
         bytes: u64,
@@ -34,19 +34,20 @@ pub enum PullProgress {
     },
     /// The connection broke, and is tried again.
     Retrying {
-        /// What happened, in words.
+        /// Description of the problem.
         problem: String,
-        /// How long is waited before.
+        /// Wait before the next attempt.
         wait: Duration,
     },
-    /// All of it has come and is being checked.
+    /// The file has come and is being checked.
     Checking,
 }
 
 /// Fetches models into a store.
 ///
-/// A pull that ends early, however it ends, leaves what has come in `FILE.part`, and the next one goes on from there. The
-/// file takes its name only when its SHA-256 is the entry's and hearken's own checker accepts it.
+/// A pull that ends early, for any reason, leaves the received part in `FILE.part`, and the next
+/// one resumes from there. The file takes its name only when its SHA-256 is the entry's and
+/// hearken's own checker accepts it.
 #[derive(Debug, Clone)]
 pub struct Puller<'a> {
     store: &'a Store,
@@ -59,8 +60,8 @@ pub struct Puller<'a> {
 }
 
 impl<'a> Puller<'a> {
-    /// Pulls into this store, from `$HF_ENDPOINT`, else from Hugging Face; through the proxy that `HTTPS_PROXY`,
-    /// `HTTP_PROXY` or `ALL_PROXY` name, except for the hosts of `NO_PROXY`.
+    /// Pulls into this store, from `$HF_ENDPOINT`, else from Hugging Face; through the proxy that
+    /// `HTTPS_PROXY`, `HTTP_PROXY` or `ALL_PROXY` name, except for the hosts of `NO_PROXY`.
     pub fn new(store: &'a Store) -> Self {
         let endpoint = std::env::var("HF_ENDPOINT").ok().filter(|endpoint| !endpoint.is_empty());
         Self {
@@ -74,37 +75,40 @@ impl<'a> Puller<'a> {
         }
     }
 
-    /// Pulls from there: `https://host`, with a path if need be. From an https address no redirect leads to http.
+    /// Pulls from there: `https://host`, with a path if need be. From an https address no redirect
+    /// leads to http.
     #[must_use]
     pub fn endpoint(self, endpoint: impl Into<String>) -> Self {
         Self { endpoint: endpoint.into(), ..self }
     }
 
-    /// How long the server may send nothing. Default: 30 s. There is no limit for the whole.
+    /// Sets the idle timeout: the time for which the server may send nothing. Default: 30 s. There
+    /// is no limit for the whole.
     #[must_use]
     pub fn idle_timeout(self, idle: Duration) -> Self {
         Self { idle, ..self }
     }
 
-    /// How often in a row a try may bring less than 1 MiB before it is given up, at least once. Default: 5.
+    /// Sets the number of attempts in a row that may bring less than 1 MiB, at least 1. Default: 5.
     #[must_use]
     pub fn attempts(self, attempts: u32) -> Self {
         Self { attempts: attempts.max(1), ..self }
     }
 
-    /// How long is waited before the second try; twice as long before each further one, at most 30 s. Default: 1 s.
+    /// Sets the wait before the second attempt; twice as long before each further one, at most 30
+    /// s. Default: 1 s.
     #[must_use]
     pub fn back_off(self, back_off: Duration) -> Self {
         Self { back_off, ..self }
     }
 
-    /// Pulls even what is here already. What is here stays until the new one is complete.
+    /// Pulls models again that are present. The present file stays until the new one is complete.
     #[must_use]
     pub fn force(self, force: bool) -> Self {
         Self { force, ..self }
     }
 
-    /// Uses no proxy, whatever the environment says.
+    /// Uses no proxy, ignoring the environment.
     #[must_use]
     pub fn direct(self) -> Self {
         Self { direct: true, ..self }
@@ -114,8 +118,8 @@ impl<'a> Puller<'a> {
     ///
     /// # Errors
     ///
-    /// Before any request: when it does not fit the sandbox or the disk. After: when the server does not give it, gives
-    /// something else, or cannot be reached as often as is tried.
+    /// Before any request: when it does not fit the sandbox or the disk. After: when the server
+    /// does not give it, gives something else, or cannot be reached as often as is tried.
     pub fn pull(&self, entry: &Entry, mut progress: impl FnMut(PullProgress)) -> Result<Stored, StoreError> {
         if let Some(source) = entry.refusal() {
             return Err(StoreError::DoesNotFit { name: entry.name.to_string(), source });
@@ -128,7 +132,7 @@ impl<'a> Puller<'a> {
         fs::create_dir_all(&self.store.folder).map_err(StoreError::io("write", &self.store.folder))?;
         let part = Part::lock(&path, || progress(PullProgress::Waiting));
         let Some(mut part) = part.map_err(StoreError::io("write", &super::part::path(&path)))? else {
-            // Whoever had it has given it its name, after the same checks.
+            // The process that held the lock has given it its name, after the same checks.
             progress(PullProgress::Here);
             return Ok(stored(entry, &path));
         };
@@ -158,7 +162,7 @@ impl<'a> Puller<'a> {
         Ok(stored(entry, &path))
     }
 
-    /// Whether what has come is the model.
+    /// Checks that the received file is the model.
     fn accept(
         &self,
         entry: &Entry,
@@ -167,7 +171,7 @@ impl<'a> Puller<'a> {
     ) -> Result<Record, StoreError> {
         progress(PullProgress::Checking);
         let examined = match content::examine(&entry.name, part.path()) {
-            // That it is not the right file says more than what is wrong with its form.
+            // A wrong file is a better explanation than a defect of its form.
             Err(error @ StoreError::Model { .. }) => {
                 content::compare(
                     &entry.name,
@@ -193,7 +197,7 @@ impl<'a> Puller<'a> {
         format!("{}/{}", self.endpoint.trim_end_matches('/'), entry.path)
     }
 
-    /// Fetches what has not come yet.
+    /// Fetches the missing part.
     fn fetch(
         &self,
         entry: &Entry,
@@ -203,12 +207,12 @@ impl<'a> Puller<'a> {
         let secure = match self.endpoint.split_once("://") {
             Some(("https", host)) if !host.is_empty() => true,
             Some(("http", host)) if !host.is_empty() => false,
-            _ => return Err(StoreError::Endpoint { endpoint: crate::text::sanitise(&self.endpoint) }),
+            _ => return Err(StoreError::Endpoint { endpoint: crate::text::sanitize(&self.endpoint) }),
         };
         if part.len() > entry.bytes {
             part.clear().map_err(StoreError::io("write", part.path()))?;
         }
-        room::expect(&self.store.folder, &entry.name, entry.bytes - part.len())?;
+        disk_space::expect(&self.store.folder, &entry.name, entry.bytes - part.len())?;
         let url = self.url(entry);
         let client = Client::new(secure, self.direct, self.idle);
         let (mut etag, mut vain) = (None, 0);
@@ -255,8 +259,8 @@ impl<'a> Puller<'a> {
     }
 }
 
-/// Whether a file of the right length has the name. Files get their names only after they were checked;
-/// [`Store::verify`] finds what happened to them since.
+/// Returns true if a file of the right length has the name. Files get their names only after they
+/// were checked; [`Store::verify`] finds later changes.
 fn is_here(entry: &Entry, path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() == entry.bytes)
 }
@@ -266,6 +270,6 @@ fn stored(entry: &Entry, path: &Path) -> Stored {
         name: entry.name.to_string(),
         path: path.to_owned(),
         bytes: entry.bytes,
-        entry: super::CATALOGUE.iter().find(|official| *official == entry),
+        entry: super::CATALOG.iter().find(|official| *official == entry),
     }
 }

@@ -1,4 +1,4 @@
-//! What one request brings, written down as far as it can be the model.
+//! Body of one request, written down as far as it can be the model.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use super::{Entry, PullProgress, StoreError};
 /// Bytes that are read and written at once.
 const BLOCK: usize = 128 << 10;
 
-/// One request, and what it brings. Ends well when the server has said all it had to say about it.
+/// Makes one request, and writes its body. Ends well when the server has sent everything.
 pub(super) fn receive(
     client: &Client,
     url: &str,
@@ -48,7 +48,7 @@ pub(super) fn receive(
         };
         let came = part.len() + count as u64;
         if came > entry.bytes {
-            // Not the file, so neither is what came before.
+            // Not the file, so the part before is not, either.
             part.clear().map_err(|error| cannot_write(part.path(), error))?;
             return Err(too_long(came));
         }

@@ -1,4 +1,4 @@
-//! What is remembered of a pulled or imported model, in a file beside it.
+//! Record of a pulled or imported model, in a file beside it.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -11,13 +11,13 @@ use super::StoreError;
 /// Longest record that is read.
 const MAX_BYTES: u64 = 64 << 10;
 
-/// What was pulled or imported, and from where. It lies beside the model as `FILE.json`.
+/// Record of a pull or import: content and origin. It lies beside the model as `FILE.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Record {
     /// The model's name.
     pub name: String,
-    /// Address it was asked for at, before redirects, or path of what was imported.
+    /// Requested address, before redirects, or path of the imported model.
     pub source: String,
     /// Length in bytes.
     pub bytes: u64,
@@ -32,14 +32,14 @@ impl Record {
         beside(model, ".json")
     }
 
-    /// What is recorded of a model file; `None` if nothing is, or nothing that can be read.
+    /// Reads the record of a model file; `None` if there is none, or none that can be read.
     pub fn read(model: &Path) -> Option<Self> {
         let mut json = Vec::new();
         File::open(Self::path(model)).ok()?.take(MAX_BYTES).read_to_end(&mut json).ok()?;
         serde_json::from_slice(&json).ok()
     }
 
-    /// Writes it, whole or not at all. Only whoever holds the model's lock may.
+    /// Writes it, whole or not at all. Only the holder of the model's lock may call this.
     pub(super) fn write(&self, model: &Path) -> Result<(), StoreError> {
         let (path, draft) = (Self::path(model), beside(model, ".json.part"));
         let write = || {

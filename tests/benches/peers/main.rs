@@ -1,10 +1,11 @@
-//! hearken against what people run Whisper with on a CPU today: run by `make bench-peers`, prints one table.
+//! hearken against other CPU engines for Whisper: run by `make bench-peers`, prints one table.
 //!
-//! All engines have the same random weights and do the same work: one encoder pass over a full context, then a fixed
-//! number of tokens. They take turns, one run each, so that a busy machine slows down all of them; the table has the
-//! medians as ratios to whisper.cpp as whisper-rs builds it. `HEARKEN_PEERS_ONLY=tiny` or `base` measures one size.
+//! All engines have the same random weights and do the same work: one encoder pass over a full
+//! context, then a fixed number of tokens. They take turns, one run each, so that a busy machine
+//! slows down all of them; the table has the medians as ratios to whisper.cpp as whisper-rs builds
+//! it. `HEARKEN_PEERS_ONLY=tiny` or `base` measures one size.
 //!
-//! With `HEARKEN_PROFILE` it says where the time goes instead: see [`profile`].
+//! With `HEARKEN_PROFILE` it prints a profile by operation instead: see [`profile`].
 
 mod own;
 mod profile;
@@ -26,7 +27,7 @@ const TOKENS: u32 = 48;
 const ROUNDS: usize = 7;
 
 fn main() {
-    // `cargo bench` says so; a test runner that comes by is not to wait for this.
+    // `cargo bench` passes this argument; a test runner is not to wait for the benchmark.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
@@ -60,7 +61,7 @@ fn main() {
     }
 }
 
-/// The same weights in the types that engines want.
+/// The same weights in each engine's formats.
 struct Files {
     f16: PathBuf,
     q8_0: PathBuf,
@@ -77,7 +78,7 @@ impl Files {
             path
         };
         let weights = |weights| SyntheticModel { weights, ..model.clone() }.bytes();
-        // Thirty seconds of noise: what is said costs nothing here.
+        // Thirty seconds of noise: the text does not matter here.
         let mut state = 1u32;
         let noise: Vec<f32> = (0..30 * 16_000)
             .map(|_| {
@@ -96,7 +97,7 @@ impl Files {
     }
 }
 
-/// One engine, and what it took.
+/// An engine, and its times.
 struct Peer {
     name: String,
     engine: Box<dyn FnMut() -> (Duration, Duration)>,

@@ -7,7 +7,8 @@ use std::{env, fs, io};
 
 use hearken::{Compute, Engine, Model, ModelSource};
 
-/// What [`serve`] is told: who multiplies, the model's file, that of the samples, and one for the compiled guest.
+/// Arguments of [`serve`]: compute mode, the model's file, that of the samples, and one for the
+/// compiled guest.
 const ORDER: [&str; 4] =
     ["HEARKEN_OWN_COMPUTE", "HEARKEN_OWN_MODEL", "HEARKEN_OWN_SAMPLES", "HEARKEN_OWN_COMPILED"];
 
@@ -21,7 +22,7 @@ impl Own {
         Self(engine.load(&ModelSource::File(model.to_owned())).expect("hearken loads it"))
     }
 
-    /// What the encoder took, and then so many tokens.
+    /// Measures the encoder, and then the decoding of `tokens` tokens.
     pub(crate) fn run(&self, samples: &[f32], tokens: u32) -> (Duration, Duration) {
         let tokens: Vec<u32> = (1000..1000 + tokens).collect();
         let mut sandbox = self.0.sandbox().expect("a sandbox");
@@ -42,7 +43,7 @@ pub(crate) fn order(
     ORDER.map(|name| (name, values.next().unwrap_or_default()))
 }
 
-/// Does what a [`Program`](crate::program::Program) does, if it is ordered to.
+/// Acts as a [`Program`](crate::program::Program), if it is ordered to.
 pub(crate) fn serve() -> bool {
     let [Some(compute), Some(model), Some(samples), Some(compiled)] = ORDER.map(env::var_os) else {
         return false;

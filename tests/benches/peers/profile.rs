@@ -1,7 +1,9 @@
-//! Where the time goes, by operation: `make profile`. Linux's `perf` looks at what runs, some two thousand times a second.
+//! Profile by operation: `make profile`. Linux's `perf` samples the program, some two thousand
+//! times a second.
 //!
-//! A run of an engine is the whole of it: for hearken also the sandbox that is made and dropped. What one token takes is the difference
-//! between runs with many and with one, so that the encoder falls out of it.
+//! A run of an engine is the whole of it: for hearken also the sandbox that is made and dropped.
+//! What one token takes is the difference between runs with many and with one, so that the encoder
+//! falls out of it.
 
 mod operation;
 mod symbols;
@@ -28,7 +30,8 @@ const MANY: u32 = 400;
 /// Seconds of one run.
 type Seconds = BTreeMap<Operation, f64>;
 
-/// Prints a table for the encoder and one for the decoder, as parts of what whisper.cpp takes in whisper-rs's default build.
+/// Prints a table for the encoder and one for the decoder, as parts of what whisper.cpp takes in
+/// whisper-rs's default build.
 pub(crate) fn print(dimensions: &str, programs: &Path, files: &Files) {
     let mut engines: Vec<(&str, Seconds, Seconds)> = Vec::new();
     for (name, native, compute) in [
@@ -92,7 +95,7 @@ fn table(title: &str, engines: Vec<(&str, &Seconds)>) {
     println!();
 }
 
-/// How `perf` is told when to look.
+/// Control of `perf`'s sampling.
 struct Perf {
     control: File,
     answers: BufReader<File>,

@@ -4,8 +4,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-/// A program that says `ready`, and then answers each line with a number of tokens with the nanoseconds that the encoder and all
-/// these tokens took.
+/// A program that prints `ready`, and then answers each line with a number of tokens with the
+/// nanoseconds that the encoder and all these tokens took.
 pub(crate) struct Program {
     child: Child,
     /// Closed, it ends.

@@ -1,9 +1,10 @@
-//! The most streams of speech in real time at which 95 of 100 final texts come within a second of the end of their
-//! utterance, as voice activity detects it.
+//! The most streams of speech in real time at which 95 of 100 final texts come within a second of
+//! the end of their utterance, as voice activity detects it.
 //!
-//! hearken is asked through its WebSocket, by `hearken load`, with partial texts. The reference is what whisper.cpp's own
-//! server does: one native context, one request at a time behind a lock, all cores for each; it is given the same utterances at the
-//! same moments, without a network between, and makes no partial texts.
+//! hearken is asked through its WebSocket, by `hearken load`, with partial texts. The reference is
+//! what whisper.cpp's own server does: one native context, one request at a time behind a lock, all
+//! cores for each; it is given the same utterances at the same moments, without a network between,
+//! and makes no partial texts.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,13 +18,13 @@ use crate::cores;
 use crate::load::Load;
 use crate::speech::{Clip, Speech};
 
-/// How long a trial begins recordings, in seconds.
+/// Time for which a trial begins recordings [s].
 pub(crate) const TRIAL: u64 = 15;
-/// Streams start within so many seconds.
+/// Time within which streams start [s].
 pub(crate) const RAMP: u64 = 4;
-/// What 95 of 100 final texts must keep, in seconds.
+/// Limit for the 95th percentile of final texts [s].
 pub(crate) const IN_TIME: f64 = 1.0;
-/// Where the search for the embedded model's capacity begins.
+/// Start of the search for the embedded model's capacity.
 const GUESS: usize = 64;
 
 pub(crate) fn heading() {
@@ -49,7 +50,7 @@ pub(crate) fn of_embedded(speech: &Speech) -> usize {
     most
 }
 
-/// With random weights: what they say is nonsense, and costs what it costs.
+/// Measures with random weights: their text is nonsense, at the usual cost.
 pub(crate) fn tiny(speech: &Speech) {
     let file = speech.folder.path().join("tiny.bin");
     // Such a model never ends by itself: a short text context ends it, after 28 tokens.
@@ -69,7 +70,8 @@ fn compare(name: &str, ours: usize, theirs: usize) {
     println!("{name:<28}{ours:>10}{each:>16.1}{theirs:>10}{ratio:>8.2}");
 }
 
-/// The most streams at which a trial's latency is in time: doubled, or halved, from a guess, then narrowed down to a tenth.
+/// The most streams at which a trial's latency is in time: doubled, or halved, from a guess, then
+/// narrowed down to a tenth.
 fn search(guess: usize, trial: impl Fn(usize) -> f64) -> usize {
     let fits = |streams: usize| {
         let latency = trial(streams);
@@ -91,7 +93,8 @@ fn search(guess: usize, trial: impl Fn(usize) -> f64) -> usize {
     good
 }
 
-/// The 95th percentile of final texts' latency; without end if something was lost, of the words too where they make sense.
+/// The 95th percentile of final texts' latency; without end if something was lost, of the words too
+/// where they make sense.
 fn trial(server: &Server, speech: &Speech, streams: usize, sense: bool) -> f64 {
     let figures = Load { server, speech, streams, seconds: TRIAL, ramp: RAMP, key: None }.run();
     let whole = figures.is_whole() && (!sense || figures.words_lost() == 0);
@@ -137,7 +140,7 @@ fn reference(native: &Native, speech: &Speech, streams: usize, once: bool) -> f6
         let latency = due.elapsed().as_secs_f64();
         latencies.push(latency);
         if latency > 20.0 * IN_TIME {
-            // It falls behind without end.
+            // The server falls behind without end.
             return latency;
         }
     }

@@ -1,4 +1,4 @@
-//! `hearken load` against a server, and what it says.
+//! Runs `hearken load` against a server, and reads its results.
 
 use std::process::{Child, Command, Stdio};
 
@@ -8,12 +8,12 @@ use serde_json::Value;
 
 use crate::speech::{PAUSE, Speech};
 
-/// What is asked of a server.
+/// Load on a server.
 pub(crate) struct Load<'a> {
     pub(crate) server: &'a Server,
     pub(crate) speech: &'a Speech,
     pub(crate) streams: usize,
-    /// How long streams begin recordings.
+    /// Time for which streams begin recordings [s].
     pub(crate) seconds: u64,
     /// Within how many seconds the streams start.
     pub(crate) ramp: u64,
@@ -21,7 +21,7 @@ pub(crate) struct Load<'a> {
 }
 
 impl Load<'_> {
-    /// To its end.
+    /// Runs it to its end.
     pub(crate) fn run(&self) -> Figures {
         Figures::of(self.start())
     }
@@ -39,7 +39,7 @@ impl Load<'_> {
     }
 }
 
-/// What came of it.
+/// Results of a load.
 pub(crate) struct Figures(Value);
 
 impl Figures {
@@ -50,12 +50,13 @@ impl Figures {
         Self(figures.unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&output.stderr))))
     }
 
-    /// The 95th percentile of the time from the detected end of an utterance to its final text, in seconds.
+    /// The 95th percentile of the time from the detected end of an utterance to its final text, in
+    /// seconds.
     pub(crate) fn latency(&self) -> f64 {
         self.0["final_latency_detected_s"]["p95"].as_f64().unwrap_or(f64::INFINITY)
     }
 
-    /// Whether no stream was refused, none broke, and nothing was dropped.
+    /// Returns true if no stream was rejected, none broke, and nothing was dropped.
     pub(crate) fn is_whole(&self) -> bool {
         let none = |counts: &Value| counts.as_object().is_some_and(serde_json::Map::is_empty);
         none(&self.0["refused"]) && none(&self.0["broken"]) && self.0["dropped_s"] == 0.0

@@ -1,4 +1,4 @@
-//! What `hearken serve` can do: `make bench-server` and `make soak-server`.
+//! Capacity of `hearken serve`: `make bench-server` and `make soak-server`.
 
 mod capacity;
 mod load;
@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use self::speech::Speech;
 
 fn main() -> ExitCode {
-    // `cargo bench` says so; a test runner that comes by is not to wait for this.
+    // `cargo bench` passes this argument; a test runner is not to wait for the benchmark.
     if !std::env::args().any(|argument| argument == "--bench") {
         return ExitCode::SUCCESS;
     }
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Whether this is to be measured: everything, or what `HEARKEN_MEASURE` names.
+/// Returns true if this is to be measured: everything, or what `HEARKEN_MEASURE` names.
 fn wanted(measure: &str) -> bool {
     std::env::var("HEARKEN_MEASURE").map_or(true, |only| only == measure)
 }

@@ -9,16 +9,17 @@ use crate::capacity::{self, IN_TIME};
 use crate::load::{Figures, Load};
 use crate::speech::Speech;
 
-/// Streams start within so many seconds.
+/// Time within which streams start [s].
 const RAMP: u64 = 20;
-/// What memory may grow in the second half: a part of it. What an allocator keeps comes and goes by that much.
+/// Permitted growth of memory in the second half, as a fraction. An allocator's reserves come and
+/// go by that much.
 const GROWTH: f64 = 0.02;
 
 /// Resident memory at a moment, without the sandboxes that live at that moment.
 struct Sample {
-    /// In seconds.
+    /// Time [s].
     at: f64,
-    /// In bytes.
+    /// Resident memory [bytes].
     rest: f64,
     sandboxes: f64,
 }
@@ -36,7 +37,7 @@ impl Sample {
     }
 }
 
-/// Whether all is well.
+/// Returns true if all is well.
 pub(crate) fn soak(speech: &Speech, seconds: u64, streams: Option<usize>) -> bool {
     let streams = streams.unwrap_or_else(|| (capacity::of_embedded(speech) * 4 / 5).max(1));
     // With admission as it comes: it must not refuse any of these.

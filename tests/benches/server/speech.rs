@@ -1,11 +1,12 @@
-//! What is said: recordings for `hearken load`, and the same as utterances for native whisper.cpp.
+//! Speech material: recordings for `hearken load`, and the same as utterances for native
+//! whisper.cpp.
 
 use hearken_tests::speech::{Recording, espeak};
 use hearken_tests::wav;
 use tempfile::TempDir;
 
-/// What is said, over and over: what the embedded model hears right wherever in its window a sound begins, so that a word that is
-/// missing was lost by the server.
+/// Spoken phrases, repeated: the embedded model recognizes them wherever in its window a sound
+/// begins, so that a missing word was lost by the server.
 const PHRASES: [&str; 6] = [
     "seven three nine two zero five",
     "turn left",
@@ -26,7 +27,7 @@ pub(crate) struct Speech {
 /// A recording and its pause.
 pub(crate) struct Clip {
     pub(crate) seconds: f64,
-    /// Where each utterance ends, in seconds, and its samples at 16 kHz.
+    /// End of each utterance [s], and its samples at 16 kHz.
     pub(crate) utterances: Vec<(f64, Vec<f32>)>,
 }
 
@@ -47,7 +48,7 @@ impl Speech {
     }
 }
 
-/// What voice activity makes of a recording and its pause.
+/// Splits a recording and its pause into utterances by voice activity.
 fn utterances(spoken: &Recording) -> Clip {
     let rate = f64::from(spoken.format.sample_rate);
     let seconds = spoken.samples.len() as f64 / rate + PAUSE;

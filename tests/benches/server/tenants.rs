@@ -1,4 +1,4 @@
-//! What more streams than there is room for do to those that were there before.
+//! Effect of streams beyond the capacity on those that were there before.
 
 use hearken::server::KeyHash;
 use hearken_tests::serve::Server;
@@ -7,10 +7,11 @@ use crate::capacity::RAMP;
 use crate::load::{Figures, Load};
 use crate::speech::Speech;
 
-/// How long a load begins recordings, in seconds.
+/// Time for which a load begins recordings [s].
 const TRIAL: u64 = 30;
 
-/// Twice as many as it can serve, of a server as it comes: it refuses some, and keeps the others in time.
+/// Twice as many as it can serve, of a server as it comes: it refuses some, and keeps the others in
+/// time.
 pub(crate) fn too_many(speech: &Speech, capacity: usize) {
     let server = Server::with("[models]\nmodel = \"embedded\"\n");
     let streams = capacity * 2;
@@ -25,8 +26,8 @@ pub(crate) fn too_many(speech: &Speech, capacity: usize) {
     server.end();
 }
 
-/// A tenant that uses half of its share, beside one that asks for ten times its own: with the admission of a server as it
-/// comes, and without any.
+/// A tenant that uses half of its share, beside one that asks for ten times its own: with the
+/// admission of a server as it comes, and without any.
 pub(crate) fn fairness(speech: &Speech, capacity: usize) {
     for admission in [true, false] {
         let server = Server::with(&configuration(admission));

@@ -1,8 +1,10 @@
-//! How well voice activity finds speech in noise, over its settings: run by `make bench-vad`, prints tables.
+//! Accuracy of voice activity detection in noise, over its settings: run by `make bench-vad`,
+//! prints tables.
 //!
-//! Clean utterances with known pauses are mixed with noise at 20, 10, 5 and 0 dB; `hearken_tests::scene` says how they are
-//! labelled. `HEARKEN_SPEECH` names folders of clean speech and `HEARKEN_NOISE` folders of recordings without any (several
-//! with `:` between); without the first espeak-ng speaks. `HEARKEN_PICTURE` names a file for the curves (SVG).
+//! Clean utterances with known pauses are mixed with noise at 20, 10, 5 and 0 dB;
+//! `hearken_tests::scene` says how they are labeled. `HEARKEN_SPEECH` names folders of clean
+//! speech and `HEARKEN_NOISE` folders of recordings without any (several with `:` between); without
+//! the first espeak-ng speaks. `HEARKEN_PICTURE` names a file for the curves (SVG).
 
 mod score;
 
@@ -23,13 +25,13 @@ const SNRS: [f64; 4] = [20.0, 10.0, 5.0, 0.0];
 const VOICES: usize = 16;
 
 fn main() {
-    // `cargo bench` says so; a test runner that comes by is not to wait for this.
+    // `cargo bench` passes this argument; a test runner is not to wait for the benchmark.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
     let speech = folders("HEARKEN_SPEECH");
     let utterances: Vec<Utterance> = match speech.as_slice() {
-        [] => scene::synthesised(2 * UTTERANCES),
+        [] => scene::synthesized(2 * UTTERANCES),
         folders => folders.iter().flat_map(|folder| scene::folder(folder, UTTERANCES)).collect(),
     };
     let mut random = Random::new(1);
@@ -131,7 +133,7 @@ fn print(noise: &str, snr: &str, score: &Score) {
     );
 }
 
-/// Its name, its values, and how one is set.
+/// Name of the setting, its values, and its setter.
 type Setting = (&'static str, &'static [u32], fn(&mut VadConfig, u32));
 
 /// One setting at a time moves away from the default.

@@ -1,4 +1,4 @@
-//! What voice activity made of a scene.
+//! Score of voice activity detection on a scene.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use hearken_tests::scene::{FRAME, Scene};
 /// Samples in a millisecond.
 const PER_MS: u64 = 16;
 
-/// How right single frames of 10 ms are, before pre-roll, hangover and minimum speech.
+/// Accuracy of single frames of 10 ms, before pre-roll, hangover and minimum speech.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Frames {
     hits: usize,
@@ -42,33 +42,35 @@ impl Frames {
         self.speech += other.speech;
     }
 
-    /// Of the frames called speech, how many are.
+    /// Fraction of the frames called speech that are speech.
     pub(crate) fn precision(&self) -> f64 {
         self.hits as f64 / self.called_speech.max(1) as f64
     }
 
-    /// Of the frames of speech, how many are called so.
+    /// Fraction of the frames of speech that are called so.
     pub(crate) fn recall(&self) -> f64 {
         self.hits as f64 / self.speech.max(1) as f64
     }
 }
 
-/// What became of the utterances of one or more scenes.
+/// Score of the utterances of one or more scenes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Score {
     pub(crate) utterances: usize,
     /// Utterances of whose first word something is missing, or all.
     pub(crate) first_cut: usize,
-    /// The same for the last word.
+    /// Number of utterances whose last word is cut.
     pub(crate) last_cut: usize,
     /// Utterances that came as more than one.
     pub(crate) split: usize,
-    /// What was found that has nothing of an utterance.
+    /// Detections that contain no part of an utterance.
     pub(crate) false_alarms: usize,
-    /// Silence that was passed on as speech beyond pre-roll and hangover, in samples, and all of it.
+    /// Silence that was passed on as speech beyond pre-roll and hangover, in samples, and all of
+    /// it.
     passed: u64,
     silence: u64,
-    /// From where an utterance begins to where its first voiced frame was found, pre-roll taken off, ms.
+    /// From where an utterance begins to where its first voiced frame was found, pre-roll taken
+    /// off, ms.
     onsets: Vec<f64>,
     /// From where an utterance ends to its last voiced frame, ms.
     offsets: Vec<f64>,
@@ -99,7 +101,7 @@ fn run(config: VadConfig, audio: &[f32]) -> Vec<Found> {
     found
 }
 
-/// How many samples two stretches share.
+/// Number of samples that two stretches share.
 fn shared(one: &Range<u64>, other: &Range<u64>) -> u64 {
     one.end.min(other.end).saturating_sub(one.start.max(other.start))
 }
@@ -120,7 +122,7 @@ impl Score {
             score.first_cut += usize::from(of_it.first().is_none_or(|first| first.start > place.start));
             score.last_cut += usize::from(of_it.last().is_none_or(|last| last.end < place.end));
             score.split += usize::from(of_it.len() > 1);
-            // One that was found together with its neighbour has only one end of its own.
+            // One that was found together with its neighbor has only one end of its own.
             let alone = |found: &Found, place: &Range<u64>| {
                 places.iter().all(|other| other == place || shared(&(found.start..found.end), other) == 0)
             };

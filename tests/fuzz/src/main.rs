@@ -1,4 +1,5 @@
-//! A guest that asks for anything: descriptors from the fuzzer, on a memory of which every byte outside is poisoned.
+//! A guest that asks for anything: descriptors from the fuzzer, on a memory of which every byte
+//! outside is poisoned.
 
 #![cfg_attr(not(test), no_main)]
 
@@ -6,11 +7,11 @@
 #[path = "../../../host/src/compute/mod.rs"]
 mod compute;
 #[allow(dead_code, reason = "as above")]
-#[path = "../../../host/src/pages.rs"]
-mod pages;
+#[path = "../../../host/src/os_memory.rs"]
+mod os_memory;
 #[allow(dead_code, reason = "as above")]
-#[path = "../../../host/src/task.rs"]
-mod task;
+#[path = "../../../host/src/preempt.rs"]
+mod preempt;
 
 #[cfg(not(test))]
 mod target {

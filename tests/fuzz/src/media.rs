@@ -1,5 +1,6 @@
-//! A recording that somebody made to do harm, given to what decodes recordings inside the sandbox: built for the host, where the
-//! sanitizer sees what it does. Nothing that it could do there would leave the sandbox.
+//! A recording that somebody made to do harm, given to what decodes recordings inside the sandbox:
+//! built for the host, where the sanitizer sees what it does. Nothing that it could do there would
+//! leave the sandbox.
 
 #![no_main]
 

@@ -20,14 +20,16 @@ pub struct State<'a> {
     threads: usize,
 }
 
-/// What whisper.cpp made of one chunk.
+/// Result of whisper.cpp for one chunk.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Heard {
-    /// Its segments, in order.
+    /// Segments, in order.
     pub segments: Vec<Segment>,
-    /// Probability that the chunk holds no speech: soft-max after the start of the transcript alone.
+    /// Probability that the chunk holds no speech: soft-max after the start of the transcript
+    /// alone.
     pub no_speech: f32,
-    /// Whether greedy decoding failed whisper.cpp's own checks, so that it drew tokens at random, at higher temperatures.
+    /// True if greedy decoding failed whisper.cpp's own checks, so that it drew tokens at random,
+    /// at higher temperatures.
     pub fell_back: bool,
 }
 
@@ -42,7 +44,7 @@ pub struct Segment {
     pub avg_logprob: f32,
 }
 
-/// What the callbacks count.
+/// Counters of the callbacks.
 #[derive(Default)]
 struct Counts {
     encodes: u32,
@@ -59,7 +61,7 @@ impl Native {
         Self::load_with(model, false)
     }
 
-    /// The same, with or without flash attention.
+    /// Loads the model, with or without flash attention.
     ///
     /// # Panics
     ///
@@ -99,8 +101,8 @@ impl State<'_> {
         self.threads = threads;
     }
 
-    /// Encodes `samples` and feeds `count` tokens, after those that start a transcript; how long the encoder and the tokens
-    /// took, without the spectrogram and the start.
+    /// Encodes `samples` and feeds `count` tokens, after those that start a transcript; how long
+    /// the encoder and the tokens took, without the spectrogram and the start.
     ///
     /// # Panics
     ///
@@ -140,7 +142,7 @@ impl State<'_> {
         self.decode(samples, language, true)
     }
 
-    /// The same without falling back: for weights that were drawn at random.
+    /// Decodes without temperature fallback: for weights that were drawn at random.
     ///
     /// # Panics
     ///
@@ -167,7 +169,8 @@ impl State<'_> {
         params.set_print_special(false);
         params.set_print_timestamps(false);
         let counter: *mut c_void = (&raw mut counts).cast();
-        // SAFETY: both callbacks only touch the counts they are given, which outlive the call to `full`.
+        // SAFETY: both callbacks only touch the counts they are given, which outlive the call to
+        // `full`.
         unsafe {
             params.set_start_encoder_callback(Some(count_encode));
             params.set_start_encoder_callback_user_data(counter);
@@ -198,7 +201,8 @@ impl State<'_> {
         Heard { segments, no_speech, fell_back: counts.attempts > counts.encodes }
     }
 
-    /// Feeds exactly `tokens`; answers the logits at each position, those of the start of the transcript included.
+    /// Feeds exactly `tokens`; answers the logits at each position, those of the start of the
+    /// transcript included.
     ///
     /// # Panics
     ///
@@ -212,7 +216,8 @@ impl State<'_> {
         logits
     }
 
-    /// Feeds what it finds likeliest itself, `count` times; answers those tokens and the logits as [`score`](Self::score).
+    /// Feeds what it finds likeliest itself, `count` times; answers those tokens and the logits as
+    /// [`score`](Self::score).
     ///
     /// # Panics
     ///
@@ -281,7 +286,8 @@ unsafe extern "C" fn count_encode(
     true
 }
 
-/// Called before each choice of a token; one without tokens before it begins an attempt at some temperature.
+/// Called before each choice of a token; one without tokens before it begins an attempt at some
+/// temperature.
 unsafe extern "C" fn count_attempt(
     _: *mut sys::whisper_context,
     _: *mut sys::whisper_state,
@@ -296,7 +302,8 @@ unsafe extern "C" fn count_attempt(
     }
 }
 
-/// Weights in half precision, little-endian, as blocks of ggml's type of that name: `q4_0`, `q5_0`, `q5_1` or `q8_0`.
+/// Weights in half precision, little-endian, as blocks of ggml's type of that name: `q4_0`, `q5_0`,
+/// `q5_1` or `q8_0`.
 ///
 /// # Panics
 ///

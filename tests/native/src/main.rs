@@ -1,11 +1,13 @@
-//! Native whisper.cpp as a program, so that builds of it can be compared with each other and with hearken.
+//! Native whisper.cpp as a program, so that builds of it can be compared with each other and with
+//! hearken.
 //!
-//! `hearken-native score MODEL SAMPLES LANGUAGE [TOKEN…]` forces tokens and prints the logits at each position.
-//! `hearken-native time MODEL SAMPLES [--flash]` says `ready`, then for each line with a number of tokens that it reads
-//! encodes once, decodes so many tokens, and answers the nanoseconds that the encoder and all the tokens took.
+//! `hearken-native score MODEL SAMPLES LANGUAGE [TOKEN…]` forces tokens and prints the logits at
+//! each position. `hearken-native time MODEL SAMPLES [--flash]` prints `ready`, then for each line
+//! with a number of tokens that it reads encodes once, decodes that number of tokens, and answers
+//! the nanoseconds that the encoder and all the tokens took.
 //!
-//! `SAMPLES`, and logits, are raw little-endian `f32`; samples at 16 kHz. Everything on one thread, or as many as
-//! `HEARKEN_NATIVE_THREADS` says.
+//! `SAMPLES`, and logits, are raw little-endian `f32`; samples at 16 kHz. Everything on one thread,
+//! or as many as `HEARKEN_NATIVE_THREADS` says.
 
 use std::io::{self, BufRead, Write};
 use std::process::ExitCode;

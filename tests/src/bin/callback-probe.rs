@@ -1,7 +1,8 @@
-//! Runs what an audio callback runs on a thread that the kernel ends, and the process with it, at its first system call.
+//! Runs what an audio callback runs on a thread that the kernel ends, and the process with it, at
+//! its first system call.
 //!
-//! `callback-probe write` (the ring) and `callback-probe push` (the C interface's input) survive and say how many frames
-//! were taken; `allocate`, `lock` and `print` show that the trap is set.
+//! `callback-probe write` (the ring) and `callback-probe push` (the C interface's input) survive
+//! and say how many frames were taken; `allocate`, `lock` and `print` show that the trap is set.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -22,7 +23,7 @@ const CALLS: u64 = 180_000;
 /// Audio that a ring holds: the reader keeps up at times, and at times does not.
 const HELD: Duration = Duration::from_millis(50);
 
-/// How often other threads use the interface while the input is pushed into.
+/// Number of times other threads use the interface while audio is pushed into the input.
 const DISTURBANCES: u64 = 300;
 
 static READY: AtomicBool = AtomicBool::new(false);
@@ -76,7 +77,8 @@ fn main() {
     let (mut block, mut taken, mut lost) = (Vec::new(), 0, 0);
     loop {
         let done = DONE.load(Ordering::Acquire);
-        // Everything that takes the interface's locks, all the while: if a push took one of them, it would have to wait.
+        // Everything that takes the interface's locks, all the while: if a push took one of them,
+        // it would have to wait.
         if let Some(voice) = voice {
             voice.disturb();
             DISTURBED.fetch_add(1, Ordering::Relaxed);

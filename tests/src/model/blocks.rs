@@ -1,4 +1,4 @@
-//! ggml's block types, as its reference quantisers write them (`ggml-quants.c`, `ggml-common.h`).
+//! ggml's block types, as its reference quantizers write them (`ggml-quants.c`, `ggml-common.h`).
 
 use half::f16;
 
@@ -19,14 +19,15 @@ pub enum Weights {
     Q8_0,
 }
 
-/// Elements of a quantised block.
+/// Elements of a quantized block.
 const BLOCK: usize = 32;
 
 impl Weights {
-    /// Those that whisper.cpp can run.
+    /// Formats that whisper.cpp can run.
     pub const RUNNABLE: [Self; 5] = [Self::F16, Self::Q4_0, Self::Q5_0, Self::Q5_1, Self::Q8_0];
 
-    /// The header's number: ggml's file type, and for quantised ones 1000 times the layout's version, 2.
+    /// The header's number: ggml's file type, and for quantized ones 1000 times the layout's
+    /// version, 2.
     pub fn ftype(self) -> i32 {
         match self {
             Self::F32 => 0,
@@ -64,13 +65,13 @@ impl Weights {
                 for chunk in values.chunks(BLOCK) {
                     let mut block = [0.0; BLOCK];
                     block[..chunk.len()].copy_from_slice(chunk);
-                    self.quantise(&block, out);
+                    self.quantize(&block, out);
                 }
             }
         }
     }
 
-    fn quantise(self, block: &[f32; BLOCK], out: &mut Vec<u8>) {
+    fn quantize(self, block: &[f32; BLOCK], out: &mut Vec<u8>) {
         let scale = |out: &mut Vec<u8>, scale: f32| out.extend(f16::from_f32(scale).to_le_bytes());
         let inverse = |d: f32| if d == 0.0 { 0.0 } else { 1.0 / d };
         // The value farthest from zero, with its sign, becomes the most negative number.

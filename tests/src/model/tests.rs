@@ -31,7 +31,7 @@ fn patched(offset: usize, value: i32) -> Vec<u8> {
     file
 }
 
-/// Where the filters, the vocabulary and the tensors of [`smallest`] start.
+/// Offsets of the filters, the vocabulary and the tensors of [`smallest`].
 fn sections() -> [usize; 3] {
     let vocabulary = 48 + 8 + 80 * mel::BINS * 4;
     let entries: usize = Vocabulary::Plain.entries(50_256).iter().map(|entry| 4 + entry.len()).sum();
@@ -90,7 +90,7 @@ fn every_type_and_vocabulary_passes_and_loads_natively() {
 }
 
 #[test]
-fn quantised_models_say_nearly_what_the_floats_say() {
+fn quantized_models_say_nearly_what_the_floats_say() {
     let logits = |weights| {
         let file = SyntheticModel { weights, ..SyntheticModel::smallest() }.bytes();
         let context =
@@ -158,7 +158,8 @@ fn the_memory_estimate_covers_what_whisper_takes_without_exaggeration() {
         full.set_n_threads(1);
         let seconds = model.n_audio_ctx as usize / 50;
         state.full(full, &vec![0.01; 16_000 * seconds]).unwrap();
-        // Descriptions of tensors are 80 bytes larger here than in the sandbox: see the estimate's schedulers.
+        // Descriptions of tensors are 80 bytes larger here than in the sandbox: see the estimate's
+        // schedulers.
         let taken = reserved() - before - f64::from(4 * 4096 * 2 * 30 * 80) / 1e6;
         println!("state {}: takes {taken:.0} MB, estimated {estimate:.0} MB", model.n_state);
         assert!(estimate > taken, "{estimate:.0} MB for {taken:.0} MB: {model:?}");
@@ -397,7 +398,8 @@ proptest! {
         let mut file = smallest().to_vec();
         let at = if tail { file.len() - at - 16 } else { at };
         file[at..at + garbage.len()].copy_from_slice(&garbage);
-        // Damage to weights and to filters cannot be told; what passes has the same header.
+        // Damage to weights and to filters cannot be detected; an accepted file has the same
+        // header.
         if let Ok(passed) = checked(&file) {
             prop_assert_eq!(passed.header, checked(smallest()).unwrap().header);
         }

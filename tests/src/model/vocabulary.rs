@@ -1,6 +1,7 @@
-//! What a synthetic model's tokens say.
+//! Text of a synthetic model's tokens.
 
-/// Kinds of vocabulary. All have the 256 single bytes, `" -"` and `" '"`, which whisper.cpp looks up.
+/// Kinds of vocabulary. All have the 256 single bytes, `" -"` and `" '"`, which whisper.cpp looks
+/// up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Vocabulary {

@@ -16,7 +16,8 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// Fills with about normal numbers: sums of four uniform ones, which is near enough for weights and fast.
+    /// Fills with about normal numbers: sums of four uniform ones, which is near enough for weights
+    /// and fast.
     pub(super) fn normal(&mut self, deviation: f32, values: &mut [f32]) {
         // Variance of the sum of four uniform numbers of width 1 is 4/12.
         let scale = deviation * 3f32.sqrt() / 65_536.0;
@@ -28,7 +29,8 @@ impl Random {
     }
 }
 
-/// Whisper's sinusoids: rows of `width`, sines in the first half of a row and cosines in the second.
+/// Whisper's sinusoids: rows of `width`, sines in the first half of a row and cosines in the
+/// second.
 pub(super) fn waves(width: usize, values: &mut [f32]) {
     let half = (width / 2).max(1);
     let step = 10_000f64.ln() / (half.max(2) - 1) as f64;

@@ -1,8 +1,9 @@
 //! Utterances whose places are known, in noise of a known level. All audio is 16 kHz mono.
 //!
-//! The labels are made from the clean speech, by its level. A frame of 10 ms is speech if its power is within 30 dB of the
-//! utterance's loudest 100 ms, or if it lies in a pause of at most 100 ms, which is how long a stop consonant closes. A
-//! stretch of such frames that nowhere comes within 20 dB has no vowel: it is a breath or a smack, and no speech.
+//! The labels are made from the clean speech, by its level. A frame of 10 ms is speech if its power
+//! is within 30 dB of the utterance's loudest 100 ms, or if it lies in a pause of at most 100 ms,
+//! which is how long a stop consonant closes. A stretch of such frames that nowhere comes within 20
+//! dB has no vowel: it is a breath or a smack, and no speech.
 
 mod noise;
 mod sentence;
@@ -13,7 +14,7 @@ use std::ops::Range;
 pub use self::noise::{Noise, babble};
 pub use self::sentence::{Sentence, TimeErrors};
 pub use self::utterances::{
-    SpokenWord, Utterance, digits_of, folder, read, recordings, synthesised, whole, words_of,
+    SpokenWord, Utterance, digits_of, folder, read, recordings, synthesized, whole, words_of,
 };
 use crate::random::Random;
 
@@ -21,7 +22,8 @@ use crate::random::Random;
 pub const FRAME: usize = 160;
 /// Frames of silence within a word, at most.
 const CLOSURE: usize = 10;
-/// Active level of all utterances in a scene, in dB of full scale: what ITU-T's tests of speech have.
+/// Active level of all utterances in a scene, in dB of full scale: what ITU-T's tests of speech
+/// have.
 pub const LEVEL_DB: f64 = -26.0;
 
 /// Utterances with silence between them.
@@ -31,12 +33,13 @@ pub struct Scene {
     pub clean: Vec<f32>,
     /// From the first to the last speech of each utterance.
     pub utterances: Vec<Range<usize>>,
-    /// Whether each frame is speech.
+    /// True for each frame that is speech.
     pub frames: Vec<bool>,
 }
 
 impl Scene {
-    /// Joins utterances, each at [`LEVEL_DB`], with pauses of a length in this range in ms: before, between and after.
+    /// Joins utterances, each at [`LEVEL_DB`], with pauses of a length in this range in ms: before,
+    /// between and after.
     ///
     /// # Panics
     ///
@@ -68,7 +71,8 @@ impl Scene {
         scene
     }
 
-    /// The scene with noise so many dB below the speech's active level; the noise begins anew when it is over.
+    /// Mixes the scene with noise `snr_db` dB below the speech's active level; the noise begins
+    /// anew when it is over.
     pub fn with_noise(&self, noise: &Noise, snr_db: f64) -> Vec<f32> {
         let gain = (db_to_power(LEVEL_DB - snr_db) / power(&noise.samples)).sqrt() as f32;
         self.clean
@@ -79,7 +83,7 @@ impl Scene {
     }
 }
 
-/// Which frames of an utterance are speech.
+/// Labels the frames of an utterance that are speech.
 pub fn labels(samples: &[f32]) -> Vec<bool> {
     let loudest = loudest(samples);
     let frames: Vec<f64> = samples.chunks(FRAME).map(power).collect();

@@ -1,4 +1,4 @@
-//! What is no speech.
+//! Noise: everything that is no speech.
 
 use std::f32::consts::TAU;
 
@@ -12,14 +12,15 @@ const LEN: usize = SECONDS * 16_000;
 /// Noise at 16 kHz, without a level of its own: its peak is at most 1.
 #[derive(Debug, Clone)]
 pub struct Noise {
-    /// What it is.
+    /// Name of the noise.
     pub name: String,
     /// Some seconds of it.
     pub samples: Vec<f32>,
 }
 
 impl Noise {
-    /// Of this name; `None` for silence (below -60 dB of full scale), which cannot be made louder.
+    /// Makes noise of this name; `None` for silence (below -60 dB of full scale), which cannot be
+    /// made louder.
     pub fn of(name: &str, samples: Vec<f32>) -> Option<Self> {
         (power(&samples) > 1e-6).then(|| Self::scaled(name, samples))
     }
@@ -34,7 +35,7 @@ impl Noise {
         Self::scaled(name, (0..LEN).map(|n| at(n as f32 / 16_000.0)).collect())
     }
 
-    /// All frequencies equally.
+    /// White noise: all frequencies equally.
     pub fn white(seed: u64) -> Self {
         let mut random = Random::new(seed);
         Self::made("white", |_| random.sample())
@@ -96,7 +97,7 @@ impl Noise {
     }
 }
 
-/// Many people who speak at once: so many streams of utterances in an order of their own, added up.
+/// Babble: `voices` streams of utterances in an order of their own, added up.
 pub fn babble(utterances: &[Utterance], voices: usize, random: &mut Random) -> Noise {
     let mut samples = vec![0.0; LEN];
     for _ in 0..voices {

@@ -8,7 +8,8 @@ use hearken::measure::{Spread, correct_words};
 use super::{FRAME, SpokenWord, labels, power};
 use crate::random::Random;
 
-/// Power of the noise under a sentence, in its pauses too: 50 dB below the speech. A room is never silent.
+/// Power of the noise under a sentence, in its pauses too: 50 dB below the speech. A room is never
+/// silent.
 const ROOM_DB: f64 = -76.0;
 
 /// Single words with pauses between.
@@ -20,14 +21,14 @@ pub struct Sentence {
     pub words: Vec<(String, Range<u64>)>,
 }
 
-/// How far word times are from the truth: from the times of the words that were heard rightly.
+/// Errors of word times: distances from the true times of the words that were recognized correctly.
 #[derive(Debug, Clone, Default)]
 pub struct TimeErrors {
-    /// Words that were said.
+    /// Number of words in the compared sentences.
     pub said: usize,
-    /// Where a word begins, heard less true, in ms.
+    /// Errors of the begins of words \[ms\].
     pub starts: Vec<f64>,
-    /// Where it ends.
+    /// Errors of the ends of words \[ms\].
     pub ends: Vec<f64>,
 }
 

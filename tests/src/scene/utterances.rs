@@ -1,4 +1,4 @@
-//! Where utterances come from: recordings of clean speech, or espeak-ng.
+//! Sources of utterances: recordings of clean speech, or espeak-ng.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,19 +11,20 @@ use crate::speech::{Recording, espeak};
 
 /// A pause that ends an utterance, in frames: 700 ms.
 const PAUSE: usize = 70;
-/// What is left around the speech, in frames, faded: breath and room begin softly, as they do outside of recordings.
+/// Margin kept around the speech [frames], faded: breath and room begin softly, as they do outside
+/// of recordings.
 const MARGIN: usize = 3;
 /// Longest and shortest utterance, in frames.
 const LENGTH: std::ops::RangeInclusive<usize> = 20..=1_000;
 
-/// A recording is clean if its quietest fifth is so far below its loudest 100 ms, as a ratio of powers: 36 dB. Then its own
-/// noise is not labelled as speech, for which 30 dB do.
+/// A recording is clean if its quietest fifth is so far below its loudest 100 ms, as a ratio of
+/// powers: 36 dB. Then its own noise is not labeled as speech, for which 30 dB do.
 const CLEAN: f64 = 4e3;
 
 /// Clean speech without a long pause, at 16 kHz.
 #[derive(Debug, Clone)]
 pub struct Utterance {
-    /// Where it is from.
+    /// Name of the source.
     pub name: String,
     /// The speech, and a little around it.
     pub samples: Vec<f32>,
@@ -34,7 +35,7 @@ pub struct Utterance {
 pub struct SpokenWord {
     /// As it is written.
     pub text: String,
-    /// It alone.
+    /// The utterance by itself.
     pub utterance: Utterance,
 }
 
@@ -52,8 +53,8 @@ pub fn read(path: &Path) -> Vec<f32> {
     Recording { name: String::new(), samples, format: source.format() }.mono()
 }
 
-/// At most `count` utterances from the recordings in a folder and the folders in it, one from each, the same ones each time.
-/// Recordings that are not clean are left out.
+/// At most `count` utterances from the recordings in a folder and the folders in it, one from each,
+/// the same ones each time. Recordings that are not clean are left out.
 ///
 /// # Panics
 ///
@@ -103,7 +104,7 @@ pub fn recordings(folder: &Path) -> Vec<PathBuf> {
 /// # Panics
 ///
 /// When espeak-ng is not installed.
-pub fn synthesised(count: usize) -> Vec<Utterance> {
+pub fn synthesized(count: usize) -> Vec<Utterance> {
     let texts = [
         "seven",
         "stop",
@@ -184,8 +185,8 @@ pub fn whole(name: &str, samples: &[f32]) -> Option<Utterance> {
     Some(piece(name, samples, first..last + 1))
 }
 
-/// Power of a recording's own noise: that of its quietest fifth. What is shorter than a second has no pause to tell it
-/// from.
+/// Power of a recording's own noise: that of its quietest fifth. What is shorter than a second has
+/// no pause to tell it from.
 fn noise_floor(samples: &[f32]) -> f64 {
     let mut frames: Vec<f64> = samples.chunks(FRAME).map(power).collect();
     frames.sort_by(f64::total_cmp);
@@ -207,7 +208,7 @@ fn cut(name: &str, samples: &[f32]) -> Vec<Utterance> {
         .collect()
 }
 
-/// These frames, and a faded margin.
+/// Cuts these frames, and a faded margin.
 fn piece(name: &str, samples: &[f32], frames: std::ops::Range<usize>) -> Utterance {
     let start = frames.start.saturating_sub(MARGIN) * FRAME;
     let end = ((frames.end + MARGIN) * FRAME).min(samples.len());

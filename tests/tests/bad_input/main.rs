@@ -1,5 +1,6 @@
-//! Whatever a person feeds the command: one clear line that names the thing and the remedy, the documented exit code
-//! (0 done, 1 error, 2 wrong usage, 3 done in part), nothing half-written, never a panic.
+//! Bad input to the command, of any kind: one clear line that names the thing and the remedy, the
+//! documented exit code (0 done, 1 error, 2 wrong usage, 3 done in part), nothing half-written,
+//! never a panic.
 
 mod recording;
 
@@ -51,7 +52,8 @@ impl Folder {
     }
 }
 
-/// Most of the words are in it: the voice is a machine's, and the filters of these tests are simple.
+/// Most of the words are in it: the voice is a machine's, and the filters of these tests are
+/// simple.
 #[track_caller]
 fn understood(text: &str) {
     let found = WORDS.iter().filter(|word| text.contains(**word)).count();
@@ -241,7 +243,7 @@ fn what_a_model_cannot_do_is_said_before_anything_is_done() {
         for (args, words) in [
             (["-l", "xx"], ["\"xx\" is not a language code", "ISO 639-1"]),
             (["-l", "de\x1b[2J"], ["is not a language code", "ISO 639-1"]),
-            (["-l", "de"], ["knows only English", "use a multilingual model to recognise de"]),
+            (["-l", "de"], ["knows only English", "use a multilingual model to recognize de"]),
             (["--translate", "--no-vad"], ["knows only English", "use a multilingual model to translate"]),
         ] {
             let out = folder.path("out.txt");
@@ -320,7 +322,8 @@ fn a_full_disk_is_an_error_and_leaves_nothing() {
         let child = command.stdout(full()).stderr(Stdio::piped()).spawn().unwrap();
         ended(child).says(1, &["cannot write standard output", "No space left"]);
     }
-    // No file may grow from when it has started. The shell keeps the signal that comes with it from ending it.
+    // No file may grow from when it has started. The shell keeps the signal that comes with it from
+    // ending it.
     let out = folder.path("out.txt");
     fs::write(&out, "from yesterday").unwrap();
     let mut shell = Command::new("sh");
@@ -363,7 +366,8 @@ fn a_link_is_written_through_and_a_pipe_stays_one() {
     assert!(folder.path("link.txt").is_symlink());
     understood(&fs::read_to_string(folder.path("real.txt")).unwrap());
 
-    // Never a real device: were this promise broken, the test would replace it on the machine that runs it.
+    // Never a real device: were this promise broken, the test would replace it on the machine that
+    // runs it.
     let pipe = folder.path("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let reader = std::thread::spawn({
@@ -449,7 +453,8 @@ fn a_damaged_cache_is_made_anew_and_harms_nobody_who_uses_it() {
     assert!(fs::read(only()).unwrap() != bad, "damaged code was kept");
 }
 
-/// Peak memory, in MiB, of a run over so much audio: an utterance every ten minutes, and silence.
+/// Peak memory [MiB] of a run over `minutes` minutes of audio: an utterance every ten minutes, and
+/// silence.
 fn peak_memory(minutes: usize) -> u64 {
     let (mut child, mut stdin) = streaming(&mut hearken(&["file", "-", "--raw", "s16le", "-f", "jsonl"]));
     let (said, second) = (s16le(speech()), vec![0; 32_000]);
@@ -480,7 +485,7 @@ fn peak_memory(minutes: usize) -> u64 {
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     let peak: u64 = peak.trim().strip_suffix(" kB").unwrap().parse().unwrap();
     drop(stdin);
-    let end = json(&lines.recv().expect("the end is told"));
+    let end = json(&lines.recv().expect("the end is reported"));
     assert_eq!(end["type"], "end");
     assert!(end["duration"].as_f64().unwrap() >= f64::from(fed));
     let ended = ended(child);

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use hearken_tests::speech::{Recording, espeak};
 use hearken_tests::wav;
 
-/// What [`speech`] says.
+/// Words of [`speech`].
 pub(crate) const WORDS: [&str; 6] = ["one", "two", "three", "four", "five", "six"];
 
 /// Synthetic speech at 16 kHz, with silence around it.
@@ -18,7 +18,8 @@ pub(crate) fn speech() -> &'static [f32] {
     })
 }
 
-/// The mean of what each new sample covers, or the straight line between neighbours: good enough to be understood.
+/// The mean of what each new sample covers, or the straight line between neighbors: good enough to
+/// be understood.
 pub(crate) fn resampled(samples: &[f32], from: u32, to: u32) -> Vec<f32> {
     let step = f64::from(from) / f64::from(to);
     let at = |position: f64| {

@@ -1,5 +1,6 @@
-//! The GStreamer plug-in, as people use it: `gst-inspect-1.0` shows it, `gst-launch-1.0` makes subtitles with it. What it
-//! promises to other elements is tested beside it, in `examples/gstreamer`.
+//! The GStreamer plug-in, as people use it: `gst-inspect-1.0` shows it, `gst-launch-1.0` makes
+//! subtitles with it. What it promises to other elements is tested beside it, in
+//! `examples/gstreamer`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -121,7 +122,8 @@ fn subtitles_are_muxed_with_their_times() {
         .filter_map(|line| line.split("pts: ").nth(1)?.split(',').next()?.rsplit(':').next()?.parse().ok())
         .collect();
     assert_eq!(times.len(), PHRASES.len(), "{again:?}");
-    // The second phrase begins when the first, some three seconds long, and a second of silence are over.
+    // The second phrase begins when the first, some three seconds long, and a second of silence are
+    // over.
     assert!(times[0] < 1.0 && (3.0..5.0).contains(&times[1]), "{times:?}");
 }
 
@@ -145,7 +147,8 @@ fn a_live_source_becomes_text_while_it_is_spoken() {
 #[test]
 fn what_is_wrong_is_said() {
     let studio = Studio::new();
-    // Not an error that is known only when audio comes: after those gst-launch-1.0 1.22 does not always end, whatever the element.
+    // Not an error that is known only when audio comes: after those gst-launch-1.0 1.22 does not
+    // always end, whatever the element.
     let pipeline = "audiotestsrc num-buffers=10 ! hearken model=/no/such/model.bin ! fakesink";
     let ended = run(studio.tool("gst-launch-1.0").args(pipeline.split_whitespace()));
     assert!(ended.code != Some(0) && ended.stderr.contains("/no/such/model.bin"), "{ended:?}");

@@ -20,7 +20,7 @@ fn found(audio: &[f32]) -> Vec<(usize, usize)> {
 
 #[test]
 fn no_first_or_last_word_is_cut_at_10_db_and_better() {
-    let utterances = scene::synthesised(60);
+    let utterances = scene::synthesized(60);
     let mut random = Random::new(5);
     let scene = Scene::join(&utterances, 1_500..3_500, &mut random);
     let babble = scene::babble(&utterances, 16, &mut random);

@@ -1,7 +1,8 @@
-//! What is heard: speech where somebody speaks, words at their times, and nothing where nobody says anything.
+//! Recognition: speech where somebody speaks, words at their times, and nothing where nobody says
+//! anything.
 
 mod activity;
-mod nothing;
+mod hallucination;
 mod repeated;
 mod times;
 
@@ -17,7 +18,7 @@ static MODEL: LazyLock<Model> = LazyLock::new(|| {
 
 const DIGITS: [&str; 10] = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
 
-/// What a session hears in 16 kHz audio, and in how many utterances.
+/// Words that a session recognizes in 16 kHz audio, and its number of utterances.
 fn stream(audio: &[f32]) -> (Vec<Word>, usize) {
     let mut session = Session::driven(&MODEL, SessionOptions::new(Format::MODEL)).expect("a session");
     for block in audio.chunks(320) {

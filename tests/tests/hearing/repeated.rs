@@ -1,4 +1,4 @@
-//! Words that are said again and again.
+//! Repeated words.
 
 use hearken_tests::random::Random;
 use hearken_tests::scene::{Sentence, words_of};

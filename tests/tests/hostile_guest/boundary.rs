@@ -1,4 +1,4 @@
-//! Addresses, ring and events: nothing that a guest states is believed.
+//! Addresses, ring and events: no statement of a guest is trusted.
 
 use hearken::sandbox::SandboxError;
 use hearken_proto::{Event, Segment, Word};
@@ -123,7 +123,8 @@ fn a_ring_that_lies_is_refused() {
         let guest = Guest { header: [slots, 0x2_0000, 0, 0], drain: drain.to_owned(), ..Guest::default() };
         costs_one_utterance(name, &guest, why);
     }
-    // What the guest writes over the host's half of the header, and over the header's other fields, has no effect.
+    // What the guest writes over the host's half of the header, and over the header's other fields,
+    // has no effect.
     let guest = Guest {
         header: [1024, 0x2_0000, 0, 0],
         drain: "(call $read_all) (if (global.get $loud) (then
@@ -195,8 +196,8 @@ fn a_language_that_is_none_does_not_spoil_the_rest() {
     }
 }
 
-/// Numbers and text that lie are no reason to lose an utterance; they are put right.
-/// Each report is small enough; there are as many as one call may make, and a recording has hundreds of calls.
+/// Numbers and text that lie are no reason to lose an utterance; they are put right. Each report is
+/// small enough; there are as many as one call may make, and a recording has hundreds of calls.
 #[test]
 fn text_that_nobody_can_say_is_refused() {
     const AT: u32 = 0xb000;

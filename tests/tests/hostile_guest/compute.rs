@@ -1,4 +1,5 @@
-//! The compute import: nothing outside the guest's memory is read or written, and nothing takes for ever.
+//! The compute import: nothing outside the guest's memory is read or written, and nothing takes for
+//! ever.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use hearken_tests::guest::{Guest, MEMORY_BYTES, escape, info};
 use crate::loading::does_not_load;
 use crate::{CPU, costs_one_utterance, hear, limits, load, model_file, spent};
 
-/// Where the guest keeps descriptors and matrices: behind its events, before the buffer.
+/// Address of the guest's descriptors and matrices: behind its events, before the buffer.
 const DESCRIPTOR: u64 = 0xc000;
 const DATA: u64 = 0xd000;
 const END: u64 = MEMORY_BYTES as u64;

@@ -1,7 +1,7 @@
-//! Whatever one tenant's guests do, what the others are told is the same to the byte.
+//! Isolation of tenants: a hostile tenant's guests change no byte of the others' events.
 //!
-//! Live sessions of several tenants share an engine. What the others were told is compared with a replay of their
-//! journals in an engine where nobody else is.
+//! Live sessions of several tenants share an engine. The events of the others are compared with a
+//! replay of their journals in an engine without other tenants.
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,15 +16,16 @@ use hearken_tests::speech::{Recording, espeak};
 
 use crate::{limits, model_file};
 
-/// Where the guest's hypothesis lies, in memory that it does not use otherwise, and the word in it.
+/// Address of the guest's hypothesis, in memory that it does not use otherwise, and of the word in
+/// it.
 const HYPOTHESIS: u32 = 0xb000;
 const WORD: &str = "abcdefgh";
-/// How often each tenant says its phrase.
+/// Number of times that each tenant says its phrase.
 const TIMES: usize = 6;
 
 const PHRASES: [&str; 3] = ["seven three nine two zero five", "go left", "one two three four five"];
 
-/// What a guest does in every call once it has heard something loud.
+/// Attacks of a guest in every call once it has heard something loud.
 const ATTACKS: [(&str, &str, &str); 3] = [
     ("traps", "(unreachable)", "aborted"),
     ("loops", "(loop $for_ever (br $for_ever))", "CPU time"),
@@ -39,7 +40,8 @@ const ATTACKS: [(&str, &str, &str); 3] = [
     ),
 ];
 
-/// A guest whose word is a checksum of all that it has heard: eight letters, each four bits of a sum of the samples' bits.
+/// A guest whose word is a checksum of all audio so far: eight letters, each four bits of a sum of
+/// the samples' bits.
 fn guest(attack: &str) -> Guest {
     let word = || vec![Word { start: 0, end: 8_000, text: WORD.to_owned(), probability: 0.9 }];
     let say = |committed, tentative| {
@@ -117,7 +119,8 @@ fn engine(guest: Option<&Guest>, threads: usize) -> Engine {
     }
 }
 
-/// A phrase several times, with a second of silence after each, no sample above `peak`, and one at it in each phrase.
+/// A phrase several times, with a second of silence after each, no sample above `peak`, and one at
+/// it in each phrase.
 fn speech(phrase: &str, peak: f32) -> Recording {
     let mut spoken = espeak("en-us", 140, phrase);
     let loudest = spoken.samples.iter().fold(0.0, |most: f32, sample| most.max(sample.abs()));
@@ -135,15 +138,15 @@ fn options(recording: &Recording) -> SessionOptions {
     }
 }
 
-/// What a session is told, from its beginning to its end, and its journal. The events that a replay gives are those that
-/// depend on the guest.
+/// Events of a session, from its beginning to its end, and its journal. The events that a replay
+/// gives are those that depend on the guest.
 fn live(model: &Model, recording: &Recording) -> (Vec<SessionEvent>, Journal) {
     let share = Some(Share::new(1));
     let mut session = Session::new(model, SessionOptions { share, ..options(recording) }).unwrap();
     let mut events = Vec::new();
     for block in recording.samples.chunks(recording.format.sample_rate as usize / 50) {
         session.push(block).unwrap();
-        // About as fast as it is recognised.
+        // About as fast as it is recognized.
         if session.waiting() > 8_000 {
             events.extend(session.events().recv_timeout(Duration::from_millis(10)));
         }
@@ -163,10 +166,11 @@ fn live(model: &Model, recording: &Recording) -> (Vec<SessionEvent>, Journal) {
     (events, session.journal())
 }
 
-/// What was pushed, what was told, and when it was decoded.
+/// Recording that was pushed, events, and times of decodes.
 type Told = (Recording, Vec<SessionEvent>, Journal);
 
-/// Runs the honest ones beside a hostile one, which goes on until they are done; what they were told, and what it was.
+/// Runs the honest tenants beside a hostile one, which goes on until they are done; returns the
+/// events of both.
 fn beside(honest: &Model, hostile: &Model) -> (Vec<Told>, Vec<SessionEvent>) {
     let done = AtomicBool::new(false);
     let together = Barrier::new(PHRASES.len() + 1);
@@ -200,7 +204,8 @@ fn beside(honest: &Model, hostile: &Model) -> (Vec<Told>, Vec<SessionEvent>) {
     })
 }
 
-/// What the honest ones were told is what their journals say where nobody else is; the hostile one lost what it said.
+/// Asserts that the honest tenants' events are those of their journals without other tenants, and
+/// that the hostile one lost its speech.
 #[track_caller]
 fn is_isolated(name: &str, why: &str, honest: &Model, hostile: &Model, alone: &Model) {
     let (others, attacker) = beside(honest, hostile);

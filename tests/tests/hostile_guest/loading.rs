@@ -1,4 +1,4 @@
-//! Modules that are no guests, and guests that fail to load a model.
+//! Modules that are not guests, and guests that fail to load a model.
 
 use hearken::Error;
 use hearken::sandbox::SandboxError;

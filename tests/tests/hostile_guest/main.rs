@@ -1,8 +1,9 @@
-//! Whatever a guest does, it costs one utterance, in bounded time, and the host says what happened.
+//! Hostile guests: any misbehavior costs one utterance, in bounded time, and the host reports it.
 //!
-//! A model file can take over the guest through a bug in whisper.cpp. So each test puts a guest that was written by
-//! hand in place of ours: one that behaves, except for what the test changes. Here is what it may take; `boundary` is what it
-//! says, `compute` what it asks the host to multiply, `loading` a guest that never gets so far; `isolation` what others notice of it.
+//! A model file can take over the guest through a bug in whisper.cpp. So each test puts a guest
+//! that was written by hand in place of ours: one that behaves, except for what the test changes.
+//! This file tests the guest's resources; `boundary` its events, `compute` its requests to the
+//! host, `loading` a guest that never gets so far; `isolation` the effect on others.
 
 mod boundary;
 mod compute;
@@ -29,7 +30,7 @@ const CPU: Duration = Duration::from_millis(200);
 /// Linear memory.
 const MEMORY: u64 = 512 << 20;
 
-/// Where the loud sample lies: in the middle of three chunks.
+/// Position of the loud sample: in the middle of three chunks.
 const LOUD: usize = 12 * SAMPLE_RATE as usize;
 
 const LENGTH: usize = 25 * SAMPLE_RATE as usize;
@@ -74,7 +75,8 @@ fn hear(model: &Model, loud: bool) -> Transcript {
     model.transcribe(&mut source, &options, |_| {}).expect("a guest fails an utterance, not a recording")
 }
 
-/// What takes long is the guest; whether the machine or other tests slow it down does not count.
+/// Measures the guest's own time; time for which the machine or other tests slow it down does not
+/// count.
 fn spent<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     let cpu = || clock_gettime(ClockId::ProcessCPUTime);
     let (wall, before) = (Instant::now(), cpu());
@@ -86,8 +88,8 @@ fn spent<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     (result, used.min(wall.elapsed()))
 }
 
-/// The loud chunk is lost for a reason that has `why` in it, the chunks around it are not, and neither is what comes
-/// after.
+/// The loud chunk is lost for a reason that has `why` in it, the chunks around it are not, and
+/// neither is what comes after.
 fn costs_one_utterance(name: &str, guest: &Guest, why: &str) {
     let model = load(guest).unwrap_or_else(|error| panic!("{name}: does not load: {error}"));
     let (transcript, spent) = spent(|| hear(&model, true));
@@ -100,7 +102,7 @@ fn costs_one_utterance(name: &str, guest: &Guest, why: &str) {
     assert!(lost.reason.contains(why), "{name}: {}", lost.reason);
     assert!(lost.reason.chars().count() < 400, "{name}: {} characters of reason", lost.reason.len());
     assert!(!lost.reason.contains(char::is_control), "{name}: {:?}", lost.reason);
-    assert!(transcript.segments.len() >= 2, "{name}: its neighbours were lost too");
+    assert!(transcript.segments.len() >= 2, "{name}: its neighbors were lost too");
     assert!(transcript.segments.iter().all(|segment| segment.text == TEXT), "{name}");
     assert_eq!(transcript.duration, LENGTH as u64, "{name}");
 
@@ -124,8 +126,8 @@ fn a_well_behaved_guest_works() {
 #[test]
 fn a_small_ring_is_filled_again_and_again() {
     for slots in [1, 64, 4096] {
-        // A ring of one slot takes a call for each sample, all in the time of one call: what an attack is given is too little for that
-        // on a slow machine.
+        // A ring of one slot takes a call for each sample, all in the time of one call: what an
+        // attack is given is too little for that on a slow machine.
         let mut guest = Guest::default();
         guest.header[0] = slots;
         let limits = Limits { cpu_per_call: 20 * CPU, ..limits() };
@@ -171,7 +173,8 @@ fn a_guest_that_does_not_end_is_ended() {
     );
 }
 
-/// It is suspended for whoever has used less, and resumed: the only thread is not its own, and neither is its budget smaller.
+/// It is preempted by a share that has used less, and resumed: it has neither the only thread to
+/// itself nor a smaller budget.
 #[test]
 fn a_guest_that_does_not_end_lets_others_go_first() {
     let guest = Guest::attacking("(loop $for_ever (br $for_ever))");
@@ -206,7 +209,7 @@ fn a_guest_that_does_not_end_lets_others_go_first() {
     });
 }
 
-/// Writes to so many pages of 4 KiB behind its own memory.
+/// Writes to `pages` pages of 4 KiB behind its own memory.
 #[cfg(target_os = "linux")]
 fn writing(pages: u32) -> String {
     format!(
@@ -226,7 +229,8 @@ fn narrow() -> Share {
     Share::limited(1, &ShareLimits::default().memory_bytes(64 << 20))
 }
 
-/// What it may grow to is one thing, what it may write another, and that is seen while it runs.
+/// The limit of growth is one thing, that of written memory another, and the latter is checked
+/// while it runs.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_guest_writes_no_more_than_its_share_may_hold() {
@@ -248,7 +252,8 @@ fn a_guest_writes_no_more_than_its_share_may_hold() {
     }
 }
 
-/// One instruction writes as much as there is, and nothing can stop it: what the guest may not write it does not get.
+/// One instruction writes as much as there is, and nothing can stop it: what the guest may not
+/// write it does not get.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_single_instruction_writes_no_more_than_its_share_may_hold() {
@@ -275,7 +280,8 @@ fn a_single_instruction_writes_no_more_than_its_share_may_hold() {
     assert!(more < 120, "{more} MiB were written");
 }
 
-/// Guests that wait for their next call hold no more together than their share may; nothing is lost by that.
+/// Guests that wait for their next call hold no more together than their share may; nothing is lost
+/// by that.
 #[cfg(target_os = "linux")]
 #[test]
 fn guests_that_hold_too_much_together_do_not_wait() {
@@ -353,7 +359,7 @@ fn a_guest_that_stops_is_explained() {
             fields: "(table 4 funcref) (type $t (func))".to_owned(),
             ..Guest::attacking("(call_indirect (type $t) (i32.const 3))")
         },
-        "no function of that kind",
+        "indirect call to a function of the wrong type",
     );
     costs_one_utterance(
         "division by zero",

@@ -1,4 +1,5 @@
-//! Recordings that people reported: written by recorders that were killed, joined with `cat`, cut by an editor, late behind a picture.
+//! Recordings that people reported: written by recorders that were killed, joined with `cat`, cut
+//! by an editor, late behind a picture.
 
 use std::fs;
 use std::path::Path;
@@ -202,7 +203,8 @@ fn the_default_track_is_heard_and_chapters_do_no_harm() {
     is_whole(hear_bytes(folder, "two.m4b", &with_two_entries(&book)));
 }
 
-/// The file with a second sample entry in each track that is not sound, as publishers of podcasts write them.
+/// The file with a second sample entry in each track that is not sound, as publishers of podcasts
+/// write them.
 fn with_two_entries(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut rest = bytes;

@@ -1,4 +1,5 @@
-//! Recordings as people have them, decoded in the sandbox and compared with what ffmpeg makes of them.
+//! Recordings as people have them, decoded in the sandbox and compared with what ffmpeg makes of
+//! them.
 
 mod field;
 mod matrix;
@@ -76,7 +77,8 @@ fn reference(folder: &Path, file: &str) -> Vec<f32> {
     output.stdout.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
 }
 
-/// Correlation of two signals, at the delay of at most `most` samples at which it is highest, and that delay.
+/// Correlation of two signals, at the delay of at most `most` samples at which it is highest, and
+/// that delay.
 fn correlation(one: &[f32], other: &[f32], most: usize, step: usize) -> (f32, isize) {
     let at = |lag: isize| {
         let (one, other) = if lag >= 0 {

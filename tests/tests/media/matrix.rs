@@ -1,5 +1,5 @@
-//! Every codec in every container, at the rates and channels that people use: as ffmpeg writes them, and compared with how ffmpeg
-//! reads them.
+//! Every codec in every container, at the rates and channels that people use: as ffmpeg writes
+//! them, and compared with how ffmpeg reads them.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -21,7 +21,8 @@ struct Kind {
     extension: &'static str,
     rates: &'static [u32],
     channels: &'static [u16],
-    /// Frames by which the length may differ from ffmpeg's, at 48 kHz: what a format does not say, or symphonia does not trim.
+    /// Frames by which the length may differ from ffmpeg's, at 48 kHz: what a format does not say,
+    /// or symphonia does not trim.
     slack: usize,
 }
 
@@ -141,7 +142,8 @@ impl Case<'_> {
         if frames.abs_diff(wanted) > slack {
             return Err(format!("{frames} frames, not {wanted}"));
         }
-        // Sound in one channel lies in the middle one of six, and Opus and Vorbis have an order of channels of their own.
+        // Sound in one channel lies in the middle one of six, and Opus and Vorbis have an order of
+        // channels of their own.
         let energy = |samples: &[f32], channel: &usize| {
             samples.iter().skip(*channel).step_by(width).map(|sample| sample * sample).sum::<f32>()
         };

@@ -45,7 +45,7 @@ fn fails(folder: &TempDir, endpoint: &str, args: &[&str], words: &[&str]) {
 }
 
 #[test]
-fn list_shows_the_catalogue_the_embedded_model_and_what_is_here() {
+fn list_shows_the_catalog_the_embedded_model_and_what_is_here() {
     let folder = tempfile::tempdir().unwrap();
     let own = SyntheticModel::smallest().multilingual(false).bytes();
     fs::write(folder.path().join("mine.bin"), &own).unwrap();
@@ -66,10 +66,7 @@ fn list_shows_the_catalogue_the_embedded_model_and_what_is_here() {
     assert!(row("base").contains("damaged"), "{table}");
     assert!(row("tiny.en").contains("English") && row("tiny.en").ends_with('-'), "{table}");
     assert!(row("large-v3").contains("  no  "), "{table}");
-    assert!(
-        row("mine").contains("multilingual") && row("mine").ends_with("not from the catalogue"),
-        "{table}"
-    );
+    assert!(row("mine").contains("multilingual") && row("mine").ends_with("not from the catalog"), "{table}");
     assert!(row("junk").contains("  no  "), "{table}");
 
     let json: serde_json::Value =
@@ -107,7 +104,7 @@ fn names_are_paths_for_scripts_or_errors_that_help() {
 fn pull_refuses_what_does_not_fit_before_it_asks() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(|_, _, client| client.status("200 OK", ""));
-    let words = ["large-v3 cannot be used", "smaller or more quantised"];
+    let words = ["large-v3 cannot be used", "smaller or more quantized"];
     fails(&folder, &server.address, &["models", "pull", "large-v3"], &words);
     assert_eq!(server.requests().len(), 0);
 }
@@ -123,7 +120,7 @@ fn pull_names_what_came_instead_of_the_model() {
     assert_eq!(server.requests()[0].path, format!("/{}", entry.path()));
 
     let server = Server::start(|_, _, client| client.status("404 Not Found", ""));
-    fails(&folder, &server.address, &["models", "pull", "tiny-q5_1"], &["404", "not there"]);
+    fails(&folder, &server.address, &["models", "pull", "tiny-q5_1"], &["404", "no such file"]);
 }
 
 #[test]
@@ -136,7 +133,8 @@ fn a_pull_that_is_killed_leaves_a_part_that_the_next_one_uses() {
     let held = Mutex::new(held);
     let server = Server::start(move |_, _, client| {
         client.head("200 OK", &format!("Content-Length: {len}\r\n"));
-        // More than all buffers between the two hold, so that some of it is on the disk when this returns.
+        // More than all buffers between the two hold, so that some of it is on the disk when this
+        // returns.
         client.body(&vec![0; 24 << 20]);
         began.send(()).unwrap();
         let _ = held.lock().unwrap().recv();
@@ -161,7 +159,8 @@ fn a_disk_that_is_full_is_named_and_the_part_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     let entry = hearken::store::official("tiny-q5_1").unwrap();
     let server = Server::good(vec![0; entry.bytes() as usize]);
-    // A file that may not grow is as good as a disk that is full. The shell ignores the signal that comes with it.
+    // A file that may not grow is as good as a disk that is full. The shell ignores the signal that
+    // comes with it.
     let mut shell = Command::new("sh");
     shell.args(["-c", "trap '' XFSZ; ulimit -f 2048; exec \"$0\" models pull tiny-q5_1"]).arg(binary());
     environment(&mut shell, folder.path(), &server.address);
@@ -212,7 +211,8 @@ fn model_takes_a_name_or_a_file() {
     fails(&folder, NOBODY, &["file", clip, "--model", "no.bin"], &["cannot read the model no.bin"]);
     fails(&folder, NOBODY, &["file", clip, "--model", "./base.en"], &["cannot read the model ./base.en"]);
 
-    // What was pulled is what is used: here it is damaged, and that is said instead of using another.
+    // What was pulled is what is used: here it is damaged, and that is said instead of using
+    // another.
     let tiny = hearken::store::official("tiny").unwrap();
     File::create(folder.path().join(tiny.file())).unwrap().set_len(tiny.bytes()).unwrap();
     fails(&folder, NOBODY, &["file", clip], &["ggml-tiny.bin", "not a ggml Whisper model"]);

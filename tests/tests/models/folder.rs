@@ -1,4 +1,4 @@
-//! The folder of models: two who pull at once, links, room, and files that were changed.
+//! The folder of models: concurrent pulls, links, disk space, and files that were changed.
 
 use super::*;
 
@@ -100,7 +100,7 @@ fn a_model_that_was_changed_is_found_out() {
     open.set_len(1000).unwrap();
     assert!(matches!(place.store.verify(&found).unwrap_err(), StoreError::Model { .. }));
 
-    // Without a record only the form can be told.
+    // Without a record only the form can be checked.
     fs::remove_file(pulled.path.with_extension("bin.json")).unwrap();
     fs::write(&pulled.path, &file).unwrap();
     assert_eq!(place.store.verify(&found).unwrap(), Verified::FormOnly);
@@ -109,7 +109,7 @@ fn a_model_that_was_changed_is_found_out() {
 }
 
 #[test]
-fn the_best_of_those_here_is_the_last_in_the_catalogue_that_fits() {
+fn the_best_of_those_here_is_the_last_in_the_catalog_that_fits() {
     let place = Place::new();
     let best = || place.store.best().unwrap().map(|best| best.name);
     assert_eq!(best(), None, "the folder is not there");

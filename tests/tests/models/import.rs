@@ -1,5 +1,5 @@
-//! `hearken models import`: what people have becomes a ggml file, to the byte where there is one to compare with; what is damaged
-//! becomes one line, and leaves the store as it was.
+//! `hearken models import`: what people have becomes a ggml file, to the byte where there is one to
+//! compare with; what is damaged becomes one line, and leaves the store as it was.
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
@@ -88,7 +88,7 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// Whether two files are the same; `assert_eq!` would print them.
+/// Asserts that two files are equal; `assert_eq!` would print them.
 #[track_caller]
 fn assert_same(a: &Path, b: &Path) {
     assert!(fs::read(a).unwrap() == fs::read(b).unwrap(), "{} and {} differ", a.display(), b.display());
@@ -110,7 +110,7 @@ fn official_models_come_out_of_both_formats_to_the_byte() {
             said.only_says(0, &["imported", name, "an official model"]);
             let stored = desk.store.find(name).unwrap();
             assert_same(&stored.path, &file);
-            assert_eq!(desk.store.verify(&stored).unwrap(), Verified::Catalogue);
+            assert_eq!(desk.store.verify(&stored).unwrap(), Verified::Catalog);
             desk.store.remove(&stored).unwrap();
             compared += 1;
         }
@@ -123,7 +123,7 @@ fn official_models_come_out_of_both_formats_to_the_byte() {
                 said.only_says(0, &[word, &quantized]);
             }
             let stored = desk.store.find(&quantized).unwrap();
-            assert_eq!(desk.store.verify(&stored).unwrap(), Verified::Catalogue);
+            assert_eq!(desk.store.verify(&stored).unwrap(), Verified::Catalog);
             compared += 1;
         }
         assert_eq!(names(desk.store.folder()).len(), 4, "two files and what is remembered of them");

@@ -1,5 +1,5 @@
-//! Models by name: whatever a server does, a file takes its name only when it is the model, and what has come is not
-//! fetched twice.
+//! Models by name: whatever a server does, a file takes its name only when it is the model, and
+//! what has come is not fetched twice.
 
 mod command;
 mod folder;

@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// What came.
+/// A received request.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     pub(crate) path: String,
@@ -18,14 +18,15 @@ impl Request {
         self.headers.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
 
-    /// Where the part that it asks for starts.
+    /// Start of the requested range.
     pub(crate) fn from(&self) -> usize {
         let range = self.header("range").and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-'));
         range.map_or(0, |from| from.parse().unwrap())
     }
 }
 
-/// The client's end of one connection. What cannot be written because the client has gone does not matter.
+/// The client's end of one connection. What cannot be written because the client has gone does not
+/// matter.
 pub(crate) struct Client {
     stream: TcpStream,
     sent: Arc<Mutex<usize>>,
@@ -53,8 +54,8 @@ impl Client {
         self.head(status, &format!("Content-Length: 0\r\n{headers}"));
     }
 
-    /// What a good server does: all of it, or the part that is asked for. At most `most` bytes are sent, whatever was
-    /// announced.
+    /// Answers as a good server: the whole file, or the requested range. At most `most` bytes are
+    /// sent, whatever was announced.
     pub(crate) fn serve(&mut self, request: &Request, file: &[u8], most: usize) {
         let (from, len) = (request.from(), file.len());
         let rest = &file[from..];
@@ -77,7 +78,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Answers each request with `answer`, which is told how many came before.
+    /// Answers each request with `answer`, whose first argument is the number of requests before.
     pub(crate) fn start(answer: impl Fn(usize, &Request, &mut Client) + Send + Sync + 'static) -> Self {
         Self::start_on("127.0.0.1", answer)
     }
@@ -114,7 +115,7 @@ impl Server {
         Self::start(move |_, request, client| client.serve(request, &file, usize::MAX))
     }
 
-    /// What came so far.
+    /// Requests received so far.
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.requests.lock().unwrap().clone()
     }

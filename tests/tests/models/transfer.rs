@@ -109,11 +109,11 @@ fn a_server_without_ranges_starts_again() {
 }
 
 #[test]
-fn refusals_are_told_and_not_repeated() {
+fn rejections_are_reported_and_not_retried() {
     for (status, words) in [
         ("404 Not Found", "HF_ENDPOINT"),
-        ("401 Unauthorized", "who asks"),
-        ("403 Forbidden", "who asks"),
+        ("401 Unauthorized", "authentication required"),
+        ("403 Forbidden", "authentication required"),
         ("418 I'm a teapot", "418"),
         ("304 Not Modified", "304"),
     ] {

@@ -1,4 +1,4 @@
-//! What happens to audio before it is recognized.
+//! Isolation of the audio intake: decoding and resampling before recognition.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -102,7 +102,8 @@ fn hundreds_of_uploads_need_no_threads_and_leave_room_for_those_of_others() {
     server.end();
 }
 
-/// Takes in what a client of the own WebSocket sends as fast as it can, for so long; the audio, in seconds.
+/// Takes in what a client of the own WebSocket sends as fast as it can, for so long; the audio, in
+/// seconds.
 fn flood(server: &Server, time: Duration) -> f64 {
     let mut socket = server.socket("/v1/stream", &[KEY_A]).unwrap();
     socket.say(&json!({"type": "start", "encoding": "f32le", "sample_rate": 192_000, "channels": 8}));

@@ -1,8 +1,9 @@
-//! What one tenant does to a resource, and how long the final texts of another one take meanwhile.
+//! Effect of one tenant's load on a resource on the time of another tenant's final texts.
 //!
-//! Each test attacks one resource with tenant `a`, and measures `b`'s final texts alone and beside it. On a machine that does other
-//! things as well the ratio is only roughly what it is; so the tests fail where it is far from 1, and `make neighbours`, which has the
-//! machine for itself, where it is above 1.5.
+//! Each test attacks one resource with tenant `a`, and measures `b`'s final texts alone and beside
+//! it. On a machine that does other things as well the ratio is only roughly what it is; so the
+//! tests fail where it is far from 1, and `make neighbours`, which has the machine for itself,
+//! where it is above 1.5.
 
 mod intake;
 mod others;
@@ -14,7 +15,8 @@ use std::time::Duration;
 use hearken_tests::serve::Server;
 use hearken_tests::tenants::{KEY_B, latencies, two_tenants};
 
-/// How much longer `b`'s final texts may take beside an attack: 95th percentile, as a ratio, and a time that always is allowed.
+/// Permitted delay of `b`'s final texts beside an attack: 95th percentile, as a ratio, and a time
+/// that always is allowed.
 fn allowed() -> (f64, Duration) {
     match std::env::var_os("HEARKEN_NEIGHBOURS") {
         Some(_) => (1.5, Duration::ZERO),
@@ -26,7 +28,8 @@ fn p95(sorted: &[Duration]) -> Duration {
     sorted[(sorted.len() * 95).div_ceil(100) - 1]
 }
 
-/// Measures `b`'s final texts while `attack` runs on several threads: it is called again and again until they were measured.
+/// Measures `b`'s final texts while `attack` runs on several threads: it is called again and again
+/// until they were measured.
 #[track_caller]
 fn beside(resource: &str, settings: &str, threads: usize, attack: impl Fn(&Server) + Sync) {
     let server = Server::with(&two_tenants(settings));

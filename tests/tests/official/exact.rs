@@ -1,4 +1,4 @@
-//! `exact` says what native whisper.cpp says, text and tokens, when nobody forces either.
+//! `exact` gives native whisper.cpp's text and tokens, without forcing either.
 
 use std::fs;
 

@@ -1,10 +1,10 @@
-//! Recordings as people have them: sound before speech, sound without speech, two languages, channels that cancel each other
-//! out, and words whose places are known.
+//! Recordings as people have them: sound before speech, sound without speech, two languages,
+//! channels that cancel each other out, and words whose places are known.
 
 use std::f32::consts::TAU;
 
 use hearken::audio::{Format, Samples};
-use hearken::measure::normalise::Normaliser;
+use hearken::measure::normalize::Normalizer;
 use hearken::measure::{
     Computation, Errors, Spread, Stamped, Timeline, correct_words, simulate, speech_span,
 };
@@ -54,13 +54,14 @@ fn text(words: &[Word]) -> String {
 /// Word error rate.
 fn errors(said: &str, heard: &str, language: &str) -> f64 {
     let words = |text| {
-        let words = Normaliser::for_language(language).words(&[text]);
+        let words = Normalizer::for_language(language).words(&[text]);
         words.into_iter().map(|word| word.text).collect::<Vec<_>>()
     };
     Errors::between(words(said), words(heard)).rate().expect("something is said")
 }
 
-/// Something like an animal that bleats: a buzz of a second with a tremble, twice, with a second between.
+/// Something like an animal that bleats: a buzz of a second with a tremble, twice, with a second
+/// between.
 fn bleating() -> Vec<f32> {
     let bleat = |n: usize| {
         let t = n as f32 / SECOND as f32;
@@ -159,19 +160,20 @@ fn two_languages(model: &Model, sentences: usize) {
     }
 }
 
-/// Where the first words of joined prompts begin, and where they are said to, in milliseconds: each is known by its level.
+/// Begins of the first words of joined prompts, true and recognized [ms]: each is known by its
+/// level.
 fn onsets(said: &[Prompt], heard: &[Word]) -> Vec<f64> {
-    let normaliser = Normaliser::English;
+    let normalizer = Normalizer::English;
     let (mut words, mut firsts, mut at) = (Vec::new(), Vec::new(), 0u64);
     for prompt in said {
         let samples = prompt.recording.mono();
         let start = at + speech_span(&samples).expect("speech").start;
         firsts.push((words.len(), start));
-        words.extend(normaliser.words(&[prompt.text.as_str()]).into_iter().map(|word| word.text));
+        words.extend(normalizer.words(&[prompt.text.as_str()]).into_iter().map(|word| word.text));
         at += (samples.len() + prompts::PAUSE_MS as usize * 16) as u64;
     }
     let texts: Vec<&str> = heard.iter().map(|word| word.text.as_str()).collect();
-    let normal = normaliser.words(&texts);
+    let normal = normalizer.words(&texts);
     let plain: Vec<String> = normal.iter().map(|word| word.text.clone()).collect();
     let pairs = correct_words(&words, &plain);
     firsts

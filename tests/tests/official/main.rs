@@ -1,5 +1,5 @@
-//! What hearken promises with official Whisper models, on people who speak. `make models` gets the models; where they are
-//! missing nothing is compared, and continuous integration fails.
+//! Promises about official Whisper models, on human speech. `make models` gets the models; where
+//! they are missing nothing is compared, and continuous integration fails.
 
 mod exact;
 mod field;

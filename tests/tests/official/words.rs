@@ -13,20 +13,21 @@ use tempfile::TempDir;
 
 use crate::limits::{FILES, Files, STREAM_ERRORS, STREAM_MISSING, STREAM_PROMPT_ERRORS};
 
-/// How many English prompts are measured, joined to recordings of at least so many seconds.
+/// Number of English prompts that are measured, joined to recordings of a minimum length.
 const PROMPTS: usize = 60;
 const PROMPT_SECONDS: f32 = 30.0;
 
-/// At most so much of the recordings that `HEARKEN_RECORDINGS` lists, in seconds.
+/// Maximum amount of audio from the recordings that `HEARKEN_RECORDINGS` lists [s].
 const LISTED_SECONDS: f32 = 150.0;
 
-/// The list is sorted by speaker: lines so far apart are of one speaker after the other. A prime, so that no line comes twice.
+/// The list is sorted by speaker: lines so far apart are of one speaker after the other. A prime,
+/// so that no line comes twice.
 const STRIDE: usize = 61;
 
 /// A list of recordings, as `hearken eval` takes it.
 struct List {
     folder: TempDir,
-    /// Where its paths start from.
+    /// Root of its paths.
     root: PathBuf,
 }
 
@@ -52,7 +53,8 @@ impl List {
         list
     }
 
-    /// Some of LibriSpeech, spread over its speakers, where `HEARKEN_RECORDINGS` names a list that has it.
+    /// Some of LibriSpeech, spread over its speakers, where `HEARKEN_RECORDINGS` names a list that
+    /// has it.
     fn librispeech() -> Option<Self> {
         let Some(listed) = std::env::var_os("HEARKEN_RECORDINGS") else {
             println!("skipped: HEARKEN_RECORDINGS names no list of recordings");
@@ -76,7 +78,7 @@ impl List {
         Some(Self::new(&lines, Some(&root)))
     }
 
-    /// What `hearken eval` finds, or nothing if the model is not here.
+    /// Result of `hearken eval`, or nothing if the model is not here.
     fn measure(&self, model: &str) -> Option<Value> {
         let model = official(model)?;
         let mut eval = hearken(&["eval", "--json", "--ways", "offline,streaming"]);

@@ -1,4 +1,4 @@
-//! Whoever misuses the server gets the protocol's own error, and nobody else notices.
+//! Abuse: a client that misuses the server gets the protocol's own error, and nobody else notices.
 
 use std::io::{Read, Write};
 use std::time::Duration;
@@ -163,7 +163,7 @@ fn conversations(server: &Server) -> [(&'static str, Vec<Vec<u8>>); 4] {
 }
 
 #[test]
-fn whoever_leaves_at_any_point_harms_nobody() {
+fn disconnecting_at_any_point_harms_no_other_client() {
     let server = Server::with("resume_seconds = 1\n[admission]\nenabled = false\n");
     for (_, parts) in conversations(&server) {
         let mut before = Vec::new();

@@ -1,4 +1,4 @@
-//! What a tenant may make the server hold.
+//! Bounds of a tenant's memory in the server.
 
 use hearken_tests::serve::{Server, Socket};
 use serde_json::json;

@@ -20,11 +20,12 @@ fn open(server: &Server) -> (Socket, Value) {
     (socket, answer)
 }
 
-/// The first phrase, without the silence after it: whoever sends it speaks on.
+/// The first phrase, without the silence after it: its sender speaks on.
 static SPEAKING: LazyLock<&[u8]> =
     LazyLock::new(|| &PCM[..espeak("en-us", 140, PHRASES[0]).samples.len() * 2]);
 
-/// Opens streams in which somebody speaks and does not stop, until one is refused; those, and the refusal.
+/// Opens streams in which somebody speaks and does not stop, until one is refused; those, and the
+/// refusal.
 fn fill(server: &Server) -> (Vec<Socket>, Value) {
     let mut speaking = Vec::new();
     loop {
@@ -43,7 +44,7 @@ fn fill(server: &Server) -> (Vec<Socket>, Value) {
     }
 }
 
-/// Whoever was let in has the text of the phrase.
+/// Every admitted stream has the text of the phrase.
 fn finish(speaking: Vec<Socket>) {
     for mut socket in speaking {
         socket.say(&json!({"type": "finish"}));
@@ -81,7 +82,7 @@ fn a_stream_too_many_is_refused_and_the_others_are_heard() {
 }
 
 #[test]
-fn whoever_comes_back_when_it_was_said_finds_room() {
+fn admission_after_retry_after_succeeds() {
     let server = Server::with(LITTLE);
     let (speaking, refusal) = fill(&server);
     finish(speaking);
@@ -90,9 +91,10 @@ fn whoever_comes_back_when_it_was_said_finds_room() {
     server.end();
 }
 
-/// Nobody knows yet whether they will speak: of those that do, as many are heard as there is room for.
+/// Nobody knows yet whether they will speak: of those that do, as many are heard as there is room
+/// for.
 #[test]
-fn a_crowd_is_let_in_at_once_and_refused_where_too_many_begin_to_speak() {
+fn a_silent_crowd_is_admitted_at_once_and_rejected_where_too_many_begin_to_speak() {
     let server = Server::with(LITTLE);
     let crowd: Vec<Socket> = (0..300)
         .map(|_| {
@@ -120,7 +122,7 @@ fn a_crowd_is_let_in_at_once_and_refused_where_too_many_begin_to_speak() {
 }
 
 #[test]
-fn whoever_is_silent_until_the_server_is_full_is_told_so_in_the_words_of_its_protocol() {
+fn admission_at_first_speech_is_rejected_in_the_words_of_each_protocol() {
     let server = Server::with(LITTLE);
     let rate = SPEECH.format.sample_rate;
     let mut deepgram =
@@ -147,7 +149,7 @@ fn whoever_is_silent_until_the_server_is_full_is_told_so_in_the_words_of_its_pro
 
 /// One that has spoken has its place, however many have come since.
 #[test]
-fn whoever_has_spoken_is_heard_again() {
+fn admission_is_kept_by_streams_that_have_spoken() {
     let server = Server::with(LITTLE);
     let (mut first, _) = open(&server);
     first.push(&SPEAKING);
@@ -163,7 +165,7 @@ fn whoever_has_spoken_is_heard_again() {
 
 /// Clients mute in the middle of a word, and attackers pretend to: to speak is to send audio.
 #[test]
-fn who_stops_sending_in_mid_word_keeps_nobody_out() {
+fn admission_ignores_streams_that_stop_sending_in_mid_word() {
     let server = Server::with(LITTLE);
     let (mut muted, _) = fill(&server);
     let deadline = Instant::now() + Duration::from_secs(30);
@@ -178,7 +180,7 @@ fn who_stops_sending_in_mid_word_keeps_nobody_out() {
         assert!(Instant::now() < deadline, "those that send nothing keep it out");
         std::thread::sleep(Duration::from_millis(250));
     };
-    // Whoever was muted goes on where it was.
+    // A muted stream goes on at its position.
     let mut first = muted.remove(0);
     first.push(&SPEAKING);
     first.say(&json!({"type": "flush"}));
@@ -226,13 +228,15 @@ fn a_server_that_does_not_admit_by_load_lets_everybody_in() {
     server.end();
 }
 
-/// What a tenant's guests hold is bounded: beyond that its utterances have only final texts.
+/// The memory of a tenant's guests is bounded: beyond the bound its utterances have only final
+/// texts.
 #[test]
 fn a_tenant_at_its_limit_of_sandboxes_gets_final_texts_only() {
     final_texts_only("sandboxes = 1");
 }
 
-/// The same in bytes: a sandbox writes some seven MiB, and there is room for one for each thread, and none that wait besides.
+/// The same in bytes: a sandbox writes some seven MiB, and there is room for one for each thread,
+/// and none that wait besides.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_tenant_at_its_limit_of_memory_gets_final_texts_only() {
@@ -242,7 +246,8 @@ fn a_tenant_at_its_limit_of_memory_gets_final_texts_only() {
 
 fn final_texts_only(limit: &str) {
     let server = Server::with(&crate::two_tenants(limit));
-    // Shorter than what a sandbox is given at once: a final text that is made in several steps tells of each.
+    // Shorter than what a sandbox is given at once: a final text that is made in several steps
+    // tells of each.
     let phrase = hearken_tests::wav::s16le(&espeak("en-us", 140, PHRASES[1]).samples);
     let say = |key| {
         let mut socket = server.socket("/v1/stream", &[key]).unwrap();

@@ -1,4 +1,5 @@
-//! Clients that were written against OpenAI and Deepgram work unchanged: their own packages from PyPI are driven here.
+//! Clients that were written against OpenAI and Deepgram work unchanged: their own packages from
+//! PyPI are driven here.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ pub(crate) fn python() -> PathBuf {
     python
 }
 
-/// What the client of that name gives its caller.
+/// Runs the client of that name; returns its result.
 pub(crate) fn client(server: &Server, address: SocketAddr, case: &str) -> Value {
     let recording = server.folder().join("speech.wav");
     std::fs::write(&recording, wav::pcm16(&SPEECH.samples, SPEECH.format.sample_rate, 1)).unwrap();
@@ -248,7 +249,8 @@ fn forms_that_lie_are_refused() {
         (answer.status, text(&answer.json()["error"]["code"]).to_owned())
     };
     let refused = |status, code: &str| (status, code.to_owned());
-    // No form; no boundary; another boundary; no file; two files; not UTF-8; no number of parts ends it.
+    // No form; no boundary; another boundary; no file; two files; not UTF-8; no number of parts
+    // ends it.
     assert_eq!(error(&post("application/json", b"{}")), refused(400, "invalid_request"));
     assert_eq!(error(&post("multipart/form-data", &whole)), refused(400, "invalid_request"));
     assert_eq!(post("multipart/form-data; boundary=other", &whole).status, 400);
@@ -271,7 +273,8 @@ fn forms_that_lie_are_refused() {
         .unwrap();
     cut.shutdown(std::net::Shutdown::Write).unwrap();
     drop(cut);
-    // A length that is too long is refused before anything comes, and a body that is too long while it comes.
+    // A length that is too long is refused before anything comes, and a body that is too long while
+    // it comes.
     let answer = server.raw(head(100 << 20).as_bytes());
     assert_eq!(error(&answer), refused(413, "upload_too_large"));
     let (_, large) = form(&[], Some(("large.wav", &vec![0; 3 << 20])));

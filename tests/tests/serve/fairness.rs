@@ -8,7 +8,8 @@ use serde_json::json;
 
 use crate::{KEY_A, KEY_B, PCM, PHRASES, SPEECH, latencies, percentiles, two_tenants};
 
-/// One tenant floods the server with utterances that all have ended: final texts, as urgent as anybody's.
+/// One tenant floods the server with utterances that all have ended: final texts, as urgent as
+/// anybody's.
 #[test]
 fn a_tenant_that_asks_for_ten_times_its_share_waits_for_itself() {
     let server = Server::with(&two_tenants(""));
@@ -54,7 +55,8 @@ fn a_tenant_that_asks_for_ten_times_its_share_waits_for_itself() {
         percentiles(&alone),
         percentiles(&beside)
     );
-    // Decodes of the other's that have begun are waited for, and both share the cores. Without fairness it would be twenty.
+    // Decodes of the other's that have begun are waited for, and both share the cores. Without
+    // fairness it would be twenty.
     let median = |latencies: &[Duration]| latencies[latencies.len() / 2];
     assert!(median(&beside) < median(&alone) * 8, "{alone:?} alone, {beside:?} beside the other");
     assert!(finals >= 10, "the other one was busy: {finals}");

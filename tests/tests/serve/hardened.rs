@@ -1,4 +1,4 @@
-//! A server that has given up what it does not need does everything that it did.
+//! A hardened server: it does everything that it did before dropping privileges.
 
 use hearken_tests::serve::{Server, form};
 use hearken_tests::wav;

@@ -12,7 +12,8 @@ const STREAMS: u64 = 10_000;
 /// Bytes that an open stream may take in which nobody speaks.
 const MOST: u64 = 64 << 10;
 
-/// The server is as it comes, but for its limit of 10,000 streams: there is one more, in which somebody speaks.
+/// The server is as it comes, but for its limit of 10,000 streams: there is one more, in which
+/// somebody speaks.
 #[test]
 fn ten_thousand_idle_streams_take_little_memory_and_no_threads() {
     raise_file_limit(STREAMS);

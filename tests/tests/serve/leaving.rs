@@ -1,4 +1,4 @@
-//! A server that is asked to end ends nothing that was said to it.
+//! Shutdown: a server that is asked to end completes the audio that it has.
 
 use hearken_tests::serve::{Came, Server};
 use hearken_tests::speech::espeak;

@@ -1,4 +1,4 @@
-//! `hearken load`: what it says of a server is so.
+//! `hearken load`: its report of a server is true.
 
 use std::process::Command;
 use std::sync::LazyLock;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::two_tenants;
 
-/// What is spoken, and what the list says is: the last one has a word that is not there.
+/// Spoken texts, and the references in the list: the last reference has a word that is not spoken.
 const CLIPS: [(&str, &str); 2] = [("go left", "go left"), ("stop", "stop now")];
 
 static SPEECH: LazyLock<TempDir> = LazyLock::new(|| {
@@ -69,7 +69,8 @@ fn every_protocol_is_measured() {
         for name in ["first_partial_s", "final_latency_true_s", "final_latency_detected_s"] {
             assert_eq!(count(name), Some(recordings), "{protocol}: {name}");
         }
-        // The hangover of 600 ms lies between the true end and the detected one; Deepgram's final results end with their words.
+        // The hangover of 600 ms lies between the true end and the detected one; Deepgram's final
+        // results end with their words.
         let median = |name: &str| figures[name]["median"].as_f64().unwrap();
         let (level, detected) = (median("final_latency_true_s"), median("final_latency_detected_s"));
         let hangover = if protocol == "deepgram" { f64::NEG_INFINITY } else { 0.3 };

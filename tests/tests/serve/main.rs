@@ -1,4 +1,4 @@
-//! What `hearken serve` promises: the interfaces that it speaks, and that nobody can harm anybody else through them.
+//! Contract of `hearken serve`: its interfaces, and isolation of clients.
 
 mod abuse;
 mod bounds;

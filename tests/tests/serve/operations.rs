@@ -1,4 +1,4 @@
-//! What an operator relies on: keys, limits, health, numbers.
+//! Operations: keys, limits, health, metrics.
 
 use std::time::Duration;
 
@@ -86,7 +86,8 @@ fn a_tenant_at_its_limits_is_refused_and_the_other_is_not() {
     server.end();
 }
 
-/// The numbers name tenants: a proxy on this machine does not pass them on, nor does a browser to a page of another name.
+/// The numbers name tenants: a proxy on this machine does not pass them on, nor does a browser to a
+/// page of another name.
 #[test]
 fn numbers_are_for_this_machine_alone() {
     let server = Server::with(&two_tenants(""));
@@ -205,7 +206,7 @@ fn encryption_is_on_when_there_is_a_certificate() {
         .output()
         .expect("curl can be run (`make setup` installs it)");
     assert_eq!(String::from_utf8_lossy(&answer.stdout), "ready\n", "{answer:?}");
-    // Whoever speaks without encryption gets nothing, and harms nobody.
+    // A client without encryption gets nothing, and harms nobody.
     let mut plain = server.connect();
     std::io::Write::write_all(&mut plain, b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     plain.set_read_timeout(Some(Duration::from_secs(60))).unwrap();

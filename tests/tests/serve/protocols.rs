@@ -1,4 +1,5 @@
-//! What the interfaces of others do with clients that do not behave, and those details that their own clients do not show.
+//! Foreign protocols: misbehaving clients, and the details that the protocols' own clients do not
+//! show.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -48,7 +49,8 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
     text
 }
 
-/// Captions are placed by `start` and `duration`: those of the words, not of the silence around them.
+/// Captions are placed by `start` and `duration`: those of the words, not of the silence around
+/// them.
 #[test]
 fn deepgrams_final_results_lie_where_their_words_do() {
     let server = Server::start();
@@ -198,7 +200,7 @@ fn deepgram_takes_recordings_without_a_header() {
 }
 
 #[test]
-fn mistakes_in_a_realtime_session_are_told_and_it_goes_on() {
+fn realtime_errors_are_reported_and_the_session_goes_on() {
     let server = Server::start();
     let mut socket = realtime(&server);
     let mut wrong = |message: Message, word: &str| {
@@ -248,7 +250,7 @@ fn mistakes_in_a_realtime_session_are_told_and_it_goes_on() {
 }
 
 #[test]
-fn whoever_sends_a_byte_a_second_is_cut_off_and_holds_up_nobody() {
+fn slow_senders_are_cut_off_and_delay_no_other_client() {
     let server = Server::start();
     // In the headers.
     let slow = |text: String, from: usize| {
@@ -302,7 +304,7 @@ fn whoever_sends_a_byte_a_second_is_cut_off_and_holds_up_nobody() {
 }
 
 #[test]
-fn whoever_never_reads_holds_up_nobody() {
+fn clients_that_never_read_delay_no_other_client() {
     let server = Server::start();
     let mut deaf: Vec<Socket> =
         (0..10).map(|_| listen(&server, "&interim_results=true&vad_events=true")).collect();

@@ -1,4 +1,5 @@
-//! What there is once for all: the disk, a minute's audio, places for connections. Each has a bound for each who asks.
+//! Shared resources: the disk, a minute's audio, places for connections. Each has a bound for each
+//! tenant.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
@@ -12,7 +13,7 @@ use serde_json::json;
 
 use crate::{KEY_A, KEY_B, two_tenants};
 
-/// The start of an upload: silence of so many seconds, but for its last bytes, which come back.
+/// Begins an upload of `seconds` seconds of silence; returns its last bytes, which are not sent.
 fn begin(server: &Server, key: (&str, &str), seconds: f64) -> (TcpStream, Vec<u8>) {
     let samples = vec![0.0; (seconds * 16_000.0) as usize];
     let (kind, mut body) = form(&[("model", "digits")], Some(("a.wav", &wav::pcm16(&samples, 16_000, 1))));
@@ -38,7 +39,7 @@ fn end((mut stream, rest): (TcpStream, Vec<u8>)) -> (u16, String) {
     (answer.status, code)
 }
 
-/// Waits until a tenant has so many uploads under way.
+/// Waits until a tenant has this number of uploads under way.
 fn wait_for(server: &Server, tenant: &str, uploads: usize) {
     server.wait_for_metric(&format!("hearken_open{{tenant=\"{tenant}\",protocol=\"openai\"}} {uploads}"));
 }
@@ -57,7 +58,7 @@ fn uploads_of_a_tenant_have_a_bound_together_and_so_have_all() {
     wait_for(&server, "b", 1);
     let third = begin(&server, KEY_B, 60.0);
     assert_eq!(end(third), (503, "storage_full".to_owned()));
-    // What has been recognised, or given up, takes nothing any more.
+    // What has been recognized, or given up, takes nothing any more.
     assert_eq!(end(first).0, 200);
     drop(other);
     wait_for(&server, "b", 0);

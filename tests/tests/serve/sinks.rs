@@ -1,4 +1,4 @@
-//! What a model says is text and nothing else, in whatever form the server hands it on.
+//! Text of a model is text and nothing else, in every form in which the server delivers it.
 
 use hearken_tests::model::{SyntheticModel, Vocabulary};
 use hearken_tests::serve::{Server, Socket, form};
@@ -26,7 +26,7 @@ fn clean(value: &Value, context: &str) -> usize {
     }
 }
 
-/// What comes until the server closes is clean.
+/// Checks all messages until the server closes.
 fn rest_is_clean(socket: &mut Socket, context: &str) {
     let said: usize = socket.rest().0.iter().map(|message| clean(message, context)).sum();
     assert!(said > 200, "{context}: too little to show anything: {said}");
@@ -42,8 +42,8 @@ fn only_clean_text_leaves_the_server_whatever_the_vocabulary_holds() {
     ];
     let mut models = String::new();
     for (name, vocabulary) in vocabularies {
-        // Such a model never ends by itself: a short text context ends it. It is sure of what it says: the guards would drop
-        // the rest.
+        // Such a model never ends by itself: a short text context ends it. It is sure of what it
+        // says: the guards would drop the rest.
         let model =
             SyntheticModel { vocabulary, n_text_ctx: 96, deviation: 20.0, ..SyntheticModel::smallest() };
         let file = folder.path().join(name);

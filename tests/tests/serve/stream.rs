@@ -137,7 +137,8 @@ fn a_stream_is_its_tenants_and_waits_only_so_long() {
     assert_eq!(resume("0123456789abcdef0123456789abcdef", KEY_A)["code"], "invalid_request");
     let (socket, name) = started(&server, &[KEY_A]);
     socket.cut();
-    // Its place is free when it is given up, and so is that of the one before, whose client has gone as well.
+    // Its place is free when it is given up, and so is that of the one before, whose client has
+    // gone as well.
     server.wait_for_metric("hearken_open{tenant=\"a\",protocol=\"hearken\"} 0");
     assert_eq!(resume(&name, KEY_A)["code"], "invalid_request");
     server.end();

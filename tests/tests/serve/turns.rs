@@ -1,4 +1,5 @@
-//! OpenAI Realtime where the client says where turns end, changes its settings while it listens, or has a key that lasts minutes.
+//! OpenAI Realtime where the client says where turns end, changes its settings while it listens, or
+//! has a key that lasts minutes.
 
 use std::time::{Duration, Instant};
 
@@ -26,7 +27,7 @@ fn commit(socket: &mut Socket) {
     socket.say(&json!({ "type": "input_audio_buffer.commit" }));
 }
 
-/// How many bytes of the speech the first phrase has.
+/// Size of the speech of the first phrase [bytes].
 fn first_phrase() -> usize {
     espeak("en-us", 140, PHRASES[0]).samples.len() * 2
 }
@@ -45,7 +46,7 @@ fn pace(socket: &mut Socket, audio: &[u8], commits: bool) {
     }
 }
 
-/// Reads until so many turns are complete. Each turn's deltas are its transcript.
+/// Reads until this number of turns are complete. Each turn's deltas are its transcript.
 fn turns(socket: &mut Socket, count: usize) -> (Vec<Value>, Vec<String>) {
     turns_behind(Vec::new(), socket, count)
 }
@@ -142,7 +143,8 @@ fn settings_change_while_audio_comes() {
     let rate = SPEECH.format.sample_rate;
     socket.say(&settings(json!({ "format": { "type": "audio/pcm", "rate": rate } })));
     assert_eq!(socket.json()["type"], "session.updated");
-    // In the middle of the first phrase, as an agent does that learns a name: the phrase is heard whole.
+    // In the middle of the first phrase, as an agent does that learns a name: the phrase is heard
+    // whole.
     let middle = first_phrase() / 4 * 2;
     append(&mut socket, &PCM[..middle]);
     assert_eq!(socket.until("input_audio_buffer.speech_started").len(), 1);

@@ -1,5 +1,5 @@
-//! Vosk's WebSocket, for its clients as they are: a file sent as vosk-server's test.py sends it, a conference as Jigasi sends it, and
-//! what Nextcloud Talk and FreeSWITCH say besides.
+//! Vosk's WebSocket, for its clients as they are: a file sent as vosk-server's test.py sends it, a
+//! conference as Jigasi sends it, and what Nextcloud Talk and FreeSWITCH say besides.
 
 use hearken_tests::serve::{Came, Server, Socket};
 use serde_json::{Value, json};

@@ -41,7 +41,7 @@ fn wyomings_package_has_text_while_somebody_speaks_and_all_of_it_at_the_end() {
     server.end();
 }
 
-/// What comes until the connection ends, line by line.
+/// Reads the answers until the connection ends, line by line.
 fn answers(server: &Server, bytes: &[u8]) -> Vec<Value> {
     let mut stream = server.also("Wyoming").connect();
     stream.write_all(bytes).unwrap();
@@ -52,7 +52,7 @@ fn answers(server: &Server, bytes: &[u8]) -> Vec<Value> {
 }
 
 #[test]
-fn what_is_no_wyoming_is_refused_with_the_reason_and_costs_nobody_else() {
+fn malformed_events_are_rejected_with_the_reason_and_cost_no_other_client() {
     let server = start();
     let pcm = b"{\"type\": \"audio-start\", \"data\": {\"rate\": 16000, \"width\": 4, \"channels\": 1}}\n";
     for (bytes, word) in [
@@ -92,7 +92,7 @@ fn wyomings_clients_have_the_limits_of_the_tenant_that_is_named() {
     server.wait_for_metric("hearken_open{tenant=\"a\",protocol=\"wyoming\"} 1");
     let second = answers(&server, start);
     assert_eq!(second[1]["code"], "too_many_streams");
-    // Whoever is cut off gives its place back.
+    // A client that is cut off gives its place back.
     drop(first);
     server.wait_for_metric("hearken_open{tenant=\"a\",protocol=\"wyoming\"} 0");
     server.end();

@@ -1,4 +1,5 @@
-//! What a session promises whose owner drives it: nothing happens but when he says so, and always the same.
+//! Driven sessions: nothing happens without a call of the owner, and the same calls give the same
+//! events.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -58,7 +59,8 @@ fn every_step_is_heard_when_decodes_cost_nothing() {
     let (decodes, _) = drive(Duration::ZERO);
     let mut heard = 0;
     for decode in decodes.iter().filter(|decode| !decode.last) {
-        // A step, and at most a block and a frame of voice activity more; the first hears the pre-roll, too.
+        // A step, and at most a block and a frame of voice activity more; the first hears the
+        // pre-roll, too.
         let step = decode.heard - heard;
         // In the first three seconds two thirds of a step are enough.
         let least = if heard < 48_000 { 3_200 } else { 4_800 };
@@ -80,7 +82,7 @@ fn decodes_that_cost_more_are_fewer() {
 }
 
 #[test]
-fn nothing_is_recognised_until_the_owner_says_so() {
+fn nothing_is_recognized_until_the_owner_says_so() {
     let mut session = Session::driven(&MODEL, options()).unwrap();
     session.push(&SPEECH.samples).unwrap();
     session.finish().unwrap();

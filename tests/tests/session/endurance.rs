@@ -16,10 +16,10 @@ use hearken_tests::speech::{Recording, espeak};
 
 use crate::{MODEL, collect};
 
-/// What an idle session may take.
+/// Maximum memory of an idle session.
 const IDLE_BYTES: i64 = 72 << 10;
 
-/// What recognising has cost.
+/// Cost of recognition.
 #[derive(Debug)]
 struct Cost {
     time: Duration,
@@ -37,7 +37,8 @@ impl Cost {
     }
 }
 
-/// Ten minutes, or as many as `HEARKEN_MONOLOGUE_MINUTES` says. `HEARKEN_PICTURE` names a file for the curve (SVG).
+/// Ten minutes, or as many as `HEARKEN_MONOLOGUE_MINUTES` says. `HEARKEN_PICTURE` names a file for
+/// the curve (SVG).
 #[test]
 fn a_monologue_without_a_pause_is_one_utterance_in_flat_memory() {
     let minutes: u64 =
@@ -46,14 +47,15 @@ fn a_monologue_without_a_pause_is_one_utterance_in_flat_memory() {
     let text = ["seven", "three", "nine", "two", "zero", "five", "eight", "one", "four", "six"];
     let words: Vec<Recording> = text.iter().map(|word| espeak("en-us", 140, word)).collect();
     let format = words[0].format;
-    // The key is held all the while: no pause ends the utterance. A second for each word: the model was made for about
-    // eight in its ten seconds.
+    // The key is held all the while: no pause ends the utterance. A second for each word: the model
+    // was made for about eight in its ten seconds.
     let options =
         SessionOptions { voice_activity: None, step: Duration::from_secs(2), ..SessionOptions::new(format) };
     let mut session = Session::driven(&MODEL, options).unwrap();
     session.begin().unwrap();
     let (mut said, mut committed, mut halfway) = (Vec::new(), Vec::new(), None);
-    // What this thread, which does everything, has computed in each minute, and how often it encoded.
+    // What this thread, which does everything, has computed in each minute, and how often it
+    // encoded.
     let (mut minute, mut costs) = (Cost::now(&session), Vec::new());
     for (word, spoken) in text.iter().zip(&words).cycle() {
         let mut second = spoken.samples.clone();
@@ -117,7 +119,7 @@ fn a_monologue_without_a_pause_is_one_utterance_in_flat_memory() {
     assert!(grown.written < 1 << 20, "{grown:?}");
 }
 
-/// What each minute costs beside the first.
+/// Draws the cost of each minute relative to the first.
 fn picture(costs: &[Cost]) -> String {
     let curve = |name, class, of: fn(&Cost) -> f64| {
         let figures = costs.iter().map(|cost| 100.0 * of(cost) / of(&costs[0]));

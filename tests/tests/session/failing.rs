@@ -1,4 +1,5 @@
-//! A sandbox that fails in the middle of an utterance, with a guest written by hand in whisper.cpp's place.
+//! A sandbox that fails in the middle of an utterance, with a guest written by hand in
+//! whisper.cpp's place.
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use hearken_proto::{Event, Word};
 use hearken_tests::guest::{BUFFER, Guest};
 use hearken_tests::model::SyntheticModel;
 
-/// Where the guest's hypotheses lie, in memory that it does not use otherwise.
+/// Address of the guest's hypotheses, in memory that it does not use otherwise.
 const PARTIAL: u32 = 0xb000;
 const FINAL: u32 = 0xb800;
 
@@ -32,8 +33,8 @@ fn hypothesis(committed: Vec<Word>, tentative: Vec<Word>) -> Vec<u8> {
     })
 }
 
-/// A model that is sure of the first half second of what it hears and not of the second, says `then` at the end, and
-/// does `attack` at the second partial text that is asked of one sandbox.
+/// A model that is sure of the first half second of what it hears and not of the second, says
+/// `then` at the end, and does `attack` at the second partial text that is asked of one sandbox.
 fn model(attack: &str, then: &str) -> Model {
     let data = |address: u32, bytes: &[u8]| {
         let escaped: String = bytes.iter().map(|byte| format!("\\{byte:02x}")).collect();
@@ -72,7 +73,8 @@ fn model(attack: &str, then: &str) -> Model {
     engine.load(&source).expect("a well-behaved guest, so far")
 }
 
-/// Says `seconds` of one utterance, which are decoded second by second; answers everything that came.
+/// Says `seconds` of one utterance, which are decoded second by second; answers everything that
+/// came.
 fn say(session: &mut Session, seconds: usize) -> Vec<SessionEvent> {
     session.begin().unwrap();
     for _ in 0..seconds {
@@ -93,10 +95,10 @@ fn session(model: &Model) -> Session {
     Session::driven(model, options).unwrap()
 }
 
-/// Where something is said, and what.
+/// Position of a text, and the text.
 type Said = (u64, String);
 
-/// Where something is lost, how much, and why.
+/// Position of a loss, its length, and the reason.
 type Lost = (u64, u64, String);
 
 /// The complete utterances, word by word, and what was lost of them.
@@ -126,7 +128,8 @@ fn a_trap_costs_nothing_that_was_committed_and_the_rest_is_heard_again() {
     let events = say(&mut session(&model), 2);
     let (words, lost) = outcome(&events);
     assert_eq!(lost, []);
-    // The fresh sandbox begins where the first word ended: its clock, and all that it says, starts there.
+    // The fresh sandbox begins where the first word ended: its clock, and all that it says, starts
+    // there.
     assert_eq!(words, says(&[(0, "sure"), (HALF64, "sure"), (2 * HALF64, "end")]));
 }
 

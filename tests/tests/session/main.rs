@@ -1,10 +1,10 @@
-//! What a session promises: text while it is spoken, and nothing lost.
+//! Contract of a session: text while it is spoken, and no lost audio.
 
 mod driven;
 mod endurance;
 mod failing;
-mod told;
-mod urgency;
+mod priority;
+mod prompt;
 mod waiting;
 
 use std::sync::LazyLock;
@@ -40,8 +40,9 @@ fn options() -> SessionOptions {
     SessionOptions { step: Duration::from_secs(1), journal: true, ..SessionOptions::new(SPEECH.format) }
 }
 
-/// Pushes the speech in blocks of 20 ms, finishes, and collects all events. A session that is driven decodes whenever
-/// something is due, so that its partial texts do not depend on how fast the machine is.
+/// Pushes the speech in blocks of 20 ms, finishes, and collects all events. A session that is
+/// driven decodes whenever something is due, so that its partial texts do not depend on how fast
+/// the machine is.
 fn listen(session: &mut Session) -> Vec<SessionEvent> {
     for block in SPEECH.samples.chunks(SPEECH.format.sample_rate as usize / 50) {
         session.push(block).expect("whole frames");
@@ -244,7 +245,7 @@ fn cancelling_or_dropping_closes_the_channel_at_every_stage() {
 fn speech_beyond_the_backlog_is_dropped_and_said_to_be() {
     let options = SessionOptions { backlog: Duration::from_millis(500), ..options() };
     let mut session = Session::new(&MODEL, options).unwrap();
-    // All at once: no recogniser keeps up with that.
+    // All at once: no recognizer keeps up with that.
     session.push(&SPEECH.samples).unwrap();
     session.finish().unwrap();
     let dropped: u64 = collect(&session)

@@ -8,7 +8,7 @@ use hearken_tests::speech::espeak;
 use crate::{MODEL, PATIENCE, PHRASES, SPEECH, finals, options};
 
 #[test]
-fn whoever_waits_is_woken_for_every_event_and_for_the_end() {
+fn on_progress_wakes_for_every_event_and_for_the_end() {
     let mut session = Session::new(&MODEL, options()).unwrap();
     let (wake, woken) = channel();
     session.on_progress(move || {

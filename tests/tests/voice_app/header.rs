@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::library::Library;
 
-/// What is public, in the order in which it is read.
+/// Public modules, in reading order.
 const ROOMS: [&str; 8] =
     ["version.rs", "status.rs", "engine.rs", "model.rs", "pcm.rs", "session.rs", "event.rs", "input.rs"];
 
@@ -38,7 +38,7 @@ fn it_is_up_to_date() {
     );
 }
 
-/// What a linker sees of the shared library is what the header declares.
+/// The shared library exports exactly the symbols that the header declares.
 #[test]
 fn the_library_exports_what_it_declares_and_nothing_else() {
     let library = Library::installed();

@@ -6,19 +6,19 @@ use std::process::Command;
 use hearken_tests::command::{binary, settle};
 use tempfile::TempDir;
 
-/// How a program is linked.
+/// Kind of linking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Linked {
     Shared,
     Static,
 }
 
-/// Where `make test` installs it.
+/// The library as `make test` installs it.
 pub(crate) struct Library {
     folder: PathBuf,
 }
 
-/// A program that was compiled, and where it lies.
+/// A compiled program, and its path.
 pub(crate) struct Program {
     folder: TempDir,
     library: PathBuf,

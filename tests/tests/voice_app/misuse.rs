@@ -1,4 +1,4 @@
-//! What is answered to a program that does everything wrong: `misuse.c` beside this file.
+//! Misuse of the C interface: `misuse.c` beside this file.
 
 use std::path::Path;
 

@@ -10,7 +10,7 @@ use crate::library::{Library, Linked};
 
 const PHRASES: [&str; 2] = ["seven three nine two zero five", "go left"];
 
-/// What hearken's own sanitizer run of a program asks for.
+/// Flags of hearken's own sanitizer run of a program.
 const SANITIZE: &[&str] = &["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
 
 fn source(name: &str) -> PathBuf {
@@ -30,7 +30,7 @@ fn speech(rate: u32) -> Vec<f32> {
     all
 }
 
-/// What was said, line by line, without the times.
+/// Recognized texts, line by line, without the times.
 fn said(stdout: &str) -> Vec<String> {
     let text = |line: &str| line.split_whitespace().skip(2).collect::<Vec<_>>().join(" ");
     stdout.lines().map(text).collect()

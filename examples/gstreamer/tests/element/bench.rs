@@ -1,4 +1,4 @@
-//! Where the element is tested.
+//! Runs the element's tests that need a pipeline.
 
 use std::process::Command;
 use std::sync::Once;
@@ -64,13 +64,13 @@ impl Bench {
         Self { harness, bus, next: ClockTime::ZERO }
     }
 
-    /// Says something, and is silent for so long.
+    /// Speaks `text`, followed by silence.
     pub(crate) fn say(&mut self, text: &str, silence_ms: u64) {
         self.push(&espeak(text));
         self.wait(silence_ms);
     }
 
-    /// Is silent for so long.
+    /// Pushes silence.
     pub(crate) fn wait(&mut self, silence_ms: u64) {
         self.push(&vec![0; (silence_ms * RATE / 1000 * 2) as usize]);
     }

@@ -43,7 +43,7 @@ fn after_a_gap_times_are_still_true() {
     }
 }
 
-/// Upstream says that nothing comes for a while: whoever spoke need not wait for the next buffer.
+/// A GAP event stands for silence: the end of an utterance need not wait for the next buffer.
 #[test]
 fn after_a_gap_event_times_are_still_true() {
     for mut bench in [Bench::live(), Bench::not_live()] {
@@ -69,7 +69,8 @@ fn behind_the_gap(mut bench: Bench, lost: ClockTime) {
     assert!(length.mseconds().abs_diff(GAP.mseconds()) < 50, "{dropped:?}");
 }
 
-/// A clock that was set back, a loop: what was heard is said with the old times, what comes then with the new ones.
+/// A clock that was set back, a loop: speech before is delivered with the old times, speech behind
+/// with the new ones.
 #[test]
 fn a_jump_back_begins_anew() {
     for mut bench in [Bench::live(), Bench::not_live()] {

@@ -1,4 +1,4 @@
-//! What the element promises to the elements and the application around it.
+//! Contract of the element with its neighbors in a pipeline and with the application.
 
 mod bench;
 mod jumps;
@@ -21,7 +21,8 @@ fn the_end_of_the_stream_delivers_the_last_words() {
     }
 }
 
-/// What is not live is recognised where it is pushed: the text is there when the push returns.
+/// Audio that is not live is recognized on the streaming thread: the text is there when the push
+/// returns.
 #[test]
 fn what_is_not_live_waits_for_its_text() {
     let mut bench = Bench::not_live();
@@ -43,9 +44,10 @@ fn a_drain_delivers_the_last_words_and_the_stream_goes_on() {
     assert!(texts[0].0 >= behind, "{texts:?}");
 }
 
-/// A muxer, or a screen, goes on without text when it is told that there is none. Live, a thread is to wake up for that.
+/// A muxer, or a renderer, goes on without text after a GAP event. Live, a thread must wake up to
+/// send it.
 #[test]
-fn silence_is_told_to_who_waits_for_text() {
+fn silence_is_reported_by_gap_events() {
     for mut bench in [Bench::live(), Bench::not_live()] {
         let mut told = ClockTime::ZERO;
         for _ in 0..3 {

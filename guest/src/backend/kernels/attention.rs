@@ -1,5 +1,5 @@
-//! Attention: `out[q] = Σₖ softmaxₖ(scale · query[q]·key[k] + mask[q][k]) · value[k]`, without the whole
-//! matrix of scores in between.
+//! Attention: `out[q] = Σₖ softmaxₖ(scale · query[q]·key[k] + mask[q][k]) · value[k]`, without the
+//! whole matrix of scores in between.
 
 use super::column::Column;
 use super::elementwise::{self, Other};
@@ -7,17 +7,18 @@ use super::gemm::{self, MR, NR};
 use super::rows::{Row, Rows, RowsMut};
 use super::softmax::exponentials;
 
-/// Queries that are worked on at once. Their scores, with 1500 keys 96 KB, stay in a second-level cache.
+/// Queries that are worked on at once. Their scores, with 1500 keys 96 KB, stay in a second-level
+/// cache.
 const BLOCK: usize = 16;
 
 /// Fewest queries for which packing keys and values pays.
 const MANY: usize = 8;
 
-/// Keys of one head that are read before those of the next one. Heads' keys lie side by side: in turns, memory is read from one
-/// end to the other.
+/// Keys of one head that are read before those of the next one. Heads' keys lie side by side: in
+/// turns, memory is read from one end to the other.
 const TURN: usize = 4;
 
-/// One head.
+/// One attention head.
 pub(in crate::backend) struct Head<'a> {
     /// Rows of `query` and of the output.
     pub(in crate::backend) queries: usize,
@@ -41,11 +42,12 @@ pub(in crate::backend) struct Scratch {
     values: Vec<f32>,
     wide: Vec<f32>,
     scores: Vec<f32>,
-    /// One for each head.
+    /// One column for each head.
     columns: Vec<Column>,
 }
 
-/// Writes the outputs of heads of one shape: of each `queries` rows, as long as there are rows of `value`, which is `width`.
+/// Writes the outputs of heads of one shape: of each `queries` rows, as long as there are rows of
+/// `value`, which is `width`.
 pub(in crate::backend) fn attend(
     heads: &[Head<'_>],
     width: usize,

@@ -1,4 +1,5 @@
-//! Products with few columns: every left row is read once, where it lies, and multiplied as it is stored.
+//! Products with few columns: every left row is read once, in place, and multiplied in its storage
+//! format.
 
 use std::ops::Range;
 
@@ -8,16 +9,18 @@ use super::quant::Rounded;
 use super::rows::{Row, Rows};
 use super::simd::F32x4;
 
-/// Columns of halves are multiplied by this, so that products with halves as [`F32x4::widen_shrunk`] leaves them are far
-/// from both ends of a float's range: the square root of what these were divided by.
+/// Columns of halves are multiplied by this, so that products with halves as
+/// [`F32x4::widen_shrunk`] leaves them are far from both ends of a float's range: the square root
+/// of what these were divided by.
 const LIFT: f32 = f32::from_bits((127 + 56) << 23);
 
 /// A column, prepared for left rows of one format.
 #[derive(Default)]
 pub(super) struct Column {
-    /// For floats: the column. For halves: lifted, and those at even places of each eight before those at odd ones.
+    /// For floats: the column. For halves: widened, and of each eight those at even places before
+    /// those at odd ones.
     floats: Vec<f32>,
-    /// For blocks.
+    /// For blocks: the rounded column.
     rounded: Rounded,
     /// A left row of a format that is widened first.
     wide: Vec<f32>,
@@ -29,7 +32,7 @@ impl Column {
         match format {
             Format::Blocks(blocks) if blocks.has_integers() => self.rounded.round(column),
             Format::F16 => {
-                // Sixteens, as they are multiplied: what is left over stays in order.
+                // Sixteens, as they are multiplied: the rest stays in order.
                 let (turns, rest) = column.as_chunks::<16>();
                 for eight in turns.as_flattened().as_chunks::<8>().0 {
                     self.floats.extend([0, 2, 4, 6, 1, 3, 5, 7].map(|place| eight[place] * LIFT));

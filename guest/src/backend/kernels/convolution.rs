@@ -3,21 +3,21 @@
 use super::super::tensor::{Format, Tensor};
 use super::copy::copy;
 
-/// How a kernel moves along the input.
+/// Size, stride, padding and dilation of a kernel along one axis.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::backend) struct Window {
     /// Elements of the kernel along the axis.
     pub(in crate::backend) taps: usize,
-    /// From one patch to the next.
+    /// Step from one patch to the next.
     pub(in crate::backend) step: usize,
     /// Zeroes before the first element.
     pub(in crate::backend) padding: usize,
-    /// From one tap to the next.
+    /// Step from one tap to the next.
     pub(in crate::backend) dilation: usize,
 }
 
-/// Patches that are made at once: their input, with 1280 channels as halves, stays in a second-level cache, and is read in
-/// stretches of some length.
+/// Patches that are made at once: their input, with 1280 channels as halves, stays in a
+/// second-level cache, and is read in stretches of some length.
 const BLOCK: usize = 256;
 
 /// Room that is kept between calls.
@@ -28,12 +28,13 @@ pub(in crate::backend) struct Scratch {
     zeroes: Vec<u16>,
 }
 
-/// Writes patches as halves: `out[t][c · taps + k] = input[c][t · step + k · dilation - padding]`, zero outside the input.
+/// Writes patches as halves: `out[t][c · taps + k] = input[c][t · step + k · dilation - padding]`,
+/// zero outside the input.
 ///
 /// # Safety
 ///
-/// `input` is a matrix of floats and `out` one of halves, of `taps` times as many columns as `input` has rows. Both lie in
-/// memory that is theirs, with whole rows, and do not overlap.
+/// `input` is a matrix of floats and `out` one of halves, of `taps` times as many columns as
+/// `input` has rows. Both lie in memory that is theirs, with whole rows, and do not overlap.
 pub(in crate::backend) unsafe fn patches(
     input: &Tensor,
     out: &Tensor,

@@ -7,7 +7,8 @@ use super::simd::F32x4;
 /// Rows and columns of a tile that is transposed at once.
 const TILE: usize = 8;
 
-/// Copies floats, full or half, between tensors of the same extents, and multiplies them by `factor` on the way.
+/// Copies floats, full or half, between tensors of the same extents, and multiplies them by
+/// `factor` on the way.
 ///
 /// # Safety
 ///
@@ -103,7 +104,8 @@ unsafe fn transpose(from: &Tensor, to: &Tensor, factor: f32) {
             let high = F32x4::transpose([load(4), load(5), load(6), load(7)]);
             for (at, (low, high)) in low.into_iter().zip(high).enumerate() {
                 let start = to.data.wrapping_add((row + at) * to.stride[1]);
-                // SAFETY: eight elements of a row follow each other, of the format that is looked at.
+                // SAFETY: eight elements of a row follow each other, of the format that is looked
+                // at.
                 unsafe {
                     if to.format.is_f16() {
                         *start.cast::<u16>().wrapping_add(column).cast() = F32x4::narrow(low, high);

@@ -3,10 +3,11 @@
 use super::exp;
 use super::simd::F32x4;
 
-/// Vectors for each turn of a loop. Epoch checks sit on its back-edge, and cost nothing past 16 vector operations.
+/// Vectors for each turn of a loop. Epoch checks sit on its back-edge, and cost nothing past 16
+/// vector operations.
 const TURN: usize = 4;
 
-/// Replaces each vector of `row` by `f` of it; what is left over at the end is padded with `pad`.
+/// Replaces each vector of `row` by `f` of it; the rest at the end is padded with `pad`.
 #[inline(always)]
 pub(super) fn map(row: &mut [f32], pad: f32, mut f: impl FnMut(F32x4) -> F32x4) {
     let (turns, rest) = row.as_chunks_mut::<{ 4 * TURN }>();
@@ -23,7 +24,8 @@ pub(super) fn map(row: &mut [f32], pad: f32, mut f: impl FnMut(F32x4) -> F32x4) 
     }
 }
 
-/// Replaces each vector of `row` by `f` of it and of what lies at its place in `other`, which is as long; both are padded.
+/// Replaces each vector of `row` by `f` of it and of the vector at its place in `other`, which is
+/// as long; both are padded.
 #[inline(always)]
 pub(super) fn zip(row: &mut [f32], other: &[f32], pad: [f32; 2], mut f: impl FnMut(F32x4, F32x4) -> F32x4) {
     let (turns, rest) = row.as_chunks_mut::<{ 4 * TURN }>();
@@ -42,12 +44,12 @@ pub(super) fn zip(row: &mut [f32], other: &[f32], pad: [f32; 2], mut f: impl FnM
     }
 }
 
-/// What the other side of an addition or multiplication has for a row.
+/// Second operand of an addition or multiplication, for one row.
 #[derive(Clone, Copy)]
 pub(in crate::backend) enum Other<'a> {
     /// As many elements.
     Row(&'a [f32]),
-    /// One for all.
+    /// One value for all.
     One(f32),
 }
 

@@ -1,16 +1,17 @@
-//! The exponential function, and what is made of it.
+//! The exponential function, and functions derived from it.
 
 use super::simd::F32x4;
 
 /// Below, [`exp`] is 0: a little above the smallest normal float's logarithm.
 const LEAST: f32 = -87.0;
-/// From here on, [`exp`] does not grow: a little below the largest float's logarithm.
+/// Argument from which [`exp`] does not grow: a little below the largest float's logarithm.
 const MOST: f32 = 88.0;
 
-/// `e` to the power of each element: within 2^-22 of it (relative) from -87 to 88, 0 below, infinities included, and what
-/// it is at 88 above. NaNs become one of these.
+/// Computes `e` to the power of each element: within 2^-22 of it (relative) from -87 to 88, 0
+/// below, infinities included, and the value at 88 above. NaNs become one of these.
 ///
-/// The usual way: a power of two, and a polynomial for what is left (coefficients: Moshier's Cephes, `expf`).
+/// The usual way: a power of two, and a polynomial for the rest (coefficients: Moshier's Cephes,
+/// `expf`).
 #[inline(always)]
 pub(super) fn exp(x: F32x4) -> F32x4 {
     // Adding 1.5 · 2^23 rounds to a whole number, and leaves it in the lowest bits.
@@ -28,8 +29,8 @@ pub(super) fn exp(x: F32x4) -> F32x4 {
     power.scale_by_low_bits(steps).zero_below(x, F32x4::splat(LEAST))
 }
 
-/// GELU in its tanh form (Hendrycks and Gimpel, arXiv:1606.08415), as ggml has it:
-/// `x/2 · (1 + tanh(√(2/π)·(x + 0.044715·x³)))`, which is `x / (1 + exp(-2·√(2/π)·(x + 0.044715·x³)))`.
+/// GELU in its tanh form (Hendrycks and Gimpel, arXiv:1606.08415), as ggml has it: `x/2 · (1 +
+/// tanh(√(2/π)·(x + 0.044715·x³)))`, which is `x / (1 + exp(-2·√(2/π)·(x + 0.044715·x³)))`.
 #[inline(always)]
 pub(super) fn gelu(x: F32x4) -> F32x4 {
     let outer = F32x4::splat(-2.0 * std::f32::consts::FRAC_2_SQRT_PI * std::f32::consts::FRAC_1_SQRT_2);

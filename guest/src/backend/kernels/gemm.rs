@@ -1,8 +1,8 @@
 //! Products with many columns: packed and blocked for 128-bit SIMD.
 //!
-//! For `m` left rows and `n` right rows of `k` elements, `out[j][i] = Σₖ left[i][k] · right[j][k]`, where `i` runs
-//! contiguously in `out`. Left rows are packed into panels, so that a vector holds several of them; right rows are read
-//! where they are.
+//! For `m` left rows and `n` right rows of `k` elements, `out[j][i] = Σₖ left[i][k] · right[j][k]`,
+//! where `i` runs contiguously in `out`. Left rows are packed into panels, so that a vector holds
+//! several of them; right rows are read where they are.
 
 use std::ops::Range;
 
@@ -11,11 +11,11 @@ use super::simd::F32x4;
 
 /// Left rows of one micro-kernel: two vectors.
 pub(super) const MR: usize = 8;
-/// Right rows of one micro-kernel. 8 × 4 needs 8 accumulators, 2 left vectors and a broadcast: 128-bit SIMD has 16
-/// registers on x86-64.
+/// Right rows of one micro-kernel. 8 × 4 needs 8 accumulators, 2 left vectors and a broadcast:
+/// 128-bit SIMD has 16 registers on x86-64.
 pub(super) const NR: usize = 4;
-/// Elements of `k` in one block: a panel of 8 × 512 floats is 16 KiB, half of a first-level cache. A multiple of every
-/// format's blocks.
+/// Elements of `k` in one block: a panel of 8 × 512 floats is 16 KiB, half of a first-level cache.
+/// A multiple of every format's blocks.
 pub(in crate::backend) const KC: usize = 512;
 /// Left rows in one block: with [`KC`] 256 KiB of panels, which stay in a second-level cache.
 const MC: usize = 128;
@@ -28,8 +28,8 @@ pub(super) struct Scratch {
     right: Vec<f32>,
 }
 
-/// Multiplies `m` left with `n` right rows. `finish` is given every stretch of the output when it is complete: its row, its
-/// first element, and the elements.
+/// Multiplies `m` left with `n` right rows. `finish` is given every stretch of the output when it
+/// is complete: its row, its first element, and the elements.
 pub(super) fn multiply(
     (m, n): (usize, usize),
     left: &Rows,
@@ -148,9 +148,10 @@ fn interleave(rows: &[f32], k: usize, panel: &mut [f32]) {
 
 /// The products of a panel and four right rows.
 ///
-/// A function of its own, with an exit after each step: the epoch check on the loop's way back is a call that might be made,
-/// across which no vector stays in a register. So there are as few of those as may be; and the exits keep LLVM from doing all
-/// steps of one sum before those of the next, for which there are not registers enough either.
+/// A function of its own, with an exit after each step: the epoch check on the loop's way back is a
+/// call that might be made, across which no vector stays in a register. So there are as few of
+/// those as may be; and the exits keep LLVM from doing all steps of one sum before those of the
+/// next, for which there are not registers enough either.
 #[inline(never)]
 pub(super) fn kernel(panel: &[f32], [a, b, c, d]: [&[f32]; NR]) -> [[F32x4; 2]; NR] {
     let mut sums = [[F32x4::zero(); 2]; NR];

@@ -12,7 +12,8 @@ pub(super) const LARGEST_EXPONENT: u32 = (127 + 16) << 23;
 pub(super) const SMALLEST_NORMAL: u32 = (127 - 14) << 23;
 /// Moves a normal float's exponent to a half's bias, and rounds up all that is above the middle.
 pub(super) const REBIAS: u32 = (15u32.wrapping_sub(127) << 23).wrapping_add(0xfff);
-/// Added to a small float, it leaves the subnormal half in the lowest bits: the float 1/2, whose last bit is 2^-24.
+/// Added to a small float, it leaves the subnormal half in the lowest bits: the float 1/2, whose
+/// last bit is 2^-24.
 pub(super) const SUBNORMAL_MAGIC: u32 = (127 - 1) << 23;
 
 /// Widens a half-precision float: exact for zeroes, subnormals and normals (see [`F32x4::widen`]).

@@ -1,4 +1,5 @@
-//! The guest's own kernels: plain arithmetic on slices, in 128-bit SIMD. All of it is tested natively.
+//! The guest's own kernels: plain arithmetic on slices, in 128-bit SIMD. All of it is tested
+//! natively.
 
 pub(super) mod attention;
 mod column;

@@ -1,16 +1,17 @@
-//! Layer normalisation of a row.
+//! Layer normalization of a row.
 
 use super::elementwise::{map, zip};
 use super::simd::F32x4;
 
 /// Brings a row to mean 0 and variance 1, `epsilon` being added to the variance, in place.
-pub(in crate::backend) fn normalise(row: &mut [f32], epsilon: f32) {
+pub(in crate::backend) fn normalize(row: &mut [f32], epsilon: f32) {
     let (shift, factor) = moments(row, epsilon);
     map(row, 0.0, |x| x.sub(shift).mul(factor));
 }
 
-/// As [`normalise`], then multiplies each element by its gain and adds its bias; both are as long as the row.
-pub(in crate::backend) fn normalise_with(row: &mut [f32], epsilon: f32, gain: &[f32], bias: &[f32]) {
+/// As [`normalize`], then multiplies each element by its gain and adds its bias; both are as long
+/// as the row.
+pub(in crate::backend) fn normalize_with(row: &mut [f32], epsilon: f32, gain: &[f32], bias: &[f32]) {
     let (shift, factor) = moments(row, epsilon);
     zip(row, gain, [0.0; 2], |x, gain| x.sub(shift).mul(factor).mul(gain));
     zip(row, bias, [0.0; 2], F32x4::add);
@@ -58,8 +59,8 @@ mod tests {
             let mean = row.iter().map(|x| f64::from(*x)).sum::<f64>() / len as f64;
             let variance = row.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / len as f64;
             let (mut plain, mut whole) = (row.clone(), row.clone());
-            normalise(&mut plain, 1e-5);
-            normalise_with(&mut whole, 1e-5, &gain, &bias);
+            normalize(&mut plain, 1e-5);
+            normalize_with(&mut whole, 1e-5, &gain, &bias);
             for at in 0..len {
                 let exact = (f64::from(row[at]) - mean) / (variance + 1e-5).sqrt();
                 assert!((f64::from(plain[at]) - exact).abs() < 1e-5, "{len}, {at}");

@@ -1,4 +1,4 @@
-//! One product, with what follows it: bias, GELU, residual.
+//! One product with its epilogue: bias, GELU, residual.
 
 use super::column::Column;
 use super::elementwise::{self, Other};
@@ -8,20 +8,21 @@ use super::rows::{Row, Rows, RowsMut};
 /// Fewest columns for which packing the left rows pays.
 const MANY: usize = 8;
 
-/// Left rows that few columns take turns on: as halves of 1280 elements they fit into a second-level cache.
+/// Left rows that few columns take turns on: as halves of 1280 elements they fit into a
+/// second-level cache.
 const TURN: usize = 128;
 
-/// What is added before the activation.
+/// Addend before the activation.
 #[derive(Clone, Copy)]
 pub(in crate::backend) enum Bias<'a> {
     None,
-    /// One for each left row.
+    /// One value for each left row.
     Left(&'a [f32]),
-    /// One for each right row.
+    /// One value for each right row.
     Right(&'a [f32]),
 }
 
-/// What is done with each output: `gelu(x + bias) + residual`.
+/// Epilogue of each output: `gelu(x + bias) + residual`.
 #[derive(Clone, Copy)]
 pub(in crate::backend) struct Finish<'a> {
     pub(in crate::backend) bias: Bias<'a>,

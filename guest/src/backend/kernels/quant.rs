@@ -1,7 +1,7 @@
-//! Quantised weights: blocks of small integers with a scale (`ggml-common.h` has the layouts).
+//! Quantized weights: blocks of small integers with a scale (`ggml-common.h` has the layouts).
 //!
-//! Few columns are multiplied as integers, with activations rounded to 8 bits in blocks of 32, to nearest, as ggml's
-//! native kernels do it. For many columns blocks are widened to floats.
+//! Few columns are multiplied as integers, with activations rounded to 8 bits in blocks of 32, to
+//! nearest, as ggml's native kernels do it. For many columns blocks are widened to floats.
 
 use super::half;
 use super::simd::{F32x4, I8x32};
@@ -47,7 +47,7 @@ impl Blocks {
         }
     }
 
-    /// Whether rows can be multiplied as integers.
+    /// Returns true if rows can be multiplied as integers.
     pub(super) fn has_integers(self) -> bool {
         !matches!(self, Self::Other { .. })
     }
@@ -55,8 +55,8 @@ impl Blocks {
     /// Widens whole blocks.
     pub(super) fn widen(self, blocks: &[u8], out: &mut [f32]) {
         if let Self::Other { widen, .. } = self {
-            // SAFETY: ggml reads as many blocks as hold `out.len()` elements, which is what `blocks` has, and writes
-            // `out`.
+            // SAFETY: ggml reads as many blocks as hold `out.len()` elements, the length of
+            // `blocks`, and writes `out`.
             return unsafe { widen(blocks.as_ptr(), out.as_mut_ptr(), out.len() as i64) };
         }
         fn each<const BYTES: usize>(
@@ -167,16 +167,17 @@ pub(super) struct Rounded {
     scales: Vec<Scale>,
 }
 
-/// What goes with a block of activations.
+/// Scale and sum of a block of activations.
 struct Scale {
-    /// What an integer stands for.
+    /// Value of one integer step.
     step: f32,
-    /// The sum of what all integers of the block stand for.
+    /// Sum of the values of all integers of the block.
     sum: f32,
 }
 
 impl Rounded {
-    /// Rounds a row, whose length is a multiple of [`BLOCK`]: ggml's `q8_0`, and where weights have minima `q8_1`.
+    /// Rounds a row, whose length is a multiple of [`BLOCK`]: ggml's `q8_0`, and where weights have
+    /// minima `q8_1`.
     pub(super) fn round(&mut self, row: &[f32]) {
         self.integers.clear();
         self.scales.clear();

@@ -29,8 +29,8 @@ impl<'a> Rows<'a> {
     ///
     /// # Safety
     ///
-    /// Every row that is asked for lies in memory that nobody writes for `'a`, aligned to its elements. A length of
-    /// blocks is a multiple of theirs. The format is not [`Format::I32`].
+    /// Every row that is asked for lies in memory that nobody writes for `'a`, aligned to its
+    /// elements. A length of blocks is a multiple of theirs. The format is not [`Format::I32`].
     pub(in crate::backend) unsafe fn new(base: *const u8, stride: usize, len: usize, format: Format) -> Self {
         Self { base, stride, len, format, of: PhantomData }
     }
@@ -88,7 +88,8 @@ impl RowsMut<'_> {
     ///
     /// # Safety
     ///
-    /// Every row that is asked for lies in memory that nobody else uses for `'a`, aligned; rows do not overlap.
+    /// Every row that is asked for lies in memory that nobody else uses for `'a`, aligned; rows do
+    /// not overlap.
     pub(in crate::backend) unsafe fn new(base: *mut u8, stride: usize, len: usize) -> Self {
         Self { base, stride, len, of: PhantomData }
     }
@@ -118,7 +119,7 @@ pub(in crate::backend) mod tests {
             self.0 >> 8
         }
 
-        /// From -1 to 1.
+        /// Number from -1 to 1.
         pub(in crate::backend) fn float(&mut self) -> f32 {
             self.bits() as f32 / (1 << 23) as f32 - 1.0
         }
@@ -128,7 +129,8 @@ pub(in crate::backend) mod tests {
         }
     }
 
-    /// A matrix of floats or halves that owns its memory, with `gap` unused elements after each row.
+    /// A matrix of floats or halves that owns its memory, with `gap` unused elements after each
+    /// row.
     pub(in crate::backend) struct Owned {
         pub(in crate::backend) floats: Vec<f32>,
         halves: Vec<u16>,
@@ -163,7 +165,7 @@ pub(in crate::backend) mod tests {
             &self.floats[index * self.pitch..][..self.len]
         }
 
-        /// What lies between the rows.
+        /// Reads the floats between the rows.
         pub(in crate::backend) fn gaps(&self) -> Vec<f32> {
             self.floats.chunks(self.pitch).flat_map(|row| row[self.len..].to_vec()).collect()
         }

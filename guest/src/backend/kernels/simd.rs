@@ -1,6 +1,7 @@
 //! Four floats, or four or thirty-two integers, at a time.
 //!
-//! In the guest these are WebAssembly's vectors; elsewhere, for the tests, arrays that do the same.
+//! Four floats in a vector. In the guest these are WebAssembly's vectors; elsewhere, for the tests,
+//! arrays with the same results.
 
 /// A vector of four `f32`.
 #[derive(Clone, Copy)]
@@ -10,7 +11,7 @@ pub(super) struct F32x4(Floats);
 #[derive(Clone, Copy)]
 pub(super) struct I32x4(Words);
 
-/// Two vectors, of 32 `i8` in all: a block of quantised weights.
+/// Two vectors, of 32 `i8` in all: a block of quantized weights.
 #[derive(Clone, Copy)]
 pub(super) struct I8x32(Bytes);
 
@@ -29,7 +30,7 @@ type Words = [i32; 4];
 #[cfg(not(target_arch = "wasm32"))]
 type Bytes = [i8; 32];
 
-/// What [`F32x4::widen_shrunk`] leaves off: 2^112, the difference of the exponents' biases.
+/// Factor that [`F32x4::widen_shrunk`] leaves off: 2^112, the difference of the exponents' biases.
 pub(super) const SHRUNK_BY: f32 = f32::from_bits(0x7780_0000);
 
 #[cfg(target_arch = "wasm32")]
@@ -49,13 +50,15 @@ impl F32x4 {
     /// Loads the first four elements.
     #[inline(always)]
     pub(super) fn load(from: &[f32; 4]) -> Self {
-        // SAFETY: the reference covers the 16 bytes that are read; WebAssembly loads need no alignment.
+        // SAFETY: the reference covers the 16 bytes that are read; WebAssembly loads need no
+        // alignment.
         Self(unsafe { v128_load(from.as_ptr().cast()) })
     }
 
     #[inline(always)]
     pub(super) fn store(self, to: &mut [f32; 4]) {
-        // SAFETY: the reference covers the 16 bytes that are written; WebAssembly stores need no alignment.
+        // SAFETY: the reference covers the 16 bytes that are written; WebAssembly stores need no
+        // alignment.
         unsafe { v128_store(to.as_mut_ptr().cast(), self.0) }
     }
 
@@ -112,14 +115,15 @@ impl F32x4 {
         Self(i32x4_add(self.0, i32x4_shl(steps.0, 23)))
     }
 
-    /// Eight half-precision floats, widened. Exact for zeroes, subnormals and normals; infinities and NaNs, which no
-    /// weight has, become large numbers.
+    /// Eight half-precision floats, widened. Exact for zeroes, subnormals and normals; infinities
+    /// and NaNs, which no weight has, become large numbers.
     #[inline(always)]
     pub(super) fn widen(halves: &[u16; 8]) -> [Self; 2] {
-        // SAFETY: the reference covers the 16 bytes that are read; WebAssembly loads need no alignment.
+        // SAFETY: the reference covers the 16 bytes that are read; WebAssembly loads need no
+        // alignment.
         let bits = unsafe { v128_load(halves.as_ptr().cast()) };
-        // Each half in the upper bits of a word; the exponent then goes where a float has it, and 2^112 corrects its bias
-        // (Giesen, "half to float done quic", 2012).
+        // Each half in the upper bits of a word; the exponent then goes where a float has it, and
+        // 2^112 corrects its bias (Giesen, "half to float done quic", 2012).
         let zero = i32x4_splat(0);
         let low = i16x8_shuffle::<0, 8, 1, 9, 2, 10, 3, 11>(zero, bits);
         let high = i16x8_shuffle::<4, 12, 5, 13, 6, 14, 7, 15>(zero, bits);
@@ -127,11 +131,12 @@ impl F32x4 {
         [wide(low), wide(high)]
     }
 
-    /// Eight half-precision floats divided by [`SHRUNK_BY`]: those at even places, then those at odd ones. Exact as
-    /// [`widen`](Self::widen) is, and about half the work.
+    /// Eight half-precision floats divided by [`SHRUNK_BY`]: those at even places, then those at
+    /// odd ones. Exact as [`widen`](Self::widen) is, and about half the work.
     #[inline(always)]
     pub(super) fn widen_shrunk(halves: &[u16; 8]) -> [Self; 2] {
-        // SAFETY: the reference covers the 16 bytes that are read; WebAssembly loads need no alignment.
+        // SAFETY: the reference covers the 16 bytes that are read; WebAssembly loads need no
+        // alignment.
         let bits = unsafe { v128_load(halves.as_ptr().cast()) };
         [Self(shrunk(i32x4_shl(bits, 16))), Self(shrunk(bits))]
     }
@@ -141,7 +146,8 @@ impl F32x4 {
     pub(super) fn narrow(low: Self, high: Self) -> [u16; 8] {
         let mut halves = [0; 8];
         let packed = u16x8_narrow_i32x4(narrow_bits(low.0), narrow_bits(high.0));
-        // SAFETY: the array has the 16 bytes that are written; WebAssembly stores need no alignment.
+        // SAFETY: the array has the 16 bytes that are written; WebAssembly stores need no
+        // alignment.
         unsafe { v128_store(halves.as_mut_ptr().cast(), packed) }
         halves
     }
@@ -161,14 +167,16 @@ impl F32x4 {
     }
 }
 
-/// The half in the upper 16 bits of each word, divided by [`SHRUNK_BY`]; the lower bits are ignored.
+/// The half in the upper 16 bits of each word, divided by [`SHRUNK_BY`]; the lower bits are
+/// ignored.
 #[cfg(target_arch = "wasm32")]
 #[inline(always)]
 fn shrunk(words: v128) -> v128 {
     v128_and(i32x4_shr(words, 3), i32x4_splat(0x8fff_e000_u32 as i32))
 }
 
-/// The half of each float, in the lower 16 bits (Giesen, "float to half", 2016: additions do the rounding).
+/// The half of each float, in the lower 16 bits (Giesen, "float to half", 2016: additions do the
+/// rounding).
 #[cfg(target_arch = "wasm32")]
 #[inline(always)]
 fn narrow_bits(floats: v128) -> v128 {
@@ -199,14 +207,16 @@ impl I32x4 {
 impl I8x32 {
     #[inline(always)]
     pub(super) fn load(bytes: &[u8; 32]) -> Self {
-        // SAFETY: the reference covers the 32 bytes that are read; WebAssembly loads need no alignment.
+        // SAFETY: the reference covers the 32 bytes that are read; WebAssembly loads need no
+        // alignment.
         Self(unsafe { [v128_load(bytes.as_ptr().cast()), v128_load(bytes[16..].as_ptr().cast())] })
     }
 
     /// The low halves of all bytes, then the high ones.
     #[inline(always)]
     pub(super) fn nibbles(bytes: &[u8; 16]) -> Self {
-        // SAFETY: the reference covers the 16 bytes that are read; WebAssembly loads need no alignment.
+        // SAFETY: the reference covers the 16 bytes that are read; WebAssembly loads need no
+        // alignment.
         let bytes = unsafe { v128_load(bytes.as_ptr().cast()) };
         let low = u8x16_splat(15);
         Self([v128_and(bytes, low), v128_and(u16x8_shr(bytes, 4), low)])
@@ -235,7 +245,8 @@ impl I8x32 {
     pub(super) fn lanes(self) -> [i8; 32] {
         let mut lanes = [0; 32];
         let (low, high) = lanes.split_at_mut(16);
-        // SAFETY: each half has the 16 bytes that are written; WebAssembly stores need no alignment.
+        // SAFETY: each half has the 16 bytes that are written; WebAssembly stores need no
+        // alignment.
         unsafe {
             v128_store(low.as_mut_ptr().cast(), self.0[0]);
             v128_store(high.as_mut_ptr().cast(), self.0[1]);
@@ -247,7 +258,8 @@ impl I8x32 {
     #[inline(always)]
     pub(super) fn dot(self, words: &[i16; 32]) -> I32x4 {
         let word = |at: usize| {
-            // SAFETY: the slice has the 16 bytes that are read; WebAssembly loads need no alignment.
+            // SAFETY: the slice has the 16 bytes that are read; WebAssembly loads need no
+            // alignment.
             unsafe { v128_load(words[at..at + 8].as_ptr().cast()) }
         };
         let [low, high] = self.0;
@@ -371,7 +383,7 @@ impl I8x32 {
 
     pub(super) fn dot(self, words: &[i16; 32]) -> I32x4 {
         let product = |i: usize| i32::from(self.0[i]) * i32::from(words[i]);
-        // As the vectors do it: neighbours are added, then what is at the same place of each eight.
+        // As the vectors do it: neighbors are added, then elements at the same place of each eight.
         let eight = |at: usize, i: usize| product(at + 2 * i) + product(at + 2 * i + 1);
         I32x4(std::array::from_fn(|i| [0, 8, 16, 24].map(|at| eight(at, i)).iter().sum()))
     }

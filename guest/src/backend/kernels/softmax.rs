@@ -4,8 +4,8 @@ use super::elementwise::{map, zip};
 use super::exp::exp;
 use super::simd::F32x4;
 
-/// Replaces `row` by the exponentials of `scale · row + mask`, less the largest of these; returns their sum. The mask is
-/// as long as the row.
+/// Replaces `row` by the exponentials of `scale · row + mask`, less the largest of these; returns
+/// their sum. The mask is as long as the row.
 pub(super) fn exponentials(row: &mut [f32], scale: f32, mask: Option<&[f32]>) -> f32 {
     let scale = F32x4::splat(scale);
     let lowest = F32x4::splat(f32::MIN);
@@ -18,7 +18,7 @@ pub(super) fn exponentials(row: &mut [f32], scale: f32, mask: Option<&[f32]>) ->
         x
     };
     match mask {
-        // Padded with what is there anyway, so that the largest stays what it is.
+        // Padded with an element of the row, so that the maximum is unchanged.
         Some(mask) => zip(row, mask, [row[0], mask[0]], |x, mask| note(mask.madd(x, scale))),
         None => map(row, row[0], |x| note(x.mul(scale))),
     }
@@ -40,7 +40,8 @@ pub(in crate::backend) fn softmax(row: &mut [f32], scale: f32, mask: Option<&[f3
     map(row, 0.0, |x| x.mul(factor));
 }
 
-/// The logarithm of the sum of the exponentials; of nothing, or of nothing but negative infinities, that too.
+/// The logarithm of the sum of the exponentials; of nothing, or of nothing but negative infinities,
+/// that too.
 pub(crate) fn log_sum_exp(values: &[f32]) -> f32 {
     let largest = values.iter().copied().fold(f32::MIN, f32::max);
     let shift = F32x4::splat(largest);

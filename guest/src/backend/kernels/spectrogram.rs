@@ -1,7 +1,9 @@
-//! The log-mel spectrogram (Radford et al., arXiv:2212.04356, section 2.2), as whisper.cpp defines it.
+//! The log-mel spectrogram (Radford et al., arXiv:2212.04356, section 2.2), as whisper.cpp defines
+//! it.
 //!
-//! The Fourier transform of a frame is real-valued on one side, and its cosines and sines repeat themselves: folded twice,
-//! it is four products of a quarter of the size, of many frames at once. The filters are a fifth.
+//! The Fourier transform of a frame is real-valued on one side, and its cosines and sines repeat
+//! themselves: folded twice, it is four products of a quarter of the size, of many frames at once.
+//! The filters are a fifth.
 
 use std::f64::consts::TAU;
 
@@ -17,11 +19,12 @@ const HOP: usize = hearken_proto::HOP_LENGTH as usize;
 const BINS: usize = FRAME / 2 + 1;
 /// Frames of silence that follow the samples: 30 s.
 const SILENCE: usize = 30 * hearken_proto::SAMPLE_RATE as usize / HOP;
-/// What silence has in every band.
+/// Value of silence in every band.
 const LEAST: f32 = -10.0;
-/// Frames that are worked on at once: what they become from step to step stays in a second-level cache.
+/// Number of frames processed at once: their intermediate results stay in a second-level cache.
 const BLOCK: usize = 128;
-/// Folded samples of a frame, and bins of one parity: 101, and zeroes up to a whole turn of a product's loop.
+/// Folded samples of a frame, and bins of one parity: 101, and zeroes up to a whole turn of a
+/// product's loop.
 const QUARTER: usize = 104;
 /// The last folded sample.
 const MIDDLE: usize = FRAME / 4;
@@ -39,25 +42,26 @@ pub(crate) struct Spectrogram {
     waves: [Vec<f32>; 4],
     /// A row for each band: weights of even bins, then of odd ones.
     filters: Vec<f32>,
-    /// Frames, folded: what the rows of `waves` are multiplied with.
+    /// Folded frames: the right side of the product with the rows of `waves`.
     folded: [Vec<f32>; 4],
     parts: [Vec<f32>; 4],
     powers: Vec<f32>,
     scratch: gemm::Scratch,
 }
 
-/// Frames that samples reach, the last of them half filled: what whisper.cpp decodes.
+/// Number of frames that samples reach, the last of them half filled: those that whisper.cpp
+/// decodes.
 pub(crate) fn frames_heard(samples: usize) -> usize {
     (samples.saturating_sub(FRAME / 2) / HOP + 1).max(1)
 }
 
-/// Frames of a spectrogram of so many samples, and of the silence that follows them.
+/// Number of spectrogram frames of `samples` samples and of the silence that follows them.
 pub(crate) fn frames(samples: usize) -> usize {
     samples / HOP + SILENCE
 }
 
 impl Spectrogram {
-    /// With a model's filters: [a weight for each bin](BINS) of each band.
+    /// Makes a spectrogram with a model's filters: [a weight for each bin](BINS) of each band.
     fn new(filters: &[f32]) -> Self {
         let wave = |parity: usize, f: fn(f64) -> f64| {
             let mut rows = vec![0.0; QUARTER * QUARTER];
@@ -89,8 +93,9 @@ impl Spectrogram {
         }
     }
 
-    /// With the filters that a model file has near its beginning: after a magic number and eleven hyper-parameters their
-    /// extents, and then they themselves. Nothing, if they are not as Whisper's are.
+    /// Reads the filters that a model file has near its beginning: after a magic number and eleven
+    /// hyper-parameters their extents, and then the filters themselves. `None`, if they are not of
+    /// Whisper's form.
     pub(crate) fn of_model(beginning: &[u8]) -> Option<Self> {
         let (words, _) = beginning.as_chunks::<4>();
         let [bands, bins] = words.get(12..14)? else { return None };
@@ -133,11 +138,12 @@ impl Spectrogram {
         mel
     }
 
-    /// The logarithms of folded frames, from the beginning of `mel`, whose bands are `count` frames long.
+    /// The logarithms of folded frames, from the beginning of `mel`, whose bands are `count` frames
+    /// long.
     fn block(&mut self, frames: usize, mel: &mut [f32], count: usize) {
         for ((wave, folded), part) in self.waves.iter().zip(&self.folded).zip(&mut self.parts) {
             let (wave, folded) = (rows(wave, QUARTER), rows(folded, QUARTER));
-            // SAFETY: the vector has a row of so many floats for each frame of a block.
+            // SAFETY: the vector has a row of this number of floats for each frame of a block.
             let mut part = unsafe { RowsMut::new(part.as_mut_ptr().cast(), 4 * QUARTER, QUARTER) };
             gemm::multiply((QUARTER, frames), &wave, &folded, &mut part, |_, _, _| {}, &mut self.scratch);
         }
@@ -153,7 +159,7 @@ impl Spectrogram {
         }
         let (powers, filters) = (rows(&self.powers, 2 * QUARTER), rows(&self.filters, 2 * QUARTER));
         assert!(mel.len() >= (self.bands - 1) * count + frames, "the spectrogram is too short");
-        // SAFETY: so many frames of each band are in the slice, and bands do not overlap.
+        // SAFETY: this number of frames of each band are in the slice, and bands do not overlap.
         let mut out = unsafe { RowsMut::new(mel.as_mut_ptr().cast(), 4 * count, frames) };
         let logarithm = |_, _, out: &mut [f32]| {
             out.iter_mut().for_each(|power| *power = power.max(1e-10).log10());
@@ -168,7 +174,8 @@ fn rows(values: &[f32], len: usize) -> Rows<'_> {
     unsafe { Rows::new(values.as_ptr().cast(), 4 * len, len, Format::F32) }
 }
 
-/// Adds and subtracts what meets the same cosine, up to its sign, and the same sine: row `frame` of each of `folded`.
+/// Adds and subtracts the elements with the same cosine, up to its sign, and the same sine: row
+/// `frame` of each of `folded`.
 fn fold(x: &[f32; FRAME], frame: usize, folded: &mut [Vec<f32>; 4]) {
     let [even, odd, even_sine, odd_sine] =
         folded.each_mut().map(|rows| &mut rows[frame * QUARTER..][..MIDDLE + 1]);

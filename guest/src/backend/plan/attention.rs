@@ -4,8 +4,9 @@ use super::{Attention, Fused, Graph, Op, Source, Step};
 use crate::backend::tensor::Tensor;
 
 impl Graph<'_> {
-    /// The attention whose scores the product at `place` makes, if they are read by a soft-max alone, and that by another
-    /// product alone. Alignment heads are read by others too, and so stay as they are.
+    /// The attention whose scores the product at `place` makes, if they are read by a soft-max
+    /// alone, and that by another product alone. Alignment heads are read by others too, and so
+    /// stay as they are.
     pub(super) fn attention(&self, place: usize) -> Option<Fused> {
         let [Some(key), Some(query)] = self.nodes[place].sources else { return None };
         let (softmax, through) = self.only_reader(place)?;
@@ -39,7 +40,8 @@ impl Graph<'_> {
         attention.fits().then_some(Fused { members, inputs, step: Step::Attention(attention) })
     }
 
-    /// The copy that puts the heads of each query side by side, and its memory in the shape of the product at `place`.
+    /// The copy that puts the heads of each query side by side, and its memory in the shape of the
+    /// product at `place`.
     fn merged(&self, place: usize) -> Option<(usize, Tensor)> {
         let heads = self.nodes[place].out;
         let (copy, through) = self.only_reader(place)?;
@@ -57,7 +59,7 @@ impl Graph<'_> {
 }
 
 impl Attention {
-    /// Whether the shapes are those of attention, one key and value for each head.
+    /// Returns true if the shapes are those of attention, one key and value for each head.
     fn fits(&self) -> bool {
         let [width, queries, heads, one] = self.query.extent;
         let keys = self.key.extent[1];

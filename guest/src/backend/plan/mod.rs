@@ -1,11 +1,12 @@
-//! What a graph of ggml's becomes: steps, each of which does as much at once as may be.
+//! Plan of a ggml graph: steps, each of which fuses as many operations as possible.
 //!
-//! ggml's graphs have an operation for every small thing: a product, its bias, its activation. Neighbours are fused where
-//! nobody else reads what lies between them. This is decided over plain data, so that it can be tested without ggml.
+//! ggml's graphs have an operation for every small thing: a product, its bias, its activation.
+//! Neighbors are fused where no other operation reads the values between them. This is decided over
+//! plain data, so that it can be tested without ggml.
 //!
-//! A fused step runs where its last operation stood. By then ggml may have given the memory of its inputs to others, since
-//! it thinks them used up; so addresses decide whether fusing is possible, and whether the result needs a place of its own
-//! first.
+//! A fused step runs at the place of its last operation. By then ggml may have given the memory of
+//! its inputs to others, since it thinks them used up; so addresses decide if fusing is possible,
+//! and if the result needs a place of its own first.
 
 mod attention;
 mod pass;
@@ -18,12 +19,14 @@ pub(super) use pass::same_shape;
 use super::kernels::convolution::Window;
 use super::tensor::Tensor;
 
-/// What an operation does with its sources. Layouts are as the kernels want them: whoever makes nodes has checked that.
+/// Operation with its sources. Layouts are as the kernels require; the code that makes nodes has
+/// checked that.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Op {
-    /// Nothing: another look at the first source's memory.
+    /// No operation: another view of the first source's memory.
     View,
-    /// `out[j][i] = Σₖ first[i][k] · second[j][k]`, the first being repeated over the second's planes.
+    /// `out[j][i] = Σₖ first[i][k] · second[j][k]`, the first being repeated over the second's
+    /// planes.
     MulMat,
     /// First plus second, which is repeated.
     Add,
@@ -55,7 +58,7 @@ pub(super) enum Op {
     },
 }
 
-/// What an operation reads.
+/// Source of an operation.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Source {
     pub(super) tensor: Tensor,
@@ -69,13 +72,13 @@ pub(super) struct Node {
     pub(super) op: Op,
     pub(super) out: Tensor,
     pub(super) sources: [Option<Source>; 2],
-    /// How often others read its output; readers outside of the graph that is planned are counted too.
+    /// Number of reads of its output; readers outside of the planned graph are counted too.
     pub(super) uses: usize,
-    /// Somebody reads its output when the graph is done.
+    /// True if its output is read when the graph is done.
     pub(super) is_output: bool,
 }
 
-/// What is added to each output of a product before its activation.
+/// Addend of a product before its activation.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Bias {
     None,
@@ -91,16 +94,17 @@ pub(super) struct Product {
     pub(super) left: Tensor,
     pub(super) right: Tensor,
     pub(super) bias: Bias,
-    /// Whether `f` is GELU.
+    /// True if `f` is GELU.
     pub(super) gelu: bool,
-    /// Of the shape of `out`.
+    /// Residual, of the shape of `out`.
     pub(super) residual: Option<Tensor>,
     pub(super) out: Tensor,
-    /// Whether the result must be made elsewhere, because `out` lies where an input does.
+    /// True if the result must be made elsewhere, because `out` overlaps an input.
     pub(super) aside: bool,
 }
 
-/// `out[h][q] = Σₖ softmaxₖ(scale · query[h][q]·key[h][k] + mask[q][k]) · value[h][·][k]`, planes being heads.
+/// `out[h][q] = Σₖ softmaxₖ(scale · query[h][q]·key[h][k] + mask[q][k]) · value[h][·][k]`, planes
+/// being heads.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Attention {
     pub(super) query: Tensor,
@@ -109,13 +113,13 @@ pub(super) struct Attention {
     pub(super) value: Tensor,
     pub(super) mask: Option<Tensor>,
     pub(super) scale: f32,
-    /// In the shape of `query`.
+    /// Output, in the shape of `query`.
     pub(super) out: Tensor,
     /// As [`Product::aside`].
     pub(super) aside: bool,
 }
 
-/// One thing to do.
+/// One step of the plan.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Step {
     Product(Product),
@@ -185,7 +189,7 @@ struct Fused {
     step: Step,
 }
 
-/// A graph, and who reads what.
+/// Graph with the readers of each tensor.
 struct Graph<'a> {
     nodes: &'a [Node],
     /// The last node that reads each node.
@@ -227,8 +231,8 @@ pub(super) fn plan(nodes: &[Node]) -> Vec<Step> {
 }
 
 impl Graph<'_> {
-    /// The one operation that reads what `place` makes, if nothing else does, then or later; and the node through which it
-    /// reads it: `place` itself, or the last of a chain of views.
+    /// The one operation that reads the output of `place`, if nothing else does, then or later; and
+    /// the node through which it reads it: `place` itself, or the last of a chain of views.
     fn only_reader(&self, place: usize) -> Option<(usize, usize)> {
         let mut through = place;
         loop {
@@ -241,7 +245,7 @@ impl Graph<'_> {
         }
     }
 
-    /// What `reader` reads besides `through`.
+    /// Returns the source of `reader` besides `through`.
     fn other_source(&self, reader: usize, through: usize) -> Option<Source> {
         match self.nodes[reader].sources {
             [Some(one), other] if one.node == Some(through) => other,
@@ -262,8 +266,8 @@ impl Graph<'_> {
         Some(node)
     }
 
-    /// Whether the inputs are still what they were when the last of the operations is reached: nothing in between writes
-    /// where they lie, but what makes them.
+    /// Returns true if the inputs are unchanged when the last of the operations is reached: nothing
+    /// in between writes to them except what makes them.
     fn is_undisturbed(&self, fused: &Fused) -> bool {
         let (Some(first), Some(last)) = (fused.members.first(), fused.members.last()) else { return true };
         (*first..*last).all(|place| {

@@ -50,8 +50,8 @@ impl Graph<'_> {
     }
 }
 
-/// Both sides of a copy in the same shape, if one of them can take that of the other: elements keep their order, not their
-/// places.
+/// Both sides of a copy in the same shape, if one of them can take that of the other: elements keep
+/// their order, not their places.
 pub(in crate::backend) fn same_shape(from: Tensor, to: Tensor) -> Option<[Tensor; 2]> {
     if from.is_contiguous() && to.is_contiguous() {
         let row = [from.len(), 1, 1, 1];

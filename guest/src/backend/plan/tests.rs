@@ -84,7 +84,7 @@ const HEADS: usize = 4;
 const KEYS: usize = 12;
 const WIDTH: usize = STATE / HEADS;
 
-/// A product with bias, GELU and residual, each in place; what they read last.
+/// A product with bias, GELU and residual, each in place; returns the last operation's sources.
 fn feed_forward(builder: &mut Builder) -> [Source; 4] {
     let weight = builder.leaf(Format::F16, [STATE, STATE, 1, 1]);
     let right = builder.leaf(Format::F32, [STATE, COLUMNS, 1, 1]);
@@ -212,7 +212,8 @@ fn a_reshape_in_between_does_not_matter_but_a_transposition_does() {
     }
 }
 
-/// The parts of an attention, in order: scores, soft-max, heads, their permutation, and the copy that merges them.
+/// The parts of an attention, in order: scores, soft-max, heads, their permutation, and the copy
+/// that merges them.
 fn attention(builder: &mut Builder, mask: bool) -> [Source; 5] {
     let query = builder.leaf(Format::F32, [WIDTH, COLUMNS, HEADS, 1]);
     let key = builder.leaf(Format::F16, [WIDTH, KEYS, HEADS, 1]);
@@ -305,7 +306,7 @@ fn a_norm_takes_gain_and_bias_in() {
         let gained = builder.in_place(Op::Mul, &[normed, gain]);
         let biased = builder.in_place(Op::Add, &[gained, bias]);
         assert_eq!(builder.plan(), expected, "{vector:?}");
-        // In the place of what is normed is well; one row farther is not.
+        // Output in the place of the input is fine; one row farther is not.
         builder.set(biased, |node| node.out.data = from.tensor.data);
         assert_eq!(builder.plan(), expected, "{vector:?}");
         builder.set(biased, |node| node.out.data = from.tensor.data.wrapping_add(4 * STATE));

@@ -9,7 +9,7 @@ use super::kernels::rows::Rows;
 use super::kernels::{convolution, copy, norm, softmax};
 use super::plan::{Attention, Bias, Product, Step};
 use super::tensor::Tensor;
-use super::{padding, watch};
+use super::{attention_tap, padding};
 
 /// Does steps, the dense ones through `dense`.
 #[derive(Default)]
@@ -23,8 +23,8 @@ pub(super) struct Runner<D> {
 impl<D: Dense> Runner<D> {
     /// # Safety
     ///
-    /// All tensors lie in memory that nobody else uses meanwhile. They overlap only where ggml lets an operation work in
-    /// place.
+    /// All tensors lie in memory that nobody else uses meanwhile. They overlap only where ggml lets
+    /// an operation work in place.
     pub(super) unsafe fn run(&mut self, step: &Step) {
         // SAFETY: the caller's, for all that follow.
         unsafe {
@@ -36,14 +36,14 @@ impl<D: Dense> Runner<D> {
                         let place = take_row(&from, &out, row);
                         match then {
                             Some([gain, bias]) => {
-                                norm::normalise_with(
+                                norm::normalize_with(
                                     place,
                                     epsilon,
                                     floats(&gain, [0; 3]),
                                     floats(&bias, [0; 3]),
                                 );
                             }
-                            None => norm::normalise(place, epsilon),
+                            None => norm::normalize(place, epsilon),
                         }
                     }
                 }
@@ -107,7 +107,8 @@ impl<D: Dense> Runner<D> {
                     gelu: product.gelu,
                     residual: product.residual.as_ref().map(at),
                 };
-                // SAFETY: the tensors are the caller's, and the output overlaps no input, or lies aside.
+                // SAFETY: the tensors are the caller's, and the output overlaps no input, or lies
+                // aside.
                 unsafe { self.dense.product(&operation) }
             }
         }
@@ -138,12 +139,12 @@ impl<D: Dense> Runner<D> {
         // SAFETY: the tensors are the caller's, and the output overlaps no input, or lies aside.
         unsafe {
             self.dense.attention(&operation);
-            watch::see(attention, &mut self.dense);
+            attention_tap::see(attention, &mut self.dense);
             deliver(&out, &attention.out);
         }
     }
 
-    /// Where a result is made: where it belongs, or aside.
+    /// Returns the tensor for a result: `out` itself, or scratch memory.
     fn place(&mut self, out: Tensor, aside: bool) -> Tensor {
         if !aside {
             return out;
@@ -173,12 +174,12 @@ unsafe fn floats<'a>(tensor: &Tensor, row: [usize; 3]) -> &'a [f32] {
     unsafe { std::slice::from_raw_parts(tensor.row(row).cast(), tensor.extent[0]) }
 }
 
-/// The output's row, holding what the input's does: the same one, if the operation works in place.
+/// The output's row, holding the input's values: the same row, if the operation works in place.
 ///
 /// # Safety
 ///
-/// Both are tensors of floats in memory, of the same shape, the same or not overlapping; nobody else uses the output for
-/// `'a`.
+/// Both are tensors of floats in memory, of the same shape, the same or not overlapping; nobody
+/// else uses the output for `'a`.
 unsafe fn take_row<'a>(from: &Tensor, out: &Tensor, row: [usize; 3]) -> &'a mut [f32] {
     let (source, target) = (from.row(row), out.row(row));
     // SAFETY: the caller's.
@@ -195,13 +196,13 @@ fn repeated(tensor: &Tensor, [i1, i2, i3]: [usize; 3]) -> [usize; 3] {
     [i1 % tensor.extent[1], i2 % tensor.extent[2], i3 % tensor.extent[3]]
 }
 
-/// `f` of each row of `one` and what `other`, repeated, has for it. `f` does not care which is which.
+/// Applies `f` to each row of `one` and the matching row of `other`, repeated. `f` is commutative.
 ///
 /// # Safety
 ///
 /// [`Runner::run`]'s; all are tensors of floats.
 unsafe fn combine(one: &Tensor, other: &Tensor, out: &Tensor, f: fn(&mut [f32], Other)) {
-    // In place of the second: the same, the other way round.
+    // In place of the second operand: the same with the operands swapped.
     let swap = other.coincides(out) && other.same_layout(one);
     let (one, other) = if swap { (other, one) } else { (one, other) };
     for row in out.rows() {

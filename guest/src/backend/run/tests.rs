@@ -10,7 +10,7 @@ fn tensor(memory: &mut Vec<f32>, extent: Axes, first: f32) -> Tensor {
 }
 
 fn run(step: Step) {
-    // SAFETY: every test owns what its tensors lie in.
+    // SAFETY: every test owns the memory of its tensors.
     unsafe { Runner::<Guest>::default().run(&step) }
 }
 

@@ -7,12 +7,13 @@ use super::*;
 /// Samples of one simulated word.
 const WORD: usize = 4_000;
 
-/// A recogniser that hears word `n` where the samples say `n`, and whose last words are unstable: the word at the
-/// end of the audio is misheard until all of it was heard, in a way that changes with each call.
+/// Simulated recognizer that hears word `n` where the samples have the value `n`, and whose last
+/// words are unstable: the word at the end of the audio is misheard until all of it was heard, in a
+/// way that changes with each call.
 struct Simulated {
     calls: u32,
     unstable: usize,
-    /// Samples by which each word is said to end too early.
+    /// Number of samples by which each word's end is too early.
     early: u32,
 }
 
@@ -20,8 +21,8 @@ fn audio(words: std::ops::Range<usize>) -> Vec<f32> {
     words.flat_map(|n| std::iter::repeat_n(n as f32 + 1.0, WORD)).collect()
 }
 
-impl Recognise for Simulated {
-    fn recognise(&mut self, pcm: &[f32], told: &[Spoken], effort: Effort) -> Result<Recognised, Status> {
+impl Recognize for Simulated {
+    fn recognize(&mut self, pcm: &[f32], forced: &[Spoken], effort: Effort) -> Result<Recognized, Status> {
         self.calls += 1;
         let mut words: Vec<Word> = Vec::new();
         for (position, sample) in pcm.iter().enumerate() {
@@ -36,10 +37,10 @@ impl Recognise for Simulated {
                 }),
             }
         }
-        // It goes on behind what it was told, where that can still be heard.
+        // It goes on behind the forced prefix, where that can still be heard.
         let number =
             |word: &Word| word.text.trim_start_matches(|c: char| !c.is_ascii_digit()).parse::<usize>();
-        if let Some(Ok(last)) = told.last().map(|spoken| number(&spoken.word)) {
+        if let Some(Ok(last)) = forced.last().map(|spoken| number(&spoken.word)) {
             words.retain(|word| number(word).is_ok_and(|number| number > last));
         }
         let stable = words.len().saturating_sub(self.unstable);
@@ -52,7 +53,7 @@ impl Recognise for Simulated {
             Spoken { from: word.start, word, tokens: vec![1], attended, least: 1.0, ..Spoken::default() }
         });
         let words: Vec<Spoken> = spoken.collect();
-        Ok(Recognised { settled: words.len(), words, encodes: 1, ..Recognised::default() })
+        Ok(Recognized { settled: words.len(), words, encodes: 1, ..Recognized::default() })
     }
 }
 
@@ -62,7 +63,7 @@ fn task(commit: Commit) -> Task {
 
 const AGREEMENT: Commit = Commit::Agreement { hypotheses: 2, doubtful: 2, likely: 0, early: 0, margin: 0 };
 
-/// Attention, for a recogniser that mishears so many words.
+/// AlignAtt, for a recognizer that mishears the last `unstable` words.
 fn attention(unstable: usize) -> Commit {
     Commit::Attention { margin: (unstable * WORD) as u32 }
 }
@@ -74,7 +75,7 @@ fn run(commit: Commit, count: usize, step: usize, unstable: usize, capacity: usi
 
 fn run_with(
     commit: Commit,
-    mut recogniser: Simulated,
+    mut recognizer: Simulated,
     count: usize,
     step: usize,
     capacity: usize,
@@ -84,14 +85,14 @@ fn run_with(
     for block in audio(0..count).chunks(step) {
         window.samples_mut().extend_from_slice(block);
         assert!(window.samples().len() <= capacity, "the window outgrew the model");
-        let hypothesis = stream.step(&mut window, &mut recogniser, &task(commit), Effort::Partial).unwrap();
+        let hypothesis = stream.step(&mut window, &mut recognizer, &task(commit), Effort::Partial).unwrap();
         for word in hypothesis.committed.iter().chain(&hypothesis.tentative) {
             assert!(word.end <= window.end());
         }
         assert_eq!(hypothesis.encodes, 1);
         committed.extend(hypothesis.committed);
     }
-    let last = stream.step(&mut window, &mut recogniser, &task(commit), Effort::Final).unwrap();
+    let last = stream.step(&mut window, &mut recognizer, &task(commit), Effort::Final).unwrap();
     assert!(last.tentative.is_empty());
     committed.extend(last.committed);
     committed
@@ -142,8 +143,8 @@ fn a_monologue_needs_one_window() {
 fn a_word_whose_end_is_misjudged_is_not_said_twice() {
     for early in [WORD as u32 / 8, WORD as u32 / 2] {
         for commit in [AGREEMENT, attention(1)] {
-            let recogniser = Simulated { calls: 0, unstable: 1, early };
-            let committed = run_with(commit, recogniser, 200, WORD * 2, 160_000);
+            let recognizer = Simulated { calls: 0, unstable: 1, early };
+            let committed = run_with(commit, recognizer, 200, WORD * 2, 160_000);
             let expected: Vec<String> = (0..200).map(|n| format!("w{n}")).collect();
             assert_eq!(texts(&committed), expected, "early by {early}");
         }
@@ -151,33 +152,34 @@ fn a_word_whose_end_is_misjudged_is_not_said_twice() {
 }
 
 #[test]
-fn a_recogniser_that_never_agrees_with_itself_is_cut_all_the_same() {
-    // All words are unstable until they are forced out; nothing is lost, and the window stays within bounds.
+fn a_recognizer_that_never_agrees_with_itself_is_cut_all_the_same() {
+    // All words are unstable until they are forced out; nothing is lost, and the window stays
+    // within bounds.
     for commit in [AGREEMENT, attention(100)] {
         let committed = run(commit, 100, WORD, 100, 160_000);
         assert!(committed.len() >= 90, "{}", committed.len());
     }
 }
 
-/// Says one word of each window, and wants to go on behind it.
+/// Recognizes one word of each window, and wants to continue behind it.
 struct Sparing;
 
-impl Recognise for Sparing {
-    fn recognise(&mut self, pcm: &[f32], told: &[Spoken], _: Effort) -> Result<Recognised, Status> {
-        assert!(told.is_empty(), "a window that is heard again from elsewhere has nothing that was said");
+impl Recognize for Sparing {
+    fn recognize(&mut self, pcm: &[f32], forced: &[Spoken], _: Effort) -> Result<Recognized, Status> {
+        assert!(forced.is_empty(), "a window that is heard again from elsewhere has nothing that was said");
         let text = format!("w{}", pcm[0] as usize - 1);
         let word = Word { start: 0, end: WORD as u32, text, probability: 1.0 };
         let rest = (pcm.len() > WORD).then_some(WORD as u32);
-        // What it says besides does not stand.
+        // Any other words of the model are dropped.
         let more = Spoken { word: Word { text: "more".to_owned(), ..word.clone() }, ..Spoken::default() };
         let words = vec![Spoken { word, ..Spoken::default() }, more];
         let settled = if rest.is_some() { 1 } else { 2 };
-        Ok(Recognised { words, settled, rest, encodes: 1, ..Recognised::default() })
+        Ok(Recognized { words, settled, rest, encodes: 1, ..Recognized::default() })
     }
 }
 
 #[test]
-fn a_final_goes_on_where_the_recogniser_stopped_listening() {
+fn a_final_goes_on_where_the_recognizer_stopped_listening() {
     let (mut window, mut stream) = (Window::new(160_000), Stream::default());
     window.samples_mut().extend(audio(0..4));
     let last = stream.step(&mut window, &mut Sparing, &task(AGREEMENT), Effort::Final).unwrap();
@@ -192,8 +194,8 @@ struct Inventive {
     fickle: bool,
 }
 
-impl Recognise for Inventive {
-    fn recognise(&mut self, pcm: &[f32], _: &[Spoken], _: Effort) -> Result<Recognised, Status> {
+impl Recognize for Inventive {
+    fn recognize(&mut self, pcm: &[f32], _: &[Spoken], _: Effort) -> Result<Recognized, Status> {
         self.calls += u32::from(self.fickle);
         let word = |n: usize| {
             let (start, end) = ((n * WORD) as u32, ((n + 1) * WORD) as u32);
@@ -202,21 +204,21 @@ impl Recognise for Inventive {
             Spoken { word, attended: Some(end), tokens: vec![1], ..Spoken::default() }
         };
         let words: Vec<Spoken> = (0..pcm.len() / WORD).map(word).collect();
-        Ok(Recognised { settled: words.len(), words, encodes: 1, ..Recognised::default() })
+        Ok(Recognized { settled: words.len(), words, encodes: 1, ..Recognized::default() })
     }
 }
 
-/// What is shown and committed of a minute of noise.
-fn of_noise(mut recogniser: Inventive, task: &Task) -> (usize, usize) {
+/// Numbers of words shown and committed for a minute of noise.
+fn of_noise(mut recognizer: Inventive, task: &Task) -> (usize, usize) {
     let (mut window, mut stream) = (Window::new(160_000), Stream::default());
     let (mut shown, mut committed) = (0, 0);
     for block in audio(0..240).chunks(WORD * 2) {
         window.samples_mut().extend_from_slice(block);
-        let hypothesis = stream.step(&mut window, &mut recogniser, task, Effort::Partial).unwrap();
+        let hypothesis = stream.step(&mut window, &mut recognizer, task, Effort::Partial).unwrap();
         shown += hypothesis.tentative.len();
         committed += hypothesis.committed.len();
     }
-    let last = stream.step(&mut window, &mut recogniser, task, Effort::Final).unwrap();
+    let last = stream.step(&mut window, &mut recognizer, task, Effort::Final).unwrap();
     (shown, committed + last.committed.len())
 }
 
@@ -225,10 +227,10 @@ fn what_is_said_of_noise_is_neither_shown_nor_committed() {
     for commit in [AGREEMENT, attention(0)] {
         // Another text each time: whatever the model is.
         assert_eq!(of_noise(Inventive { calls: 0, fickle: true }, &task(commit)), (0, 0), "{commit:?}");
-        // The same text: where it is known what the model says of noise.
+        // The same text: where the model's hallucinations on noise are known.
         let known = Task { alone: 0.85, ..task(commit) };
         assert_eq!(of_noise(Inventive { calls: 0, fickle: false }, &known), (0, 0), "{commit:?}");
-        // Not known: two hearings that agree are believed.
+        // Not known: two hypotheses that agree are believed.
         assert!(of_noise(Inventive { calls: 0, fickle: false }, &task(commit)).1 > 200, "{commit:?}");
     }
 }
@@ -239,10 +241,10 @@ fn who_says_little_and_unclearly_is_heard() {
     let final_of = |words: usize, fickle: bool| {
         let (mut window, mut stream) = (Window::new(160_000), Stream::default());
         window.samples_mut().extend(audio(0..words));
-        let mut recogniser = Inventive { calls: 0, fickle };
-        stream.step(&mut window, &mut recogniser, &known, Effort::Final).unwrap().committed.len()
+        let mut recognizer = Inventive { calls: 0, fickle };
+        stream.step(&mut window, &mut recognizer, &known, Effort::Final).unwrap().committed.len()
     };
-    // Two seconds, and the second hearing says the same.
+    // Two seconds, and the second hypothesis is the same.
     assert!(final_of(8, false) >= 7);
     assert_eq!((final_of(8, true), final_of(16, false)), (0, 0), "not the same; or noise that goes on");
 }
@@ -250,9 +252,14 @@ fn who_says_little_and_unclearly_is_heard() {
 #[test]
 fn an_unlikely_word_beside_a_likely_one_is_kept() {
     struct Unsure;
-    impl Recognise for Unsure {
-        fn recognise(&mut self, pcm: &[f32], told: &[Spoken], effort: Effort) -> Result<Recognised, Status> {
-            let mut heard = Simulated { calls: 0, unstable: 0, early: 0 }.recognise(pcm, told, effort)?;
+    impl Recognize for Unsure {
+        fn recognize(
+            &mut self,
+            pcm: &[f32],
+            forced: &[Spoken],
+            effort: Effort,
+        ) -> Result<Recognized, Status> {
+            let mut heard = Simulated { calls: 0, unstable: 0, early: 0 }.recognize(pcm, forced, effort)?;
             heard.words.iter_mut().filter(|spoken| spoken.word.text != "w2").for_each(|spoken| {
                 spoken.word.probability = 0.3;
             });

@@ -1,27 +1,32 @@
-//! The policies over a recogniser whose last words are as unstable as published results of Whisper say.
+//! The policies over a recognizer whose last words are as unstable as published results of Whisper
+//! say.
 //!
-//! Whisper mishears the word that the end of the audio cuts off, and sometimes those before it, for want of what follows.
-//! How often is set so that stopping by attention at steps of a second costs as many words as Wang et al. (2024,
-//! arXiv 2406.10052) report for Whisper: 1.46 points of the word error rate.
+//! Whisper mishears the word that the end of the audio cuts off, and sometimes those before it, for
+//! lack of right context. The frequency is set so that stopping by attention at steps of a second
+//! costs as many words as Wang et al. (2024, arXiv 2406.10052) report for Whisper: 1.46 points of
+//! the word error rate.
 
 use super::*;
 
 const RATE: u32 = hearken_proto::SAMPLE_RATE;
-/// What Whisper's base model gets wrong of LibriSpeech's test-clean when it hears it whole: 5 words of 100.
+/// Word error rate of Whisper's base model on LibriSpeech's test-clean when it hears it whole: 5
+/// words of 100.
 const OFFLINE: f32 = 0.05;
-/// How often a whole word at the very end of the audio is misheard, and how soon that passes.
+/// Probability that a whole word at the very end of the audio is misheard, and the time constant
+/// with which that passes.
 const MISHEARD: f32 = 0.1;
 const PASSES: f32 = 0.25 * RATE as f32;
-/// How often what was misheard is misheard in the same way again: what two hypotheses agree on may be wrong.
+/// Probability that a misheard word is misheard in the same way again: words that two hypotheses
+/// agree on may be wrong.
 const AGAIN: f32 = 0.5;
-/// How far from a word's end the decoder's attention is: its standard deviation.
+/// Standard deviation of the decoder's attention from a word's end.
 const BLUR: f32 = 0.06 * RATE as f32;
 
 /// Marsaglia's xorshift.
 struct Chance(u64);
 
 impl Chance {
-    /// From 0 to 1.
+    /// Number from 0 to 1.
     fn part(&mut self) -> f32 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -38,20 +43,20 @@ impl Chance {
 struct Truth {
     start: u32,
     end: u32,
-    /// Wrong however much is heard.
+    /// True if it is wrong however much is heard.
     hard: bool,
-    /// How it was misheard last.
+    /// Latest misheard variant.
     misheard: Option<u32>,
 }
 
-/// Hears what was said at the positions that the samples are.
+/// Recognizer that hears the words at the positions that the samples are.
 struct Whisper {
     words: Vec<Truth>,
     chance: Chance,
 }
 
 impl Whisper {
-    /// Someone who reads aloud: 2.8 words a second, and a pause after one word in ten.
+    /// A reader: 2.8 words a second, and a pause after one word in ten.
     fn reads(count: usize, seed: u64) -> Self {
         let mut chance = Chance(seed);
         let mut at = RATE / 4;
@@ -65,7 +70,7 @@ impl Whisper {
         Self { words, chance }
     }
 
-    /// How the word is said by who hears so much; nothing, if it is left out.
+    /// Text of a word given the amount of audio heard; nothing, if it is left out.
     fn say(&mut self, index: usize, heard: u32, effort: Effort) -> Option<String> {
         let Self { words, chance } = self;
         let truth = &mut words[index];
@@ -75,7 +80,7 @@ impl Whisper {
         }
         let behind = heard.saturating_sub(truth.end) as f32;
         let risk = if missing > 0.0 { 0.5 + missing / 2.0 } else { MISHEARD * (-behind / PASSES).exp() };
-        // Nothing follows a final text: it hears silence behind the words.
+        // Nothing follows a final text: the recognizer hears silence behind the words.
         if truth.hard || (effort == Effort::Partial && chance.part() < risk) {
             let again = truth.misheard.filter(|_| truth.hard || chance.part() < AGAIN);
             let how = *truth.misheard.insert(again.unwrap_or_else(|| (chance.part() * 1e6) as u32));
@@ -85,11 +90,11 @@ impl Whisper {
     }
 }
 
-impl Recognise for Whisper {
-    fn recognise(&mut self, pcm: &[f32], told: &[Spoken], effort: Effort) -> Result<Recognised, Status> {
-        let (Some(first), Some(last)) = (pcm.first(), pcm.last()) else { return Ok(Recognised::default()) };
+impl Recognize for Whisper {
+    fn recognize(&mut self, pcm: &[f32], forced: &[Spoken], effort: Effort) -> Result<Recognized, Status> {
+        let (Some(first), Some(last)) = (pcm.first(), pcm.last()) else { return Ok(Recognized::default()) };
         let (from, heard) = (*first as u32, *last as u32 + 1);
-        let behind = told.last().map_or(from, |spoken| from + spoken.word.end);
+        let behind = forced.last().map_or(from, |spoken| from + spoken.word.end);
         let mut words = Vec::new();
         for index in 0..self.words.len() {
             let Truth { start, end, .. } = self.words[index];
@@ -103,11 +108,11 @@ impl Recognise for Whisper {
             let attended = Some(attended.clamp(from, heard) - from);
             words.push(Spoken { from: start, word, tokens: vec![1], attended, ..Spoken::default() });
         }
-        Ok(Recognised { settled: words.len(), words, encodes: 1, ..Recognised::default() })
+        Ok(Recognized { settled: words.len(), words, encodes: 1, ..Recognized::default() })
     }
 }
 
-/// What became of some utterances.
+/// Results over some utterances.
 #[derive(Default)]
 struct Score {
     words: usize,
@@ -183,7 +188,7 @@ fn distance(one: &[String], other: &[String]) -> usize {
 }
 
 #[test]
-fn over_published_behaviour_attention_is_sooner_and_agreement_surer() {
+fn over_published_behavior_attention_is_sooner_and_agreement_surer() {
     let policies = [
         ("agreement:2", AGREEMENT),
         ("agreement:3", Commit::Agreement { hypotheses: 3, doubtful: 3, likely: 0, early: 0, margin: 0 }),

@@ -1,4 +1,5 @@
-//! A recording's container, which a sandbox reads: bytes go in, blocks and facts come out, none of which is trusted.
+//! A recording's container, which a sandbox reads: bytes go in, blocks and facts come out, none of
+//! which is trusted.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -24,7 +25,8 @@ pub(super) enum Step {
     /// Decoded audio, in the block.
     Audio {
         format: Format,
-        /// Where the container says the block starts, in seconds as a fraction; none if it does not say.
+        /// Where the container says the block starts, in seconds as a fraction; none if it does not
+        /// say.
         time: Option<media::Time>,
     },
     /// The packet could not be decoded.
@@ -111,7 +113,8 @@ impl Container {
         }
     }
 
-    /// Decodes the next packet of the track into `block`, which is empty unless the step is [`Step::Audio`].
+    /// Decodes the next packet of the track into `block`, which is empty unless the step is
+    /// [`Step::Audio`].
     pub(super) async fn next(&mut self, block: &mut Vec<f32>) -> Result<Step, Failure> {
         block.clear();
         match ask(&mut self.decoder, Request::Next).await? {
@@ -144,7 +147,8 @@ impl Container {
         u64::try_from(self.facts.duration?.frames(rate)).ok()
     }
 
-    /// How many frames there must be for the recording to be complete, if its header is to be trusted with that.
+    /// How many frames there must be for the recording to be complete, if its header is to be
+    /// trusted with that.
     pub(super) fn promised_frames(&self, rate: u32) -> Option<u64> {
         let tolerance = self.facts.tolerance?;
         Some(self.stated_frames(rate)?.saturating_sub(tolerance.into()))
@@ -200,7 +204,7 @@ fn broken(error: SandboxError) -> Failure {
 }
 
 fn shortened(reason: &str) -> String {
-    crate::text::sanitise(reason).chars().take(MAX_REASON).collect()
+    crate::text::sanitize(reason).chars().take(MAX_REASON).collect()
 }
 
 /// An error for a recording that was not opened.

@@ -1,4 +1,5 @@
-//! Recordings that change their rate or channels on the way: what follows is given the format of what came first.
+//! Recordings that change their rate or channels on the way: what follows is given the format of
+//! what came first.
 
 use crate::audio::resample::{Rate, at_rate};
 use crate::audio::{AudioError, Format};
@@ -63,8 +64,8 @@ impl Converter {
     }
 }
 
-/// Gives one frame another number of channels: one channel goes to all, all are averaged into one, and otherwise each stays where
-/// it is, and what is missing is silent.
+/// Gives one frame another number of channels: one channel goes to all, all are averaged into one,
+/// and otherwise each stays where it is, and what is missing is silent.
 fn spread(frame: &[f32], channels: usize, out: &mut Vec<f32>) {
     match (frame, channels) {
         ([mono], _) => out.extend(std::iter::repeat_n(*mono, channels)),

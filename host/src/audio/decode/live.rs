@@ -11,8 +11,8 @@ use std::time::Duration;
 use super::container::Bytes;
 use super::{Decoded, Source};
 use crate::audio::{AudioError, Resampler};
+use crate::preempt::slice;
 use crate::sandbox::media::Input;
-use crate::task::slice;
 
 /// Bytes that have come and were not read.
 #[derive(Default)]
@@ -138,7 +138,8 @@ mod tests {
         };
     }
 
-    /// What comes out of a stream that arrives in pieces, and how far it lags behind the bytes at most [s].
+    /// What comes out of a stream that arrives in pieces, and how far it lags behind the bytes at
+    /// most [s].
     fn hear(bytes: &[u8], piece: usize) -> Result<(Vec<f32>, f64), AudioError> {
         let (mut decoder, mut mono, mut lag) = (LiveDecoder::new("it"), Vec::new(), 0f64);
         let pieces = bytes.chunks(piece);

@@ -15,33 +15,35 @@ use self::container::{Bytes, Container, Failure, Piped, Step, Whole, not_opened}
 use self::convert::Converter;
 #[cfg(feature = "server")]
 pub(crate) use self::live::{LiveDecoder, Taken};
-use super::sanitise::sanitise;
+use super::sanitize::sanitize;
 use super::{AudioError, Faults, Format, Source};
-use crate::task::to_end;
+use crate::preempt::to_end;
 
-/// Packets that may fail before the first good one. Anything that merely looks like a container's start (two bytes in
-/// a text may look like an MP3 frame) fails forever.
+/// Packets that may fail before the first good one. Anything that merely looks like a container's
+/// start (two bytes in a text may look like an MP3 frame) fails forever.
 const MAX_BAD_START: u64 = 32;
 
-/// Longest stretch that is filled with silence, in seconds. Recordings of calls have no packets while the microphone is
-/// off; a timestamp further ahead than this is damage.
+/// Longest stretch that is filled with silence, in seconds. Recordings of calls have no packets
+/// while the microphone is off; a timestamp further ahead than this is damage.
 const MAX_GAP_SECONDS: i128 = 3_600;
 
 /// Pieces of silence that fill a second of a gap.
 const PIECES_PER_SECOND: u32 = 10;
 
-/// Opens a recording: WAV, FLAC, MP3, Ogg (Vorbis, Opus, FLAC), WebM and Matroska, M4A (AAC-LC, ALAC), AIFF or CAF.
+/// Opens a recording: WAV, FLAC, MP3, Ogg (Vorbis, Opus, FLAC), WebM and Matroska, M4A (AAC-LC,
+/// ALAC), AIFF or CAF.
 ///
-/// The content decides what it is, not the name. The default audio track is read, packet by packet: memory does not
-/// grow with the length. Packets that cannot be decoded, and stretches without any, become silence of the same length
-/// and are counted in [`Faults`], so that times stay true.
+/// The content decides what it is, not the name. The default audio track is read, packet by packet:
+/// memory does not grow with the length. Packets that cannot be decoded, and stretches without any,
+/// become silence of the same length and are counted in [`Faults`], so that times stay true.
 ///
 /// # Errors
-/// Says what is wrong with the file and what to do. [`Source::read`] fails too, behind the last good block: with
-/// [`AudioError::Truncated`] when the file ends early, [`AudioError::FormatChanged`], [`AudioError::Damaged`] or
-/// [`AudioError::Read`]. A cut cannot be told from a proper end in an MP3 without an encoder's tag, in ADTS, in a
-/// Matroska file without a duration, and exactly between two fragments of a fragmented MP4. A CAF file that is cut off,
-/// and an M4A whose index was at its lost end, do not open.
+/// Says what is wrong with the file and what to do. [`Source::read`] fails too, behind the last
+/// good block: with [`AudioError::Truncated`] when the file ends early,
+/// [`AudioError::FormatChanged`], [`AudioError::Damaged`] or [`AudioError::Read`]. A cut cannot be
+/// told from a proper end in an MP3 without an encoder's tag, in ADTS, in a Matroska file without a
+/// duration, and exactly between two fragments of a fragmented MP4. A CAF file that is cut off, and
+/// an M4A whose index was at its lost end, do not open.
 pub fn open(path: &Path) -> Result<Box<dyn Source>, AudioError> {
     let name = path.display().to_string();
     let failed = |source| AudioError::Open { name: name.clone(), source };
@@ -72,8 +74,8 @@ fn decoded(name: &str, file: File, extension: Option<&str>) -> Result<Box<dyn So
     };
     open(file, len)
         .or_else(|error| {
-            // A Matroska file that is cut off has lost the index that its start points to, and readers that seek give
-            // up; read from front to back, it still has its audio.
+            // A Matroska file that is cut off has lost the index that its start points to, and
+            // readers that seek give up; read from front to back, it still has its audio.
             if !matches!(error, AudioError::NotAudio { .. }) {
                 return Err(error);
             }
@@ -82,8 +84,8 @@ fn decoded(name: &str, file: File, extension: Option<&str>) -> Result<Box<dyn So
         .map(|decoded| Box::new(decoded) as Box<dyn Source>)
 }
 
-/// Like [`open`], for a file that is open already, from its start, and whose content alone says what it is: one without a
-/// name, say. `name` is what errors call it.
+/// Like [`open`], for a file that is open already, from its start, and whose content alone says
+/// what it is: one without a name, say. `name` is what errors call it.
 ///
 /// # Errors
 /// As [`open`].
@@ -132,7 +134,8 @@ struct Decoded {
     late: u64,
     /// Frames delivered, silence included.
     delivered: u64,
-    /// The container's time, in frames, of the first frame delivered. None until known, and when a new stream begins.
+    /// The container's time, in frames, of the first frame delivered. None until known, and when a
+    /// new stream begins.
     origin: Option<i128>,
     /// Gives later parts the format of the first, where they have another one.
     converter: Option<Converter>,
@@ -158,8 +161,8 @@ impl Decoded {
             faults: Faults::default(),
             ended: false,
         };
-        // The format is that of decoded audio: headers may state another (HE-AAC does). Decoding now also tells noise
-        // that looks like a container from a recording.
+        // The format is that of decoded audio: headers may state another (HE-AAC does). Decoding
+        // now also tells noise that looks like a container from a recording.
         let format = decoded.find_format().await?;
         decoded.format = format.validate().map_err(|_| AudioError::RecordingFormat {
             name: decoded.name.clone(),
@@ -175,7 +178,8 @@ impl Decoded {
                 Ok(Step::Audio { format, time }) if !self.waiting.is_empty() => {
                     let time = time.map(|time| time.frames(format.sample_rate));
                     let late = time.filter(|_| self.container.has_absolute_times()).unwrap_or(0);
-                    // A clock that is far ahead at the start is no delay: a part of a live stream has it.
+                    // A clock that is far ahead at the start is no delay: a part of a live stream
+                    // has it.
                     let limit = MAX_GAP_SECONDS * i128::from(format.sample_rate);
                     self.gap = if late <= limit { u64::try_from(late).unwrap_or(0) } else { 0 };
                     self.late = self.gap;
@@ -215,7 +219,8 @@ impl Decoded {
     async fn fill(&mut self, block: &mut Vec<f32>) -> Result<usize, AudioError> {
         loop {
             if self.gap > 0 {
-                // In pieces: an hour of silence must not be held at once. In short ones: who skips gaps is asked between them.
+                // In pieces: an hour of silence must not be held at once. In short ones: who skips
+                // gaps is asked between them.
                 let frames = self.gap.min(u64::from(self.format.sample_rate / PIECES_PER_SECOND));
                 self.gap -= frames;
                 self.conceal(frames);
@@ -225,7 +230,7 @@ impl Decoded {
             if !self.waiting.is_empty() {
                 std::mem::swap(block, &mut self.waiting);
                 self.waiting.clear();
-                sanitise(block, &mut self.faults);
+                sanitize(block, &mut self.faults);
                 return Ok(self.deliver(block));
             }
             match self.container.next(&mut self.waiting).await {
@@ -305,7 +310,8 @@ impl Decoded {
         let delivered = i128::from(self.delivered);
         let origin = *self.origin.get_or_insert(time - delivered);
         let missing = time - origin - delivered;
-        // Times in milliseconds, encoder delays and codecs' overlaps make small differences that are no gaps.
+        // Times in milliseconds, encoder delays and codecs' overlaps make small differences that
+        // are no gaps.
         let slack = if self.container.has_exact_times() { 0 } else { rate / 10 };
         if missing <= slack {
             Ok(0)
@@ -370,7 +376,8 @@ impl Source for Decoded {
         to_end(self.next(block))
     }
 
-    /// Gaps of more than a second: shorter ones are packets that were lost, and sound better when silence joins what is around them.
+    /// Gaps of more than a second: shorter ones are packets that were lost, and sound better when
+    /// silence joins what is around them.
     fn take_gap(&mut self) -> u64 {
         if self.gap <= u64::from(self.format.sample_rate) {
             return 0;

@@ -1,5 +1,5 @@
-//! Each fixture holds the same second: 440 Hz from 0.25 to 0.75 s at -6 dB, silence around it; in stereo, the right
-//! channel at half the level of the left.
+//! Each fixture holds the same second: 440 Hz from 0.25 to 0.75 s at -6 dB, silence around it; in
+//! stereo, the right channel at half the level of the left.
 
 use std::io::Write as _;
 
@@ -291,7 +291,8 @@ fn damage_in_the_middle_is_skipped_counted_and_leaves_the_rest_in_its_place() {
 
 #[test]
 fn a_packet_that_cannot_be_decoded_becomes_silence_of_its_length() {
-    // The payload of a packet, found by its place behind a block's header: Opus code 3 with an impossible count.
+    // The payload of a packet, found by its place behind a block's header: Opus code 3 with an
+    // impossible count.
     let mut damaged = fixture!("tone-48k-stereo.webm").to_vec();
     let whole = hear_file(&damaged);
     let blocks: Vec<usize> =
@@ -430,8 +431,8 @@ fn words(words: &[u32]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_be_bytes()).collect()
 }
 
-/// A MOV file with one sample of sound whose entry is of version 2, as QuickTime writes it: format, frames that the entry
-/// states for a packet, frames that the time table states for the sample.
+/// A MOV file with one sample of sound whose entry is of version 2, as QuickTime writes it: format,
+/// frames that the entry states for a packet, frames that the time table states for the sample.
 fn mov(format: &[u8; 4], packet_frames: u32, sample_frames: u32) -> Vec<u8> {
     let data = [0; 680];
     let file_type = atom(b"ftyp", &[b"qt  \0\0\0\0qt  "]);

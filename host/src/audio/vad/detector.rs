@@ -1,50 +1,56 @@
-//! Whether one frame is voiced.
+//! Voice activity detection on one frame.
 
 use webrtc_vad::{SampleRate, Vad, VadMode};
 
-/// Level below which a frame is speech only where all is quiet, as mean square of samples from -1 to 1: -60 dB of full scale.
+/// Level below which a frame is speech only where all is quiet, as mean square of samples from -1
+/// to 1: -60 dB of full scale.
 ///
-/// Digital silence, dither and the noise floor of an open microphone lie below; most speech does not: whispering into a
-/// headset is at about -50 dB.
+/// Digital silence, dither and the noise floor of an open microphone lie below; most speech does
+/// not: whispering into a headset is at about -50 dB.
 const GATE: f32 = 1e-6;
 
-/// Level of the loudest frame of the last [`SECONDS`] below which all is quiet: -50 dB. Then [faint](Faint) speech is looked for.
+/// Level of the loudest frame of the last [`SECONDS`] below which all is quiet: -50 dB. Then
+/// [faint](Faint) speech is looked for.
 const QUIET: f32 = 1e-5;
 
-/// Level below which nothing is faint speech: -82 dB. Dither and the idle noise of 16-bit converters lie below.
+/// Level below which nothing is faint speech: -82 dB. Dither and the idle noise of 16-bit
+/// converters lie below.
 const FAINT_GATE: f32 = 6e-9;
 
-/// Gain of faint sound before webrtc-vad hears it: 34 dB. webrtc-vad takes nothing below some -60 dB for speech.
+/// Gain of faint sound for webrtc-vad: 34 dB. webrtc-vad takes nothing below some -60 dB for
+/// speech.
 const FAINT_GAIN: f32 = 50.0;
 
-/// Ratio of energies by which a frame of faint speech is above the quietest frame: 10 dB. A converter's or a preamplifier's noise
-/// varies by a few.
+/// Ratio of energies by which a frame of faint speech is above the quietest frame: 10 dB. A
+/// converter's or a preamplifier's noise varies by a few.
 const FAINT_ABOVE_NOISE: f32 = 10.0;
 
-/// How much louder than the steady noise around it a frame must be to be speech, as a ratio of energies: 3 dB. The
-/// energy of white noise varies by a third of that over 10 ms.
+/// Minimum ratio of a speech frame's energy to that of the steady noise around it: 3 dB. The energy
+/// of white noise varies by a third of that over 10 ms.
 const ABOVE_NOISE: f32 = 2.0;
 
-/// Seconds over which the quietest frame is the steady noise, and the loudest says whether all is quiet. Speech has pauses in
-/// that time; webrtc-vad alone calls a loud fan speech forever.
+/// Number of seconds over which the quietest frame is the steady noise, and the loudest decides if
+/// all is quiet. Speech has pauses in that time; webrtc-vad alone calls a loud fan speech forever.
 const SECONDS: usize = 10;
 
 /// Coefficient of the one-pole high-pass that removes DC: -3 dB at 20 Hz, below any voice.
 const POLE: f32 = 0.992_15;
 
-/// Coefficient of the one-pole high-pass before the level above the noise is taken: -3 dB at 200 Hz. Rumble and the low end of
-/// pink noise vary by much more than [`ABOVE_NOISE`] over 10 ms; every voice has its formants above.
+/// Coefficient of the one-pole high-pass before the level above the noise is taken: -3 dB at 200
+/// Hz. Rumble and the low end of pink noise vary by much more than [`ABOVE_NOISE`] over 10 ms;
+/// every voice has its formants above.
 const VOICE_POLE: f32 = 0.924;
 
-/// webrtc-vad on a copy of the audio that has no DC offset, behind two energy gates: a fixed one, and one above the
-/// steady noise.
+/// webrtc-vad on a copy of the audio that has no DC offset, behind two energy gates: a fixed one,
+/// and one above the steady noise.
 ///
-/// The audio itself is never touched: what the recogniser gets is what came in.
+/// The audio itself is never changed: the recognizer gets the input.
 #[derive(Debug)]
 pub(super) struct Detector {
     vad: Movable,
     mode: u8,
-    /// The high-pass' last input and output; none before the first sample, so that an offset makes no step.
+    /// The high-pass' last input and output; none before the first sample, so that an offset makes
+    /// no step.
     last: Option<(f32, f32)>,
     /// The voice high-pass' last output; its last input is the other's last output.
     last_voice: f32,
@@ -52,13 +58,14 @@ pub(super) struct Detector {
     /// The frame without its offset.
     filtered: Vec<f32>,
     recent: Recent,
-    /// Made when something faint is heard: most streams have nothing of the kind.
+    /// Detector of faint speech, made when something faint is heard: most streams have nothing of
+    /// the kind.
     faint: Option<Faint>,
     /// Level of the loudest frame of all.
     loudest: f32,
 }
 
-/// A second webrtc-vad, which hears amplified what is too quiet for the first.
+/// A second webrtc-vad, which gets an amplified copy of audio that is too quiet for the first.
 #[derive(Debug)]
 struct Faint(Movable);
 
@@ -93,7 +100,7 @@ impl Detector {
         self.pcm.clear();
         self.filtered.clear();
         for &sample in frame {
-            // Whoever pushes samples may push anything; one NaN must not stay in the filter forever.
+            // Callers may push anything; one NaN must not stay in the filter forever.
             let input = if sample.is_finite() { sample.clamp(-1.0, 1.0) } else { 0.0 };
             let (last_input, last_output) = self.last.unwrap_or((input, 0.0));
             let output = input - last_input + POLE * last_output;
@@ -114,7 +121,7 @@ impl Detector {
         is_plain || (level > FAINT_GATE && self.recent.loudest() < QUIET && self.is_faint_speech(voice))
     }
 
-    /// Forgets what was heard.
+    /// Resets to the initial state.
     pub(super) fn reset(&mut self) {
         self.vad = Movable::new(self.mode);
         self.last = None;
@@ -132,20 +139,21 @@ impl Detector {
     fn is_faint_speech(&mut self, voice: f32) -> bool {
         let mode = self.mode;
         let faint = self.faint.get_or_insert_with(|| Faint(Movable::new(mode)));
-        // It learns the noise from the frames that are no speech.
+        // It learns the noise from the frames without speech.
         let voiced = faint.is_voiced(&self.filtered, &mut self.pcm);
         voiced && voice > FAINT_ABOVE_NOISE * self.recent.quietest()
     }
 }
 
-/// The quietest and the loudest frame of the last [`SECONDS`], found second by second (minimum statistics, after Martin 2001).
+/// The quietest and the loudest frame of the last [`SECONDS`], found second by second (minimum
+/// statistics, after Martin 2001).
 #[derive(Debug, Default)]
 struct Recent {
-    /// Of each of the last whole seconds; the oldest is overwritten.
+    /// Extremes of each of the last whole seconds; the oldest is overwritten.
     seconds: [Extremes; SECONDS],
     /// Whole seconds so far.
     whole: usize,
-    /// Of the second that runs, and its samples so far.
+    /// Extremes of the current second, and its samples so far.
     running: (Extremes, usize),
 }
 
@@ -162,7 +170,8 @@ impl Default for Extremes {
 }
 
 impl Recent {
-    /// Takes in the mean squares of a frame: above 200 Hz, which is compared for the quietest, and of all of it.
+    /// Takes in the mean squares of a frame: above 200 Hz, which is compared for the quietest, and
+    /// of all of it.
     fn update(&mut self, voice: f32, level: f32, samples: usize) {
         let (extremes, so_far) = &mut self.running;
         extremes.quietest = extremes.quietest.min(voice);
@@ -220,9 +229,10 @@ impl std::fmt::Debug for Movable {
     }
 }
 
-// SAFETY: `Vad` is a pointer to one allocation that it alone owns, and frees when dropped. libfvad keeps all its state
-// there: it has no mutable statics, no thread-local storage and no locks, so that it does not matter which thread calls
-// it. All calls that touch it take `&mut`, and `Movable` is not `Sync`, so that two threads never call it at once.
+// SAFETY: `Vad` is a pointer to one allocation that it alone owns, and frees when dropped. libfvad
+// keeps all its state there: it has no mutable statics, no thread-local storage and no locks, so
+// that it does not matter which thread calls it. All calls that touch it take `&mut`, and `Movable`
+// is not `Sync`, so that two threads never call it at once.
 unsafe impl Send for Movable {}
 
 #[cfg(test)]
@@ -293,7 +303,7 @@ mod tests {
         let mut detector = Detector::new(2);
         voiced_frames(&mut detector, &buzz(1.0, 0.2, 0.0));
         let beside = voiced_frames(&mut detector, &faint);
-        // webrtc-vad takes what comes right behind speech for speech.
+        // webrtc-vad takes sound right behind speech for speech.
         assert!(beside <= 3, "beside speech it is an echo, or somebody else's: {beside}");
     }
 

@@ -1,4 +1,4 @@
-//! Where somebody speaks.
+//! Voice activity detection and endpointing.
 
 mod detector;
 
@@ -8,26 +8,30 @@ use crate::SAMPLE_RATE;
 /// Samples of 16 kHz audio in a millisecond.
 const PER_MS: usize = SAMPLE_RATE as usize / 1000;
 
-/// How speech is told from silence. The defaults are for captions: words are worth more than quiet.
+/// Parameters of voice activity detection. The defaults are for captions: a missed word is worse
+/// than a noise taken for speech.
 ///
-/// They were chosen on 240 utterances (digits of the Free Spoken Digit Dataset, phrases of LibriSpeech test-clean) in white
-/// noise, pink noise, babble, animals, a street and music: with these, no first or last word is cut at 10 dB and better. In
-/// frames of 30 ms, with 300 ms of pre-roll or with 90 ms of minimum speech some are; mode 3 loses more, and modes 0 and 1 take
+/// They were chosen on 240 utterances (digits of the Free Spoken Digit Dataset, phrases of
+/// LibriSpeech test-clean) in white noise, pink noise, babble, animals, a street and music: with
+/// these, no first or last word is cut at 10 dB and better. In frames of 30 ms, with 300 ms of
+/// pre-roll or with 90 ms of minimum speech some are; mode 3 loses more, and modes 0 and 1 take
 /// more noise for speech. `make bench-vad` draws the curves; see `docs/evaluation.md`.
 ///
 /// Values out of range are brought to the nearest that is in range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VadConfig {
-    /// How sure webrtc-vad must be, 0 (keeps most) to 3 (keeps least).
+    /// Aggressiveness of webrtc-vad, 0 (keeps most) to 3 (keeps least).
     pub aggressiveness: u8,
     /// Length of a decision: 10, 20 or 30 ms.
     pub frame_ms: u32,
-    /// Audio before the first voiced frame that belongs to the utterance, up to 10 000 ms. Soft consonants come before
-    /// the detector sees anything.
+    /// Audio before the first voiced frame that belongs to the utterance, up to 10 000 ms. Soft
+    /// consonants come before the detector sees anything.
     pub pre_roll_ms: u32,
-    /// Silence that ends an utterance, up to 60 000 ms. It belongs to the utterance: words end softly too.
+    /// Silence that ends an utterance, up to 60 000 ms. It belongs to the utterance: words end
+    /// softly too.
     pub hangover_ms: u32,
-    /// Voiced audio that makes an utterance, up to 10 000 ms. What has less is a click, and stays silence.
+    /// Voiced audio that makes an utterance, up to 10 000 ms. What has less is a click, and stays
+    /// silence.
     pub min_speech_ms: u32,
 }
 
@@ -37,20 +41,21 @@ impl Default for VadConfig {
     }
 }
 
-/// What [`VoiceActivity`] found, in order of position. Positions count 16 kHz samples from the first one pushed.
+/// Output of [`VoiceActivity`], in order of position. Positions count 16 kHz samples from the first
+/// one pushed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum VadEvent<'a> {
     /// An utterance begins.
     Start {
-        /// Its first sample, pre-roll included.
+        /// Position of its first sample, pre-roll included.
         position: u64,
     },
     /// Audio of the utterance, without a gap from its start to its end.
     Speech {
-        /// Of the first sample.
+        /// Position of the first sample.
         position: u64,
-        /// At least one.
+        /// Samples, at least one.
         samples: &'a [f32],
         /// Behind the last voiced frame so far.
         voiced_until: u64,
@@ -64,21 +69,23 @@ pub enum VadEvent<'a> {
     },
     /// Audio between utterances.
     Silence {
-        /// Of the first sample.
+        /// Position of the first sample.
         position: u64,
-        /// At least one. A live session forgets them; a file's chunks keep short pauses as they were.
+        /// Samples, at least one. A live session forgets them; a file's chunks keep short pauses as
+        /// they were.
         samples: &'a [f32],
     },
 }
 
 /// Cuts a 16 kHz mono stream into utterances and silence.
 ///
-/// Every sample pushed comes out in exactly one [`VadEvent::Speech`] or [`VadEvent::Silence`], unchanged and in order,
-/// whatever the sizes of the pushes. What it holds back is bounded: the pre-roll, and five times the minimum of speech,
-/// since a candidate may pause. Once an utterance runs, its audio comes out frame by frame.
+/// Every sample pushed comes out in exactly one [`VadEvent::Speech`] or [`VadEvent::Silence`],
+/// unchanged and in order, whatever the sizes of the pushes. What it holds back is bounded: the
+/// pre-roll, and five times the minimum of speech, since a candidate may pause. Once an utterance
+/// runs, its audio comes out frame by frame.
 #[derive(Debug)]
 pub struct VoiceActivity {
-    /// None: everything is speech.
+    /// `None`: everything is speech.
     decider: Option<Decider>,
     /// Samples that have come out: the position of the next one.
     position: u64,
@@ -98,7 +105,7 @@ struct Decider {
 
 #[derive(Debug, Clone, Copy)]
 enum State {
-    /// Nothing voiced lately. `decided` samples of `held` are the pre-roll of what may come.
+    /// No voice recently. `decided` samples of `held` are the pre-roll of speech that may come.
     Silence { decided: usize },
     /// Something voiced, perhaps a click, behind its pre-roll.
     Candidate {
@@ -133,8 +140,9 @@ impl VoiceActivity {
         }
     }
 
-    /// No detector: all input is one utterance, from the first sample to [`finish`](Self::finish). For push-to-talk,
-    /// where a finger decides, and for recordings that were cut before.
+    /// Makes a voice activity without a detector: all input is one utterance, from the first sample
+    /// to [`finish`](Self::finish). For push-to-talk, where a key decides, and for recordings that
+    /// were cut before.
     pub fn always_on() -> Self {
         Self { decider: None, position: 0, held: Vec::new(), state: State::Silence { decided: 0 } }
     }
@@ -144,24 +152,24 @@ impl VoiceActivity {
         self.position
     }
 
-    /// Whether an utterance runs.
+    /// Returns true within an utterance.
     pub fn in_speech(&self) -> bool {
         matches!(self.state, State::Speech { .. })
     }
 
-    /// Level of the loudest frame so far without its offset, in decibels of full scale: a sine at full scale has -3. `None` for
-    /// silence, and without a detector.
+    /// Level of the loudest frame so far without its offset, in decibels of full scale: a sine at
+    /// full scale has -3. `None` for silence, and without a detector.
     pub fn loudest_db(&self) -> Option<f32> {
         let level = self.decider.as_ref()?.detector.loudest();
         (level > 0.0).then(|| 10.0 * level.log10())
     }
 
-    /// Moves the clock over samples that nobody listens to, between utterances.
+    /// Moves the clock over samples without voice activity detection, between utterances.
     pub fn skip(&mut self, samples: u64) {
         self.position += samples;
     }
 
-    /// Takes in samples and hands to `sink` what is decided by now.
+    /// Takes samples and passes the events decided so far to `sink`.
     pub fn push(&mut self, samples: &[f32], sink: &mut impl FnMut(VadEvent<'_>)) {
         let Some(frame) = self.decider.as_ref().map(|decider| decider.frame) else {
             self.push_as_speech(samples, sink);
@@ -169,10 +177,11 @@ impl VoiceActivity {
         };
         let mut rest = samples;
         while !rest.is_empty() {
-            // Frame by frame, so that what is held stays bounded even when an hour is pushed at once.
+            // Frame by frame, so that the buffer stays bounded even when an hour is pushed at once.
             let missing = frame - (self.held.len() - self.decided());
             let (head, tail) = rest.split_at(missing.min(rest.len()));
-            // As much as is held at most, and no more: there may be thousands that wait for somebody to speak.
+            // Exactly the maximum that is held, and no more: there may be thousands of idle
+            // sessions.
             self.held.reserve_exact(head.len());
             self.held.extend_from_slice(head);
             rest = tail;
@@ -182,11 +191,11 @@ impl VoiceActivity {
         }
     }
 
-    /// Ends the stream: an utterance that runs ends here, and the rest comes out. The next push starts a new utterance
-    /// at the next position.
+    /// Ends the stream: an utterance that runs ends here, and the rest comes out. The next push
+    /// starts a new utterance at the next position.
     pub fn finish(&mut self, sink: &mut impl FnMut(VadEvent<'_>)) {
-        // An incomplete frame has no decision of its own: it belongs to what it follows. A candidate stays silence, as
-        // it would have if silence had followed.
+        // An incomplete frame has no decision of its own: it belongs to the frame before. A
+        // candidate stays silence, as it would have if silence had followed.
         let all = self.held.len();
         if let State::Speech { voiced_until } = self.state {
             self.emit(all, Some(voiced_until), sink);
@@ -244,7 +253,8 @@ impl VoiceActivity {
                 self.state = State::Silence { decided: self.held.len() };
             }
             State::Candidate { voiced, voiced_end, .. } => {
-                // A syllable may pause inside a word (a stop consonant closes for 50 to 100 ms); a click stays alone.
+                // A syllable may pause inside a word (a stop consonant closes for 50 to 100 ms); a
+                // click stays alone.
                 if end - voiced_end >= hangover.min(CANDIDATE_GAP) {
                     self.emit(end.saturating_sub(pre_roll), None, sink);
                     self.state = State::Silence { decided: self.held.len() };
@@ -267,7 +277,8 @@ impl VoiceActivity {
         }
     }
 
-    /// The candidate is an utterance: everything held belongs to it, and the last `voiced` samples are voice.
+    /// The candidate is an utterance: everything held belongs to it, and the last `voiced` samples
+    /// are voice.
     fn begin(&mut self, voiced: usize, sink: &mut impl FnMut(VadEvent<'_>)) {
         sink(VadEvent::Start { position: self.position });
         let before = self.held.len().saturating_sub(voiced);
@@ -291,7 +302,7 @@ impl VoiceActivity {
     }
 }
 
-/// Unvoiced audio after which what was voiced before is a click of its own.
+/// Length of unvoiced audio after which the voiced audio before is a click of its own.
 const CANDIDATE_GAP: usize = 120 * PER_MS;
 
 #[cfg(test)]

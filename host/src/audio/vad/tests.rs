@@ -1,4 +1,4 @@
-//! What comes out of a stream of speech, silence and noise, in blocks of any size.
+//! Properties of a stream of speech, silence and noise, in blocks of any size.
 
 use proptest::prelude::*;
 
@@ -11,7 +11,7 @@ enum Piece {
     Silence { start: u64, end: u64 },
 }
 
-/// Runs the stream in blocks, checks every invariant of the events, and joins neighbouring ones.
+/// Runs the stream in blocks, checks every invariant of the events, and joins neighboring ones.
 fn run(mut activity: VoiceActivity, audio: &[f32], block: usize) -> Vec<Piece> {
     let mut pieces: Vec<Piece> = Vec::new();
     let mut next = 0u64;
@@ -208,7 +208,8 @@ fn steady_noise_does_not_keep_an_utterance_alive() {
 
 #[test]
 fn rumble_does_not_keep_an_utterance_alive() {
-    // A passing lorry or a ventilator: its level varies much more over 20 ms than that of white noise.
+    // A passing lorry or a ventilator: its level varies much more over 20 ms than that of white
+    // noise.
     let mut low = 0.0;
     let rumble: Vec<f32> = noise(40.0, 0.3)
         .into_iter()

@@ -9,7 +9,7 @@ const TOP: f64 = 40.0;
 /// Below a panel: its axis, its title, its legend.
 const BELOW: f64 = 120.0;
 
-/// Colours that also people tell apart who see few (Okabe and Ito), for light and for dark.
+/// Colors that are distinct under color blindness (Okabe and Ito), for light and for dark.
 const STYLE: &str = "\
 text{font:13px system-ui,sans-serif;fill:#222}.title{font-weight:600}.small{font-size:11px}.ground{fill:#fff}.grid{stroke:#ddd}\
 .curve{fill:none;stroke-width:2}.a{stroke:#0072b2}.b{stroke:#d55e00}.c{stroke:#009e73}.d{stroke:#cc79a7}\
@@ -17,7 +17,7 @@ text{font:13px system-ui,sans-serif;fill:#222}.title{font-weight:600}.small{font
 @media(prefers-color-scheme:dark){text{fill:#ddd}.ground{fill:#1e2127}.grid{stroke:#3a3f4b}\
 .a{stroke:#56b4e9}.b{stroke:#e69f00}.c{stroke:#2bc79a}}";
 
-/// A picture of so many panels side by side; `draw` draws them.
+/// Draws a picture of `panels` panels side by side; `draw` draws each.
 pub(super) fn picture(panels: usize, title: &str, draw: impl FnOnce(&mut String)) -> String {
     let (width, height) = (panels as f64 * (WIDTH + MARGIN) + MARGIN, TOP + HEIGHT + BELOW);
     let mut svg = format!(
@@ -30,7 +30,8 @@ pub(super) fn picture(panels: usize, title: &str, draw: impl FnOnce(&mut String)
     svg
 }
 
-/// Two axes that begin at 0, and the picture that they are in. Names are ours: nothing in them needs to be escaped.
+/// Two axes that begin at 0, and the picture that they are in. Names are ours: nothing in them
+/// needs to be escaped.
 pub(super) struct Axes<'a> {
     svg: &'a mut String,
     left: f64,
@@ -38,7 +39,8 @@ pub(super) struct Axes<'a> {
 }
 
 impl<'a> Axes<'a> {
-    /// Draws axes from `left` on, up to at least these values; `unit` goes behind the numbers of the upright one.
+    /// Draws axes from `left` on, up to at least these values; `unit` goes behind the numbers of
+    /// the upright one.
     pub(super) fn draw(
         svg: &'a mut String,
         left: f64,
@@ -76,7 +78,7 @@ impl<'a> Axes<'a> {
         axes
     }
 
-    /// Where a pair of values is.
+    /// Maps a pair of values to the picture.
     pub(super) fn place(&self, x: f64, y: f64) -> (f64, f64) {
         (
             self.left + WIDTH * (x / self.ends.0).clamp(0.0, 1.0),

@@ -1,4 +1,4 @@
-//! All figures, for programs.
+//! Output of all figures, for programs.
 
 use hearken::Word;
 use hearken::measure::{Errors, Spread};

@@ -26,7 +26,7 @@ use super::{EXIT_PARTIAL, Failure, ModelArgs, complain, printable};
 #[command(
     after_help = "REFS.tsv has a line for each recording, with tabs between: path, language (ISO 639-1), text and, \
     if it is known, where the last word ends, in seconds.\n\
-    Texts are compared after Whisper's normalisers. docs/evaluation.md says how each figure is computed.\n\n\
+    Texts are compared after Whisper's normalizers. docs/evaluation.md says how each figure is computed.\n\n\
     Examples:\n  \
     hearken eval recordings/refs.tsv                      a table\n  \
     hearken eval refs.tsv --root ~/speech --filter clean  some of the recordings, from another folder\n  \
@@ -38,7 +38,7 @@ use super::{EXIT_PARTIAL, Failure, ModelArgs, complain, printable};
     hearken eval refs.tsv --noise street.wav --snr 10     speech in noise"
 )]
 pub(crate) struct Args {
-    /// List of recordings and what is said in them
+    /// List of recordings and their reference texts
     #[arg(value_name = "REFS.tsv")]
     references: PathBuf,
     /// Folder that the paths start from [default: the folder of REFS.tsv]
@@ -46,55 +46,59 @@ pub(crate) struct Args {
     root: Option<PathBuf>,
     #[command(flatten)]
     model: ModelArgs,
-    /// When words are certain: `agreement:N` (N hypotheses in a row agree) or `attention:MS` (the decoder did not look at
-    /// the last MS milliseconds to say them). Several, with commas, are compared
+    /// When to commit words: `agreement:N` (LocalAgreement: N hypotheses in a row agree) or
+    /// `attention:MS` (AlignAtt: the decoder attended to nothing in the last MS milliseconds).
+    /// Several, with commas, are compared
     #[arg(long, value_name = "POLICY", value_delimiter = ',', default_values_t = [CommitPolicy::default()])]
     policy: Vec<CommitPolicy>,
-    /// Least new speech between two hypotheses, in milliseconds. Several, with commas, are compared
+    /// Minimum new speech between two hypotheses, in milliseconds. Several, with commas, are
+    /// compared
     #[arg(long, value_name = "MS", value_delimiter = ',', default_value = "300",
         value_parser = clap::value_parser!(u16).range(50..=10_000))]
     step: Vec<u16>,
     /// Compute the encoder's whole context in each window, instead of taking padding from the cache
     #[arg(long)]
     full_context: bool,
-    /// Ways to transcribe, with commas: `offline`, `streaming` (the clock stands while the recognizer computes), `aware` (it goes on)
+    /// Ways to transcribe, with commas: `offline`, `streaming` (computation-unaware: the clock
+    /// stands while the recognizer computes), `aware` (it goes on)
     #[arg(long, value_name = "WAYS", value_delimiter = ',', default_value = "offline,streaming,aware")]
     ways: Vec<score::Way>,
-    /// Tell each utterance the last words of the one before [default: as is known of the model]
+    /// Use the end of the previous utterance as prompt for the next one (Whisper's
+    /// condition_on_previous_text) [default: the model's recommended setting]
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true)]
     carry: Option<bool>,
-    /// Leave text as the model says it: without the guards against hallucinations, whose price this shows
+    /// Turn the guards against hallucinations off: shows their cost
     #[arg(long)]
     verbatim: bool,
     #[command(flatten)]
     endpoint: EndpointArgs,
-    /// How texts are compared
+    /// Normalization of texts before they are compared
     #[arg(long, value_name = "HOW", value_enum, default_value_t = Comparison::Whisper)]
     compare: Comparison,
-    /// Only recordings whose path contains this
+    /// Use only recordings whose path contains this
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
-    /// At most so many recordings
+    /// Use at most this many recordings
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// Join recordings, in the list's order, to ones of at least so many seconds
+    /// Join recordings, in the list's order, to ones of at least this many seconds
     #[arg(long, value_name = "SECONDS", value_parser = positive)]
     join: Option<f64>,
-    /// Least and most silence between joined recordings, in seconds
+    /// Minimum and maximum silence between joined recordings, in seconds
     #[arg(long, value_name = "LEAST,MOST", value_delimiter = ',', num_args = 1, default_values_t = [0.3, 3.0], requires = "join",
         value_parser = positive)]
     pause: Vec<f64>,
-    /// Add a recording of noise, again and again
+    /// Add a recording of noise, repeated
     #[arg(long, value_name = "FILE", requires = "snr")]
     noise: Option<PathBuf>,
-    /// Signal-to-noise ratio, in decibels: the noise is so far below the speech
+    /// Signal-to-noise ratio, in decibels: level of the speech above the noise
     #[arg(long, value_name = "DB", requires = "noise", allow_negative_numbers = true)]
     snr: Option<f64>,
     /// Write all figures as JSON instead of the table
     #[arg(long)]
     json: bool,
-    /// Draw the distributions of latencies and of word error rates; of several policies or steps, latency against word
-    /// error rate
+    /// Draw the distributions of latencies and of word error rates; of several policies or steps,
+    /// latency against word error rate
     #[arg(long, value_name = "OUT.svg")]
     plot: Option<PathBuf>,
 }
@@ -107,7 +111,7 @@ fn positive(text: &str) -> Result<f64, String> {
     }
 }
 
-/// What came of it.
+/// Result of an evaluation.
 struct Report {
     model: String,
     threads: usize,
@@ -117,7 +121,7 @@ struct Report {
     configurations: Vec<Configuration>,
     /// The sums over all recordings.
     offline: Tally,
-    /// For each configuration, on each of [`score::CLOCKS`].
+    /// Tallies of each configuration, on each of [`score::CLOCKS`].
     streaming: Vec<[Tally; 2]>,
 }
 
@@ -173,7 +177,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         match scorer.score(&root, &parts) {
             Ok(scored) => {
                 for reason in &scored.lost {
-                    bar.suspend(|| complain(&format!("{name}: part of it was not recognised: {reason}")));
+                    bar.suspend(|| complain(&format!("{name}: part of it was not recognized: {reason}")));
                 }
                 report.offline.add(&scored.offline.1);
                 let both = report.streaming.iter_mut().flatten().zip(scored.streaming.iter().flatten());

@@ -1,5 +1,5 @@
-//! Pictures (SVG). Of one way to stream: cumulative distributions, latencies on the left, word error rates of the recordings
-//! on the right. Of several: what latency costs in errors.
+//! Pictures (SVG). For one configuration: cumulative distributions, latencies on the left, word
+//! error rates of the recordings on the right. For several: latency against errors.
 
 use std::fmt::Write;
 
@@ -17,7 +17,7 @@ pub(super) fn svg(report: &Report) -> String {
     }
 }
 
-/// Which of a spread's values.
+/// Selects one of a spread's values.
 type Percentile = fn(Spread) -> f64;
 
 struct Curve {
@@ -75,8 +75,8 @@ fn panel(svg: &mut String, left: f64, titles: (&str, &str), curves: &[Curve]) {
     }
 }
 
-/// Word error rate over the median word latency, a curve for each policy with a point for each step, and over the 95th
-/// percentile.
+/// Word error rate over the median word latency, a curve for each policy with a point for each
+/// step, and over the 95th percentile.
 fn tradeoff(report: &Report) -> String {
     const CLASSES: [&str; 4] = ["a", "b", "c", "d"];
     let mut policies: Vec<CommitPolicy> = Vec::new();

@@ -10,7 +10,8 @@ use hearken::{Error, SAMPLE_RATE};
 
 use super::references::Reference;
 
-/// Steps of the golden ratio spread pauses evenly over their range, in an order that looks random and is always the same.
+/// Steps of the golden ratio spread pauses evenly over their range, in an order that looks random
+/// and is always the same.
 const GOLDEN: f64 = 0.618_033_988_749_895;
 
 /// Changes that are made to recordings before they are measured.
@@ -49,7 +50,8 @@ pub(super) struct Recording {
 }
 
 impl Recording {
-    /// Reads what `parts` name, from `root`; several are joined. Where something is made of it, it is 16 kHz mono.
+    /// Reads the recordings of `parts`, from `root`; several are joined. Processed audio is 16 kHz
+    /// mono.
     ///
     /// # Errors
     ///
@@ -87,7 +89,7 @@ fn length_of(mono: &[f32]) -> f64 {
     mono.len() as f64 / f64::from(SAMPLE_RATE)
 }
 
-/// Adds noise so much weaker than the mean power of the speech.
+/// Adds noise, `noise.snr_db` dB below the mean power of the speech.
 fn add(noise: &Noise, samples: &mut [f32], speech: std::ops::Range<usize>) {
     let power = |samples: &[f32]| {
         samples.iter().map(|&sample| f64::from(sample).powi(2)).sum::<f64>() / samples.len().max(1) as f64
@@ -121,8 +123,9 @@ fn mono(samples: &[f32], format: Format) -> Result<Vec<f32>, Error> {
     Ok(mono)
 }
 
-/// Groups of references that make a recording: one each, or, joined in their order, as many as have `seconds` together. A group
-/// is of one language. `length` answers how long a recording is; one that cannot be read has none.
+/// Groups of references that make a recording: one each, or, joined in their order, as many as have
+/// `seconds` together. A group is of one language. `length` answers how long a recording is; one
+/// that cannot be read has none.
 pub(super) fn grouped(
     references: Vec<Reference>,
     seconds: Option<f64>,
@@ -143,7 +146,7 @@ pub(super) fn grouped(
     groups
 }
 
-/// One reference for all that are joined.
+/// Joins references.
 pub(super) fn joined(parts: &[Reference]) -> Reference {
     let texts: Vec<&str> = parts.iter().map(|part| part.text.as_str()).collect();
     let path = match parts {

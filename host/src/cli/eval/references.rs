@@ -1,4 +1,4 @@
-//! The list of recordings and what is said in them.
+//! List of recordings and their reference texts.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ pub(in crate::cli) struct Reference {
     pub(in crate::cli) path: String,
     pub(in crate::cli) language: String,
     pub(in crate::cli) text: String,
-    /// Where the last word ends, in seconds, if the list says so.
+    /// End of the last word [s], if the list states it.
     pub(in crate::cli) speech_end: Option<f64>,
 }
 

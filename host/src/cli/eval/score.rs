@@ -1,11 +1,11 @@
-//! One recording, offline and streaming, against its reference.
+//! Scores of a recording, offline and streaming, against its reference.
 
 use std::fmt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use hearken::audio::{Samples, VadConfig};
-use hearken::measure::normalise::Normaliser;
+use hearken::measure::normalize::Normalizer;
 use hearken::measure::{Computation, Errors, Flicker, Stamped, Timeline, seconds, simulate};
 use hearken::session::{CommitPolicy, SessionEvent, SessionOptions};
 use hearken::{Error, Model, TranscribeOptions, Word};
@@ -13,7 +13,7 @@ use hearken::{Error, Model, TranscribeOptions, Word};
 use super::recording::{Recording, Setting, joined};
 use super::references::Reference;
 
-/// How to stream.
+/// Streaming configuration to evaluate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Configuration {
     pub(super) policy: CommitPolicy,
@@ -26,25 +26,26 @@ impl fmt::Display for Configuration {
     }
 }
 
-/// How texts are compared.
+/// Normalization of texts before they are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Comparison {
-    /// After Whisper's normaliser for the language: numbers in digits, spellings and contractions made equal
+    /// After Whisper's normalizer for the language: numbers in digits, spellings and contractions
+    /// made equal
     Whisper,
     /// Word for word, but for case and punctuation
     Words,
 }
 
 impl Comparison {
-    fn normaliser(self, language: &str) -> Normaliser {
-        match (self, Normaliser::for_language(language)) {
-            (Self::Words, Normaliser::English) => Normaliser::Basic,
-            (_, normaliser) => normaliser,
+    fn normalizer(self, language: &str) -> Normalizer {
+        match (self, Normalizer::for_language(language)) {
+            (Self::Words, Normalizer::English) => Normalizer::Basic,
+            (_, normalizer) => normalizer,
         }
     }
 }
 
-/// What is counted and timed; of one recording, or of all. Times are in seconds.
+/// Counts and times of one recording, or of all. Times are in seconds.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Tally {
     pub(super) words: Errors,
@@ -70,7 +71,7 @@ pub(super) struct Tally {
 /// A text that came while streaming.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Text {
-    /// When it came, in seconds.
+    /// Time of arrival [s].
     pub(super) at: f64,
     /// Start of its utterance, in seconds.
     pub(super) utterance: f64,
@@ -103,7 +104,7 @@ impl Text {
     }
 }
 
-/// What was heard, as it is compared, and the figures.
+/// Normalized text of a recording, and the figures.
 pub(super) type Outcome = (String, Tally);
 
 /// A recording's figures.
@@ -113,9 +114,9 @@ pub(super) struct Scored {
     /// The reference as it is compared.
     pub(super) normal: String,
     pub(super) offline: Outcome,
-    /// For each configuration, computation-unaware and aware.
+    /// Outcomes of each configuration, computation-unaware and aware.
     pub(super) streaming: Vec<[Outcome; 2]>,
-    /// Speech that was not recognised, and why.
+    /// Speech that was not recognized, and why.
     pub(super) lost: Vec<String>,
 }
 
@@ -160,11 +161,11 @@ pub(super) enum Way {
     Offline,
     /// As it is spoken, while the clock stands for computing.
     Streaming,
-    /// As it is spoken, while the clock goes on.
+    /// In real time, while the clock goes on (computation-aware).
     Aware,
 }
 
-/// What scores recordings.
+/// Scores recordings.
 pub(super) struct Scorer<'a> {
     pub(super) model: &'a Model,
     pub(super) configurations: &'a [Configuration],
@@ -182,11 +183,11 @@ impl Scorer<'_> {
     pub(super) fn score(&self, root: &Path, parts: &[Reference]) -> Result<Scored, Error> {
         let recording = Recording::read(root, parts, self.setting)?;
         let reference = joined(parts);
-        let normaliser = self.comparison.normaliser(&reference.language);
+        let normalizer = self.comparison.normalizer(&reference.language);
         let mut lost = Vec::new();
-        let normal = normalised(normaliser, &reference.text);
+        let normal = normalized(normalizer, &reference.text);
         let outcome = |(text, mut tally): (String, Tally)| {
-            let heard = normalised(normaliser, &text);
+            let heard = normalized(normalizer, &text);
             tally.words = Errors::between(normal.split_whitespace(), heard.split_whitespace());
             tally.characters = Errors::of_characters(&normal, &heard);
             tally.audio = recording.seconds;
@@ -264,7 +265,7 @@ impl Scorer<'_> {
         }
         let since = |start: Option<u64>, at: Option<u64>| start.zip(at).map(|(start, at)| seconds(start, at));
         let spoken = timeline.finals.iter().filter(|text| text.words > 0);
-        let normaliser = self.comparison.normaliser(&reference.language);
+        let normalizer = self.comparison.normalizer(&reference.language);
         let tally = Tally {
             first_partial: since(recording.speech.map(|speech| speech.0), timeline.first_text)
                 .into_iter()
@@ -273,8 +274,8 @@ impl Scorer<'_> {
                 .into_iter()
                 .collect(),
             final_latency_detected: spoken.map(|text| seconds(text.end, text.at)).collect(),
-            word_latency: timeline.word_latencies(&reference.text, normaliser),
-            shown_latency: timeline.shown_latencies(&reference.text, normaliser),
+            word_latency: timeline.word_latencies(&reference.text, normalizer),
+            shown_latency: timeline.shown_latencies(&reference.text, normalizer),
             unrecognized: timeline.unrecognized.iter().map(|samples| seconds(0, *samples)).collect(),
             flicker: timeline.flicker,
             computing: simulation.computing.as_secs_f64(),
@@ -286,8 +287,8 @@ impl Scorer<'_> {
     }
 }
 
-/// Normalised words with a space between them.
-fn normalised(normaliser: Normaliser, text: &str) -> String {
-    let words = normaliser.words(&[text]);
+/// Normalized words with a space between them.
+fn normalized(normalizer: Normalizer, text: &str) -> String {
+    let words = normalizer.words(&[text]);
     words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ")
 }

@@ -101,7 +101,7 @@ fn side_by_side(report: &Report, all: &[[Tally; 2]]) -> String {
     table
 }
 
-const CLOCK: &str = "The clock stands while the recogniser computes, or, aware, goes on.";
+const CLOCK: &str = "The clock stands while the recognizer computes, or, aware, goes on.";
 
 fn head(report: &Report) -> String {
     format!("{} recordings, {}", report.scored.len(), clock(report.offline.audio.round() as u64))

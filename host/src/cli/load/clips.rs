@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use hearken::audio::{self, Resampler};
-use hearken::measure::normalise::Normaliser;
+use hearken::measure::normalize::Normalizer;
 use hearken::measure::{seconds, speech_span};
 use hearken::{Error, SAMPLE_RATE};
 
@@ -17,9 +17,9 @@ pub(super) struct Clip {
     pub(super) language: String,
     /// 16-bit little-endian mono at 16 kHz.
     pub(super) pcm: Vec<u8>,
-    /// Where the speech begins and ends, in seconds.
+    /// Begin and end of the speech [s].
     pub(super) speech: (f64, f64),
-    /// Whether the list says where it ends; else its level does.
+    /// True if the list states its end; otherwise it is estimated from the level.
     pub(super) end_is_known: bool,
     /// The words of the text, as they are compared.
     pub(super) words: Vec<String>,
@@ -45,7 +45,7 @@ impl Clip {
         })
     }
 
-    /// Its length in seconds.
+    /// Length [s].
     pub(super) fn seconds(&self) -> f64 {
         self.pcm.len() as f64 / BYTES_PER_SECOND as f64
     }
@@ -53,7 +53,7 @@ impl Clip {
 
 /// The words of a text, as they are compared.
 pub(super) fn normal(language: &str, text: &str) -> Vec<String> {
-    Normaliser::for_language(language).words(&[text]).into_iter().map(|word| word.text).collect()
+    Normalizer::for_language(language).words(&[text]).into_iter().map(|word| word.text).collect()
 }
 
 fn integer(sample: f32) -> i16 {

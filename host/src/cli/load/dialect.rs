@@ -1,4 +1,4 @@
-//! What is said over a WebSocket, and what is heard, in each of the protocols.
+//! Messages over a WebSocket, to the server and back, in each of the protocols.
 
 use std::collections::VecDeque;
 
@@ -21,25 +21,25 @@ pub(super) enum Protocol {
     Files,
 }
 
-/// Something that a server said of a stream. Times are seconds of the stream's audio.
+/// Message of a server about a stream. Times are seconds of the stream's audio.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Heard {
     /// The stream is open.
     Open,
     /// There is some text of the utterance that began there.
     Text { start: f64 },
-    /// Text that does not change any more; whether it ends an utterance.
+    /// Text that does not change any more; `ends` is true if it ends an utterance.
     Final { start: f64, end: f64, text: String, ends: bool },
-    /// So much audio was not recognised.
+    /// This much audio was not recognized.
     Dropped { seconds: f64 },
-    /// It is refused, for this reason, or with this code.
+    /// The stream was rejected, for this reason, or with this code.
     Refused(String),
-    /// It is complete.
+    /// The stream is complete.
     Finished,
 }
 
 impl Protocol {
-    /// Where the WebSocket is.
+    /// Address of the WebSocket.
     pub(super) fn path(self, model: Option<&str>, language: Option<&str>) -> String {
         let mut query = form(&[("model", model), ("language", language)]);
         match self {
@@ -54,7 +54,7 @@ impl Protocol {
         query
     }
 
-    /// What is said first.
+    /// Messages that open a stream.
     pub(super) fn start(self, model: Option<&str>, language: Option<&str>) -> Option<Message> {
         let mut start = match self {
             Self::Hearken => json!({ "type": "start", "encoding": "s16le", "sample_rate": SAMPLE_RATE }),
@@ -87,7 +87,7 @@ impl Protocol {
         }
     }
 
-    /// What is said last.
+    /// Messages that end a stream.
     pub(super) fn finish(self) -> Vec<Message> {
         match self {
             Self::Hearken => vec![text(&json!({ "type": "finish" }))],
@@ -119,12 +119,12 @@ fn form(pairs: &[(&str, Option<&str>)]) -> String {
     pairs.map(|(name, value)| format!("&{name}={}", value.bytes().map(encode).collect::<String>())).collect()
 }
 
-/// Understands what a server says.
+/// Parser of a server's messages.
 pub(super) struct Listener {
     protocol: Protocol,
     /// Items of Realtime that are not complete: name, start and end.
     items: VecDeque<(String, f64, f64)>,
-    /// All was said of Realtime's audio.
+    /// True if Realtime's audio was answered completely.
     cleared: bool,
 }
 
@@ -133,7 +133,7 @@ impl Listener {
         Self { protocol, items: VecDeque::new(), cleared: false }
     }
 
-    /// What a message tells.
+    /// Parses a message of the server.
     pub(super) fn hear(&mut self, message: &str) -> Vec<Heard> {
         let Ok(message) = serde_json::from_str::<Value>(message) else {
             return vec![Heard::Refused("it does not speak JSON".to_owned())];
@@ -173,7 +173,7 @@ impl Listener {
                     heard.push(Heard::Final { start, end, text, ends: true });
                 }
             }
-            // It does not say how much.
+            // The message does not state the amount.
             "conversation.item.input_audio_transcription.failed" => {
                 heard.push(Heard::Dropped { seconds: 0.0 });
             }
@@ -181,7 +181,8 @@ impl Listener {
             "error" => heard.push(Heard::Refused(code(&message["error"]["code"]))),
             _ => {}
         }
-        // With nothing to commit, the last commit is a mistake of no consequence only where turns are the client's.
+        // With nothing to commit, the last commit is a mistake of no consequence only where turns
+        // are the client's.
         if self.cleared && self.items.is_empty() {
             heard.push(Heard::Finished);
         }

@@ -16,7 +16,7 @@ use super::stream::{Ended, refusal};
 
 const BOUNDARY: &str = "hearken-load-7d1f0c52";
 
-/// What became of the uploads of one client.
+/// Result of the uploads of one client.
 #[derive(Debug, Default)]
 pub(super) struct Uploaded {
     /// Recording, seconds to its answer, and the text.
@@ -46,7 +46,7 @@ pub(super) async fn upload(plan: &Plan, first: usize) -> Uploaded {
     uploaded
 }
 
-/// One upload on a connection of its own; its text.
+/// Uploads a recording on a connection of its own; returns its text.
 async fn post(plan: &Plan, clip: &Clip) -> Result<String, Ended> {
     let broken = |error: &dyn std::fmt::Display| Ended::Broken(super::super::printable(&error.to_string()));
     let connection = plan.server.connect().await.map_err(|error| broken(&error))?;
@@ -71,7 +71,7 @@ async fn post(plan: &Plan, clip: &Clip) -> Result<String, Ended> {
     Ok(body["text"].as_str().unwrap_or_default().to_owned())
 }
 
-/// The form of an upload: a WAV file, and what is asked of it.
+/// The form of an upload: a WAV file, and the parameters.
 fn form(model: Option<&str>, clip: &Clip) -> Vec<u8> {
     let mut form = Vec::new();
     let language = Some(("language", clip.language.as_str()));

@@ -1,4 +1,4 @@
-//! `hearken load`: many streams of speech at once, in real time, and what the server makes of them.
+//! `hearken load`: many streams of speech at once, in real time, against a server.
 
 mod clips;
 mod dialect;
@@ -27,7 +27,8 @@ use super::output::Output;
 use super::progress::Timed;
 use super::{EXIT_PARTIAL, Failure, complain, printable};
 
-/// Threads of the generator: it moves bytes, and must not take the server's cores where both share a machine.
+/// Threads of the generator: it moves bytes, and must not take the server's cores where both share
+/// a machine.
 const THREADS: usize = 2;
 
 #[derive(clap::Args)]
@@ -50,19 +51,19 @@ pub(crate) struct Args {
     /// The server's address, without a path
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
     url: String,
-    /// List of recordings and what is said in them, as `hearken eval` takes it
+    /// List of recordings and their reference texts, as `hearken eval` takes it
     #[arg(long, value_name = "REFS.tsv")]
     refs: PathBuf,
     /// Folder that the paths start from [default: the folder of REFS.tsv]
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
-    /// Only recordings whose path contains this
+    /// Use only recordings whose path contains this
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
-    /// At most so many recordings
+    /// Use at most this many recordings
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// Streams at once
+    /// Number of concurrent streams
     #[arg(long, short = 'n', value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     streams: u32,
     /// Seconds for which recordings are begun
@@ -71,10 +72,10 @@ pub(crate) struct Args {
     /// Seconds within which streams start
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=86_400))]
     ramp: u32,
-    /// What is spoken to the server
+    /// Protocol to use
     #[arg(long, short, value_enum, default_value_t = Protocol::Hearken)]
     protocol: Protocol,
-    /// The key [default: what HEARKEN_KEY says]
+    /// API key [default: the environment variable HEARKEN_KEY]
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
     /// The model [default: the server's]
@@ -91,7 +92,7 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// What all streams share.
+/// Settings and counters that all streams share.
 struct Plan {
     server: Server,
     protocol: Protocol,
@@ -99,14 +100,14 @@ struct Plan {
     block: Duration,
     pause: Duration,
     streams: usize,
-    /// No recording begins after that.
+    /// Time after which no recording begins.
     until: Instant,
     clips: Vec<Clip>,
     over: AtomicBool,
     live: Live,
 }
 
-/// How it goes.
+/// Progress of the load.
 #[derive(Default)]
 struct Live {
     open: AtomicUsize,
@@ -142,12 +143,12 @@ impl Plan {
         (first..).map(move |index| index % count).filter(move |&clip| self.clips[clip].language == language)
     }
 
-    /// What a stream says its language is.
+    /// Language that a stream states.
     fn language(&self, first: usize) -> Option<&str> {
         Some(self.clips[first % self.clips.len()].language.as_str())
     }
 
-    /// Whether somebody pressed Ctrl-C.
+    /// Returns true after Ctrl-C.
     fn is_over(&self) -> bool {
         self.over.load(Ordering::Relaxed)
     }
@@ -186,7 +187,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(EXIT_PARTIAL) })
 }
 
-/// The recordings, and whether some could not be read.
+/// Reads the recordings; returns true beside them if some could not be read.
 fn read(args: &Args) -> Result<(Vec<Clip>, bool), Failure> {
     let mut list = references::read(&args.refs)?;
     list.retain(|reference| args.filter.as_ref().is_none_or(|text| reference.path.contains(text)));

@@ -51,7 +51,7 @@ pub(super) fn table(plan: &Plan, tally: &Tally, took: f64) -> String {
     table
 }
 
-/// Where the end of speech is from.
+/// Names the source of the true end of speech.
 fn true_end(clips: &[Clip]) -> &'static str {
     match clips.iter().all(|clip| clip.end_is_known) {
         true => "true end",

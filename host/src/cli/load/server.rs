@@ -15,17 +15,17 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::Failure;
 
-/// How long a connection, a handshake and an answer that nothing keeps may take.
+/// Time limit of a connection, a handshake and an answer that has nothing to wait for.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Where the server is, and how to come in.
+/// Address of the server, and credentials.
 pub(super) struct Server {
     host: String,
     port: u16,
-    /// What the header `Host` says.
+    /// Value of the header `Host`.
     pub(super) authority: String,
     tls: Option<(TlsConnector, ServerName<'static>)>,
-    /// What the header `Authorization` says.
+    /// Value of the header `Authorization`.
     pub(super) authorization: Option<HeaderValue>,
 }
 

@@ -1,4 +1,4 @@
-//! One stream in real time: recordings with pauses between them, until the time is over.
+//! A stream in real time: recordings with pauses between them, until the time is over.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,26 +17,26 @@ use super::server::{Connection, PATIENCE};
 
 type Socket = WebSocketStream<Box<dyn Connection>>;
 
-/// How long the last texts may take after the last audio.
+/// Time limit of the last texts after the last audio.
 const LAST_TEXTS: Duration = Duration::from_secs(60);
 
 /// A recording's place in a stream.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Placed {
     pub(super) clip: usize,
-    /// Where it begins, in seconds of the stream's audio.
+    /// Its begin in the stream's audio [s].
     pub(super) start: f64,
-    /// Whether all of it was sent.
+    /// True if all of it was sent.
     pub(super) whole: bool,
 }
 
-/// What became of a stream.
+/// Result of a stream.
 #[derive(Debug, Default)]
 pub(super) struct Played {
     pub(super) placed: Vec<Placed>,
-    /// What was heard, and when: in seconds from the moment at which its audio began.
+    /// Answers of the server, with the time since the start of its audio [s].
     pub(super) heard: Vec<(f64, Heard)>,
-    /// How much later than it was due each block was sent, in seconds.
+    /// Delay of each block against its due time [s].
     pub(super) lag: Vec<f64>,
     /// Seconds of audio that were sent.
     pub(super) audio: f64,
@@ -49,7 +49,7 @@ pub(super) struct Played {
 pub(super) enum Ended {
     /// The server did not want it.
     Refused(String),
-    /// The connection broke, or said nothing to the end.
+    /// The connection broke, or the answer is incomplete.
     Broken(String),
 }
 
@@ -78,7 +78,7 @@ pub(super) async fn play(plan: &Plan, first: usize) -> Played {
                 Ok(_sink) => timeout(LAST_TEXTS, hearing)
                     .await
                     .unwrap_or_else(|_| Some(Ended::Broken("the last texts never came".to_owned()))),
-                // Why is what the server says, if it says anything.
+                // The reason is the server's, if it gave one.
                 Err(error) => {
                     let last = timeout(Duration::from_secs(2), hearing).await.ok().flatten();
                     Some(last.unwrap_or(Ended::Broken(plain(&error))))
@@ -116,7 +116,8 @@ async fn open(plan: &Plan, language: Option<&str>) -> Result<Socket, Ended> {
     }
 }
 
-/// What a refusal over HTTP is counted as: its status, and the server's own code if there is one.
+/// Key under which an HTTP rejection is counted: its status, and the server's own code if there is
+/// one.
 pub(super) fn refusal(status: u16, body: &[u8]) -> String {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let code = [&body["error"]["code"], &body["err_code"]].into_iter().find_map(Value::as_str);
@@ -124,7 +125,7 @@ pub(super) fn refusal(status: u16, body: &[u8]) -> String {
     super::super::printable(format!("{status} {code}").trim_end())
 }
 
-/// Says what the stream is to be, and waits until it is.
+/// Opens the stream, and waits for the confirmation.
 async fn begin(
     plan: &Plan,
     language: Option<&str>,
@@ -193,7 +194,7 @@ fn seconds(bytes: usize) -> f64 {
     bytes as f64 / BYTES_PER_SECOND as f64
 }
 
-/// Notes what comes, to the end; `None` when everything was said.
+/// Collects messages to the end; `None` when the answer is complete.
 async fn hear(
     origin: Instant,
     mut stream: SplitStream<Socket>,

@@ -1,4 +1,4 @@
-//! What all streams together came to.
+//! Totals over all streams.
 
 use std::collections::BTreeMap;
 
@@ -54,14 +54,16 @@ impl Tally {
         }
     }
 
-    /// One recording of a stream: what was heard between its beginning and the next one's is its text.
+    /// Scores one recording of a stream: its text is everything recognized between its beginning
+    /// and the next one's.
     fn placed(&mut self, clip: &Clip, placed: &Placed, next: f64, heard: &[(f64, Heard)]) {
         let mine = |time: f64| placed.start <= time && time < next;
         let (mut text, mut first, mut last) = (String::new(), None, None);
         for (at, heard) in heard {
             match heard {
                 Heard::Text { start } if mine(*start) => first = first.or(Some(at)),
-                // By its middle: voice activity begins a little before the sound, and ends after it.
+                // By its middle: voice activity begins a little before the sound, and ends after
+                // it.
                 Heard::Final { start, end, text: more, .. }
                     if mine((start + end) / 2.0) && !more.is_empty() =>
                 {
@@ -102,7 +104,7 @@ impl Tally {
         }
     }
 
-    /// Whether everything was taken, heard and answered.
+    /// Returns true if everything was accepted, recognized and answered.
     pub(super) fn is_whole(&self) -> bool {
         self.refused.is_empty() && self.broken.is_empty() && self.dropped == 0.0
     }
@@ -153,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recording_that_nobody_answered_is_lost_with_all_its_words() {
+    fn a_recording_without_an_answer_loses_all_its_words() {
         let played = Played {
             placed: vec![Placed { clip: 0, start: 0.0, whole: true }],
             ended: Some(Ended::Broken("cut".to_owned())),

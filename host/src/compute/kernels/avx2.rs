@@ -20,7 +20,7 @@ impl Avx2 {
     }
 }
 
-/// All bits of the first `n` of 8 lanes.
+/// Mask with all bits of the first `n` of 8 lanes.
 ///
 /// # Safety
 ///
@@ -81,7 +81,8 @@ impl Isa for Avx2 {
 
     #[inline(always)]
     fn scale_by_power(self, a: __m256, n: __m256) -> __m256 {
-        // SAFETY: as above. In two steps, since a power alone may be too great or too small for a float.
+        // SAFETY: as above. In two steps, since a power alone may be too great or too small for a
+        // float.
         unsafe {
             let n = _mm256_cvtps_epi32(n);
             let half = _mm256_srai_epi32::<1>(n);
@@ -122,7 +123,8 @@ impl Isa for Avx2 {
     #[inline(always)]
     fn transpose(self, block: &mut [__m256i]) {
         let Some(r) = block.first_chunk_mut::<LANES>() else { return };
-        // SAFETY: as above. Words, then pairs of words, change places within halves; then the halves do.
+        // SAFETY: as above. Words, then pairs of words, change places within halves; then the
+        // halves do.
         unsafe {
             let mut pairs = *r;
             for i in (0..8).step_by(2) {
@@ -206,8 +208,8 @@ impl Isa for Avx2 {
     }
 }
 
-/// Pairs of bytes are added in 16 bits. With unsigned bytes on the left that would be too much for them, so 128 is
-/// subtracted there, and signs change sides: 128 · 127 · 2 is less than 2¹⁵.
+/// Pairs of bytes are added in 16 bits. With unsigned bytes on the left that would be too much for
+/// them, so 128 is subtracted there, and signs change sides: 128 · 127 · 2 is less than 2¹⁵.
 #[derive(Clone, Copy)]
 pub(super) struct Signed;
 

@@ -1,4 +1,4 @@
-//! AVX-512 F, BW and VL: sixteen lanes; and what VNNI and BF16 add.
+//! AVX-512 F, BW and VL: sixteen lanes; with VNNI and BF16 as extensions.
 
 use std::arch::x86_64::*;
 use std::mem::transmute;
@@ -69,7 +69,8 @@ impl Isa for Avx512 {
     #[inline(always)]
     fn transpose(self, block: &mut [__m512i]) {
         let Some(r) = block.first_chunk_mut::<16>() else { return };
-        // SAFETY: as above. Words, then pairs of words, change places within quarters; then the quarters do.
+        // SAFETY: as above. Words, then pairs of words, change places within quarters; then the
+        // quarters do.
         unsafe {
             let mut pairs = *r;
             for i in 0..8 {
@@ -153,7 +154,8 @@ impl Isa for Avx512 {
     }
 }
 
-/// Bytes widened to 16 bits. Pairs of bytes could not be added before that: 255 · 127 · 2 is more than 16 bits hold.
+/// Bytes widened to 16 bits. Pairs of bytes could not be added before that: 255 · 127 · 2 is more
+/// than 16 bits hold.
 #[derive(Clone, Copy)]
 pub(super) struct Widened;
 
@@ -172,7 +174,8 @@ impl ByteDot<Avx512> for Widened {
     }
 }
 
-/// VNNI, which the kernel that uses it is compiled for, and which is there wherever that kernel is chosen.
+/// VNNI, which the kernel that uses it is compiled for, and which is there wherever that kernel is
+/// chosen.
 #[derive(Clone, Copy)]
 pub(super) struct Vnni;
 
@@ -201,7 +204,8 @@ impl WordDot<Avx512> for Vnni {
     }
 }
 
-/// BF16, which the kernel that uses it is compiled for, and which is there wherever that kernel is chosen.
+/// BF16, which the kernel that uses it is compiled for, and which is there wherever that kernel is
+/// chosen.
 #[derive(Clone, Copy)]
 pub(super) struct NativeBf16;
 
@@ -249,7 +253,7 @@ super::entry_points! {
     dots: [1 4, 2 4, 3 4, 4 4, 5 4, 6 4, 7 3, 8 3],
 }
 
-/// With VNNI.
+/// Kernels with VNNI.
 pub(super) mod vnni {
     use super::*;
 
@@ -265,7 +269,7 @@ pub(super) mod vnni {
     }
 }
 
-/// With BF16.
+/// Kernels with BF16.
 pub(super) mod bf16 {
     use super::*;
 

@@ -2,9 +2,9 @@
 
 use super::exp::exp2;
 use super::isa::Isa;
-use super::stage::{elements, whole};
+use super::pack_right::{elements, whole};
 
-/// Rows, what they are multiplied by, and where the sums go.
+/// Rows, their factors, and the destination of the sums.
 #[derive(Clone, Copy)]
 pub(in super::super) struct Strip {
     /// The first row.
@@ -15,8 +15,8 @@ pub(in super::super) struct Strip {
     pub(in super::super) vectors: *const f32,
     /// Floats from one vector to the next.
     pub(in super::super) vectors_stride: usize,
-    /// A factor for each vector, by which what `out` holds is multiplied before it is added; or null, where it holds
-    /// nothing.
+    /// A factor for each vector, by which the content of `out` is multiplied before it is added; or
+    /// null, where it has none.
     pub(in super::super) keep: *const f32,
     /// The sums of the first vector.
     pub(in super::super) out: *mut f32,
@@ -24,18 +24,19 @@ pub(in super::super) struct Strip {
     pub(in super::super) out_stride: usize,
 }
 
-/// `out[q][r] = Σₖ rows[r][k] · vectors[q][k]` of each strip, for `count` rows of `n` elements and a fixed number of vectors.
+/// `out[q][r] = Σₖ rows[r][k] · vectors[q][k]` of each strip, for `count` rows of `n` elements and
+/// a fixed number of vectors.
 ///
-/// The strips take turns row by row: where their rows lie side by side, as those of heads do, memory is read from one end to the
-/// other, as the processor foresees it.
+/// The strips take turns row by row: where their rows lie side by side, as those of heads do,
+/// memory is read from one end to the other, as the processor foresees it.
 pub(in super::super) type Dots = unsafe fn(strips: &[Strip], half: bool, count: usize, n: usize);
 
 /// [`Dots`] of `Q` vectors, `U` vectors of a row at a time.
 ///
 /// # Safety
 ///
-/// The rows' elements are readable; each vector has `n` floats and zeros up to a multiple of 16; each row of `out` has
-/// `count`, initialised where there is a `keep`.
+/// The rows' elements are readable; each vector has `n` floats and zeros up to a multiple of 16;
+/// each row of `out` has `count`, initialized where there is a `keep`.
 #[inline(always)]
 pub(super) unsafe fn dots<I: Isa, const Q: usize, const U: usize>(
     isa: I,
@@ -98,7 +99,7 @@ unsafe fn sums<I: Isa, const Q: usize, const U: usize, const HALF: bool>(
             k += I::LANES;
         }
     }
-    // Loops, since what a closure does is compiled for any processor.
+    // Loops, since a closure's body is compiled for any processor.
     let mut totals = [isa.zero(); Q];
     for (total, sums) in totals.iter_mut().zip(&all) {
         *total = sums[0];
@@ -123,7 +124,8 @@ unsafe fn add<I: Isa, const Q: usize, const U: usize>(
     all: &mut [[I::F; U]; Q],
 ) {
     for (q, sums) in all.iter_mut().enumerate() {
-        // By number, which is a sixth faster than side by side: the compiler keeps these in registers.
+        // By number, which is a sixth faster than side by side: the compiler keeps these in
+        // registers.
         for u in 0..U {
             // SAFETY: the caller's promise.
             let with = unsafe { isa.load(strip.vectors.add(strip.vectors_stride * q + k + I::LANES * u)) };
@@ -132,8 +134,8 @@ unsafe fn add<I: Isa, const Q: usize, const U: usize>(
     }
 }
 
-/// As [`Soften`](super::softmax::Soften), for one query: scores, mask and weights are `[n]`, and `state` is the greatest
-/// score and the sum of weights. Returns what earlier sums are to be multiplied by.
+/// As [`Soften`](super::softmax::Soften), for one query: scores, mask and weights are `[n]`, and
+/// `state` is the greatest score and the sum of weights. Returns the factor for earlier sums.
 pub(in super::super) type SoftenOne =
     unsafe fn(scores: *mut f32, n: usize, mask: *const f32, factor: f32, state: &mut [f32; 2]) -> f32;
 

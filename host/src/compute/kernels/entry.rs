@@ -1,23 +1,25 @@
-//! Each kernel, compiled for an instruction set: the functions that a [`Table`](super::Table) names.
+//! Each kernel, compiled for an instruction set: the functions that a [`Table`](super::Table)
+//! names.
 
-/// Defines a module's `TABLE`: all kernels for one instruction set, with its way to add products of bytes.
+/// Defines a module's `TABLE`: all kernels for one instruction set, with its way to add products of
+/// bytes.
 macro_rules! entry_points {
     (#$attr:tt $isa:ident, $dot:ident, singles: [$($c:literal $u:literal),*], bytes: [$($b:literal),*], dots: [$($q:literal $v:literal),*],) => {
         use super::*;
 
         $crate::compute::kernels::compiled! { #$attr $isa,
             tile_singles[C, U](left: *const u8, right: *const u8, steps: usize, sums: *mut f32, more: bool)
-                = tile::tile::<$isa, tile::Singles, C, U>;
+                = microkernel::tile::<$isa, microkernel::Singles, C, U>;
             tile_halves[C, U](left: *const u8, right: *const u8, steps: usize, sums: *mut f32, more: bool)
-                = tile::tile::<$isa, tile::Halves, C, U>;
+                = microkernel::tile::<$isa, microkernel::Halves, C, U>;
             stage_singles[](from: *const u8, half: bool, n: usize, zero: u8, to: *mut u8)
-                = stage::singles::<$isa>;
+                = pack_right::singles::<$isa>;
             pack_singles[](loose: &Loose, to: *mut u8)
                 = pack::singles::<$isa>;
             unpack[](from: *const f32, divisors: *const f32, count: usize, n: usize, to: *mut f32, stride: usize)
                 = pack::unpack::<$isa>;
-            finish[](sums: *const f32, n: usize, columns: usize, out: *mut f32, how: &Finish)
-                = finish::finish::<$isa>;
+            finish[](sums: *const f32, n: usize, columns: usize, out: *mut f32, how: &Epilogue)
+                = epilogue::finish::<$isa>;
             soften_singles[](scores: *mut f32, n: usize, mask: *const f32, state: &State)
                 = softmax::soften::<$isa, softmax::Singles>;
             rescale[](sums: *mut f32, n: usize, factor: *const f32)
@@ -47,16 +49,16 @@ macro_rules! entry_points {
     };
 }
 
-/// Defines what multiplies blocks of bytes.
+/// Defines the entry points for blocks of bytes.
 macro_rules! byte_entry_points {
     (#$attr:tt $isa:ident, $dot:ident, bytes: [$($b:literal),*],) => {
         $crate::compute::kernels::compiled! { #$attr $isa,
             tile_bytes[C](left: *const u8, right: *const u8, steps: usize, sums: *mut f32, more: bool)
-                = tile::tile_bytes::<$isa, $dot, C, false>;
+                = microkernel::tile_bytes::<$isa, $dot, C, false>;
             tile_bytes_with_minimum[C](left: *const u8, right: *const u8, steps: usize, sums: *mut f32, more: bool)
-                = tile::tile_bytes::<$isa, $dot, C, true>;
+                = microkernel::tile_bytes::<$isa, $dot, C, true>;
             stage_bytes[](from: *const u8, half: bool, n: usize, zero: u8, to: *mut u8)
-                = stage::bytes::<$isa, $dot>;
+                = pack_right::quantize::<$isa, $dot>;
         }
 
         pub(in crate::compute) const BYTES: Format = Format { tiles: &[$(tile_bytes::<$b>),*], stage: stage_bytes };
@@ -65,7 +67,7 @@ macro_rules! byte_entry_points {
     };
 }
 
-/// Defines what multiplies 16-bit fixed point.
+/// Defines the entry points for 16-bit fixed point.
 macro_rules! fixed_entry_points {
     (#$attr:tt $isa:ident, $dot:ident, fixed: [$($c:literal $u:literal),*],) => {
         $crate::compute::kernels::compiled! { #$attr $isa,
@@ -80,14 +82,14 @@ macro_rules! fixed_entry_points {
     };
 }
 
-/// Defines what works on bfloat16.
+/// Defines the entry points for bfloat16.
 macro_rules! bf16_entry_points {
     (#$attr:tt $isa:ident, $bf16:ident, pairs: [$($c:literal $u:literal),*],) => {
         $crate::compute::kernels::compiled! { #$attr $isa,
             tile_pairs[C, U](left: *const u8, right: *const u8, steps: usize, sums: *mut f32, more: bool)
-                = tile::tile::<$isa, tile::Pairs<$bf16>, C, U>;
+                = microkernel::tile::<$isa, microkernel::Pairs<$bf16>, C, U>;
             stage_pairs[](from: *const u8, half: bool, n: usize, zero: u8, to: *mut u8)
-                = stage::pairs::<$isa, $bf16>;
+                = pack_right::pairs::<$isa, $bf16>;
             pack_pairs[](loose: &Loose, to: *mut u8)
                 = pack::pairs::<$isa, $bf16>;
             soften_pairs[](scores: *mut f32, n: usize, mask: *const f32, state: &State)
@@ -102,12 +104,14 @@ macro_rules! bf16_entry_points {
     };
 }
 
-/// Defines functions that are compiled with an attribute: what is inlined into them may use what that enables.
+/// Defines functions that are compiled with an attribute: code that is inlined into them may use
+/// the enabled instructions.
 macro_rules! compiled {
     (#$attr:tt $isa:ident, $($name:ident[$($c:ident),*]($($arg:ident: $type:ty),*) $(-> $out:ty)? = $inner:expr;)*) => {$(
         #$attr
         unsafe fn $name<$(const $c: usize),*>($($arg: $type),*) $(-> $out)? {
-            // SAFETY: a table is used only where the processor has what it is compiled for; the rest is the caller's promise.
+            // SAFETY: a table is used only where the processor has the instruction set that it is
+            // compiled for; the rest is the caller's promise.
             unsafe { $inner($isa::new(), $($arg),*) }
         }
     )*};

@@ -2,10 +2,11 @@
 
 use super::isa::Isa;
 
-/// `2ˣ`, with a relative error of at most 2⁻²¹·⁸; 0 below −150, infinite above 128, and NaN for NaN.
+/// `2ˣ`, with a relative error of at most 2⁻²¹·⁸; 0 below −150, infinite above 128, and NaN for
+/// NaN.
 ///
-/// `2ⁿ` for the nearest integer `n`, times a polynomial of degree 5 for the rest: the minimax polynomial of relative error
-/// on [−½, ½], but that its constant is 1, so that `2⁰` is 1.
+/// `2ⁿ` for the nearest integer `n`, times a polynomial of degree 5 for the rest: the minimax
+/// polynomial of relative error on [−½, ½], but that its constant is 1, so that `2⁰` is 1.
 #[inline(always)]
 pub(super) fn exp2<I: Isa>(isa: I, x: I::F) -> I::F {
     const TERMS: [f32; 5] = [0.001_327_646_8, 0.009_675_541, 0.055_507_133, 0.240_221_2, 0.693_146_97];

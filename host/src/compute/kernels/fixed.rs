@@ -1,25 +1,29 @@
-//! 16-bit fixed point in blocks of [`SPAN`] elements with a scale each: block floating point, with sums in 32 bits.
+//! 16-bit fixed point in blocks of [`SPAN`] elements with a scale each: block floating point, with
+//! sums in 32 bits.
 //!
-//! A processor with VNNI adds two products of 16 bits where it adds one of floats, so this is twice as fast, and it is no less
-//! exact than binary16. How far a block is scaled up is limited by its *norm*: as `|Σ a·b| ≤ ‖a‖·‖b‖` (Cauchy and Schwarz),
-//! sums of blocks whose norms are below √2³¹ cannot overflow, though elements use all of their 16 bits. Rounding moves a block
-//! by about a ten-thousandth of its norm, whatever its values are; binary16, to which native whisper.cpp rounds activations, by
-//! about a five-thousandth.
+//! A processor with VNNI adds two products of 16 bits where it adds one of floats, so this is twice
+//! as fast, and it is no less exact than binary16. How far a block is scaled up is limited by its
+//! *norm*: as `|Σ a·b| ≤ ‖a‖·‖b‖` (Cauchy and Schwarz), sums of blocks whose norms are below √2³¹
+//! cannot overflow, though elements use all of their 16 bits. Rounding moves a block by about a
+//! ten-thousandth of its norm, whatever its values are; binary16, to which native whisper.cpp
+//! rounds activations, by about a five-thousandth.
 //!
 //! ```text
-//! left    blocks of [n / 2][2 · LANES][2] i16, then [2 · LANES] f32 scales; n = SPAN but in the last
+//! left    blocks of [n / 2][2 · LANES][2] i16, then [2 · LANES] f32 scales;
+//!         n = SPAN but in the last
 //! right   [C] rows: of i16, then from SCALES on a scale for each block
 //! ```
 
 use super::isa::{Isa, WordDot};
-use super::stage::{ROW, SCALES, elements};
-use super::tile::ask_ahead;
+use super::microkernel::ask_ahead;
+use super::pack_right::{ROW, SCALES, elements};
 
 /// Elements of a block.
 pub(in super::super) const SPAN: usize = 256;
-/// What the norm of a block becomes: with roundings, half a unit in each element, still below √2³¹ = 46,340.9.
+/// Norm of a block after scaling: with roundings, half a unit in each element, still below √2³¹ =
+/// 46,340.9.
 const NORM: f32 = 46_300.0;
-/// What the greatest element becomes at most.
+/// Maximum magnitude of an element after scaling.
 const GREATEST: f32 = 32_766.0;
 /// Least scale, for numbers so small that their squares are 0.
 const LEAST: f32 = 1e-18;
@@ -29,8 +33,8 @@ pub(in super::super) const fn fixed_bytes(panel: usize, depth: usize) -> usize {
     4 * panel * (depth.div_ceil(2) + depth.div_ceil(SPAN))
 }
 
-/// What the integers of a block are multiplied by, from the sum of its squares and its greatest magnitude. Not a number where
-/// the sum is none or is infinite.
+/// Scale factor of a block's integers, from the sum of its squares and its greatest magnitude. NaN
+/// where the sum is NaN or infinite.
 #[inline(always)]
 pub(in super::super) fn scale(squares: f32, greatest: f32) -> f32 {
     (squares.sqrt() / NORM).max(greatest / GREATEST).max(LEAST) + squares * 0.0
@@ -52,7 +56,8 @@ pub(super) unsafe fn fixed<I: Isa, D: WordDot<I>>(
 ) {
     for (block, first) in (0..n).step_by(SPAN).enumerate() {
         let last = n.min(first + SPAN);
-        // SAFETY: vectors that begin in the row, of which no more is read than it has; room for elements is a multiple of two vectors.
+        // SAFETY: vectors that begin in the row, of which no more is read than its length; room for
+        // elements is a multiple of two vectors.
         unsafe {
             let (mut squares, mut greatest) = ([isa.zero(); 2], [isa.zero(); 2]);
             for k in (first..last).step_by(2 * I::LANES) {
@@ -75,12 +80,13 @@ pub(super) unsafe fn fixed<I: Isa, D: WordDot<I>>(
     }
 }
 
-/// A [`Tile`](super::tile::Tile) of `C` right rows in fixed point; `steps` are pairs of elements. `U` steps go into different
-/// sums.
+/// A [`Tile`](super::microkernel::Tile) of `C` right rows in fixed point; `steps` are pairs of
+/// elements. `U` steps go into different sums.
 ///
 /// # Safety
 ///
-/// `left` and `right` have the shapes above; `sums` has `[C][2 · LANES]` floats, initialised with `more`.
+/// `left` and `right` have the shapes above; `sums` has `[C][2 · LANES]` floats, initialized with
+/// `more`.
 #[inline(always)]
 pub(super) unsafe fn tile<I: Isa, D: WordDot<I>, const C: usize, const U: usize>(
     isa: I,
@@ -130,7 +136,7 @@ pub(super) unsafe fn tile<I: Isa, D: WordDot<I>, const C: usize, const U: usize>
     }
 }
 
-/// One step of a tile.
+/// Computes one step of a tile.
 ///
 /// # Safety
 ///

@@ -1,9 +1,9 @@
-//! What the kernels ask of an instruction set.
+//! Operations that the kernels require of an instruction set.
 
-/// An instruction set. A value is the proof that the processor has it: whoever makes one has asked.
+/// An instruction set. A value is the proof that the processor has it: its constructor has checked.
 ///
-/// Arithmetic is on vectors of [`LANES`](Self::LANES) elements of 32 bits. Every operation is inlined into a kernel, which
-/// is compiled for the instruction set; see `entry_points`.
+/// Arithmetic is on vectors of [`LANES`](Self::LANES) elements of 32 bits. Every operation is
+/// inlined into a kernel, which is compiled for the instruction set; see `entry_points`.
 pub(super) trait Isa: Copy {
     /// Lanes of floats.
     type F: Copy;
@@ -52,7 +52,7 @@ pub(super) trait Isa: Copy {
     fn words(self, a: Self::F) -> Self::N;
     /// Floats of these bits.
     fn floats(self, a: Self::N) -> Self::F;
-    /// In lane `l`, word `w`: what was in lane `w`, word `l`.
+    /// Transposes: in lane `l`, word `w` is the former lane `w`, word `l`.
     fn transpose(self, block: &mut [Self::N]);
 
     /// Loads a vector.
@@ -116,8 +116,8 @@ pub(super) trait ByteDot<I: Isa>: Copy {
     /// Subtracted from each byte on the left.
     const SUBTRACTED: u8 = 0;
 
-    /// `sums + Σ (left − SUBTRACTED) · right`, with unsigned bytes on the left and signed ones, of at most 127, on the
-    /// right.
+    /// `sums + Σ (left − SUBTRACTED) · right`, with unsigned bytes on the left and signed ones, of
+    /// at most 127, on the right.
     fn dot(isa: I, sums: I::N, left: I::N, right: I::N) -> I::N;
 }
 

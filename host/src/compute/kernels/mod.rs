@@ -1,12 +1,13 @@
 //! The inner loops, for each instruction set, and the choice between them.
 //!
-//! A kernel is generic over [`Isa`](isa::Isa) and compiled once for each instruction set (`entry`). What calls kernels is
-//! not generic: it reads a [`Table`] of functions. A new instruction set is a file with an `Isa` and its table; one that
-//! multiplies whole tiles, such as AMX, replaces the [`Format`] it is good at, for it can read the same panels.
+//! A kernel is generic over [`Isa`](isa::Isa) and compiled once for each instruction set (`entry`).
+//! What calls kernels is not generic: it reads a [`Table`] of functions. A new instruction set is a
+//! file with an `Isa` and its table; one that multiplies whole tiles, such as AMX, replaces the
+//! [`Format`] it is good at, for it can read the same panels.
 //!
-//! Why not a library: `gemm` 0.19 and `matrixmultiply` 0.3 multiply floats only, know neither binary16 nor blocks of bytes,
-//! write sums that are then read again for bias and activation, and cannot be interrupted. On floats alone these kernels are about
-//! level with them.
+//! Why not a library: `gemm` 0.19 and `matrixmultiply` 0.3 multiply floats only, know neither
+//! binary16 nor blocks of bytes, write sums that are then read again for bias and activation, and
+//! cannot be interrupted. On floats alone these kernels are about level with them.
 
 #![cfg_attr(
     not(target_arch = "x86_64"),
@@ -24,35 +25,37 @@ mod avx2;
 mod avx512;
 mod dots;
 mod entry;
+mod epilogue;
 mod exp;
-mod finish;
 mod fixed;
 mod isa;
+mod microkernel;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod pack;
+mod pack_right;
 mod portable;
 mod softmax;
-mod stage;
-mod tile;
 
 use super::aligned::LINE;
 use entry::{bf16_entry_points, byte_entry_points, compiled, entry_points, fixed_entry_points};
 
 pub(super) use dots::{Dots, SoftenOne, Strip};
-pub(super) use finish::{Finish, FinishTile};
+pub(super) use epilogue::{Epilogue, EpilogueTile};
 pub(super) use fixed::{SPAN, fixed_bytes, scale};
+pub(super) use microkernel::{Tile, block_bytes};
 pub(super) use pack::{Loose, Pack, Unpack};
+pub(super) use pack_right::{BLOCK, ELEMENTS, ROW, Stage};
 pub(super) use softmax::{LOWEST, Rescale, Soften, State};
-pub(super) use stage::{BLOCK, ELEMENTS, ROW, Stage};
-pub(super) use tile::{Tile, block_bytes};
 
-/// How exactly products are computed.
+/// Precision of products.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Precision {
-    /// Floats as they are, or binary16 as fixed point that rounds less; quantised weights as ggml computes with them natively.
+    /// Floats as they are, or binary16 as fixed point that rounds less; quantized weights as ggml
+    /// computes with them natively.
     Exact,
-    /// Weights of floats as blocks of bytes, products of two matrices in bfloat16, where the processor is made for it.
+    /// Weights of floats as blocks of bytes, products of two matrices in bfloat16, where the
+    /// processor is made for it.
     Fast,
 }
 
@@ -72,14 +75,14 @@ pub(super) struct Table {
     pub(super) pack: Pack,
     pub(super) soften: Soften,
     pub(super) unpack: Unpack,
-    pub(super) finish: FinishTile,
+    pub(super) finish: EpilogueTile,
     pub(super) rescale: Rescale,
     /// The one of `n` vectors at `n − 1`.
     pub(super) dots: &'static [Dots],
     pub(super) soften_one: SoftenOne,
 }
 
-/// How one format of panels is multiplied.
+/// Micro-kernels for one format of panels.
 #[derive(Clone, Copy)]
 pub(super) struct Format {
     /// The tile of `n` right rows at `n − 1`.
@@ -96,7 +99,7 @@ pub(super) struct Bf16Table {
     pub(super) soften: Soften,
 }
 
-/// What a processor may have, from least to most.
+/// Instruction set levels, from least to most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
     Portable,
@@ -111,7 +114,7 @@ impl Level {
     const ALL: [Self; 6] =
         [Self::Portable, Self::Neon, Self::Avx2, Self::Avx512, Self::Avx512Vnni, Self::Avx512VnniBf16];
 
-    /// Those that this processor has; the last is the best.
+    /// Instruction set levels that this processor has; the last is the best.
     pub(crate) fn available() -> impl Iterator<Item = Self> {
         Self::ALL.into_iter().filter(|level| level.is_available())
     }
@@ -172,7 +175,7 @@ impl Level {
         portable::TABLE
     }
 
-    /// Whether products of bytes are faster than those of floats.
+    /// Returns true if products of bytes are faster than those of floats.
     fn has_byte_products(self) -> bool {
         self >= Self::Avx512Vnni
     }
@@ -192,7 +195,7 @@ impl Kernels {
         Self::with(Level::available().last().unwrap_or(Level::Portable), precision)
     }
 
-    /// Those of a level, or the portable ones where the processor does not have it.
+    /// Kernels of a level, or the portable ones where the processor does not have it.
     pub(crate) fn with(level: Level, precision: Precision) -> Self {
         let level = if level.is_available() { level } else { Level::Portable };
         Self { level, precision, table: level.table() }
@@ -218,7 +221,7 @@ impl Kernels {
         &self.table
     }
 
-    /// Whether weights of floats are to become bytes.
+    /// Returns true if weights of floats are to become bytes.
     pub(super) fn prefers_bytes(&self) -> bool {
         self.precision == Precision::Fast && self.level.has_byte_products()
     }
@@ -229,7 +232,8 @@ impl Kernels {
     }
 }
 
-/// Asks for the cache lines of `bytes` bytes that are about to be read. It is no access: any address will do.
+/// Prefetches the cache lines of `bytes` bytes that are about to be read. It is no access: any
+/// address will do.
 #[inline(always)]
 pub(super) fn prefetch(at: *const u8, bytes: usize) {
     #[cfg(target_arch = "x86_64")]

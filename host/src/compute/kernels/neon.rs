@@ -21,7 +21,8 @@ impl Neon {
     }
 }
 
-/// Widens binary16. The intrinsics for it are not stable, the instruction is as old as NEON in 64 bits.
+/// Widens binary16. The intrinsics for it are not stable, the instruction is as old as NEON in 64
+/// bits.
 #[inline(always)]
 fn widen(halves: uint16x4_t) -> float32x4_t {
     let floats;
@@ -98,7 +99,8 @@ impl Isa for Neon {
 
     #[inline(always)]
     fn scale_by_power(self, a: float32x4_t, n: float32x4_t) -> float32x4_t {
-        // SAFETY: as above. In two steps, since a power alone may be too great or too small for a float.
+        // SAFETY: as above. In two steps, since a power alone may be too great or too small for a
+        // float.
         unsafe {
             let n = vcvtq_s32_f32(n);
             let half = vshrq_n_s32::<1>(n);

@@ -1,7 +1,7 @@
 //! Panels of rows that lie in memory: vectors across rows, as the tiles read them, and back.
 
 use super::isa::{Bf16, Isa};
-use super::stage::elements;
+use super::pack_right::elements;
 
 /// Most lanes of a vector.
 const MAX_LANES: usize = 16;
@@ -12,18 +12,19 @@ pub(in super::super) struct Loose {
     pub(in super::super) from: *const u8,
     /// Bytes from one row to the next.
     pub(in super::super) stride: usize,
-    /// Whether they are binary16.
+    /// True for binary16.
     pub(in super::super) half: bool,
     pub(in super::super) count: usize,
     pub(in super::super) n: usize,
-    /// What they are multiplied by.
+    /// Factor applied to each element.
     pub(in super::super) factor: f32,
 }
 
 /// Packs a panel. Rows that are not there become 0.
 pub(in super::super) type Pack = unsafe fn(loose: &Loose, to: *mut u8);
 
-/// Packs words: `words` of each row, which `word` makes from the vector of it that begins at a word.
+/// Packs words: `words` of each row, which `word` makes from the vector of it that begins at a
+/// word.
 ///
 /// # Safety
 ///
@@ -84,8 +85,8 @@ pub(super) unsafe fn pairs<I: Isa, B: Bf16<I>>(isa: I, loose: &Loose, to: *mut u
     unsafe { pack(isa, count, n.div_ceil(2), to, word) }
 }
 
-/// Writes a panel of floats back as `count` rows, `stride` bytes apart, of `n` elements; row `r` is divided by
-/// `divisors[r]`.
+/// Writes a panel of floats back as `count` rows, `stride` bytes apart, of `n` elements; row `r` is
+/// divided by `divisors[r]`.
 pub(in super::super) type Unpack =
     unsafe fn(from: *const f32, divisors: *const f32, count: usize, n: usize, to: *mut f32, stride: usize);
 
@@ -105,7 +106,8 @@ pub(super) unsafe fn unpack<I: Isa>(
     stride: usize,
 ) {
     for half in 0..2 {
-        // SAFETY: rows below `count` and elements below `n` are written, and the panel's vectors of those are read.
+        // SAFETY: rows below `count` and elements below `n` are written, and the panel's vectors of
+        // those are read.
         unsafe {
             let factor = isa.div(isa.splat(1.0), isa.load(divisors.add(I::LANES * half)));
             for first in (0..n).step_by(I::LANES) {

@@ -189,7 +189,7 @@ impl Isa for Portable {
     }
 }
 
-/// One byte after the other.
+/// Plain bytes, one after the other.
 #[derive(Clone, Copy)]
 pub(super) struct Plain;
 

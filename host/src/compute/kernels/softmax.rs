@@ -1,7 +1,7 @@
-//! Soft-max over keys that come in parts (Milakov and Gimelshein, arXiv:1805.02867): the greatest score so far is kept,
-//! and what was summed before a greater one came is scaled down.
+//! Soft-max over keys that come in parts (Milakov and Gimelshein, arXiv:1805.02867): the greatest
+//! score so far is kept, and earlier sums are scaled down when a greater one comes.
 //!
-//! Scores are in base 2: whoever makes them has multiplied by log₂ e.
+//! Scores are in base 2: the caller has multiplied them by log₂ e.
 
 use super::exp::exp2;
 use super::isa::{Bf16, Isa};
@@ -9,8 +9,8 @@ use super::isa::{Bf16, Isa};
 /// Below every score but −∞, so that a part that is masked altogether weighs nothing.
 pub(in super::super) const LOWEST: f32 = f32::MIN;
 
-/// The state of a panel of queries: for each the greatest score, the sum of weights, and what earlier sums are to be
-/// multiplied by.
+/// The state of a panel of queries: for each the greatest score, the sum of weights, and the factor
+/// for earlier sums.
 #[derive(Clone, Copy)]
 pub(in super::super) struct State {
     pub(in super::super) greatest: *mut f32,
@@ -18,14 +18,16 @@ pub(in super::super) struct State {
     pub(in super::super) factor: *mut f32,
 }
 
-/// Turns the scores of `n` keys, `[n][panel]`, into weights in place, after `mask` of the same shape (or null) is added.
+/// Turns the scores of `n` keys, `[n][panel]`, into weights in place, after `mask` of the same
+/// shape (or null) is added.
 pub(in super::super) type Soften = unsafe fn(scores: *mut f32, n: usize, mask: *const f32, state: &State);
 
-/// How weights are stored.
+/// Storage format of weights.
 pub(super) trait Weights<I: Isa> {
     /// Keys that are stored together.
     const KEYS: usize;
-    /// Stores a vector of queries' weights for [`KEYS`](Self::KEYS) keys; the second is 0 where there is one.
+    /// Stores a vector of queries' weights for [`KEYS`](Self::KEYS) keys; the second is 0 where
+    /// there is one.
     ///
     /// # Safety
     ///

@@ -2,7 +2,7 @@
 
 use super::reference::{Memory, Random, all, assert_near};
 use crate::compute::attention::Attention;
-use crate::compute::crew::Crew;
+use crate::compute::helpers::Helpers;
 use crate::compute::kernels::Kernels;
 use crate::compute::rows::{Float, RowsMut};
 
@@ -47,8 +47,8 @@ impl Head {
         }
     }
 
-    fn run(&self, kernels: &Kernels, crew: &Crew) -> Vec<f32> {
-        attend(std::slice::from_ref(self), kernels, crew)
+    fn run(&self, kernels: &Kernels, helpers: &Helpers) -> Vec<f32> {
+        attend(std::slice::from_ref(self), kernels, helpers)
     }
 
     fn reference(&self) -> Vec<f64> {
@@ -73,7 +73,7 @@ impl Head {
 }
 
 /// The outputs of some heads, one after the other.
-fn attend(heads: &[Head], kernels: &Kernels, crew: &Crew) -> Vec<f32> {
+fn attend(heads: &[Head], kernels: &Kernels, helpers: &Helpers) -> Vec<f32> {
     let (queries, width) = (heads[0].query.rows, heads[0].query.cols);
     let len = queries * (width + 1);
     let mut out = vec![f32::NAN; heads.len() * len];
@@ -88,24 +88,24 @@ fn attend(heads: &[Head], kernels: &Kernels, crew: &Crew) -> Vec<f32> {
             out: unsafe { RowsMut::new(out.as_mut_ptr().cast(), 4 * (width + 1), queries, width) },
         })
         .collect();
-    kernels.attend(&asked, crew, &|_| true).unwrap();
+    kernels.attend(&asked, helpers, &|_| true).unwrap();
     assert!(out.chunks(width + 1).all(|row| row[width].is_nan()), "wrote between rows");
     out.chunks(width + 1).flat_map(|row| &row[..width]).copied().collect()
 }
 
 #[test]
 fn heads_that_are_read_together_are_what_each_is_by_itself() {
-    let crew = Crew::start(2).unwrap();
+    let helpers = Helpers::start(2).unwrap();
     let bits = |floats: Vec<f32>| floats.into_iter().map(f32::to_bits).collect::<Vec<_>>();
     for kernels in all() {
         for (heads, shape) in [(3, [1, 1500, 64]), (20, [8, 1600, 64]), (45, [5, 77, 33])] {
             let mut random = Random::new(7);
             let heads: Vec<Head> =
                 (0..heads).map(|_| Head::new(shape, Float::F16, true, &mut random)).collect();
-            let each = heads.iter().flat_map(|head| head.run(&kernels, &Crew::alone()));
+            let each = heads.iter().flat_map(|head| head.run(&kernels, &Helpers::alone()));
             let each = bits(each.collect());
-            for crew in [&crew, &Crew::alone()] {
-                assert!(bits(attend(&heads, &kernels, crew)) == each, "{} {shape:?}", kernels.describe());
+            for helpers in [&helpers, &Helpers::alone()] {
+                assert!(bits(attend(&heads, &kernels, helpers)) == each, "{} {shape:?}", kernels.describe());
             }
         }
     }
@@ -120,7 +120,8 @@ fn every_shape_with_and_without_a_mask() {
             {
                 let head = Head::new(shape, element, masked, &mut Random::new(n as u32));
                 let tolerance = if kernels.bf16().is_some() { 2e-2 } else { 5e-6 };
-                for (got, expected) in head.run(&kernels, &Crew::alone()).into_iter().zip(head.reference()) {
+                for (got, expected) in head.run(&kernels, &Helpers::alone()).into_iter().zip(head.reference())
+                {
                     let what = format!("{} {shape:?} {element:?} {masked}", kernels.describe());
                     assert_near(got, expected, 1.0, tolerance, &what);
                 }
@@ -131,10 +132,10 @@ fn every_shape_with_and_without_a_mask() {
 
 #[test]
 fn helpers_change_no_bit() {
-    let crew = Crew::start(2).unwrap();
+    let helpers = Helpers::start(2).unwrap();
     for kernels in all() {
         let head = Head::new([400, 300, 64], Float::F16, false, &mut Random::new(5));
-        let bits = |crew| head.run(&kernels, crew).into_iter().map(f32::to_bits).collect::<Vec<_>>();
-        assert!(bits(&crew) == bits(&Crew::alone()));
+        let bits = |helpers| head.run(&kernels, helpers).into_iter().map(f32::to_bits).collect::<Vec<_>>();
+        assert!(bits(&helpers) == bits(&Helpers::alone()));
     }
 }

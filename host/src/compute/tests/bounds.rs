@@ -1,4 +1,5 @@
-//! Nothing is read or written past the last element: matrices end where a page begins that nobody may touch.
+//! Nothing is read or written past the last element: matrices end where a page begins that nobody
+//! may touch.
 
 use std::ffi::c_void;
 use std::ptr::null_mut;
@@ -8,13 +9,14 @@ use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, m
 
 use super::reference::{Random, Weights, all};
 use crate::compute::attention::Attention;
-use crate::compute::crew::Crew;
+use crate::compute::helpers::Helpers;
 use crate::compute::product::{Bias, Left, Product};
 use crate::compute::rows::{Float, Rows, RowsMut};
 
 const PAGE: usize = 4096;
 
-/// A matrix whose last byte is the last of a page, and before whose first page there is none either.
+/// A matrix whose last byte is the last of a page, and before whose first page there is none
+/// either.
 struct Guarded {
     map: *mut c_void,
     len: usize,
@@ -80,7 +82,7 @@ fn products_stay_inside() {
                     let mut out = Guarded::new(columns, rows, Float::F32);
                     let (residual, out) = (Some(residual.rows()), out.rows_mut());
                     let product = Product { left, right: right.rows(), out, bias, gelu: true, residual };
-                    kernels.multiply(&[product], &Crew::alone(), &|_| true).unwrap();
+                    kernels.multiply(&[product], &Helpers::alone(), &|_| true).unwrap();
                 }
             }
         }
@@ -104,7 +106,7 @@ fn attention_stays_inside() {
                     scale: 1.0,
                     out: out.rows_mut(),
                 };
-                kernels.attend(&[head], &Crew::alone(), &|_| true).unwrap();
+                kernels.attend(&[head], &Helpers::alone(), &|_| true).unwrap();
             }
         }
     }

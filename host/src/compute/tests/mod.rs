@@ -2,7 +2,7 @@
 
 mod attention;
 mod bounds;
-mod crew;
+mod helpers;
 mod product;
 mod reference;
 

@@ -4,13 +4,13 @@ use half::f16;
 use hearken_proto::compute::Element;
 
 use super::reference::{Memory, Random, Weights, all, assert_near, gelu, rounded};
-use crate::compute::crew::Crew;
+use crate::compute::helpers::Helpers;
 use crate::compute::kernels::{Kernels, Level};
 use crate::compute::packed::{Content, Packed};
 use crate::compute::product::{Bias, Left, Product};
 use crate::compute::rows::{Float, RowsMut};
 
-/// What is done besides.
+/// Epilogue and strides of a test.
 #[derive(Debug, Clone, Copy)]
 struct Extras {
     bias: u32,
@@ -55,7 +55,7 @@ fn run(
     let columns = right.rows;
     let bias = random.floats(rows.max(columns));
     let residual = Memory::new(Float::F32, rows, 3, &random.floats(rows * columns));
-    // Rows of the output are apart too, and what lies between them stays.
+    // Rows of the output are apart too, and the gaps between them are unchanged.
     let mut out = vec![f32::NAN; (rows + 5) * columns];
     // SAFETY: the rows lie in the vector.
     let to = unsafe { RowsMut::new(out.as_mut_ptr().cast(), 4 * (rows + 5), columns, rows) };
@@ -67,13 +67,13 @@ fn run(
         gelu: extras.gelu,
         residual: extras.residual.then(|| residual.rows()),
     };
-    kernels.multiply(&[product], &Crew::alone(), &|_| true).unwrap();
+    kernels.multiply(&[product], &Helpers::alone(), &|_| true).unwrap();
     assert!(out.chunks(rows + 5).all(|row| row[rows..].iter().all(|x| x.is_nan())), "wrote between rows");
-    // The extras are undone in the comparison: return what belongs to the product, with them.
+    // The extras are undone in the comparison: returns the product's own part, with them.
     out.chunks(rows + 5).flat_map(|row| &row[..rows]).copied().collect()
 }
 
-/// The same extras in f64.
+/// Computes the same epilogue in f64.
 fn expect(
     sum: f64,
     i: usize,
@@ -169,7 +169,8 @@ fn the_greatest_bytes() {
     }
 }
 
-/// No block overflows its sums, and none is rounded more than binary16 would round the right side alone.
+/// No block overflows its sums, and none is rounded more than binary16 would round the right side
+/// alone.
 #[test]
 fn fixed_point_is_no_less_exact_than_binary16() {
     let (rows, columns, depth) = (33, 14, 700);
@@ -259,14 +260,14 @@ fn values_that_are_no_numbers_reach_only_their_row_and_column() {
 
 #[test]
 fn helpers_change_no_bit() {
-    let crew = Crew::start(3).unwrap();
+    let helpers = Helpers::start(3).unwrap();
     for kernels in all() {
         for [rows, columns, depth] in [[384, 300, 384], [1200, 5, 1100], [4000, 1, 640], [65, 700, 1300]] {
             let mut random = Random::new(7);
             let weights = Weights::new(Element::F16, rows, depth, &mut random);
             let packed = weights.packed(&kernels);
             let right = Memory::new(Float::F32, depth, 0, &random.floats(depth * columns));
-            let run = |crew: &Crew| {
+            let run = |helpers: &Helpers| {
                 let mut out = vec![0.0; rows * columns];
                 let product = Product {
                     left: Left::Weights(&packed),
@@ -276,10 +277,10 @@ fn helpers_change_no_bit() {
                     gelu: true,
                     residual: None,
                 };
-                kernels.multiply(&[product], crew, &|_| true).unwrap();
+                kernels.multiply(&[product], helpers, &|_| true).unwrap();
                 out.into_iter().map(f32::to_bits).collect::<Vec<_>>()
             };
-            assert!(run(&crew) == run(&Crew::alone()), "{rows}x{columns}x{depth}");
+            assert!(run(&helpers) == run(&Helpers::alone()), "{rows}x{columns}x{depth}");
         }
     }
 }

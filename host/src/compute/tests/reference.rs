@@ -1,4 +1,4 @@
-//! What the operations mean, in f64, and the matrices that tests give them.
+//! Reference implementation of the operations, in f64, and the matrices that tests give them.
 
 use half::f16;
 use hearken_proto::compute::Element;
@@ -23,7 +23,7 @@ impl Random {
         self.0
     }
 
-    /// In −1..1.
+    /// Number in −1..1.
     pub(super) fn float(&mut self) -> f32 {
         self.next() as i32 as f32 / 2_147_483_648.0
     }
@@ -33,7 +33,7 @@ impl Random {
     }
 }
 
-/// All levels and precisions.
+/// Kernels of all levels and precisions.
 pub(super) fn all() -> impl Iterator<Item = Kernels> {
     Level::available().flat_map(|level| {
         [Precision::Exact, Precision::Fast].map(|precision| Kernels::with(level, precision))
@@ -147,13 +147,14 @@ impl Weights {
         Packed::pack(kernels, &[raw], |_, row| self.row(row)).remove(0)
     }
 
-    /// What they stand for. The minimum of each block, where blocks have one, comes after the row's end and not in its
-    /// elements, since ggml multiplies it by a moment of its own; see [`rounded`].
+    /// Values of the elements. The minimum of each block, where blocks have one, comes after the
+    /// row's end and not in its elements, since ggml multiplies it by a moment of its own; see
+    /// [`rounded`].
     pub(super) fn table(&self) -> Vec<Vec<f64>> {
-        (0..self.rows).map(|row| self.dequantised(self.row(row))).collect()
+        (0..self.rows).map(|row| self.dequantized(self.row(row))).collect()
     }
 
-    fn dequantised(&self, row: &[u8]) -> Vec<f64> {
+    fn dequantized(&self, row: &[u8]) -> Vec<f64> {
         let half = |bytes: &[u8]| f16::from_le_bytes([bytes[0], bytes[1]]).to_f64();
         match self.element {
             Element::F32 => row.as_chunks().0.iter().map(|&b| f64::from(f32::from_le_bytes(b))).collect(),
@@ -186,8 +187,8 @@ impl Weights {
     }
 }
 
-/// Activations as ggml rounds them for quantised weights (`quantize_row_q8_0`, `quantize_row_q8_1`), then each block's
-/// moment: its sum, rounded to binary16.
+/// Activations as ggml rounds them for quantized weights (`quantize_row_q8_0`,
+/// `quantize_row_q8_1`), then each block's moment: its sum, rounded to binary16.
 pub(super) fn rounded(row: &[f64]) -> Vec<f64> {
     let (mut all, mut moments) = (Vec::new(), Vec::new());
     for block in row.chunks(32) {
@@ -205,7 +206,7 @@ pub(super) fn gelu(x: f64) -> f64 {
     0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x * x * x)).tanh())
 }
 
-/// Asserts that numbers are near, relative to what was summed up.
+/// Asserts that numbers are near, relative to the magnitude of the sum.
 #[track_caller]
 pub(super) fn assert_near(got: f32, expected: f64, scale: f64, tolerance: f64, what: &str) {
     let error = (f64::from(got) - expected).abs() / scale.max(1e-30);

@@ -1,4 +1,4 @@
-//! What the types of a configuration cannot say.
+//! Checks of a configuration beyond its types.
 
 use super::{Config, ConfigError, TenantConfig};
 
@@ -45,7 +45,7 @@ impl Config {
         if !(self.admission.load > 0.0 && self.admission.load <= 1.0) {
             return wrong(
                 "admission.load".to_owned(),
-                "it is a part of the recogniser's time; give more than 0 and at most 1, or `enabled = false`",
+                "it is a part of the recognizer's time; give more than 0 and at most 1, or `enabled = false`",
             );
         }
         for (name, seconds) in
@@ -84,7 +84,7 @@ impl Config {
         };
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
-            // It is a label in logs and metrics.
+            // The name is a label in logs and metrics.
             return wrong(
                 "",
                 "a tenant's name is 1 to 64 letters, digits, `-`, `_` and `.`; rename it".to_owned(),

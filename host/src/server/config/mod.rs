@@ -1,4 +1,4 @@
-//! The configuration file: what it may say, and how it is read.
+//! The configuration file: its keys, and parsing.
 
 mod check;
 
@@ -12,63 +12,69 @@ use serde::Deserialize;
 
 use super::keys::KeyHash;
 
-/// How the server listens, with which models, for whom. [`Config::default`] is that of a server without a file: this machine
-/// alone, without keys.
+/// Configuration of the server: addresses, models, tenants. [`Config::default`] is that of a server
+/// without a file: this machine alone, without keys.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Config {
     /// Address and port. Default: 127.0.0.1:8080.
     pub listen: SocketAddr,
-    /// Another address, for `/metrics` and health alone. Without it metrics are answered on `listen`, to this machine alone.
+    /// Another address, for `/metrics` and health alone. Without it metrics are answered on
+    /// `listen`, to this machine alone.
     pub operations: Option<SocketAddr>,
-    /// Another address, for clients of Vosk alone, which may ask for any path there. On `listen` they are served at `/`.
+    /// Another address, for clients of Vosk alone, which may ask for any path there. On `listen`
+    /// they are served at `/`.
     pub vosk: Option<SocketAddr>,
-    /// Where clients of Wyoming are served, such as Home Assistant. Default: nowhere.
+    /// Address for clients of Wyoming, such as Home Assistant. Default: none.
     pub wyoming: Option<Wyoming>,
     /// Certificate and key; without them there is no TLS.
     pub tls: Option<Tls>,
-    /// Names and sources of models: `embedded`, a name that `hearken models list` knows, or a file. None: the best at hand.
+    /// Names and sources of models: `embedded`, a name that `hearken models list` knows, or a file.
+    /// None: the best at hand.
     pub models: BTreeMap<String, PathBuf>,
     /// The model of clients that name none. Default: the only one there is.
     pub default_model: Option<String>,
-    /// Other names of models. Those that clients of OpenAI, Groq and Deepgram send unasked mean the default model where they
-    /// are not named here.
+    /// Other names of models. Those that clients of OpenAI, Groq and Deepgram send unasked mean the
+    /// default model where they are not named here.
     pub aliases: BTreeMap<String, String>,
-    /// Who may use it. None: whoever is on this machine, and only if `listen` is a loopback address.
+    /// Tenants. None: programs on this machine, and only if `listen` is a loopback address.
     pub tenants: BTreeMap<String, TenantConfig>,
     /// Streams and recordings at once, of all tenants together. Default: 10,000.
     pub streams: u32,
-    /// When new streams are refused so that those that are there keep their latency.
+    /// Admission control: rejection of new streams, to preserve the latency of those that run.
     pub admission: Admission,
     /// Connections at once, idle ones included. Default: 20,000.
     pub connections: usize,
-    /// Connections at once from one address, or from one network of IPv6 (/64). Default: a quarter of `connections`, and no limit for
-    /// this machine's own addresses, where a proxy may be.
+    /// Connections at once from one address, or from one network of IPv6 (/64). Default: a quarter
+    /// of `connections`, and no limit for this machine's own addresses, where a proxy may be.
     pub connections_per_address: Option<usize>,
-    /// Bytes of uploads that lie on disk, of all tenants together, in MiB. Default: 16,384.
+    /// Maximum size of uploads on disk, of all tenants together \[MiB\]. Default: 16,384.
     pub uploads_mib: u32,
-    /// Free space that uploads leave in their folder, in MiB, or a tenth of it, if that is less. Default: 512.
+    /// Free space that uploads leave in their folder, in MiB, or a tenth of it, if that is less.
+    /// Default: 512.
     pub free_mib: u32,
     /// Seconds for which a stream waits for a client that lost its connection. Default: 30.
     pub resume_seconds: u64,
-    /// Seconds that running streams and uploads have to end when the server is asked to. Default: 30.
+    /// Seconds that running streams and uploads have to end when the server is asked to. Default:
+    /// 30.
     pub shutdown_seconds: u64,
-    /// How logs are written.
+    /// Log format.
     pub log: LogFormat,
 }
 
-/// When new streams are refused so that those that are there keep their latency.
+/// Admission control: rejection of new streams, to preserve the latency of those that run.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Admission {
-    /// Whether any are. Default: true.
+    /// True if new streams are rejected under load. Default: true.
     pub enabled: bool,
-    /// The recogniser's time that final texts may need, one stream more included: a part of all threads' time, above 0, at
-    /// most 1. Default: 0.8.
+    /// The recognizer's time that final texts may need, one stream more included: a part of all
+    /// threads' time, above 0, at most 1. Default: 0.8.
     pub load: f64,
-    /// How long final texts may wait for a thread, in milliseconds: the 95th percentile of the last ten seconds. Default: 500.
+    /// Maximum wait of final texts for a thread \[ms\]: the 95th percentile of the last ten
+    /// seconds. Default: 500.
     pub final_wait_ms: u64,
 }
 
@@ -85,11 +91,12 @@ impl Default for Admission {
 pub struct Tls {
     /// The certificate, and those between it and its authority.
     pub certificate: PathBuf,
-    /// Its private key.
+    /// Path of its private key.
     pub key: PathBuf,
 }
 
-/// Where clients of Wyoming are served. The protocol has no keys: whoever reaches the address may use it.
+/// Address for clients of Wyoming. The protocol has no keys: anybody who reaches the address may
+/// use it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -101,13 +108,13 @@ pub struct Wyoming {
 }
 
 impl Wyoming {
-    /// At this address, of a server without tenants.
+    /// Configuration of a server without tenants, at this address.
     pub fn at(listen: SocketAddr) -> Self {
         Self { listen, tenant: None }
     }
 }
 
-/// How logs are written on standard error.
+/// Log format on standard error.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -119,7 +126,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// A tenant: its keys, and what it may use.
+/// A tenant: its keys, and its limits.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
@@ -128,22 +135,25 @@ pub struct TenantConfig {
     pub keys: Vec<KeyHash>,
     /// Streams and recordings at once. Default: 100.
     pub streams: u32,
-    /// Sandboxes at once: each utterance that has partial texts holds one, with the memory that it has written, until its final
-    /// text. Beyond that utterances have only final texts. Default: no limit.
+    /// Sandboxes at once: each utterance that has partial texts holds one, with the memory that it
+    /// has written, until its final text. Beyond that utterances have only final texts. Default: no
+    /// limit.
     pub sandboxes: Option<u32>,
-    /// What its sandboxes may have written, in MiB, all together: see [`ShareLimits`](crate::ShareLimits). Default: no limit.
+    /// Maximum memory that its sandboxes may have written together \[MiB\]: see
+    /// [`ShareLimits`](crate::ShareLimits). Default: no limit.
     pub memory_mib: Option<u32>,
     /// Seconds of audio a minute, over all its streams and recordings. Default: no limit.
     pub audio_seconds_per_minute: Option<u32>,
     /// Largest upload, in MiB. Default: 200.
     pub upload_mib: u32,
-    /// Bytes of its uploads that lie on disk, all together, in MiB. Default: ten times `upload_mib`.
+    /// Maximum size of its uploads on disk, all together \[MiB\]. Default: ten times `upload_mib`.
     pub uploads_mib: Option<u32>,
     /// Longest recording, in minutes: compressed silence is small. Default: 240.
     pub recording_minutes: u32,
     /// The models it may use; others do not exist for it. Default: all.
     pub models: Option<Vec<String>>,
-    /// Its part of the recogniser's time when there is not enough for all, against the weights of the others. Default: 1.
+    /// Weight of the tenant's share of the recognizer's time when there is not enough for all.
+    /// Default: 1.
     pub weight: u32,
 }
 
@@ -173,7 +183,7 @@ impl Default for Config {
 }
 
 impl TenantConfig {
-    /// Bytes of uploads that lie on disk, all together.
+    /// Maximum size of uploads on disk, all together [bytes].
     pub(super) fn uploads_bytes(&self) -> u64 {
         self.uploads_mib.map_or(u64::from(self.upload_mib) * 10, u64::from) << 20
     }
@@ -208,7 +218,7 @@ pub enum ConfigError {
         /// Why.
         source: io::Error,
     },
-    /// It is not TOML, or has a key that does not exist, or a value of another kind.
+    /// The file is not TOML, or has a key that does not exist, or a value of another kind.
     #[error("{}:{line}: {key}{message}; docs/operations.md lists the keys", path.display())]
     Syntax {
         /// The file.
@@ -217,7 +227,7 @@ pub enum ConfigError {
         line: usize,
         /// The key on that line, for the message; empty or `"key: "`.
         key: String,
-        /// What is wrong.
+        /// Description of the defect.
         message: String,
     },
     /// A value cannot be.
@@ -225,7 +235,7 @@ pub enum ConfigError {
     Value {
         /// The key.
         key: String,
-        /// What is wrong, and what to do.
+        /// Description of the defect, and the remedy.
         message: String,
     },
 }
@@ -235,7 +245,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] says what to change where.
+    /// [`ConfigError`] states the place and the remedy.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text =
             fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;

@@ -1,4 +1,4 @@
-//! Refusals as Deepgram writes them.
+//! Rejections as Deepgram writes them.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -7,16 +7,16 @@ use serde_json::{Value, json};
 
 use super::request_id;
 use crate::server::App;
-use crate::server::refusal::Refusal;
+use crate::server::rejection::Rejection;
 
 /// The answer to a request that is refused; it is counted and logged.
-pub(super) fn refused(app: &App, refusal: &Refusal) -> Response {
-    app.note(refusal);
-    let body = said(&refusal.to_string(), code(refusal));
-    match refusal {
+pub(super) fn refused(app: &App, rejection: &Rejection) -> Response {
+    app.note(rejection);
+    let body = said(&rejection.to_string(), code(rejection));
+    match rejection {
         // A model is a parameter there, and no thing at an address.
-        Refusal::UnknownModel(_) => (StatusCode::BAD_REQUEST, Json(body)).into_response(),
-        _ => refusal.answer(Json(body)),
+        Rejection::UnknownModel(_) => (StatusCode::BAD_REQUEST, Json(body)).into_response(),
+        _ => rejection.answer(Json(body)),
     }
 }
 
@@ -25,36 +25,38 @@ pub(in crate::server) fn said(message: &str, code: &str) -> Value {
     json!({ "err_code": code, "err_msg": message, "request_id": request_id() })
 }
 
-fn code(refusal: &Refusal) -> &'static str {
-    match refusal {
-        Refusal::NoKey | Refusal::WrongKey | Refusal::Revoked => "INVALID_AUTH",
-        Refusal::Foreign => "INSUFFICIENT_PERMISSIONS",
-        Refusal::UnknownModel(_) | Refusal::Invalid { .. } | Refusal::Unsupported { .. } => {
+fn code(rejection: &Rejection) -> &'static str {
+    match rejection {
+        Rejection::NoKey | Rejection::WrongKey | Rejection::Revoked => "INVALID_AUTH",
+        Rejection::Foreign => "INSUFFICIENT_PERMISSIONS",
+        Rejection::UnknownModel(_) | Rejection::Invalid { .. } | Rejection::Unsupported { .. } => {
             "INVALID_QUERY_PARAMETER"
         }
-        Refusal::TooLarge(_) | Refusal::TooLong(_) => "PAYLOAD_TOO_LARGE",
-        Refusal::TooManyStreams(_)
-        | Refusal::TooManyUploads(_)
-        | Refusal::TooManySecrets(_)
-        | Refusal::TooMuchAudio { .. } => "TOO_MANY_REQUESTS",
-        Refusal::TooSlow => "SLOW_UPLOAD",
-        Refusal::Incomplete | Refusal::Audio(_) => "Bad Request",
-        Refusal::NotReady | Refusal::Draining | Refusal::Full | Refusal::NoRoom | Refusal::Busy { .. } => {
-            "SERVICE_UNAVAILABLE"
-        }
-        Refusal::Internal => "INTERNAL_SERVER_ERROR",
+        Rejection::TooLarge(_) | Rejection::TooLong(_) => "PAYLOAD_TOO_LARGE",
+        Rejection::TooManyStreams(_)
+        | Rejection::TooManyUploads(_)
+        | Rejection::TooManySecrets(_)
+        | Rejection::TooMuchAudio { .. } => "TOO_MANY_REQUESTS",
+        Rejection::TooSlow => "SLOW_UPLOAD",
+        Rejection::Incomplete | Rejection::Audio(_) => "Bad Request",
+        Rejection::NotReady
+        | Rejection::Draining
+        | Rejection::Full
+        | Rejection::NoRoom
+        | Rejection::Busy { .. } => "SERVICE_UNAVAILABLE",
+        Rejection::Internal => "INTERNAL_SERVER_ERROR",
     }
 }
 
 /// Why a live stream ends: a message, and the reason of the close frame.
-pub(super) fn told(refusal: &Refusal) -> (Value, String) {
-    let (variant, code) = match refusal {
-        Refusal::TooSlow => ("Timeout", "NET-0001"),
-        Refusal::Invalid { .. } | Refusal::Unsupported { .. } => ("SchemaError", "DATA-0000"),
-        Refusal::TooLarge(_) | Refusal::Audio(_) => ("DataError", "DATA-0000"),
+pub(super) fn error_message(rejection: &Rejection) -> (Value, String) {
+    let (variant, code) = match rejection {
+        Rejection::TooSlow => ("Timeout", "NET-0001"),
+        Rejection::Invalid { .. } | Rejection::Unsupported { .. } => ("SchemaError", "DATA-0000"),
+        Rejection::TooLarge(_) | Rejection::Audio(_) => ("DataError", "DATA-0000"),
         _ => ("ServerError", "NET-0000"),
     };
     let message =
-        json!({ "type": "Error", "variant": variant, "description": refusal.to_string(), "code": code });
-    (message, format!("{code}: {refusal}"))
+        json!({ "type": "Error", "variant": variant, "description": rejection.to_string(), "code": code });
+    (message, format!("{code}: {rejection}"))
 }

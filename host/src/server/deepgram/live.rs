@@ -14,24 +14,25 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 
-use super::error::{refused, told};
-use super::message::{Alternative, Recogniser, digits, now};
+use super::error::{error_message, refused};
+use super::message::{Alternative, Recognizer, digits, now};
 use super::query::Asked;
 use super::request_id;
 use crate::audio::Format;
 use crate::formats::seconds;
 use crate::server::App;
-use crate::server::admission::offered_protocols;
 use crate::server::listener::Peer;
-use crate::server::refusal::{Refusal, quote};
+use crate::server::rejection::{Rejection, quote};
 use crate::server::socket::{Adapter, Outbox, drive, limited};
 use crate::server::stream::{Carrier, Stream};
+use crate::server::ticket::offered_protocols;
 use crate::session::{SessionEvent, SessionOptions};
 use crate::{SAMPLE_RATE, Word};
 
 /// Silence of the client, KeepAlive included, that ends a stream with NET-0001.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Certain words of an utterance that goes on are told as final when they are this long: clients append them.
+/// Committed words of a running utterance are sent as final when they are this long: clients append
+/// them.
 const SETTLED: u64 = 5 * SAMPLE_RATE as u64;
 
 pub(super) async fn upgrade(
@@ -47,7 +48,7 @@ pub(super) async fn upgrade(
     };
     let live = match Live::open(&app, &headers, &query) {
         Ok(live) => live,
-        Err(refusal) => return refused(&app, &refusal),
+        Err(rejection) => return refused(&app, &rejection),
     };
     let id = live.id.clone();
     let mut response = limited(upgrade).protocols(["token"]).on_upgrade(move |socket| async move {
@@ -66,7 +67,7 @@ async fn serve(app: Arc<App>, mut live: Live, mut socket: WebSocket) {
     tracing::info!(stream = live.id, "{ended:?}");
 }
 
-/// What a client says in text.
+/// Text message of a client.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type")]
 enum FromClient {
@@ -76,9 +77,9 @@ enum FromClient {
 }
 
 impl FromClient {
-    fn parse(text: &str) -> Result<Self, Refusal> {
+    fn parse(text: &str) -> Result<Self, Rejection> {
         serde_json::from_str(text).map_err(|error| {
-            Refusal::malformed(format!(
+            Rejection::malformed(format!(
                 "{} is no control message: {}",
                 quote(text),
                 quote(&error.to_string())
@@ -87,9 +88,9 @@ impl FromClient {
     }
 }
 
-/// Gives a message that a client may send to what reads it.
+/// Parses a message of a client, for fuzzing.
 #[cfg(any(test, fuzzing))]
-pub(super) fn attack(text: &str) -> Result<(), Refusal> {
+pub(super) fn attack(text: &str) -> Result<(), Rejection> {
     FromClient::parse(text).map(drop)
 }
 
@@ -97,14 +98,15 @@ struct Live {
     id: String,
     stream: Stream,
     asked: Asked,
-    recogniser: Recogniser,
+    recognizer: Recognizer,
     hasher: Sha256,
-    /// Where the next result starts, in samples.
+    /// Start of the next result [samples].
     cursor: u64,
-    /// Certain words of the utterance that goes on which were not told as final, and how many were.
+    /// Committed words of the running utterance that were not sent as final, and the number of
+    /// those that were.
     settled: Vec<Word>,
-    told: usize,
-    /// End of the last word, until its `UtteranceEnd` is told.
+    sent: usize,
+    /// End of the last word, until its `UtteranceEnd` is sent.
     last_word_end: Option<u64>,
     /// `Finalize` came, and is not answered.
     finalizing: bool,
@@ -112,7 +114,7 @@ struct Live {
     unrecognized: Vec<Value>,
 }
 
-/// What a result is, besides its words.
+/// Flags of a result, besides its words.
 #[derive(Clone, Copy)]
 struct Part {
     start: u64,
@@ -123,7 +125,7 @@ struct Part {
 }
 
 impl Live {
-    fn open(app: &Arc<App>, headers: &HeaderMap, query: &[(String, String)]) -> Result<Self, Refusal> {
+    fn open(app: &Arc<App>, headers: &HeaderMap, query: &[(String, String)]) -> Result<Self, Rejection> {
         let offered = offered_protocols(headers);
         let key = match offered.as_slice() {
             [scheme, key, ..]
@@ -150,12 +152,12 @@ impl Live {
         Ok(Self {
             id: request_id(),
             stream: Stream::open(ticket, &model, carrier, options)?,
-            recogniser: Recogniser::of(&name, &model),
+            recognizer: Recognizer::of(&name, &model),
             asked,
             hasher: Sha256::new(),
             cursor: 0,
             settled: Vec::new(),
-            told: 0,
+            sent: 0,
             last_word_end: None,
             finalizing: false,
             unrecognized: Vec::new(),
@@ -180,8 +182,8 @@ impl Live {
             "channel": { "alternatives": [alternative] },
             "metadata": {
                 "request_id": self.id,
-                "model_uuid": self.recogniser.uuid,
-                "model_info": self.recogniser.info,
+                "model_uuid": self.recognizer.uuid,
+                "model_info": self.recognizer.info,
             },
         }));
     }
@@ -194,7 +196,7 @@ impl Live {
             let part =
                 Part { start: self.cursor, end, is_final: true, speech_final: false, from_finalize: false };
             self.say(&words, part, out);
-            self.told += words.len();
+            self.sent += words.len();
             self.cursor = end;
         }
         let words: Vec<Word> = self.settled.iter().chain(tentative).cloned().collect();
@@ -211,14 +213,14 @@ impl Live {
     }
 
     fn complete(&mut self, end: u64, words: &[Word], out: &mut Outbox) {
-        let rest = words.get(self.told..).unwrap_or_default();
+        let rest = words.get(self.sent..).unwrap_or_default();
         let from_finalize = self.finalizing && !self.stream.is_busy();
-        // Also without words: what was thought of it before is taken back.
+        // Also without words: the hypothesis before is withdrawn.
         let speech_final = self.asked.endpointing.is_some();
         self.say(rest, Part { start: self.cursor, end, is_final: true, speech_final, from_finalize }, out);
         self.finalizing &= !from_finalize;
         self.settled.clear();
-        self.told = 0;
+        self.sent = 0;
         self.cursor = end;
         self.last_word_end = words.last().map(|word| word.end).or(self.last_word_end);
     }
@@ -268,14 +270,14 @@ impl Adapter for Live {
         }
         self.utterance_end(self.stream.position(), out);
         if std::mem::take(&mut self.finalizing) {
-            // There was nothing left to say, and somebody waits for the answer.
+            // No text was left, and the client waits for the answer.
             let at = self.stream.position();
             let part = Part { start: at, end: at, is_final: true, speech_final: false, from_finalize: true };
             self.say(&[], part, out);
         }
     }
 
-    fn text(&mut self, text: &str, _out: &mut Outbox) -> Result<(), Refusal> {
+    fn text(&mut self, text: &str, _out: &mut Outbox) -> Result<(), Rejection> {
         match FromClient::parse(text)? {
             FromClient::KeepAlive => {}
             FromClient::Finalize => {
@@ -287,7 +289,7 @@ impl Adapter for Live {
         Ok(())
     }
 
-    fn binary(&mut self, data: Bytes, _out: &mut Outbox) -> Result<(), Refusal> {
+    fn binary(&mut self, data: Bytes, _out: &mut Outbox) -> Result<(), Rejection> {
         if data.is_empty() {
             // How streams were closed before there was CloseStream.
             self.stream.finish();
@@ -300,7 +302,7 @@ impl Adapter for Live {
 
     fn ended(&mut self, out: &mut Outbox) {
         let mut infos = serde_json::Map::new();
-        infos.insert(self.recogniser.uuid.clone(), self.recogniser.info.clone());
+        infos.insert(self.recognizer.uuid.clone(), self.recognizer.info.clone());
         out.json(&json!({
             "type": "Metadata",
             "transaction_key": "deprecated",
@@ -309,15 +311,15 @@ impl Adapter for Live {
             "created": now(),
             "duration": seconds(self.stream.position()),
             "channels": 1,
-            "models": [self.recogniser.uuid],
+            "models": [self.recognizer.uuid],
             "model_info": Value::Object(infos),
         }));
     }
 
-    fn refused(&mut self, refusal: &Refusal, out: &mut Outbox) -> (u16, String) {
-        let (message, reason) = told(refusal);
+    fn refused(&mut self, rejection: &Rejection, out: &mut Outbox) -> (u16, String) {
+        let (message, reason) = error_message(rejection);
         out.json(&message);
-        (if matches!(refusal, Refusal::TooSlow) { 1011 } else { refusal.close_code() }, reason)
+        (if matches!(rejection, Rejection::TooSlow) { 1011 } else { rejection.close_code() }, reason)
     }
 
     fn patience(&self) -> Option<Duration> {

@@ -1,4 +1,4 @@
-//! What Deepgram's clients are told.
+//! Messages to Deepgram's clients.
 
 use std::time::SystemTime;
 
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::style::{Style, plain};
 use super::uuid;
 use crate::formats::seconds;
-use crate::text::sanitise_trimmed;
+use crate::text::sanitize_trimmed;
 use crate::{Model, Word};
 
 /// A word, as it is written with or without punctuation.
@@ -43,9 +43,9 @@ impl Alternative {
     }
 }
 
-/// `None` for what is only punctuation.
+/// `None` for punctuation alone.
 fn spoken(word: &Word, punctuate: bool) -> Option<SpokenWord> {
-    let text = sanitise_trimmed(&word.text);
+    let text = sanitize_trimmed(&word.text);
     let plain = plain(&text);
     if plain.is_empty() {
         return None;
@@ -59,14 +59,14 @@ fn spoken(word: &Word, punctuate: bool) -> Option<SpokenWord> {
     })
 }
 
-/// Who recognised, for answers.
+/// Model and version, for answers.
 #[derive(Debug, Clone)]
-pub(super) struct Recogniser {
+pub(super) struct Recognizer {
     pub(super) uuid: String,
     pub(super) info: Value,
 }
 
-impl Recogniser {
+impl Recognizer {
     pub(super) fn of(name: &str, model: &Model) -> Self {
         let hash = model.checked().hash.to_hex();
         let info = json!({ "name": name, "version": format!("whisper.cpp {}", model.whisper_cpp()), "arch": "whisper" });

@@ -1,4 +1,5 @@
-//! Deepgram's `/v1/listen`, as its clients speak it: <https://developers.deepgram.com/reference/speech-to-text>.
+//! Deepgram's `/v1/listen`, as its clients speak it:
+//! <https://developers.deepgram.com/reference/speech-to-text>.
 
 mod error;
 mod live;
@@ -33,9 +34,9 @@ fn uuid(digits: &str) -> String {
     [part(0..8), part(8..12), part(12..16), part(16..20), part(20..32)].join("-")
 }
 
-/// Gives what a client may send, as a query and as a message, to what reads it; the refusals.
+/// Parses a client's query and message, for fuzzing; returns the rejections.
 #[cfg(any(test, fuzzing))]
-pub(super) fn attack(text: &str) -> Vec<super::refusal::Refusal> {
+pub(super) fn attack(text: &str) -> Vec<super::rejection::Rejection> {
     let query = || {
         let uri = format!("/?{text}").parse().ok()?;
         let axum::extract::Query::<Vec<(String, String)>>(pairs) =

@@ -13,15 +13,15 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::error::refused;
-use super::message::{Alternative, Recogniser, digits, now};
+use super::message::{Alternative, Recognizer, digits, now};
 use super::query::Asked;
 use super::request_id;
 use crate::formats::seconds;
+use crate::preempt::give_way;
 use crate::server::App;
-use crate::server::recording::{Recording, transcribe as recognise, warnings};
-use crate::server::refusal::Refusal;
+use crate::server::recording::{Recording, transcribe as recognize, warnings};
+use crate::server::rejection::Rejection;
 use crate::server::upload;
-use crate::task::give_way;
 use crate::{TranscribeOptions, Transcript, Word};
 
 pub(super) async fn transcribe(
@@ -32,7 +32,7 @@ pub(super) async fn transcribe(
 ) -> Response {
     match answer(&app, &headers, &query, body).await {
         Ok(answer) => Json(answer).into_response(),
-        Err(refusal) => refused(&app, &refusal),
+        Err(rejection) => refused(&app, &rejection),
     }
 }
 
@@ -41,11 +41,11 @@ async fn answer(
     headers: &HeaderMap,
     query: &[(String, String)],
     body: Body,
-) -> Result<Value, Refusal> {
+) -> Result<Value, Rejection> {
     let tenant = app.admit(headers, None)?;
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if kind.starts_with("application/json") {
-        return Err(Refusal::unsupported(
+        return Err(Rejection::unsupported(
             "url",
             "recordings are not fetched from addresses; send the recording as the body",
         ));
@@ -61,14 +61,15 @@ async fn answer(
     model.can(options.language.as_deref(), options.translate)?;
     let ticket = app.open(&tenant, "deepgram", None)?;
     let file = ticket.unless_revoked(upload::whole(body, &ticket)).await?;
-    let (file, hash) = app.intake.batch(&tenant.share, hashed(file)).await?.map_err(|_| Refusal::Internal)?;
+    let (file, hash) =
+        app.intake.batch(&tenant.share, hashed(file)).await?.map_err(|_| Rejection::Internal)?;
     let recording = match raw {
         Some((encoding, format)) => Recording::Raw { file, format, encoding },
         None => Recording::Container(file),
     };
-    let recogniser = Recogniser::of(&name, &model);
-    let transcript = recognise(ticket, model, recording, options, |_| {}).await?;
-    Ok(written(&transcript, &asked, &recogniser, &hash))
+    let recognizer = Recognizer::of(&name, &model);
+    let transcript = recognize(ticket, model, recording, options, |_| {}).await?;
+    Ok(written(&transcript, &asked, &recognizer, &hash))
 }
 
 /// The file, and its SHA-256.
@@ -85,7 +86,7 @@ async fn hashed(mut file: File) -> std::io::Result<(File, String)> {
     }
 }
 
-fn written(transcript: &Transcript, asked: &Asked, recogniser: &Recogniser, hash: &str) -> Value {
+fn written(transcript: &Transcript, asked: &Asked, recognizer: &Recognizer, hash: &str) -> Value {
     let words: Vec<Word> =
         transcript.segments.iter().flat_map(|segment| segment.words.iter().cloned()).collect();
     let mut channel = json!({ "alternatives": [Alternative::of(&words, &asked.style)] });
@@ -106,7 +107,7 @@ fn written(transcript: &Transcript, asked: &Asked, recogniser: &Recogniser, hash
         results["utterances"] = transcript.segments.iter().map(utterance).collect();
     }
     let mut infos = Map::new();
-    infos.insert(recogniser.uuid.clone(), recogniser.info.clone());
+    infos.insert(recognizer.uuid.clone(), recognizer.info.clone());
     let mut metadata = json!({
         "transaction_key": "deprecated",
         "request_id": request_id(),
@@ -114,7 +115,7 @@ fn written(transcript: &Transcript, asked: &Asked, recogniser: &Recogniser, hash
         "created": now(),
         "duration": seconds(transcript.duration),
         "channels": 1,
-        "models": [recogniser.uuid],
+        "models": [recognizer.uuid],
         "model_info": infos,
     });
     let warnings = warnings(transcript);

@@ -1,4 +1,4 @@
-//! What a client asks for in the query.
+//! Query parameters of a client.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use super::style::Style;
 use crate::audio::{Encoding, Format, VadConfig};
 use crate::language_code;
 use crate::server::openai::field_name;
-use crate::server::refusal::{Refusal, quote};
+use crate::server::rejection::{Rejection, quote};
 use crate::server::values;
 
 /// Most names that are given to listen for, and the longest text of them.
 const MAX_KEYTERMS: usize = 100;
 
-/// Parameters that would change what the answer means, and that are not done here.
+/// Parameters that would change the meaning of the answer, and that are not supported.
 const REFUSED: [&str; 15] = [
     "callback",
     "custom_intent",
@@ -31,7 +31,7 @@ const REFUSED: [&str; 15] = [
     "measurements",
 ];
 
-/// What is asked for.
+/// Requested settings.
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) model: Option<String>,
@@ -43,7 +43,7 @@ pub(super) struct Asked {
     sample_rate: Option<u32>,
     channels: u16,
     pub(super) interim_results: bool,
-    /// Silence that ends an utterance; `None`: utterances end, and `speech_final` is not said.
+    /// Silence that ends an utterance; `None`: utterances end, and `speech_final` is not sent.
     pub(super) endpointing: Option<Duration>,
     pub(super) utterance_end: Option<Duration>,
     pub(super) vad_events: bool,
@@ -53,7 +53,7 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    pub(super) fn parse(pairs: &[(String, String)]) -> Result<Self, Refusal> {
+    pub(super) fn parse(pairs: &[(String, String)]) -> Result<Self, Rejection> {
         let mut asked = Self {
             model: None,
             language: None,
@@ -70,13 +70,14 @@ impl Asked {
             utterances: false,
         };
         let mut keyterms: Vec<&str> = Vec::new();
-        // Arrays are written as `keyterm`, `keyterm[]` and `keyterm[0]`; nobody means anything by a parameter without a value.
+        // Arrays are written as `keyterm`, `keyterm[]` and `keyterm[0]`; a parameter without a
+        // value counts as absent.
         let pairs = pairs.iter().filter(|(_, value)| !value.is_empty());
         for (name, value) in pairs.map(|(name, value)| (field_name(name), value)) {
             match name {
                 "model" => asked.model = Some(value.clone()),
                 "language" => asked.language = language_code(value),
-                // Or the languages to detect, of which any is.
+                // Languages to detect, of which any may come.
                 "detect_language" => asked.detect_language = values::flag(value).unwrap_or(true),
                 "keyterm" => keyterms.push(value),
                 // A word and how much it counts: here it counts as it is.
@@ -101,7 +102,7 @@ impl Asked {
             }
         }
         if keyterms.len() > MAX_KEYTERMS || keyterms.iter().map(|term| term.len()).sum::<usize>() > 4096 {
-            return Err(Refusal::invalid(
+            return Err(Rejection::invalid(
                 "keyterm",
                 "there are more than 100 keyterms, or 4096 bytes of them; send fewer",
             ));
@@ -113,17 +114,17 @@ impl Asked {
         Ok(asked)
     }
 
-    /// Rate, channels and encoding of audio that has no header; `None` if it has one, and says itself what it is.
-    pub(super) fn raw(&self) -> Result<Option<(Encoding, Format)>, Refusal> {
+    /// Rate, channels and encoding of audio without a header; `None` if it has one.
+    pub(super) fn raw(&self) -> Result<Option<(Encoding, Format)>, Rejection> {
         let Some(encoding) = self.encoding else { return Ok(None) };
         let sample_rate = self
             .sample_rate
             .or(matches!(encoding, Encoding::MuLaw | Encoding::ALaw).then_some(8_000))
-            .ok_or_else(|| Refusal::invalid("sample_rate", "encoding needs a sample_rate"))?;
+            .ok_or_else(|| Rejection::invalid("sample_rate", "encoding needs a sample_rate"))?;
         Ok(Some((encoding, Format { sample_rate, channels: self.channels }.validate()?)))
     }
 
-    /// How speech is told from silence.
+    /// Parameters of voice activity detection.
     pub(super) fn voice_activity(&self) -> VadConfig {
         let default = VadConfig::default();
         let hangover = self.endpointing.map_or(default.hangover_ms, |silence| silence.as_millis() as u32);
@@ -132,14 +133,14 @@ impl Asked {
 }
 
 /// The encoding of samples; `None` for those that come in a container.
-fn encoding(name: &str) -> Result<Option<Encoding>, Refusal> {
+fn encoding(name: &str) -> Result<Option<Encoding>, Rejection> {
     match name {
         "linear16" => Ok(Some(Encoding::S16Le)),
         "linear32" => Ok(Some(Encoding::F32Le)),
         "mulaw" => Ok(Some(Encoding::MuLaw)),
         "alaw" => Ok(Some(Encoding::ALaw)),
         "opus" | "ogg-opus" | "webm" | "flac" | "mp3" | "aac" | "containerized" => Ok(None),
-        _ => Err(Refusal::unsupported(
+        _ => Err(Rejection::unsupported(
             "encoding",
             format!(
                 "{} is not supported; send linear16, linear32, mulaw, alaw, or a container (opus, webm, flac, mp3, aac)",
@@ -149,31 +150,32 @@ fn encoding(name: &str) -> Result<Option<Encoding>, Refusal> {
     }
 }
 
-fn endpointing(value: &str) -> Result<Option<Duration>, Refusal> {
+fn endpointing(value: &str) -> Result<Option<Duration>, Rejection> {
     // Before the numbers: 0 and 1 are some here, and no booleans.
     match value.to_ascii_lowercase().as_str() {
         "false" => Ok(None),
         "true" => Ok(Some(Duration::from_millis(u64::from(VadConfig::default().hangover_ms)))),
-        // Deepgram's default of 10 ms is for models that wait for words; here each pause would be an end.
+        // Deepgram's default of 10 ms is for models that wait for words; here each pause would be
+        // an end.
         ms => Ok(Some(Duration::from_millis(number::<u64>("endpointing", ms)?.clamp(100, 60_000)))),
     }
 }
 
-fn number<T: TryFrom<u64>>(name: &'static str, value: &str) -> Result<T, Refusal> {
+fn number<T: TryFrom<u64>>(name: &'static str, value: &str) -> Result<T, Rejection> {
     let number = values::whole(value).and_then(|number| T::try_from(number).ok());
-    number.ok_or_else(|| Refusal::invalid(name, format!("{name} is a number, not {}", quote(value))))
+    number.ok_or_else(|| Rejection::invalid(name, format!("{name} is a number, not {}", quote(value))))
 }
 
-fn flag(name: &'static str, value: &str) -> Result<bool, Refusal> {
+fn flag(name: &'static str, value: &str) -> Result<bool, Rejection> {
     values::flag(value)
-        .ok_or_else(|| Refusal::invalid(name, format!("{name} is true or false, not {}", quote(value))))
+        .ok_or_else(|| Rejection::invalid(name, format!("{name} is true or false, not {}", quote(value))))
 }
 
-/// Refuses what cannot be ignored.
-fn refuse(name: &str, value: &str) -> Result<(), Refusal> {
+/// Rejects parameters that cannot be ignored.
+fn refuse(name: &str, value: &str) -> Result<(), Rejection> {
     match REFUSED.iter().find(|refused| **refused == name) {
         Some(name) if values::flag(value) != Some(false) => {
-            Err(Refusal::unsupported(name, format!("{name} is not supported here; leave it out")))
+            Err(Rejection::unsupported(name, format!("{name} is not supported here; leave it out")))
         }
         _ => Ok(()),
     }
@@ -183,7 +185,7 @@ fn refuse(name: &str, value: &str) -> Result<(), Refusal> {
 mod tests {
     use super::*;
 
-    fn parse(query: &[(&str, &str)]) -> Result<Asked, Refusal> {
+    fn parse(query: &[(&str, &str)]) -> Result<Asked, Rejection> {
         let pairs: Vec<_> =
             query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Asked::parse(&pairs)

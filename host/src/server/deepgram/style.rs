@@ -1,8 +1,8 @@
-//! How words are written in answers: with punctuation or without it, and with some in the place of others.
+//! Spelling of words in answers: with punctuation or without it, and with replacements.
 
 use crate::Word;
-use crate::server::refusal::{Refusal, quote};
-use crate::text::sanitise_trimmed;
+use crate::server::rejection::{Rejection, quote};
+use crate::text::sanitize_trimmed;
 
 /// Most replacements, and the longest text of them.
 const MOST: usize = 200;
@@ -11,7 +11,7 @@ const MOST_TEXT: usize = 8 << 10;
 /// Spelling of words.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Style {
-    /// With capitals and punctuation.
+    /// True for capitals and punctuation.
     pub(super) punctuate: bool,
     replacements: Vec<Replacement>,
 }
@@ -29,20 +29,21 @@ impl Style {
         Self { punctuate, ..Self::default() }
     }
 
-    /// Adds a replacement, as the query has it: `find:replace`. Without the second, what is found is left out.
-    pub(super) fn replace(&mut self, value: &str) -> Result<(), Refusal> {
+    /// Adds a replacement, as the query has it: `find:replace`. Without the second part, matches
+    /// are left out.
+    pub(super) fn replace(&mut self, value: &str) -> Result<(), Rejection> {
         let (find, replace) = value.split_once(':').unwrap_or((value, ""));
         let find: Vec<String> = find.split_whitespace().map(plain).filter(|word| !word.is_empty()).collect();
         if find.is_empty() {
-            return Err(Refusal::invalid(
+            return Err(Rejection::invalid(
                 "replace",
                 format!("{} does not say what to replace", quote(value)),
             ));
         }
-        self.replacements.push(Replacement { find, replace: sanitise_trimmed(replace) });
+        self.replacements.push(Replacement { find, replace: sanitize_trimmed(replace) });
         let text: usize = self.replacements.iter().map(Replacement::len).sum();
         if self.replacements.len() > MOST || text > MOST_TEXT {
-            return Err(Refusal::invalid(
+            return Err(Rejection::invalid(
                 "replace",
                 format!("there are more than {MOST} replacements, or {MOST_TEXT} bytes of them; send fewer"),
             ));

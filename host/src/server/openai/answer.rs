@@ -12,10 +12,10 @@ use serde::Serialize;
 use super::form::{Form, Request};
 use crate::formats::{Format, seconds};
 use crate::server::recording::warnings;
-use crate::text::sanitise_trimmed;
+use crate::text::sanitize_trimmed;
 use crate::{Segment, Transcript, Word, language};
 
-/// A language, in the list of those that were heard.
+/// A language, in the list of detected ones.
 #[derive(Debug, Serialize)]
 pub(in crate::server) struct Heard {
     code: String,
@@ -28,7 +28,8 @@ impl Heard {
     }
 }
 
-/// Probability of a piece of the text. OpenAI's pieces are tokens, ours are words with the space before them.
+/// Probability of a piece of the text. OpenAI's pieces are tokens, ours are words with the space
+/// before them.
 #[derive(Debug, Serialize)]
 pub(in crate::server) struct LogProb {
     token: String,
@@ -36,14 +37,14 @@ pub(in crate::server) struct LogProb {
     bytes: Vec<u8>,
 }
 
-/// The least logarithm that is told: what is thought impossible has none.
+/// Minimum logarithm in answers: the impossible has none.
 const LEAST_LOGPROB: f32 = -100.0;
 
 impl LogProb {
-    /// Those of words; a space comes before the first of them too if `behind` others.
+    /// Tokens of words; a space comes before the first of them too if `behind` others.
     pub(in crate::server) fn of<'a>(words: impl IntoIterator<Item = &'a Word>, behind: bool) -> Vec<Self> {
         let piece = |(index, word): (usize, &Word)| {
-            let text = sanitise_trimmed(&word.text);
+            let text = sanitize_trimmed(&word.text);
             let token = if index == 0 && !behind { text } else { format!(" {text}") };
             let logprob = word.probability.ln().max(LEAST_LOGPROB);
             Self { bytes: token.clone().into_bytes(), token, logprob }
@@ -93,20 +94,20 @@ struct VerboseWord {
 #[derive(Serialize)]
 struct VerboseSegment {
     id: usize,
-    /// Where it starts, in hundredths of a second.
+    /// Start, in hundredths of a second.
     seek: u64,
     start: f64,
     end: f64,
     text: String,
     tokens: Vec<u32>,
-    /// Where decoding starts; fallbacks are not told.
+    /// Temperature at which decoding starts; fallbacks are not reported.
     temperature: f32,
     avg_logprob: f32,
     compression_ratio: f64,
     no_speech_prob: f32,
 }
 
-/// What is billed elsewhere: seconds of audio, begun ones included.
+/// Usage, as billed elsewhere: seconds of audio, begun ones included.
 #[derive(Serialize)]
 pub(super) struct Usage {
     #[serde(rename = "type")]
@@ -122,7 +123,7 @@ impl Usage {
 
 /// The answer to a request that did not ask for a stream.
 pub(super) fn answer(transcript: &Transcript, request: &Request, translated: bool) -> Response {
-    let text = sanitise_trimmed(&transcript.text());
+    let text = sanitize_trimmed(&transcript.text());
     match request.form {
         Form::Json => {
             let plain = Plain {
@@ -141,19 +142,19 @@ pub(super) fn answer(transcript: &Transcript, request: &Request, translated: boo
     }
 }
 
-/// The languages that were heard.
+/// Detected languages.
 pub(super) fn languages(transcript: &Transcript) -> Vec<Heard> {
     Heard::of(transcript.language.as_ref().map(|language| language.code.as_str()))
 }
 
 fn plain(kind: &'static str, body: String) -> Response {
-    // What a model said must not become a page, whatever a browser thinks that it looks like.
+    // A model's text must not become a page, whatever a browser takes it for.
     ([(header::CONTENT_TYPE, kind), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")], body).into_response()
 }
 
 fn subtitles(transcript: &Transcript, format: Format) -> String {
     let mut out = Vec::new();
-    // Writing into memory does not fail, and what is written is UTF-8.
+    // Writing into memory does not fail, and the output is UTF-8.
     let _ = format.write(transcript, &mut out);
     String::from_utf8_lossy(&out).into_owned()
 }
@@ -162,7 +163,7 @@ fn verbose(transcript: &Transcript, text: String, request: &Request, translated:
     let code = transcript.language.as_ref().map_or("en", |language| language.code.as_str());
     let words = request.words.then(|| {
         let word = |word: &Word| VerboseWord {
-            word: sanitise_trimmed(&word.text),
+            word: sanitize_trimmed(&word.text),
             start: seconds(word.start),
             end: seconds(word.end),
         };
@@ -182,7 +183,7 @@ fn verbose(transcript: &Transcript, text: String, request: &Request, translated:
 }
 
 fn segment((id, segment): (usize, &Segment)) -> VerboseSegment {
-    let text = sanitise_trimmed(&segment.text);
+    let text = sanitize_trimmed(&segment.text);
     VerboseSegment {
         id,
         seek: segment.start * 100 / u64::from(crate::SAMPLE_RATE),
@@ -197,7 +198,8 @@ fn segment((id, segment): (usize, &Segment)) -> VerboseSegment {
     }
 }
 
-/// Length of the text over its length compressed by zlib, as Whisper has it: above 2.4 it repeats itself.
+/// Length of the text over its length compressed by zlib, as Whisper has it: above 2.4 it repeats
+/// itself.
 fn compression_ratio(text: &str) -> f64 {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
     let compressed = encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish());

@@ -1,4 +1,4 @@
-//! What a client asks for, in its multipart form.
+//! Multipart form of a client.
 
 use std::error::Error as _;
 use std::fs::File;
@@ -12,16 +12,16 @@ use futures_util::{Stream, StreamExt};
 use multer::{Constraints, Field, Multipart, SizeLimit};
 
 use crate::language_code;
-use crate::server::refusal::{Refusal, quote};
+use crate::server::rejection::{Rejection, quote};
 use crate::server::upload::{Room, Upload, paced};
 use crate::server::values;
 
-/// Longest value of a field that is no file.
+/// Longest value of a field that is not a file.
 const MAX_FIELD: u64 = 16 << 10;
 /// Room for boundaries, headers and small fields beside the file.
 const OVERHEAD: u64 = 1 << 20;
-/// Longest preamble, and longest headers of a part. The parser keeps them, and looks through all of them again with each piece
-/// that comes.
+/// Longest preamble, and longest headers of a part. The parser keeps them, and looks through all of
+/// them again with each piece that comes.
 const MAX_HEADERS: usize = 16 << 10;
 /// Most parts: OpenAI has a dozen, some of them several times.
 const MAX_PARTS: usize = 100;
@@ -42,7 +42,7 @@ const FIELDS: [&str; 10] = [
     "timestamp_granularities",
 ];
 
-/// How the text is wanted.
+/// Requested response format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     Json,
@@ -112,18 +112,18 @@ pub(in crate::server) fn languages_of(
     }
 }
 
-/// Reads the form; the file goes to disk as it comes, as many bytes of it as there is room for.
-pub(super) async fn read(headers: &HeaderMap, body: Body, room: &dyn Room) -> Result<Request, Refusal> {
+/// Reads the form; the file goes to disk as it comes, up to the available room.
+pub(super) async fn read(headers: &HeaderMap, body: Body, room: &dyn Room) -> Result<Request, Rejection> {
     let limit = room.limit();
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let boundary = multer::parse_boundary(kind).map_err(|_| {
-        Refusal::malformed("send the request as multipart/form-data, with the recording as its part `file`")
+        Rejection::malformed("send the request as multipart/form-data, with the recording as its part `file`")
     })?;
-    // A length that is stated is believed when it is too long.
+    // A stated length is believed when it is too long.
     let stated =
         headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if stated.is_some_and(|stated| stated > limit + OVERHEAD) {
-        return Err(Refusal::TooLarge(limit));
+        return Err(Rejection::TooLarge(limit));
     }
     let sizes = SizeLimit::new().whole_stream(limit + OVERHEAD);
     let constraints = Constraints::new().size_limit(sizes);
@@ -134,7 +134,7 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, room: &dyn Room) -> Re
     while let Some(field) = form.next_field().await.map_err(|error| broken(&error, limit))? {
         parts += 1;
         if parts > MAX_PARTS {
-            return Err(Refusal::malformed(
+            return Err(Rejection::malformed(
                 "the form has more than a hundred parts; send those that are documented",
             ));
         }
@@ -149,16 +149,17 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, room: &dyn Room) -> Re
 struct Unread(Arc<AtomicUsize>);
 
 impl Unread {
-    /// The same pieces; an error where the parser wants more though it has more than a part's headers may be.
+    /// Passes the pieces on; an error where the parser wants more though it has more than a part's
+    /// headers may be.
     fn watch(
         &self,
-        pieces: impl Stream<Item = Result<Bytes, Refusal>> + Send + Unpin,
-    ) -> impl Stream<Item = Result<Bytes, Refusal>> + Send {
+        pieces: impl Stream<Item = Result<Bytes, Rejection>> + Send + Unpin,
+    ) -> impl Stream<Item = Result<Bytes, Rejection>> + Send {
         let unread = Arc::clone(&self.0);
         pieces.map(move |piece| {
             let piece = piece?;
             if unread.fetch_add(piece.len(), Relaxed) > MAX_HEADERS {
-                return Err(Refusal::malformed(format!(
+                return Err(Rejection::malformed(format!(
                     "the form has more than {MAX_HEADERS} bytes before a part, or in its headers"
                 )));
             }
@@ -172,12 +173,17 @@ impl Unread {
 }
 
 impl Fields {
-    async fn take(&mut self, mut field: Field<'_>, room: &dyn Room, unread: &Unread) -> Result<(), Refusal> {
+    async fn take(
+        &mut self,
+        mut field: Field<'_>,
+        room: &dyn Room,
+        unread: &Unread,
+    ) -> Result<(), Rejection> {
         let limit = room.limit();
         let name = field_name(field.name().unwrap_or_default()).to_owned();
         if name == "file" {
             if self.file.is_some() {
-                return Err(Refusal::invalid("file", "there are two parts `file`; send one recording"));
+                return Err(Rejection::invalid("file", "there are two parts `file`; send one recording"));
             }
             let mut upload = Upload::new(room).await?;
             while let Some(piece) = field.chunk().await.map_err(|error| broken(&error, limit))? {
@@ -189,7 +195,7 @@ impl Fields {
             return Ok(());
         }
         if field.file_name().is_some() && !FIELDS.contains(&name.as_str()) {
-            return Err(Refusal::invalid(
+            return Err(Rejection::invalid(
                 "file",
                 format!("the recording came as the part {}; send it as the part `file`", quote(&name)),
             ));
@@ -197,7 +203,7 @@ impl Fields {
         let mut bytes = Vec::new();
         while let Some(piece) = field.chunk().await.map_err(|error| broken(&error, limit))? {
             if bytes.len() as u64 + piece.len() as u64 > MAX_FIELD {
-                return Err(Refusal::malformed(format!(
+                return Err(Rejection::malformed(format!(
                     "the field {} is longer than {MAX_FIELD} bytes",
                     quote(&name)
                 )));
@@ -207,8 +213,8 @@ impl Fields {
         }
         unread.clear();
         let text = String::from_utf8(bytes)
-            .map_err(|_| Refusal::malformed(format!("the field {} is not UTF-8", quote(&name))))?;
-        // Forms send fields that nobody filled in.
+            .map_err(|_| Rejection::malformed(format!("the field {} is not UTF-8", quote(&name))))?;
+        // Forms send fields that were left empty.
         if text.trim().is_empty() {
             return Ok(());
         }
@@ -221,7 +227,7 @@ impl Fields {
             "keywords" => {
                 self.keywords.push(word.to_owned());
                 if self.keywords.iter().map(String::len).sum::<usize>() > MAX_KEYWORDS {
-                    return Err(Refusal::invalid(
+                    return Err(Rejection::invalid(
                         "keywords",
                         format!("the keywords are longer than {MAX_KEYWORDS} bytes; send fewer"),
                     ));
@@ -232,17 +238,17 @@ impl Fields {
             "include" => self.logprobs |= word == "logprobs",
             "stream" => {
                 self.stream = values::flag(word).ok_or_else(|| {
-                    Refusal::invalid("stream", format!("stream is true or false, not {}", quote(word)))
+                    Rejection::invalid("stream", format!("stream is true or false, not {}", quote(word)))
                 })?;
             }
             "temperature" => check_temperature(word)?,
-            // Others are for models that are not ours: docs/server.md says which.
+            // Others are for models of other vendors: docs/server.md lists them.
             _ => {}
         }
         Ok(())
     }
 
-    fn check(self) -> Result<Request, Refusal> {
+    fn check(self) -> Result<Request, Rejection> {
         let form = match self.form.as_deref().unwrap_or("json") {
             "json" => Form::Json,
             "text" => Form::Text,
@@ -250,7 +256,7 @@ impl Fields {
             "verbose_json" => Form::VerboseJson,
             "vtt" => Form::Vtt,
             other => {
-                return Err(Refusal::invalid(
+                return Err(Rejection::invalid(
                     "response_format",
                     format!("response_format is json, text, srt, verbose_json or vtt, not {}", quote(other)),
                 ));
@@ -259,19 +265,19 @@ impl Fields {
         if let Some(other) =
             self.granularities.iter().find(|name| !["word", "segment"].contains(&name.as_str()))
         {
-            return Err(Refusal::invalid(
+            return Err(Rejection::invalid(
                 "timestamp_granularities",
                 format!("{} is no granularity; use word or segment", quote(other)),
             ));
         }
         if !self.granularities.is_empty() && form != Form::VerboseJson {
-            return Err(Refusal::invalid(
+            return Err(Rejection::invalid(
                 "timestamp_granularities",
                 "timestamp_granularities need response_format=verbose_json",
             ));
         }
         if self.stream && !matches!(form, Form::Json | Form::Text) {
-            return Err(Refusal::invalid(
+            return Err(Rejection::invalid(
                 "stream",
                 "stream=true sends text as it comes; use response_format=json",
             ));
@@ -283,7 +289,7 @@ impl Fields {
             segments: self.granularities.is_empty() || asked("segment"),
             file: self
                 .file
-                .ok_or_else(|| Refusal::invalid("file", "the form has no part `file`; send a recording"))?,
+                .ok_or_else(|| Rejection::invalid("file", "the form has no part `file`; send a recording"))?,
             model: self.model,
             language,
             languages,
@@ -295,11 +301,12 @@ impl Fields {
     }
 }
 
-/// The decoder chooses its temperature itself, as OpenAI's does when it is told 0; others are taken and not used.
-fn check_temperature(text: &str) -> Result<(), Refusal> {
+/// The decoder chooses its temperature itself, as OpenAI's does at 0; other values are accepted and
+/// not used.
+fn check_temperature(text: &str) -> Result<(), Rejection> {
     match text.parse::<f32>() {
         Ok(temperature) if (0.0..=1.0).contains(&temperature) => Ok(()),
-        _ => Err(Refusal::invalid(
+        _ => Err(Rejection::invalid(
             "temperature",
             format!("temperature is a number from 0 to 1, not {}", quote(text)),
         )),
@@ -307,21 +314,21 @@ fn check_temperature(text: &str) -> Result<(), Refusal> {
 }
 
 /// Why a form cannot be read.
-fn broken(error: &multer::Error, limit: u64) -> Refusal {
+fn broken(error: &multer::Error, limit: u64) -> Rejection {
     match error {
         multer::Error::StreamSizeExceeded { .. } | multer::Error::FieldSizeExceeded { .. } => {
-            return Refusal::TooLarge(limit);
+            return Rejection::TooLarge(limit);
         }
         multer::Error::IncompleteStream
         | multer::Error::IncompleteFieldData { .. }
-        | multer::Error::IncompleteHeaders => return Refusal::Incomplete,
+        | multer::Error::IncompleteHeaders => return Rejection::Incomplete,
         _ => {}
     }
-    match error.source().and_then(|source| source.downcast_ref::<Refusal>()) {
-        Some(Refusal::TooSlow) => Refusal::TooSlow,
-        Some(Refusal::Invalid { message, .. }) => Refusal::malformed(message.clone()),
-        Some(_) => Refusal::Incomplete,
-        None => Refusal::malformed(format!("the form cannot be read: {}", quote(&error.to_string()))),
+    match error.source().and_then(|source| source.downcast_ref::<Rejection>()) {
+        Some(Rejection::TooSlow) => Rejection::TooSlow,
+        Some(Rejection::Invalid { message, .. }) => Rejection::malformed(message.clone()),
+        Some(_) => Rejection::Incomplete,
+        None => Rejection::malformed(format!("the form cannot be read: {}", quote(&error.to_string()))),
     }
 }
 

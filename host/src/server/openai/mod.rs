@@ -1,4 +1,5 @@
-//! OpenAI's interfaces, as its clients speak them: <https://platform.openai.com/docs/api-reference/audio>.
+//! OpenAI's interfaces, as its clients speak them:
+//! <https://platform.openai.com/docs/api-reference/audio>.
 
 mod answer;
 mod error;
@@ -20,7 +21,7 @@ use self::error::refused;
 pub(super) use self::form::{MAX_KEYWORDS, field_name, languages_of, prompt_of};
 use super::App;
 use super::models::Listed;
-use super::refusal::{Refusal, quote};
+use super::rejection::{Rejection, quote};
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
@@ -32,13 +33,13 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/v1/models/{model}", get(model))
 }
 
-/// What is at no address, in OpenAI's words.
+/// Answer for unknown addresses, in OpenAI's words.
 pub(super) async fn nothing_here(method: Method, uri: Uri) -> Response {
     let message = format!("there is no {method} {}; see docs/server.md for what there is", quote(uri.path()));
     (StatusCode::NOT_FOUND, Json(said(&message, "unknown_url"))).into_response()
 }
 
-/// An error that is no [`Refusal`]: one of HTTP's.
+/// An error that is no [`Rejection`]: one of HTTP's.
 pub(super) fn said(message: &str, code: &str) -> Value {
     json!({ "error": { "message": message, "type": "invalid_request_error", "param": null, "code": code } })
 }
@@ -50,7 +51,7 @@ async fn models(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
             let data: Vec<Value> = list.iter().map(describe).collect();
             Json(json!({ "object": "list", "data": data })).into_response()
         }
-        Err(refusal) => refused(&app, &refusal),
+        Err(rejection) => refused(&app, &rejection),
     }
 }
 
@@ -58,11 +59,11 @@ async fn model(State(app): State<Arc<App>>, Path(name): Path<String>, headers: H
     let found = app.admit(&headers, None).and_then(|tenant| {
         let (known, _) = app.models.find(&tenant, Some(&name))?;
         let listed = app.models.list(&tenant)?.into_iter().find(|model| model.name == known);
-        listed.ok_or_else(|| Refusal::UnknownModel(quote(&name)))
+        listed.ok_or_else(|| Rejection::UnknownModel(quote(&name)))
     });
     match found {
         Ok(model) => Json(describe(&model)).into_response(),
-        Err(refusal) => refused(&app, &refusal),
+        Err(rejection) => refused(&app, &rejection),
     }
 }
 
@@ -70,9 +71,9 @@ fn describe(model: &Listed) -> Value {
     json!({ "id": model.name, "object": "model", "created": model.created, "owned_by": "hearken" })
 }
 
-/// Gives a form that a client may send to what reads it.
+/// Parses a client's form, for fuzzing.
 #[cfg(any(test, fuzzing))]
-pub(super) async fn attack(headers: &HeaderMap, body: axum::body::Body, limit: u64) -> Result<(), Refusal> {
+pub(super) async fn attack(headers: &HeaderMap, body: axum::body::Body, limit: u64) -> Result<(), Rejection> {
     /// A disk that is as large as anybody wants.
     struct Endless(u64);
 
@@ -81,7 +82,7 @@ pub(super) async fn attack(headers: &HeaderMap, body: axum::body::Body, limit: u
             self.0
         }
 
-        fn store(&self, _file: std::os::fd::BorrowedFd<'_>, _len: u64) -> Result<(), Refusal> {
+        fn store(&self, _file: std::os::fd::BorrowedFd<'_>, _len: u64) -> Result<(), Rejection> {
             Ok(())
         }
     }

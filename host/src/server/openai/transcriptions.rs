@@ -16,10 +16,10 @@ use super::answer::{LogProb, Usage, answer, languages, words};
 use super::error::{body as error_body, refused};
 use super::form::{self, Request};
 use crate::server::App;
-use crate::server::admission::Ticket;
-use crate::server::recording::{Recording, transcribe as recognise};
-use crate::server::refusal::Refusal;
-use crate::text::sanitise_trimmed;
+use crate::server::recording::{Recording, transcribe as recognize};
+use crate::server::rejection::Rejection;
+use crate::server::ticket::Ticket;
+use crate::text::sanitize_trimmed;
 use crate::{Model, TranscribeOptions};
 
 pub(super) async fn transcribe(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Response {
@@ -33,13 +33,18 @@ pub(super) async fn translate(State(app): State<Arc<App>>, headers: HeaderMap, b
 async fn respond(app: Arc<App>, headers: HeaderMap, body: Body, translate: bool) -> Response {
     match take(&app, &headers, body, translate).await {
         Ok(response) => response,
-        Err(refusal) => refused(&app, &refusal),
+        Err(rejection) => refused(&app, &rejection),
     }
 }
 
-async fn take(app: &Arc<App>, headers: &HeaderMap, body: Body, translate: bool) -> Result<Response, Refusal> {
+async fn take(
+    app: &Arc<App>,
+    headers: &HeaderMap,
+    body: Body,
+    translate: bool,
+) -> Result<Response, Rejection> {
     let tenant = app.admit(headers, None)?;
-    // Held while the body comes: uploads that nobody has room for are not taken.
+    // Held while the body comes: uploads without room are not accepted.
     let ticket = app.open(&tenant, "openai", None)?;
     let request = ticket.unless_revoked(form::read(headers, body, &ticket)).await?;
     let (_, model) = app.models.find(&tenant, request.model.as_deref())?;
@@ -58,8 +63,8 @@ async fn take(app: &Arc<App>, headers: &HeaderMap, body: Body, translate: bool) 
     if request.stream {
         return Ok(events(Arc::clone(app), ticket, model, options, request));
     }
-    let file = request.file.try_clone().map_err(|_| Refusal::Internal)?;
-    let transcript = recognise(ticket, model, Recording::Container(file), options, |_| {}).await?;
+    let file = request.file.try_clone().map_err(|_| Rejection::Internal)?;
+    let transcript = recognize(ticket, model, Recording::Container(file), options, |_| {}).await?;
     Ok(answer(&transcript, &request, translate))
 }
 
@@ -71,15 +76,15 @@ fn events(
     options: TranscribeOptions,
     request: Request,
 ) -> Response {
-    // As much as the recording has text. The task ends when nobody reads any more.
+    // As much as the recording has text. The task ends when its reader is gone.
     let (sender, receiver) = mpsc::unbounded_channel::<Value>();
     let deltas = sender.clone();
     let logprobs = request.logprobs;
     tokio::spawn(async move {
         let mut first = true;
-        let recognised =
-            recognise(ticket, model, Recording::Container(request.file), options, move |segment| {
-                let text = sanitise_trimmed(&segment.text);
+        let recognized =
+            recognize(ticket, model, Recording::Container(request.file), options, move |segment| {
+                let text = sanitize_trimmed(&segment.text);
                 // Deltas, one after the other, are the text.
                 let behind = !std::mem::take(&mut first);
                 let delta = if behind { format!(" {text}") } else { text };
@@ -90,11 +95,11 @@ fn events(
                 let _ = deltas.send(event);
             });
         let last = tokio::select! {
-            recognised = recognised => match recognised {
+            recognized = recognized => match recognized {
                 Ok(transcript) => {
                     let mut event = json!({
                         "type": "transcript.text.done",
-                        "text": sanitise_trimmed(&transcript.text()),
+                        "text": sanitize_trimmed(&transcript.text()),
                         "languages": languages(&transcript),
                         "usage": Usage::of(&transcript),
                     });
@@ -103,9 +108,9 @@ fn events(
                     }
                     event
                 }
-                Err(refusal) => {
-                    app.note(&refusal);
-                    error_body(&refusal)
+                Err(rejection) => {
+                    app.note(&rejection);
+                    error_body(&rejection)
                 }
             },
             () = sender.closed() => return,

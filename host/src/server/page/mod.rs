@@ -9,7 +9,8 @@ use axum::routing::get;
 
 use super::App;
 
-/// Nothing but what is served here, and nobody may frame it: what a model says cannot become a script even if it became markup.
+/// Only content that is served here, and no framing: a model's text cannot become a script even if
+/// it became markup.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; \
                       form-action 'none'; frame-ancestors 'none'";
 

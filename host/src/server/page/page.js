@@ -110,7 +110,7 @@ function show(message) {
     }
     case "reconnecting": status("The connection broke; nothing is lost. Connecting …"); break;
     case "started": case "resumed": status("Listening."); break;
-    case "dropped": status(`Not recognised: ${message.reason}`); break;
+    case "dropped": status(`Not recognized: ${message.reason}`); break;
     case "ended": stop(message.why); break;
   }
 }

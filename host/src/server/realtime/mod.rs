@@ -1,4 +1,5 @@
-//! OpenAI's Realtime interface, transcription sessions: <https://platform.openai.com/docs/guides/realtime-transcription>.
+//! OpenAI's Realtime interface, transcription sessions:
+//! <https://platform.openai.com/docs/guides/realtime-transcription>.
 
 mod pause;
 mod secrets;
@@ -42,9 +43,9 @@ pub(super) async fn upgrade(
             serve(app, realtime, socket).await;
             drop(peer);
         }),
-        Err(refusal) => {
-            app.note(&refusal);
-            refusal.answer(Json(error_body(&refusal)))
+        Err(rejection) => {
+            app.note(&rejection);
+            rejection.answer(Json(error_body(&rejection)))
         }
     }
 }

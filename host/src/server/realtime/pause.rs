@@ -1,4 +1,5 @@
-//! Whether a commit falls into a pause, where nothing is cut: by level alone, since voice activity hears of it later.
+//! Detects that a commit falls into a pause, where nothing is cut: by level alone, since voice
+//! activity learns of it later.
 
 use std::collections::VecDeque;
 
@@ -6,9 +7,9 @@ use crate::audio::{Encoding, Faults};
 
 /// Blocks of 20 ms, as a part of a second.
 const BLOCKS_PER_SECOND: usize = 50;
-/// A pause is so long: 160 ms. Before some consonants speech is silent for up to 100.
+/// Minimum length of a pause: 160 ms. Before some consonants speech is silent for up to 100.
 const PAUSE: usize = 8;
-/// And so much quieter than speech: 16 dB.
+/// And this much quieter than speech: 16 dB.
 const QUIETER: f32 = 6.3;
 /// Part that is left of the loudest block after each other one: half after 2.8 s.
 const FADE: f32 = 0.995;
@@ -19,7 +20,7 @@ pub(super) struct Level {
     encoding: Encoding,
     /// Samples in a block.
     block: usize,
-    /// Bytes that are no whole block yet, or no whole sample.
+    /// Samples that are not a whole block yet, and bytes that are no whole sample.
     samples: Vec<f32>,
     bytes: Vec<u8>,
     /// Levels of the last blocks.
@@ -68,7 +69,7 @@ impl Level {
 mod tests {
     use super::*;
 
-    /// So many ms of a tone of this amplitude, of 16-bit samples at 16 kHz.
+    /// Makes `ms` ms of a tone of this amplitude, of 16-bit samples at 16 kHz.
     fn tone(ms: usize, amplitude: f32) -> Vec<u8> {
         let sample = |at: usize| (at as f32 * 0.3).sin() * amplitude * 32_767.0;
         (0..ms * 16).flat_map(|at| (sample(at) as i16).to_le_bytes()).collect()

@@ -1,4 +1,5 @@
-//! `POST /v1/realtime/client_secrets`: keys that last minutes, for browsers, to which nobody gives a tenant's own.
+//! `POST /v1/realtime/client_secrets`: keys that last minutes, for browsers, which must not have a
+//! tenant's own.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -12,10 +13,10 @@ use serde_json::{Value, json};
 
 use super::setup::Setup;
 use crate::server::App;
-use crate::server::admission::bearer;
 use crate::server::keys::{KeyHash, random_name};
 use crate::server::openai::error_body;
-use crate::server::refusal::{Refusal, quote};
+use crate::server::rejection::{Rejection, quote};
+use crate::server::ticket::bearer;
 use crate::server::values;
 
 /// Prefix of such a key.
@@ -31,12 +32,12 @@ const MOST: usize = 1_000;
 #[derive(Default)]
 pub(in crate::server) struct Secrets(Mutex<Vec<Secret>>);
 
-/// A key, whose it is, and what its sessions are set up for.
+/// A client secret: the key, its tenant, and the settings of its sessions.
 #[derive(Clone)]
 pub(super) struct Secret {
     hash: KeyHash,
     pub(super) tenant: Arc<str>,
-    /// With which it was made.
+    /// Key with which it was made.
     pub(super) key: Option<KeyHash>,
     pub(super) setup: Setup,
     until: Instant,
@@ -44,11 +45,11 @@ pub(super) struct Secret {
 
 impl Secrets {
     /// Keeps a key, if the tenant may have one more.
-    fn keep(&self, secret: Secret, now: Instant) -> Result<(), Refusal> {
+    fn keep(&self, secret: Secret, now: Instant) -> Result<(), Rejection> {
         let mut secrets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         secrets.retain(|other| other.until > now);
         if secrets.iter().filter(|other| other.tenant == secret.tenant).count() >= MOST {
-            return Err(Refusal::TooManySecrets(MOST));
+            return Err(Rejection::TooManySecrets(MOST));
         }
         secrets.push(secret);
         Ok(())
@@ -77,19 +78,19 @@ pub(in crate::server) async fn create(
 ) -> Response {
     match make(&app, &headers, &body) {
         Ok(made) => Json(made).into_response(),
-        Err(refusal) => {
-            app.note(&refusal);
-            refusal.answer(Json(error_body(&refusal)))
+        Err(rejection) => {
+            app.note(&rejection);
+            rejection.answer(Json(error_body(&rejection)))
         }
     }
 }
 
-fn make(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refusal> {
+fn make(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<Value, Rejection> {
     let tenant = app.admit(headers, None)?;
     let asked: Value = match body.trim_ascii() {
         b"" => json!({}),
         body => serde_json::from_slice(body).map_err(|error| {
-            Refusal::malformed(format!("the body is no JSON: {}", quote(&error.to_string())))
+            Rejection::malformed(format!("the body is no JSON: {}", quote(&error.to_string())))
         })?,
     };
     let seconds = match asked.pointer("/expires_after/seconds") {
@@ -97,7 +98,7 @@ fn make(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<Value, Refusal> {
         Some(seconds) => {
             values::whole_json(seconds).filter(|seconds| SECONDS.contains(seconds)).ok_or_else(|| {
                 let (least, most) = (SECONDS.start(), SECONDS.end());
-                Refusal::invalid("expires_after", format!("seconds is {least} to {most}"))
+                Rejection::invalid("expires_after", format!("seconds is {least} to {most}"))
             })?
         }
     };
@@ -148,11 +149,14 @@ mod tests {
         assert!(secrets.find(&with("ek_c"), None).is_none() && secrets.find(&with("hk_a"), None).is_none());
         secrets.keep(secret("ek_old", "a", now), now).unwrap();
         assert!(secrets.find(&with("ek_old"), None).is_none());
-        // A tenant has its limit, and takes nothing from others; what is over does not count.
+        // A tenant has its own limit, and takes nothing from others; expired secrets do not count.
         for index in 1..MOST {
             secrets.keep(secret(&format!("ek_{index}"), "a", later), now).unwrap();
         }
-        assert!(matches!(secrets.keep(secret("ek_x", "a", later), now), Err(Refusal::TooManySecrets(MOST))));
+        assert!(matches!(
+            secrets.keep(secret("ek_x", "a", later), now),
+            Err(Rejection::TooManySecrets(MOST))
+        ));
         secrets.keep(secret("ek_y", "b", later), now).unwrap();
         secrets.keep(secret("ek_x", "a", later), later).unwrap();
     }

@@ -1,4 +1,4 @@
-//! A session: what its client says, and what it is told.
+//! A Realtime session: the client's events and the server's.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,28 +13,28 @@ use super::pause::Level;
 use super::setup::Setup;
 use super::turns::{News, Turns};
 use crate::server::App;
-use crate::server::admission::{Ticket, offered_protocols};
 use crate::server::keys::random_name;
 use crate::server::openai::{Heard, LogProb, error_body};
-use crate::server::refusal::{Refusal, quote};
+use crate::server::rejection::{Rejection, quote};
 use crate::server::socket::{Adapter, Outbox};
 use crate::server::stream::{Stream, revoked};
 use crate::server::tenants::Admitted;
+use crate::server::ticket::{Ticket, offered_protocols};
 use crate::server::values;
 use crate::session::SessionEvent;
-use crate::text::sanitise_trimmed;
+use crate::text::sanitize_trimmed;
 use crate::{SAMPLE_RATE, Word};
 
-/// What comes before the key in the subprotocol that carries it: OpenAI's own name for it.
+/// Prefix of the key in the subprotocol that carries it: OpenAI's own name for it.
 const KEY_PREFIX: &str = "openai-insecure-api-key.";
-/// How long a client may set up its session.
+/// Time limit for a client to set up its session.
 const SETTING_UP: Duration = Duration::from_secs(300);
-/// A commit in the middle of speech ends the utterance when no audio comes for so long,
+/// A commit in the middle of speech ends the utterance when no audio comes for this time,
 const AWAITED: Duration = Duration::from_millis(600);
-/// or when so much has come, in samples: until then speech goes on, and no word is cut.
+/// or when this much has come [samples]: until then speech goes on, and no word is cut.
 const MOST_AWAITED: u64 = 3 * SAMPLE_RATE as u64;
 
-/// What a client says.
+/// Event of a client.
 #[derive(Debug, Deserialize)]
 struct FromClient {
     #[serde(rename = "type")]
@@ -45,24 +45,24 @@ struct FromClient {
 }
 
 impl FromClient {
-    fn parse(text: &str) -> Result<Self, Refusal> {
+    fn parse(text: &str) -> Result<Self, Rejection> {
         serde_json::from_str(text).map_err(|error| {
             let error = quote(&error.to_string());
-            Refusal::malformed(format!("{} is no event: {error}", quote(text)))
+            Rejection::malformed(format!("{} is no event: {error}", quote(text)))
         })
     }
 
-    /// Its audio.
-    fn decoded(&self) -> Result<Vec<u8>, Refusal> {
+    /// Decodes its audio.
+    fn decoded(&self) -> Result<Vec<u8>, Rejection> {
         values::base64(self.audio.as_deref().unwrap_or_default()).map_err(|error| {
-            Refusal::invalid("audio", format!("the audio is not base64 ({error}); encode its bytes"))
+            Rejection::invalid("audio", format!("the audio is not base64 ({error}); encode its bytes"))
         })
     }
 }
 
-/// Gives a message that a client may send to what reads it.
+/// Parses a client's message, for fuzzing.
 #[cfg(any(test, fuzzing))]
-pub(in crate::server) fn attack(text: &str) -> Result<(), Refusal> {
+pub(in crate::server) fn attack(text: &str) -> Result<(), Rejection> {
     let message = FromClient::parse(text)?;
     for beta in [false, true] {
         let setup = Setup::new(None, beta);
@@ -73,7 +73,7 @@ pub(in crate::server) fn attack(text: &str) -> Result<(), Refusal> {
     message.decoded().map(drop)
 }
 
-/// One session of a client.
+/// Session of a client.
 pub(super) struct Realtime {
     app: Arc<App>,
     tenant: Admitted,
@@ -82,31 +82,32 @@ pub(super) struct Realtime {
     setup: Setup,
     /// Settings of the stream's session, until another one takes over.
     heard_with: Setup,
-    /// Settings of the next session, and whether it waits for the end of the utterance that runs.
+    /// Settings of the next session; true if it waits for the end of the running utterance.
     update: Option<Setup>,
     update_waits: bool,
     /// Number of sessions that had taken over when that was last seen.
     replaced: u64,
-    /// Its place in the server, until there is a stream that holds it.
+    /// Its place in the server, until a stream holds it.
     ticket: Option<Ticket>,
-    /// From the first audio on.
+    /// Set from the first audio on.
     stream: Option<Stream>,
-    /// Somebody speaks.
+    /// True while somebody speaks.
     speaking: bool,
     events: u64,
     items: u64,
     /// Items whose transcription is not complete, oldest first, where speech is detected.
     open: VecDeque<String>,
-    /// The same where the client commits.
+    /// Turns where the client commits.
     turns: Turns,
     level: Level,
-    /// When a commit in the middle of speech ends the utterance, if no audio comes; and where, if some does.
+    /// Deadline and position at which a commit in the middle of speech ends the utterance: the
+    /// deadline if no audio comes, the position if some does.
     cut: Option<(Instant, u64)>,
     /// The item that was committed last.
     previous: Option<String>,
-    /// Words of the oldest item that were told.
-    told: usize,
-    /// The language that was heard last.
+    /// Number of words of the oldest item that were sent.
+    sent: usize,
+    /// The latest detected language.
     language: Option<String>,
     /// Voice without words that the next completed item tells of.
     unrecognized: Vec<Value>,
@@ -117,7 +118,7 @@ impl Realtime {
         app: &Arc<App>,
         headers: &HeaderMap,
         query: &[(String, String)],
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, Rejection> {
         let offered = offered_protocols(headers);
         let key = offered.iter().find_map(|protocol| protocol.strip_prefix(KEY_PREFIX));
         let secret = app.secrets.find(headers, key);
@@ -129,7 +130,7 @@ impl Realtime {
             |name: &str| query.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str());
         let beta = headers.get("openai-beta").is_some_and(|value| value.as_bytes() == b"realtime=v1");
         if asked("intent").is_some_and(|intent| intent != "transcription") {
-            return Err(Refusal::unsupported("intent", "there is only intent=transcription here"));
+            return Err(Rejection::unsupported("intent", "there is only intent=transcription here"));
         }
         let model = asked("model").filter(|model| !model.is_empty()).map(str::to_owned);
         let setup = match secret {
@@ -157,7 +158,7 @@ impl Realtime {
             turns: Turns::default(),
             cut: None,
             previous: None,
-            told: 0,
+            sent: 0,
             language: None,
             unrecognized: Vec::new(),
         })
@@ -181,18 +182,18 @@ impl Realtime {
     }
 
     /// Tells of an error that ends nothing.
-    fn complain(&mut self, refusal: &Refusal, cause: Option<&str>, out: &mut Outbox) {
-        self.app.note(refusal);
-        let mut event = error_body(refusal);
+    fn complain(&mut self, rejection: &Rejection, cause: Option<&str>, out: &mut Outbox) {
+        self.app.note(rejection);
+        let mut event = error_body(rejection);
         event["error"]["event_id"] = json!(cause);
         self.say("error", event, out);
     }
 
-    fn take(&mut self, message: &FromClient, out: &mut Outbox) -> Result<(), Refusal> {
+    fn take(&mut self, message: &FromClient, out: &mut Outbox) -> Result<(), Rejection> {
         match message.kind.as_str() {
             "session.update" | "transcription_session.update" => {
                 let session = message.session.as_ref().ok_or_else(|| {
-                    Refusal::invalid("session", "an update needs a session; send what is to change")
+                    Rejection::invalid("session", "an update needs a session; send what is to change")
                 })?;
                 let setup = self.setup.updated(session)?;
                 let (_, model) = self.app.models.find(&self.tenant, setup.model.as_deref())?;
@@ -208,7 +209,7 @@ impl Realtime {
                 self.say("input_audio_buffer.cleared", json!({}), out);
             }
             other => {
-                return Err(Refusal::malformed(format!(
+                return Err(Rejection::malformed(format!(
                     "there is no event {} here; docs/server.md lists them",
                     quote(other)
                 )));
@@ -217,9 +218,9 @@ impl Realtime {
         Ok(())
     }
 
-    /// Takes over what the client has set up. A session that listens ends first: at once if the audio that comes is another, else
-    /// behind the utterance that runs.
-    fn change(&mut self, setup: Setup, out: &mut Outbox) -> Result<(), Refusal> {
+    /// Takes over the client's settings. A listening session ends first: at once if the format
+    /// changes, else behind the running utterance.
+    fn change(&mut self, setup: Setup, out: &mut Outbox) -> Result<(), Rejection> {
         let same = setup.listens_like(&self.setup);
         let takes_other = !setup.takes_what(&self.setup);
         if takes_other {
@@ -239,7 +240,7 @@ impl Realtime {
     }
 
     /// Has the session end, and the next one follow.
-    fn replace(&mut self, out: &mut Outbox) -> Result<(), Refusal> {
+    fn replace(&mut self, out: &mut Outbox) -> Result<(), Rejection> {
         let Some(setup) = self.update.clone() else { return Ok(()) };
         if setup.turn.is_some() {
             // Nobody commits any more.
@@ -260,7 +261,7 @@ impl Realtime {
         setup.turn.is_none()
     }
 
-    fn append(&mut self, audio: Vec<u8>) -> Result<(), Refusal> {
+    fn append(&mut self, audio: Vec<u8>) -> Result<(), Rejection> {
         if self.is_committing() && !audio.is_empty() {
             if !self.turns.has_current() {
                 let item = self.next_item();
@@ -281,13 +282,13 @@ impl Realtime {
         Ok(())
     }
 
-    fn commit(&mut self, out: &mut Outbox) -> Result<(), Refusal> {
+    fn commit(&mut self, out: &mut Outbox) -> Result<(), Rejection> {
         if !self.is_committing() {
             self.started()?.flush();
             return Ok(());
         }
         if !self.turns.has_current() {
-            return Err(Refusal::malformed("there is no audio to commit; append some first"));
+            return Err(Rejection::malformed("there is no audio to commit; append some first"));
         }
         self.commit_rest(out);
         if self.level.is_pause() {
@@ -315,7 +316,7 @@ impl Realtime {
         self.say("input_audio_buffer.committed", event, out);
     }
 
-    /// Forgets what was appended since the last commit.
+    /// Discards audio that was appended since the last commit.
     fn clear(&mut self) {
         if let Some(stream) = self.stream.as_mut().filter(|_| self.turns.has_current()) {
             stream.flush();
@@ -341,22 +342,22 @@ impl Realtime {
     }
 
     /// The stream, which the first audio starts.
-    fn started(&mut self) -> Result<&mut Stream, Refusal> {
+    fn started(&mut self) -> Result<&mut Stream, Rejection> {
         if self.stream.is_none() {
             let (_, model) = self.app.models.find(&self.tenant, self.setup.model.as_deref())?;
             let (encoding, options) = self.setup.options()?;
             self.heard_with = self.setup.clone();
-            let ticket = self.ticket.take().ok_or(Refusal::Internal)?;
+            let ticket = self.ticket.take().ok_or(Rejection::Internal)?;
             self.stream = Some(Stream::open(ticket, &model, encoding, options)?);
         }
-        self.stream.as_mut().ok_or(Refusal::Internal)
+        self.stream.as_mut().ok_or(Rejection::Internal)
     }
 
-    /// Tells words of the oldest item that were not told before.
+    /// Sends words of the oldest item that were not sent before.
     fn delta(&mut self, words: &[Word], out: &mut Outbox) {
         let Some(item) = self.open.front().cloned() else { return };
-        let behind = self.told > 0;
-        self.told += words.len();
+        let behind = self.sent > 0;
+        self.sent += words.len();
         self.tell_words(&item, words, behind, out);
     }
 
@@ -392,7 +393,7 @@ impl Realtime {
         self.say("conversation.item.input_audio_transcription.completed", event, out);
     }
 
-    /// Tells what is new of turns that the client commits.
+    /// Sends news of turns that the client commits.
     fn tell(&mut self, news: Vec<News>, out: &mut Outbox) {
         for news in news {
             match news {
@@ -420,7 +421,7 @@ impl Realtime {
 
 /// Words as a text.
 fn joined(words: &[Word]) -> String {
-    words.iter().map(|word| sanitise_trimmed(&word.text)).collect::<Vec<_>>().join(" ")
+    words.iter().map(|word| sanitize_trimmed(&word.text)).collect::<Vec<_>>().join(" ")
 }
 
 /// Samples at 16 kHz as milliseconds.
@@ -466,14 +467,14 @@ impl Adapter for Realtime {
             }
             SessionEvent::Partial { committed, .. } if detected => self.delta(&committed, out),
             SessionEvent::Final { utterance, end, words } if detected => {
-                let rest = words.get(self.told..).unwrap_or_default().to_vec();
+                let rest = words.get(self.sent..).unwrap_or_default().to_vec();
                 self.delta(&rest, out);
-                self.told = 0;
+                self.sent = 0;
                 let Some(item) = self.open.pop_front() else { return };
                 self.tell_complete(&item, &words, end - utterance, out);
             }
             SessionEvent::Dropped { reason, .. } => {
-                let error = json!({ "type": "server_error", "code": "audio_dropped", "message": sanitise_trimmed(&reason) });
+                let error = json!({ "type": "server_error", "code": "audio_dropped", "message": sanitize_trimmed(&reason) });
                 let item = if detected { self.open.front().map(String::as_str) } else { self.turns.oldest() };
                 let event = json!({ "item_id": item, "content_index": 0, "error": error });
                 self.say("conversation.item.input_audio_transcription.failed", event, out);
@@ -503,45 +504,45 @@ impl Adapter for Realtime {
     }
 
     fn ended(&mut self, out: &mut Outbox) {
-        // The server ends, and the client has not committed what it said last.
+        // The server ends, and the client has not committed its latest audio.
         self.commit_rest(out);
         let mut news = Vec::new();
         self.turns.settle(&mut news);
         self.tell(news, out);
     }
 
-    fn text(&mut self, text: &str, out: &mut Outbox) -> Result<(), Refusal> {
+    fn text(&mut self, text: &str, out: &mut Outbox) -> Result<(), Rejection> {
         let taken = match FromClient::parse(text) {
-            Ok(message) => self.take(&message, out).map_err(|refusal| (refusal, message.event_id)),
-            Err(refusal) => Err((refusal, None)),
+            Ok(message) => self.take(&message, out).map_err(|rejection| (rejection, message.event_id)),
+            Err(rejection) => Err((rejection, None)),
         };
         match taken {
-            // A mistake in one event is told, and the session goes on, as it does at OpenAI.
+            // A mistake in one event is reported, and the session goes on, as it does at OpenAI.
             Err((
-                refusal @ (Refusal::Invalid { .. }
-                | Refusal::Unsupported { .. }
-                | Refusal::UnknownModel(_)
-                | Refusal::Audio(_)),
+                rejection @ (Rejection::Invalid { .. }
+                | Rejection::Unsupported { .. }
+                | Rejection::UnknownModel(_)
+                | Rejection::Audio(_)),
                 cause,
             )) => {
-                self.complain(&refusal, cause.as_deref(), out);
+                self.complain(&rejection, cause.as_deref(), out);
                 Ok(())
             }
-            Err((refusal, _)) => Err(refusal),
+            Err((rejection, _)) => Err(rejection),
             Ok(()) => Ok(()),
         }
     }
 
-    fn binary(&mut self, _data: Bytes, out: &mut Outbox) -> Result<(), Refusal> {
-        let refusal =
-            Refusal::malformed("messages are text here; send audio as base64 in input_audio_buffer.append");
-        self.complain(&refusal, None, out);
+    fn binary(&mut self, _data: Bytes, out: &mut Outbox) -> Result<(), Rejection> {
+        let rejection =
+            Rejection::malformed("messages are text here; send audio as base64 in input_audio_buffer.append");
+        self.complain(&rejection, None, out);
         Ok(())
     }
 
-    fn refused(&mut self, refusal: &Refusal, out: &mut Outbox) -> (u16, String) {
-        self.say("error", error_body(refusal), out);
-        (refusal.close_code(), refusal.code().to_owned())
+    fn refused(&mut self, rejection: &Rejection, out: &mut Outbox) -> (u16, String) {
+        self.say("error", error_body(rejection), out);
+        (rejection.close_code(), rejection.code().to_owned())
     }
 
     fn patience(&self) -> Option<Duration> {

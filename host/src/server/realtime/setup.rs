@@ -1,4 +1,4 @@
-//! What a session is set up for: the present form of it, and the one of the beta that many clients still speak.
+//! Session settings: the present form of them, and the beta's, which many clients still use.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::pause::Level;
 use crate::Model;
 use crate::audio::{Encoding, Format, VadConfig};
 use crate::server::openai::{MAX_KEYWORDS, languages_of, prompt_of};
-use crate::server::refusal::{Refusal, quote};
+use crate::server::rejection::{Rejection, quote};
 use crate::server::values;
 use crate::session::{CommitPolicy, SessionOptions};
 
@@ -27,9 +27,9 @@ pub(super) struct Setup {
     delay: Option<Delay>,
     encoding: Encoding,
     sample_rate: u32,
-    /// How turns are detected; `None`: the client commits them.
+    /// Turn detection; `None`: the client commits.
     pub(super) turn: Option<Turn>,
-    /// Whether texts have the probabilities of their words.
+    /// True if texts have the probabilities of their words.
     pub(super) logprobs: bool,
     beta: bool,
 }
@@ -39,7 +39,7 @@ pub(super) struct Setup {
 pub(super) struct Turn {
     prefix_padding_ms: u32,
     silence_duration_ms: u32,
-    /// Of `semantic_vad`, which is how soon a pause is the end.
+    /// Eagerness of `semantic_vad`, which sets the pause that ends a turn.
     eagerness: Option<Eagerness>,
 }
 
@@ -62,8 +62,8 @@ impl Eagerness {
     const NAMES: [(&str, Self); 4] =
         [("low", Self::Low), ("medium", Self::Medium), ("auto", Self::Medium), ("high", Self::High)];
 
-    /// The silence that ends a turn, in milliseconds. OpenAI waits for up to 8, 4 and 2 s where a sentence seems unfinished;
-    /// nobody here knows whether it is.
+    /// Silence that ends a turn [ms]. OpenAI waits for up to 8, 4 and 2 s where a sentence seems
+    /// unfinished; here there is no such estimate.
     fn silence_ms(self) -> u32 {
         match self {
             Self::Low => 1_500,
@@ -92,7 +92,7 @@ impl Delay {
         ("xhigh", Self::XHigh),
     ];
 
-    /// When words are certain, and the least new speech before they are thought of again.
+    /// Commit policy, and the minimum of new speech between hypotheses.
     fn commit(self) -> (CommitPolicy, Duration) {
         let step = Duration::from_millis;
         let agreement = |hypotheses, doubtful, early| CommitPolicy::Agreement {
@@ -118,12 +118,12 @@ fn one_of<T: Copy>(
     name: &str,
     value: &Value,
     names: &[(&str, T)],
-) -> Result<T, Refusal> {
+) -> Result<T, Rejection> {
     let found =
         value.as_str().and_then(|text| names.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)));
     found.map(|(_, value)| *value).ok_or_else(|| {
         let all: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
-        Refusal::invalid(
+        Rejection::invalid(
             parameter,
             format!("{name} is one of {}, not {}", all.join(", "), quote(&value.to_string())),
         )
@@ -160,11 +160,11 @@ impl Setup {
         if self.beta { "transcription_session.updated" } else { "session.updated" }
     }
 
-    /// The setup after an update: what the update does not name stays.
-    pub(super) fn updated(&self, session: &Value) -> Result<Self, Refusal> {
+    /// The settings after an update: members that the update does not name stay.
+    pub(super) fn updated(&self, session: &Value) -> Result<Self, Rejection> {
         let mut setup = self.clone();
         if let Some(kind) = session.get("type").filter(|kind| *kind != "transcription") {
-            return Err(Refusal::unsupported(
+            return Err(Rejection::unsupported(
                 "session.type",
                 format!("{} sessions are not served; use type transcription", quote(&kind.to_string())),
             ));
@@ -199,8 +199,8 @@ impl Setup {
         Ok(setup)
     }
 
-    fn set_format(&mut self, format: &Value) -> Result<(), Refusal> {
-        let wrong = |message: String| Err(Refusal::invalid("session.audio.input.format", message));
+    fn set_format(&mut self, format: &Value) -> Result<(), Rejection> {
+        let wrong = |message: String| Err(Rejection::invalid("session.audio.input.format", message));
         let rate = match format.get("rate") {
             None | Some(Value::Null) => None,
             Some(rate) => match values::whole_json(rate).and_then(|rate| u32::try_from(rate).ok()) {
@@ -222,13 +222,13 @@ impl Setup {
         Ok(())
     }
 
-    fn set_transcription(&mut self, transcription: Option<&Value>) -> Result<(), Refusal> {
+    fn set_transcription(&mut self, transcription: Option<&Value>) -> Result<(), Rejection> {
         let Some(transcription) = transcription.filter(|value| !value.is_null()) else { return Ok(()) };
         let text = |name: &'static str| match transcription.get(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone())),
             Some(_) => {
-                Err(Refusal::invalid("session.audio.input.transcription", format!("{name} is a text")))
+                Err(Rejection::invalid("session.audio.input.transcription", format!("{name} is a text")))
             }
         };
         const PARAMETER: &str = "session.audio.input.transcription";
@@ -243,7 +243,7 @@ impl Setup {
         self.prompt = filled(text("prompt")?).or(self.prompt.take());
         self.keywords = list("keywords")?.unwrap_or(std::mem::take(&mut self.keywords));
         if self.keywords.iter().map(String::len).sum::<usize>() > MAX_KEYWORDS {
-            return Err(Refusal::invalid(
+            return Err(Rejection::invalid(
                 PARAMETER,
                 format!("the keywords are longer than {MAX_KEYWORDS} bytes; send fewer"),
             ));
@@ -252,7 +252,7 @@ impl Setup {
             self.delay = Some(one_of(PARAMETER, "delay", delay, &Delay::NAMES)?);
         }
         if self.prompt.as_ref().is_some_and(|prompt| prompt.len() > MAX_PROMPT) {
-            return Err(Refusal::invalid(
+            return Err(Rejection::invalid(
                 "session.audio.input.transcription",
                 format!("the prompt is longer than {MAX_PROMPT} bytes; shorten it"),
             ));
@@ -260,7 +260,7 @@ impl Setup {
         Ok(())
     }
 
-    fn set_turn(&mut self, turn: Option<&Value>) -> Result<(), Refusal> {
+    fn set_turn(&mut self, turn: Option<&Value>) -> Result<(), Rejection> {
         let Some(turn) = turn else { return Ok(()) };
         if turn.is_null() {
             self.turn = None;
@@ -274,7 +274,7 @@ impl Setup {
             }),
             Some("server_vad") | None => None,
             Some(other) => {
-                return Err(Refusal::invalid(
+                return Err(Rejection::invalid(
                     PARAMETER,
                     format!("the type is server_vad or semantic_vad, not {}", quote(other)),
                 ));
@@ -289,7 +289,7 @@ impl Setup {
                 .map(|ms| ms as u32)
                 .ok_or_else(|| {
                     let (first, last) = (range.start(), range.end());
-                    Refusal::invalid(
+                    Rejection::invalid(
                         PARAMETER,
                         format!("{name} is {first} to {last}, not {}", quote(&value.to_string())),
                     )
@@ -306,8 +306,8 @@ impl Setup {
         Ok(())
     }
 
-    /// Whether the model can do what is asked.
-    pub(super) fn check(&self, model: &Model) -> Result<(), Refusal> {
+    /// Checks that the model supports the settings.
+    pub(super) fn check(&self, model: &Model) -> Result<(), Rejection> {
         let (language, languages) = languages_of(self.language.as_deref(), &self.languages);
         model.can(language.as_deref(), false)?;
         for language in &languages {
@@ -318,8 +318,8 @@ impl Setup {
 
     /// Returns true if sessions of both listen in the same way.
     pub(super) fn listens_like(&self, other: &Self) -> bool {
-        let told = |setup: &Self| Self { logprobs: false, beta: false, ..setup.clone() };
-        told(self) == told(other)
+        let described = |setup: &Self| Self { logprobs: false, beta: false, ..setup.clone() };
+        described(self) == described(other)
     }
 
     /// Returns true if both take the same audio.
@@ -338,7 +338,7 @@ impl Setup {
     }
 
     /// Returns the options of the session.
-    pub(super) fn options(&self) -> Result<(Encoding, SessionOptions), Refusal> {
+    pub(super) fn options(&self) -> Result<(Encoding, SessionOptions), Rejection> {
         let format = Format { sample_rate: self.sample_rate, channels: 1 }.validate()?;
         let (language, languages) = languages_of(self.language.as_deref(), &self.languages);
         let default = SessionOptions::new(format);
@@ -349,7 +349,8 @@ impl Setup {
             prompt: prompt_of(self.prompt.clone(), &self.keywords),
             commit,
             step,
-            // Also where the client commits: what is recognized before it does so has to end somewhere.
+            // Also where the client commits: speech that is recognized before the commit has to end
+            // somewhere.
             voice_activity: Some(self.turn.map_or_else(VadConfig::default, |turn| VadConfig {
                 pre_roll_ms: turn.prefix_padding_ms,
                 hangover_ms: turn.silence_duration_ms,
@@ -360,12 +361,12 @@ impl Setup {
         Ok((self.encoding, options))
     }
 
-    /// The session as its client is told of it.
+    /// Describes the session to its client.
     pub(super) fn describe(&self, id: &str) -> Value {
         let id = format!("sess_{id}");
         let mut transcription =
             json!({ "model": self.model, "language": self.language, "prompt": self.prompt });
-        // Those that not every client knows only where they were set.
+        // Members that not every client knows are sent only where they were set.
         if !self.languages.is_empty() {
             transcription["languages"] = json!(self.languages);
         }
@@ -417,10 +418,10 @@ impl Setup {
 }
 
 /// A list of texts.
-fn texts(parameter: &'static str, name: &str, value: &Value) -> Result<Vec<String>, Refusal> {
+fn texts(parameter: &'static str, name: &str, value: &Value) -> Result<Vec<String>, Rejection> {
     let all: Option<Vec<String>> =
         value.as_array().and_then(|list| list.iter().map(|text| text.as_str().map(str::to_owned)).collect());
-    all.ok_or_else(|| Refusal::invalid(parameter, format!("{name} is a list of texts")))
+    all.ok_or_else(|| Rejection::invalid(parameter, format!("{name} is a list of texts")))
 }
 
 #[cfg(test)]
@@ -474,14 +475,14 @@ mod tests {
         assert_eq!(options.voice_activity.unwrap().hangover_ms, 1_500);
         assert!(matches!(options.commit, CommitPolicy::Agreement { hypotheses: 3, .. }));
         assert!(setup.logprobs);
-        let told = setup.describe("x");
-        let input = &told["audio"]["input"];
+        let described = setup.describe("x");
+        let input = &described["audio"]["input"];
         assert_eq!(input["turn_detection"], json!({ "type": "semantic_vad", "eagerness": "low" }));
         assert_eq!(input["transcription"]["keywords"], json!(["hearken", "wasmtime"]));
         assert_eq!(input["transcription"]["delay"], "high");
-        assert_eq!(told["include"], json!([LOGPROBS]));
-        // What the client is told it may send back.
-        let again = Setup::new(None, false).updated(&told).unwrap();
+        assert_eq!(described["include"], json!([LOGPROBS]));
+        // The client may send this description back.
+        let again = Setup::new(None, false).updated(&described).unwrap();
         assert_eq!(again, setup);
         let english =
             setup.updated(&json!({ "input_audio_transcription": { "language": "English" } })).unwrap();

@@ -1,7 +1,8 @@
 //! Turns that the client commits: which words belong to which of them.
 //!
-//! Speech is recognized as it comes, in utterances that end where nobody speaks. A commit says where a turn ends, perhaps in the
-//! middle of a word; it takes the words whose middle lies before it, and cuts none.
+//! Speech is recognized as it comes, in utterances that end where nobody speaks. A commit ends a
+//! turn, perhaps in the middle of a word; it takes the words whose middle lies before it, and cuts
+//! none.
 
 use std::collections::VecDeque;
 
@@ -14,9 +15,9 @@ pub(super) struct Turn {
     /// Positions in samples; the end once it is committed.
     pub(super) start: u64,
     pub(super) end: Option<u64>,
-    /// Its certain words so far.
+    /// Committed words so far.
     pub(super) words: Vec<Word>,
-    /// Nobody is told of it.
+    /// Not reported.
     discarded: bool,
 }
 
@@ -34,7 +35,7 @@ pub(super) enum News {
 pub(super) struct Turns {
     /// Oldest first. The last may have no end yet.
     turns: VecDeque<Turn>,
-    /// Where each utterance started.
+    /// Start of each utterance.
     utterances: VecDeque<u64>,
     /// Words of the oldest utterance that were taken.
     taken: usize,
@@ -68,7 +69,7 @@ impl Turns {
         Some(turn.item.clone())
     }
 
-    /// Ends the turn that was begun last, and forgets what is said in it.
+    /// Ends the latest turn, and discards its text.
     pub(super) fn discard(&mut self, end: u64) {
         if let Some(turn) = self.turns.back_mut().filter(|turn| turn.end.is_none()) {
             (turn.end, turn.discarded) = (Some(end), true);
@@ -109,7 +110,7 @@ impl Turns {
         self.taken = 0;
     }
 
-    /// Completes the turns before whose end nobody speaks any more.
+    /// Completes the turns that end before the current silence.
     pub(super) fn settle(&mut self, news: &mut Vec<News>) {
         let speech = self.utterances.front().copied().unwrap_or(u64::MAX);
         while self.turns.front().is_some_and(|turn| turn.end.is_some_and(|end| end <= speech)) {
@@ -131,8 +132,8 @@ mod tests {
         Word { start, end, text: text.to_owned(), probability: 1.0 }
     }
 
-    /// What was told: deltas as `item:words`, complete turns as `item=words`.
-    fn told(news: &[News]) -> Vec<String> {
+    /// Formats the news: deltas as `item:words`, complete turns as `item=words`.
+    fn sent(news: &[News]) -> Vec<String> {
         let joined =
             |words: &[Word]| words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
         let tell = |news: &News| match news {
@@ -148,7 +149,7 @@ mod tests {
         turns.begin("a".into(), 0);
         turns.speech(100);
         turns.certain(&[word("one", 100, 200)], &mut news);
-        assert_eq!(told(&news), ["a:one"], "before the commit");
+        assert_eq!(sent(&news), ["a:one"], "before the commit");
         assert_eq!(turns.commit(250).as_deref(), Some("a"));
         turns.settle(&mut news);
         assert_eq!(news.len(), 1, "somebody still speaks");
@@ -157,14 +158,14 @@ mod tests {
         let three = word("three", 310, 400);
         news.clear();
         turns.certain(std::slice::from_ref(&two), &mut news);
-        assert_eq!(told(&news), ["a=one", "b:two"], "its middle lies behind the commit");
+        assert_eq!(sent(&news), ["a=one", "b:two"], "its middle lies behind the commit");
         news.clear();
         turns.last(&[word("one", 100, 200), two, three], &mut news);
         turns.settle(&mut news);
-        assert_eq!(told(&news), ["b:three"]);
+        assert_eq!(sent(&news), ["b:three"]);
         turns.commit(500);
         turns.settle(&mut news);
-        assert_eq!(told(&news), ["b:three", "b=two three"]);
+        assert_eq!(sent(&news), ["b:three", "b=two three"]);
     }
 
     #[test]
@@ -174,8 +175,8 @@ mod tests {
         turns.begin("a".into(), 0);
         turns.commit(10);
         turns.settle(&mut news);
-        assert_eq!(told(&news), ["a="]);
-        // One behind speech that is not recognized yet waits for it.
+        assert_eq!(sent(&news), ["a="]);
+        // A commit behind speech that is not recognized yet waits for it.
         turns.begin("b".into(), 10);
         turns.speech(20);
         turns.commit(100);
@@ -186,11 +187,11 @@ mod tests {
         assert!(news.is_empty() && turns.has_committed());
         turns.last(&[word("hello", 30, 60)], &mut news);
         turns.settle(&mut news);
-        assert_eq!(told(&news), ["b:hello", "b=hello", "c="]);
+        assert_eq!(sent(&news), ["b:hello", "b=hello", "c="]);
     }
 
     #[test]
-    fn nobody_is_told_of_what_was_discarded() {
+    fn discarded_audio_is_not_reported() {
         let (mut turns, mut news) = (Turns::default(), Vec::new());
         turns.begin("a".into(), 0);
         turns.speech(10);
@@ -201,6 +202,6 @@ mod tests {
         turns.last(&[word("yes", 120, 150)], &mut news);
         turns.commit(200);
         turns.settle(&mut news);
-        assert_eq!(told(&news), ["b:yes", "b=yes"]);
+        assert_eq!(sent(&news), ["b:yes", "b=yes"]);
     }
 }

@@ -1,5 +1,5 @@
-//! Messages of Vosk's clients, and answers. Answers are laid out as Vosk's own library writes them, so that clients that look for
-//! pieces of the text find them.
+//! Messages of Vosk's clients, and answers. Answers are laid out as Vosk's own library writes them,
+//! so that clients that look for pieces of the text find them.
 
 use std::fmt::Write as _;
 
@@ -9,12 +9,12 @@ use crate::SAMPLE_RATE;
 use crate::Word;
 use crate::audio::Format;
 use crate::server::openai::{MAX_KEYWORDS, prompt_of};
-use crate::server::refusal::{Refusal, quote};
+use crate::server::rejection::{Rejection, quote};
 use crate::server::values;
 use crate::session::SessionOptions;
-use crate::text::sanitise_trimmed;
+use crate::text::sanitize_trimmed;
 
-/// Samples a second where no client says: as Vosk's server has it.
+/// Sample rate without a client's setting [Hz]: as Vosk's server has it.
 const USUAL_RATE: u32 = 8_000;
 /// Word of Vosk's grammars for all that is not in it.
 const ANYTHING_ELSE: &str = "[unk]";
@@ -32,11 +32,11 @@ pub(super) enum FromClient {
 }
 
 impl FromClient {
-    pub(super) fn parse(text: &str) -> Result<Self, Refusal> {
+    pub(super) fn parse(text: &str) -> Result<Self, Rejection> {
         let Ok(Value::Object(mut message)) = serde_json::from_str(text) else {
             // Vosk's server looks for the word before it reads JSON.
             if text.contains("\"config\"") {
-                return Err(Refusal::malformed(format!("{} is no configuration", quote(text))));
+                return Err(Rejection::malformed(format!("{} is no configuration", quote(text))));
             }
             return Ok(Self::Other);
         };
@@ -58,9 +58,9 @@ pub(super) struct Setup {
     pub(super) model: Option<String>,
     pub(super) language: Option<String>,
     phrases: Vec<String>,
-    /// Whether results have their words.
+    /// True if results have their words.
     words: bool,
-    /// Whether results are lists of alternatives, of which there is one here.
+    /// True if results are lists of alternatives, of which there is one here.
     alternatives: bool,
 }
 
@@ -78,15 +78,15 @@ impl Default for Setup {
 }
 
 impl Setup {
-    /// The setup after a configuration: what it does not name stays.
-    pub(super) fn updated(&self, config: &Value) -> Result<Self, Refusal> {
+    /// The settings after a configuration: members that it does not name stay.
+    pub(super) fn updated(&self, config: &Value) -> Result<Self, Rejection> {
         let mut setup = self.clone();
         let given = |name: &str| config.get(name).filter(|value| !value.is_null());
         let text = |name: &str| given(name).and_then(Value::as_str).filter(|text| !text.is_empty());
         if let Some(rate) = given("sample_rate") {
             let rate =
                 values::whole_json(rate).and_then(|rate| u32::try_from(rate).ok()).ok_or_else(|| {
-                    Refusal::invalid(
+                    Rejection::invalid(
                         "sample_rate",
                         format!("sample_rate is a number, not {}", quote(&rate.to_string())),
                     )
@@ -109,7 +109,7 @@ impl Setup {
             let phrases = phrases.as_array().into_iter().flatten().filter_map(Value::as_str);
             setup.phrases = phrases.filter(|phrase| *phrase != ANYTHING_ELSE).map(str::to_owned).collect();
             if setup.phrases.iter().map(String::len).sum::<usize>() > MAX_KEYWORDS {
-                return Err(Refusal::invalid(
+                return Err(Rejection::invalid(
                     "phrase_list",
                     format!("the phrases are longer than {MAX_KEYWORDS} bytes; send fewer"),
                 ));
@@ -119,7 +119,7 @@ impl Setup {
     }
 
     /// Returns the options of the session.
-    pub(super) fn options(&self) -> Result<SessionOptions, Refusal> {
+    pub(super) fn options(&self) -> Result<SessionOptions, Rejection> {
         let format = Format { sample_rate: self.sample_rate, channels: 1 }.validate()?;
         Ok(SessionOptions {
             language: self.language.clone(),
@@ -128,7 +128,7 @@ impl Setup {
         })
     }
 
-    /// A result: an utterance, or what is left at the end.
+    /// Formats a result: an utterance, or the rest at the end.
     pub(super) fn result(&self, words: &[Word]) -> String {
         let text = quoted(&joined(words));
         if self.alternatives {
@@ -139,24 +139,24 @@ impl Setup {
                 "{{\n  \"alternatives\" : [{{\n      \"confidence\" : {confidence:.6},\n{result}      \"text\" : {text}\n    }}]\n}}"
             );
         }
-        // Vosk leaves the list out where nothing was said.
+        // Vosk leaves the list out of a result without words.
         let result = if self.words { list(words, 2, true) } else { String::new() };
         format!("{{\n{result}  \"text\" : {text}\n}}")
     }
 }
 
-/// Hypothesis of the utterance that goes on.
+/// Hypothesis of the running utterance.
 pub(super) fn partial<'a>(words: impl IntoIterator<Item = &'a Word>) -> String {
     format!("{{\n  \"partial\" : {}\n}}", quoted(&joined(words)))
 }
 
-/// Whether a language was taken.
+/// Answer that reports if a language was accepted.
 pub(super) fn success(taken: bool) -> String {
     format!("{{\"success\" : {taken}}}")
 }
 
 fn joined<'a>(words: impl IntoIterator<Item = &'a Word>) -> String {
-    let words: Vec<String> = words.into_iter().map(|word| sanitise_trimmed(&word.text)).collect();
+    let words: Vec<String> = words.into_iter().map(|word| sanitize_trimmed(&word.text)).collect();
     words.join(" ")
 }
 
@@ -164,7 +164,7 @@ fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// The member `result`: words with their places, indented by so much.
+/// Formats the member `result`: words with their places, indented by `indent`.
 fn list(words: &[Word], indent: usize, confidence: bool) -> String {
     if words.is_empty() {
         return String::new();
@@ -180,7 +180,7 @@ fn list(words: &[Word], indent: usize, confidence: bool) -> String {
         }
         let _ = writeln!(out, "{inner}\"end\" : {:.6},", seconds(word.end));
         let _ = writeln!(out, "{inner}\"start\" : {:.6},", seconds(word.start));
-        let _ = writeln!(out, "{inner}\"word\" : {}", quoted(&sanitise_trimmed(&word.text)));
+        let _ = writeln!(out, "{inner}\"word\" : {}", quoted(&sanitize_trimmed(&word.text)));
         let _ = write!(out, "{end}}}");
     }
     out.push_str("],\n");

@@ -1,7 +1,8 @@
-//! Vosk's WebSocket, as vosk-server and those that copied it speak it: <https://github.com/alphacep/vosk-server>.
+//! Vosk's WebSocket, as vosk-server and those that copied it speak it:
+//! <https://github.com/alphacep/vosk-server>.
 //!
-//! A client sends its configuration, chunks of 16-bit PCM and `{"eof" : 1}`. Each chunk has exactly one answer: the result of an
-//! utterance that ended, or what is thought of the one that goes on.
+//! A client sends its configuration, chunks of 16-bit PCM and `{"eof" : 1}`. Each chunk has exactly
+//! one answer: the result of an utterance that ended, or the hypothesis for the running one.
 
 mod message;
 
@@ -19,13 +20,13 @@ use tokio::sync::Notify;
 
 use self::message::{FromClient, Setup, partial, success};
 use super::App;
-use super::admission::Ticket;
 use super::keys::random_name;
 use super::listener::Peer;
-use super::refusal::Refusal;
+use super::rejection::Rejection;
 use super::socket::{Adapter, Outbox, drive, limited};
 use super::stream::{Stream, revoked};
 use super::tenants::Admitted;
+use super::ticket::Ticket;
 use crate::Word;
 use crate::audio::Encoding;
 use crate::session::SessionEvent;
@@ -61,7 +62,7 @@ pub(super) async fn upgrade(
             serve(app, vosk, socket).await;
             drop(peer);
         }),
-        Err(refusal) => app.refuse(&refusal),
+        Err(rejection) => app.refuse(&rejection),
     }
 }
 
@@ -74,11 +75,11 @@ async fn serve(app: Arc<App>, mut vosk: Vosk, mut socket: WebSocket) {
 /// A message of the client that has no answer yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Owed {
-    /// So many chunks, one after the other.
+    /// This number of chunks, one after the other.
     Chunks(u32),
     /// The text up to this position, in samples.
     Reset(u64),
-    /// All that is left. The stream's end answers it.
+    /// The rest. The stream's end answers it.
     End,
 }
 
@@ -94,13 +95,13 @@ struct Vosk {
     tenant: Admitted,
     id: String,
     setup: Setup,
-    /// Its place in the server, until there is a stream that holds it.
+    /// Its place in the server, until a stream holds it.
     ticket: Option<Ticket>,
-    /// From the first audio on.
+    /// Set from the first audio on.
     stream: Option<Stream>,
     owed: VecDeque<Owed>,
     open: VecDeque<Open>,
-    /// Final texts that were not told.
+    /// Final texts that were not sent.
     finals: VecDeque<Vec<Word>>,
     /// Certain words of the oldest open utterance, and those behind them.
     committed: Vec<Word>,
@@ -108,7 +109,7 @@ struct Vosk {
 }
 
 impl Vosk {
-    fn open(app: &Arc<App>, headers: &HeaderMap, query: &[(String, String)]) -> Result<Self, Refusal> {
+    fn open(app: &Arc<App>, headers: &HeaderMap, query: &[(String, String)]) -> Result<Self, Rejection> {
         // Vosk has no keys; most of its clients can set an address, and nothing else.
         let key = query.iter().find(|(name, _)| name == "key").map(|(_, key)| key.as_str());
         let tenant = app.admit(headers, key)?;
@@ -138,15 +139,16 @@ impl Vosk {
         &self.id[..8]
     }
 
-    /// Takes a configuration, and answers where its client waits for that: where it names a language.
-    fn configure(&mut self, config: &Value, out: &mut Outbox) -> Result<(), Refusal> {
+    /// Takes a configuration, and answers where its client waits for that: where it names a
+    /// language.
+    fn configure(&mut self, config: &Value, out: &mut Outbox) -> Result<(), Rejection> {
         let setup = self.setup.updated(config)?;
         let (_, model) = self.app.models.find(&self.tenant, setup.model.as_deref())?;
         let asks = config.get("language").is_some_and(|language| !language.is_null());
         match model.can(setup.language.as_deref(), false) {
             Err(error) if asks => {
-                let refusal = Refusal::from(error);
-                self.app.note(&refusal);
+                let rejection = Rejection::from(error);
+                self.app.note(&rejection);
                 out.text(success(false));
                 return Ok(());
             }
@@ -168,16 +170,17 @@ impl Vosk {
     }
 
     /// The stream, which the first audio starts.
-    fn started(&mut self) -> Result<&mut Stream, Refusal> {
+    fn started(&mut self) -> Result<&mut Stream, Rejection> {
         if self.stream.is_none() {
             let (_, model) = self.app.models.find(&self.tenant, self.setup.model.as_deref())?;
-            let ticket = self.ticket.take().ok_or(Refusal::Internal)?;
+            let ticket = self.ticket.take().ok_or(Rejection::Internal)?;
             self.stream = Some(Stream::open(ticket, &model, Encoding::S16Le, self.setup.options()?)?);
         }
-        self.stream.as_mut().ok_or(Refusal::Internal)
+        self.stream.as_mut().ok_or(Rejection::Internal)
     }
 
-    /// Answers a chunk that was taken in, unless the final text of an utterance is awaited, which would be the answer.
+    /// Answers a chunk that was taken in, unless the final text of an utterance is awaited, which
+    /// would be the answer.
     fn answer_chunk(&mut self, out: &mut Outbox) -> bool {
         if let Some(words) = self.finals.pop_front() {
             out.text(self.setup.result(&words));
@@ -190,7 +193,7 @@ impl Vosk {
         true
     }
 
-    /// All final texts that were not told, as one.
+    /// All final texts that were not sent, as one.
     fn all_finals(&mut self) -> String {
         let words: Vec<Word> = self.finals.drain(..).flatten().collect();
         self.setup.result(&words)
@@ -260,7 +263,7 @@ impl Adapter for Vosk {
     fn ended(&mut self, out: &mut Outbox) {
         while let Some(owed) = self.owed.pop_front() {
             match owed {
-                // Those that waited for a final text. The last text is that of the end.
+                // Chunks that waited for a final text. The last text is that of the end.
                 Owed::Chunks(count) => (0..count).for_each(|_| {
                     let words = if self.finals.len() > 1 { self.finals.pop_front() } else { None };
                     out.text(words.map_or_else(|| partial([]), |words| self.setup.result(&words)));
@@ -269,11 +272,11 @@ impl Adapter for Vosk {
                 Owed::End => {}
             }
         }
-        // Also where the server ends, and nobody asked for the rest.
+        // Also where the server ends, and no client asked for the rest.
         out.text(self.all_finals());
     }
 
-    fn text(&mut self, text: &str, out: &mut Outbox) -> Result<(), Refusal> {
+    fn text(&mut self, text: &str, out: &mut Outbox) -> Result<(), Rejection> {
         match FromClient::parse(text)? {
             FromClient::Config(config) => self.configure(&config, out)?,
             FromClient::Reset => {
@@ -293,15 +296,15 @@ impl Adapter for Vosk {
         Ok(())
     }
 
-    fn binary(&mut self, data: Bytes, _out: &mut Outbox) -> Result<(), Refusal> {
+    fn binary(&mut self, data: Bytes, _out: &mut Outbox) -> Result<(), Rejection> {
         self.started()?.feed(data);
         self.owe_chunk();
         Ok(())
     }
 
-    fn refused(&mut self, refusal: &Refusal, _out: &mut Outbox) -> (u16, String) {
+    fn refused(&mut self, rejection: &Rejection, _out: &mut Outbox) -> (u16, String) {
         // Vosk has no message for it.
-        (refusal.close_code(), refusal.to_string())
+        (rejection.close_code(), rejection.to_string())
     }
 }
 
@@ -314,9 +317,9 @@ impl Vosk {
     }
 }
 
-/// Gives a message that a client may send to what reads it.
+/// Parses a client's message, for fuzzing.
 #[cfg(any(test, fuzzing))]
-pub(super) fn attack(text: &str) -> Result<(), Refusal> {
+pub(super) fn attack(text: &str) -> Result<(), Rejection> {
     match FromClient::parse(text)? {
         FromClient::Config(config) => Setup::default().updated(&config)?.options().map(drop),
         _ => Ok(()),

@@ -1,10 +1,11 @@
-//! Wyoming's events on the wire: a line of JSON, then as many bytes of JSON and of audio as it says.
+//! Wyoming's events on the wire: a line of JSON, then the stated numbers of bytes of JSON and of
+//! audio.
 
 use bytes::{Buf, Bytes, BytesMut};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::server::refusal::{Refusal, quote};
+use crate::server::rejection::{Rejection, quote};
 
 /// Longest line, and longest data behind it.
 const MAX_JSON: usize = 64 << 10;
@@ -37,7 +38,7 @@ struct Header {
 #[derive(Default)]
 pub(super) struct Frames {
     pub(super) buffer: BytesMut,
-    /// Bytes in which there is no end of a line.
+    /// Number of bytes that were searched for the end of a line.
     searched: usize,
     /// The line that was read, until the rest has come.
     header: Option<Header>,
@@ -45,7 +46,7 @@ pub(super) struct Frames {
 
 impl Frames {
     /// The next event, if it is complete.
-    pub(super) fn next(&mut self) -> Result<Option<Event>, Refusal> {
+    pub(super) fn next(&mut self) -> Result<Option<Event>, Rejection> {
         if self.header.is_none() {
             let Some(end) = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') else {
                 self.searched = self.buffer.len();
@@ -70,7 +71,7 @@ impl Frames {
 }
 
 impl Header {
-    fn parse(line: &[u8]) -> Result<Self, Refusal> {
+    fn parse(line: &[u8]) -> Result<Self, Rejection> {
         if line.len() > MAX_JSON {
             return Err(too_long("line"));
         }
@@ -90,15 +91,19 @@ impl Header {
     }
 }
 
-fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Refusal> {
+fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, Rejection> {
     serde_json::from_slice(json).map_err(|error| {
         let text = String::from_utf8_lossy(json);
-        Refusal::malformed(format!("{} is no event of Wyoming: {}", quote(&text), quote(&error.to_string())))
+        Rejection::malformed(format!(
+            "{} is no event of Wyoming: {}",
+            quote(&text),
+            quote(&error.to_string())
+        ))
     })
 }
 
-fn too_long(part: &str) -> Refusal {
-    Refusal::malformed(format!("an event's {part} is too long; send at most a second of audio in each"))
+fn too_long(part: &str) -> Rejection {
+    Rejection::malformed(format!("an event's {part} is too long; send at most a second of audio in each"))
 }
 
 /// An event as it is sent.
@@ -118,7 +123,7 @@ pub(super) fn encoded(kind: &str, data: &Value) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn all(bytes: &[u8], piece: usize) -> Result<Vec<Event>, Refusal> {
+    fn all(bytes: &[u8], piece: usize) -> Result<Vec<Event>, Rejection> {
         let (mut frames, mut events) = (Frames::default(), Vec::new());
         for piece in bytes.chunks(piece) {
             frames.buffer.extend_from_slice(piece);

@@ -1,8 +1,10 @@
-//! Wyoming, which Home Assistant speaks to its voice services: <https://github.com/OHF-Voice/wyoming>.
+//! Wyoming, which Home Assistant speaks to its voice services:
+//! <https://github.com/OHF-Voice/wyoming>.
 //!
-//! A connection asks what there is (`describe`) and has any number of recordings transcribed, one after the other, each as it is
-//! spoken: `transcribe`, `audio-start`, `audio-chunk`, `audio-stop`. The protocol has no keys, so that the address decides who may
-//! use it, and the configuration whose limits hold.
+//! A connection asks for a description of the server (`describe`) and has any number of recordings
+//! transcribed, one after the other, each as it is spoken: `transcribe`, `audio-start`,
+//! `audio-chunk`, `audio-stop`. The protocol has no keys, so that the address decides who may use
+//! it, and the configuration whose limits hold.
 
 mod frame;
 mod request;
@@ -19,11 +21,11 @@ use self::frame::{Event, Frames, encoded};
 use self::request::Request;
 use super::App;
 use super::listener::Peer;
-use super::refusal::Refusal;
+use super::rejection::Rejection;
 use super::stream::Stream;
 use super::tenants::Admitted;
 use crate::session::SessionEvent;
-use crate::text::sanitise_trimmed;
+use crate::text::sanitize_trimmed;
 use crate::{Word, language};
 
 /// Longest silence of a connection between recordings.
@@ -37,14 +39,14 @@ const WRITE_PATIENCE: Duration = Duration::from_secs(20);
 pub(super) async fn serve(app: Arc<App>, mut socket: TcpStream, peer: Peer) {
     let mut client = match Client::new(&app) {
         Ok(client) => client,
-        Err(refusal) => return app.note(&refusal),
+        Err(rejection) => return app.note(&rejection),
     };
-    if let Err(Ended::Refused(refusal)) = client.run(&mut socket).await {
-        app.note(&refusal);
+    if let Err(Ended::Refused(rejection)) = client.run(&mut socket).await {
+        app.note(&rejection);
         if let Some(stream) = &mut client.stream {
             stream.give_place_back();
         }
-        let error = encoded("error", &json!({ "text": refusal.to_string(), "code": refusal.code() }));
+        let error = encoded("error", &json!({ "text": rejection.to_string(), "code": rejection.code() }));
         let _ = timeout(WRITE_PATIENCE, socket.write_all(&error)).await;
     }
     tracing::info!(tenant = &*client.tenant.name, "a Wyoming client has gone");
@@ -55,12 +57,12 @@ pub(super) async fn serve(app: Arc<App>, mut socket: TcpStream, peer: Peer) {
 enum Ended {
     /// The client has gone.
     Gone,
-    Refused(Refusal),
+    Refused(Rejection),
 }
 
-impl From<Refusal> for Ended {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
+impl From<Rejection> for Ended {
+    fn from(rejection: Rejection) -> Self {
+        Self::Refused(rejection)
     }
 }
 
@@ -70,21 +72,21 @@ struct Client {
     request: Request,
     /// While a recording comes and is recognized.
     stream: Option<Stream>,
-    /// The text that was told.
-    told: String,
+    /// The text that was sent.
+    sent: String,
     started: bool,
-    /// Words of the utterance that were told.
+    /// Number of words of the utterance that were sent.
     words: usize,
-    /// The language that was heard.
+    /// The detected language.
     language: Option<String>,
     out: Vec<u8>,
 }
 
 impl Client {
-    fn new(app: &Arc<App>) -> Result<Self, Refusal> {
+    fn new(app: &Arc<App>) -> Result<Self, Rejection> {
         let named = app.config.wyoming.as_ref().and_then(|wyoming| wyoming.tenant.as_deref());
         let tenant = match named {
-            // Who may reach the address is admitted; there is no key to take back.
+            // Any client of the address is admitted; there is no key to revoke.
             Some(name) => Admitted { tenant: app.tenants.named(name)?, key: None },
             None => app.tenants.find(None)?,
         };
@@ -93,7 +95,7 @@ impl Client {
             tenant,
             request: Request::default(),
             stream: None,
-            told: String::new(),
+            sent: String::new(),
             started: false,
             words: 0,
             language: None,
@@ -120,7 +122,7 @@ impl Client {
                     continue;
                 }
                 if draining && self.stream.is_none() {
-                    return Err(Refusal::Draining.into());
+                    return Err(Rejection::Draining.into());
                 }
             }
             if self.stream.as_ref().is_some_and(Stream::has_work) {
@@ -133,7 +135,7 @@ impl Client {
             }
             let ready = self.is_ready();
             if !ready {
-                // Nothing is read, so that silence says nothing.
+                // Nothing is read, so that silence means nothing.
                 heard = Instant::now();
             }
             let limit = heard + if self.stream.is_some() { SILENT } else { IDLE };
@@ -148,7 +150,7 @@ impl Client {
                     Ok(0) | Err(_) => return Err(Ended::Gone),
                     Ok(_) => heard = Instant::now(),
                 },
-                () = sleep_until(limit), if ready => return Err(Refusal::TooSlow.into()),
+                () = sleep_until(limit), if ready => return Err(Rejection::TooSlow.into()),
                 () = app.drained(), if !draining => {
                     draining = true;
                     if let Some(stream) = &mut self.stream {
@@ -159,12 +161,13 @@ impl Client {
         }
     }
 
-    /// Whether the client's next event may be taken: the recording before is done, and the audio before is taken in.
+    /// Returns true if the client's next event may be taken: the recording before is done, and the
+    /// audio before is accepted.
     fn is_ready(&self) -> bool {
         self.stream.as_ref().is_none_or(|stream| stream.is_listening() && stream.is_hungry())
     }
 
-    fn take(&mut self, event: Event) -> Result<(), Refusal> {
+    fn take(&mut self, event: Event) -> Result<(), Rejection> {
         match event.kind.as_str() {
             "describe" => {
                 let info = self.describe()?;
@@ -186,14 +189,15 @@ impl Client {
                 // No audio at all: there is no text in it.
                 None => self.finish(),
             },
-            // Events of other services, and of later versions, are dropped: the protocol asks for that.
+            // Events of other services, and of later versions, are dropped: the protocol asks for
+            // that.
             _ => {}
         }
         Ok(())
     }
 
     /// Begins a recording in the format that the event states.
-    fn open(&mut self, event: &Event) -> Result<(), Refusal> {
+    fn open(&mut self, event: &Event) -> Result<(), Rejection> {
         let (_, model) = self.app.models.find(&self.tenant, self.request.model.as_deref())?;
         let options = self.request.options(&event.data)?;
         model.can(options.language.as_deref(), false)?;
@@ -206,8 +210,8 @@ impl Client {
         self.out.extend(encoded(kind, data));
     }
 
-    /// Tells what happened in the recording.
-    fn tell(&mut self) -> Result<(), Refusal> {
+    /// Sends news of the recording.
+    fn tell(&mut self) -> Result<(), Rejection> {
         while let Some(event) = self.stream.as_mut().map(Stream::next).transpose()?.flatten() {
             match event {
                 SessionEvent::Language(heard) => self.language = Some(heard.code),
@@ -232,14 +236,14 @@ impl Client {
     /// Tells certain words, the next of the text.
     fn more(&mut self, words: &[Word]) {
         self.words += words.len();
-        let words: Vec<String> = words.iter().map(|word| sanitise_trimmed(&word.text)).collect();
+        let words: Vec<String> = words.iter().map(|word| sanitize_trimmed(&word.text)).collect();
         if words.is_empty() {
             return;
         }
         self.start();
-        let space = if self.told.is_empty() { "" } else { " " };
+        let space = if self.sent.is_empty() { "" } else { " " };
         let text = format!("{space}{}", words.join(" "));
-        self.told.push_str(&text);
+        self.sent.push_str(&text);
         self.say("transcript-chunk", &json!({ "text": text }));
     }
 
@@ -253,13 +257,13 @@ impl Client {
     /// Ends a recording: its whole text, for clients that do not read it as it comes.
     fn finish(&mut self) {
         self.start();
-        let text = std::mem::take(&mut self.told);
+        let text = std::mem::take(&mut self.sent);
         let data = self.with_language(json!({ "text": text }));
         self.say("transcript", &data);
         self.say("transcript-stop", &json!({}));
         (self.started, self.words, self.language) = (false, 0, None);
         self.request = Request::default();
-        // And with it its place.
+        // Its place goes with it.
         self.stream = None;
     }
 
@@ -270,8 +274,8 @@ impl Client {
         data
     }
 
-    /// What there is: this server's models, with the languages of each.
-    fn describe(&self) -> Result<Value, Refusal> {
+    /// Describes this server: its models, with the languages of each.
+    fn describe(&self) -> Result<Value, Rejection> {
         let made_by = |name: &str, url: &str| json!({ "name": name, "url": url });
         let version = env!("CARGO_PKG_VERSION");
         // The default model comes first: Home Assistant takes the languages of the first.
@@ -312,9 +316,9 @@ impl Client {
     }
 }
 
-/// Gives bytes that a client may send to what reads them.
+/// Parses a client's bytes, for fuzzing.
 #[cfg(any(test, fuzzing))]
-pub(super) fn attack(bytes: &[u8]) -> Result<(), Refusal> {
+pub(super) fn attack(bytes: &[u8]) -> Result<(), Rejection> {
     let mut frames = Frames::default();
     frames.buffer.extend_from_slice(bytes);
     while let Some(event) = frames.next()? {

@@ -1,10 +1,10 @@
-//! What a client asks for before its audio.
+//! Client's request before its audio.
 
 use serde_json::{Map, Value};
 
 use crate::audio::{Encoding, Format, VadConfig};
 use crate::server::openai::{MAX_KEYWORDS, prompt_of};
-use crate::server::refusal::{Refusal, quote};
+use crate::server::rejection::{Rejection, quote};
 use crate::server::values;
 use crate::session::SessionOptions;
 
@@ -23,7 +23,7 @@ pub(super) struct Request {
 }
 
 impl Request {
-    pub(super) fn read(data: &Map<String, Value>) -> Result<Self, Refusal> {
+    pub(super) fn read(data: &Map<String, Value>) -> Result<Self, Rejection> {
         let text = |name: &str| data.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
         let list = |name: &str| data.get(name).and_then(Value::as_array).into_iter().flatten();
         // Names first: they count more.
@@ -48,17 +48,17 @@ impl Request {
         })
     }
 
-    /// How the session is to listen to audio of the format that an event states.
-    pub(super) fn options(&self, data: &Map<String, Value>) -> Result<SessionOptions, Refusal> {
+    /// Session options for audio of the format that an event states.
+    pub(super) fn options(&self, data: &Map<String, Value>) -> Result<SessionOptions, Rejection> {
         let number = |name: &'static str| {
             let value = data.get(name).unwrap_or(&Value::Null);
             values::whole_json(value).ok_or_else(|| {
-                Refusal::invalid(name, format!("{name} is a number, not {}", quote(&value.to_string())))
+                Rejection::invalid(name, format!("{name} is a number, not {}", quote(&value.to_string())))
             })
         };
         let width = number("width")?;
         if width != ENCODING.bytes() as u64 {
-            return Err(Refusal::unsupported(
+            return Err(Rejection::unsupported(
                 "width",
                 format!("samples of {width} bytes are not supported; send 16-bit samples (width 2)"),
             ));
@@ -88,7 +88,7 @@ mod tests {
         Request::read(data.as_object().unwrap()).unwrap()
     }
 
-    fn options(request: &Request, data: Value) -> Result<SessionOptions, Refusal> {
+    fn options(request: &Request, data: Value) -> Result<SessionOptions, Rejection> {
         request.options(data.as_object().unwrap())
     }
 

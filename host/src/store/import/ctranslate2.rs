@@ -1,7 +1,8 @@
 //! Reads CTranslate2's `model.bin`, the weights of faster-whisper.
 //!
-//! The format, all little-endian: version (`u32`); name and revision of the specification; number of variables, and of each its
-//! name, dimensions, type and bytes; aliases. A string is a length (`u16`) and as many bytes, of which the last is zero.
+//! The format, all little-endian: version (`u32`); name and revision of the specification; number
+//! of variables, and of each its name, dimensions, type and bytes; aliases. A string is a length
+//! (`u16`) and as many bytes, of which the last is zero.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -13,7 +14,8 @@ use super::tensor::{Element, Tensor};
 use super::weights::{Weights, layers};
 use crate::store::StoreError;
 
-/// Versions of the format whose variables state their type. Whisper has been converted since version 6.
+/// Versions of the format whose variables state their type. Whisper has been converted since
+/// version 6.
 const VERSIONS: std::ops::RangeInclusive<u32> = 4..=6;
 /// The specification of Whisper.
 const SPECIFICATION: &str = "WhisperSpec";
@@ -23,10 +25,10 @@ const MAX_VARIABLES: u32 = 1 << 14;
 const MAX_RANK: u8 = 4;
 const MAX_NAME: u16 = 256;
 
-/// What to do about weights in integers.
+/// Remedy for weights in integers.
 const INTEGERS: &str = "rounded weights cannot be had back: convert the original again with `--quantization float16`, \
                         then use `hearken models import --quantize q8_0`";
-/// What to do about what else is not Whisper as OpenAI made it.
+/// Remedy for anything else that is not Whisper as OpenAI made it.
 const RECONVERT: &str =
     "convert it again with ct2-transformers-converter of CTranslate2 4 and `--quantization float16`";
 
@@ -46,7 +48,7 @@ pub(super) fn begins(head: &[u8]) -> bool {
     matches!(u32::from_le_bytes(version), 1..=99) && head.get(6..).is_some_and(|rest| rest.contains(&0))
 }
 
-/// One variable of the file.
+/// A variable of the file.
 struct Variable {
     /// CTranslate2's number of the type.
     kind: u8,
@@ -85,7 +87,7 @@ pub(super) fn read(input: &Arc<Input>) -> Result<Weights, StoreError> {
     }
 }
 
-/// All variables by name.
+/// Reads all variables by name.
 fn variables(input: &Arc<Input>) -> Result<HashMap<String, Variable>, StoreError> {
     let path = input.path();
     let mut cursor = Cursor { input, at: 0 };

@@ -11,14 +11,15 @@ use rustix::io::Errno;
 use crate::store::StoreError;
 use crate::store::part::{self, Part};
 
-/// How often a lock that another process has is tried.
+/// Period at which a lock that another process has is tried.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// A file of an import's own, locked, and removed unless it gets its name.
 pub(super) struct Draft(Option<Part>);
 
 impl Draft {
-    /// Opens it empty; while another import has it `wait` is called again and again, and may end that.
+    /// Opens it empty; while another import has it `wait` is called again and again, and may end
+    /// that.
     pub(super) fn lock(
         model: &Path,
         wait: impl FnMut() -> Result<(), StoreError>,
@@ -32,7 +33,7 @@ impl Draft {
         self.part().append(bytes)
     }
 
-    /// Writes over what is there.
+    /// Overwrites bytes.
     pub(super) fn overwrite(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
         self.part().overwrite(at, bytes)
     }
@@ -57,7 +58,7 @@ impl Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         if let Some(part) = self.0.take() {
-            // There is nobody to tell, and the next import of that name begins anew.
+            // The error has no receiver, and the next import of that name begins anew.
             let _ = part.discard();
         }
     }
@@ -76,7 +77,7 @@ impl NameLock {
         Ok(Self { part: Some(claim(&part::path(model), wait)?) })
     }
 
-    /// The model is there: what was kept of a pull is of no use any more.
+    /// The model is complete: the part kept of a pull is of no use any more.
     pub(super) fn done(mut self) {
         if let Some(part) = self.part.take() {
             let _ = part.discard();
@@ -117,7 +118,7 @@ fn claim(path: &Path, mut wait: impl FnMut() -> Result<(), StoreError>) -> Resul
 /// Why a lock was not had.
 enum Blocked {
     Io(io::Error),
-    /// Nobody waits for it any more.
+    /// The import was cancelled while it waited.
     Ended(StoreError),
 }
 

@@ -4,10 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::super::StoreError;
-use crate::text::sanitise;
+use crate::text::sanitize;
 
-/// Why something cannot be imported. Messages are one line: the file, what is wrong in it, and the remedy. What they quote of a
-/// file is without control characters.
+/// Error of an import. Messages are one line: the file, the defect, and the remedy. Text quoted
+/// from a file is without control characters.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {
@@ -19,14 +19,14 @@ pub enum ImportError {
         /// Why.
         source: io::Error,
     },
-    /// It is of a format, or of a kind of it, that is not imported.
+    /// The format, or its variant, is not supported.
     #[error("{} is {what}; {remedy}", path.display())]
     Unsupported {
         /// The file or folder.
         path: PathBuf,
-        /// What it is.
+        /// Description of the source.
         what: String,
-        /// What to import instead.
+        /// Alternative to import.
         remedy: &'static str,
     },
     /// A folder lacks a file.
@@ -36,17 +36,17 @@ pub enum ImportError {
         folder: PathBuf,
         /// The file, or the files of which one would do.
         file: &'static str,
-        /// Where to get it.
+        /// Remedy: a source for it.
         remedy: &'static str,
     },
-    /// A file ends before what it announces.
+    /// A file ends before its announced content.
     #[error("{} is cut off: {what} would end at byte {end} and the file has {len}; fetch it again", path.display())]
     Truncated {
         /// The file.
         path: PathBuf,
-        /// What does not fit.
+        /// Description of the mismatch.
         what: String,
-        /// Where it would end.
+        /// Computed end [bytes].
         end: u64,
         /// Length of the file in bytes.
         len: u64,
@@ -58,7 +58,7 @@ pub enum ImportError {
         path: PathBuf,
         /// The field.
         field: String,
-        /// What is wrong with it.
+        /// Description of the defect.
         problem: String,
     },
     /// A tensor is wrong.
@@ -68,7 +68,7 @@ pub enum ImportError {
         path: PathBuf,
         /// The tensor's name in the file.
         name: String,
-        /// What is wrong with it.
+        /// Description of the defect.
         problem: String,
     },
     /// Tensors are missing.
@@ -78,7 +78,7 @@ pub enum ImportError {
         path: PathBuf,
         /// OpenAI's name of the first.
         first: String,
-        /// How many.
+        /// Number of defects.
         count: usize,
     },
     /// The vocabulary does not belong to the weights, or is damaged.
@@ -86,7 +86,7 @@ pub enum ImportError {
     Vocabulary {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// Description of the defect.
         problem: String,
     },
     /// Another model has that name.
@@ -135,5 +135,5 @@ impl ImportError {
 
 /// The beginning of something out of a file, fit for a message of one line.
 pub(super) fn quoted(text: &str) -> String {
-    sanitise(text).chars().map(|c| if c.is_control() { ' ' } else { c }).take(120).collect()
+    sanitize(text).chars().map(|c| if c.is_control() { ' ' } else { c }).take(120).collect()
 }

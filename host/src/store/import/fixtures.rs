@@ -91,7 +91,8 @@ impl Shape {
         let header = Header::new(fields).expect("a shape that is taken");
         let tensor = |(index, tensor): (usize, crate::model::Layout)| {
             let mut shape: Vec<u64> = tensor.dims.iter().rev().map(|&dim| dim.into()).collect();
-            // As both formats have them: convolutions with three dimensions, their biases and all vectors with one.
+            // As both formats have them: convolutions with three dimensions, their biases and all
+            // vectors with one.
             if tensor.name.ends_with(".bias") || tensor.name.contains("ln") {
                 shape = vec![shape.iter().product()];
             } else if !tensor.name.contains("conv") {

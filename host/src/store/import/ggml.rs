@@ -9,7 +9,7 @@ use super::tensor::{Element, Tensor};
 use crate::model::{self, Ftype, Header, Layout, layout};
 use crate::store::StoreError;
 
-/// What is in a file, in its order.
+/// Content of a file, in its order.
 pub(super) struct Parsed {
     pub(super) fields: [i32; 11],
     /// As in the file.
@@ -26,7 +26,8 @@ pub(super) fn check(input: &Input) -> Result<Header, StoreError> {
     Ok(checked.header)
 }
 
-/// Takes a file apart that is in half precision. `quantized` are the types and shapes that it is to have.
+/// Takes a file apart that is in half precision. `quantized` are the types and shapes that it is to
+/// have.
 pub(super) fn read(input: &Arc<Input>, quantized: Ftype) -> Result<Parsed, StoreError> {
     let header = check(input)?;
     if header.ftype() != Ftype::F16 {
@@ -34,7 +35,8 @@ pub(super) fn read(input: &Arc<Input>, quantized: Ftype) -> Result<Parsed, Store
         let remedy = "quantize the file in f16, or import this one as it is, without --quantize";
         return Err(ImportError::unsupported(input.path(), what, remedy));
     }
-    // What follows was checked above. If the file changes meanwhile, what is read is checked where it is used, and the result again.
+    // The rest was checked above. If the file changes meanwhile, the bytes are checked where they
+    // are used, and the result again.
     let mut cursor = Cursor { input, at: 4 };
     let what = || "the header".to_owned();
     let mut fields = [0; 11];

@@ -1,4 +1,5 @@
-//! Reads a folder of Hugging Face's transformers: `config.json` and `model.safetensors`, whole or in shards.
+//! Reads a folder of Hugging Face's transformers: `config.json` and `model.safetensors`, whole or
+//! in shards.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Component, Path};
@@ -19,7 +20,7 @@ use crate::store::StoreError;
 pub(super) const WHOLE: &str = "model.safetensors";
 /// The list of several.
 pub(super) const INDEX: &str = "model.safetensors.index.json";
-/// What the model is.
+/// File name of the model's configuration.
 pub(super) const CONFIG: &str = "config.json";
 
 /// Longest `config.json` and index.
@@ -29,7 +30,7 @@ const MAX_HEADER: u64 = 4 << 20;
 /// Most shards.
 const MAX_SHARDS: usize = 256;
 
-/// What `config.json` says. All but the heads is compared with the tensors, where it is there.
+/// Content of `config.json`. All but the heads is compared with the tensors, where it is there.
 #[derive(Deserialize)]
 struct Config {
     model_type: Option<String>,
@@ -122,7 +123,7 @@ fn parse<T: DeserializeOwned>(input: &Input) -> Result<T, StoreError> {
         .map_err(|error| ImportError::field(input.path(), "the content", format!("cannot be read ({error})")))
 }
 
-/// Fails where the configuration says another thing than the weights.
+/// Fails where the configuration contradicts the weights.
 fn agrees(config: &Input, parsed: &Config, weights: &Weights) -> Result<(), StoreError> {
     let fields = weights.fields(0)?;
     let stated = [
@@ -177,7 +178,8 @@ fn tensors(input: &Arc<Input>) -> Result<Vec<(String, Tensor)>, StoreError> {
         return Err(ImportError::field(path, "the header", problem));
     }
     let header = input.bytes(8, len, || "the header".to_owned())?;
-    // Checks, too, that offsets follow each other without gaps, and that each tensor has the bytes that its shape takes.
+    // Checks, too, that offsets follow each other without gaps, and that each tensor has the bytes
+    // that its shape takes.
     let metadata: Metadata = serde_json::from_slice(&header)
         .map_err(|error| ImportError::field(path, "the header", format!("is wrong ({error})")))?;
     let start = 8 + len;

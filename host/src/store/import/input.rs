@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::error::ImportError;
 use crate::store::StoreError;
 
-/// An open file of a known length. Nothing outside it is read, whatever it says about itself.
+/// An open file of a known length. Nothing outside it is read, whatever it claims about itself.
 #[derive(Debug)]
 pub(super) struct Input {
     path: PathBuf,
@@ -19,7 +19,7 @@ pub(super) struct Input {
 #[derive(Debug)]
 enum Bytes {
     File(File),
-    /// For tests and fuzzers.
+    /// Bytes in memory, for tests and fuzzers.
     #[cfg(any(test, fuzzing))]
     Memory(Vec<u8>),
 }
@@ -77,7 +77,7 @@ impl Input {
     ) -> Result<(), StoreError> {
         self.expect(at, into.len() as u64, what)?;
         match &self.bytes {
-            // It may have become shorter.
+            // The file may have become shorter.
             Bytes::File(file) => file.read_exact_at(into, at).map_err(ImportError::read(&self.path)),
             #[cfg(any(test, fuzzing))]
             Bytes::Memory(bytes) => {

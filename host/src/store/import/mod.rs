@@ -1,8 +1,9 @@
 //! Models of other formats, turned into ggml files in the store.
 //!
-//! An [`Importer`] takes what people have: a folder of Hugging Face's transformers, a model of CTranslate2 (faster-whisper), or
-//! a ggml file. It finds all tensors and checks their shapes before it writes anything, converts them a few at a time, and
-//! quantizes them in the sandbox if that is asked for. What comes out is checked as any model is, and gets its name only then.
+//! An [`Importer`] takes other formats: a folder of Hugging Face's transformers, a model of
+//! CTranslate2 (faster-whisper), or a ggml file. It finds all tensors and checks their shapes
+//! before it writes anything, converts them a few at a time, and quantizes them in the sandbox if
+//! that is requested. The output is checked as any model is, and gets its name only then.
 //!
 //! ```no_run
 //! use hearken::store::Store;
@@ -20,9 +21,9 @@ mod draft;
 mod error;
 #[cfg(any(test, fuzzing))]
 mod fixtures;
-mod ggml;
 #[cfg(fuzzing)]
-pub mod hostile;
+pub mod fuzz;
+mod ggml;
 mod hugging_face;
 mod input;
 mod mel;
@@ -51,7 +52,7 @@ use source::Source;
 use write::Output;
 
 use super::content::{self, Examined};
-use super::{CATALOGUE, Entry, Record, Store, StoreError, Stored, official, room};
+use super::{CATALOG, Entry, Record, Store, StoreError, Stored, disk_space, official};
 use crate::sandbox::{Limits, Quantizer, Runtime};
 
 /// Memory of the sandbox that quantizes, in bytes: the guest, and 64 KiB of weights.
@@ -59,7 +60,7 @@ const SANDBOX: u64 = 256 << 20;
 /// Bytes that are gathered before they are written.
 const GATHERED: usize = 1 << 20;
 
-/// How an import goes.
+/// Progress of an import.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ImportProgress {
@@ -67,14 +68,14 @@ pub enum ImportProgress {
     Waiting,
     /// The sandbox that quantizes is being compiled.
     Preparing,
-    /// So much of the file is written.
+    /// Number of bytes written.
     Written {
         /// Bytes.
         bytes: u64,
         /// Bytes of the whole file.
         total: u64,
     },
-    /// All of it is written and is being checked.
+    /// The file is written and is being checked.
     Checking,
     /// The same model was in the store already.
     Here,
@@ -82,8 +83,8 @@ pub enum ImportProgress {
 
 /// Imports models into a store.
 ///
-/// A file that is being written lies beside the models as `FILE.import`, locked. It takes its name only when hearken's own
-/// checker accepts it; otherwise it is removed, and the store is as it was.
+/// A file that is being written lies beside the models as `FILE.import`, locked. It takes its name
+/// only when hearken's own checker accepts it; otherwise it is removed, and the store is as it was.
 #[derive(Debug, Clone)]
 pub struct Importer<'a> {
     store: &'a Store,
@@ -109,20 +110,22 @@ impl<'a> Importer<'a> {
         }
     }
 
-    /// Calls the model so. Default: as its folder, or a ggml file without `ggml-` and `.bin`. What turns out to be an official
-    /// model goes by its official name in any case.
+    /// Calls the model so. Default: as its folder, or a ggml file without `ggml-` and `.bin`. What
+    /// turns out to be an official model goes by its official name in any case.
     #[must_use]
     pub fn name(self, name: impl Into<String>) -> Self {
         Self { name: Some(name.into()), ..self }
     }
 
-    /// Quantizes the large weights. Default: they are in half precision, and ggml files stay as they are.
+    /// Quantizes the large weights. Default: they are in half precision, and ggml files stay as
+    /// they are.
     #[must_use]
     pub fn quantize(self, quantization: Quantization) -> Self {
         Self { quantize: Some(quantization), ..self }
     }
 
-    /// Takes the vocabulary from this file. Default: from the folder of the weights. Ggml files have their own.
+    /// Takes the vocabulary from this file. Default: from the folder of the weights. Ggml files
+    /// have their own.
     #[must_use]
     pub fn vocabulary(self, file: impl Into<PathBuf>) -> Self {
         Self { vocabulary: Some(file.into()), ..self }
@@ -140,7 +143,8 @@ impl<'a> Importer<'a> {
         Self { interrupt: Some(flag), ..self }
     }
 
-    /// Quantizes in this guest module instead of the one that the crate carries. It must have the same ABI version.
+    /// Quantizes in this guest module instead of the one that the crate carries. It must have the
+    /// same ABI version.
     #[must_use]
     pub fn guest(self, module: impl Into<Vec<u8>>) -> Self {
         Self { guest: Some(module.into()), ..self }
@@ -150,8 +154,9 @@ impl<'a> Importer<'a> {
     ///
     /// # Errors
     ///
-    /// Before anything is written: when it is of no known format, damaged, incomplete, no Whisper, or too large for the sandbox or
-    /// the disk. After: when a weight is no finite number or does not fit half precision, or another model has the name.
+    /// Before anything is written: when it is of no known format, damaged, incomplete, no Whisper,
+    /// or too large for the sandbox or the disk. After: when a weight is no finite number or does
+    /// not fit half precision, or another model has the name.
     pub fn import(
         &self,
         path: &Path,
@@ -173,7 +178,7 @@ impl<'a> Importer<'a> {
         fs::create_dir_all(folder).map_err(StoreError::io("write", folder))?;
         let model = folder.join(file_name(&name));
         let mut draft = Draft::lock(&model, self.waiting(&mut progress))?;
-        room::expect(folder, &name, plan.bytes())?;
+        disk_space::expect(folder, &name, plan.bytes())?;
         self.write(&plan, &name, &mut draft, &mut progress)?;
 
         progress(ImportProgress::Checking);
@@ -216,8 +221,8 @@ impl<'a> Importer<'a> {
         flush(&mut gathered)
     }
 
-    /// Checks the file. One in 5 bits that is no official model gets the header of those that are older than ggml's version 2, if it
-    /// is one of them with it.
+    /// Checks the file. One in 5 bits that is no official model gets the header of those that are
+    /// older than ggml's version 2, if it is one of them with it.
     fn examine(&self, path: &Path, plan: &Plan, draft: &mut Draft) -> Result<Examined, StoreError> {
         let name = path.display().to_string();
         let examined = content::examine(&name, draft.path())?;
@@ -310,7 +315,7 @@ impl<'a> Importer<'a> {
         }
     }
 
-    /// Why the file cannot be written: a full disk says how much is missing.
+    /// Error of a write: a full disk says how much is missing.
     fn unwritable(&self, name: &str, path: &Path, needs: u64, error: io::Error) -> StoreError {
         use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
         if !matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge) {
@@ -318,14 +323,14 @@ impl<'a> Importer<'a> {
         }
         let (name, folder) = (name.to_owned(), self.store.folder.clone());
         // A quota or a limit, where the disk itself has room.
-        let full = room::expect(&folder, &name, needs);
+        let full = disk_space::expect(&folder, &name, needs);
         full.err().unwrap_or(StoreError::NoSpace { name, folder, needs, free: 0 })
     }
 }
 
 /// The official model that a file is, if it is one.
 fn officially(examined: &Examined) -> Option<&'static Entry> {
-    CATALOGUE.iter().find(|entry| entry.sha256 == examined.sha256)
+    CATALOG.iter().find(|entry| entry.sha256 == examined.sha256)
 }
 
 /// Fails unless a model may have that name.

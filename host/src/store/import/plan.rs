@@ -1,4 +1,4 @@
-//! What is going to be written, before anything is.
+//! Plan of the output file, made before anything is written.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -81,7 +81,8 @@ impl Make {
         Ok(Self { fields, filters: mel::filters(dims.n_mels), vocabulary, tensors })
     }
 
-    /// The header's fields, and what they were before ggml's version 2 of its layouts, which left those of 5 bits as they were.
+    /// The header's fields, in their form before ggml's version 2 of its layouts, which left those
+    /// of 5 bits as they were.
     pub(super) fn fields_before_version_2(
         &self,
         quantization: Quantization,
@@ -101,7 +102,7 @@ impl Make {
     }
 }
 
-/// Why no model has such a header. Of those that are too large it says whether quantizing helps.
+/// Error of a header that no model has. For models that are too large it says if quantizing helps.
 fn refused(path: &Path, mut fields: [i32; 11], source: ModelError) -> StoreError {
     if matches!(source, ModelError::TooLarge { .. }) {
         fields[10] = Ftype::Q5_0.file_number();

@@ -4,7 +4,8 @@ use hearken_proto::abi::Quantization as Block;
 
 use crate::model::Ftype;
 
-/// What large weights become, by whisper.cpp's own routines inside the sandbox. From the most accurate to the smallest.
+/// Quantization of large weights, by whisper.cpp's own routines inside the sandbox. From the most
+/// accurate to the smallest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Quantization {
@@ -19,10 +20,10 @@ pub enum Quantization {
 }
 
 impl Quantization {
-    /// All of them.
+    /// All quantizations.
     pub const ALL: [Self; 4] = [Self::Q8_0, Self::Q5_1, Self::Q5_0, Self::Q4_0];
 
-    /// Its usual name, as in file names.
+    /// Usual name, as in file names.
     pub fn name(self) -> &'static str {
         self.ftype().name()
     }

@@ -1,4 +1,4 @@
-//! Recognizes what is to be imported.
+//! Detection of the source's format.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -15,11 +15,11 @@ use crate::store::StoreError;
 const BINARY: &str = "model.bin";
 /// `ggml`, little-endian.
 const GGML: &[u8] = b"lmgg";
-/// What to do about PyTorch's files.
+/// Remedy for PyTorch's files.
 const PICKLE: &str = "hearken does not open pickles, which run code when they are read: import the model's model.safetensors or a \
                       CTranslate2 folder, or convert it on a machine where its code may run";
 
-/// What was found.
+/// The source that was found.
 #[derive(Debug)]
 pub(super) enum Source {
     /// whisper.cpp's own format.
@@ -40,7 +40,7 @@ impl Source {
         }
     }
 
-    /// The folder in which its parts lie.
+    /// Folder of its parts.
     pub(super) fn folder(&self) -> &Path {
         match self {
             Self::Ggml(input) | Self::CTranslate2(input) => parent(input.path()),
@@ -48,7 +48,7 @@ impl Source {
         }
     }
 
-    /// What names it, if nobody does: its folder, or a ggml file without `ggml-` and `.bin`.
+    /// Default name: its folder, or a ggml file without `ggml-` and `.bin`.
     pub(super) fn name(&self) -> String {
         let name = match self {
             Self::Ggml(input) => input.path().file_stem().map(OsStr::to_os_string),
@@ -64,7 +64,7 @@ impl Source {
     }
 }
 
-/// The text with nothing but what names of models may have.
+/// Keeps only characters that model names may have.
 fn plain(name: &str) -> String {
     let allowed = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' };
     let name: String = name.chars().map(allowed).take(80).collect();
@@ -131,7 +131,7 @@ fn file(path: &Path) -> Result<Source, StoreError> {
     Err(StoreError::Model { name: path.display().to_string(), source: foreign(&head) })
 }
 
-/// Where Hugging Face's weights are read.
+/// Reads Hugging Face's weights.
 pub(super) fn weights(source: &Source) -> Result<Option<super::weights::Weights>, StoreError> {
     match source {
         Source::Ggml(_) => Ok(None),

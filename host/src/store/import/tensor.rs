@@ -1,4 +1,4 @@
-//! Weights where they lie in a file.
+//! Weights in place in a file.
 
 use std::sync::Arc;
 
@@ -8,10 +8,11 @@ use super::error::ImportError;
 use super::input::Input;
 use crate::store::StoreError;
 
-/// Weights that are read at once: whole blocks of every quantization, and what the sandbox takes in one call.
+/// Number of weights read at once: whole blocks of every quantization, and the capacity of one call
+/// to the sandbox.
 pub(super) const BLOCK: u64 = crate::sandbox::Quantizer::WEIGHTS as u64;
 
-/// How a weight is stored.
+/// Storage format of a weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Element {
     F32,
@@ -46,7 +47,7 @@ impl Element {
 #[derive(Debug, Clone)]
 pub(super) struct Tensor {
     pub(super) input: Arc<Input>,
-    /// What the file calls it.
+    /// Name in the file.
     pub(super) name: String,
     at: u64,
     element: Element,
@@ -55,7 +56,8 @@ pub(super) struct Tensor {
 }
 
 impl Tensor {
-    /// A tensor of `len` bytes from `at` on. Fails if they are not in the file, or are not what the shape takes.
+    /// A tensor of `len` bytes from `at` on. Fails if they are not in the file, or contradict the
+    /// shape.
     pub(super) fn new(
         input: &Arc<Input>,
         name: &str,
@@ -81,7 +83,7 @@ impl Tensor {
         self.shape.iter().product()
     }
 
-    /// One of `count` equal parts along the first dimension, which it must divide.
+    /// Returns one of `count` equal parts along the first dimension, which it must divide.
     pub(super) fn part(&self, index: u64, count: u64) -> Result<Self, StoreError> {
         let rows = self.shape.first().copied().filter(|rows| rows % count == 0).ok_or_else(|| {
             self.problem(format!("has shape {:?}, whose first dimension is not {count} parts", self.shape))
@@ -97,7 +99,8 @@ impl Tensor {
         ImportError::tensor(self.input.path(), &self.name, problem)
     }
 
-    /// Hands out all weights in order, at most [`BLOCK`] at a time, and fails at one that is no finite number.
+    /// Reads all weights in order, at most [`BLOCK`] at a time, and fails at one that is not
+    /// finite.
     pub(super) fn read(
         &self,
         mut each: impl FnMut(&[f32]) -> Result<(), StoreError>,

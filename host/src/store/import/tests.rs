@@ -1,4 +1,4 @@
-//! Every reader: what it takes, and what it refuses.
+//! Every reader: accepted and rejected input.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ fn checked(file: &[u8]) -> Checked {
     model::check(file, file.len() as u64).unwrap()
 }
 
-/// It is refused with one short line that has all of these in it.
+/// Asserts that it is rejected with one short line that has all of these in it.
 #[track_caller]
 fn refused(result: Result<Vec<u8>, String>, words: &[&str]) {
     let message = result.map(|file| file.len()).unwrap_err();

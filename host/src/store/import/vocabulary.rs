@@ -4,10 +4,11 @@
 //! |---|---|
 //! | `vocab.json` | object of tokens and their numbers (Hugging Face) |
 //! | `tokenizer.json` | the same, as `model.vocab`, with `added_tokens` (Hugging Face) |
-//! | `vocabulary.json`, `vocabulary.txt` | all tokens in order, a list or one a line (CTranslate2) |
+//! | `vocabulary.json`, `vocabulary.txt` | all tokens in order, list or lines (CTranslate2) |
 //! | `*.tiktoken` | base64 and number of each text token (OpenAI) |
 //!
-//! All but the last write bytes as characters of byte-level BPE (`bytes_to_unicode` of GPT-2's encoder).
+//! All but the last write bytes as characters of byte-level BPE (`bytes_to_unicode` of GPT-2's
+//! encoder).
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -22,17 +23,18 @@ use crate::store::StoreError;
 
 /// Longest file that is read. Whisper's longest, a `tokenizer.json`, has 4 MB.
 const MAX_BYTES: u64 = 16 << 20;
-/// Longest token in bytes: what hearken's checker of models takes.
+/// Longest token [bytes]: the limit of hearken's checker of models.
 const MAX_TOKEN: usize = 512;
-/// What follows the text tokens.
+/// Token behind the text tokens.
 const END_OF_TEXT: &str = "<|endoftext|>";
-/// Where a folder may have its vocabulary, in the order in which they are tried; after these the one of OpenAI's for the weights.
+/// File names of a folder's vocabulary, in the order in which they are tried; after these OpenAI's
+/// own for the weights.
 const NAMES: [&str; 4] = ["vocab.json", "tokenizer.json", "vocabulary.json", "vocabulary.txt"];
 
-/// Which vocabulary weights need.
+/// Vocabulary that weights need.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Wanted {
-    /// All tokens of the weights.
+    /// Number of all tokens of the weights.
     n_vocab: u64,
 }
 
@@ -76,7 +78,8 @@ pub(super) fn find(folder: &Path, named: Option<&Path>, wanted: Wanted) -> Resul
     }
 }
 
-/// The entries that whisper.cpp's files have: multilingual ones the text tokens, English ones the end of the text, too.
+/// The entries that whisper.cpp's files have: multilingual ones the text tokens, English ones the
+/// end of the text, too.
 pub(super) fn read(input: &Input, wanted: Wanted) -> Result<Vec<Vec<u8>>, StoreError> {
     let bytes = input.whole(MAX_BYTES)?;
     let path = input.path();
@@ -93,7 +96,8 @@ pub(super) fn read(input: &Input, wanted: Wanted) -> Result<Vec<Vec<u8>>, StoreE
     Ok(entries)
 }
 
-/// Any object is a map of tokens, unless its member `model` is one: tokens may be called `model`, too.
+/// Any object is a map of tokens, unless its member `model` is one: tokens may be called `model`,
+/// too.
 #[derive(Deserialize)]
 struct Tokenizer {
     model: Bpe,
@@ -146,7 +150,8 @@ fn malformed(path: &Path) -> impl FnOnce(serde_json::Error) -> StoreError + use<
 fn lines(path: &Path, bytes: &[u8], wanted: Wanted) -> Result<HashMap<u64, String>, StoreError> {
     let text =
         str::from_utf8(bytes).map_err(|_| ImportError::vocabulary(path, "is no list of tokens in UTF-8"))?;
-    // Not `lines`: no character of byte-level BPE is a carriage return, and what is one is damage.
+    // Not `lines`: no character of byte-level BPE is a carriage return, and one that appears is
+    // damage.
     let count = text.split_terminator('\n').count() as u64;
     if count != wanted.n_vocab {
         return Err(other_size(path, count, wanted));
@@ -222,8 +227,8 @@ fn tiktoken(path: &Path, bytes: &[u8], wanted: Wanted) -> Result<Vec<Vec<u8>>, S
     entries.into_iter().collect::<Option<_>>().ok_or_else(missing)
 }
 
-/// GPT-2's `bytes_to_unicode`, the other way round: printable bytes of Latin-1 stand for themselves, the others for the
-/// characters from U+0100 on.
+/// GPT-2's `bytes_to_unicode`, the other way round: printable bytes of Latin-1 stand for
+/// themselves, the others for the characters from U+0100 on.
 fn bytes_of_characters() -> HashMap<char, u8> {
     let printable = |byte: &u8| matches!(byte, 0x21..=0x7e | 0xa1..=0xac | 0xae..);
     let same = (0..=u8::MAX).filter(printable).map(|byte| (char::from(byte), byte));

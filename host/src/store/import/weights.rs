@@ -11,7 +11,7 @@ use crate::store::StoreError;
 /// Most layers that are looked for. A header of more than 48 is refused.
 const MAX_LAYERS: u64 = 64;
 
-/// What a reader found, by name, and the numbers of heads, which no tensor tells.
+/// Tensors that a reader found, by name, and the numbers of heads, which no tensor states.
 #[derive(Debug)]
 pub(super) struct Weights {
     path: PathBuf,
@@ -20,14 +20,15 @@ pub(super) struct Weights {
     tensors: HashMap<String, Tensor>,
 }
 
-/// Number of layers: the highest at the beginning of one of `names`, and one more. `end` follows it.
+/// Number of layers: the highest at the beginning of one of `names`, and one more. `end` follows
+/// it.
 pub(super) fn layers<'a>(names: impl Iterator<Item = &'a str>, end: char) -> u64 {
     let numbers = names.filter_map(|name| name.split_once(end)?.0.parse::<u64>().ok());
     numbers.map(|number| number.saturating_add(1)).max().unwrap_or(0).min(MAX_LAYERS)
 }
 
 impl Weights {
-    /// None yet. `path` is what messages name: the file, or the folder of several.
+    /// Makes an empty set. `path` is the name in messages: the file, or the folder of several.
     pub(super) fn new(path: &Path, encoder_heads: i64, decoder_heads: i64) -> Self {
         Self { path: path.to_owned(), encoder_heads, decoder_heads, tensors: HashMap::new() }
     }
@@ -48,7 +49,7 @@ impl Weights {
         self.tensors.get(name)
     }
 
-    /// The header's fields, of which the last is `ftype`: what the shapes say.
+    /// The header's fields, of which the last is `ftype`, computed from the shapes.
     pub(super) fn fields(&self, ftype: i32) -> Result<[i32; 11], StoreError> {
         let dim = |name: &str, index: usize| {
             let tensor = self.get(name).ok_or_else(|| self.missing(name, 1))?;
@@ -95,8 +96,8 @@ impl Weights {
         ])
     }
 
-    /// Takes the tensors out in the order of OpenAI's checkpoints, each with what it must be in the file. Fails if one is missing,
-    /// has another shape, or is left over.
+    /// Takes the tensors out in the order of OpenAI's checkpoints, each with its layout in the
+    /// file. Fails if one is missing, has another shape, or is left over.
     pub(super) fn in_order(mut self, layout: Vec<Layout>) -> Result<Vec<(Layout, Tensor)>, StoreError> {
         let mut layout: HashMap<String, Layout> =
             layout.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect();

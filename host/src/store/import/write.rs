@@ -14,12 +14,12 @@ use crate::store::StoreError;
 
 /// `ggml` as whisper.cpp compares it.
 const MAGIC: u32 = 0x6767_6d6c;
-/// Where the header's last field lies, after the magic number and ten others.
+/// Offset of the header's last field, after the magic number and ten others [bytes].
 pub(super) const FTYPE_AT: u64 = 4 + 10 * 4;
 /// Bytes of a file that is copied at once.
 const COPY: usize = 256 << 10;
 
-/// Where a file goes: writes, counts, and is asked whether to go on.
+/// Output file: writes, counts, and checks for cancellation.
 pub(super) struct Output<'a> {
     /// Takes the bytes.
     pub(super) file: &'a mut dyn FnMut(&[u8]) -> Result<(), StoreError>,
@@ -94,7 +94,8 @@ impl Output<'_> {
         (self.file)(&bytes)
     }
 
-    /// Rounds to half precision first, as whisper.cpp's converter does: its quantizer reads files in half precision.
+    /// Rounds to half precision first, as whisper.cpp's converter does: its quantizer reads files
+    /// in half precision.
     fn quantize(
         &mut self,
         tensor: &super::tensor::Tensor,

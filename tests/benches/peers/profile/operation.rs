@@ -1,4 +1,4 @@
-//! What a function works at.
+//! Operation of a function.
 
 /// Kinds of work, as a reader of a Whisper graph would name them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

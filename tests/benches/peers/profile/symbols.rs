@@ -1,4 +1,5 @@
-//! What runs at an address: as `perf` says, or in the compiled guest, which it has no file of.
+//! Names the function at an address: as `perf` says, or in the compiled guest, which it has no file
+//! of.
 
 use std::ops::Range;
 use std::path::Path;
@@ -9,12 +10,12 @@ use object::{Object, ObjectSection, ObjectSymbol};
 pub(super) struct Symbols {
     /// By address in the compiled guest.
     functions: Vec<(u64, String)>,
-    /// Where its code is mapped, and what the first byte's address is in the compiled guest.
+    /// Mapped ranges of its code, and the address of the first byte in the compiled guest.
     mapped: Vec<(Range<u64>, u64)>,
 }
 
 impl Symbols {
-    /// Of the compiled guest, if there is one, and what `perf script` tells of mappings.
+    /// Mappings of the compiled guest, if there is one, from `perf script`.
     pub(super) fn read(compiled: &Path, script: &str) -> Self {
         let mut symbols = Self { functions: Vec::new(), mapped: Vec::new() };
         let Ok(bytes) = std::fs::read(compiled) else { return symbols };
@@ -48,7 +49,8 @@ impl Symbols {
     }
 }
 
-/// `… [0x7f0000(0x3d3000) @ 0x1000 00:01 48 994231330]: r-xp /memfd:…`: addresses, and where in the file that is.
+/// `… [0x7f0000(0x3d3000) @ 0x1000 00:01 48 994231330]: r-xp /memfd:…`: addresses, and where in the
+/// file that is.
 fn mapping(line: &str) -> Option<(Range<u64>, u64)> {
     let hexadecimal = |text: &str| u64::from_str_radix(text.trim().trim_start_matches("0x"), 16).ok();
     let (start, rest) = line.split_once('[')?.1.split_once('(')?;

@@ -1,10 +1,10 @@
-//! A `model.bin` of CTranslate2 that says anything.
+//! A hostile `model.bin` of CTranslate2.
 
 #![no_main]
 
-use hearken::store::import::hostile;
+use hearken::store::import::fuzz;
 use libfuzzer_sys::fuzz_target;
 
 mod seeds;
 
-fuzz_target!(init: seeds::write("ctranslate2"), |bytes: &[u8]| hostile::ctranslate2(bytes));
+fuzz_target!(init: seeds::write("ctranslate2"), |bytes: &[u8]| fuzz::ctranslate2(bytes));

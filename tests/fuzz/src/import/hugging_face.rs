@@ -2,9 +2,9 @@
 
 #![no_main]
 
-use hearken::store::import::hostile;
+use hearken::store::import::fuzz;
 use libfuzzer_sys::fuzz_target;
 
 mod seeds;
 
-fuzz_target!(init: seeds::write("hugging_face"), |bytes: &[u8]| hostile::hugging_face(bytes));
+fuzz_target!(init: seeds::write("hugging_face"), |bytes: &[u8]| fuzz::hugging_face(bytes));

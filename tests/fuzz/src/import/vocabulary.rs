@@ -1,10 +1,10 @@
-//! A vocabulary that says anything, in each of its forms.
+//! A hostile vocabulary, in each of its forms.
 
 #![no_main]
 
-use hearken::store::import::hostile;
+use hearken::store::import::fuzz;
 use libfuzzer_sys::fuzz_target;
 
 mod seeds;
 
-fuzz_target!(init: seeds::write("vocabulary"), |bytes: &[u8]| hostile::vocabulary(bytes));
+fuzz_target!(init: seeds::write("vocabulary"), |bytes: &[u8]| fuzz::vocabulary(bytes));
