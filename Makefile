@@ -44,7 +44,7 @@ check-lints:
 	@$(CARGO) clippy --quiet $(ALL) --all-targets --target-dir target/lints -- -D warnings
 
 check-tests:
-	@$(CARGO) nextest run $(ALL) --lib --bin hearken --test session --test bad_input --status-level slow
+	@$(CARGO) nextest run $(ALL) --lib --bin hearken --test session --test bad_input --test words --status-level slow
 
 test: ## run all tests
 	@.ci/setup test

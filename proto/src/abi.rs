@@ -7,8 +7,8 @@
 //! | [`EXPORT_LOAD`] | `(options_len: i32) -> i32` | once, while the snapshot is made |
 //! | [`EXPORT_RING`] | `() -> i32` | after loading: address of the [ring header](crate::ring) |
 //! | [`EXPORT_BUFFER`] | `(len: i32) -> i32` | address of `len` bytes for the next request, or 0 |
-//! | [`EXPORT_CALL`] | `(len: i32) -> i32` | answers the [`Request`](crate::Request) in the buffer |
-//! | [`EXPORT_QUANTIZE`] | `(kind: i32, len: i32) -> i32` | any time: quantizes the buffer's weights |
+//! | [`EXPORT_CALL`] | `(len: i32) -> i32` | answers a [`Request`](crate::Request) in the buffer |
+//! | [`EXPORT_QUANTIZE`] | `(kind: i32, len: i32) -> i32` | any time: quantizes weights |
 //!
 //! | import of module [`IMPORTS`] | type | meaning |
 //! |---|---|---|

@@ -53,6 +53,14 @@ pub enum AudioError {
         /// The file or stream.
         name: String,
     },
+    /// A container without the track that was asked for.
+    #[error("{name:?} has no sound track {track}; without a choice it is said which tracks it has")]
+    NoSuchTrack {
+        /// The file or stream.
+        name: String,
+        /// The choice.
+        track: String,
+    },
     /// The container is known, but not its codec.
     #[error("{name:?} uses a codec that is not supported ({reason}); convert it to WAV or FLAC")]
     Codec {

@@ -18,6 +18,7 @@ mod resample;
 mod ring;
 mod samples;
 mod sanitize;
+mod track;
 mod vad;
 mod voice;
 
@@ -25,7 +26,7 @@ pub use accounting::Accounting;
 pub use chunks::{Chunk, Chunker};
 #[cfg(feature = "server")]
 pub(crate) use decode::{LiveDecoder, Taken};
-pub use decode::{from_file, from_reader, open};
+pub use decode::{from_file, from_reader, open, open_track};
 pub use error::AudioError;
 pub use raw::{Encoding, RawPcm, UnknownEncoding};
 pub use resample::Resampler;
@@ -33,6 +34,7 @@ pub(crate) use resample::resampled;
 pub use ring::{RingRead, RingReader, RingWriter, ring};
 pub use samples::Samples;
 pub(crate) use sanitize::usable;
+pub use track::{Track, Tracks};
 pub use vad::{VadConfig, VadEvent, VoiceActivity};
 pub(crate) use voice::Voice;
 
@@ -108,6 +110,11 @@ pub trait Source: Send {
 
     /// Repairs in the blocks delivered so far.
     fn faults(&self) -> Faults;
+
+    /// The sound tracks of the recording, if it has several.
+    fn tracks(&self) -> Option<Tracks> {
+        None
+    }
 }
 
 impl<S: Source + ?Sized> Source for &mut S {
@@ -130,6 +137,10 @@ impl<S: Source + ?Sized> Source for &mut S {
     fn faults(&self) -> Faults {
         (**self).faults()
     }
+
+    fn tracks(&self) -> Option<Tracks> {
+        (**self).tracks()
+    }
 }
 
 impl<S: Source + ?Sized> Source for Box<S> {
@@ -151,6 +162,10 @@ impl<S: Source + ?Sized> Source for Box<S> {
 
     fn faults(&self) -> Faults {
         (**self).faults()
+    }
+
+    fn tracks(&self) -> Option<Tracks> {
+        (**self).tracks()
     }
 }
 

@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use console::Term;
-use hearken::audio::{self, AudioError, Encoding, Faults, Format as PcmFormat, RawPcm, Source, VadConfig};
+use hearken::audio::{
+    self, AudioError, Encoding, Faults, Format as PcmFormat, RawPcm, Source, Track, VadConfig,
+};
 use hearken::formats::{Format, Writer};
 use hearken::{Model, Progress, TranscribeOptions, Transcript};
 
@@ -37,6 +39,10 @@ pub(crate) struct Args {
     output: Option<PathBuf>,
     #[command(flatten)]
     speech: SpeechArgs,
+    /// Sound track of recordings that have several: its number, from 1, or its language [default: the
+    /// container's default]
+    #[arg(long, value_name = "N|LANG", conflicts_with = "raw")]
+    track: Option<Track>,
     /// Turn voice activity detection off: all audio is decoded, silence included
     #[arg(long)]
     no_vad: bool,
@@ -347,9 +353,16 @@ fn open(args: &Args, path: &Path, name: &str) -> Result<Box<dyn Source>, Failure
         return Ok(Box::new(RawPcm::new(name, reader, format, encoding)?));
     }
     if is_stdin(path) {
+        if args.track.is_some() {
+            return Err(Failure::usage("--track needs a file, and not standard input"));
+        }
         return Ok(audio::from_reader(name, io::stdin())?);
     }
-    Ok(audio::open(path)?)
+    let source = audio::open_track(path, args.track.as_ref().unwrap_or(&Track::Default))?;
+    if let (Some(tracks), None) = (source.tracks(), &args.track) {
+        complain(&format!("{name}: it has {tracks}; --track chooses another one"));
+    }
+    Ok(source)
 }
 
 fn is_stdin(path: &Path) -> bool {

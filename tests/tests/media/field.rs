@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use hearken::audio::AudioError;
+use hearken::audio::{AudioError, Track, open_track};
 
 use super::{Heard, ffmpeg, hear};
 
@@ -191,9 +191,31 @@ fn the_default_track_is_heard_and_chapters_do_no_harm() {
         "0",
         "-disposition:a:1",
         "default",
+        "-metadata:s:a:0",
+        "language=ger",
+        "-metadata:s:a:1",
+        "language=eng",
     ];
     ffmpeg(folder, &[silence.as_slice(), &tracks, &["tracks.mkv"]].concat());
-    is_whole(hear(&folder.join("tracks.mkv")));
+    let file = folder.join("tracks.mkv");
+    is_whole(hear(&file));
+    let level = |track: Track| {
+        let mut source = open_track(&file, &track).map_err(|error| error.to_string())?;
+        let tracks = source.tracks().expect("several");
+        assert_eq!(tracks.languages, [Some("ger".to_owned()), Some("eng".to_owned())]);
+        let (mut loudest, mut block) = (0f32, Vec::new());
+        while source.read(&mut block).expect("sound") > 0 {
+            loudest = block.iter().fold(loudest, |loudest, sample| loudest.max(sample.abs()));
+        }
+        Ok::<_, String>((tracks.chosen, loudest > 0.1))
+    };
+    assert_eq!(level(Track::Default), Ok((2, true)));
+    assert_eq!(level(Track::Number(1)), Ok((1, false)));
+    assert_eq!(level(Track::Language("en".to_owned())), Ok((2, true)));
+    for missing in [Track::Number(0), Track::Number(3), Track::Language("fr".to_owned())] {
+        let message = level(missing).expect_err("there is none");
+        assert!(message.contains("has no sound track"), "{message}");
+    }
 
     let chapters = ";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=2000\ntitle=one\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=2000\nEND=4800\ntitle=two\n";
     fs::write(folder.join("chapters.txt"), chapters).expect("written");

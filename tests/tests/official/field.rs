@@ -187,9 +187,9 @@ fn onsets(said: &[Prompt], heard: &[Word]) -> Vec<f64> {
 
 #[test]
 fn words_lie_where_they_are_spoken() {
-    for name in ["tiny.en", "base"] {
+    for (name, count) in [("tiny.en", 60), ("base", 36)] {
         let Some(model) = load(name) else { continue };
-        let prompts = prompts::sentences("en", 60);
+        let prompts = prompts::sentences("en", count);
         let mut found: [Vec<f64>; 2] = Default::default();
         for group in prompts.chunks(10) {
             let samples = prompts::joined(group, 1e9).remove(0).recording.mono();
@@ -207,7 +207,7 @@ fn words_lie_where_they_are_spoken() {
         for (way, found) in ["files", "streams"].into_iter().zip(found) {
             let spread = Spread::of(found.iter().map(|ms| ms.abs())).expect("words");
             println!("{name}, {way}: {spread:?}; {:.0?}", found);
-            assert!(found.len() >= 50, "{name}, {way}: too few first words were right");
+            assert!(found.len() >= count * 5 / 6, "{name}, {way}: too few first words were right");
             assert!(
                 spread.median <= 80.0 && spread.p90 <= 200.0 && spread.max <= 700.0,
                 "{name}, {way}: {spread:?} ms"

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 
 use hearken_proto::media::{self, Facts, Report, Request, Track};
 
-use crate::audio::{AudioError, Format};
+use crate::audio::{AudioError, Format, Tracks};
 use crate::sandbox::SandboxError;
 use crate::sandbox::media::{Decoder, Input};
 
@@ -160,6 +160,11 @@ impl Container {
         let slack = u64::from(rate / 20);
         self.facts.open_ended
             && self.stated_frames(rate).is_none_or(|stated| delivered.saturating_add(slack) >= stated)
+    }
+
+    /// The sound tracks, if there are several.
+    pub(super) fn tracks(&self) -> Option<Tracks> {
+        Tracks::of(&self.facts)
     }
 
     /// Returns true if a packet's time is exact to the frame.

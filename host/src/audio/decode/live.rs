@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::container::Bytes;
 use super::{Decoded, Source};
-use crate::audio::{AudioError, Resampler};
+use crate::audio::{AudioError, Resampler, Track};
 use crate::preempt::slice;
 use crate::sandbox::media::Input;
 
@@ -73,7 +73,7 @@ impl LiveDecoder {
         let name = name.to_owned();
         let turn = async move {
             let bytes = Bytes { input, len: None, seekable: false };
-            match Decoded::new(name, bytes, None).await {
+            match Decoded::new(name, bytes, None, &Track::Default).await {
                 Ok(mut decoded) => {
                     let mut block = Vec::new();
                     let read = decoded.next(&mut block).await;

@@ -9,19 +9,21 @@ use std::fs::File;
 use std::io::{Cursor, ErrorKind, Read};
 use std::path::Path;
 
-use hearken_proto::media::Track;
-
 use self::container::{Bytes, Container, Failure, Piped, Step, Whole, not_opened};
 use self::convert::Converter;
 #[cfg(feature = "server")]
 pub(crate) use self::live::{LiveDecoder, Taken};
 use super::sanitize::sanitize;
-use super::{AudioError, Faults, Format, Source};
+use super::{AudioError, Faults, Format, Source, Track, Tracks};
 use crate::preempt::to_end;
 
 /// Packets that may fail before the first good one. Anything that merely looks like a container's
 /// start (two bytes in a text may look like an MP3 frame) fails forever.
 const MAX_BAD_START: u64 = 32;
+
+/// Reports without audio in a row after which a decoder is given up: more packets than the hours have that an edit list may
+/// leave out. A hostile guest could go on for ever.
+const MAX_IDLE: u32 = 1 << 24;
 
 /// Longest stretch that is filled with silence, in seconds. Recordings of calls have no packets
 /// while the microphone is off; a timestamp further ahead than this is damage.
@@ -45,6 +47,14 @@ const PIECES_PER_SECOND: u32 = 10;
 /// duration, and exactly between two fragments of a fragmented MP4. A CAF file that is cut off, and
 /// an M4A whose index was at its lost end, do not open.
 pub fn open(path: &Path) -> Result<Box<dyn Source>, AudioError> {
+    open_track(path, &Track::Default)
+}
+
+/// Like [`open`], with a choice among the sound tracks.
+///
+/// # Errors
+/// As [`open`], and [`AudioError::NoSuchTrack`].
+pub fn open_track(path: &Path, track: &Track) -> Result<Box<dyn Source>, AudioError> {
     let name = path.display().to_string();
     let failed = |source| AudioError::Open { name: name.clone(), source };
     // Before opening: a directory opens on some systems and fails obscurely on others.
@@ -54,23 +64,28 @@ pub fn open(path: &Path) -> Result<Box<dyn Source>, AudioError> {
     }
     let file = File::open(path).map_err(failed)?;
     if !meta.is_file() {
-        return from_reader(&name, file);
+        return from_stream(&name, file, track);
     }
     if meta.len() == 0 {
         return Err(AudioError::Empty { name });
     }
     let extension = path.extension().and_then(|extension| extension.to_str());
-    decoded(&name, file, extension)
+    decoded(&name, file, extension, track)
 }
 
 /// Reads a file from its start, wherever its position is.
-fn decoded(name: &str, file: File, extension: Option<&str>) -> Result<Box<dyn Source>, AudioError> {
+fn decoded(
+    name: &str,
+    file: File,
+    extension: Option<&str>,
+    track: &Track,
+) -> Result<Box<dyn Source>, AudioError> {
     let failed = |source| AudioError::Open { name: name.to_owned(), source };
     let again = file.try_clone().map_err(failed)?;
     let len = Some(file.metadata().map_err(failed)?.len());
     let open = |file, len: Option<u64>| {
         let bytes = Bytes { input: Box::new(Whole(file)), len, seekable: len.is_some() };
-        to_end(Decoded::new(name.to_owned(), bytes, extension))
+        to_end(Decoded::new(name.to_owned(), bytes, extension, track))
     };
     open(file, len)
         .or_else(|error| {
@@ -94,16 +109,21 @@ pub fn from_file(name: &str, file: File) -> Result<Box<dyn Source>, AudioError> 
     if file.metadata().map_err(failed)?.len() == 0 {
         return Err(AudioError::Empty { name: name.to_owned() });
     }
-    decoded(name, file, None)
+    decoded(name, file, None, &Track::Default)
 }
 
 /// Like [`open`], for a stream that cannot seek, such as a pipe; `name` is what errors call it.
 ///
 /// # Errors
 /// As [`open`]. An M4A whose index is at its end needs a file.
-pub fn from_reader(
+pub fn from_reader(name: &str, reader: impl Read + Send + 'static) -> Result<Box<dyn Source>, AudioError> {
+    from_stream(name, reader, &Track::Default)
+}
+
+fn from_stream(
     name: &str,
     mut reader: impl Read + Send + 'static,
+    track: &Track,
 ) -> Result<Box<dyn Source>, AudioError> {
     let mut first = [0];
     loop {
@@ -118,7 +138,7 @@ pub fn from_reader(
     }
     let input = Box::new(Piped { reader: Cursor::new(first).chain(reader), position: 0 });
     let bytes = Bytes { input, len: None, seekable: false };
-    Ok(Box::new(to_end(Decoded::new(name.to_owned(), bytes, None))?))
+    Ok(Box::new(to_end(Decoded::new(name.to_owned(), bytes, None, track))?))
 }
 
 /// A recording that is being decoded.
@@ -144,10 +164,19 @@ struct Decoded {
 }
 
 impl Decoded {
-    async fn new(name: String, bytes: Bytes, extension: Option<&str>) -> Result<Self, AudioError> {
-        let container = Container::open(bytes, extension, &Track::Default)
-            .await
-            .map_err(|failure| not_opened(&name, failure))?;
+    async fn new(
+        name: String,
+        bytes: Bytes,
+        extension: Option<&str>,
+        track: &Track,
+    ) -> Result<Self, AudioError> {
+        let container =
+            Container::open(bytes, extension, &track.into()).await.map_err(|failure| match failure {
+                Failure::NoTrack if *track != Track::Default => {
+                    AudioError::NoSuchTrack { name: name.clone(), track: track.to_string() }
+                }
+                failure => not_opened(&name, failure),
+            })?;
         let mut decoded = Self {
             name,
             container,
@@ -173,7 +202,10 @@ impl Decoded {
     }
 
     async fn find_format(&mut self) -> Result<Format, AudioError> {
-        while self.faults.skipped_packets <= MAX_BAD_START {
+        for _ in 0..MAX_IDLE {
+            if self.faults.skipped_packets > MAX_BAD_START {
+                break;
+            }
             match self.container.next(&mut self.waiting).await {
                 Ok(Step::Audio { format, time }) if !self.waiting.is_empty() => {
                     let time = time.map(|time| time.frames(format.sample_rate));
@@ -217,7 +249,7 @@ impl Decoded {
 
     /// Fills an empty block; 0 frames is the end.
     async fn fill(&mut self, block: &mut Vec<f32>) -> Result<usize, AudioError> {
-        loop {
+        for _ in 0..MAX_IDLE {
             if self.gap > 0 {
                 // In pieces: an hour of silence must not be held at once. In short ones: who skips
                 // gaps is asked between them.
@@ -261,6 +293,7 @@ impl Decoded {
                 Err(failure) => return Err(self.failed(failure)),
             }
         }
+        Err(self.damaged("its parser finds no audio and no end"))
     }
 
     /// Gives the waiting block, which has this format, the recording's.
@@ -390,6 +423,10 @@ impl Source for Decoded {
 
     fn faults(&self) -> Faults {
         self.faults
+    }
+
+    fn tracks(&self) -> Option<Tracks> {
+        self.container.tracks()
     }
 }
 
