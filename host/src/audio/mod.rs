@@ -9,6 +9,7 @@
 //! sample went.
 
 mod accounting;
+mod channel;
 mod chunks;
 mod decode;
 mod error;
@@ -23,6 +24,7 @@ mod vad;
 mod voice;
 
 pub use accounting::Accounting;
+pub use channel::Channel;
 pub use chunks::{Chunk, Chunker};
 #[cfg(feature = "server")]
 pub(crate) use decode::{LiveDecoder, Taken};

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use console::Term;
 use hearken::audio::{
-    self, AudioError, Encoding, Faults, Format as PcmFormat, RawPcm, Source, Track, VadConfig,
+    self, AudioError, Channel, Encoding, Faults, Format as PcmFormat, RawPcm, Source, Track, VadConfig,
 };
 use hearken::formats::{Format, Writer};
 use hearken::{Model, Progress, TranscribeOptions, Transcript};
@@ -43,6 +43,9 @@ pub(crate) struct Args {
     /// container's default]
     #[arg(long, value_name = "N|LANG", conflicts_with = "raw")]
     track: Option<Track>,
+    /// Transcribe each channel by itself: a call with a speaker in each
+    #[arg(long, conflicts_with = "realtime")]
+    separate_channels: bool,
     /// Turn voice activity detection off: all audio is decoded, silence included
     #[arg(long)]
     no_vad: bool,
@@ -107,7 +110,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
             title: several,
             realtime: args.realtime,
         };
-        match open(args, path, &name).and_then(|source| job.run(source, &model, &options)) {
+        let open = || open(args, path, &name);
+        let outcome = if args.separate_channels {
+            job.run_channels(open, is_stdin(path), &model, &options)
+        } else {
+            open().and_then(|source| job.run(source, &model, &options))
+        };
+        match outcome {
             Ok(Outcome::Whole) => {}
             Ok(Outcome::Partial) => partial = true,
             Ok(Outcome::Unwanted) => return Ok(ExitCode::SUCCESS),
@@ -221,6 +230,59 @@ impl Job<'_> {
 }
 
 impl Job<'_> {
+    /// Transcribes each channel by itself; the recording is opened for each.
+    fn run_channels(
+        &self,
+        open: impl Fn() -> Result<Box<dyn Source>, Failure>,
+        is_stdin: bool,
+        model: &Model,
+        options: &TranscribeOptions,
+    ) -> Result<Outcome, Failure> {
+        if is_stdin {
+            return Err(Failure::usage("--separate-channels reads a recording several times: name a file"));
+        }
+        let place = self.destination.unwrap_or(Path::new("standard output"));
+        let cannot_write = |error: &io::Error| in_writing(place, error);
+        // Before hours of decoding: a folder that cannot be written to.
+        let mut output = match self.destination {
+            Some(path) => Output::file(path).map_err(|error| cannot_write(&error))?,
+            None => Output::stdout(),
+        };
+        let (mut transcripts, mut partial) = (Vec::new(), false);
+        let mut next = Some(open()?);
+        while let Some(source) = next.take() {
+            let channel = transcripts.len() as u16;
+            let channels = source.format().channels;
+            let name = format!("{}, channel {}", self.name, channel + 1);
+            let bar = Bar::new(&name);
+            let transcript = model.transcribe(&mut Channel::new(source, channel), options, |progress| {
+                if let Progress::Position { read, decoded, total } = progress {
+                    bar.update(read, decoded, total);
+                }
+            });
+            bar.finish();
+            let transcript =
+                transcript.map_err(|error| Failure::new(in_context(&name, &error.to_string())))?;
+            partial |= report(&name, &transcript);
+            transcripts.push(transcript);
+            if transcripts.len() < usize::from(channels) {
+                next = Some(open()?);
+            }
+        }
+        let mut written = Ok(());
+        if self.title && self.destination.is_none() {
+            written = writeln!(output, "==> {} <==", printable(self.name));
+        }
+        match written
+            .and_then(|()| self.format.write_channels(&transcripts, &mut output))
+            .and_then(|()| output.commit())
+        {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::Unwanted),
+            Err(error) => Err(cannot_write(&error)),
+            Ok(()) => Ok(if partial { Outcome::Partial } else { Outcome::Whole }),
+        }
+    }
+
     /// Captions on the terminal, at the pace of speech.
     fn show(
         &self,

@@ -16,9 +16,9 @@ const COLUMNS_PER_SECOND: u64 = 20;
 /// Text on the screen for a time, in milliseconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cue {
-    /// Start [samples at 16 kHz].
+    /// Start [ms].
     pub start: u64,
-    /// End [samples at 16 kHz].
+    /// End [ms].
     pub end: u64,
     /// Text, at most two lines.
     pub lines: Vec<String>,
@@ -27,12 +27,19 @@ pub struct Cue {
 /// The cues of one segment alone. The last one lasts as long as it takes to read, whatever comes
 /// after.
 pub fn cues(segment: &Segment) -> Vec<Cue> {
+    of_segments(std::slice::from_ref(segment))
+}
+
+/// The cues of segments that follow each other.
+pub(super) fn of_segments(segments: &[Segment]) -> Vec<Cue> {
     let (mut cutter, mut cues) = (Cutter::default(), Vec::new());
-    let given = cutter.segment(segment, |cue| -> Result<(), std::convert::Infallible> {
-        cues.push(cue);
-        Ok(())
-    });
-    let Ok(()) = given;
+    for segment in segments {
+        let given = cutter.segment(segment, |cue| -> Result<(), std::convert::Infallible> {
+            cues.push(cue);
+            Ok(())
+        });
+        let Ok(()) = given;
+    }
     cues.extend(cutter.end());
     cues
 }

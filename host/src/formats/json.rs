@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::seconds;
 use crate::text::sanitize_trimmed;
-use crate::{Language, Segment, Word};
+use crate::{Language, Segment, Transcript, Word};
 
 #[derive(Serialize)]
 struct JsonWord {
@@ -22,6 +22,8 @@ struct JsonSegment<'a> {
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    channel: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<u64>,
     start: f64,
     end: f64,
@@ -30,6 +32,23 @@ struct JsonSegment<'a> {
     tokens: &'a [u32],
     avg_logprob: f32,
     no_speech_prob: f32,
+}
+
+impl<'a> JsonSegment<'a> {
+    fn of(segment: &'a Segment, text: &'a str, kind: Option<&'static str>, id: Option<u64>) -> Self {
+        Self {
+            kind,
+            channel: None,
+            id,
+            start: seconds(segment.start),
+            end: seconds(segment.end),
+            text,
+            words: words(&segment.words),
+            tokens: &segment.tokens,
+            avg_logprob: segment.avg_logprob,
+            no_speech_prob: segment.no_speech,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -90,6 +109,22 @@ pub(super) fn line(segment: &Segment, out: &mut impl Write) -> io::Result<()> {
     out.write_all(b"\n")
 }
 
+/// A segment of a channel, counted from 0, as a line of its own.
+pub(super) fn channel_line(channel: usize, segment: &Segment, out: &mut impl Write) -> io::Result<()> {
+    let text = sanitize_trimmed(&segment.text);
+    let json =
+        JsonSegment { channel: Some(channel), ..JsonSegment::of(segment, &text, Some("segment"), None) };
+    serde_json::to_writer(&mut *out, &json)?;
+    out.write_all(b"\n")
+}
+
+/// The end of a channel, counted from 0, as a line of its own.
+pub(super) fn channel_end(channel: usize, transcript: &Transcript, out: &mut impl Write) -> io::Result<()> {
+    write!(out, "{{\"channel\":{channel},\"type\":\"end\",")?;
+    summary(transcript.language.as_ref(), transcript.duration, &transcript.unrecognized, out)?;
+    out.write_all(b"}\n")
+}
+
 /// Writes the hypothesis for a running utterance as a line of its own.
 pub(super) fn partial_line(
     utterance: u64,
@@ -136,17 +171,7 @@ fn write(
     id: Option<u64>,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let json = JsonSegment {
-        kind,
-        id,
-        start: seconds(segment.start),
-        end: seconds(segment.end),
-        text,
-        words: words(&segment.words),
-        tokens: &segment.tokens,
-        avg_logprob: segment.avg_logprob,
-        no_speech_prob: segment.no_speech,
-    };
+    let json = JsonSegment::of(segment, text, kind, id);
     Ok(serde_json::to_writer(out, &json)?)
 }
 

@@ -23,31 +23,61 @@ pub(super) struct Subtitles {
 
 impl Subtitles {
     pub(super) fn begin(syntax: Syntax, out: &mut impl Write) -> io::Result<Self> {
-        if syntax == Syntax::Vtt {
-            out.write_all(b"WEBVTT\n\n")?;
-        }
+        write_header(syntax, out)?;
         Ok(Self { syntax, cutter: Cutter::default(), count: 0 })
     }
 
     pub(super) fn segment(&mut self, segment: &Segment, out: &mut impl Write) -> io::Result<()> {
         let (syntax, count) = (self.syntax, &mut self.count);
-        self.cutter.segment(segment, |cue| write_cue(syntax, count, &cue, out))
+        self.cutter.segment(segment, |cue| write_cue(syntax, count, &cue, None, out))
     }
 
     pub(super) fn end(mut self, out: &mut impl Write) -> io::Result<()> {
         match self.cutter.end() {
-            Some(cue) => write_cue(self.syntax, &mut self.count, &cue, out),
+            Some(cue) => write_cue(self.syntax, &mut self.count, &cue, None, out),
             None => Ok(()),
         }
     }
 }
 
-fn write_cue(syntax: Syntax, count: &mut u64, cue: &Cue, out: &mut impl Write) -> io::Result<()> {
+/// Writes a file of cues, each of which has the name of a speaker.
+pub(super) fn write_labeled<'a>(
+    syntax: Syntax,
+    cues: impl Iterator<Item = (String, &'a Cue)>,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    write_header(syntax, out)?;
+    let mut count = 0;
+    for (label, cue) in cues {
+        write_cue(syntax, &mut count, cue, Some(&label), out)?;
+    }
+    Ok(())
+}
+
+fn write_header(syntax: Syntax, out: &mut impl Write) -> io::Result<()> {
+    match syntax {
+        Syntax::Srt => Ok(()),
+        Syntax::Vtt => out.write_all(b"WEBVTT\n\n"),
+    }
+}
+
+fn write_cue(
+    syntax: Syntax,
+    count: &mut u64,
+    cue: &Cue,
+    label: Option<&str>,
+    out: &mut impl Write,
+) -> io::Result<()> {
     *count += 1;
     if syntax == Syntax::Srt {
         writeln!(out, "{count}")?;
     }
     writeln!(out, "{} --> {}", time(syntax, cue.start), time(syntax, cue.end))?;
+    match (syntax, label) {
+        (_, None) => {}
+        (Syntax::Srt, Some(label)) => write!(out, "{label}: ")?,
+        (Syntax::Vtt, Some(label)) => write!(out, "<v {label}>")?,
+    }
     for line in &cue.lines {
         match syntax {
             Syntax::Srt => writeln!(out, "{}", escape_srt(line))?,

@@ -298,3 +298,39 @@ fn golden_long_srt() {
                   ask what you can do for your country.\n\n";
     assert_eq!(written(Format::Srt, vec![even(text, 0.0, 8.0)]), golden);
 }
+
+#[test]
+fn channels_are_told_apart_in_every_format() {
+    let of =
+        |segments: Vec<Segment>| Transcript { duration: samples(10.0), segments, ..Transcript::default() };
+    let channels = [
+        of(vec![even("Good morning.", 0.0, 1.0), even("Yes, <please>.", 3.0, 4.0)]),
+        of(vec![even("Can I help you?", 0.8, 2.0)]),
+    ];
+    let written = |format: Format| {
+        let mut out = Vec::new();
+        format.write_channels(&channels, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    assert_eq!(
+        written(Format::Text),
+        "Channel 1: Good morning.\nChannel 2: Can I help you?\nChannel 1: Yes, <please>.\n"
+    );
+    let srt = written(Format::Srt);
+    assert!(srt.starts_with("1\n00:00:00,000 --> "), "{srt}");
+    assert!(srt.contains("\nChannel 1: Good morning.\n\n2\n00:00:00,800 --> "), "they overlap: {srt}");
+    assert!(srt.contains("\nChannel 2: Can I help you?\n"), "{srt}");
+    let vtt = written(Format::Vtt);
+    assert!(vtt.starts_with("WEBVTT\n\n00:00:00.000 --> "), "{vtt}");
+    assert!(vtt.contains("\n<v Channel 1>Yes, &lt;please&gt;.\n"), "{vtt}");
+    let json: serde_json::Value = serde_json::from_str(&written(Format::Json)).unwrap();
+    assert_eq!(json["channels"][1]["channel"], 1);
+    assert_eq!(json["channels"][1]["transcript"]["text"], "Can I help you?");
+    let lines: Vec<serde_json::Value> =
+        written(Format::JsonLines).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let kinds: Vec<_> = lines
+        .iter()
+        .map(|line| (line["type"].as_str().unwrap(), line["channel"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(kinds, [("segment", 0), ("segment", 1), ("segment", 0), ("end", 0), ("end", 1)]);
+}

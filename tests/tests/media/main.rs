@@ -1,6 +1,7 @@
 //! Recordings as people have them, decoded in the sandbox and compared with what ffmpeg makes of
 //! them.
 
+mod channels;
 mod field;
 mod matrix;
 mod trust;
