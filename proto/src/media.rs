@@ -118,8 +118,9 @@ impl Time {
         if denom == 0 {
             return 0;
         }
+        // 63 bits times 32 times 32 fit; twice that need not.
         let scaled = i128::from(self.ticks) * i128::from(self.numer) * i128::from(rate);
-        (2 * scaled + denom).div_euclid(2 * denom)
+        scaled.saturating_mul(2).saturating_add(denom).div_euclid(2 * denom)
     }
 }
 
