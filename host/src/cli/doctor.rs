@@ -57,7 +57,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     row("whisper.cpp", model.whisper_cpp().to_owned());
     row("loaded in", format!("{:.1} ms", started.elapsed().as_secs_f64() * 1e3));
     if let Some((folder, bytes, count)) = engine.cache_usage() {
-        row("cache", format!("{} ({count} models, {} MiB)", folder.display(), bytes >> 20));
+        row("cache", format!("{} ({count} compiled modules, {} MiB)", folder.display(), bytes >> 20));
     }
     let started = Instant::now();
     let silence = hearken::TranscribeOptions { voice_activity: None, ..hearken::TranscribeOptions::new() };

@@ -2,6 +2,7 @@
 //! them.
 
 mod channels;
+mod cuts;
 mod field;
 mod matrix;
 mod trust;
@@ -9,7 +10,7 @@ mod trust;
 use std::path::Path;
 use std::process::Command;
 
-use hearken::audio::{AudioError, Faults, Format, open};
+use hearken::audio::{AudioError, Faults, Format, Source, open};
 
 /// Runs ffmpeg in `folder`.
 ///
@@ -55,7 +56,11 @@ impl Heard {
 }
 
 fn hear(path: &Path) -> Result<Heard, AudioError> {
-    let mut source = open(path)?;
+    open(path).map(hear_all)
+}
+
+/// Reads a source to its end.
+fn hear_all(mut source: Box<dyn Source>) -> Heard {
     let (mut samples, mut block) = (Vec::new(), Vec::new());
     let error = loop {
         match source.read(&mut block) {
@@ -64,7 +69,7 @@ fn hear(path: &Path) -> Result<Heard, AudioError> {
             Err(error) => break Some(error),
         }
     };
-    Ok(Heard { format: source.format(), samples, faults: source.faults(), error })
+    Heard { format: source.format(), samples, faults: source.faults(), error }
 }
 
 /// Samples as ffmpeg decodes them.

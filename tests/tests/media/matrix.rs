@@ -14,13 +14,13 @@ use super::{correlation, ffmpeg, hear, reference};
 const SECONDS: f64 = 1.5;
 
 /// A way to write a recording.
-struct Kind {
+pub(crate) struct Kind {
     /// Options of ffmpeg's encoder and muxer.
-    options: &'static [&'static str],
+    pub(crate) options: &'static [&'static str],
     /// Extension of the file.
-    extension: &'static str,
-    rates: &'static [u32],
-    channels: &'static [u16],
+    pub(crate) extension: &'static str,
+    pub(crate) rates: &'static [u32],
+    pub(crate) channels: &'static [u16],
     /// Frames by which the length may differ from ffmpeg's, at 48 kHz: what a format does not say,
     /// or symphonia does not trim.
     slack: usize,
@@ -46,7 +46,7 @@ const fn kind(
     Kind { options, extension, rates, channels, slack }
 }
 
-const KINDS: &[Kind] = &[
+pub(crate) const KINDS: &[Kind] = &[
     kind("wav", &["-c:a", "pcm_u8"], SPEECH, TWO, 0),
     kind("wav", &["-c:a", "pcm_s16le"], SPEECH, SIX, 0),
     kind("wav", &["-c:a", "pcm_s24le"], FULL, SIX, 0),
@@ -105,6 +105,20 @@ const KINDS: &[Kind] = &[
     kind("caf", &["-c:a", "pcm_alaw"], SPEECH, TWO, 0),
 ];
 
+impl Kind {
+    /// Writes a recording.
+    pub(crate) fn write(&self, folder: &Path, file: &str, Format { sample_rate, channels }: Format) {
+        let (rate, count) = (sample_rate.to_string(), channels.to_string());
+        let source = format!(
+            "aevalsrc='0.4*sin(2*PI*(300+400*t)*t)*between(t,0.2,1.2)+0.2*sin(2*PI*(1200+200*t)*t)*between(t,0.5,1.3)':s={rate}:d={SECONDS}"
+        );
+        let mut arguments = vec!["-f", "lavfi", "-i", &source, "-ac", &count];
+        arguments.extend(self.options);
+        arguments.push(file);
+        ffmpeg(folder, &arguments);
+    }
+}
+
 /// One recording of the matrix.
 #[derive(Clone, Copy)]
 struct Case<'a> {
@@ -115,16 +129,9 @@ struct Case<'a> {
 
 impl Case<'_> {
     fn check(&self, folder: &Path) -> Result<(), String> {
-        let Format { sample_rate, channels } = self.format;
+        let channels = self.format.channels;
         let file = format!("{}.{}", self.number, self.kind.extension);
-        let (rate, count) = (sample_rate.to_string(), channels.to_string());
-        let source = format!(
-            "aevalsrc='0.4*sin(2*PI*(300+400*t)*t)*between(t,0.2,1.2)+0.2*sin(2*PI*(1200+200*t)*t)*between(t,0.5,1.3)':s={rate}:d={SECONDS}"
-        );
-        let mut arguments = vec!["-f", "lavfi", "-i", &source, "-ac", &count];
-        arguments.extend(self.kind.options);
-        arguments.push(&file);
-        ffmpeg(folder, &arguments);
+        self.kind.write(folder, &file, self.format);
         let expected = reference(folder, &file);
         let heard = hear(&folder.join(&file)).map_err(|error| error.to_string())?;
         if let Some(error) = heard.error {
