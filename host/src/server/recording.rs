@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::rejection::Rejection;
 use super::ticket::Ticket;
-use crate::audio::{self, AudioError, Encoding, Faults, Format, RawPcm, Source};
+use crate::audio::{self, AudioError, Channel, Encoding, Faults, Format, RawPcm, Source};
 use crate::{Model, Progress, SAMPLE_RATE, Segment, TranscribeOptions, Transcript};
 
 /// Name of an upload in errors.
@@ -22,6 +22,17 @@ pub(super) enum Recording {
 }
 
 impl Recording {
+    /// The same recording, to be read from its start, when the other one is not read any more.
+    fn again(&self) -> Result<Self, Rejection> {
+        let again = |file: &File| file.try_clone().map_err(|_| Rejection::Internal);
+        Ok(match self {
+            Self::Container(file) => Self::Container(again(file)?),
+            Self::Raw { file, format, encoding } => {
+                Self::Raw { file: again(file)?, format: *format, encoding: *encoding }
+            }
+        })
+    }
+
     /// Opens it. Its length in seconds, if that is known.
     fn open(self) -> Result<(Box<dyn Source>, Option<f64>), AudioError> {
         match self {
@@ -51,13 +62,45 @@ pub(super) async fn transcribe(
     model: Model,
     recording: Recording,
     options: TranscribeOptions,
-    mut observe: impl FnMut(&Segment) + Send + 'static,
+    observe: impl FnMut(&Segment) + Send + 'static,
 ) -> Result<Transcript, Rejection> {
+    let (transcript, _) = one(&Arc::new(ticket), &model, recording, None, options, observe).await?;
+    Ok(transcript)
+}
+
+/// Transcribes each channel of a recording by itself. Each counts as a recording.
+pub(super) async fn transcribe_channels(
+    ticket: Ticket,
+    model: Model,
+    recording: Recording,
+    options: TranscribeOptions,
+) -> Result<Vec<Transcript>, Rejection> {
+    let ticket = Arc::new(ticket);
+    let mut transcripts = Vec::new();
+    loop {
+        let channel = Some(transcripts.len() as u16);
+        let again = recording.again()?;
+        let (transcript, channels) = one(&ticket, &model, again, channel, options.clone(), |_| {}).await?;
+        transcripts.push(transcript);
+        if transcripts.len() >= usize::from(channels) {
+            return Ok(transcripts);
+        }
+    }
+}
+
+/// Transcribes a recording, or one channel of it; returns how many it has.
+async fn one(
+    ticket: &Arc<Ticket>,
+    model: &Model,
+    recording: Recording,
+    channel: Option<u16>,
+    options: TranscribeOptions,
+    mut observe: impl FnMut(&Segment) + Send + 'static,
+) -> Result<(Transcript, u16), Rejection> {
     // Rejected before any work if there is no credit.
     ticket.tenant.check_credit(Instant::now())?;
     let options = TranscribeOptions { share: Some(ticket.tenant.share.clone()), ..options };
     let started = Instant::now();
-    let ticket = Arc::new(ticket);
     let stopped = Arc::new(OnceLock::new());
     let observe = move |progress: Progress<'_>| {
         if let Progress::Segment(segment) = progress {
@@ -66,18 +109,23 @@ pub(super) async fn transcribe(
     };
     let transcript = async {
         let intake = &ticket.app.intake;
-        let place = Arc::clone(&ticket);
+        let place = Arc::clone(ticket);
         let opening = async move {
             let opened = recording.open();
             drop(place);
             opened
         };
         let (source, seconds) = intake.batch(&ticket.tenant.share, opening).await??;
-        let source = Metered::new(source, seconds, Arc::clone(&ticket), Arc::clone(&stopped))?;
-        let place = Arc::clone(&ticket);
-        Ok(model.transcribe_on(intake, source, &options, place, observe).await?)
+        let channels = source.format().channels;
+        let source: Box<dyn Source> = match channel {
+            Some(channel) => Box::new(Channel::new(source, channel)),
+            None => source,
+        };
+        let source = Metered::new(source, seconds, Arc::clone(ticket), Arc::clone(&stopped))?;
+        let place = Arc::clone(ticket);
+        Ok((model.transcribe_on(intake, source, &options, place, observe).await?, channels))
     };
-    let transcript = ticket.unless_revoked(transcript).await?;
+    let (transcript, channels) = ticket.unless_revoked(transcript).await?;
     if stopped.get().is_some() {
         // The source is gone, and with it the other reference to `stopped`.
         return Err(Arc::into_inner(stopped).and_then(OnceLock::into_inner).unwrap_or(Rejection::Internal));
@@ -91,7 +139,7 @@ pub(super) async fn transcribe(
     let dropped = ticket.app.metrics.dropped.get_or_create(&ticket.by_tenant()).clone();
     dropped.inc_by(lost as f64 / f64::from(SAMPLE_RATE));
     tracing::info!(tenant = &*ticket.tenant.name, seconds, took = ?started.elapsed(), lost, "recording");
-    Ok(transcript)
+    Ok((transcript, channels))
 }
 
 /// Samples of all channels in a second of audio that counts as a second of `recording_minutes`:

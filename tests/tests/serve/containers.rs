@@ -110,3 +110,23 @@ fn what_is_no_container_is_refused_with_the_reason() {
     assert!(reason.starts_with("DATA-0000"), "{reason}");
     server.end();
 }
+
+/// A call with a speaker in each channel.
+#[test]
+fn deepgrams_clients_get_the_channels_of_a_recording_apart() {
+    let server = Server::start();
+    let silent = SPEECH.samples.iter().map(|_| 0.0);
+    let samples: Vec<f32> =
+        silent.zip(SPEECH.samples.iter()).flat_map(|(left, &right)| [left, right]).collect();
+    let wave = wav::pcm16(&samples, SPEECH.format.sample_rate, 2);
+    let answer = server.request("POST", "/v1/listen?multichannel=true&utterances=true", &[], &wave).json();
+    assert_eq!(answer["metadata"]["channels"], 2);
+    let said =
+        |channel: usize| answer["results"]["channels"][channel]["alternatives"][0]["transcript"].clone();
+    assert_eq!((said(0), said(1)), (json!(""), json!(PHRASES.join(" "))));
+    let utterances = answer["results"]["utterances"].as_array().unwrap();
+    assert!(!utterances.is_empty() && utterances.iter().all(|said| said["channel"] == 1), "{utterances:?}");
+    let Err((400, body)) = server.socket("/v1/listen?multichannel=true", &[]) else { panic!() };
+    assert!(body.contains("a stream for each channel"), "{body}");
+    server.end();
+}

@@ -137,6 +137,12 @@ impl Live {
         };
         let tenant = app.admit(headers, key)?;
         let asked = Asked::parse(query)?;
+        if asked.multichannel {
+            return Err(Rejection::unsupported(
+                "multichannel",
+                "multichannel is for recordings; open a stream for each channel",
+            ));
+        }
         let (name, model) = app.models.find(&tenant, asked.model.as_deref())?;
         let (carrier, format) = match asked.raw()? {
             Some((encoding, format)) => (Carrier::Raw(encoding), format),

@@ -19,7 +19,7 @@ use super::request_id;
 use crate::formats::seconds;
 use crate::preempt::give_way;
 use crate::server::App;
-use crate::server::recording::{Recording, transcribe as recognize, warnings};
+use crate::server::recording::{Recording, transcribe as recognize, transcribe_channels, warnings};
 use crate::server::rejection::Rejection;
 use crate::server::upload;
 use crate::{TranscribeOptions, Transcript, Word};
@@ -68,8 +68,12 @@ async fn answer(
         None => Recording::Container(file),
     };
     let recognizer = Recognizer::of(&name, &model);
-    let transcript = recognize(ticket, model, recording, options, |_| {}).await?;
-    Ok(written(&transcript, &asked, &recognizer, &hash))
+    let channels = if asked.multichannel {
+        transcribe_channels(ticket, model, recording, options).await?
+    } else {
+        vec![recognize(ticket, model, recording, options, |_| {}).await?]
+    };
+    Ok(written(&channels, &asked, &recognizer, &hash))
 }
 
 /// The file, and its SHA-256.
@@ -86,25 +90,36 @@ async fn hashed(mut file: File) -> std::io::Result<(File, String)> {
     }
 }
 
-fn written(transcript: &Transcript, asked: &Asked, recognizer: &Recognizer, hash: &str) -> Value {
-    let words: Vec<Word> =
-        transcript.segments.iter().flat_map(|segment| segment.words.iter().cloned()).collect();
-    let mut channel = json!({ "alternatives": [Alternative::of(&words, &asked.style)] });
-    if let Some(language) = transcript.language.as_ref().filter(|_| asked.detect_language) {
-        channel["detected_language"] = json!(language.code);
-        channel["language_confidence"] = json!(language.probability);
-    }
-    let mut results = json!({ "channels": [channel] });
+fn written(transcripts: &[Transcript], asked: &Asked, recognizer: &Recognizer, hash: &str) -> Value {
+    let channel = |transcript: &Transcript| {
+        let words: Vec<Word> =
+            transcript.segments.iter().flat_map(|segment| segment.words.iter().cloned()).collect();
+        let mut channel = json!({ "alternatives": [Alternative::of(&words, &asked.style)] });
+        if let Some(language) = transcript.language.as_ref().filter(|_| asked.detect_language) {
+            channel["detected_language"] = json!(language.code);
+            channel["language_confidence"] = json!(language.probability);
+        }
+        channel
+    };
+    let mut results = json!({ "channels": transcripts.iter().map(channel).collect::<Vec<_>>() });
     if asked.utterances {
-        let utterance = |segment: &crate::Segment| {
+        let mut said: Vec<(usize, &crate::Segment)> = transcripts
+            .iter()
+            .enumerate()
+            .flat_map(|(channel, transcript)| {
+                transcript.segments.iter().map(move |segment| (channel, segment))
+            })
+            .collect();
+        said.sort_by_key(|(channel, segment)| (segment.start, *channel));
+        let utterance = |(channel, segment): (usize, &crate::Segment)| {
             let mut said = json!(Alternative::of(&segment.words, &asked.style));
             said["id"] = json!(request_id());
-            said["channel"] = json!(0);
+            said["channel"] = json!(channel);
             said["start"] = json!(seconds(segment.start));
             said["end"] = json!(seconds(segment.end));
             said
         };
-        results["utterances"] = transcript.segments.iter().map(utterance).collect();
+        results["utterances"] = said.into_iter().map(utterance).collect();
     }
     let mut infos = Map::new();
     infos.insert(recognizer.uuid.clone(), recognizer.info.clone());
@@ -113,12 +128,12 @@ fn written(transcript: &Transcript, asked: &Asked, recognizer: &Recognizer, hash
         "request_id": request_id(),
         "sha256": hash,
         "created": now(),
-        "duration": seconds(transcript.duration),
-        "channels": 1,
+        "duration": seconds(transcripts.iter().map(|transcript| transcript.duration).max().unwrap_or(0)),
+        "channels": transcripts.len(),
         "models": [recognizer.uuid],
         "model_info": infos,
     });
-    let warnings = warnings(transcript);
+    let warnings: Vec<String> = transcripts.iter().flat_map(warnings).collect();
     if !warnings.is_empty() {
         metadata["warnings"] = json!(warnings);
     }

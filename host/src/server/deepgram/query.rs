@@ -21,7 +21,6 @@ const REFUSED: [&str; 15] = [
     "diarize",
     "diarize_model",
     "intents",
-    "multichannel",
     "profanity_filter",
     "redact",
     "search",
@@ -50,6 +49,8 @@ pub(super) struct Asked {
     /// Spelling of words.
     pub(super) style: Style,
     pub(super) utterances: bool,
+    /// Each channel by itself.
+    pub(super) multichannel: bool,
 }
 
 impl Asked {
@@ -68,6 +69,7 @@ impl Asked {
             vad_events: false,
             style: Style::default(),
             utterances: false,
+            multichannel: false,
         };
         let mut keyterms: Vec<&str> = Vec::new();
         // Arrays are written as `keyterm`, `keyterm[]` and `keyterm[0]`; a parameter without a
@@ -98,6 +100,7 @@ impl Asked {
                 "smart_format" => asked.style.punctuate |= flag("smart_format", value)?,
                 "replace" => asked.style.replace(value)?,
                 "utterances" => asked.utterances = flag("utterances", value)?,
+                "multichannel" => asked.multichannel = flag("multichannel", value)?,
                 _ => refuse(name, value)?,
             }
         }
