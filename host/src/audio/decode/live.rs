@@ -173,7 +173,10 @@ mod tests {
             }
             resampler.finish(&mut whole);
             for piece in [1, 100, 3_333, usize::MAX] {
-                let (heard, _) = hear(bytes, piece).expect("sound");
+                let (heard, lag) = hear(bytes, piece).expect("sound");
+                // Packets of 20 ms, and 25 ms that the resampler waits for. Ogg's pages are of a
+                // second here, and those of MP3, Vorbis and FLAC are not as even.
+                assert!(name != "webm" || piece > 100 || lag < 0.1, "{lag} s behind the bytes");
                 assert!(heard == whole, "{name} in pieces of {piece}: {} of {}", heard.len(), whole.len());
             }
         }

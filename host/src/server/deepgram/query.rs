@@ -13,7 +13,7 @@ use crate::server::values;
 const MAX_KEYTERMS: usize = 100;
 
 /// Parameters that would change the meaning of the answer, and that are not supported.
-const REFUSED: [&str; 15] = [
+const REFUSED: [&str; 14] = [
     "callback",
     "custom_intent",
     "custom_topic",
