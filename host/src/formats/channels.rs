@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use super::subtitles::{self, Syntax};
 use super::{Format, cues, json};
-use crate::Transcript;
 use crate::text::sanitize_trimmed;
+use crate::{Segment, Transcript};
 
 /// The name of a channel for people, who count from 1.
 fn label(channel: usize) -> String {
@@ -13,11 +13,11 @@ fn label(channel: usize) -> String {
 }
 
 /// The segments of all channels in order of time, with their channels.
-fn segments(channels: &[Transcript]) -> Vec<(usize, &crate::Segment)> {
-    let of_channel = |(channel, transcript): (usize, &'_ Transcript)| {
-        transcript.segments.iter().map(move |segment| (channel, segment)).collect::<Vec<_>>()
-    };
-    let mut all: Vec<_> = channels.iter().enumerate().flat_map(of_channel).collect();
+fn segments(channels: &[Transcript]) -> Vec<(usize, &Segment)> {
+    let mut all = Vec::new();
+    for (channel, transcript) in channels.iter().enumerate() {
+        all.extend(transcript.segments.iter().map(|segment| (channel, segment)));
+    }
     all.sort_by_key(|(channel, segment)| (segment.start, *channel));
     all
 }
