@@ -1,7 +1,8 @@
 //! Packets of a container, decoded: the only place that names symphonia's readers and decoders.
 
 use std::io::ErrorKind;
-use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use hearken_proto::media::{Facts, Failure, Report, Time, Track as Wanted, TrackFacts};
 use symphonia::core::audio::layouts;
@@ -91,6 +92,8 @@ struct Known {
     index: mp4::Index,
     /// Numbers of the tracks of a Matroska file that are not played by default.
     not_default: Vec<u32>,
+    /// Set when the bytes of a stream that is wrapped in another file end too soon.
+    short: Option<Arc<AtomicBool>>,
 }
 
 /// A decoder of packets.
@@ -119,7 +122,8 @@ impl Container {
         let mut source = match wave::open(source)? {
             Wave::Samples(samples) => return Ok(Self::Samples(Box::new(samples))),
             Wave::Wrapped(source) => {
-                return Packets::open(source, Some("mp3"), wanted, Known::default(), true);
+                let known = Known { short: Some(source.short()), ..Known::default() };
+                return Packets::open(source, Some("mp3"), wanted, known, true);
             }
             Wave::Adpcm(source, bounded) => {
                 return Packets::open(source, extension, wanted, Known::default(), bounded);
@@ -128,7 +132,7 @@ impl Container {
         };
         let index = mp4::prepare(&mut source)?.unwrap_or_default();
         let not_default = mkv::not_default(&mut source);
-        Packets::open(source, extension, wanted, Known { index, not_default }, true)
+        Packets::open(source, extension, wanted, Known { index, not_default, short: None }, true)
     }
 
     /// Decodes the next packet of the track into `block`, which is empty unless the report is
@@ -223,7 +227,10 @@ impl Packets {
     fn step(&mut self, block: &mut Vec<f32>) -> Result<Report, Failure> {
         let mut packet = loop {
             match self.reader.next_packet() {
-                Ok(None) => return Ok(Report::End),
+                Ok(None) => {
+                    let short = self.known.short.as_ref().is_some_and(|short| short.load(Ordering::Relaxed));
+                    return if short { Err(Failure::Cut) } else { Ok(Report::End) };
+                }
                 Ok(Some(packet)) if packet.track_id == self.track => break packet,
                 Ok(Some(_)) => {}
                 Err(Error::ResetRequired) => {

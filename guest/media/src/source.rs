@@ -2,6 +2,8 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use symphonia::core::io::MediaSource;
 
@@ -28,6 +30,8 @@ pub struct Source {
     start: Vec<u8>,
     /// Bytes that stand for others, and their position.
     patch: (u64, Vec<u8>),
+    /// The bytes ended before the section did.
+    short: Arc<AtomicBool>,
 }
 
 /// Most bytes of the start that are kept of a source that cannot seek: headers with pictures in
@@ -45,7 +49,13 @@ impl Source {
             seekable: seekable && len.is_some(),
             start: Vec::new(),
             patch: (0, Vec::new()),
+            short: Arc::default(),
         }
+    }
+
+    /// Tells whether the bytes ended before the section did, also while others own the source.
+    pub fn short(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.short)
     }
 
     /// Returns true if it can be read at any position.
@@ -111,7 +121,11 @@ impl Source {
         self.start.drain(..self.start.len().min(usize::try_from(start).unwrap_or(usize::MAX)));
         self.section.start = self.section.start.saturating_add(start);
         if let Some(len) = len {
-            self.section.end = self.section.end.min(self.section.start.saturating_add(len));
+            let end = self.section.start.saturating_add(len);
+            if self.bounded && end > self.section.end {
+                self.short.store(true, Ordering::Relaxed);
+            }
+            self.section.end = self.section.end.min(end);
             self.bounded = true;
             let len = self.section.end - self.section.start;
             self.start.truncate(usize::try_from(len).unwrap_or(usize::MAX));
@@ -126,7 +140,14 @@ impl Source {
         let at = self.section.start.saturating_add(position);
         let left = self.section.end.saturating_sub(at);
         let len = out.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        if len == 0 { Ok(0) } else { self.bytes.read_at(at, &mut out[..len]) }
+        if len == 0 {
+            return Ok(0);
+        }
+        let read = self.bytes.read_at(at, &mut out[..len])?;
+        if read == 0 && self.bounded {
+            self.short.store(true, Ordering::Relaxed);
+        }
+        Ok(read)
     }
 }
 

@@ -81,7 +81,7 @@ pub enum AudioError {
     },
     /// A recording with a rate or channel count outside of what hearken takes.
     #[error(
-        "{name:?} has {channels} channels at {sample_rate} Hz, which is not supported; convert it to 8000-192000 Hz and 1-8 channels"
+        "{name:?} has {channels} channels at {sample_rate} Hz, which is not supported; convert to 8000-192000 Hz and 1-8 channels"
     )]
     RecordingFormat {
         /// The file or stream.

@@ -14,8 +14,8 @@ pub enum Track {
     Default,
     /// The track with this number, from 1, among the sound tracks.
     Number(u32),
-    /// The first track in this language, written as the container writes it or as ISO 639 does: `de`,
-    /// `deu`.
+    /// The first track in this language, written as the container writes it or as ISO 639 does:
+    /// `de`, `deu`.
     Language(String),
 }
 

@@ -39,8 +39,8 @@ pub(crate) struct Args {
     output: Option<PathBuf>,
     #[command(flatten)]
     speech: SpeechArgs,
-    /// Sound track of recordings that have several: its number, from 1, or its language [default: the
-    /// container's default]
+    /// Sound track of recordings that have several: its number, from 1, or its language [default:
+    /// the container's default]
     #[arg(long, value_name = "N|LANG", conflicts_with = "raw")]
     track: Option<Track>,
     /// Transcribe each channel by itself: a call with a speaker in each

@@ -27,9 +27,9 @@ impl Format {
     ///
     /// Text has a line for each segment, in order of time, which begins with `Channel 1:`. In
     /// subtitles each channel has cues of its own, which may overlap those of others; SubRip's text
-    /// begins with the channel, WebVTT has it as a voice. JSON has an object with `channels`, each as
-    /// [`Json`](Self::Json) with its number in `channel`, from 0; the segments and ends of JSON lines
-    /// have that number.
+    /// begins with the channel, WebVTT has it as a voice. JSON has an object with `channels`, each
+    /// as [`Json`](Self::Json) with its number in `channel`, from 0; the segments and ends of JSON
+    /// lines have that number.
     ///
     /// # Errors
     ///

@@ -67,7 +67,8 @@ fn each_kind_gives_what_there_is_and_says_that_it_is_cut() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-/// A recording that takes more memory or time than a decoder has is a damaged file, and harms nobody.
+/// A recording that takes more memory or time than a decoder has is a damaged file, and harms
+/// nobody.
 #[test]
 fn bombs_go_off_in_their_sandbox() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -21,8 +21,8 @@ use crate::preempt::to_end;
 /// start (two bytes in a text may look like an MP3 frame) fails forever.
 const MAX_BAD_START: u64 = 32;
 
-/// Reports without audio in a row after which a decoder is given up: more packets than the hours have that an edit list may
-/// leave out. A hostile guest could go on for ever.
+/// Reports without audio in a row after which a decoder is given up: more packets than the hours
+/// have that an edit list may leave out. A hostile guest could go on for ever.
 const MAX_IDLE: u32 = 1 << 24;
 
 /// Longest stretch that is filled with silence, in seconds. Recordings of calls have no packets
@@ -220,8 +220,8 @@ impl Decoded {
                 }
                 Ok(Step::Audio { .. } | Step::Restarted) => {}
                 Ok(Step::Skipped { .. }) => self.faults.skipped_packets += 1,
+                // Read on, it says again that this is the end, or that it was cut off.
                 Ok(Step::End) if self.faults.skipped_packets == 0 => {
-                    self.ended = true;
                     return self.container.stated_format().ok_or_else(|| AudioError::NotAudio {
                         name: self.name.clone(),
                         reason: "it holds no audio".to_owned(),
