@@ -46,7 +46,7 @@ pub enum Report {
     Opened(Facts),
     /// A packet is decoded.
     Audio {
-        /// Frames per second [Hz].
+        /// Frames per second \[Hz\].
         sample_rate: u32,
         /// Samples in a frame.
         channels: u32,
@@ -73,7 +73,7 @@ pub enum Report {
 /// Facts that the container states of a recording.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Facts {
-    /// Sample rate [Hz] and channels in the headers. Decoded audio may have others: HE-AAC does.
+    /// Sample rate \[Hz\] and channels in the headers. Decoded audio may have others: HE-AAC does.
     pub format: Option<(u32, u32)>,
     /// Length of the track, exact or estimated.
     pub duration: Option<Time>,
@@ -105,7 +105,7 @@ pub struct TrackFacts {
 pub struct Time {
     /// Number of ticks; before the start of the recording it is negative.
     pub ticks: i64,
-    /// Numerator of a tick's length [s].
+    /// Numerator of a tick's length \[s\].
     pub numer: u32,
     /// Denominator of a tick's length; a guest that says 0 misbehaves.
     pub denom: u32,

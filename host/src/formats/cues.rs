@@ -16,9 +16,9 @@ const COLUMNS_PER_SECOND: u64 = 20;
 /// Text on the screen for a time, in milliseconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cue {
-    /// Start [ms].
+    /// Start \[ms\].
     pub start: u64,
-    /// End [ms].
+    /// End \[ms\].
     pub end: u64,
     /// Text, at most two lines.
     pub lines: Vec<String>,
