@@ -72,6 +72,14 @@ enum Outcome {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    if args.paths.iter().any(|path| is_stdin(path)) {
+        if args.separate_channels {
+            return Err(Failure::usage("--separate-channels reads a recording several times: name a file"));
+        }
+        if args.track.is_some() {
+            return Err(Failure::usage("--track needs a file, and not standard input"));
+        }
+    }
     let several = args.paths.len() > 1;
     // `*.wav -o subtitles/` means the folder also when there is only one recording.
     let folder = args
@@ -112,7 +120,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         };
         let open = || open(args, path, &name);
         let outcome = if args.separate_channels {
-            job.run_channels(open, is_stdin(path), &model, &options)
+            job.run_channels(open, &model, &options)
         } else {
             open().and_then(|source| job.run(source, &model, &options))
         };
@@ -234,13 +242,9 @@ impl Job<'_> {
     fn run_channels(
         &self,
         open: impl Fn() -> Result<Box<dyn Source>, Failure>,
-        is_stdin: bool,
         model: &Model,
         options: &TranscribeOptions,
     ) -> Result<Outcome, Failure> {
-        if is_stdin {
-            return Err(Failure::usage("--separate-channels reads a recording several times: name a file"));
-        }
         let place = self.destination.unwrap_or(Path::new("standard output"));
         let cannot_write = |error: &io::Error| in_writing(place, error);
         // Before hours of decoding: a folder that cannot be written to.
@@ -415,9 +419,6 @@ fn open(args: &Args, path: &Path, name: &str) -> Result<Box<dyn Source>, Failure
         return Ok(Box::new(RawPcm::new(name, reader, format, encoding)?));
     }
     if is_stdin(path) {
-        if args.track.is_some() {
-            return Err(Failure::usage("--track needs a file, and not standard input"));
-        }
         return Ok(audio::from_reader(name, io::stdin())?);
     }
     let source = audio::open_track(path, args.track.as_ref().unwrap_or(&Track::Default))?;

@@ -38,10 +38,11 @@ const OGG: &[&str] = &["-c:a", "libopus", "-b:a", "64k", "-f", "ogg", "-page_dur
 #[test]
 fn deepgrams_clients_may_send_any_container() {
     let server = Server::start();
-    let kinds: [(&str, &[&str]); 6] = [
+    let kinds: [(&str, &[&str]); 7] = [
         ("", WEBM),
         ("?encoding=opus&sample_rate=48000", OGG),
         ("?encoding=ogg-opus", OGG),
+        ("", &["-c:a", "aac", "-b:a", "96k", "-f", "adts"]),
         ("", &["-c:a", "libmp3lame", "-b:a", "96k", "-f", "mp3"]),
         ("?encoding=flac", &["-c:a", "flac", "-f", "flac"]),
         (
