@@ -1,4 +1,4 @@
-//! What decoding a recording in the sandbox costs: how many times as fast as real time, beside
+//! The cost of decoding a recording in the sandbox: how many times as fast as real time, beside
 //! ffmpeg on the same file, and how long it takes from a file's name to its first sound.
 
 use std::path::Path;

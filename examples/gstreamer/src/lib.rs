@@ -6,7 +6,7 @@
 //!       application/x-subtitle ! filesink location=talk.srt
 //! ```
 //!
-//! What the element promises, its properties and its messages are in its own documentation:
+//! The element's contract, properties and messages are in its own documentation:
 //! `gst-inspect-1.0 hearken`, and `docs/voice-apps.md`.
 
 mod clock;

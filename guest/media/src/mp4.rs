@@ -40,7 +40,7 @@ pub(crate) struct TrackFacts {
 pub(crate) struct Edit {
     /// Its length, in ticks of the track; `u64::MAX` to the end.
     pub(crate) len: u64,
-    /// Where it begins in the track, in ticks of the track; `None` for silence.
+    /// Its begin in the track, in ticks of the track; `None` for silence.
     pub(crate) start: Option<u64>,
 }
 
@@ -91,7 +91,7 @@ fn read(source: &mut Source, moov: Range<u64>) -> Option<Index> {
 
 /// The place of a file's index.
 enum Place {
-    /// Where the body of `moov` lies.
+    /// The body of `moov`.
     At(Range<u64>),
     /// The file ends without one.
     Missing,

@@ -58,11 +58,6 @@ impl Source {
         Arc::clone(&self.short)
     }
 
-    /// Returns true if it can be read at any position.
-    pub fn seekable(&self) -> bool {
-        self.seekable
-    }
-
     /// Length in bytes, if it is known.
     pub fn len(&self) -> Option<u64> {
         self.bounded.then(|| self.section.end - self.section.start)

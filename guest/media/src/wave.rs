@@ -50,7 +50,7 @@ const NAMES: [(u16, &str); 9] = [
     (0x674F, "Vorbis"),
 ];
 
-/// What a file turned out to be.
+/// The kind of a file, by its header.
 pub(crate) enum Wave {
     /// Samples that are read here.
     Samples(Samples),
@@ -254,7 +254,7 @@ impl Layout {
         end.checked_next_multiple_of(grain).unwrap_or(u64::MAX)
     }
 
-    /// Where the samples lie, and whether their end is known.
+    /// The range of the samples; true if their end is known.
     fn data(
         &self,
         source: &mut Source,

@@ -1,6 +1,6 @@
 //! Words that the decoder was not sure of.
 //!
-//! Where nobody speaks a decoder may hallucinate: unlikely words, and often others when it decodes
+//! A decoder may hallucinate where nobody speaks: unlikely words, and often others when it decodes
 //! the place again. So an unlikely word counts only when two hypotheses have it at one place, and
 //! an isolated word that is not likely enough is believed only beside a word that is.
 

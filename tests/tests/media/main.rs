@@ -27,7 +27,7 @@ fn ffmpeg(folder: &Path, arguments: &[&str]) {
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// What a recording gives: its samples, and the error behind them, if there is one.
+/// A recording as it was decoded: its samples, and the error behind them, if there is one.
 struct Heard {
     format: Format,
     samples: Vec<f32>,

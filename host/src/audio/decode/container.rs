@@ -20,13 +20,12 @@ pub(super) struct Container {
     facts: Facts,
 }
 
-/// What one packet gave.
+/// The result of one packet.
 pub(super) enum Step {
     /// Decoded audio, in the block.
     Audio {
         format: Format,
-        /// Where the container says the block starts, in seconds as a fraction; none if it does not
-        /// say.
+        /// Start of the block by the container's clock, if it has one.
         time: Option<media::Time>,
     },
     /// The packet could not be decoded.
@@ -136,25 +135,25 @@ impl Container {
         }
     }
 
-    /// What the header says about the format, for recordings without a single packet.
+    /// The format in the header, for recordings without a single packet.
     pub(super) fn stated_format(&self) -> Option<Format> {
         let (sample_rate, channels) = self.facts.format?;
         Format { sample_rate, channels: u16::try_from(channels).ok()? }.validate().ok()
     }
 
-    /// How many frames the header speaks of, exactly or not.
+    /// Number of frames in the header, exact or estimated.
     pub(super) fn stated_frames(&self, rate: u32) -> Option<u64> {
         u64::try_from(self.facts.duration?.frames(rate)).ok()
     }
 
-    /// How many frames there must be for the recording to be complete, if its header is to be
+    /// Least number of frames of a complete recording, if its header is to be
     /// trusted with that.
     pub(super) fn promised_frames(&self, rate: u32) -> Option<u64> {
         let tolerance = self.facts.tolerance?;
         Some(self.stated_frames(rate)?.saturating_sub(tolerance.into()))
     }
 
-    /// Whether bytes that end here are no cut, with `delivered` frames out.
+    /// Returns true if bytes that end here are no cut, with `delivered` frames out.
     pub(super) fn may_end_here(&self, delivered: u64, rate: u32) -> bool {
         // 50 ms: encoder delay, rounding, and a picture that stays a little longer than the sound.
         let slack = u64::from(rate / 20);

@@ -46,7 +46,7 @@ impl Input for Shared {
 /// A decoder, a block, and how many frames it has; no decoder if the stream was not understood.
 type Turn = (Option<Decoded>, Vec<f32>, Result<usize, AudioError>);
 
-/// What one turn of decoding gave.
+/// The result of one turn of decoding.
 pub(crate) enum Taken {
     /// More may follow.
     Audio,
@@ -138,7 +138,7 @@ mod tests {
         };
     }
 
-    /// What comes out of a stream that arrives in pieces, and how far it lags behind the bytes at
+    /// The samples of a stream that arrives in pieces, and how far they lag behind the bytes at
     /// most [s].
     fn hear(bytes: &[u8], piece: usize) -> Result<(Vec<f32>, f64), AudioError> {
         let (mut decoder, mut mono, mut lag) = (LiveDecoder::new("it"), Vec::new(), 0f64);

@@ -337,7 +337,7 @@ impl Decoded {
         frames
     }
 
-    /// How many frames are missing before a block that belongs at `time`.
+    /// Number of frames that are missing before a block that belongs at `time`.
     fn gap_before(&mut self, time: i128) -> Result<u64, AudioError> {
         let rate = i128::from(self.format.sample_rate);
         let delivered = i128::from(self.delivered);
