@@ -12,6 +12,7 @@ pub mod official;
 pub mod picture;
 pub mod prompts;
 pub mod random;
+pub mod recorded;
 pub mod reference;
 pub mod rounding;
 pub mod scene;

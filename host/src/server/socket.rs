@@ -31,8 +31,8 @@ pub(super) trait Adapter: Send {
     /// There is a connection.
     fn connected(&mut self, _out: &mut Outbox) {}
 
-    /// Tells the client of an event.
-    fn event(&mut self, event: SessionEvent, out: &mut Outbox);
+    /// Tells the client of an event on a channel, which is 0 where channels are averaged.
+    fn event(&mut self, channel: usize, event: SessionEvent, out: &mut Outbox);
 
     /// Takes a text message. A rejection ends the connection.
     fn text(&mut self, text: &str, out: &mut Outbox) -> Result<(), Rejection>;
@@ -221,8 +221,8 @@ async fn tell(
     adapter: &mut impl Adapter,
     out: &mut Outbox,
 ) -> Result<Option<Ended>, Rejection> {
-    while let Some(event) = adapter.stream().map(Stream::next).transpose()?.flatten() {
-        adapter.event(event, out);
+    while let Some((channel, event)) = adapter.stream().map(Stream::next).transpose()?.flatten() {
+        adapter.event(channel, event, out);
     }
     adapter.settled(out);
     let over = adapter.stream().filter(|stream| stream.is_over()).map(Stream::give_place_back).is_some();

@@ -76,11 +76,48 @@ impl Intake {
     }
 }
 
-/// A session, its client's audio that is not accepted yet, and its place in the server.
-pub(super) struct Stream {
+/// The session of all channels, averaged, or of one channel where they are transcribed apart.
+struct Lane {
     session: Session,
+    /// End of each utterance whose final text has not come.
+    ended: VecDeque<Instant>,
+    /// Utterances that began, and those that are complete.
+    started: u64,
+    completed: u64,
+    /// Set while it is active.
+    speaking: Option<Speaking>,
+    /// Its audio is all accounted for.
+    finished: bool,
+    /// Its last event was given out.
+    over: bool,
+}
+
+impl Lane {
+    fn open(model: &Model, options: SessionOptions, wake: &Arc<Notify>) -> Result<Self, Rejection> {
+        let mut session = Session::new(model, options)?;
+        let waker = Arc::clone(wake);
+        // Leaves a permit when nobody waits, so that nothing is missed.
+        session.on_progress(move || waker.notify_one());
+        Ok(Self {
+            session,
+            ended: VecDeque::new(),
+            started: 0,
+            completed: 0,
+            speaking: None,
+            finished: false,
+            over: false,
+        })
+    }
+}
+
+/// One session, or one for each channel, the client's audio that is not accepted yet, and its place
+/// in the server.
+pub(super) struct Stream {
+    lanes: Vec<Lane>,
     wake: Arc<Notify>,
     ticket: Ticket,
+    /// Places of the channels behind the first.
+    others: Vec<Ticket>,
     carrier: Carrier,
     format: Format,
     intake: Intake,
@@ -90,13 +127,8 @@ pub(super) struct Stream {
     carried: Vec<u8>,
     /// Frames taken in.
     frames: u64,
-    /// End of each utterance whose final text has not come.
-    ended: VecDeque<Instant>,
-    /// Utterances that began, and those that are complete.
-    started: u64,
-    completed: u64,
-    /// Set while the stream is active.
-    speaking: Option<Speaking>,
+    /// It has begun to speak, and there was room for that.
+    admitted: bool,
     model: Model,
     /// Start of the session's clock: 0, or the end of another session [samples at 16 kHz].
     origin: u64,
@@ -120,34 +152,53 @@ struct Next {
 }
 
 impl Stream {
+    /// Opens a stream whose channels are averaged.
     pub(super) fn open(
         ticket: Ticket,
         model: &Model,
         carrier: impl Into<Carrier>,
         options: SessionOptions,
     ) -> Result<Self, Rejection> {
-        let carrier = carrier.into();
+        Self::with_places(ticket, Vec::new(), model, carrier.into(), options)
+    }
+
+    /// Opens a stream whose channels are transcribed apart: each has a session, and takes a place as
+    /// a stream does.
+    pub(super) fn open_apart(
+        mut places: Vec<Ticket>,
+        model: &Model,
+        encoding: Encoding,
+        options: SessionOptions,
+    ) -> Result<Self, Rejection> {
+        if places.len() != usize::from(options.format.channels) {
+            return Err(Rejection::Internal);
+        }
+        let others = places.split_off(1);
+        let ticket = places.pop().ok_or(Rejection::Internal)?;
+        Self::with_places(ticket, others, model, encoding.into(), options)
+    }
+
+    fn with_places(
+        ticket: Ticket,
+        others: Vec<Ticket>,
+        model: &Model,
+        carrier: Carrier,
+        options: SessionOptions,
+    ) -> Result<Self, Rejection> {
         let format = options.format;
-        let share = Some(ticket.tenant.share.clone());
-        let mut session = Session::new(model, SessionOptions { share, ..options })?;
         let wake = Arc::new(Notify::new());
-        let waker = Arc::clone(&wake);
-        // Leaves a permit when nobody waits, so that nothing is missed.
-        session.on_progress(move || waker.notify_one());
-        Ok(Self {
-            session,
+        let mut stream = Self {
+            lanes: Vec::new(),
             wake,
             ticket,
+            others,
             carrier,
             format,
             intake: Intake::new(carrier),
             bytes: Bytes::new(),
             carried: Vec::new(),
             frames: 0,
-            ended: VecDeque::new(),
-            started: 0,
-            completed: 0,
-            speaking: None,
+            admitted: false,
             model: model.clone(),
             origin: 0,
             next: None,
@@ -156,7 +207,18 @@ impl Stream {
             over: false,
             pace: Pace::new(format, Instant::now()),
             owed: Duration::ZERO,
-        })
+        };
+        stream.lanes = stream.sessions(model, options)?;
+        Ok(stream)
+    }
+
+    /// Makes a session for each lane.
+    fn sessions(&self, model: &Model, mut options: SessionOptions) -> Result<Vec<Lane>, Rejection> {
+        options.share = Some(self.ticket.tenant.share.clone());
+        if !self.others.is_empty() {
+            options.format.channels = 1;
+        }
+        (0..=self.others.len()).map(|_| Lane::open(model, options.clone(), &self.wake)).collect()
     }
 
     /// Ends the session, and goes on with another one when it has delivered everything: other
@@ -166,8 +228,7 @@ impl Stream {
         if self.finished {
             return;
         }
-        // It has ended already where yet another one is to follow.
-        let _ = self.session.finish();
+        self.finish_sessions();
         self.next = Some(Next { model: model.clone(), carrier: carrier.into(), options });
     }
 
@@ -180,25 +241,27 @@ impl Stream {
     fn succeed(&mut self) -> Result<bool, Rejection> {
         let Some(Next { model, carrier, options }) = self.next.take() else { return Ok(false) };
         let format = options.format;
-        let share = Some(self.ticket.tenant.share.clone());
-        let mut session = Session::new(&model, SessionOptions { share, ..options })?;
-        let waker = Arc::clone(&self.wake);
-        session.on_progress(move || waker.notify_one());
+        let lanes = self.sessions(&model, options)?;
         (self.origin, self.frames) = (self.position(), 0);
-        self.session = session;
+        self.lanes = lanes;
         self.replaced += 1;
         if (self.carrier, self.format) != (carrier, format) {
             self.carried.clear();
             self.intake = Intake::new(carrier);
         }
         (self.model, self.carrier, self.format) = (model, carrier, format);
-        self.ended.clear();
-        self.speaking = None;
         if self.finished {
             // The client ended it while the one before was not done.
             self.drain();
         }
         Ok(true)
+    }
+
+    /// Ends the sessions. They have ended already where yet another one is to follow.
+    fn finish_sessions(&mut self) {
+        for lane in &mut self.lanes {
+            let _ = lane.session.finish();
+        }
     }
 
     /// Waits until its client's key is not valid any more.
@@ -213,46 +276,74 @@ impl Stream {
 
     /// Takes the key of a client that came back, perhaps with another key of the same tenant.
     pub(super) fn readmit(&mut self, who: &Admitted) {
-        self.ticket.key = who.key;
+        for ticket in std::iter::once(&mut self.ticket).chain(&mut self.others) {
+            ticket.key = who.key;
+        }
     }
 
     /// Gives its place back before its client learns of the end.
     pub(super) fn give_place_back(&mut self) {
-        self.ticket.give_back();
+        for ticket in std::iter::once(&mut self.ticket).chain(&mut self.others) {
+            ticket.give_back();
+        }
     }
 
-    /// Returns the next event, if there is one. A stream that begins to speak is rejected when
-    /// there is no room for one more active stream.
-    pub(super) fn next(&mut self) -> Result<Option<SessionEvent>, Rejection> {
-        let event = loop {
-            match self.session.events().try_recv() {
-                // The stream goes on.
-                Ok(SessionEvent::Finished { .. }) if self.next.is_some() => {}
-                Ok(event) => break event.later(self.origin),
-                Err(TryRecvError::Empty) => return Ok(None),
-                Err(TryRecvError::Disconnected) if self.succeed()? => {}
-                Err(TryRecvError::Disconnected) => {
+    /// Returns the next event, if there is one, and its channel: 0 where channels are averaged. A
+    /// stream that begins to speak is rejected when there is no room for one more active stream.
+    /// All channels end with one [`SessionEvent::Finished`].
+    pub(super) fn next(&mut self) -> Result<Option<(usize, SessionEvent)>, Rejection> {
+        loop {
+            let mut found = None;
+            for (channel, lane) in self.lanes.iter_mut().enumerate().filter(|(_, lane)| !lane.over) {
+                match lane.session.events().try_recv() {
+                    Ok(event) => {
+                        found = Some((channel, event));
+                        break;
+                    }
+                    Err(TryRecvError::Empty) => {}
+                    Err(TryRecvError::Disconnected) => lane.over = true,
+                }
+            }
+            match found {
+                Some((channel, event)) => {
+                    let event = event.later(self.origin);
+                    self.count(channel, &event)?;
+                    let ended = matches!(event, SessionEvent::Finished { .. });
+                    // Else the stream goes on: with another session, or on other channels.
+                    if !ended || self.next.is_none() && self.lanes.iter().all(|lane| lane.finished) {
+                        return Ok(Some((channel, event)));
+                    }
+                }
+                None if self.lanes.iter().any(|lane| !lane.over) => return Ok(None),
+                None if self.succeed()? => {}
+                None => {
                     self.over = true;
                     return Ok(None);
                 }
             }
-        };
+        }
+    }
+
+    /// Counts an event in the metrics, and what it says of the stream's activity.
+    fn count(&mut self, channel: usize, event: &SessionEvent) -> Result<(), Rejection> {
+        let Some(lane) = self.lanes.get_mut(channel) else { return Err(Rejection::Internal) };
         let metrics = &self.ticket.app.metrics;
-        match &event {
+        match event {
             SessionEvent::SpeechStarted { .. } => {
-                self.speaking = Some(match self.started {
-                    0 => self.ticket.first_speech(&self.model)?,
-                    _ => Speaking::new(Arc::clone(self.model.meter())),
+                lane.speaking = Some(match self.admitted {
+                    false => self.ticket.first_speech(&self.model)?,
+                    true => Speaking::new(Arc::clone(self.model.meter())),
                 });
-                self.started += 1;
+                self.admitted = true;
+                lane.started += 1;
             }
             SessionEvent::SpeechEnded { .. } => {
-                self.ended.push_back(Instant::now());
-                self.speaking = None;
+                lane.ended.push_back(Instant::now());
+                lane.speaking = None;
             }
             SessionEvent::Final { .. } => {
-                self.completed += 1;
-                if let Some(ended) = self.ended.pop_front() {
+                lane.completed += 1;
+                if let Some(ended) = lane.ended.pop_front() {
                     let latency = metrics.final_latency.get_or_create(&self.ticket.by_tenant());
                     latency.observe(ended.elapsed().as_secs_f64());
                 }
@@ -265,9 +356,10 @@ impl Stream {
                 let seconds = *len as f64 / f64::from(SAMPLE_RATE);
                 metrics.unrecognized.get_or_create(&self.ticket.by_tenant()).inc_by(seconds);
             }
-            _ => {}
+            SessionEvent::Finished { .. } => lane.finished = true,
+            SessionEvent::Language(_) | SessionEvent::Partial { .. } => {}
         }
-        Ok(Some(event))
+        Ok(())
     }
 
     /// Waits until there may be something new. Cancellation is safe: nothing is missed if it is
@@ -282,9 +374,9 @@ impl Stream {
         self.over
     }
 
-    /// Returns true while utterances are being spoken or recognized.
-    pub(super) fn is_busy(&self) -> bool {
-        self.started > self.completed
+    /// Returns true while utterances of this channel are being spoken or recognized.
+    pub(super) fn is_busy(&self, channel: usize) -> bool {
+        self.lanes.get(channel).is_some_and(|lane| lane.started > lane.completed)
     }
 
     /// Returns true if [`take`](Self::take) would do something.
@@ -293,7 +385,12 @@ impl Stream {
     }
 
     fn has_room(&self) -> bool {
-        !self.is_hungry() && self.next.is_none() && self.session.waiting() < FULL
+        !self.is_hungry() && self.next.is_none() && self.waiting() < FULL
+    }
+
+    /// Speech that waits for recognition, on the channel that has most of it [samples at 16 kHz].
+    fn waiting(&self) -> u64 {
+        self.lanes.iter().map(|lane| lane.session.waiting()).max().unwrap_or(0)
     }
 
     /// Returns how long audio that came too fast has to wait; `None` where it waits for nothing, or
@@ -348,7 +445,9 @@ impl Stream {
 
     /// Marks it as silent: its client has gone and may come back.
     pub(super) fn pause(&mut self) {
-        self.speaking = None;
+        for lane in &mut self.lanes {
+            lane.speaking = None;
+        }
     }
 
     /// Discards audio that was fed and not accepted: the next audio is that after
@@ -382,12 +481,21 @@ impl Stream {
         }
         self.pace.take(samples.len(), Instant::now());
         let frames = (samples.len() / usize::from(self.format.channels)) as u64;
-        self.ticket.charge(frames as f64 / f64::from(self.format.sample_rate))?;
+        let lanes = self.lanes.len();
+        self.ticket.charge(lanes as f64 * frames as f64 / f64::from(self.format.sample_rate))?;
         self.frames += frames;
-        if let Some(speaking) = &mut self.speaking {
-            speaking.hear();
+        for (channel, lane) in self.lanes.iter_mut().enumerate() {
+            if let Some(speaking) = &mut lane.speaking {
+                speaking.hear();
+            }
+            let pushed = if lanes == 1 {
+                lane.session.push(&samples)
+            } else {
+                let own: Vec<f32> = samples.iter().skip(channel).step_by(lanes).copied().collect();
+                lane.session.push(&own)
+            };
+            pushed.map_err(|_| Rejection::Internal)?;
         }
-        self.session.push(&samples).map_err(|_| Rejection::Internal)?;
         Ok(())
     }
 
@@ -447,10 +555,12 @@ impl Stream {
         self.carried = rest;
     }
 
-    /// Ends the running utterance: its final text comes, and the stream goes on.
+    /// Ends the running utterance, of each channel: its final text comes, and the stream goes on.
     pub(super) fn flush(&mut self) {
-        // It has ended already when it was finished, and with it the utterance.
-        let _ = self.session.flush();
+        for lane in &mut self.lanes {
+            // It has ended already when it was finished, and with it the utterance.
+            let _ = lane.session.flush();
+        }
     }
 
     /// Ends the audio; the rest is recognized.
@@ -469,7 +579,7 @@ impl Stream {
         }
         while !self.is_hungry() && self.take().is_ok() {}
         self.bytes.clear();
-        let _ = self.session.finish();
+        self.finish_sessions();
     }
 }
 

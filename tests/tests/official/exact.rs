@@ -1,4 +1,5 @@
-//! `exact` gives native whisper.cpp's text and tokens, without forcing either.
+//! `exact` gives native whisper.cpp's text and tokens, without forcing either. Native results are
+//! recorded (`hearken_tests::recorded`); an eighth of them is made again in each run.
 
 use std::fs;
 
@@ -17,7 +18,7 @@ fn recordings(prompts: Vec<Prompt>) -> Vec<Recording> {
 }
 
 /// Compares an official model with native whisper.cpp.
-fn hold(model: &str, compute: Compute, language: &str, what: &str, recordings: &[Recording]) {
+fn hold(model: &str, compute: Compute, language: &str, form: &str, recordings: &[Recording]) {
     let Some(path) = official(model) else { return };
     let bytes = fs::read(&path).expect("a model of the store");
     let engine = Engine::builder().cache_dir(command::cache()).compute(compute).build().expect("an engine");
@@ -26,13 +27,14 @@ fn hold(model: &str, compute: Compute, language: &str, what: &str, recordings: &
         .iter()
         .map(|recording| recording.samples.len() as f32 / recording.format.sample_rate as f32)
         .sum();
-    let what = format!("{model}, {compute}, {what} ({language}, {seconds:.0} s)");
-    Reference::new(&bytes, language).hold(&what, &hearken, recordings);
+    let what = format!("{model}, {compute}, {form} ({language}, {seconds:.0} s)");
+    let records = format!("{model}-{language}-{form}-{}", recordings.len());
+    Reference::new(&bytes, language).with_records(&records).hold(&what, &hearken, recordings);
 }
 
 /// Each prompt is a window of its own.
 fn one_by_one(model: &str, language: &str, count: usize) {
-    hold(model, Compute::Exact, language, "one by one", &recordings(prompts::sentences(language, count)));
+    hold(model, Compute::Exact, language, "alone", &recordings(prompts::sentences(language, count)));
 }
 
 /// The same prompts in recordings of several windows.

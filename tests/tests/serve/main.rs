@@ -1,6 +1,7 @@
 //! Contract of `hearken serve`: its interfaces, and isolation of clients.
 
 mod abuse;
+mod apart;
 mod bounds;
 mod browser;
 mod capacity;

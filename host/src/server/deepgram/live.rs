@@ -100,6 +100,13 @@ struct Live {
     asked: Asked,
     recognizer: Recognizer,
     hasher: Sha256,
+    /// One, or, with `multichannel`, one for each channel.
+    channels: Vec<Channel>,
+}
+
+/// The results of a channel.
+#[derive(Default)]
+struct Channel {
     /// Start of the next result [samples].
     cursor: u64,
     /// Committed words of the running utterance that were not sent as final, and the number of
@@ -137,48 +144,53 @@ impl Live {
         };
         let tenant = app.admit(headers, key)?;
         let asked = Asked::parse(query)?;
-        if asked.multichannel {
-            return Err(Rejection::unsupported(
-                "multichannel",
-                "multichannel is for recordings; open a stream for each channel",
-            ));
-        }
         let (name, model) = app.models.find(&tenant, asked.model.as_deref())?;
-        let (carrier, format) = match asked.raw()? {
-            Some((encoding, format)) => (Carrier::Raw(encoding), format),
-            None => (Carrier::Container, Format::MODEL),
-        };
-        let options = SessionOptions {
+        let raw = asked.raw()?;
+        let options = |format| SessionOptions {
             language: asked.language.clone(),
             prompt: asked.prompt.clone(),
             voice_activity: Some(asked.voice_activity()),
             ..SessionOptions::new(format)
         };
-        let ticket = app.open(&tenant, "deepgram", Some(&model))?;
+        let place = || app.open(&tenant, "deepgram", Some(&model));
+        let (stream, channels) = match raw {
+            Some((encoding, format)) if asked.multichannel => {
+                let places = (0..format.channels).map(|_| place()).collect::<Result<Vec<_>, _>>()?;
+                let channels = places.len();
+                (Stream::open_apart(places, &model, encoding, options(format))?, channels)
+            }
+            None if asked.multichannel => {
+                return Err(Rejection::unsupported(
+                    "multichannel",
+                    "multichannel streams are raw audio: name its encoding, sample_rate and channels",
+                ));
+            }
+            Some((encoding, format)) => (Stream::open(place()?, &model, encoding, options(format))?, 1),
+            None => (Stream::open(place()?, &model, Carrier::Container, options(Format::MODEL))?, 1),
+        };
         Ok(Self {
             id: request_id(),
-            stream: Stream::open(ticket, &model, carrier, options)?,
+            stream,
             recognizer: Recognizer::of(&name, &model),
             asked,
             hasher: Sha256::new(),
-            cursor: 0,
-            settled: Vec::new(),
-            sent: 0,
-            last_word_end: None,
-            finalizing: false,
-            unrecognized: Vec::new(),
+            channels: (0..channels).map(|_| Channel::default()).collect(),
         })
     }
 
-    fn say(&mut self, words: &[Word], mut part: Part, out: &mut Outbox) {
+    fn say(&mut self, index: usize, words: &[Word], mut part: Part, out: &mut Outbox) {
         if let (Some(first), Some(last), true) = (words.first(), words.last(), part.is_final) {
             (part.start, part.end) = (first.start, last.end);
         }
-        let unrecognized = if part.is_final { std::mem::take(&mut self.unrecognized) } else { Vec::new() };
+        let all = self.channels.len();
+        let unrecognized = match self.channels.get_mut(index) {
+            Some(channel) if part.is_final => std::mem::take(&mut channel.unrecognized),
+            _ => Vec::new(),
+        };
         let alternative = Alternative::of(words, &self.asked.style);
         out.json(&json!({
             "type": "Results",
-            "channel_index": [0, 1],
+            "channel_index": [index, all],
             "start": seconds(part.start),
             "duration": seconds(part.end.saturating_sub(part.start)),
             "is_final": part.is_final,
@@ -194,49 +206,56 @@ impl Live {
         }));
     }
 
-    fn partial(&mut self, committed: Vec<Word>, tentative: &[Word], out: &mut Outbox) {
-        self.settled.extend(committed);
-        let end = self.settled.last().map_or(self.cursor, |word| word.end);
-        if end.saturating_sub(self.cursor) >= SETTLED {
-            let words = std::mem::take(&mut self.settled);
-            let part =
-                Part { start: self.cursor, end, is_final: true, speech_final: false, from_finalize: false };
-            self.say(&words, part, out);
-            self.sent += words.len();
-            self.cursor = end;
+    fn partial(&mut self, index: usize, committed: Vec<Word>, tentative: &[Word], out: &mut Outbox) {
+        let Some(channel) = self.channels.get_mut(index) else { return };
+        channel.settled.extend(committed);
+        let (start, end) = (channel.cursor, channel.settled.last().map_or(channel.cursor, |word| word.end));
+        if end.saturating_sub(start) >= SETTLED {
+            let words = std::mem::take(&mut channel.settled);
+            channel.sent += words.len();
+            channel.cursor = end;
+            let part = Part { start, end, is_final: true, speech_final: false, from_finalize: false };
+            self.say(index, &words, part, out);
         }
-        let words: Vec<Word> = self.settled.iter().chain(tentative).cloned().collect();
+        let Some(channel) = self.channels.get(index) else { return };
+        let words: Vec<Word> = channel.settled.iter().chain(tentative).cloned().collect();
         if let Some(last) = words.last().filter(|_| self.asked.interim_results) {
             let part = Part {
-                start: self.cursor,
+                start: channel.cursor,
                 end: last.end,
                 is_final: false,
                 speech_final: false,
                 from_finalize: false,
             };
-            self.say(&words, part, out);
+            self.say(index, &words, part, out);
         }
     }
 
-    fn complete(&mut self, end: u64, words: &[Word], out: &mut Outbox) {
-        let rest = words.get(self.sent..).unwrap_or_default();
-        let from_finalize = self.finalizing && !self.stream.is_busy();
+    fn complete(&mut self, index: usize, end: u64, words: &[Word], out: &mut Outbox) {
+        let busy = self.stream.is_busy(index);
+        let Some(channel) = self.channels.get_mut(index) else { return };
+        let rest = words.get(channel.sent..).unwrap_or_default();
+        let from_finalize = channel.finalizing && !busy;
         // Also without words: the hypothesis before is withdrawn.
         let speech_final = self.asked.endpointing.is_some();
-        self.say(rest, Part { start: self.cursor, end, is_final: true, speech_final, from_finalize }, out);
-        self.finalizing &= !from_finalize;
-        self.settled.clear();
-        self.sent = 0;
-        self.cursor = end;
-        self.last_word_end = words.last().map(|word| word.end).or(self.last_word_end);
+        let part = Part { start: channel.cursor, end, is_final: true, speech_final, from_finalize };
+        channel.finalizing &= !from_finalize;
+        channel.settled.clear();
+        channel.sent = 0;
+        channel.cursor = end;
+        channel.last_word_end = words.last().map(|word| word.end).or(channel.last_word_end);
+        self.say(index, rest, part, out);
     }
 
     /// Says that an utterance is over, if no word came for as long as was asked by this position.
-    fn utterance_end(&mut self, position: u64, out: &mut Outbox) {
-        let (Some(last), Some(silence)) = (self.last_word_end, self.asked.utterance_end) else { return };
+    fn utterance_end(&mut self, index: usize, position: u64, out: &mut Outbox) {
+        let all = self.channels.len();
+        let Some(channel) = self.channels.get_mut(index) else { return };
+        let (Some(last), Some(silence)) = (channel.last_word_end, self.asked.utterance_end) else { return };
         if position >= last + silence.as_millis() as u64 * u64::from(SAMPLE_RATE) / 1000 {
-            self.last_word_end = None;
-            out.json(&json!({ "type": "UtteranceEnd", "channel": [0, 1], "last_word_end": seconds(last) }));
+            channel.last_word_end = None;
+            let last = seconds(last);
+            out.json(&json!({ "type": "UtteranceEnd", "channel": [index, all], "last_word_end": last }));
         }
     }
 }
@@ -246,22 +265,28 @@ impl Adapter for Live {
         Some(&mut self.stream)
     }
 
-    fn event(&mut self, event: SessionEvent, out: &mut Outbox) {
+    fn event(&mut self, index: usize, event: SessionEvent, out: &mut Outbox) {
         match event {
             SessionEvent::SpeechStarted { position } => {
-                self.utterance_end(position, out);
-                self.last_word_end = None;
-                self.cursor = position;
+                self.utterance_end(index, position, out);
+                let all = self.channels.len();
+                let Some(channel) = self.channels.get_mut(index) else { return };
+                channel.last_word_end = None;
+                channel.cursor = position;
                 if self.asked.vad_events {
-                    let timestamp = seconds(position);
-                    out.json(&json!({ "type": "SpeechStarted", "channel": [0, 1], "timestamp": timestamp }));
+                    let (channel, timestamp) = ([index, all], seconds(position));
+                    out.json(&json!({ "type": "SpeechStarted", "channel": channel, "timestamp": timestamp }));
                 }
             }
-            SessionEvent::Partial { committed, tentative, .. } => self.partial(committed, &tentative, out),
-            SessionEvent::Final { end, words, .. } => self.complete(end, &words, out),
+            SessionEvent::Partial { committed, tentative, .. } => {
+                self.partial(index, committed, &tentative, out);
+            }
+            SessionEvent::Final { end, words, .. } => self.complete(index, end, &words, out),
             SessionEvent::Unrecognized { position, len } => {
                 let (start, duration) = (seconds(position), seconds(len));
-                self.unrecognized.push(json!({ "start": start, "duration": duration }));
+                if let Some(channel) = self.channels.get_mut(index) {
+                    channel.unrecognized.push(json!({ "start": start, "duration": duration }));
+                }
             }
             SessionEvent::SpeechEnded { .. }
             | SessionEvent::Language(_)
@@ -271,15 +296,19 @@ impl Adapter for Live {
     }
 
     fn settled(&mut self, out: &mut Outbox) {
-        if self.stream.is_busy() {
-            return;
-        }
-        self.utterance_end(self.stream.position(), out);
-        if std::mem::take(&mut self.finalizing) {
-            // No text was left, and the client waits for the answer.
-            let at = self.stream.position();
-            let part = Part { start: at, end: at, is_final: true, speech_final: false, from_finalize: true };
-            self.say(&[], part, out);
+        let at = self.stream.position();
+        for index in 0..self.channels.len() {
+            if self.stream.is_busy(index) {
+                continue;
+            }
+            self.utterance_end(index, at, out);
+            let finalizing = self.channels.get_mut(index).map(|channel| &mut channel.finalizing);
+            if finalizing.is_some_and(std::mem::take) {
+                // No text was left, and the client waits for the answer.
+                let part =
+                    Part { start: at, end: at, is_final: true, speech_final: false, from_finalize: true };
+                self.say(index, &[], part, out);
+            }
         }
     }
 
@@ -288,7 +317,7 @@ impl Adapter for Live {
             FromClient::KeepAlive => {}
             FromClient::Finalize => {
                 self.stream.flush();
-                self.finalizing = true;
+                self.channels.iter_mut().for_each(|channel| channel.finalizing = true);
             }
             FromClient::CloseStream => self.stream.finish(),
         }
@@ -316,7 +345,7 @@ impl Adapter for Live {
             "sha256": digits(std::mem::take(&mut self.hasher)),
             "created": now(),
             "duration": seconds(self.stream.position()),
-            "channels": 1,
+            "channels": self.channels.len(),
             "models": [self.recognizer.uuid],
             "model_info": Value::Object(infos),
         }));

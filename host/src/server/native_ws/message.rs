@@ -49,6 +49,9 @@ pub(super) struct Start {
     sample_rate: Option<u32>,
     #[serde(default = "one")]
     channels: u16,
+    /// Each channel by itself.
+    #[serde(default)]
+    pub(super) separate_channels: bool,
     step_ms: Option<u64>,
     silence_ms: Option<u32>,
 }
@@ -73,6 +76,12 @@ impl Start {
     /// Returns the options of the session.
     pub(super) fn options(self) -> Result<(Carrier, SessionOptions), Rejection> {
         let (carrier, format) = if self.encoding == "container" {
+            if self.separate_channels {
+                return Err(Rejection::invalid(
+                    "separate_channels",
+                    "channels apart are raw audio: name its encoding, sample_rate and channels",
+                ));
+            }
             (Carrier::Container, Format::MODEL)
         } else {
             let encoding = self.encoding.parse().map_err(|error: crate::audio::UnknownEncoding| {
@@ -116,6 +125,9 @@ pub(super) struct Said {
     pub(super) seq: u64,
     /// Frames of the client's audio that the server has taken in.
     pub(super) frames: u64,
+    /// The event's channel, counted from 0, where channels are transcribed apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) channel: Option<usize>,
     #[serde(flatten)]
     pub(super) event: Event,
 }

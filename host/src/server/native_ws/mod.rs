@@ -26,7 +26,7 @@ use super::keys::random_name;
 use super::listener::Peer;
 use super::rejection::Rejection;
 use super::socket::{Adapter, Ended, Outbox, drive, limited};
-use super::stream::Stream;
+use super::stream::{Carrier, Stream};
 use super::tenants::Admitted;
 use super::ticket::offered_protocols;
 use crate::session::SessionEvent;
@@ -117,6 +117,8 @@ async fn connect(
 pub(super) struct Client {
     id: String,
     stream: Stream,
+    /// Channels are transcribed apart.
+    separate: bool,
     history: ReplayBuffer,
     /// First message to a new connection.
     greeting: Option<Greeting>,
@@ -130,13 +132,26 @@ enum Greeting {
 impl Client {
     fn start(app: &Arc<App>, tenant: &Admitted, start: Start) -> Result<Self, Rejection> {
         let (name, model) = app.models.find(tenant, start.model.as_deref())?;
+        let separate = start.separate_channels;
         let (carrier, options) = start.options()?;
-        let ticket = app.open(tenant, "hearken", Some(&model))?;
-        let stream = Stream::open(ticket, &model, carrier, options)?;
+        let place = || app.open(tenant, "hearken", Some(&model));
+        let stream = match carrier {
+            Carrier::Raw(encoding) if separate => {
+                let places = (0..options.format.channels).map(|_| place()).collect::<Result<Vec<_>, _>>()?;
+                Stream::open_apart(places, &model, encoding, options)?
+            }
+            _ => Stream::open(place()?, &model, carrier, options)?,
+        };
         let id = random_name();
         let greeting =
             Event::Started { stream: id.clone(), model: name, resume_seconds: app.config.resume_seconds };
-        Ok(Self { id, stream, history: ReplayBuffer::default(), greeting: Some(Greeting::Started(greeting)) })
+        Ok(Self {
+            id,
+            stream,
+            separate,
+            history: ReplayBuffer::default(),
+            greeting: Some(Greeting::Started(greeting)),
+        })
     }
 
     /// Goes on after the event with this number, the last that the client has.
@@ -155,8 +170,8 @@ impl Client {
         &self.id[..8]
     }
 
-    fn say(&mut self, event: Event, out: &mut Outbox) {
-        let said = Said { seq: self.history.next(), frames: self.stream.frames(), event };
+    fn say(&mut self, channel: Option<usize>, event: Event, out: &mut Outbox) {
+        let said = Said { seq: self.history.next(), frames: self.stream.frames(), channel, event };
         if let Ok(text) = serde_json::to_string(&said) {
             self.history.push(&text);
             out.text(text);
@@ -167,7 +182,7 @@ impl Client {
     fn greet(&mut self, out: &mut Outbox) {
         match self.greeting.take() {
             None => {}
-            Some(Greeting::Started(event)) => self.say(event, out),
+            Some(Greeting::Started(event)) => self.say(None, event, out),
             Some(Greeting::Resumed { after }) => {
                 // Not an event of the stream: it has no number, and is not repeated.
                 out.json(&message::Resumed::new(after, self.stream.frames()));
@@ -187,9 +202,11 @@ impl Adapter for Client {
         self.greet(out);
     }
 
-    fn event(&mut self, event: SessionEvent, out: &mut Outbox) {
+    fn event(&mut self, channel: usize, event: SessionEvent, out: &mut Outbox) {
+        // All channels end together.
+        let one = self.separate && !matches!(event, SessionEvent::Finished { .. });
         if let Some(event) = Event::of(&event) {
-            self.say(event, out);
+            self.say(one.then_some(channel), event, out);
         }
     }
 
@@ -213,7 +230,7 @@ impl Adapter for Client {
     }
 
     fn refused(&mut self, rejection: &Rejection, out: &mut Outbox) -> (u16, String) {
-        self.say(Event::error(rejection), out);
+        self.say(None, Event::error(rejection), out);
         (rejection.close_code(), rejection.code().to_owned())
     }
 }

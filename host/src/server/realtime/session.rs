@@ -439,7 +439,7 @@ impl Adapter for Realtime {
         self.say(kind, json!({ "session": session }), out);
     }
 
-    fn event(&mut self, event: SessionEvent, out: &mut Outbox) {
+    fn event(&mut self, _channel: usize, event: SessionEvent, out: &mut Outbox) {
         let replaced = self.stream.as_ref().map_or(0, Stream::replaced);
         if std::mem::replace(&mut self.replaced, replaced) != replaced
             && let Some(setup) = self.update.take_if(|_| !self.update_waits)

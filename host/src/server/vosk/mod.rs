@@ -205,7 +205,7 @@ impl Adapter for Vosk {
         self.stream.as_mut()
     }
 
-    fn event(&mut self, event: SessionEvent, _out: &mut Outbox) {
+    fn event(&mut self, _channel: usize, event: SessionEvent, _out: &mut Outbox) {
         match event {
             SessionEvent::SpeechStarted { position } => {
                 self.open.push_back(Open { start: position, ended: false });

@@ -212,7 +212,7 @@ impl Client {
 
     /// Sends news of the recording.
     fn tell(&mut self) -> Result<(), Rejection> {
-        while let Some(event) = self.stream.as_mut().map(Stream::next).transpose()?.flatten() {
+        while let Some((_, event)) = self.stream.as_mut().map(Stream::next).transpose()?.flatten() {
             match event {
                 SessionEvent::Language(heard) => self.language = Some(heard.code),
                 SessionEvent::Partial { committed, .. } => self.more(&committed),
