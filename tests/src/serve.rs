@@ -1,13 +1,14 @@
 //! A running `hearken serve`, and clients for it.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use rustix::net::{self, AddressFamily, SocketType};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -67,8 +68,28 @@ impl Server {
         let file = folder.path().join("hearken.toml");
         std::fs::write(&file, configuration).expect("room for a configuration");
         let mut command = command::hearken(&["serve", "--listen", "127.0.0.1:0", "--config"]);
-        command.arg(&file).args(arguments).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("the command starts");
+        command.arg(&file).args(arguments);
+        Self::spawn(command, folder)
+    }
+
+    /// Starts a server that may have this many files open.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub fn with_files(files: u32, configuration: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("hearken.toml");
+        std::fs::write(&file, configuration).expect("room for a configuration");
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -n $0 && exec \"$@\"", &files.to_string()]);
+        command.arg(command::binary()).args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(&file);
+        command::settle(&mut command);
+        Self::spawn(command, folder)
+    }
+
+    fn spawn(mut command: Command, folder: TempDir) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the command starts");
         let mut stderr = BufReader::new(child.stderr.take().expect("a pipe"));
         let mut log = String::new();
         let address = loop {
@@ -273,6 +294,18 @@ impl Server {
     /// When there is none to be had.
     pub fn connect(&self) -> TcpStream {
         connect(self.address)
+    }
+
+    /// A connection from another address of this machine.
+    ///
+    /// # Panics
+    ///
+    /// When there is none to be had.
+    pub fn connect_from(&self, address: [u8; 4]) -> TcpStream {
+        let socket = net::socket(AddressFamily::INET, SocketType::STREAM, None).expect("a socket");
+        net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::from(address), 0)).expect("an address of ours");
+        net::connect(&socket, &self.address).expect("the server listens");
+        TcpStream::from(socket)
     }
 
     /// A WebSocket, or the answer that there is none.

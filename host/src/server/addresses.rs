@@ -4,8 +4,6 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::config::Config;
-
 /// Number of connections of each address.
 pub(super) struct Addresses {
     counts: Mutex<HashMap<IpAddr, usize>>,
@@ -15,12 +13,8 @@ pub(super) struct Addresses {
 }
 
 impl Addresses {
-    pub(super) fn new(config: &Config) -> Arc<Self> {
-        Arc::new(Self {
-            counts: Mutex::default(),
-            limit: config.connections_per_address.unwrap_or((config.connections / 4).max(1)),
-            spares_this_machine: config.connections_per_address.is_none(),
-        })
+    pub(super) fn new(limit: usize, spares_this_machine: bool) -> Arc<Self> {
+        Arc::new(Self { counts: Mutex::default(), limit, spares_this_machine })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
@@ -77,7 +71,7 @@ mod tests {
     use super::*;
 
     fn addresses(configured: Option<usize>) -> Arc<Addresses> {
-        Addresses::new(&Config { connections: 8, connections_per_address: configured, ..Config::default() })
+        Addresses::new(configured.unwrap_or(2), configured.is_none())
     }
 
     fn take(of: &Arc<Addresses>, address: &str) -> Option<Share> {

@@ -13,13 +13,14 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
 use tower::ServiceExt;
 
 use super::App;
-use super::addresses::{Addresses, Share};
+use super::addresses::Share;
 use super::metrics::Counted;
+use super::places::Places;
 
 /// Time limit of a request's headers, and of a TLS handshake.
 const HEADERS: Duration = Duration::from_secs(15);
@@ -52,8 +53,14 @@ struct Held {
 
 /// Takes connections and serves `router` on them until the server drains. `alive` is held until
 /// each has ended.
-pub(super) async fn accept(app: Arc<App>, listener: TcpListener, router: Router, alive: mpsc::Sender<()>) {
-    each(app, listener, alive, |app, stream, peer: Peer| {
+pub(super) async fn accept(
+    app: Arc<App>,
+    places: Arc<Places>,
+    listener: TcpListener,
+    router: Router,
+    alive: mpsc::Sender<()>,
+) {
+    each(app, places, listener, alive, |app, stream, peer: Peer| {
         let router = router.clone();
         async move {
             let (address, patience) = (peer.address, peer.patience);
@@ -74,17 +81,16 @@ pub(super) async fn accept(app: Arc<App>, listener: TcpListener, router: Router,
 /// each has ended.
 pub(super) async fn each<F>(
     app: Arc<App>,
+    places: Arc<Places>,
     listener: TcpListener,
     alive: mpsc::Sender<()>,
     serve: impl Fn(Arc<App>, TcpStream, Peer) -> F,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
-    let room = Arc::new(Semaphore::new(app.config.connections.min(Semaphore::MAX_PERMITS)));
-    let addresses = Addresses::new(&app.config);
     loop {
         let accepted = tokio::select! {
-            accepted = next(&listener, &room) => accepted,
+            accepted = next(&listener, &places) => accepted,
             () = app.drained() => return,
         };
         let (stream, address, place) = match accepted {
@@ -95,15 +101,14 @@ pub(super) async fn each<F>(
                 continue;
             }
         };
-        let Some(share) = Share::take(&addresses, address.ip()) else {
+        let Some(share) = Share::take(&places.addresses, address.ip()) else {
             // Closed without an answer: a client that opens this many does not wait for one.
             app.metrics.refused("too_many_connections");
             tracing::debug!(%address, "has too many connections");
             continue;
         };
         // Where there is hardly room for more, a silent connection makes room for others.
-        let scarce = room.available_permits() < app.config.connections / 4;
-        let patience = if scarce { HURRIED } else { HEADERS };
+        let patience = if places.are_scarce() { HURRIED } else { HEADERS };
         let held = Held {
             _place: place,
             _share: share,
@@ -119,9 +124,9 @@ pub(super) async fn each<F>(
 /// The next connection, when there is room for one; others wait in the system's queue.
 async fn next(
     listener: &TcpListener,
-    room: &Arc<Semaphore>,
+    places: &Places,
 ) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let place = Arc::clone(room).acquire_owned().await.map_err(io::Error::other)?;
+    let place = places.take().await?;
     let (stream, peer) = listener.accept().await?;
     Ok((stream, peer, place))
 }

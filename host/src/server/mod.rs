@@ -38,6 +38,7 @@ mod native_ws;
 mod openai;
 mod pace;
 mod page;
+mod places;
 mod quiet;
 mod realtime;
 mod recording;
@@ -72,6 +73,7 @@ pub use self::keys::{InvalidKeyHash, Key, KeyHash};
 use self::metrics::Metrics;
 use self::models::Models;
 pub use self::models::NamedModel;
+use self::places::Places;
 use self::quiet::{Line, Quiet};
 use self::rejection::Rejection;
 use self::tenants::Tenants;
@@ -260,22 +262,24 @@ impl Server {
         };
         let (alive, mut ended) = mpsc::channel(1);
         let public = if operations.is_some() { Audience::Nobody } else { Audience::ThisMachine };
-        let main = listener::accept(Arc::clone(&app), listener, routes(&app, public), alive.clone());
-        let aside = |listener: Option<TcpListener>, router: Router<Arc<App>>| {
-            let (app, alive) = (Arc::clone(&app), alive.clone());
+        let clients = Places::for_clients(&app.config);
+        let on = |listener: Option<TcpListener>, places: &Arc<Places>, router: Router| {
+            let (app, places, alive) = (Arc::clone(&app), Arc::clone(places), alive.clone());
             async move {
                 if let Some(listener) = listener {
-                    listener::accept(Arc::clone(&app), listener, router.with_state(app), alive).await;
+                    listener::accept(app, places, listener, router, alive).await;
                 }
             }
         };
-        let operations = aside(operations, health::routes(Audience::Everybody));
-        let vosk = aside(vosk, Router::new().fallback(vosk::upgrade));
+        let main = on(Some(listener), &clients, routes(&app, public));
+        let health = health::routes(Audience::Everybody).with_state(Arc::clone(&app));
+        let operations = on(operations, &Places::for_operations(), health);
+        let vosk = on(vosk, &clients, Router::new().fallback(vosk::upgrade).with_state(Arc::clone(&app)));
         let wyoming = {
             let (app, alive) = (Arc::clone(&app), alive);
             async move {
                 if let Some(listener) = wyoming {
-                    listener::each(app, listener, alive, wyoming::serve).await;
+                    listener::each(app, clients, listener, alive, wyoming::serve).await;
                 }
             }
         };

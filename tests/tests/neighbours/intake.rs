@@ -9,7 +9,7 @@ use hearken_tests::{attack, wav};
 use serde_json::json;
 use tungstenite::Message;
 
-use crate::beside;
+use crate::{beside, server};
 
 fn upload(server: &Server, name: &str, file: &[u8]) -> Answer {
     let (kind, body) = form(&[("model", "digits")], Some((name, file)));
@@ -61,9 +61,14 @@ fn more_samples_than_a_rich_recording_has_are_too_many() {
 #[test]
 fn uploads_that_are_much_to_take_in_are_their_tenants_own_business() {
     let file = attack::silence(300);
-    beside("CPU before the recognizer: 24 uploads of silence at 192 kHz with 8 channels", "", 24, |server| {
-        assert_eq!(upload(server, "silence.flac", &file).status, 200);
-    });
+    beside(
+        "CPU before the recognizer: 24 uploads of silence at 192 kHz with 8 channels",
+        server(),
+        24,
+        |server| {
+            assert_eq!(upload(server, "silence.flac", &file).status, 200);
+        },
+    );
 }
 
 #[test]
@@ -133,7 +138,12 @@ fn live_audio_is_not_taken_in_much_faster_than_it_is_spoken() {
 
 #[test]
 fn live_audio_that_is_much_to_take_in_is_its_tenants_own_business() {
-    beside("I/O threads: 2 streams of 192 kHz with 8 channels, as fast as they are taken", "", 2, |server| {
-        flood(server, Duration::from_secs(2));
-    });
+    beside(
+        "I/O threads: 2 streams of 192 kHz with 8 channels, as fast as they are taken",
+        server(),
+        2,
+        |server| {
+            flood(server, Duration::from_secs(2));
+        },
+    );
 }

@@ -28,11 +28,15 @@ fn p95(sorted: &[Duration]) -> Duration {
     sorted[(sorted.len() * 95).div_ceil(100) - 1]
 }
 
+/// A server whose tenant `a` has the default settings.
+fn server() -> Server {
+    Server::with(&two_tenants(""))
+}
+
 /// Measures `b`'s final texts while `attack` runs on several threads: it is called again and again
-/// until they were measured.
+/// until they were measured. Each of them has to be right.
 #[track_caller]
-fn beside(resource: &str, settings: &str, threads: usize, attack: impl Fn(&Server) + Sync) {
-    let server = Server::with(&two_tenants(settings));
+fn beside(resource: &str, server: Server, threads: usize, attack: impl Fn(&Server) + Sync) {
     latencies(&server, KEY_B);
     let alone = latencies(&server, KEY_B);
     let (stop, begun) = (AtomicBool::new(false), std::sync::Barrier::new(threads + 1));

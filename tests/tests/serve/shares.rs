@@ -2,13 +2,12 @@
 //! tenant.
 
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
+use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use hearken_tests::serve::{Answer, Server, form};
 use hearken_tests::wav;
-use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 use serde_json::json;
 
 use crate::{KEY_A, KEY_B, two_tenants};
@@ -85,19 +84,11 @@ fn recordings_that_come_at_the_same_moment_share_a_minutes_audio() {
     server.end();
 }
 
-/// A connection from another address of this machine.
-fn connect_from(address: [u8; 4], server: SocketAddr) -> TcpStream {
-    let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
-    bind(&socket, &SocketAddrV4::new(Ipv4Addr::from(address), 0)).unwrap();
-    connect(&socket, &server).unwrap();
-    TcpStream::from(socket)
-}
-
 #[cfg(target_os = "linux")]
 #[test]
 fn an_address_takes_no_more_than_its_share_of_the_connections() {
     let server = Server::with("connections = 8\nconnections_per_address = 4\n");
-    let mut mute: Vec<_> = (0..12).map(|_| connect_from([127, 0, 0, 2], server.address)).collect();
+    let mut mute: Vec<_> = (0..12).map(|_| server.connect_from([127, 0, 0, 2])).collect();
     let start = Instant::now();
     assert_eq!(server.get("/healthz", &[]).status, 200);
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
