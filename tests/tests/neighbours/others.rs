@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::Mutex;
 
 use hearken_tests::serve::{Came, Server, Socket, form};
-use hearken_tests::tenants::{KEY_A, PCM, SPEECH, two_tenants};
+use hearken_tests::tenants::{KEY_A, KEY_B, PCM, SPEECH, two_tenants};
 use serde_json::json;
 use tungstenite::Message;
 
@@ -173,6 +173,8 @@ fn files_that_are_few_are_nobodys_loss() {
         body.len() + 1
     );
     let request = [head.as_bytes(), &body].concat();
+    let silence = hearken_tests::wav::pcm16(&[0.0; 1_600], 16_000, 1);
+    let small = form(&[("model", "digits")], Some(("silence.wav", &silence)));
     beside(
         "descriptors: 512 files may be open; 60 uploads hold two each, 600 mute strangers want one",
         server,
@@ -182,7 +184,11 @@ fn files_that_are_few_are_nobodys_loss() {
             if stream.write_all(&request).is_ok() {
                 uploads.hold(stream);
             }
-            (0..10).for_each(|_| mute.hold(server.connect_from([127, 0, 0, 2])));
+            (0..100).for_each(|_| mute.hold(server.connect_from([127, 0, 0, 2])));
+            // It needs a file, too.
+            let headers = [KEY_B, ("Content-Type", small.0.as_str())];
+            let answer = server.request("POST", "/v1/audio/transcriptions", &headers, &small.1);
+            assert_eq!(answer.status, 200, "{answer:?}");
         },
     );
 }
