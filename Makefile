@@ -1,7 +1,7 @@
 # hearken: `make demo` and `make test` do everything, from nothing. `make help` lists the rest.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo models build check check-lints check-tests test lint fmt install-c gstreamer voice bench bench-voice bench-peers profile bench-precision bench-media bench-vad bench-words bench-server neighbours soak-server fuzz pictures package fresh clean
+.PHONY: help setup demo models build check check-lints check-tests test lint fmt install-c gstreamer voice bench bench-voice bench-peers profile bench-precision bench-media bench-vad bench-words bench-server neighbours soak-server fuzz pictures sbom package fresh clean
 
 CARGO := cargo
 MAKEFLAGS += --no-print-directory
@@ -70,12 +70,14 @@ voice:
 	@scripts/install-c target/release target/capi >/dev/null
 	@install -D -t target/gstreamer target/release/libgsthearken.so
 
-lint: ## formatting, lints, spelling, dependencies
+lint: ## formatting, lints, spelling, dependencies; advisories where HEARKEN_ADVISORIES names a checkout of RustSec's database
 	@.ci/setup lint
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy $(ALL) --all-targets -- -D warnings
 	@RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(ALL) --no-deps --quiet
 	@$(CARGO) deny --log-level error check bans licenses sources
+	@if [ -n "$(HEARKEN_ADVISORIES)" ]; then scripts/advisories "$(HEARKEN_ADVISORIES)"; fi
+	@$(CARGO) update --dry-run --package wasmtime 2>&1 | sed -n 's/^ *Updating \(wasmtime v.*\)/newer of the same line: \1/p'
 	@target/tools/bin/typos
 
 fmt: ## format the code
@@ -146,6 +148,12 @@ pictures: ## draw the pictures of the documentation from what the commands print
 	@target/tools/bin/python docs/pictures/record.py docs/pictures/demo.svg 112 make demo
 	@target/tools/bin/python docs/pictures/record.py --title "hearken live" --until "one two" --dim \
 		docs/pictures/live.svg 72 docs/pictures/live
+
+sbom: ## write a software bill of materials of the command, in CycloneDX's format (target/sbom/hearken.cdx.json)
+	@.ci/setup sbom
+	@$(CARGO) cyclonedx --quiet --manifest-path host/Cargo.toml --features cli --format json --spec-version 1.5 --describe crate
+	@mkdir -p target/sbom && mv host/hearken.cdx.json target/sbom/
+	@echo target/sbom/hearken.cdx.json
 
 package: ## make the crate that carries a ready guest (target/package)
 	@.ci/package
