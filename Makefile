@@ -49,7 +49,7 @@ check-tests:
 test: ## run all tests
 	@.ci/setup test
 	@echo "building (minutes the first time) …"
-	@$(CARGO) build $(ALL) --lib --bins --tests
+	@$(CARGO) build $(ALL) --lib --bins --tests --examples
 	@scripts/models $(HEARKEN) || [ -z "$(CI)" ]
 	@$(MAKE) voice
 	@$(CARGO) nextest run $(ALL) --no-fail-fast --status-level $(if $(CI),pass,slow)

@@ -16,7 +16,7 @@ pub fn program(name: &str) -> PathBuf {
     let profile = test.ancestors().nth(2).expect("a test lies in a profile's deps");
     let binary = profile.join(name);
     assert!(
-        binary.is_file(),
+        binary.exists(),
         "{} is missing: build it first, with `make test` or `cargo build --release --workspace --features hearken/cli`",
         binary.display()
     );

@@ -1,10 +1,14 @@
 //! Output of the examples.
 
-use std::path::Path;
-use std::process::Command;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
+use hearken::audio::Resampler;
 use hearken_tests::command::{fine, program, settle};
 use hearken_tests::official::official;
+use hearken_tests::speech::espeak;
+use hearken_tests::wav;
 
 /// Runs an example in a folder of its own.
 fn show(name: &str, environment: &[(&str, &Path)]) -> String {
@@ -59,4 +63,83 @@ fn both_tenants_get_their_captions() {
         assert!(shown.lines().any(|shown| shown == line), "{line} is missing:\n{shown}");
     }
     assert!(!shown.contains('\x1b'), "a pipe is no terminal:\n{shown:?}");
+}
+
+/// Runs an example of the library's; its output.
+fn library_example(name: &str, arguments: &[&Path]) -> String {
+    let mut command = Command::new(program("examples").join(name));
+    settle(command.args(arguments));
+    fine(&mut command)
+}
+
+/// A recording in which somebody says these words.
+fn recording(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let said = espeak("en-us", 140, text);
+    let path = folder.join(name);
+    std::fs::write(&path, wav::pcm16(&said.samples, said.format.sample_rate, 1)).expect("a recording");
+    path
+}
+
+#[test]
+fn the_librarys_examples_transcribe() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let one = recording(folder.path(), "one.wav", "seven three nine two zero five");
+    let two = recording(folder.path(), "two.wav", "go left");
+    let segments = library_example("file", &[&one]);
+    assert!(segments.trim_end().ends_with("  seven three nine two zero five"), "{segments}");
+    let captions = library_example("sessions", &[&one, &two]);
+    let mut lines: Vec<&str> = captions.lines().collect();
+    lines.sort_unstable();
+    let expected =
+        [format!("{}: seven three nine two zero five", one.display()), format!("{}: go left", two.display())];
+    assert_eq!(lines, expected);
+    let pressed = library_example("push_to_talk", &[&one]);
+    let (at, words) = pressed.trim().split_once("  ").expect("a time and words");
+    let at: f64 = at.parse().expect("a time");
+    assert!(
+        (0.9..1.1).contains(&at) && !words.is_empty(),
+        "the key is down from the first second on: {pressed}"
+    );
+}
+
+#[test]
+fn the_librarys_example_of_a_source_reads_standard_input() {
+    let said = espeak("en-us", 140, "go left");
+    let mut resampler = Resampler::new(said.format).expect("a format");
+    let mut samples = Vec::new();
+    resampler.push(&said.samples, &mut samples);
+    resampler.finish(&mut samples);
+    let mut command = Command::new(program("examples").join("source"));
+    settle(&mut command);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+    child.stdin.take().expect("a pipe").write_all(&wav::s16le(&samples)).expect("it reads");
+    let ended = child.wait_with_output().expect("it ends");
+    assert!(ended.status.success(), "{ended:?}");
+    assert_eq!(String::from_utf8_lossy(&ended.stdout), "go left\n");
+}
+
+#[test]
+fn the_librarys_example_of_an_untrusted_model_refuses_what_is_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let speech = recording(folder.path(), "one.wav", "go left");
+    let model = folder.path().join("model.bin");
+    std::fs::write(&model, [b"lmgg".as_slice(), &[0xff; 1 << 12]].concat()).expect("a file");
+    let mut command = Command::new(program("examples").join("untrusted_model"));
+    settle(command.arg(&model).arg(&speech));
+    let ended = command.output().expect("it runs");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(
+        ended.status.code() == Some(1) && said.contains("refused: ") && said.contains("model.bin"),
+        "{ended:?}"
+    );
+}
+
+/// Without a sound system the error says so; nothing listens in a test.
+#[test]
+fn the_librarys_captions_need_a_microphone() {
+    let mut command = Command::new(program("examples").join("captions"));
+    settle(command.env("PULSE_SERVER", "/nonexistent").env("ALSA_CONFIG_PATH", "/dev/null"));
+    let ended = command.output().expect("it runs");
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    assert!(String::from_utf8_lossy(&ended.stderr).starts_with("Error: "), "{ended:?}");
 }

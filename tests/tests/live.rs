@@ -234,6 +234,25 @@ fn a_recording_at_its_own_pace_looks_the_same() {
 }
 
 #[test]
+fn each_command_has_a_manual_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man1");
+    let ended = hearken(&["man"]).arg(&pages).output().unwrap();
+    assert!(ended.status.success() && ended.stdout.is_empty(), "{ended:?}");
+    for command in
+        ["live", "file", "devices", "serve", "load", "eval", "bench", "models-pull", "doctor", "man"]
+    {
+        let page = std::fs::read_to_string(pages.join(format!("hearken-{command}.1"))).expect(command);
+        assert!(page.contains(".SH SYNOPSIS"), "{command}: {page}");
+    }
+    let page = std::fs::read_to_string(pages.join("hearken.1")).unwrap();
+    assert!(page.contains("Exit codes"), "{page}");
+    let ended = hearken(&["man", "/dev/null/man1"]).output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.code() == Some(1) && said.contains("/dev/null/man1"), "{ended:?}");
+}
+
+#[test]
 fn completions_name_the_commands() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let ended = hearken(&["completions", shell]).output().unwrap();

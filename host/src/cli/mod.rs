@@ -23,7 +23,7 @@ mod serve;
 mod speech;
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -76,6 +76,12 @@ enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Write manual pages
+    #[command(after_help = "Example:\n  hearken man ~/.local/share/man/man1 && man hearken-live")]
+    Man {
+        /// The folder, which is made if it is not there
+        folder: PathBuf,
+    },
 }
 
 /// Error message, as one line, and the exit code for it.
@@ -119,6 +125,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Models(args) => models::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Completions { shell } => Ok(completions(shell)),
+        Command::Man { folder } => manual(&folder),
     };
     match result {
         Ok(code) => code,
@@ -136,6 +143,14 @@ fn completions(shell: clap_complete::Shell) -> ExitCode {
     // A pager that was closed has seen enough.
     let _ = std::io::stdout().write_all(&script);
     ExitCode::SUCCESS
+}
+
+/// Writes a manual page for each command.
+fn manual(folder: &Path) -> Result<ExitCode, Failure> {
+    std::fs::create_dir_all(folder)
+        .and_then(|()| clap_mangen::generate_to(Cli::command(), folder))
+        .map_err(|error| in_writing(folder, &error))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Prints one line on standard error. Names of files and texts of models may be in it, so no
