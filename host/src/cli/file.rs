@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -93,6 +94,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         )));
     }
     let destinations = destinations(args, folder, format)?;
+    spare_recordings(&args.paths, &destinations)?;
     if let Some(folder) = folder {
         std::fs::create_dir_all(folder)
             .map_err(|error| Failure::new(format!("cannot use the folder {}: {error}", folder.display())))?;
@@ -163,6 +165,28 @@ fn destinations(args: &Args, folder: Option<&Path>, format: Format) -> Result<Ve
         destinations.push(Some(destination));
     }
     Ok(destinations)
+}
+
+/// Refuses a transcript in place of a recording, whatever name or link leads there.
+fn spare_recordings(recordings: &[PathBuf], destinations: &[Option<PathBuf>]) -> Result<(), Failure> {
+    let file = |path: &Path| {
+        let found = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+        Some((found.dev(), found.ino()))
+    };
+    let recordings: HashMap<_, _> = recordings
+        .iter()
+        .filter(|path| !is_stdin(path))
+        .filter_map(|path| Some((file(path)?, path)))
+        .collect();
+    for destination in destinations.iter().flatten() {
+        if let Some(recording) = file(destination).and_then(|file| recordings.get(&file)) {
+            return Err(Failure::usage(format!(
+                "the transcript would replace the recording {}; name another file with -o",
+                recording.display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// A recording to transcribe.

@@ -357,6 +357,28 @@ fn an_output_that_cannot_be_made_is_named() {
 }
 
 #[test]
+fn a_transcript_in_place_of_its_recording_is_refused() {
+    let folder = Folder::new();
+    let speech = folder.speech();
+    let before = fs::read(&speech).unwrap();
+    let (link, text) = (folder.name("link.wav"), folder.name("speech.txt"));
+    std::os::unix::fs::symlink(&speech, &link).unwrap();
+    fs::hard_link(&speech, &text).unwrap();
+    for arguments in [
+        ["file", &speech, "-o", &speech],
+        ["file", &speech, "-o", &link],
+        ["file", &link, "-o", &speech],
+        // As `speech.txt` in the folder.
+        ["file", &speech, "-o", &folder.name("")],
+    ] {
+        let ended = run(&mut hearken(&arguments));
+        assert_eq!(ended.code, Some(2), "{arguments:?}: {ended:?}");
+        assert!(ended.stderr.contains("would replace the recording"), "{ended:?}");
+        assert_eq!(fs::read(&speech).unwrap(), before, "{arguments:?}");
+    }
+}
+
+#[test]
 fn a_link_is_written_through_and_a_pipe_stays_one() {
     let folder = Folder::new();
     let file = folder.speech();
