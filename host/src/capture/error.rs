@@ -71,4 +71,10 @@ pub enum CaptureError {
     /// The operating system refused a thread.
     #[error("cannot start a thread for capture: {0}")]
     Thread(#[source] std::io::Error),
+    /// The thread that moves audio from the device panicked: a defect of hearken or of a
+    /// [`Backend`](super::Backend).
+    #[error(
+        "listening ended with a panic, and the latest audio is lost; start again, and report what was printed"
+    )]
+    Panicked,
 }

@@ -75,11 +75,11 @@ impl Pump {
     ///
     /// # Errors
     ///
-    /// [`CaptureError::Gone`] when the device stopped by itself.
+    /// [`CaptureError::Gone`] when the device stopped by itself, [`CaptureError::Panicked`] when the
+    /// thread panicked: the session's events have ended then, and the latest audio is lost.
     pub fn join(mut self) -> Result<(), CaptureError> {
-        let thread = self.thread.take();
-        // A pump that panicked has no session to finish; its events have ended.
-        thread.and_then(|thread| thread.join().ok()).unwrap_or(Ok(()))
+        let ended = self.thread.take().map(JoinHandle::join);
+        ended.unwrap_or(Ok(Ok(()))).unwrap_or(Err(CaptureError::Panicked))
     }
 }
 
@@ -125,5 +125,55 @@ impl Run {
                 end => return Ok(end),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audio::{Format, RingWriter};
+    use crate::capture::{Backend, Device, Input, Kind, Stream};
+    use crate::session::SessionOptions;
+    use crate::{Engine, ModelSource};
+
+    /// A device that panics when it is let go.
+    struct Broken {
+        _writer: RingWriter,
+    }
+
+    impl Stream for Broken {}
+
+    impl Drop for Broken {
+        fn drop(&mut self) {
+            panic!("the driver has a defect");
+        }
+    }
+
+    impl Backend for Kind {
+        fn devices(&self) -> Result<Vec<Device>, CaptureError> {
+            Ok(vec![Device::new("broken:0", "Broken", *self, Some(Format::MODEL))])
+        }
+
+        fn open(
+            &self,
+            _: &Input,
+            connect: &mut dyn FnMut(Format) -> Result<RingWriter, CaptureError>,
+            _: Sender<CaptureError>,
+        ) -> Result<(Device, Box<dyn Stream>), CaptureError> {
+            let writer = connect(Format::MODEL)?;
+            Ok((self.devices()?.remove(0), Box::new(Broken { _writer: writer })))
+        }
+    }
+
+    #[test]
+    fn a_panic_while_listening_is_an_error() {
+        let model = Engine::new().unwrap().load(&ModelSource::Embedded).unwrap();
+        let session = Session::new(&model, SessionOptions::new(Format::MODEL)).unwrap();
+        let events = session.events().clone();
+        let capture = Capture::open(&Kind::Microphone, &Input::Microphone).unwrap();
+        let mut pump = Pump::start(capture, session).unwrap();
+        pump.stop();
+        assert!(matches!(pump.join(), Err(CaptureError::Panicked)));
+        assert!(events.iter().next().is_none(), "they have ended");
     }
 }
