@@ -7,6 +7,7 @@ pub mod cost;
 pub mod footprint;
 pub mod foreign;
 pub mod guest;
+pub mod media_guest;
 pub mod model;
 pub mod official;
 pub mod picture;
