@@ -28,7 +28,9 @@ pub use channel::Channel;
 pub use chunks::{Chunk, Chunker};
 #[cfg(feature = "server")]
 pub(crate) use decode::{LiveDecoder, Taken};
-pub use decode::{from_file, from_reader, open, open_track};
+#[cfg(feature = "measure")]
+pub use decode::open_with_added;
+pub use decode::{add_media, from_file, from_reader, open, open_track};
 pub use error::AudioError;
 pub use raw::{Encoding, RawPcm, UnknownEncoding};
 pub use resample::Resampler;

@@ -9,7 +9,7 @@ use hearken_proto::media::{self, Facts, Report, Request, Track};
 
 use crate::audio::{AudioError, Format, Tracks};
 use crate::sandbox::SandboxError;
-use crate::sandbox::media::{Decoder, Input};
+use crate::sandbox::media::{Decoder, Input, Room};
 
 /// Longest explanation that is taken over from the guest [characters].
 const MAX_REASON: usize = 160;
@@ -64,8 +64,15 @@ pub(super) struct Bytes {
     pub(super) seekable: bool,
 }
 
+impl Bytes {
+    /// The bytes of a file; without a length it is read from front to back.
+    pub(super) fn of_file(file: File, len: Option<u64>) -> Self {
+        Self { input: Box::new(Whole(file)), len, seekable: len.is_some() }
+    }
+}
+
 /// A file, which other readers may use at the same time.
-pub(super) struct Whole(pub(super) File);
+struct Whole(File);
 
 impl Input for Whole {
     fn read_at(&mut self, position: u64, out: &mut [u8]) -> io::Result<usize> {
@@ -101,9 +108,14 @@ impl<R: Read + Send> Input for Piped<R> {
 
 impl Container {
     /// Finds out what the bytes are, and chooses a track.
-    pub(super) async fn open(bytes: Bytes, extension: Option<&str>, track: &Track) -> Result<Self, Failure> {
+    pub(super) async fn open(
+        room: &Room,
+        bytes: Bytes,
+        extension: Option<&str>,
+        track: &Track,
+    ) -> Result<Self, Failure> {
         let Bytes { input, len, seekable } = bytes;
-        let mut decoder = Decoder::new(input).await.map_err(Failure::Sandbox)?;
+        let mut decoder = room.decoder(input).await.map_err(Failure::Sandbox)?;
         let extension = extension.map(str::to_ascii_lowercase);
         let request = Request::Open { extension, len, seekable, track: track.clone() };
         match ask(&mut decoder, request).await? {
