@@ -10,7 +10,9 @@
 #![cfg(any(target_arch = "wasm32", fuzzing))]
 
 #[cfg(all(feature = "ffmpeg", feature = "symphonia"))]
-compile_error!("a module has either symphonia's decoders or FFmpeg's: --no-default-features --features ffmpeg");
+compile_error!(
+    "a module has either symphonia's decoders or FFmpeg's: --no-default-features --features ffmpeg"
+);
 
 #[cfg(feature = "symphonia")]
 mod aac;

@@ -16,7 +16,9 @@ use hearken::{Model, Progress, TranscribeOptions, Transcript};
 use super::captions::Captions;
 use super::output::Output;
 use super::progress::Bar;
-use super::{EXIT_PARTIAL, Failure, MediaArgs, ModelArgs, SpeechArgs, complain, in_writing, printable, realtime};
+use super::{
+    EXIT_PARTIAL, Failure, MediaArgs, ModelArgs, SpeechArgs, complain, in_writing, printable, realtime,
+};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \

@@ -3,6 +3,7 @@
 
 mod channels;
 mod cuts;
+mod ffmpeg;
 mod field;
 mod matrix;
 mod trust;

@@ -1,5 +1,7 @@
 //! Recordings that FFmpeg's libraries read: the decoder of the module that an operator can add.
 
+mod length;
+
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::io::{Read, Seek, SeekFrom};
 use std::ptr::{self, NonNull};
@@ -18,8 +20,9 @@ const MAX_SAMPLES: usize = 16 << 20;
 /// clock has started anew [s], where clocks do: `ffmpeg` has the same one.
 const JUMP: i128 = 10;
 
-/// Share of a second by which a complete recording may be shorter than its header states.
-const TOLERANCE: u32 = 2;
+/// Part of a second by which a complete recording may be shorter than its header states: encoders'
+/// delays, which some count and some do not.
+const TOLERANCE: u32 = 5;
 
 /// Declarations of `shim.h`.
 mod shim {
@@ -142,6 +145,8 @@ pub struct Container {
     facts: Facts,
     tick: (u32, u32),
     may_jump: bool,
+    /// The file is shorter than it says.
+    is_cut: bool,
     /// End of the latest frame in ticks, if its container has a clock.
     end: Option<i128>,
     /// A decoded frame that waits behind the report of a new start.
@@ -169,6 +174,10 @@ impl Container {
     pub fn open(mut source: Source, extension: Option<&str>, wanted: &Wanted) -> Result<Self, Failure> {
         signature::refuse_others(source.peek(signature::LEN).map_err(|_| Failure::Read)?)?;
         let seekable = source.is_seekable();
+        let is_cut = match source.len().filter(|_| seekable) {
+            Some(len) => length::stated(&mut source).is_some_and(|stated| stated > len),
+            None => false,
+        };
         let len = source.len().and_then(|len| i64::try_from(len).ok()).unwrap_or(-1);
         let name = CString::new(format!("it.{}", extension.unwrap_or_default())).unwrap_or_default();
         let input = Box::leak(Box::new(Input { source, failed: false }));
@@ -191,6 +200,7 @@ impl Container {
             facts: Facts::default(),
             tick: (1, 1),
             may_jump: false,
+            is_cut,
             end: None,
             held: None,
         };
@@ -229,9 +239,9 @@ impl Container {
             Wanted::Number(number) => {
                 Some((*number as usize).wrapping_sub(1)).filter(|&number| number < tracks.len())
             }
-            Wanted::Language(language) => tracks.iter().position(|track| {
-                track.language.as_deref().is_some_and(|own| same_language(own, language))
-            }),
+            Wanted::Language(language) => tracks
+                .iter()
+                .position(|track| track.language.as_deref().is_some_and(|own| same_language(own, language))),
         };
         let chosen = chosen.ok_or(Failure::NoTrack)?;
         let number = i32::try_from(chosen).map_err(|_| Failure::NoTrack)?;
@@ -281,9 +291,8 @@ impl Container {
                 Report::Restarted(self.facts())
             }
             shim::AUDIO => self.audio(&frame, block),
-            shim::SKIPPED => {
-                Report::Skipped { length: (frame.time > 0).then(|| self.time(frame.time)) }
-            }
+            shim::SKIPPED => Report::Skipped { length: (frame.time > 0).then(|| self.time(frame.time)) },
+            shim::END if self.is_cut => Report::Failed(Failure::Cut),
             shim::END => Report::End,
             status => Report::Failed(if self.has_failed() {
                 Failure::Read

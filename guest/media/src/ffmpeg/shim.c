@@ -233,8 +233,9 @@ void ffmpeg_facts(const Recording * recording, Facts * out) {
     }
     // In a container with a picture the length may be the picture's, unless each track has its own.
     int is_own = format->nb_streams == 1 || has_format(recording, "mov") || has_format(recording, "avi");
-    out->is_exact = recording->seek && out->duration >= 0 && is_own &&
-        format->duration_estimation_method == AVFMT_DURATION_FROM_STREAM;
+    // A file's length may be an estimate; nobody makes one of a stream.
+    int is_stated = !recording->seek || format->duration_estimation_method == AVFMT_DURATION_FROM_STREAM;
+    out->is_exact = out->duration >= 0 && is_own && is_stated;
 }
 
 int32_t ffmpeg_next(Recording * recording, Frame * out) {

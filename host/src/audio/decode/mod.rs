@@ -153,9 +153,8 @@ fn is_unread(error: &AudioError) -> bool {
 fn better(first: AudioError, added: AudioError) -> AudioError {
     match (&first, &added) {
         // The first has only known that it cannot read it; or the added one knows what it is.
-        (AudioError::Codec { .. }, _) | (_, AudioError::Codec { .. } | AudioError::RecordingFormat { .. }) => {
-            added
-        }
+        (AudioError::Codec { .. }, _)
+        | (_, AudioError::Codec { .. } | AudioError::RecordingFormat { .. }) => added,
         _ => first,
     }
 }
@@ -260,12 +259,14 @@ impl Decoded {
         track: &Track,
     ) -> Result<Self, AudioError> {
         let container =
-            Container::open(room, bytes, extension, &track.into()).await.map_err(|failure| match failure {
-                Failure::NoTrack if *track != Track::Default => {
-                    AudioError::NoSuchTrack { name: name.clone(), track: track.to_string() }
-                }
-                failure => not_opened(&name, failure),
-            })?;
+            Container::open(room, bytes, extension, &track.into()).await.map_err(
+                |failure| match failure {
+                    Failure::NoTrack if *track != Track::Default => {
+                        AudioError::NoSuchTrack { name: name.clone(), track: track.to_string() }
+                    }
+                    failure => not_opened(&name, failure),
+                },
+            )?;
         let mut decoded = Self {
             name,
             container,
