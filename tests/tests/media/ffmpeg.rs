@@ -204,6 +204,16 @@ fn recordings_of_the_field_are_heard_to_their_end() {
     assert!((heard.seconds() - 2.0 * SECONDS).abs() < 0.2, "{} s", heard.seconds());
     has_sound(&heard, 0.0);
     has_sound(&heard, SECONDS + 0.05);
+    // A broadcast whose clock jumps ahead by two hours, and back.
+    let part = |file, offset| {
+        make(folder, &["-ar", "48000", "-c:a", "ac3", "-output_ts_offset", offset, "-f", "mpegts"], file)
+    };
+    let parts = [part("one.ts", "0"), part("ahead.ts", "7200"), part("back.ts", "60")].concat();
+    fs::write(folder.join("parts.ts"), parts).expect("written");
+    let heard = hear(&folder.join("parts.ts")).expect("it opens");
+    assert!(heard.error.is_none(), "{:?}", heard.error);
+    assert!((heard.seconds() - 3.0 * SECONDS).abs() < 0.3, "{} s", heard.seconds());
+    has_sound(&heard, 2.0 * SECONDS + 0.1);
     // What nobody reads is still named by the first module, and so is a format out of range.
     fs::write(folder.join("it.zip"), b"PK\x03\x04 and more").expect("written");
     let message = hear(&folder.join("it.zip")).err().expect("it is none").to_string();
@@ -388,25 +398,16 @@ fn streams_are_heard_as_they_come() {
     }
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
-    let long = ["-t", "30", "-b:a", "64k", "-ar", "48000"];
-    // The length of a packet [s], two of which a stream may be behind.
-    for (file, codec, packet) in [
-        ("it.ts", "ac3", 0.032),
-        ("it.flv", "aac", 0.022),
-        ("it.ac3", "ac3", 0.032),
-        ("it.mkv", "ac3", 0.032),
+    let source = "aevalsrc='0.4*sin(2*PI*440*t)':s=48000:d=30";
+    // With the length of a packet [s], two of which a stream may be behind.
+    for (file, packet, options) in [
+        ("it.ts", 0.032, ["-c:a", "ac3", "-ar", "48000", "-pes_payload_size", "0"]),
+        ("it.flv", 0.024, ["-c:a", "aac", "-ar", "44100", "-b:a", "64k"]),
+        ("it.ac3", 0.032, ["-c:a", "ac3", "-ar", "48000", "-b:a", "64k"]),
+        ("it.mkv", 0.032, ["-c:a", "ac3", "-ar", "48000", "-cluster_time_limit", "20"]),
+        ("it.spx", 0.020, ["-c:a", "libspeex", "-ar", "16000", "-page_duration", "20000"]),
     ] {
-        let source = "aevalsrc='0.4*sin(2*PI*440*t)':s=48000:d=30";
-        let rate = if file.ends_with("flv") { "44100" } else { "48000" };
-        let input = ["-f", "lavfi", "-i", source, "-c:a", codec];
-        let options =
-            ["-ar", rate, "-flush_packets", "1", "-cluster_time_limit", "20", "-pes_payload_size", "0"];
-        let options = match file {
-            "it.mkv" => &options[..6],
-            "it.ts" => &[&options[..4], &options[6..]].concat()[..],
-            _ => &options[..4],
-        };
-        ffmpeg(folder, &[input.as_slice(), &long[..4], options, &[file]].concat());
+        ffmpeg(folder, &[["-f", "lavfi", "-i", source].as_slice(), &options, &[file]].concat());
         let total = fs::metadata(folder.join(file)).expect("a file").len() as f64;
         let read = Arc::new(AtomicUsize::new(0));
         let bytes = Counted(File::open(folder.join(file)).expect("a file"), Arc::clone(&read));

@@ -65,6 +65,9 @@ mod shim {
         pub(super) time: i64,
     }
 
+    /// Zeros behind the bytes that are probed.
+    pub(super) const PADDING: usize = 32;
+
     pub(super) const AUDIO: i32 = 0;
     pub(super) const SKIPPED: i32 = 1;
     pub(super) const END: i32 = 2;
@@ -85,6 +88,8 @@ mod shim {
             seek: Option<Seek>,
             len: i64,
             name: *const c_char,
+            start: *mut u8,
+            start_len: i32,
         ) -> i32;
         pub(super) fn ffmpeg_tracks(recording: *const Recording) -> i32;
         pub(super) fn ffmpeg_track(recording: *const Recording, number: i32, out: *mut Track);
@@ -172,7 +177,10 @@ impl Container {
     /// # Errors
     /// Says why there is no audio to be had.
     pub fn open(mut source: Source, extension: Option<&str>, wanted: &Wanted) -> Result<Self, Failure> {
-        signature::refuse_others(source.peek(signature::LEN).map_err(|_| Failure::Read)?)?;
+        let mut start = source.peek(signature::LEN).map_err(|_| Failure::Read)?.to_vec();
+        signature::refuse_others(&start)?;
+        let start_len = i32::try_from(start.len()).unwrap_or(0);
+        start.resize(start.len() + shim::PADDING, 0);
         let seekable = source.is_seekable();
         let is_cut = match source.len().filter(|_| seekable) {
             Some(len) => length::stated(&mut source).is_some_and(|stated| stated > len),
@@ -183,11 +191,20 @@ impl Container {
         let input = Box::leak(Box::new(Input { source, failed: false }));
         let input = NonNull::from(input);
         let mut recording = ptr::null_mut();
-        // SAFETY: `input` lives until the recording is closed, and `name` until the call is over;
-        // the functions are made for them.
+        // SAFETY: `input` lives until the recording is closed, `name` and `start` until the call is
+        // over; the functions are made for them, and `start` has the padding.
         let status = unsafe {
             let seek: Option<shim::Seek> = seekable.then_some(seek);
-            shim::ffmpeg_open(&mut recording, input.as_ptr().cast(), read, seek, len, name.as_ptr())
+            shim::ffmpeg_open(
+                &mut recording,
+                input.as_ptr().cast(),
+                read,
+                seek,
+                len,
+                name.as_ptr(),
+                start.as_mut_ptr(),
+                start_len,
+            )
         };
         let Some(recording) = NonNull::new(recording) else {
             // SAFETY: it was leaked above, and FFmpeg's has let go of it.

@@ -153,7 +153,18 @@ static int find_tracks(Recording * recording) {
     return 0;
 }
 
-int32_t ffmpeg_open(Recording ** out, void * source, Read read, Seek seek, int64_t len, const char * name) {
+_Static_assert(FFMPEG_PADDING >= AVPROBE_PADDING_SIZE, "zeros behind the bytes that are probed");
+
+// The container of a stream whose first bytes leave no doubt. libavformat waits for 2 KiB, a second and more of speech.
+static const AVInputFormat * known(const char * name, uint8_t * start, int32_t start_len) {
+    AVProbeData data = { .filename = name, .buf = start, .buf_size = start_len };
+    int score = 0;
+    const AVInputFormat * format = av_probe_input_format3(&data, 1, &score);
+    return score >= AVPROBE_SCORE_MAX ? format : NULL;
+}
+
+int32_t ffmpeg_open(Recording ** out, void * source, Read read, Seek seek, int64_t len, const char * name, uint8_t * start,
+    int32_t start_len) {
     *out = NULL;
     av_log_set_callback(be_silent);
     Recording * recording = calloc(1, sizeof *recording);
@@ -173,7 +184,7 @@ int32_t ffmpeg_open(Recording ** out, void * source, Read read, Seek seek, int64
     recording->format->flags |= AVFMT_FLAG_CUSTOM_IO;
     recording->format->max_streams = MAX_STREAMS;
     // Frees the context where it fails.
-    status = avformat_open_input(&recording->format, name, NULL, NULL);
+    status = avformat_open_input(&recording->format, name, seek ? NULL : known(name, start, start_len), NULL);
     if (status >= 0) status = find_tracks(recording);
     if (status >= 0) {
         *out = recording;

@@ -44,13 +44,16 @@ typedef struct {
     int64_t time;
 } Frame;
 
+enum { FFMPEG_PADDING = 32 };
 // Results of ffmpeg_next.
 enum { FFMPEG_AUDIO, FFMPEG_SKIPPED, FFMPEG_END, FFMPEG_CUT, FFMPEG_DAMAGED };
 // Results of ffmpeg_open and ffmpeg_choose.
 enum { FFMPEG_OK, FFMPEG_OPEN_CUT, FFMPEG_OPEN_DAMAGED, FFMPEG_OPEN_MEMORY };
 
-// Opens a recording and finds its tracks. `seek` is NULL where there is no seeking; `name` has the extension.
-int32_t ffmpeg_open(Recording ** out, void * source, Read read, Seek seek, int64_t len, const char * name);
+// Opens a recording and finds its tracks. `seek` is NULL where there is no seeking; `name` has the extension. `start` has the
+// first `start_len` bytes, and FFMPEG_PADDING zeros behind them.
+int32_t ffmpeg_open(Recording ** out, void * source, Read read, Seek seek, int64_t len, const char * name, uint8_t * start,
+    int32_t start_len);
 int32_t ffmpeg_tracks(const Recording * recording);
 void ffmpeg_track(const Recording * recording, int32_t number, Track * out);
 // Chooses the audio track that is decoded, once.
