@@ -1,6 +1,6 @@
 //! The cost of decoding a recording in the sandbox: how many times as fast as real time, by
-//! hearken's own module and by FFmpeg's libraries as one (`make media-ffmpeg`), beside ffmpeg on the
-//! same file, and how long it takes from a file's name to its first sound.
+//! hearken's own module and by FFmpeg's libraries as one (`make media-ffmpeg`), beside ffmpeg on
+//! the same file, and how long it takes from a file's name to its first sound.
 
 use std::path::Path;
 use std::process::Command;

@@ -28,8 +28,8 @@ fn each_kind_gives_what_there_is_and_says_that_it_is_cut() {
     cut(KINDS, has_no_end, 0.2);
 }
 
-/// Cuts a recording of each kind, and hears what there is. If more is missing than `slack` \[s\], it
-/// must be said.
+/// Cuts a recording of each kind, and hears what there is. If more is missing than `slack` \[s\],
+/// it must be said.
 pub(crate) fn cut(kinds: &[Kind], has_no_end: fn(&Kind) -> bool, slack: f64) {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();

@@ -65,8 +65,8 @@ const ONE: &[u16] = &[1];
 const TWO: &[u16] = &[1, 2];
 const SIX: &[u16] = &[6];
 
-/// Frames by which the length may differ from what the command `ffmpeg` writes, at 48 kHz: a frame of
-/// the codec.
+/// Frames by which the length may differ from what the command `ffmpeg` writes, at 48 kHz: a frame
+/// of the codec.
 const FRAME: usize = 2_048;
 
 /// Ways to write what the first module refuses.
