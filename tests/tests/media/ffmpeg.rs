@@ -10,8 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use hearken::audio::{self, AudioError, Track, from_reader, open_track, open_with_added};
 use hearken_tests::command::{fine, hearken, run};
 use hearken_tests::random::Random;
+use hearken_tests::serve::Server;
 use hearken_tests::tenants::{PHRASES, SPEECH};
 use hearken_tests::wav;
+use serde_json::json;
 use wasmparser::{Parser, Payload};
 
 use super::cuts::{TRAP, cut};
@@ -459,6 +461,35 @@ fn the_command_takes_the_module() {
         .only_says(1, &["speech.wav", "not a hearken guest"]);
     let missing = path("missing.wasm");
     run(&mut hearken(&["file", &lossless, "--media", &missing])).only_says(1, &["missing.wasm", "--media"]);
+}
+
+#[test]
+fn a_server_takes_the_module_before_it_gives_up_its_rights() {
+    let Some(module) = module() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    let speech = wav::pcm16(&SPEECH.samples, SPEECH.format.sample_rate, 1);
+    fs::write(folder.join("speech.wav"), speech).expect("written");
+    ffmpeg(folder, &["-i", "speech.wav", "-ar", "48000", "-b:a", "192k", "-c:a", "ac3", "speech.ts"]);
+    let bytes = fs::read(folder.join("speech.ts")).expect("a file");
+    let server = Server::with_arguments("", &["--hardened", "--media", module.to_str().expect("a name")]);
+    let answer = server.request("POST", "/v1/listen", &[], &bytes).json();
+    let text = &answer["results"]["channels"][0]["alternatives"][0]["transcript"];
+    assert_eq!(text, &PHRASES.join(" "), "{answer}");
+    let mut socket = server.socket("/v1/listen", &[]).expect("a live stream");
+    for piece in bytes.chunks(1_500) {
+        assert!(socket.push(piece));
+    }
+    socket.say(&json!({ "type": "CloseStream" }));
+    let (messages, _) = socket.rest();
+    let said: Vec<&str> = messages
+        .iter()
+        .filter(|message| message["is_final"] == true)
+        .filter_map(|message| message["channel"]["alternatives"][0]["transcript"].as_str())
+        .filter(|text| !text.is_empty())
+        .collect();
+    assert_eq!(said.join(" "), PHRASES.join(" "));
+    server.end();
 }
 
 #[test]
