@@ -1,7 +1,7 @@
 # hearken: `make demo` and `make test` do everything, from nothing. `make help` lists the rest.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo models build check check-lints check-tests test lint fmt install-c gstreamer voice bench bench-voice bench-peers profile bench-precision bench-media bench-vad bench-words bench-server neighbours soak-server fuzz pictures sbom package fresh clean
+.PHONY: help setup demo models build check check-lints check-tests test lint fmt install-c gstreamer media-ffmpeg voice bench bench-voice bench-peers profile bench-precision bench-media bench-vad bench-words bench-server neighbours soak-server fuzz pictures sbom package fresh clean
 
 CARGO := cargo
 MAKEFLAGS += --no-print-directory
@@ -51,6 +51,7 @@ test: ## run all tests
 	@echo "building (minutes the first time) …"
 	@$(CARGO) build $(ALL) --lib --bins --tests --examples
 	@scripts/models $(HEARKEN) || [ -z "$(CI)" ]
+	@scripts/media-ffmpeg || { [ $$? = 75 ] && [ -z "$(CI)" ]; }
 	@$(MAKE) voice
 	@$(CARGO) nextest run $(ALL) --no-fail-fast --status-level $(if $(CI),pass,slow)
 	@$(CARGO) test $(ALL) --doc
@@ -64,6 +65,10 @@ gstreamer: ## build the GStreamer plug-in (target/gstreamer/libgsthearken.so)
 	@.ci/setup gstreamer
 	@$(CARGO) build --release --package gst-plugin-hearken
 	@install -D -t target/gstreamer target/release/libgsthearken.so
+
+media-ffmpeg: ## build FFmpeg's libraries as a module that decodes more recordings (target/media-ffmpeg/ffmpeg.wasm)
+	@.ci/setup ffmpeg
+	@scripts/media-ffmpeg
 
 # The C library and the plug-in of `cargo build --lib`, where the tests and `bench-voice` look for them.
 voice:
@@ -105,8 +110,9 @@ bench-precision: ## what the rounding of --compute fast costs in words (HEARKEN_
 	@.ci/setup build
 	@$(CARGO) bench --profile release --workspace --features hearken/cli --bench precision
 
-bench-media: ## how fast recordings are decoded in the sandbox, beside ffmpeg
+bench-media: ## how fast recordings are decoded in the sandbox, by either module, beside ffmpeg
 	@.ci/setup test
+	@scripts/media-ffmpeg
 	@$(CARGO) bench --profile release --workspace --features hearken/cli --bench media
 
 bench-vad: ## how well voice activity finds speech in noise (HEARKEN_SPEECH and HEARKEN_NOISE name folders of recordings)

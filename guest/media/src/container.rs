@@ -29,7 +29,9 @@ use symphonia::core::units::TimeBase;
 
 use crate::mp4::{self, Edits};
 use crate::opus::Opus;
+use crate::report::report;
 use crate::source::Source;
+use crate::track::same_language;
 use crate::wave::{self, Samples, Wave};
 use crate::{aac, mkv, mpeg, signature};
 
@@ -178,16 +180,6 @@ fn behind_tags(mut source: Source) -> Result<Source, Failure> {
         let size = [a, b, c, d].iter().fold(0u64, |size, &byte| size << 7 | u64::from(byte & 0x7F));
         let footer = if flags & 0x10 == 0 { 0 } else { 10 };
         source = source.section(10 + size + footer, None);
-    }
-}
-
-fn report(sample_rate: u32, channels: usize, block: &[f32], time: Option<Time>) -> Report {
-    Report::Audio {
-        sample_rate,
-        channels: u32::try_from(channels).unwrap_or(u32::MAX),
-        address: block.as_ptr().addr() as u32,
-        samples: u32::try_from(block.len()).unwrap_or(u32::MAX),
-        time,
     }
 }
 
@@ -442,12 +434,6 @@ fn audio(track: &Track) -> Option<&AudioCodecParameters> {
 
 fn audio_tracks(reader: &dyn FormatReader) -> impl Iterator<Item = &Track> {
     reader.tracks().iter().filter(|track| audio(track).is_some())
-}
-
-/// Languages are the same if one is written longer: `en`, `eng` and `en-US`.
-fn same_language(one: &str, other: &str) -> bool {
-    let short = |text: &str| text.get(..2).map(str::to_ascii_lowercase);
-    short(one).is_some_and(|one| Some(one) == short(other))
 }
 
 fn choose<'a>(

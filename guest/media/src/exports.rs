@@ -6,7 +6,7 @@ use hearken_proto::abi::{MAX_REQUEST, Status, VERSION};
 use hearken_proto::media::{Report, Request};
 use hearken_proto::{Event, Request as Call};
 
-use crate::container::Container;
+use crate::Container;
 use crate::imports::{Host, emit_event};
 use crate::source::Source;
 

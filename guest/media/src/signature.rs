@@ -25,6 +25,7 @@ const OTHERS: [(&[u8], &str); 13] = [
 
 /// Signatures of recordings for which there is no reader or no decoder, by their position in the
 /// file.
+#[cfg(feature = "symphonia")]
 const UNREAD: [(usize, &[u8], &str); 14] = [
     (0, b"#!AMR", "AMR"),
     (0, b"FLV\x01", "Flash video"),
@@ -44,16 +45,24 @@ const UNREAD: [(usize, &[u8], &str); 14] = [
 
 /// Length of a packet of an MPEG transport stream [bytes], and the byte that each begins with.
 const TS_PACKET: usize = 188;
+#[cfg(feature = "symphonia")]
 const TS_SYNC: u8 = 0x47;
 
 /// Bytes that [`refuse`] needs at most.
 pub(crate) const LEN: usize = 3 * TS_PACKET;
 
-/// Refuses a file that starts so if it is known that it cannot be read.
-pub(crate) fn refuse(start: &[u8]) -> Result<(), Failure> {
-    if let Some((_, kind)) = OTHERS.iter().find(|(signature, _)| start.starts_with(signature)) {
-        return Err(Failure::Damaged(format!("it is {kind}")));
+/// Refuses a file that starts so if it is known that it is no recording.
+pub(crate) fn refuse_others(start: &[u8]) -> Result<(), Failure> {
+    match OTHERS.iter().find(|(signature, _)| start.starts_with(signature)) {
+        Some((_, kind)) => Err(Failure::Damaged(format!("it is {kind}"))),
+        None => Ok(()),
     }
+}
+
+/// Refuses a file that starts so if it is known that it cannot be read.
+#[cfg(feature = "symphonia")]
+pub(crate) fn refuse(start: &[u8]) -> Result<(), Failure> {
+    refuse_others(start)?;
     let unread = UNREAD
         .iter()
         .find(|&&(at, signature, _)| start.get(at..).is_some_and(|start| start.starts_with(signature)));

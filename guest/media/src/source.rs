@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+#[cfg(feature = "symphonia")]
 use symphonia::core::io::MediaSource;
 
 /// Bytes that can be read at a position.
@@ -61,6 +62,11 @@ impl Source {
     /// Length in bytes, if it is known.
     pub fn len(&self) -> Option<u64> {
         self.bounded.then(|| self.section.end - self.section.start)
+    }
+
+    /// Returns true if it can be read at any position.
+    pub fn is_seekable(&self) -> bool {
+        self.seekable
     }
 
     /// Reads up to `len` bytes of the start, which stay readable.
@@ -191,6 +197,7 @@ impl Seek for Source {
     }
 }
 
+#[cfg(feature = "symphonia")]
 impl MediaSource for Source {
     fn is_seekable(&self) -> bool {
         self.seekable

@@ -26,9 +26,11 @@ mod voice;
 pub use accounting::Accounting;
 pub use channel::Channel;
 pub use chunks::{Chunk, Chunker};
+#[cfg(feature = "measure")]
+pub use decode::open_with_added;
 #[cfg(feature = "server")]
 pub(crate) use decode::{LiveDecoder, Taken};
-pub use decode::{from_file, from_reader, open, open_track};
+pub use decode::{add_media, from_file, from_reader, open, open_track};
 pub use error::AudioError;
 pub use raw::{Encoding, RawPcm, UnknownEncoding};
 pub use resample::Resampler;

@@ -17,7 +17,9 @@ use hearken::{Model, Progress, TranscribeOptions, Transcript};
 use super::captions::Captions;
 use super::output::Output;
 use super::progress::Bar;
-use super::{EXIT_PARTIAL, Failure, ModelArgs, SpeechArgs, complain, in_writing, printable, realtime};
+use super::{
+    EXIT_PARTIAL, Failure, MediaArgs, ModelArgs, SpeechArgs, complain, in_writing, printable, realtime,
+};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
@@ -32,6 +34,8 @@ pub(crate) struct Args {
     paths: Vec<PathBuf>,
     #[command(flatten)]
     model: ModelArgs,
+    #[command(flatten)]
+    media: MediaArgs,
     /// Output format: txt, srt, vtt, json or jsonl [default: by OUT's extension, else txt]
     #[arg(long, short)]
     format: Option<Format>,
@@ -99,6 +103,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         std::fs::create_dir_all(folder)
             .map_err(|error| Failure::new(format!("cannot use the folder {}: {error}", folder.display())))?;
     }
+    args.media.add()?;
     let model = args.model.load()?;
     let options = TranscribeOptions {
         language: args.speech.language(),

@@ -13,6 +13,7 @@ mod file;
 mod hardened;
 mod live;
 mod load;
+mod media;
 mod model;
 mod models;
 mod output;
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
+pub(crate) use media::MediaArgs;
 pub(crate) use model::ModelArgs;
 pub(crate) use speech::SpeechArgs;
 
@@ -39,7 +41,7 @@ const EXIT_PARTIAL: u8 = 3;
     version,
     about = "Speech to text with whisper.cpp inside a WebAssembly sandbox",
     after_help = "Exit codes: 0 done; 1 error; 2 wrong usage; 3 done, but some audio was damaged or not recognized,\n  or the microphone went away.\n\
-                  HEARKEN_MODELS_DIR names another folder for models, HEARKEN_CACHE_DIR for their compiled form; \
+                  HEARKEN_MODELS_DIR names another folder for models, HEARKEN_CACHE_DIR for their compiled form;\n  HEARKEN_MEDIA a module that decodes more recordings (--media); \
                   HF_ENDPOINT another server to pull from; NO_COLOR turns colors off."
 )]
 struct Cli {

@@ -10,7 +10,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use super::{Failure, ModelArgs, complain, model};
+use super::{Failure, MediaArgs, ModelArgs, complain, model};
 
 /// The name of a server's only model where the configuration gives none.
 const ONLY_MODEL: &str = "hearken";
@@ -56,6 +56,8 @@ pub(crate) struct Args {
     hardened: bool,
     #[command(flatten)]
     model: ModelArgs,
+    #[command(flatten)]
+    media: MediaArgs,
 }
 
 /// Addresses that replace those of the configuration.
@@ -79,10 +81,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let config = args.configuration()?;
     start_log(config.log);
     let models = args.models(&config)?;
+    let media = args.media.read()?;
     raise_file_limit();
     if args.hardened {
         // Before there is another thread.
         args.give_up_files(&config, &models)?;
+    }
+    if let Some(media) = media {
+        media.add()?;
     }
     let engine = args.model.engine()?;
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_WORKERS);

@@ -1,11 +1,12 @@
 //! The sandbox in which recordings are decoded: containers and codecs are a guest's affair.
 //!
-//! One module for the whole process, compiled at first use and kept in the user's cache; an
-//! instance for each recording. The guest imports a way to read the recording's bytes and a way to
-//! emit events, and what WASI's stubs give, which is nothing.
+//! One module for the whole process, compiled at first use and kept in the user's cache, and
+//! another one if an operator adds it; an instance for each recording. The guest imports a way to
+//! read the recording's bytes and a way to emit events, and what WASI's stubs give, which is
+//! nothing.
 
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use hearken_proto::abi::EXPORT_CALL;
@@ -17,6 +18,7 @@ use super::imports::HostState;
 use super::instance::{Guest, check_abi};
 use super::ticker::Ticker;
 use super::{Cache, Image, Limits, Runtime, SandboxError, memory};
+use crate::preempt::to_end;
 
 static MODULE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hearken-media.wasm"));
 
@@ -40,8 +42,8 @@ pub(crate) trait Input: Send {
     fn read_at(&mut self, position: u64, out: &mut [u8]) -> io::Result<usize>;
 }
 
-/// The compiled module, ready to be instantiated.
-struct Room {
+/// A compiled module, ready to be instantiated.
+pub(crate) struct Room {
     pre: InstancePre<HostState>,
     ticker: Arc<Ticker>,
     limits: Limits,
@@ -85,8 +87,8 @@ impl Room {
         Ok(Self { pre, ticker: Arc::clone(&runtime.ticker), limits: runtime.limits.clone() })
     }
 
-    /// An instance that reads `input`.
-    async fn decoder(&self, input: Box<dyn Input>) -> Result<Decoder, SandboxError> {
+    /// A fresh sandbox for the recording that `input` reads.
+    pub(crate) async fn decoder(&self, input: Box<dyn Input>) -> Result<Decoder, SandboxError> {
         let mut state = HostState::new(&self.limits);
         state.input = Some(input);
         let store = Store::new(self.pre.module().engine(), state);
@@ -97,7 +99,8 @@ impl Room {
     }
 }
 
-fn room() -> Result<&'static Room, SandboxError> {
+/// The module inside hearken.
+pub(crate) fn built_in() -> Result<&'static Room, SandboxError> {
     static ROOM: OnceLock<Room> = OnceLock::new();
     if let Some(room) = ROOM.get() {
         return Ok(room);
@@ -107,6 +110,35 @@ fn room() -> Result<&'static Room, SandboxError> {
     Ok(ROOM.get_or_init(|| room))
 }
 
+/// The module that was added.
+static ADDED: RwLock<Option<Arc<Room>>> = RwLock::new(None);
+
+/// The module that an operator has added, if there is one.
+pub(crate) fn added() -> Option<Arc<Room>> {
+    ADDED.read().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// Compiles `wasm` and takes it as the added module, in the place of one that was added before.
+///
+/// # Errors
+/// It is no module that decodes recordings, or one of another version.
+pub(crate) fn add(wasm: &[u8]) -> Result<(), SandboxError> {
+    let room = Room::with(wasm, crate::engine::user_cache())?;
+    // Says whether it is one.
+    to_end(room.decoder(Box::new(Nothing)))?;
+    *ADDED.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(room));
+    Ok(())
+}
+
+/// A recording without a byte.
+struct Nothing;
+
+impl Input for Nothing {
+    fn read_at(&mut self, _: u64, _: &mut [u8]) -> io::Result<usize> {
+        Ok(0)
+    }
+}
+
 /// Compiles the module now, so that the first recording need not wait for it, and so that it is
 /// there before a process gives up the right to make code.
 ///
@@ -114,7 +146,7 @@ fn room() -> Result<&'static Room, SandboxError> {
 /// The machine cannot run the sandbox.
 #[cfg(feature = "server")]
 pub(crate) fn prepare() -> Result<(), SandboxError> {
-    room().map(drop)
+    built_in().map(drop)
 }
 
 /// A sandbox that decodes one recording.
@@ -124,11 +156,6 @@ pub(crate) struct Decoder {
 }
 
 impl Decoder {
-    /// A fresh sandbox for the recording that `input` reads.
-    pub(crate) async fn new(input: Box<dyn Input>) -> Result<Self, SandboxError> {
-        room()?.decoder(input).await
-    }
-
     /// Makes one request. The future is pending while the guest waits for bytes, or gives way.
     pub(crate) async fn call(&mut self, request: Request) -> Result<Report, SandboxError> {
         self.guest.allow(self.cpu_per_call);
@@ -166,7 +193,6 @@ impl Decoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::preempt::to_end;
 
     /// Bytes that never end, and never make sense.
     struct Endless;
@@ -187,7 +213,8 @@ mod tests {
     }
 
     fn open(input: impl Input + 'static) -> (Decoder, Result<Report, SandboxError>) {
-        let mut decoder = to_end(Decoder::new(Box::new(input))).expect("a sandbox");
+        let room = built_in().expect("a module");
+        let mut decoder = to_end(room.decoder(Box::new(input))).expect("a sandbox");
         let request =
             Request::Open { extension: None, len: None, seekable: false, track: Default::default() };
         let answer = to_end(decoder.call(request));
@@ -225,5 +252,7 @@ mod tests {
         let room = Room::with(b"\0asm\x01\0\0\0", None).expect("a module");
         assert!(matches!(to_end(room.decoder(Box::new(Endless))), Err(SandboxError::NotAGuest(_))));
         assert!(matches!(Room::with(b"no module", None), Err(SandboxError::NotAGuest(_))));
+        assert!(matches!(add(b"no module"), Err(SandboxError::NotAGuest(_))));
+        assert!(added().is_none());
     }
 }

@@ -9,11 +9,12 @@ use hearken::audio::{AudioError, Track, open_track};
 use super::{Heard, ffmpeg, hear};
 
 /// Two tones of 1.6 s at 0.4 and at 2.8 s, in 4.8 s.
-const SOUND: &str = "aevalsrc='0.4*sin(2*PI*440*t)*(between(t,0.4,2)+between(t,2.8,4.4))':s=16000:d=4.8";
-const SECONDS: f64 = 4.8;
+pub(super) const SOUND: &str =
+    "aevalsrc='0.4*sin(2*PI*440*t)*(between(t,0.4,2)+between(t,2.8,4.4))':s=16000:d=4.8";
+pub(super) const SECONDS: f64 = 4.8;
 
 /// Makes `file` of the sound, with options of ffmpeg's.
-fn make(folder: &Path, options: &[&str], file: &str) -> Vec<u8> {
+pub(super) fn make(folder: &Path, options: &[&str], file: &str) -> Vec<u8> {
     let mut arguments = vec!["-f", "lavfi", "-i", SOUND];
     arguments.extend(options);
     arguments.push(file);
@@ -27,7 +28,7 @@ fn hear_bytes(folder: &Path, file: &str, bytes: &[u8]) -> Result<Heard, AudioErr
 }
 
 /// The sound is heard once, from `start` [s] on.
-fn has_sound(heard: &Heard, start: f64) {
+pub(super) fn has_sound(heard: &Heard, start: f64) {
     for (from, to, on) in [(0.1, 0.3, false), (0.5, 1.9, true), (2.1, 2.7, false), (2.9, 4.3, true)] {
         let level = heard.level(start + from, start + to);
         assert_eq!(level > 0.1, on, "{level} from {:.1} to {:.1} s", start + from, start + to);
@@ -35,7 +36,7 @@ fn has_sound(heard: &Heard, start: f64) {
 }
 
 /// All of it is heard, once, and nothing is wrong with it.
-fn is_whole(heard: Result<Heard, AudioError>) {
+pub(super) fn is_whole(heard: Result<Heard, AudioError>) {
     let heard = heard.expect("it opens");
     assert!(heard.error.is_none(), "{:?}", heard.error);
     assert!((heard.seconds() - SECONDS).abs() < 0.1, "{} s", heard.seconds());

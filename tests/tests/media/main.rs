@@ -3,7 +3,9 @@
 
 mod channels;
 mod cuts;
+mod ffmpeg;
 mod field;
+mod hostile;
 mod matrix;
 mod trust;
 

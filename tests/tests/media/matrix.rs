@@ -6,9 +6,9 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hearken::audio::Format;
+use hearken::audio::{AudioError, Format};
 
-use super::{correlation, ffmpeg, hear, reference};
+use super::{Heard, correlation, ffmpeg, hear, reference};
 
 /// Length of each recording [s]: two tones that rise, with silence around them.
 const SECONDS: f64 = 1.5;
@@ -36,7 +36,7 @@ const SIX: &[u16] = &[1, 2, 6];
 /// An encoder's frame, and what it needs to settle.
 const LOSSY: usize = 4_096;
 
-const fn kind(
+pub(crate) const fn kind(
     extension: &'static str,
     options: &'static [&'static str],
     rates: &'static [u32],
@@ -105,7 +105,15 @@ pub(crate) const KINDS: &[Kind] = &[
     kind("caf", &["-c:a", "pcm_alaw"], SPEECH, TWO, 0),
 ];
 
+/// A function that decodes a file.
+pub(crate) type Ear = fn(&Path) -> Result<Heard, AudioError>;
+
 impl Kind {
+    /// One format among those that people use.
+    pub(crate) fn usual(&self) -> Format {
+        Format { sample_rate: self.rates[self.rates.len() / 2], channels: self.channels[0] }
+    }
+
     /// Writes a recording.
     pub(crate) fn write(&self, folder: &Path, file: &str, Format { sample_rate, channels }: Format) {
         let (rate, count) = (sample_rate.to_string(), channels.to_string());
@@ -128,64 +136,72 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
-    fn check(&self, folder: &Path) -> Result<(), String> {
+    fn check(&self, folder: &Path, hear: Ear) -> Result<(), String> {
         let channels = self.format.channels;
         let file = format!("{}.{}", self.number, self.kind.extension);
         self.kind.write(folder, &file, self.format);
-        let expected = reference(folder, &file);
         let heard = hear(&folder.join(&file)).map_err(|error| error.to_string())?;
-        if let Some(error) = heard.error {
-            return Err(error.to_string());
-        }
-        if heard.faults.is_damaged() {
-            return Err(format!("{:?}", heard.faults));
-        }
         if heard.format.channels != channels {
             return Err(format!("{} channels", heard.format.channels));
         }
-        let width = usize::from(channels);
-        let slack = (self.kind.slack * heard.format.sample_rate as usize).div_ceil(48_000);
-        let (frames, wanted) = (heard.samples.len() / width, expected.len() / width);
-        if frames.abs_diff(wanted) > slack {
-            return Err(format!("{frames} frames, not {wanted}"));
-        }
-        // Sound in one channel lies in the middle one of six, and Opus and Vorbis have an order of
-        // channels of their own.
-        let energy = |samples: &[f32], channel: &usize| {
-            samples.iter().skip(*channel).step_by(width).map(|sample| sample * sample).sum::<f32>()
-        };
-        let channel = |samples: &[f32]| {
-            let loudest =
-                (0..width).max_by(|one, other| energy(samples, one).total_cmp(&energy(samples, other)));
-            samples.iter().copied().skip(loudest.unwrap_or(0)).step_by(width).collect::<Vec<_>>()
-        };
-        let step = (heard.format.sample_rate as usize / 6_000).max(1);
-        let (found, lag) = correlation(&channel(&heard.samples), &channel(&expected), slack, step);
-        if found < 0.99 {
-            return Err(format!("correlation {found:.4} at a delay of {lag} frames"));
-        }
-        Ok(())
+        is_the_same(&heard, &reference(folder, &file), self.kind.slack)
     }
+}
+
+/// Compares a recording with the samples that ffmpeg makes of it.
+pub(crate) fn is_the_same(heard: &Heard, expected: &[f32], slack: usize) -> Result<(), String> {
+    if let Some(error) = &heard.error {
+        return Err(error.to_string());
+    }
+    if heard.faults.is_damaged() {
+        return Err(format!("{:?}", heard.faults));
+    }
+    let width = usize::from(heard.format.channels);
+    let slack = (slack * heard.format.sample_rate as usize).div_ceil(48_000);
+    let (frames, wanted) = (heard.samples.len() / width, expected.len() / width);
+    if frames.abs_diff(wanted) > slack {
+        return Err(format!("{frames} frames, not {wanted}"));
+    }
+    // Sound in one channel lies in the middle one of six, and Opus and Vorbis have an order of
+    // channels of their own.
+    let energy = |samples: &[f32], channel: &usize| {
+        samples.iter().skip(*channel).step_by(width).map(|sample| sample * sample).sum::<f32>()
+    };
+    let channel = |samples: &[f32]| {
+        let loudest = (0..width).max_by(|one, other| energy(samples, one).total_cmp(&energy(samples, other)));
+        samples.iter().copied().skip(loudest.unwrap_or(0)).step_by(width).collect::<Vec<_>>()
+    };
+    let step = (heard.format.sample_rate as usize / 6_000).max(1);
+    let (found, lag) = correlation(&channel(&heard.samples), &channel(expected), slack, step);
+    if found < 0.99 {
+        return Err(format!("correlation {found:.4} at a delay of {lag} frames"));
+    }
+    Ok(())
 }
 
 #[test]
 fn what_ffmpeg_writes_is_read_as_ffmpeg_reads_it() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut cases = Vec::new();
+    let mut formats = Vec::new();
     for kind in KINDS {
         for &sample_rate in kind.rates {
-            for &channels in kind.channels {
-                cases.push(Case { number: cases.len(), kind, format: Format { sample_rate, channels } });
-            }
+            formats.extend(kind.channels.iter().map(|&channels| (kind, Format { sample_rate, channels })));
         }
     }
-    assert!(cases.len() >= 300, "{} cases", cases.len());
+    assert!(formats.len() >= 300, "{} cases", formats.len());
+    compare(&formats, hear);
+}
+
+/// Writes recordings, and compares how they are heard with how ffmpeg reads them.
+pub(crate) fn compare(formats: &[(&Kind, Format)], hear: Ear) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cases: Vec<Case<'_>> =
+        formats.iter().enumerate().map(|(number, &(kind, format))| Case { number, kind, format }).collect();
     let (next, failures) = (AtomicUsize::new(0), Mutex::new(String::new()));
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if let Err(why) = case.check(folder.path()) {
+                    if let Err(why) = case.check(folder.path(), hear) {
                         let Format { sample_rate, channels } = case.format;
                         let Kind { options, extension, .. } = case.kind;
                         let mut failures = failures.lock().expect("no panic");

@@ -9,15 +9,21 @@ use hearken_proto::media::{self, Facts, Report, Request, Track};
 
 use crate::audio::{AudioError, Format, Tracks};
 use crate::sandbox::SandboxError;
-use crate::sandbox::media::{Decoder, Input};
+use crate::sandbox::media::{Decoder, Input, Room};
 
 /// Longest explanation that is taken over from the guest [characters].
 const MAX_REASON: usize = 160;
+
+/// Most reports in a row without a sample, which are hours of damaged packets: a decoder that never
+/// comes to an end is given up.
+const MAX_IDLE: u32 = 1 << 20;
 
 /// One audio track, decoded in a sandbox of its own.
 pub(super) struct Container {
     decoder: Decoder,
     facts: Facts,
+    /// Reports without a sample since the last ones that had some.
+    idle: u32,
 }
 
 /// The result of one packet.
@@ -64,8 +70,15 @@ pub(super) struct Bytes {
     pub(super) seekable: bool,
 }
 
+impl Bytes {
+    /// The bytes of a file; without a length it is read from front to back.
+    pub(super) fn of_file(file: File, len: Option<u64>) -> Self {
+        Self { input: Box::new(Whole(file)), len, seekable: len.is_some() }
+    }
+}
+
 /// A file, which other readers may use at the same time.
-pub(super) struct Whole(pub(super) File);
+struct Whole(File);
 
 impl Input for Whole {
     fn read_at(&mut self, position: u64, out: &mut [u8]) -> io::Result<usize> {
@@ -101,13 +114,18 @@ impl<R: Read + Send> Input for Piped<R> {
 
 impl Container {
     /// Finds out what the bytes are, and chooses a track.
-    pub(super) async fn open(bytes: Bytes, extension: Option<&str>, track: &Track) -> Result<Self, Failure> {
+    pub(super) async fn open(
+        room: &Room,
+        bytes: Bytes,
+        extension: Option<&str>,
+        track: &Track,
+    ) -> Result<Self, Failure> {
         let Bytes { input, len, seekable } = bytes;
-        let mut decoder = Decoder::new(input).await.map_err(Failure::Sandbox)?;
+        let mut decoder = room.decoder(input).await.map_err(Failure::Sandbox)?;
         let extension = extension.map(str::to_ascii_lowercase);
         let request = Request::Open { extension, len, seekable, track: track.clone() };
         match ask(&mut decoder, request).await? {
-            Report::Opened(facts) => Ok(Self { decoder, facts }),
+            Report::Opened(facts) => Ok(Self { decoder, facts, idle: 0 }),
             _ => Err(Failure::Damaged("its parser failed".to_owned())),
         }
     }
@@ -116,6 +134,10 @@ impl Container {
     /// [`Step::Audio`].
     pub(super) async fn next(&mut self, block: &mut Vec<f32>) -> Result<Step, Failure> {
         block.clear();
+        if self.idle == MAX_IDLE {
+            return Err(Failure::Damaged("hours of it have no sound".to_owned()));
+        }
+        self.idle += 1;
         match ask(&mut self.decoder, Request::Next).await? {
             Report::Audio { sample_rate, channels, address, samples, time } => {
                 let channels = u16::try_from(channels).unwrap_or(u16::MAX);
@@ -123,6 +145,9 @@ impl Container {
                     return Err(Failure::Damaged("its parser failed".to_owned()));
                 }
                 self.decoder.samples(address, samples, block).map_err(broken)?;
+                if samples > 0 {
+                    self.idle = 0;
+                }
                 Ok(Step::Audio { format: Format { sample_rate, channels }, time })
             }
             Report::Skipped { length } => Ok(Step::Skipped { length }),

@@ -73,7 +73,7 @@ impl LiveDecoder {
         let name = name.to_owned();
         let turn = async move {
             let bytes = Bytes { input, len: None, seekable: false };
-            match Decoded::new(name, bytes, None, &Track::Default).await {
+            match Decoded::of_stream(name, bytes, &Track::Default).await {
                 Ok(mut decoded) => {
                     let mut block = Vec::new();
                     let read = decoded.next(&mut block).await;

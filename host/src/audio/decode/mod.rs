@@ -1,5 +1,6 @@
 //! Recordings in containers: WAV, FLAC, MP3, Ogg, WebM and Matroska, M4A, AIFF, CAF.
 
+mod again;
 mod container;
 mod convert;
 #[cfg(feature = "server")]
@@ -9,13 +10,16 @@ use std::fs::File;
 use std::io::{Cursor, ErrorKind, Read};
 use std::path::Path;
 
-use self::container::{Bytes, Container, Failure, Piped, Step, Whole, not_opened};
+use self::again::Start;
+use self::container::{Bytes, Container, Failure, Piped, Step, not_opened};
 use self::convert::Converter;
 #[cfg(feature = "server")]
 pub(crate) use self::live::{LiveDecoder, Taken};
 use super::sanitize::sanitize;
 use super::{AudioError, Faults, Format, Source, Track, Tracks};
 use crate::preempt::to_end;
+use crate::sandbox::SandboxError;
+use crate::sandbox::media::{self, Room};
 
 /// Packets that may fail before the first good one. Anything that merely looks like a container's
 /// start (two bytes in a text may look like an MP3 frame) fails forever.
@@ -73,6 +77,37 @@ pub fn open_track(path: &Path, track: &Track) -> Result<Box<dyn Source>, AudioEr
     decoded(&name, file, extension, track)
 }
 
+/// Adds a module that decodes what hearken itself does not, for recordings that this process opens
+/// from now on: FFmpeg's libraries, say, which `make media-ffmpeg` builds. It runs in the same
+/// sandbox, with the same limits, and takes the place of one that was added before.
+///
+/// Recordings that the module inside hearken reads are read by it, as without another one.
+///
+/// # Errors
+/// `wasm` is no module that decodes recordings, or one that was built for another version of
+/// hearken.
+pub fn add_media(wasm: &[u8]) -> Result<(), SandboxError> {
+    media::add(wasm)
+}
+
+/// Reads a file with the added module alone, whatever the first one reads: for measures.
+///
+/// # Errors
+/// As [`open`], and [`AudioError::Codec`] if no module is added.
+#[cfg(feature = "measure")]
+pub fn open_with_added(path: &Path) -> Result<Box<dyn Source>, AudioError> {
+    let name = path.display().to_string();
+    let failed = |source| AudioError::Open { name: name.clone(), source };
+    let file = File::open(path).map_err(failed)?;
+    let len = file.metadata().map_err(failed)?.len();
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    let Some(added) = media::added() else {
+        return Err(AudioError::Codec { name, reason: "no module is added".to_owned() });
+    };
+    let bytes = Bytes::of_file(file, Some(len));
+    Ok(Box::new(to_end(Decoded::new(&added, name.clone(), bytes, extension, &Track::Default))?))
+}
+
 /// Reads a file from its start, wherever its position is.
 fn decoded(
     name: &str,
@@ -81,22 +116,51 @@ fn decoded(
     track: &Track,
 ) -> Result<Box<dyn Source>, AudioError> {
     let failed = |source| AudioError::Open { name: name.to_owned(), source };
-    let again = file.try_clone().map_err(failed)?;
+    let (again, once_more) = (file.try_clone().map_err(failed)?, file.try_clone().map_err(failed)?);
     let len = Some(file.metadata().map_err(failed)?.len());
-    let open = |file, len: Option<u64>| {
-        let bytes = Bytes { input: Box::new(Whole(file)), len, seekable: len.is_some() };
-        to_end(Decoded::new(name.to_owned(), bytes, extension, track))
+    let open = |room: &Room, file, len| {
+        to_end(Decoded::new(room, name.to_owned(), Bytes::of_file(file, len), extension, track))
     };
-    open(file, len)
+    let room = media::built_in().map_err(|error| no_sandbox(name, error))?;
+    open(room, file, len)
         .or_else(|error| {
             // A Matroska file that is cut off has lost the index that its start points to, and
             // readers that seek give up; read from front to back, it still has its audio.
             if !matches!(error, AudioError::NotAudio { .. }) {
                 return Err(error);
             }
-            open(again, None).map_err(|_| error)
+            open(room, again, None).map_err(|_| error)
+        })
+        .or_else(|error| match media::added().filter(|_| is_unread(&error)) {
+            Some(added) => open(&added, once_more, len).map_err(|other| better(error, other)),
+            None => Err(error),
         })
         .map(|decoded| Box::new(decoded) as Box<dyn Source>)
+}
+
+/// Returns true if another module may read what this one does not.
+fn is_unread(error: &AudioError) -> bool {
+    matches!(
+        error,
+        AudioError::NotAudio { .. }
+            | AudioError::Codec { .. }
+            | AudioError::NoTrack { .. }
+            | AudioError::NoSuchTrack { .. }
+    )
+}
+
+/// The error that says more, of those of the first module and of the added one.
+fn better(first: AudioError, added: AudioError) -> AudioError {
+    match (&first, &added) {
+        // The first has only known that it cannot read it; or the added one knows what it is.
+        (AudioError::Codec { .. }, _)
+        | (_, AudioError::Codec { .. } | AudioError::RecordingFormat { .. }) => added,
+        _ => first,
+    }
+}
+
+fn no_sandbox(name: &str, source: SandboxError) -> AudioError {
+    AudioError::Sandbox { name: name.to_owned(), source }
 }
 
 /// Like [`open`], for a file that is open already, from its start, and whose content alone says
@@ -138,7 +202,7 @@ fn from_stream(
     }
     let input = Box::new(Piped { reader: Cursor::new(first).chain(reader), position: 0 });
     let bytes = Bytes { input, len: None, seekable: false };
-    Ok(Box::new(to_end(Decoded::new(name.to_owned(), bytes, None, track))?))
+    Ok(Box::new(to_end(Decoded::of_stream(name.to_owned(), bytes, track))?))
 }
 
 /// A recording that is being decoded.
@@ -164,19 +228,45 @@ struct Decoded {
 }
 
 impl Decoded {
+    /// A stream that cannot seek: what the first module has read of one that it does not understand
+    /// is given to the added one.
+    async fn of_stream(name: String, bytes: Bytes, track: &Track) -> Result<Self, AudioError> {
+        let room = media::built_in().map_err(|error| no_sandbox(&name, error))?;
+        let Some(added) = media::added() else {
+            return Self::new(room, name, bytes, None, track).await;
+        };
+        let start = Start::new(bytes.input);
+        let from_start =
+            || Bytes { input: Box::new(start.clone()), len: bytes.len, seekable: bytes.seekable };
+        match Self::new(room, name.clone(), from_start(), None, track).await {
+            Err(error) if is_unread(&error) && start.is_whole() => {
+                let decoded = Self::new(&added, name, from_start(), None, track).await;
+                start.forget();
+                decoded.map_err(|other| better(error, other))
+            }
+            answer => {
+                start.forget();
+                answer
+            }
+        }
+    }
+
     async fn new(
+        room: &Room,
         name: String,
         bytes: Bytes,
         extension: Option<&str>,
         track: &Track,
     ) -> Result<Self, AudioError> {
         let container =
-            Container::open(bytes, extension, &track.into()).await.map_err(|failure| match failure {
-                Failure::NoTrack if *track != Track::Default => {
-                    AudioError::NoSuchTrack { name: name.clone(), track: track.to_string() }
-                }
-                failure => not_opened(&name, failure),
-            })?;
+            Container::open(room, bytes, extension, &track.into()).await.map_err(
+                |failure| match failure {
+                    Failure::NoTrack if *track != Track::Default => {
+                        AudioError::NoSuchTrack { name: name.clone(), track: track.to_string() }
+                    }
+                    failure => not_opened(&name, failure),
+                },
+            )?;
         let mut decoded = Self {
             name,
             container,

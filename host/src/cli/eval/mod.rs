@@ -20,7 +20,7 @@ use self::score::{Comparison, Configuration, Scored, Scorer, Tally};
 use super::output::Output;
 use super::progress::Count;
 use super::speech::EndpointArgs;
-use super::{EXIT_PARTIAL, Failure, ModelArgs, complain, printable};
+use super::{EXIT_PARTIAL, Failure, MediaArgs, ModelArgs, complain, printable};
 
 #[derive(clap::Args)]
 #[command(
@@ -46,6 +46,8 @@ pub(crate) struct Args {
     root: Option<PathBuf>,
     #[command(flatten)]
     model: ModelArgs,
+    #[command(flatten)]
+    media: MediaArgs,
     /// When to commit words: `agreement:N` (LocalAgreement: N hypotheses in a row agree) or
     /// `attention:MS` (AlignAtt: the decoder attended to nothing in the last MS milliseconds).
     /// Several, with commas, are compared
@@ -132,6 +134,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if references.is_empty() {
         return Err(Failure::new(format!("no recordings are chosen from {}", args.references.display())));
     }
+    args.media.add()?;
     let root = args.root.clone().unwrap_or_else(|| references::root(&args.references));
     let noise = args.noise.as_ref().zip(args.snr).map(|(path, snr)| Noise::read(path, snr)).transpose()?;
     let [least, most] = args.pause[..] else {
