@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use hearken_proto::media::{Failure, Facts, Report, Time};
+use hearken_proto::media::{Facts, Failure, Report, Time};
 use hearken_tests::command::{Ended, hearken, run};
 use hearken_tests::media_guest::{MediaGuest, SAMPLES, audio, report};
 use tempfile::TempDir;
@@ -52,11 +52,25 @@ fn a_guest_that_traps_or_answers_nonsense_is_a_damaged_recording() {
         ("no sense", MediaGuest::answering([vec![0xff; 64]])),
         ("an empty answer", MediaGuest::answering([Vec::new()])),
         ("more bytes than the answer has", MediaGuest::answering([[second(), vec![0]].concat()])),
-        ("it opens again", MediaGuest { answers: vec![report(Report::Opened(Facts::default())); 2], ..MediaGuest::default() }),
-        ("an answer of the recognizer", MediaGuest::answering([hearken_proto::encode(&hearken_proto::Event::Decoded { no_speech: 0.5, encodes: 1 })])),
+        (
+            "it opens again",
+            MediaGuest {
+                answers: vec![report(Report::Opened(Facts::default())); 2],
+                ..MediaGuest::default()
+            },
+        ),
+        (
+            "an answer of the recognizer",
+            MediaGuest::answering([hearken_proto::encode(&hearken_proto::Event::Decoded {
+                no_speech: 0.5,
+                encodes: 1,
+            })]),
+        ),
         (
             "bytes of the recording behind its memory",
-            MediaGuest::attacking("(drop (call $source_read (i64.const 0) (i32.const 0x7fff_0000) (i32.const 0x7000_0000)))"),
+            MediaGuest::attacking(
+                "(drop (call $source_read (i64.const 0) (i32.const 0x7fff_0000) (i32.const 0x7000_0000)))",
+            ),
         ),
     ];
     for (what, guest) in cases {
