@@ -31,7 +31,7 @@ pub enum AudioError {
     },
     /// No container that this build knows, or damaged from its start.
     #[error(
-        "{name:?} is not audio that can be read ({reason}); convert it to WAV, FLAC, MP3, Ogg, WebM or M4A, or state its format if it is raw PCM"
+        "{name:?} is not audio that can be read ({reason}); convert it to WAV, FLAC, MP3, Ogg, WebM or M4A, state its format if it is raw PCM, or add FFmpeg's libraries (--media)"
     )]
     NotAudio {
         /// The file or stream.
@@ -62,7 +62,9 @@ pub enum AudioError {
         track: String,
     },
     /// The container is known, but not its codec.
-    #[error("{name:?} uses a codec that is not supported ({reason}); convert it to WAV or FLAC")]
+    #[error(
+        "{name:?} uses a codec that is not supported ({reason}); convert it to WAV or FLAC, or add FFmpeg's libraries (--media)"
+    )]
     Codec {
         /// The file or stream.
         name: String,
