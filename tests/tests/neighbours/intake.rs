@@ -1,8 +1,9 @@
 //! Isolation of the audio intake: decoding and resampling before recognition.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
+use hearken_tests::media_guest::MediaGuest;
 use hearken_tests::serve::{Answer, Server, form};
 use hearken_tests::tenants::{KEY_A, KEY_B, SPEECH, two_tenants};
 use hearken_tests::{attack, wav};
@@ -69,6 +70,33 @@ fn uploads_that_are_much_to_take_in_are_their_tenants_own_business() {
             assert_eq!(upload(server, "silence.flac", &file).status, 200);
         },
     );
+}
+
+/// Each of them takes all the time that its decoder may.
+#[test]
+fn decoders_that_do_not_end_are_their_tenants_own_business() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let module = folder.path().join("media.wasm");
+    let hostile = MediaGuest::attacking("(loop $again (br $again))");
+    std::fs::write(&module, hostile.module()).expect("a module");
+    let media = module.to_str().expect("a name");
+    let server = Server::with_arguments(&two_tenants(""), &["--media", media]);
+    let (kind, body) = form(&[("model", "digits")], Some(("call.amr", b"#!AMR\n\x3c\x55\x08\x00")));
+    let head = format!(
+        "POST /v1/audio/transcriptions HTTP/1.1\r\nHost: {}\r\n{}: {}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
+        server.address,
+        KEY_A.0,
+        KEY_A.1,
+        body.len()
+    );
+    let request = [head.as_bytes(), &body].concat();
+    beside("decoders in an attacker's hands: 24 uploads whose decoder loops", server, 24, |server| {
+        let mut stream = server.connect();
+        stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+        stream.write_all(&request).unwrap();
+        // Its client goes away before the decoder's ten seconds of CPU time are over.
+        let _ = stream.read(&mut [0]);
+    });
 }
 
 #[test]
