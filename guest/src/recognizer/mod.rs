@@ -79,6 +79,11 @@ impl Recognizer {
         })
     }
 
+    /// Forgets what it knows of the utterance.
+    pub(crate) fn forget(&mut self) {
+        self.language = None;
+    }
+
     /// Longest window in samples: past the model's context whisper.cpp loses text and reports
     /// success.
     pub(crate) fn max_window(&self) -> usize {

@@ -2,6 +2,7 @@
 //! process does.
 
 pub(crate) mod guard;
+mod chunk;
 mod intake;
 mod load;
 mod padding;
