@@ -1,7 +1,7 @@
 # hearken: `make demo` and `make test` do everything, from nothing. `make help` lists the rest.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo models build check check-lints check-tests test lint fmt install-c gstreamer voice bench bench-voice bench-peers profile bench-precision bench-media bench-vad bench-words bench-server neighbours soak-server fuzz pictures package fresh clean
+.PHONY: help setup demo models build check check-lints check-tests test lint fmt install-c gstreamer voice wasi demo-web web bench bench-voice bench-peers profile bench-precision bench-media bench-vad bench-words bench-server neighbours soak-server fuzz pictures package fresh clean
 
 CARGO := cargo
 MAKEFLAGS += --no-print-directory
@@ -52,6 +52,8 @@ test: ## run all tests
 	@$(CARGO) build $(ALL) --lib --bins --tests
 	@scripts/models $(HEARKEN) || [ -z "$(CI)" ]
 	@$(MAKE) voice
+	@target/release/hearken-wasi
+	@$(MAKE) web
 	@$(CARGO) nextest run $(ALL) --no-fail-fast --status-level $(if $(CI),pass,slow)
 	@$(CARGO) test $(ALL) --doc
 
@@ -64,6 +66,23 @@ gstreamer: ## build the GStreamer plug-in (target/gstreamer/libgsthearken.so)
 	@.ci/setup gstreamer
 	@$(CARGO) build --release --package gst-plugin-hearken
 	@install -D -t target/gstreamer target/release/libgsthearken.so
+
+wasi: ## build hearken.wasm, the command for any WASI runtime, and a browser's modules (target/wasi)
+	@.ci/setup build
+	@$(CARGO) build $(ALL) --bin hearken-wasi
+	@target/release/hearken-wasi
+
+demo-web: ## build and serve the page that transcribes in the browser (PORT=8123, MODEL=FILE)
+	@.ci/setup web
+	@$(MAKE) wasi web
+	@$(CARGO) build $(ALL) --bin hearken
+	@target/runtimes/bin/node examples/browser/serve.mjs target/web --port $(PORT) $(if $(MODEL),--model $(MODEL))
+PORT ?= 8123
+MODEL ?=
+
+# The page and its library, where the tests and `demo-web` look for them.
+web:
+	@examples/browser/build
 
 # The C library and the plug-in of `cargo build --lib`, where the tests and `bench-voice` look for them.
 voice:

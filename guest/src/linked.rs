@@ -48,6 +48,8 @@ impl Guest {
     /// # Errors
     /// [`Status::BadModel`] if whisper.cpp refuses it.
     pub fn load(model: impl Read + 'static, options: &LoadOptions) -> Result<(Self, Vec<Event>), Status> {
+        // What whisper.cpp says of a model is for people who look for defects.
+        whisper_rs::install_logging_hooks();
         MODEL.set(Some(Box::new(model)));
         let mut instance = Instance::new();
         let loaded = instance.load_model(options);

@@ -205,6 +205,9 @@ fn report(name: &str, transcript: &Transcript) -> bool {
             channel + 1
         ));
     }
+    if let Some(reason) = without_speech(transcript) {
+        complain(&format!("{name}: {reason}"));
+    }
     if let Some(damage) = &transcript.damage {
         complain(&in_context(name, damage));
     }
@@ -216,6 +219,23 @@ fn report(name: &str, transcript: &Transcript) -> bool {
         ));
     }
     !transcript.lost.is_empty() || transcript.damage.is_some() || faults.is_damaged()
+}
+
+/// Level that faint speech still has, in decibels.
+const FAINT_DB: f32 = -75.0;
+
+/// Hint for a transcript without text though there is sound: the reason, and a remedy.
+fn without_speech(transcript: &Transcript) -> Option<String> {
+    if !transcript.segments.is_empty() || !transcript.unrecognized.is_empty() || !transcript.lost.is_empty() {
+        return None;
+    }
+    let loudest = transcript.loudest_db?;
+    let remedy = if loudest < FAINT_DB {
+        "this is too quiet for speech: check the level at which it was recorded, or amplify it"
+    } else {
+        "if somebody speaks in it, try again with --no-vad"
+    };
+    Some(format!("no speech was found; its loudest moment has {loudest:.0} dB of full scale: {remedy}"))
 }
 
 /// A message with the recording's name, unless it names it.

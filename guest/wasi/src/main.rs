@@ -32,7 +32,7 @@ fn run() -> Result<(), String> {
     recipe.cargo(&["rustc", "--lib", "--crate-type=cdylib", "--package", "hearken-listener", "--features", "browser"])?;
     recipe.cargo(&["rustc", "--lib", "--crate-type=cdylib", "--package", GUESTS[0].0])?;
     for (built, name) in [
-        ("hearken.wasm", "hearken.wasm"),
+        ("hearken-command.wasm", "hearken.wasm"),
         ("hearken_listener.wasm", "hearken-listener.wasm"),
         ("hearken_guest.wasm", GUESTS[0].1),
     ] {
