@@ -100,7 +100,7 @@ async function follow(made: Transcriber): Promise<void> {
     transcriber = null;
     the("progress").hidden = true;
     ended("");
-    listen.disabled = recording.disabled = true;
+    for (const [, button] of files) button.disabled = true;
     status(explain(error), true);
     void listKept();
   }

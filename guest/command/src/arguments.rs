@@ -29,6 +29,10 @@ The program sees only the folders that its runtime gives it, under the names tha
 It computes on one thread with relaxed SIMD, which its runtime must know. For several recordings at
 once run several of it.
 
+Without arguments it is a node of RemoteMedia: a manifest with one WhisperNode and its input_data come
+in JSON on standard input, texts go in JSON to standard output. model_source `tiny.en` is the file
+models/ggml-tiny.en.bin.
+
 Exit codes: 0 done; 1 error; 2 wrong usage; 3 done, but some audio was damaged or not recognized.
 ";
 
@@ -48,6 +52,8 @@ pub(crate) struct Arguments {
 /// Something to do.
 pub(crate) enum Order {
     Transcribe(Arguments),
+    /// Run the pipeline on standard input.
+    Pipeline,
     /// Print this, and nothing else.
     Print(String),
 }
@@ -69,7 +75,10 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Order
         annotations: false,
         voice_activity: true,
     };
-    let mut arguments = arguments.into_iter();
+    let mut arguments = arguments.into_iter().peekable();
+    if arguments.peek().is_none() {
+        return Ok(Order::Pipeline);
+    }
     let mut only_recordings = false;
     while let Some(argument) = arguments.next() {
         if only_recordings || argument == "-" || !argument.starts_with('-') {

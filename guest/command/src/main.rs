@@ -6,6 +6,8 @@
 #[cfg(target_arch = "wasm32")]
 mod arguments;
 #[cfg(target_arch = "wasm32")]
+mod pipeline;
+#[cfg(target_arch = "wasm32")]
 mod run;
 
 #[cfg(target_arch = "wasm32")]

@@ -15,6 +15,7 @@ use hearken_listener::{
 use hearken_proto::{Event, Request};
 
 use crate::arguments::{self, Arguments, HELP, Order};
+use crate::pipeline;
 
 /// Done, but not all of it.
 const PARTIAL: u8 = 3;
@@ -42,11 +43,33 @@ pub(crate) fn main() -> ExitCode {
             Err(_) => ExitCode::FAILURE,
         },
         Ok(Order::Transcribe(arguments)) => transcribe(&arguments),
+        Ok(Order::Pipeline) => pipeline(),
         Err(message) => {
             complain(&message);
             let usage = HELP.lines().find(|line| line.starts_with("Usage")).unwrap_or_default();
             eprintln!("{usage}\nFor more, say --help.");
             ExitCode::from(USAGE)
+        }
+    }
+}
+
+/// Runs the pipeline that standard input describes.
+fn pipeline() -> ExitCode {
+    let mut input = String::new();
+    let read = io::stdin().read_to_string(&mut input).map_err(|error| format!("cannot read standard input: {error}"));
+    if read.as_ref().is_ok_and(|read| *read == 0) {
+        complain("no arguments, and no pipeline on standard input; say --help");
+        return ExitCode::from(USAGE);
+    }
+    let done = read.and_then(|_| pipeline::run(&input)).and_then(|results| {
+        let written = io::stdout().write_all(results.as_bytes());
+        written.map_err(|error| format!("cannot write standard output: {error}"))
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            complain(&format!("the pipeline failed: {message}"));
+            ExitCode::FAILURE
         }
     }
 }
@@ -85,7 +108,7 @@ fn transcribe(arguments: &Arguments) -> ExitCode {
 }
 
 /// Checks a model file, then loads it.
-fn load(name: &str) -> Result<Model, String> {
+pub(crate) fn load(name: &str) -> Result<Model, String> {
     let cannot = |error: io::Error| {
         format!("cannot read the model {name}: {error}; check the path, and that the runtime gives its folder")
     };

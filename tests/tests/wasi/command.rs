@@ -5,10 +5,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use hearken_tests::command::{self, Ended};
-use hearken_tests::model::Model;
+use hearken_tests::model::SyntheticModel;
 use hearken_tests::official::official;
 use hearken_tests::prompts;
 use hearken_tests::wav;
+use serde_json::{Value, json};
 use wasmparser::{Parser, Payload};
 
 use crate::{module, runtime};
@@ -22,7 +23,7 @@ enum Runtime {
 
 use Runtime::{Node, Wasmtime};
 
-/// Runs the command; it sees `folder` as `work`.
+/// Runs the command; it sees `folder` as `work` and as `models`.
 fn run(runtime: Runtime, folder: &Path, arguments: &[&str], stdin: Option<&Path>) -> Ended {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wasi");
     let (program, script) = match runtime {
@@ -34,7 +35,7 @@ fn run(runtime: Runtime, folder: &Path, arguments: &[&str], stdin: Option<&Path>
         command.arg("--no-warnings");
     }
     command.arg(here.join(script)).arg(module("hearken.wasm"));
-    command.arg(format!("work={}", folder.display())).args(arguments);
+    command.arg(format!("work={0},models={0}", folder.display())).args(arguments);
     command.stdin(match stdin {
         Some(path) => Stdio::from(fs::File::open(path).expect("the recording is there")),
         None => Stdio::null(),
@@ -144,7 +145,7 @@ fn help_teaches_and_wrong_usage_is_told() {
 fn errors_name_the_thing_and_the_remedy() {
     let folder = tempfile::tempdir().expect("a folder");
     let at = |name: &str| folder.path().join(name);
-    let model = Model::smallest().bytes();
+    let model = SyntheticModel::smallest().bytes();
     fs::write(at("model.bin"), &model).expect("a model");
     fs::write(at("cut.bin"), &model[..model.len() / 2]).expect("a model");
     fs::write(at("text.bin"), "This is no model.").expect("a file");
@@ -163,10 +164,134 @@ fn errors_name_the_thing_and_the_remedy() {
         ("model.bin", "cut.wav", 3, "is cut off after"),
     ] {
         let (model, recording) = (format!("work/{model}"), format!("work/{recording}"));
-        let ended = run(Wasmtime, folder.path(), &["--model", &model, &recording], None);
+        let ended = run(Node, folder.path(), &["--model", &model, &recording], None);
         assert_eq!(ended.code, Some(code), "{model} {recording}: {}", ended.stderr);
         assert!(ended.stderr.contains(told), "{model} {recording}: {}", ended.stderr);
     }
+}
+
+/// Runs a pipeline of RemoteMedia.
+fn pipeline(runtime: Runtime, folder: &Path, input: &Value) -> Ended {
+    let path = folder.join("input.json");
+    fs::write(&path, input.to_string()).expect("a file");
+    run(runtime, folder, &[], Some(&path))
+}
+
+/// What it printed.
+fn results(ended: &Ended) -> Value {
+    let (_, results) = ended.stdout.split_once("=== PIPELINE RESULTS ===\n").expect("results");
+    serde_json::from_str(results).expect("JSON")
+}
+
+fn manifest(params: Value) -> Value {
+    json!({
+        "version": "v1", "metadata": { "name": "captions" }, "connections": [],
+        "nodes": [{ "id": "whisper", "node_type": "WhisperNode", "params": params }],
+    })
+}
+
+#[test]
+fn a_pipeline_of_remotemedia_takes_audio_in_five_forms() {
+    let Some(model) = official("tiny.en") else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::copy(model, folder.path().join("ggml-tiny.en.bin")).expect("a copy");
+    let recording = prompts::sentences("en", 1).swap_remove(0).recording;
+    let rate = recording.format.sample_rate;
+    let rounded: Vec<i16> = recording.samples.iter().map(|sample| (sample * 32_767.0) as i16).collect();
+    let samples: Vec<f32> = rounded.iter().map(|sample| f32::from(*sample) / 32_768.0).collect();
+    fs::write(folder.path().join("talk.wav"), wav::pcm16(&samples, rate, 1)).expect("a recording");
+    let bytes: Vec<u8> = rounded.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+    // Silence on the second channel halves what is heard.
+    let silence = vec![0.0; samples.len()];
+    let doubled: Vec<f32> = samples.iter().map(|sample| 2.0 * sample).collect();
+    let numpy = json!({ "__numpy__": true, "array": {
+        "meta": { "dtype": "int16", "shape": [rounded.len()] }, "data": base64(&bytes),
+    }});
+    let forms = [
+        json!([samples, rate]),
+        json!([[doubled, silence], rate]),
+        json!([numpy, rate]),
+        json!({ "audio_data": samples, "sample_rate": rate }),
+        json!({ "audio": [samples, samples], "sample_rate": rate }),
+    ];
+    let params = json!({ "model_source": "tiny.en", "language": "en", "accumulate_chunks": false });
+    let input = json!({ "manifest": manifest(params), "input_data": forms });
+    let ended = pipeline(Node, folder.path(), &input);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let results = results(&ended);
+    assert_eq!(results["status"], "success");
+    let expected = json!({ "node_count": 1, "source_count": 1, "sink_count": 1, "execution_order": ["whisper"] });
+    assert_eq!(results["graph_info"], expected);
+    let outputs = results["outputs"].as_array().expect("an output for each item");
+    assert_eq!(outputs.len(), 5);
+    let talk = folder.path().join("talk.wav");
+    let model = folder.path().join("ggml-tiny.en.bin");
+    let text = command::fine(&mut command::hearken(&[
+        "file", "--compute", "guest", "--model", model.to_str().expect("text"), talk.to_str().expect("text"),
+    ]));
+    for output in outputs {
+        assert_eq!(output["text"].as_str().expect("text"), text.trim().replace('\n', " "));
+        assert_eq!(output["language"], "en");
+        let duration = output["audio_duration"].as_f64().expect("seconds");
+        assert!((duration - samples.len() as f64 / f64::from(rate)).abs() < 1e-3);
+        assert!(!output["segments"].as_array().expect("segments").is_empty());
+    }
+    // By default all items are one recording, and its output stands alone.
+    let half = samples.len() / 2;
+    let input = json!({
+        "manifest": manifest(json!({ "model_path": "work/ggml-tiny.en.bin" })),
+        "input_data": [[&samples[..half], rate], [&samples[half..], rate]],
+    });
+    let ended = pipeline(Wasmtime, folder.path(), &input);
+    assert_eq!(self::results(&ended)["outputs"]["text"].as_str().expect("text"), text.trim().replace('\n', " "));
+}
+
+#[test]
+fn a_pipeline_that_is_wrong_is_told_why() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let good = manifest(json!({ "model_path": "work/none.bin" }));
+    let with = |pointer: &str, value: Value| {
+        let mut changed = good.clone();
+        *changed.pointer_mut(pointer).expect("it is there") = value;
+        changed
+    };
+    let items = |items: Value| json!({ "manifest": good, "input_data": items });
+    for (input, told) in [
+        (with("/version", json!("v2")), "only \"v1\" is known"),
+        (with("/nodes/0/node_type", json!("AddNode")), "known here are WhisperNode"),
+        (with("/nodes", json!([])), "0 nodes"),
+        (with("/connections", json!([{ "from": "a", "to": "b" }])), "is the only one"),
+        (with("/nodes/0/params", json!({})), "model_path or model_source is required"),
+        (with("/nodes/0/params", json!({ "model_source": "huge" })), "it must be one of"),
+        (items(json!([[[0.5, 0.5], 16_000]])), "work/none.bin"),
+        (items(json!([7])), "input_data[0]: no audio"),
+        (items(json!([[[0.5, "x"], 16_000]])), "is no sample"),
+        (items(json!([[[0.5], 12.5]])), "from 8000 to 192000"),
+        (items(json!([[{ "__numpy__": true, "array": { "meta": { "dtype": "int16", "shape": [3] }, "data": "AAAA" } }, 16_000]])), "one of both is wrong"),
+        (items(json!([[[0.5], 16_000], [[0.5], 8_000]])), "give all the same rate"),
+    ] {
+        let ended = pipeline(Node, folder.path(), &input);
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{told}: {}", ended.stderr);
+        assert!(ended.stderr.contains(told), "{told}: {}", ended.stderr);
+    }
+    let nothing = pipeline(Node, folder.path(), &good);
+    assert_eq!(results(&nothing)["outputs"], json!([]), "nothing in, nothing out: {}", nothing.stderr);
+    let empty = run(Node, folder.path(), &[], None);
+    assert_eq!(empty.code, Some(2));
+}
+
+/// RFC 4648, section 4.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for group in bytes.chunks(3) {
+        let bits = group.iter().enumerate().fold(0u32, |bits, (at, byte)| bits | u32::from(*byte) << (16 - 8 * at));
+        for at in 0..4 {
+            let digit = DIGITS[(bits >> (18 - 6 * at) & 63) as usize];
+            text.push(if at <= group.len() { char::from(digit) } else { '=' });
+        }
+    }
+    text
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! hearken outside of its own host: `hearken.wasm` in other runtimes of WASI. `make wasi` builds the
 //! modules, `.ci/setup test` brings the runtimes.
 
+mod browser;
 mod command;
 
 use std::path::PathBuf;
