@@ -30,6 +30,7 @@ scope.addEventListener("fetch", event => {
 // What the first visit fetched before this was there.
 const PARTS = [
   "page/", "page/style.css", "page/page.js", "src/index.js", "src/messages.js", "src/models.js", "src/microphone.js", "src/worker.js",
-  "src/listener.js", "src/recognizer.js", "src/wasi.js", "src/worklet.js", "src/hearken-guest.wasm", "src/hearken-listener.wasm",
+  "src/listener.js", "src/recognizer.js", "src/wasi.js", "src/worklet.js", "src/hearken-guest.wasm", "src/hearken-guest-simd.wasm",
+  "src/hearken-listener.wasm",
 ];
 scope.addEventListener("install", event => event.waitUntil(caches.open(KEPT).then(kept => kept.addAll(PARTS))));

@@ -11,10 +11,27 @@ use crate::{GUESTS, nested};
 /// The guests' target.
 const TARGET: &str = "wasm32-wasip1";
 
-/// Rust's features of the target. With relaxed SIMD everywhere: where the processor has no
-/// instruction that multiplies and adds in one rounding, the compiler makes two of it, so that a
-/// build without would be the same code.
-pub(crate) const FEATURES: &str = "-Ctarget-feature=+simd128,+relaxed-simd";
+/// Instructions that a module may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Simd {
+    /// Relaxed SIMD. In wasmtime everywhere: where the processor has no instruction that multiplies
+    /// and adds in one rounding, its compiler makes two of it, so that a build without would be the
+    /// same code.
+    Relaxed,
+    /// SIMD of 128 bits alone, for browsers that know no other.
+    #[allow(dead_code, reason = "the host has wasmtime, which knows both")]
+    Plain,
+}
+
+impl Simd {
+    /// Rust's features of the target.
+    fn rust(self) -> &'static str {
+        match self {
+            Self::Relaxed => "-Ctarget-feature=+simd128,+relaxed-simd",
+            Self::Plain => "-Ctarget-feature=+simd128",
+        }
+    }
+}
 
 /// Compiler flags. The emulations are wasi-libc's, for functions that ggml names and never calls.
 /// Exceptions: the sources say `try`, nothing can be caught, and a throw becomes a trap
@@ -22,7 +39,6 @@ pub(crate) const FEATURES: &str = "-Ctarget-feature=+simd128,+relaxed-simd";
 const C_FLAGS: &[&str] = &[
     "-O3",
     "-msimd128",
-    "-mrelaxed-simd",
     "-mnontrapping-fptoint",
     "-mbulk-memory",
     "-D_WASI_EMULATED_SIGNAL",
@@ -41,7 +57,7 @@ pub(crate) fn build(workspace: &Path, out: &Path) -> Result<(), String> {
         println!("cargo::rerun-if-changed={}", workspace.join(watched).display());
     }
     let target = nested::target_directory(out)?.join("guest");
-    let recipe = Recipe::new(&workspace, &target, FEATURES)?;
+    let recipe = Recipe::new(&workspace, &target, Simd::Relaxed)?;
     for (package, name) in GUESTS {
         // A library's type is named here: a `cdylib` has a fixed name, and a program that links the
         // library with other features must not overwrite it.
@@ -62,15 +78,17 @@ pub(crate) struct Recipe {
 }
 
 impl Recipe {
-    /// Looks for a toolchain and makes what it lacks. `features` is the flag with Rust's features of
-    /// the target.
-    pub(crate) fn new(workspace: &Path, target: &Path, features: &str) -> Result<Self, String> {
+    /// Looks for a toolchain and makes what it lacks.
+    pub(crate) fn new(workspace: &Path, target: &Path, simd: Simd) -> Result<Self, String> {
         let toolchain = Toolchain::find()?;
         let support = support(workspace, target, &toolchain)?;
         let mut c_flags: Vec<String> = C_FLAGS.iter().map(|flag| (*flag).to_owned()).collect();
+        if simd == Simd::Relaxed {
+            c_flags.push("-mrelaxed-simd".to_owned());
+        }
         c_flags.extend(toolchain.arguments.iter().cloned());
         let mut rust_flags = vec![
-            features.to_owned(),
+            simd.rust().to_owned(),
             // Weights stream from the host instead of a file: see guest/src/loader.rs.
             "-Clink-arg=--wrap=whisper_init_from_file_with_params_no_state".to_owned(),
             // Its spectrogram is slow: see guest/src/spectrogram.rs.

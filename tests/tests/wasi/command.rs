@@ -116,7 +116,32 @@ fn its_subtitles_and_json_are_those_of_hearken_file_also_from_standard_input() {
         let arguments = ["-m", "work/model.bin", "--format", format, "--language=en", "-"];
         let ended = run(runtime, folder.path(), &arguments, Some(&talk));
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-        assert_eq!(ended.stdout, expected(folder.path(), format), "{format} {runtime:?}");
+        let expected = expected(folder.path(), format);
+        if format == "json" {
+            let parse = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
+            assert!(is_close(&parse(&ended.stdout), &parse(&expected)), "{}\n{expected}", ended.stdout);
+        } else {
+            assert_eq!(ended.stdout, expected, "{format} {runtime:?}");
+        }
+    }
+}
+
+/// The same words, times and tokens; probabilities may differ where runtimes round relaxed SIMD in
+/// ways of their own.
+fn is_close(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_close(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            one.len() == other.len()
+                && one.iter().all(|(name, value)| other.get(name).is_some_and(|other| is_close(value, other)))
+        }
+        (Value::Number(one), Value::Number(other)) => {
+            let (one, other) = (one.as_f64().unwrap_or(f64::NAN), other.as_f64().unwrap_or(f64::NAN));
+            (one - other).abs() <= 2e-3
+        }
+        (one, other) => one == other,
     }
 }
 
