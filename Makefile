@@ -1,7 +1,7 @@
 # hearken: `make demo` and `make test` do everything, from nothing. `make help` lists the rest.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo models build check check-lints check-tests test lint fmt install-c gstreamer voice wasi demo-web web bench bench-voice bench-peers profile bench-precision bench-media bench-vad bench-words bench-server neighbours soak-server fuzz pictures package fresh clean
+.PHONY: help setup demo models build check check-lints check-tests test lint fmt install-c gstreamer voice wasi demo-web web bench bench-voice bench-peers profile bench-precision bench-media bench-vad bench-words bench-web bench-server neighbours soak-server fuzz pictures package fresh clean
 
 CARGO := cargo
 MAKEFLAGS += --no-print-directory
@@ -76,9 +76,9 @@ demo-web: ## build and serve the page that transcribes in the browser (PORT=8123
 	@.ci/setup web
 	@$(MAKE) wasi web
 	@$(CARGO) build $(ALL) --bin hearken
-	@target/runtimes/bin/node examples/browser/serve.mjs target/web --port $(PORT) $(if $(MODEL),--model $(MODEL))
-PORT ?= 8123
-MODEL ?=
+	@scripts/models $(HEARKEN) tiny.en || echo "going on without a model: choose a file in the page"
+	@model=$${MODEL:-$$($(HEARKEN) models path tiny.en 2>/dev/null || true)}; \
+		target/runtimes/bin/node examples/browser/serve.mjs target/web --port $${PORT:-8123} $${model:+--model "$$model"}
 
 # The page and its library, where the tests and `demo-web` look for them.
 web:
@@ -133,6 +133,12 @@ bench-vad: ## how well voice activity finds speech in noise (HEARKEN_SPEECH and 
 bench-words: ## how true the times of words are (HEARKEN_DIGITS names the recordings of the Free Spoken Digit Dataset)
 	@.ci/setup build
 	@$(CARGO) bench --profile release --workspace --features hearken/cli --bench word_times
+
+bench-web: ## measure the recognizer in Chromium beside other builds of Whisper from npm (MODEL=FILE, WAV=FILE of 16 kHz)
+	@.ci/setup web
+	@$(MAKE) wasi web
+	@cd examples/browser/bench && ../build npm ci --ignore-scripts --no-audit --no-fund --silent
+	@target/runtimes/bin/node examples/browser/bench/bench.mjs $(MODEL) $(WAV)
 
 bench-server: ## measure the server: capacity against native, 10,000 idle streams, admission, fairness, isolation
 	@.ci/setup test

@@ -47,6 +47,11 @@ const C_FLAGS: &[&str] = &[
     // Without it wasi-libc (from December 2024 on) has macros that do not compile in the place of
     // these functions.
     "-D_WASI_EMULATED_PTHREAD",
+    // ggml's schedulers reserve descriptions of this number of inputs, twice, for each of 4096
+    // splits of a graph.
+    // With 30, the default, that is 240 MiB. Copies are for buffers that a backend cannot reach; in
+    // one linear memory there are none, and ggml ends the guest if there were more than these.
+    "-DGGML_SCHED_MAX_SPLIT_INPUTS=2",
 ];
 const CXX_FLAGS: &[&str] = &["-fexceptions", "-fignore-exceptions"];
 
@@ -87,6 +92,7 @@ impl Recipe {
             c_flags.push("-mrelaxed-simd".to_owned());
         }
         c_flags.extend(toolchain.arguments.iter().cloned());
+        forget_other_flags(workspace, target, &c_flags)?;
         let mut rust_flags = vec![
             simd.rust().to_owned(),
             // Weights stream from the host instead of a file: see guest/src/loader.rs.
@@ -173,6 +179,19 @@ impl Recipe {
         };
         Err(format!("building the guest failed:\n{log}{hint}"))
     }
+}
+
+/// Removes what was compiled with other flags: the build scripts of C++ do not look at them.
+fn forget_other_flags(workspace: &Path, target: &Path, flags: &[String]) -> Result<(), String> {
+    let flags = flags.join("\n");
+    let stamp = target.join("c-flags.txt");
+    if fs::read_to_string(&stamp).is_ok_and(|before| before == flags) {
+        return Ok(());
+    }
+    let mut clean = nested::cargo();
+    clean.current_dir(workspace).args(["clean", "--release", "--quiet", "--target", TARGET, "--target-dir"]);
+    run(clean.arg(target).args(["--package", "whisper-rs-sys", "--package", "opusic-sys"]))?;
+    fs::write(&stamp, flags).map_err(|error| format!("{}: {error}", stamp.display()))
 }
 
 /// Makes the libraries that whisper-rs-sys asks for by names that WASI toolchains do not have.

@@ -3,7 +3,7 @@
 use hearken_listener::formats::Format;
 use hearken_listener::language_code;
 
-/// What `--help` prints.
+/// Text that `--help` prints.
 pub(crate) const HELP: &str = "\
 Speech to text with whisper.cpp, as a WebAssembly command: recordings in, transcripts out.
 
@@ -36,7 +36,7 @@ models/ggml-tiny.en.bin.
 Exit codes: 0 done; 1 error; 2 wrong usage; 3 done, but some audio was damaged or not recognized.
 ";
 
-/// What the arguments ask for.
+/// Choices that the arguments make.
 pub(crate) struct Arguments {
     pub(crate) model: String,
     pub(crate) recordings: Vec<String>,
@@ -90,7 +90,10 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Order
             _ => (argument, None),
         };
         let mut value = || {
-            attached.clone().or_else(|| arguments.next()).ok_or_else(|| format!("{name} needs a value behind it"))
+            attached
+                .clone()
+                .or_else(|| arguments.next())
+                .ok_or_else(|| format!("{name} needs a value behind it"))
         };
         match name.as_str() {
             "--" => only_recordings = true,

@@ -23,8 +23,19 @@ const MODELS: &str = "models";
 
 /// Names that `model_source` may have: OpenAI's models.
 const SOURCES: [&str; 13] = [
-    "tiny", "tiny.en", "base", "base.en", "small", "small.en", "medium", "medium.en", "large", "large-v1",
-    "large-v2", "large-v3", "large-v3-turbo",
+    "tiny",
+    "tiny.en",
+    "base",
+    "base.en",
+    "small",
+    "small.en",
+    "medium",
+    "medium.en",
+    "large",
+    "large-v1",
+    "large-v2",
+    "large-v3",
+    "large-v3-turbo",
 ];
 
 /// The node's parameters.
@@ -41,7 +52,8 @@ struct Node {
 /// # Errors
 /// Says what is wrong, and what to do.
 pub(crate) fn run(input: &str) -> Result<String, String> {
-    let input: Value = serde_json::from_str(input).map_err(|error| format!("the input is no JSON: {error}"))?;
+    let input: Value =
+        serde_json::from_str(input).map_err(|error| format!("the input is no JSON: {error}"))?;
     let (manifest, items) = match input.get("manifest") {
         Some(manifest) => (manifest, input.get("input_data").and_then(Value::as_array).cloned()),
         None => (&input, None),
@@ -111,11 +123,17 @@ fn node(manifest: &Value) -> Result<Node, String> {
     let connections = manifest.get("connections").and_then(Value::as_array);
     let connections = connections.ok_or("the manifest has no connections; write \"connections\": []")?;
     let [node] = nodes.as_slice() else {
-        return Err(format!("the pipeline has {} nodes; this program is one, of type {}", nodes.len(), NODES[0]));
+        return Err(format!(
+            "the pipeline has {} nodes; this program is one, of type {}",
+            nodes.len(),
+            NODES[0]
+        ));
     };
     let id = text(node.get("id")).filter(|id| !id.is_empty()).ok_or("the node has no id")?;
     if let Some(connection) = connections.first() {
-        return Err(format!("the connection {connection} leads to a node that is not there: {id} is the only one"));
+        return Err(format!(
+            "the connection {connection} leads to a node that is not there: {id} is the only one"
+        ));
     }
     match text(node.get("node_type")) {
         Some(kind) if NODES.contains(&kind.as_str()) => {}
@@ -133,7 +151,10 @@ fn node(manifest: &Value) -> Result<Node, String> {
             format!("{MODELS}/ggml-{source}.bin")
         }
         (None, Some(source)) => {
-            return Err(format!("{id}: model_source is {source:?}; it must be one of {}", SOURCES.join(", ")));
+            return Err(format!(
+                "{id}: model_source is {source:?}; it must be one of {}",
+                SOURCES.join(", ")
+            ));
         }
         (None, None) => {
             return Err(format!("{id}: either model_path or model_source is required"));
@@ -179,8 +200,7 @@ impl Clip {
     }
 }
 
-const FORMS: &str =
-    "no audio: write [samples, rate] or {\"audio_data\": samples, \"sample_rate\": rate}, samples as a list, a list of \
+const FORMS: &str = "no audio: write [samples, rate] or {\"audio_data\": samples, \"sample_rate\": rate}, samples as a list, a list of \
      channels, or a NumPy array";
 
 /// Reads one item.
@@ -202,7 +222,9 @@ fn clip(item: &Value) -> Result<Clip, String> {
             as u32,
     };
     let samples = match audio {
-        Value::Object(array) if array.get("__numpy__").and_then(Value::as_bool) == Some(true) => numpy(array)?,
+        Value::Object(array) if array.get("__numpy__").and_then(Value::as_bool) == Some(true) => {
+            numpy(array)?
+        }
         Value::Array(channels) if channels.first().is_some_and(Value::is_array) => {
             let lists = channels.iter().map(|channel| list(channel.as_array().ok_or(FORMS)?));
             average(&lists.collect::<Result<Vec<_>, String>>()?)
@@ -216,7 +238,9 @@ fn clip(item: &Value) -> Result<Clip, String> {
 fn list(samples: &[Value]) -> Result<Vec<f32>, String> {
     samples
         .iter()
-        .map(|sample| sample.as_f64().map(|sample| sample as f32).ok_or_else(|| format!("{sample} is no sample")))
+        .map(|sample| {
+            sample.as_f64().map(|sample| sample as f32).ok_or_else(|| format!("{sample} is no sample"))
+        })
         .collect()
 }
 
@@ -235,7 +259,8 @@ fn numpy(array: &Map<String, Value>) -> Result<Vec<f32>, String> {
     let dtype = array.pointer("/meta/dtype").and_then(Value::as_str);
     let dtype = dtype.ok_or("the NumPy array has no meta.dtype")?;
     let data = array.get("data").and_then(Value::as_str).ok_or("the NumPy array has no data")?;
-    let bytes = STANDARD.decode(data).map_err(|error| format!("the NumPy array's data is no base64: {error}"))?;
+    let bytes =
+        STANDARD.decode(data).map_err(|error| format!("the NumPy array's data is no base64: {error}"))?;
     let samples: Vec<f32> = match dtype {
         "float32" => bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect(),
         "float64" => bytes.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes) as f32).collect(),
@@ -246,8 +271,10 @@ fn numpy(array: &Map<String, Value>) -> Result<Vec<f32>, String> {
             return Err(format!("the NumPy array has the type {other:?}; use float32, float64 or int16"));
         }
     };
-    let extents: Vec<usize> =
-        shape.iter().map(|extent| extent.as_u64().and_then(|extent| usize::try_from(extent).ok()).unwrap_or(0)).collect();
+    let extents: Vec<usize> = shape
+        .iter()
+        .map(|extent| extent.as_u64().and_then(|extent| usize::try_from(extent).ok()).unwrap_or(0))
+        .collect();
     match extents.as_slice() {
         [len] if *len == samples.len() => Ok(samples),
         [channels, len] if channels.checked_mul(*len) == Some(samples.len()) => {
@@ -283,7 +310,9 @@ impl Source for Playing {
         let samples = &samples[..samples.len().min(4_096)];
         self.position += samples.len();
         // One that is no number would poison all that come after it.
-        block.extend(samples.iter().map(|sample| if sample.is_finite() { sample.clamp(-1.0, 1.0) } else { 0.0 }));
+        block.extend(
+            samples.iter().map(|sample| if sample.is_finite() { sample.clamp(-1.0, 1.0) } else { 0.0 }),
+        );
         Ok(block.len())
     }
 

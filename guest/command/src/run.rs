@@ -9,9 +9,7 @@ use hearken_guest::Guest;
 use hearken_listener::audio::{AudioError, Piped, Recording, VadConfig};
 use hearken_listener::formats::Writer;
 use hearken_listener::model::{self, Checked};
-use hearken_listener::{
-    Error, Model, Recognize, SAMPLE_RATE, SandboxError, TranscribeOptions, Transcript,
-};
+use hearken_listener::{Error, Model, Recognize, SAMPLE_RATE, SandboxError, TranscribeOptions, Transcript};
 use hearken_proto::{Event, Request};
 
 use crate::arguments::{self, Arguments, HELP, Order};
@@ -56,7 +54,9 @@ pub(crate) fn main() -> ExitCode {
 /// Runs the pipeline that standard input describes.
 fn pipeline() -> ExitCode {
     let mut input = String::new();
-    let read = io::stdin().read_to_string(&mut input).map_err(|error| format!("cannot read standard input: {error}"));
+    let read = io::stdin()
+        .read_to_string(&mut input)
+        .map_err(|error| format!("cannot read standard input: {error}"));
     if read.as_ref().is_ok_and(|read| *read == 0) {
         complain("no arguments, and no pipeline on standard input; say --help");
         return ExitCode::from(USAGE);
@@ -110,7 +110,9 @@ fn transcribe(arguments: &Arguments) -> ExitCode {
 /// Checks a model file, then loads it.
 pub(crate) fn load(name: &str) -> Result<Model, String> {
     let cannot = |error: io::Error| {
-        format!("cannot read the model {name}: {error}; check the path, and that the runtime gives its folder")
+        format!(
+            "cannot read the model {name}: {error}; check the path, and that the runtime gives its folder"
+        )
     };
     let mut file = File::open(name).map_err(cannot)?;
     let len = file.metadata().map_err(cannot)?.len();

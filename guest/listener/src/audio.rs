@@ -23,13 +23,13 @@ mod vad;
 #[path = "../../../host/src/audio/voice.rs"]
 mod voice;
 
+#[cfg(all(target_arch = "wasm32", feature = "files"))]
+pub use crate::source::Bytes;
 pub use chunks::{Chunk, Chunker};
 pub use error::AudioError;
 #[cfg(all(target_arch = "wasm32", feature = "files"))]
 pub use recording::{Piped, Recording};
 pub use resample::Resampler;
-#[cfg(all(target_arch = "wasm32", feature = "files"))]
-pub use crate::source::Bytes;
 pub(crate) use resample::resampled;
 pub(crate) use sanitize::usable;
 pub use track::{Track, Tracks};

@@ -74,8 +74,8 @@ impl Model {
             Event::Loaded(info) => Some(info),
             _ => None,
         });
-        let info = info
-            .ok_or_else(|| SandboxError::Misbehaved("it does not say what it has loaded".to_owned()))?;
+        let info =
+            info.ok_or_else(|| SandboxError::Misbehaved("it does not say what it has loaded".to_owned()))?;
         let recognizer = Rc::new(RefCell::new(recognizer));
         Ok(Self(Rc::new(Inner { name: name.to_owned(), checked, info, recognizer })))
     }

@@ -85,9 +85,8 @@ impl Read for File {
         // SAFETY: the worker writes at most `len` bytes at the address of this exclusive slice,
         // which is at least as long.
         let read = unsafe { model_read_at(self.position as f64, out.as_mut_ptr(), len) };
-        let read = usize::try_from(read)
-            .map_err(|_| io::Error::other("its bytes cannot be had"))?
-            .min(out.len());
+        let read =
+            usize::try_from(read).map_err(|_| io::Error::other("its bytes cannot be had"))?.min(out.len());
         self.position += read as u64;
         Ok(read)
     }

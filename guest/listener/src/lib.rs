@@ -20,12 +20,22 @@
 #[cfg(all(target_arch = "wasm32", feature = "files"))]
 #[path = "../../media/src/aac.rs"]
 mod aac;
+pub mod audio;
 #[cfg(all(target_arch = "wasm32", feature = "files"))]
 #[path = "../../media/src/container.rs"]
 mod container;
+mod engine;
+mod error;
+#[cfg(all(target_arch = "wasm32", feature = "browser"))]
+mod exports;
+#[path = "../../../host/src/formats/mod.rs"]
+pub mod formats;
+#[path = "../../../host/src/language.rs"]
+mod language;
 #[cfg(all(target_arch = "wasm32", feature = "files"))]
 #[path = "../../media/src/mkv.rs"]
 mod mkv;
+pub mod model;
 #[cfg(all(target_arch = "wasm32", feature = "files"))]
 #[path = "../../media/src/mp4.rs"]
 mod mp4;
@@ -35,31 +45,21 @@ mod mpeg;
 #[cfg(all(target_arch = "wasm32", feature = "files"))]
 #[path = "../../media/src/opus.rs"]
 mod opus;
+mod sandbox;
+pub mod session;
 #[cfg(all(target_arch = "wasm32", feature = "files"))]
 #[path = "../../media/src/signature.rs"]
 mod signature;
 #[cfg(all(target_arch = "wasm32", feature = "files"))]
 #[path = "../../media/src/source.rs"]
 mod source;
-#[cfg(all(target_arch = "wasm32", feature = "files"))]
-#[path = "../../media/src/wave.rs"]
-mod wave;
-pub mod audio;
-mod engine;
-mod error;
-#[cfg(all(target_arch = "wasm32", feature = "browser"))]
-mod exports;
-#[path = "../../../host/src/formats/mod.rs"]
-pub mod formats;
-#[path = "../../../host/src/language.rs"]
-mod language;
-pub mod model;
-mod sandbox;
-pub mod session;
 #[path = "../../../host/src/text.rs"]
 mod text;
 #[path = "../../../host/src/transcript.rs"]
 mod transcript;
+#[cfg(all(target_arch = "wasm32", feature = "files"))]
+#[path = "../../media/src/wave.rs"]
+mod wave;
 
 pub use engine::{Lost, Model, TranscribeOptions};
 pub use error::Error;

@@ -356,11 +356,9 @@ fn not_opened(name: &str, failure: Failure) -> AudioError {
     let name = name.to_owned();
     match failure {
         Failure::Cut => AudioError::NotAudio { name, reason: "it ends too soon".to_owned() },
-        Failure::Read => AudioError::Read {
-            name,
-            frames: 0,
-            source: std::io::Error::other("its bytes cannot be had"),
-        },
+        Failure::Read => {
+            AudioError::Read { name, frames: 0, source: std::io::Error::other("its bytes cannot be had") }
+        }
         Failure::Damaged(reason) => AudioError::NotAudio { name, reason: crate::text::sanitize(&reason) },
         Failure::NoTrack => AudioError::NoTrack { name },
         Failure::Codec(reason) => AudioError::Codec { name, reason: crate::text::sanitize(&reason) },

@@ -21,7 +21,7 @@ pub trait Recognize {
     fn call(&mut self, request: &Request) -> Result<Vec<Event>, SandboxError>;
 }
 
-/// Why the recognizer did not answer.
+/// A reason for which the recognizer does not answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SandboxError {

@@ -31,7 +31,7 @@ const FIRST_WINDOW: u64 = SAMPLE_RATE as u64 * 9 / 10;
 /// Up to this length utterances are decoded more often, in samples, as in the host: 3 s.
 const EARLY: u64 = 3 * SAMPLE_RATE as u64;
 
-/// Live speech that is pushed in and comes out as events. Whoever owns it pushes audio as it comes,
+/// Live speech that is pushed in and comes out as events. Its owner pushes audio as it comes,
 /// and calls [`decode`](Self::decode) while that [is due](Self::is_due).
 pub struct Session {
     model: Model,

@@ -1,8 +1,8 @@
 //! The engine: the sandbox's compiler, the recognizer threads and the cache, shared by everything a
 //! process does.
 
-pub(crate) mod guard;
 mod chunk;
+pub(crate) mod guard;
 mod intake;
 mod load;
 mod padding;

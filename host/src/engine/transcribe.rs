@@ -11,9 +11,9 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use hearken_proto::Task;
 
-use super::intake::Intake;
 use super::Model;
 use super::chunk::Heard;
+use super::intake::Intake;
 use crate::audio::{self, Chunk, Source, VadConfig};
 use crate::error::Error;
 use crate::executor::Class;

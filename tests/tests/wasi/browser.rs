@@ -90,11 +90,18 @@ fn write(path: &Path, recording: &Recording) {
     fs::write(path, bytes).expect("a recording");
 }
 
-/// What `hearken file --compute guest` hears.
+/// The output of `hearken file --compute guest`.
 fn file(model: &Path, recording: &Path, format: &str) -> String {
     let (model, recording) = (model.to_str().expect("text"), recording.to_str().expect("text"));
     command::fine(&mut command::hearken(&[
-        "file", "--compute", "guest", "--model", model, "--format", format, recording,
+        "file",
+        "--compute",
+        "guest",
+        "--model",
+        model,
+        "--format",
+        format,
+        recording,
     ]))
 }
 
@@ -198,8 +205,10 @@ fn the_readmes_lines_work_and_recordings_have_the_commands_words() {
     .expect("a page");
     // The samples as the recording has them, which are rounded to 16 bits.
     let rounded = wav::s16le(&speech.samples);
-    let samples = rounded.chunks_exact(2).map(|pair| f32::from(i16::from_le_bytes([pair[0], pair[1]])) / 32_768.0);
-    fs::write(page.join("speech.f32"), samples.flat_map(f32::to_le_bytes).collect::<Vec<u8>>()).expect("a file");
+    let samples =
+        rounded.chunks_exact(2).map(|pair| f32::from(i16::from_le_bytes([pair[0], pair[1]])) / 32_768.0);
+    fs::write(page.join("speech.f32"), samples.flat_map(f32::to_le_bytes).collect::<Vec<u8>>())
+        .expect("a file");
     let named = at("model.bin");
     fs::copy(&model, &named).expect("a copy");
     let server = Server::start(&page, &named);

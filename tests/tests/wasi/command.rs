@@ -62,7 +62,7 @@ fn official_speech() -> Option<tempfile::TempDir> {
     Some(folder)
 }
 
-/// What `hearken file --compute guest` makes of it.
+/// The output of `hearken file --compute guest`.
 fn expected(folder: &Path, format: &str) -> String {
     let model = folder.join("model.bin");
     let talk = folder.join("talk.wav");
@@ -104,7 +104,12 @@ fn its_text_is_that_of_hearken_file_in_every_runtime() {
     assert!(text.lines().count() > 5, "{text}");
     for runtime in [Node, Wasmtime] {
         let ended = run(runtime, folder.path(), &["--model", "work/model.bin", "work/talk.wav"], None);
-        assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), text.as_str()), "{runtime:?} {}", ended.stderr);
+        assert_eq!(
+            (ended.code, ended.stdout.as_str()),
+            (Some(0), text.as_str()),
+            "{runtime:?} {}",
+            ended.stderr
+        );
     }
 }
 
@@ -202,7 +207,7 @@ fn pipeline(runtime: Runtime, folder: &Path, input: &Value) -> Ended {
     run(runtime, folder, &[], Some(&path))
 }
 
-/// What it printed.
+/// Results in its output.
 fn results(ended: &Ended) -> Value {
     let (_, results) = ended.stdout.split_once("=== PIPELINE RESULTS ===\n").expect("results");
     serde_json::from_str(results).expect("JSON")
@@ -245,14 +250,20 @@ fn a_pipeline_of_remotemedia_takes_audio_in_five_forms() {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     let results = results(&ended);
     assert_eq!(results["status"], "success");
-    let expected = json!({ "node_count": 1, "source_count": 1, "sink_count": 1, "execution_order": ["whisper"] });
+    let expected =
+        json!({ "node_count": 1, "source_count": 1, "sink_count": 1, "execution_order": ["whisper"] });
     assert_eq!(results["graph_info"], expected);
     let outputs = results["outputs"].as_array().expect("an output for each item");
     assert_eq!(outputs.len(), 5);
     let talk = folder.path().join("talk.wav");
     let model = folder.path().join("ggml-tiny.en.bin");
     let text = command::fine(&mut command::hearken(&[
-        "file", "--compute", "guest", "--model", model.to_str().expect("text"), talk.to_str().expect("text"),
+        "file",
+        "--compute",
+        "guest",
+        "--model",
+        model.to_str().expect("text"),
+        talk.to_str().expect("text"),
     ]));
     for output in outputs {
         assert_eq!(output["text"].as_str().expect("text"), text.trim().replace('\n', " "));
@@ -268,7 +279,10 @@ fn a_pipeline_of_remotemedia_takes_audio_in_five_forms() {
         "input_data": [[&samples[..half], rate], [&samples[half..], rate]],
     });
     let ended = pipeline(Wasmtime, folder.path(), &input);
-    assert_eq!(self::results(&ended)["outputs"]["text"].as_str().expect("text"), text.trim().replace('\n', " "));
+    assert_eq!(
+        self::results(&ended)["outputs"]["text"].as_str().expect("text"),
+        text.trim().replace('\n', " ")
+    );
 }
 
 #[test]
@@ -292,7 +306,12 @@ fn a_pipeline_that_is_wrong_is_told_why() {
         (items(json!([7])), "input_data[0]: no audio"),
         (items(json!([[[0.5, "x"], 16_000]])), "is no sample"),
         (items(json!([[[0.5], 12.5]])), "from 8000 to 192000"),
-        (items(json!([[{ "__numpy__": true, "array": { "meta": { "dtype": "int16", "shape": [3] }, "data": "AAAA" } }, 16_000]])), "one of both is wrong"),
+        (
+            items(
+                json!([[{ "__numpy__": true, "array": { "meta": { "dtype": "int16", "shape": [3] }, "data": "AAAA" } }, 16_000]]),
+            ),
+            "one of both is wrong",
+        ),
         (items(json!([[[0.5], 16_000], [[0.5], 8_000]])), "give all the same rate"),
     ] {
         let ended = pipeline(Node, folder.path(), &input);
@@ -310,7 +329,8 @@ fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for group in bytes.chunks(3) {
-        let bits = group.iter().enumerate().fold(0u32, |bits, (at, byte)| bits | u32::from(*byte) << (16 - 8 * at));
+        let bits =
+            group.iter().enumerate().fold(0u32, |bits, (at, byte)| bits | u32::from(*byte) << (16 - 8 * at));
         for at in 0..4 {
             let digit = DIGITS[(bits >> (18 - 6 * at) & 63) as usize];
             text.push(if at <= group.len() { char::from(digit) } else { '=' });
