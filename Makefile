@@ -134,11 +134,11 @@ bench-words: ## how true the times of words are (HEARKEN_DIGITS names the record
 	@.ci/setup build
 	@$(CARGO) bench --profile release --workspace --features hearken/cli --bench word_times
 
-bench-web: ## measure the recognizer in Chromium beside other builds of Whisper from npm (MODEL=FILE, WAV=FILE of 16 kHz)
+bench-web: ## measure the recognizer in Chromium beside other builds of Whisper from npm (MODEL=FILE WAV=FILE ROUNDS=3 THREADS=1)
 	@.ci/setup web
 	@$(MAKE) wasi web
 	@cd examples/browser/bench && ../build npm ci --ignore-scripts --no-audit --no-fund --silent
-	@target/runtimes/bin/node examples/browser/bench/bench.mjs $(MODEL) $(WAV)
+	@target/runtimes/bin/node examples/browser/bench/bench.mjs $(MODEL) $(WAV) $(or $(ROUNDS),3) $(or $(THREADS),1)
 
 bench-server: ## measure the server: capacity against native, 10,000 idle streams, admission, fairness, isolation
 	@.ci/setup test

@@ -1,6 +1,6 @@
 // Whisper for the web, side by side: `make bench-web` (MODEL=FILE, a ggml model; WAV=FILE, 16 kHz, one channel of 16 bits).
-// Every engine has the same model file, the same samples and one thread; they take turns. The others need shared memory
-// even so, and get the headers for it. Prints a line of JSON for each run, then medians.
+// Every engine has the same model file and the same samples; they take turns. The others have one thread, or THREADS, need
+// shared memory even for one, and get the headers for it. Prints a line of JSON for each run, then medians.
 import { spawn } from "node:child_process";
 import { createReadStream, mkdtempSync, rmSync } from "node:fs";
 import { stat } from "node:fs/promises";
@@ -8,9 +8,9 @@ import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
 
-const [model, wav, rounds = "3", chromium = "chromium"] = process.argv.slice(2);
+const [model, wav, rounds = "3", threads = "1", chromium = "chromium"] = process.argv.slice(2);
 if (!wav) {
-  console.error("usage: node bench.mjs MODEL WAV [ROUNDS] [CHROMIUM]");
+  console.error("usage: node bench.mjs MODEL WAV [ROUNDS] [THREADS] [CHROMIUM]");
   process.exit(2);
 }
 const here = path.dirname(new URL(import.meta.url).pathname);
@@ -45,7 +45,7 @@ await new Promise(ready => server.once("listening", ready));
 async function run(engine) {
   const profile = mkdtempSync(path.join(tmpdir(), "hearken-bench-"));
   const answer = new Promise(resolve => { take = resolve; });
-  const page = `http://127.0.0.1:${server.address().port}/bench.html?engine=${encodeURIComponent(engine)}`;
+  const page = `http://127.0.0.1:${server.address().port}/bench.html?threads=${threads}&engine=${encodeURIComponent(engine)}`;
   const browser = spawn(chromium, [
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-proxy-server", "--remote-debugging-port=0",
     `--user-data-dir=${profile}`, page,

@@ -1,7 +1,9 @@
 // One engine: loads the model, transcribes the samples twice, and reports.
 import { Transcriber } from "/src/index.js";
 
-const engine = new URLSearchParams(location.search).get("engine");
+const query = new URLSearchParams(location.search);
+const engine = query.get("engine");
+const threads = Number(query.get("threads"));
 const RUNS = 2;
 const fetched = async where => (await fetch(where)).arrayBuffer();
 
@@ -54,7 +56,7 @@ async function whisperCpp(model, audio) {
   const result = await repeat(async () => {
     lines = [];
     const ended = new Promise(resolve => { done = resolve; });
-    module.full_default(index, audio, "en", 1, false);
+    module.full_default(index, audio, "en", threads, false);
     await ended;
     return lines.filter(line => line.startsWith("[")).map(line => line.replace(/^\[.*?\]\s*/, "")).join(" ");
   });
@@ -74,7 +76,7 @@ async function transcribeJs(model, audio) {
   const load = performance.now() - begun;
   const result = await repeat(async () => {
     const ended = new Promise(resolve => { done = resolve; });
-    module.transcribe(audio, "en", 1, false, 0, false, false, false);
+    module.transcribe(audio, "en", threads, false, 0, false, false, false);
     const { transcription } = await ended;
     return transcription.map(({ text }) => text.trim()).join(" ");
   });

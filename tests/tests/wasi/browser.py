@@ -67,7 +67,7 @@ READY = f"{STATUS}.startsWith('Ready') && !document.getElementById('listen').dis
 
 def see_page(page):
     seen = {}
-    page.wait("document.getElementById('address').value")
+    page.wait("document.getElementById('address')?.value")
     page.picture("web-start.png")
     page.run("window.stages = new Set(); new MutationObserver(() => window.stages.add("
              f"{STATUS}.split(':')[0])).observe(document.getElementById('status'), {{ childList: true }});"
@@ -118,7 +118,7 @@ def see_page(page):
     os.kill(int(SERVER), signal.SIGTERM)
     page.open("about:blank")
     page.open(BASE + "page/")
-    page.wait("document.querySelectorAll('#kept li').length >= 1")
+    page.wait("document.querySelectorAll('#kept li').length >= 1 && document.readyState === 'complete'")
     page.run("document.querySelector('#kept button').click(); 0")
     page.wait(READY)
     page.choose("recording", pathlib.Path(FOLDER) / "talk.wav")
