@@ -4,7 +4,8 @@ use crate::audio::AudioError;
 use crate::model::ModelError;
 use crate::sandbox::SandboxError;
 
-/// A reason for which something could not be done. Messages are one line: the thing, and the remedy.
+/// A reason for which something could not be done. Messages are one line: the thing, and the
+/// remedy.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -1,12 +1,14 @@
 //! The listener: what hearken does around the recognizer, for hosts other than its own.
 //!
-//! hearken's host runs the recognizer in wasmtime. Elsewhere, in a browser's worker or linked into a
-//! command, this crate stands in for the host: it resamples, detects voice, cuts chunks and
+//! hearken's host runs the recognizer in wasmtime. Elsewhere, in a browser's worker or linked into
+//! a command, this crate stands in for the host: it resamples, detects voice, cuts chunks and
 //! utterances, decides when a partial text is due, guards against hallucinations, and writes text,
 //! subtitles and JSON. These parts are **the host's own sources**, compiled once more (each `path`
 //! below names one), so that the words are the same as the host's. What differs is written here:
 //! one recognizer serves all utterances, one after the other, and nothing runs in parallel.
 
+// The host's sources have their tests in the host.
+#![cfg(not(test))]
 #![allow(
     dead_code,
     unexpected_cfgs,

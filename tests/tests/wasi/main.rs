@@ -1,5 +1,5 @@
-//! hearken outside of its own host: `hearken.wasm` in other runtimes of WASI. `make wasi` builds the
-//! modules, `.ci/setup test` brings the runtimes.
+//! hearken outside of its own host: `hearken.wasm` in other runtimes of WASI, and the page of
+//! `examples/browser`. `make wasi web` builds both, `.ci/setup test` brings the runtimes.
 
 mod browser;
 mod command;
