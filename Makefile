@@ -134,7 +134,7 @@ bench-words: ## how true the times of words are (HEARKEN_DIGITS names the record
 	@.ci/setup build
 	@$(CARGO) bench --profile release --workspace --features hearken/cli --bench word_times
 
-bench-web: ## measure the recognizer in Chromium beside other builds of Whisper from npm (MODEL=FILE WAV=FILE ROUNDS=3 THREADS=1)
+bench-web: ## measure the recognizer in Chromium, which must be installed, beside other builds of Whisper from npm (MODEL=FILE WAV=FILE ROUNDS=3 THREADS=1)
 	@.ci/setup web
 	@$(MAKE) wasi web
 	@cd examples/browser/bench && ../build npm ci --ignore-scripts --no-audit --no-fund --silent

@@ -158,10 +158,10 @@ async function fromUrl(address: string, tell: Tell): Promise<ModelFile> {
     return inMemory(bytes);
   }
   store.close();
-  const file = await models.getFileHandle(part);
-  // Only a whole file gets the name under which it is found.
-  await (file as FileSystemFileHandle & { move(name: string): Promise<void> }).move(name);
-  const moved = await openKept(models, name);
+  const file = (await models.getFileHandle(part)) as FileSystemFileHandle & { move?(name: string): Promise<void> };
+  // Only a whole file gets the name under which it is found. Where none can be given it serves once.
+  await file.move?.(name);
+  const moved = await openKept(models, file.move ? name : part);
   if (!moved) throw new Error("the model cannot be read back from this browser's storage: reload the page");
   return moved;
 }
