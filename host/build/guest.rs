@@ -61,6 +61,7 @@ pub(crate) fn build(workspace: &Path, out: &Path) -> Result<(), String> {
     for watched in ["guest", "proto", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={}", workspace.join(watched).display());
     }
+    println!("cargo::rerun-if-env-changed=WASI_SDK_PATH");
     let target = nested::target_directory(out)?.join("guest");
     let recipe = Recipe::new(&workspace, &target, Simd::Relaxed)?;
     for (package, name) in GUESTS {
