@@ -1,7 +1,7 @@
 # hearken: `make demo` and `make test` do everything, from nothing. `make help` lists the rest.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo models build check check-lints check-tests test lint fmt install-c gstreamer media-ffmpeg voice bench bench-voice bench-peers profile bench-precision bench-media bench-vad bench-words bench-server neighbours soak-server fuzz pictures sbom package fresh clean
+.PHONY: help setup demo models build check check-lints check-tests test lint fmt install-c gstreamer media-ffmpeg voice wasi demo-web web bench bench-voice bench-peers profile bench-precision bench-media bench-vad bench-words bench-web bench-server neighbours soak-server fuzz pictures sbom package fresh clean
 
 CARGO := cargo
 MAKEFLAGS += --no-print-directory
@@ -53,6 +53,8 @@ test: ## run all tests
 	@scripts/models $(HEARKEN) || [ -z "$(CI)" ]
 	@scripts/media-ffmpeg || { [ $$? = 75 ] && [ -z "$(CI)" ]; }
 	@$(MAKE) voice
+	@target/release/hearken-wasi
+	@$(MAKE) web
 	@$(CARGO) nextest run $(ALL) --no-fail-fast --status-level $(if $(CI),pass,slow)
 	@$(CARGO) test $(ALL) --doc
 
@@ -69,6 +71,23 @@ gstreamer: ## build the GStreamer plug-in (target/gstreamer/libgsthearken.so)
 media-ffmpeg: ## build FFmpeg's libraries as a module that decodes more recordings (target/media-ffmpeg/ffmpeg.wasm)
 	@.ci/setup ffmpeg
 	@scripts/media-ffmpeg
+
+wasi: ## build hearken.wasm, the command for any WASI runtime, and a browser's modules (target/wasi)
+	@.ci/setup build
+	@$(CARGO) build $(ALL) --bin hearken-wasi
+	@target/release/hearken-wasi
+
+demo-web: ## build and serve the page that transcribes in the browser (PORT=8123, MODEL=FILE)
+	@.ci/setup web
+	@$(MAKE) wasi web
+	@$(CARGO) build $(ALL) --bin hearken
+	@scripts/models $(HEARKEN) tiny.en || echo "going on without a model: choose a file in the page"
+	@model=$${MODEL:-$$($(HEARKEN) models path tiny.en 2>/dev/null || true)}; \
+		target/runtimes/bin/node examples/browser/serve.mjs target/web --port $${PORT:-8123} $${model:+--model "$$model"}
+
+# The page and its library, where the tests and `demo-web` look for them.
+web:
+	@examples/browser/build
 
 # The C library and the plug-in of `cargo build --lib`, where the tests and `bench-voice` look for them.
 voice:
@@ -122,6 +141,12 @@ bench-vad: ## how well voice activity finds speech in noise (HEARKEN_SPEECH and 
 bench-words: ## how true the times of words are (HEARKEN_DIGITS names the recordings of the Free Spoken Digit Dataset)
 	@.ci/setup build
 	@$(CARGO) bench --profile release --workspace --features hearken/cli --bench word_times
+
+bench-web: ## measure the recognizer in Chromium, which must be installed, beside other builds of Whisper from npm (MODEL=FILE WAV=FILE ROUNDS=3 THREADS=1)
+	@.ci/setup web
+	@$(MAKE) wasi web
+	@cd examples/browser/bench && ../build npm ci --ignore-scripts --no-audit --no-fund --silent
+	@target/runtimes/bin/node examples/browser/bench/bench.mjs $(MODEL) $(WAV) $(or $(ROUNDS),3) $(or $(THREADS),1)
 
 bench-server: ## measure the server: capacity against native, 10,000 idle streams, admission, fairness, isolation
 	@.ci/setup test

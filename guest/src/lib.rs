@@ -10,13 +10,19 @@
 mod backend;
 #[cfg(any(target_arch = "wasm32", test))]
 mod decoder;
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", not(feature = "command")))]
 mod exports;
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", not(feature = "command")))]
+mod imports;
+// Linked into a program, the recognizer has no host: its imports and exports are plain Rust.
+#[cfg(all(target_arch = "wasm32", feature = "command"))]
+#[path = "linked.rs"]
 mod imports;
 #[cfg(target_arch = "wasm32")]
-mod loader;
+mod instance;
 #[cfg(target_arch = "wasm32")]
+mod loader;
+#[cfg(all(target_arch = "wasm32", not(feature = "command")))]
 mod quantize;
 #[cfg(target_arch = "wasm32")]
 mod recognizer;
@@ -30,3 +36,6 @@ mod spectrogram;
 mod stream;
 #[cfg(any(target_arch = "wasm32", test))]
 mod words;
+
+#[cfg(all(target_arch = "wasm32", feature = "command"))]
+pub use imports::Guest;

@@ -30,7 +30,6 @@ pub(crate) struct Toolchain {
 impl Toolchain {
     /// Looks for a toolchain.
     pub(crate) fn find() -> Result<Self, String> {
-        println!("cargo::rerun-if-env-changed=WASI_SDK_PATH");
         match env::var_os("WASI_SDK_PATH") {
             Some(path) => Self::wasi_sdk(Path::new(&path)),
             None => Self::debian(),

@@ -65,6 +65,9 @@ pub enum Request {
     /// For the guest that decodes recordings, which knows no other request. Answered by
     /// [`Event::Media`](crate::Event::Media).
     Media(crate::media::Request),
+    /// Forget all that was heard, as a fresh instance has: for hosts that keep one instance for
+    /// many utterances.
+    Forget,
 }
 
 /// How to decode.

@@ -6,11 +6,23 @@ use super::dense::{Addend, Attention, Dense, Guest, Matrix, Product};
 use super::tensor::{Format, Tensor};
 use super::weights;
 
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", not(feature = "command")))]
 #[link(wasm_import_module = "hearken")]
 unsafe extern "C" {
     fn product(descriptor: *const u64);
     fn attention(descriptor: *const u64);
+}
+
+/// Ends the program: where there is no host, nothing is left to it.
+#[cfg(all(target_arch = "wasm32", feature = "command"))]
+unsafe fn product(_: *const u64) {
+    unreachable!("Kernels::Host without a host");
+}
+
+/// Ends the program, as [`product`] does.
+#[cfg(all(target_arch = "wasm32", feature = "command"))]
+unsafe fn attention(_: *const u64) {
+    unreachable!("Kernels::Host without a host");
 }
 
 #[cfg(not(target_arch = "wasm32"))]

@@ -30,7 +30,7 @@ const NOTHING_TO_DO_MS: c_int = 100;
 
 /// Approximate size of a state's own allocations, besides buffers and scores [bytes]: room for four
 /// schedulers' copies of tensors, of which little is ever touched.
-const OTHER_STATE: usize = 288 << 20;
+const OTHER_STATE: usize = 64 << 20;
 
 /// A loaded model and the state to decode with it.
 pub(crate) struct Recognizer {
@@ -77,6 +77,11 @@ impl Recognizer {
             language: None,
             is_watched: options.kernels != Kernels::Stock,
         })
+    }
+
+    /// Forgets what it knows of the utterance.
+    pub(crate) fn forget(&mut self) {
+        self.language = None;
     }
 
     /// Longest window in samples: past the model's context whisper.cpp loses text and reports

@@ -32,3 +32,7 @@ int pthread_create(pthread_t * t, const pthread_attr_t * a, void * (*f)(void *),
     return EAGAIN;
 }
 int pthread_join(pthread_t t, void ** r) { (void) t; (void) r; return ESRCH; }
+
+/* Rust's start of a program calls it; a libc of 2024 has no such function, and one thread needs no
+   preparation: a reactor has none either. */
+__attribute__((weak)) void __wasi_init_tp(void) {}

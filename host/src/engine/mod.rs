@@ -1,6 +1,7 @@
 //! The engine: the sandbox's compiler, the recognizer threads and the cache, shared by everything a
 //! process does.
 
+mod chunk;
 pub(crate) mod guard;
 mod intake;
 mod load;

@@ -11,9 +11,9 @@ pub(crate) const LIMIT: u64 = 1 << 32;
 const FIXED: u64 = 64 << 20;
 
 /// Each of whisper.cpp's four graph schedulers (convolution, encoder, cross, decoder) reserves
-/// descriptions of twice 30 inputs for each of 4096 possible splits; a tensor's description has 256
-/// bytes on a 32-bit target.
-const SCHEDULERS: u64 = 4 * 4096 * 2 * 30 * 256;
+/// descriptions of twice 2 inputs (`GGML_SCHED_MAX_SPLIT_INPUTS` of `build/guest.rs`) for each of
+/// 4096 possible splits; a tensor's description has 256 bytes on a 32-bit target.
+const SCHEDULERS: u64 = 4 * 4096 * 2 * 2 * 256;
 
 /// See [`Header::guest_memory`]. The header's bounds keep every product far below 2^64.
 pub(crate) fn estimate(header: &Header) -> u64 {

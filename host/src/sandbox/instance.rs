@@ -193,7 +193,11 @@ impl Instance {
             Request::Partial(_) => Some(Work::Partial),
             Request::Final(_) => Some(Work::Final),
             Request::Decode(_) | Request::Detect(_) => Some(Work::Recording),
-            Request::Drain | Request::LearnPadding | Request::Score { .. } | Request::Media(_) => None,
+            Request::Drain
+            | Request::LearnPadding
+            | Request::Score { .. }
+            | Request::Media(_)
+            | Request::Forget => None,
         };
         let spent = self.guest.store.data().budget.spent();
         match &answer {

@@ -1,0 +1,235 @@
+//! One chunk of a recording: its decode in a sandbox of its own, and what is believed of it.
+
+use std::ops::Range;
+
+use hearken_proto::voice::missed;
+use hearken_proto::{Event, Request, Task};
+
+use super::{Model, guard};
+use crate::audio::Chunk;
+use crate::error::Error;
+use crate::sandbox::SandboxError;
+use crate::{Language, SAMPLE_RATE, Segment, Word, text, transcript};
+
+/// Audio around missed voice that is decoded with it, in samples: 200 ms.
+const AROUND: u64 = SAMPLE_RATE as u64 / 5;
+
+/// Pause behind which another language may be spoken, in samples: 1 s.
+const LANGUAGE_PAUSE: u64 = SAMPLE_RATE as u64;
+/// Speech that is enough to tell its language, in samples: 6 s.
+const LANGUAGE_SPEECH: u64 = 6 * SAMPLE_RATE as u64;
+
+/// Result of one chunk.
+#[derive(Default)]
+pub(super) struct Heard {
+    pub(super) language: Option<Language>,
+    pub(super) segments: Vec<Segment>,
+    /// Voice without words.
+    pub(super) unrecognized: Vec<Range<u64>>,
+}
+
+/// Returns true if both are there and the same but for case and punctuation.
+fn is_same(one: Option<&Word>, other: Option<&Word>) -> bool {
+    one.zip(other).is_some_and(|(one, other)| text::essence(&one.text) == text::essence(&other.text))
+}
+
+impl Heard {
+    /// Voice of a chunk that no word explains.
+    fn missed(&self, chunk: &Chunk) -> Vec<Range<u64>> {
+        let words = self.segments.iter().flat_map(|segment| &segment.words).map(|word| word.start..word.end);
+        missed(chunk.voice.stretches(), words, chunk.start..chunk.end())
+    }
+
+    /// Adds the text of a part that was decoded by itself, as far as it is likely and does not
+    /// begin as the text before it ends, or end as the text behind it begins: then a word's time
+    /// was wrong.
+    fn add(&mut self, part: Self) {
+        for segment in part.segments {
+            let place = self.segments.partition_point(|other| other.start < segment.start);
+            let before = place.checked_sub(1).and_then(|before| self.segments[before].words.last());
+            let behind = self.segments.get(place).and_then(|behind| behind.words.first());
+            let is_likely = segment.no_speech <= guard::NO_SPEECH && segment.avg_logprob >= guard::LOGPROB;
+            let is_again = is_same(before, segment.words.first()) || is_same(behind, segment.words.last());
+            if is_likely && !is_again {
+                self.segments.insert(place, segment);
+            }
+        }
+    }
+}
+
+impl Model {
+    /// Decodes a chunk: in parts where the language changes between them, if it is to be detected.
+    pub(super) async fn decode_chunk(
+        &self,
+        chunk: Chunk,
+        task: &Task,
+        verbatim: bool,
+        looks: bool,
+    ) -> Result<Heard, Error> {
+        let parts = if task.language.is_none() && !verbatim && self.multilingual() {
+            self.languages(&chunk, task).await?
+        } else {
+            Vec::new()
+        };
+        if parts.len() < 2 {
+            return self.decode_part(&chunk, task, verbatim, looks).await;
+        }
+        let mut heard = Heard::default();
+        for (part, language) in parts {
+            let task = Task { language: Some(language.clone()), ..task.clone() };
+            let part = self.decode_part(&chunk.part(part), &task, verbatim, looks).await?;
+            heard.language = heard.language.or(Some(Language { code: language, probability: None }));
+            heard.segments.extend(part.segments);
+            heard.unrecognized.extend(part.unrecognized);
+        }
+        Ok(heard)
+    }
+
+    /// The parts of a chunk in which one language is spoken, and which it is. Changes are looked
+    /// for behind pauses. Empty if no part tells.
+    async fn languages(&self, chunk: &Chunk, task: &Task) -> Result<Vec<(Range<u64>, String)>, Error> {
+        let stretches = chunk.voice.separated(LANGUAGE_PAUSE);
+        if stretches.len() < 2 {
+            return Ok(Vec::new());
+        }
+        let mut instance = self.instantiate().await?;
+        let mut task = task.clone();
+        let mut parts: Vec<(Range<u64>, String)> = Vec::new();
+        for stretch in stretches {
+            let end = stretch.end.min(stretch.start + LANGUAGE_SPEECH);
+            instance.write(chunk.samples(stretch.start..end)).await?;
+            for event in instance.call(&Request::Detect(task.clone())).await? {
+                let Event::Language { code, certain: true, .. } = event else { continue };
+                if parts.last().is_some_and(|(_, language)| *language == code) || !self.knows(&code) {
+                    continue;
+                }
+                let start = match parts.last_mut() {
+                    // The new part begins with its speech; the pause belongs to the one before.
+                    Some((before, _)) => {
+                        before.end = stretch.start.saturating_sub(AROUND).max(before.start);
+                        before.end
+                    }
+                    None => chunk.start,
+                };
+                parts.push((start..chunk.end(), code.clone()));
+                task.usual = Some(code);
+            }
+        }
+        Ok(parts)
+    }
+
+    /// Decodes a part of a chunk, or all of it, and once more each stretch of it that was missed.
+    async fn decode_part(
+        &self,
+        chunk: &Chunk,
+        task: &Task,
+        verbatim: bool,
+        looks: bool,
+    ) -> Result<Heard, Error> {
+        let mut heard = self.decode_or_retry(chunk.start, &chunk.samples, task, verbatim).await?;
+        if looks {
+            let voice = chunk.voice.stretches().iter().map(|stretch| stretch.end - stretch.start).sum();
+            if guard::is_sparse(&heard.segments, voice) {
+                heard.segments.clear();
+            }
+            let language = heard.language.as_ref().map(|language| language.code.clone());
+            let task = Task { language: task.language.clone().or(language), ..task.clone() };
+            for stretch in heard.missed(chunk) {
+                let start = stretch.start.saturating_sub(AROUND).max(chunk.start);
+                let end = (stretch.end + AROUND).min(chunk.end());
+                let samples = chunk.samples(start..end);
+                let part = self.decode_or_retry(start, samples, &task, verbatim).await?;
+                // The chunk as a whole had no words there.
+                if guard::is_sure(&part.segments) {
+                    heard.add(part);
+                }
+            }
+            heard.unrecognized = heard.missed(chunk);
+        }
+        Ok(heard)
+    }
+
+    async fn decode_or_retry(
+        &self,
+        start: u64,
+        samples: &[f32],
+        task: &Task,
+        verbatim: bool,
+    ) -> Result<Heard, Error> {
+        match self.decode(start, samples, task, verbatim).await {
+            // The state of the instance may be the cause: once more, in a fresh one.
+            Err(Error::Sandbox(error)) if error.ends_one_utterance() => {
+                self.decode(start, samples, task, verbatim).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Decodes `samples` in a sandbox of their own.
+    async fn decode(&self, start: u64, samples: &[f32], task: &Task, verbatim: bool) -> Result<Heard, Error> {
+        let mut instance = self.instantiate().await?;
+        instance.write(samples).await?;
+        let mut heard = Heard::default();
+        let mut silence = 0.0;
+        let mut report = guard::Report::of(samples.len());
+        for event in instance.call(&Request::Decode(task.clone())).await? {
+            match event {
+                Event::Language { code, probability, .. } => {
+                    // The recording's later utterances use this language: one guest must not spoil
+                    // the rest.
+                    if !self.knows(&code) {
+                        return Err(
+                            SandboxError::Misbehaved("it detected no known language".to_owned()).into()
+                        );
+                    }
+                    heard.language =
+                        Some(Language { code, probability: Some(transcript::probability(probability)) });
+                }
+                Event::Segment(segment) if !report.has_room_for(&segment) => {
+                    return Err(SandboxError::Misbehaved(
+                        "it reports more text than anybody can say in that time".to_owned(),
+                    )
+                    .into());
+                }
+                Event::Segment(segment) if !verbatim && guard::has_no_places(&segment.words) => {}
+                Event::Segment(segment) => heard.segments.push(place(segment, start, samples.len())),
+                Event::Decoded { no_speech, encodes } => {
+                    // With more than one window the probability is only that of the last.
+                    silence = if encodes == 1 { transcript::probability(no_speech) } else { 0.0 };
+                }
+                Event::Loaded(_)
+                | Event::Stage(_)
+                | Event::Scores { .. }
+                | Event::Hypothesis { .. }
+                | Event::Media(_) => {}
+            }
+        }
+        let special = self.first_special_token();
+        for segment in &mut heard.segments {
+            segment.no_speech = silence;
+            guard::cut_loop(segment);
+        }
+        heard.segments.retain(|segment| {
+            let text_tokens = segment.tokens.iter().filter(|&&token| token < special).count();
+            !segment.text.is_empty()
+                && !guard::is_unspoken(segment, text_tokens)
+                && (verbatim || !guard::is_unsure(segment))
+        });
+        Ok(heard)
+    }
+}
+
+/// Puts a guest's segment on the recording's clock, believing none of its numbers.
+fn place(segment: hearken_proto::Segment, start: u64, len: usize) -> Segment {
+    let at = |sample: u32| start + u64::from(sample).min(len as u64);
+    let (first, last) = (at(segment.start), at(segment.end).max(at(segment.start)));
+    Segment {
+        start: first,
+        end: last,
+        text: text::sanitize_trimmed(&segment.text),
+        words: Word::place(segment.words, start, first..last),
+        tokens: segment.tokens,
+        avg_logprob: if segment.avg_logprob.is_finite() { segment.avg_logprob.min(0.0) } else { 0.0 },
+        no_speech: 0.0,
+    }
+}

@@ -1,0 +1,171 @@
+"""The page of examples/browser in headless Chromium, with a recording as its microphone.
+
+    browser.py page|library CHROMIUM BASE SERVER RECORDING FOLDER PICTURES
+
+SERVER is the process that serves BASE: `page` ends it to see what works without a network. FOLDER has what the page is
+given. Prints one JSON object. Speaks the DevTools protocol itself.
+"""
+import base64, itertools, json, os, pathlib, signal, subprocess, sys, tempfile, time, urllib.request
+
+from websockets.sync.client import connect
+
+MODE, CHROMIUM, BASE, SERVER, RECORDING, FOLDER, PICTURES = sys.argv[1:]
+PATIENCE = 120
+
+
+class Page:
+    def __init__(self, port):
+        tabs = json.load(urllib.request.urlopen(f"http://127.0.0.1:{port}/json"))
+        self.socket = connect(next(tab for tab in tabs if tab["type"] == "page")["webSocketDebuggerUrl"], max_size=None)
+        self.numbers = itertools.count(1)
+        self.complaints, self.printed = [], []
+
+    def send(self, method, **parameters):
+        number = next(self.numbers)
+        self.socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
+        while True:
+            message = json.loads(self.socket.recv(timeout=PATIENCE))
+            if message.get("method") in ("Runtime.exceptionThrown", "Log.entryAdded"):
+                self.complaints.append(message["params"])
+            if message.get("method") == "Runtime.consoleAPICalled":
+                self.printed.append(" ".join(str(argument.get("value")) for argument in message["params"]["args"]))
+            if message.get("id") == number:
+                assert "error" not in message, message
+                return message["result"]
+
+    def run(self, script):
+        answer = self.send("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def wait(self, script):
+        until = time.monotonic() + PATIENCE
+        while not (value := self.run(script)):
+            assert time.monotonic() < until, (script, self.run("document.body.innerText"), self.complaints)
+            time.sleep(0.1)
+        return value
+
+    def open(self, address):
+        self.send("Page.navigate", url=address)
+        self.wait(f"location.href.startsWith({json.dumps(address)}) && document.readyState === 'complete'")
+
+    def picture(self, name, width=900, height=700):
+        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        image = self.send("Page.captureScreenshot", format="png")["data"]
+        (pathlib.Path(PICTURES) / name).write_bytes(base64.b64decode(image))
+
+    def choose(self, field, path):
+        root = self.send("DOM.getDocument")["root"]["nodeId"]
+        node = self.send("DOM.querySelector", nodeId=root, selector=f"#{field}")["nodeId"]
+        self.send("DOM.setFileInputFiles", nodeId=node, files=[str(path)])
+
+
+STATUS = "document.getElementById('status').textContent"
+CAPTIONS = "[...document.querySelectorAll('#captions li span')].map(line => line.textContent)"
+READY = f"{STATUS}.startsWith('Ready') && !document.getElementById('listen').disabled"
+
+
+def see_page(page):
+    seen = {}
+    page.wait("document.getElementById('address')?.value")
+    page.picture("web-start.png")
+    page.run("window.stages = new Set(); new MutationObserver(() => window.stages.add("
+             f"{STATUS}.split(':')[0])).observe(document.getElementById('status'), {{ childList: true }});"
+             "document.getElementById('load').click(); 0")
+    page.wait(READY)
+    seen["stages"] = page.run("[...window.stages]")
+    seen["isolated"] = page.run("crossOriginIsolated")
+    # Blobs that are saved are kept instead.
+    page.run("window.saved = {}; window.blobs = {}; const make = URL.createObjectURL;"
+             "URL.createObjectURL = blob => { const url = make.call(URL, blob); window.blobs[url] = blob; return url };"
+             "HTMLAnchorElement.prototype.click = function () { window.saved[this.download] = window.blobs[this.href] };"
+             "window.tentative = []; window.level = 0;"
+             "new MutationObserver(() => { const text = document.getElementById('tentative').textContent;"
+             " if (text) window.tentative.push(text) }).observe(document.getElementById('running'),"
+             " { childList: true, subtree: true, characterData: true });"
+             "new MutationObserver(() => { window.level = Math.max(window.level, document.getElementById('level').value)"
+             " }).observe(document.getElementById('level'), { attributes: true }); 0")
+    page.run("document.getElementById('listen').click(); 0")
+    page.wait(f"{CAPTIONS}.length >= 1")
+    page.picture("web-listening.png")
+    # The recording ends, and its silence ends the utterance.
+    page.wait(f"{CAPTIONS}.join(' ').split(' ').length >= {os.environ['WORDS']}")
+    page.run("document.getElementById('listen').click(); 0")
+    page.wait(READY)
+    for name in ["srt", "vtt", "txt"]:
+        page.run(f"document.getElementById('{name}').click(); 0")
+        page.wait(f"'captions.{name}' in window.saved")
+    seen["saved"] = dict(page.run("Promise.all(Object.entries(window.saved).map(async ([name, blob]) => [name, await blob.text()]))"))
+    seen["captions"], seen["tentative"] = page.run(CAPTIONS), page.run("window.tentative")
+    seen["level"] = page.run("window.level")
+    page.picture("web-light.png")
+    page.picture("web-narrow.png", 380, 800)
+    page.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+    page.picture("web-narrow-dark.png", 380, 800)
+    page.picture("web-dark.png")
+    # A file that is no model: an error, and the page lives.
+    seen["hostile"] = []
+    for name in ["text.bin", "cut.bin", "changed.bin"]:
+        page.run("document.getElementById('model-file').value = ''; 0")
+        page.choose("model-file", pathlib.Path(FOLDER) / name)
+        page.wait("document.getElementById('status').classList.contains('bad')")
+        seen["hostile"].append(page.run(STATUS))
+        page.run("document.getElementById('status').classList.remove('bad'); 0")
+    page.picture("web-error.png")
+    # A recording as a file, with the model that is kept here, and without a network.
+    page.wait("navigator.serviceWorker.ready.then(() => true)")
+    complaints = list(page.complaints)
+    os.kill(int(SERVER), signal.SIGTERM)
+    page.open("about:blank")
+    page.open(BASE + "page/")
+    page.wait("document.querySelectorAll('#kept li').length >= 1 && document.readyState === 'complete'")
+    page.run("document.querySelector('#kept button').click(); 0")
+    page.wait(READY)
+    page.choose("recording", pathlib.Path(FOLDER) / "talk.wav")
+    page.wait(f"{READY} && {CAPTIONS}.length >= 1")
+    seen["offline"] = page.run(CAPTIONS)
+    return seen | {"complaints": complaints}
+
+
+def see_library(page):
+    # What stands in the README, as a page of its own would have it.
+    page.open(BASE + "readme.html")
+    until = time.monotonic() + PATIENCE
+    while not page.run("window.done === true"):
+        assert time.monotonic() < until, (page.printed, page.complaints)
+        time.sleep(0.1)
+    readme = list(page.printed)
+    page.printed.clear()
+    transcript = page.run(f"""(async () => {{
+        const {{ Transcriber }} = await import("{BASE}src/index.js");
+        const transcriber = new Transcriber({{ model: "{BASE}models/model.bin" }});
+        const bytes = await (await fetch("{BASE}speech.f32")).arrayBuffer();
+        const transcript = await transcriber.transcribe(new Float32Array(bytes), {{ sampleRate: 8000 }});
+        let memory = 0;
+        for await (const event of transcriber) if (event.type === "ready") {{ memory = event.memory; break; }}
+        const srt = await transcriber.file("srt");
+        transcriber.close();
+        return {{ transcript, srt, memory }};
+    }})()""")
+    return {"readme": readme, "complaints": page.complaints} | transcript
+
+
+# What is left of a browser may still write while its folder is removed.
+with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+    browser = subprocess.Popen([
+        CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", f"--user-data-dir={profile}",
+        "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream", f"--use-file-for-fake-audio-capture={RECORDING}%noloop",
+        "--no-proxy-server", "--window-size=900,700", "--remote-debugging-port=0", BASE + "page/",
+    ], stderr=subprocess.DEVNULL)
+    try:
+        port_file, until = pathlib.Path(profile) / "DevToolsActivePort", time.monotonic() + PATIENCE
+        while not port_file.exists() or not port_file.read_text().strip():
+            assert time.monotonic() < until, "Chromium does not start"
+            time.sleep(0.1)
+        page = Page(port_file.read_text().split()[0])
+        for domain in ["Page", "Runtime", "Log", "DOM"]:
+            page.send(f"{domain}.enable")
+        print(json.dumps(see_page(page) if MODE == "page" else see_library(page)))
+    finally:
+        browser.kill()
+        browser.wait()

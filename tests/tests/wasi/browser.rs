@@ -1,0 +1,225 @@
+//! The page and the library of `examples/browser`, in headless Chromium.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use hearken_tests::command;
+use hearken_tests::official::official;
+use hearken_tests::prompts;
+use hearken_tests::speech::Recording;
+use hearken_tests::wav;
+use serde_json::{Value, json};
+
+use crate::{runtime, target};
+
+/// The server of the demonstration, for one folder.
+struct Server {
+    process: Child,
+    address: String,
+}
+
+impl Server {
+    fn start(folder: &Path, model: &Path) -> Self {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/browser/serve.mjs");
+        let mut process = Command::new(runtime("node"))
+            .arg(script)
+            .arg(folder)
+            .args(["--port", "0", "--model"])
+            .arg(model)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("node starts");
+        let mut address = String::new();
+        let stdout = process.stdout.take().expect("it was asked for");
+        BufReader::new(stdout).read_line(&mut address).expect("its address");
+        Self { process, address: address.trim().to_owned() }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Chromium with the page; `words` is how many the microphone says.
+fn browse(mode: &str, server: &Server, folder: &Path, words: usize) -> Value {
+    let pictures = target().join("browser");
+    fs::create_dir_all(&pictures).expect("a folder");
+    let python = target().join("clients/bin/python");
+    assert!(python.is_file(), "{} is missing: `.ci/setup test` makes it", python.display());
+    let output = Command::new(python)
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wasi/browser.py"))
+        .args([mode, "chromium", &server.address, &server.process.id().to_string()])
+        .arg(folder.join("microphone.wav"))
+        .arg(folder)
+        .arg(&pictures)
+        .env("WORDS", words.to_string())
+        .output()
+        .expect("Python runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+/// A copy of the built page, with what tests add to it.
+fn site(folder: &Path) {
+    let built = target().join("web");
+    assert!(built.join("src/worker.js").is_file(), "{} is missing: `make web` builds it", built.display());
+    for part in ["", "page", "src"] {
+        fs::create_dir_all(folder.join(part)).expect("a folder");
+        for entry in fs::read_dir(built.join(part)).expect("it was built") {
+            let entry = entry.expect("an entry");
+            if entry.path().is_file() {
+                fs::copy(entry.path(), folder.join(part).join(entry.file_name())).expect("a copy");
+            }
+        }
+    }
+}
+
+/// Somebody who speaks English.
+fn speech() -> Recording {
+    let prompts = prompts::sentences("en", 4);
+    prompts::joined(&prompts, 20.0).swap_remove(0).recording
+}
+
+fn write(path: &Path, recording: &Recording) {
+    let bytes = wav::pcm16(&recording.samples, recording.format.sample_rate, recording.format.channels);
+    fs::write(path, bytes).expect("a recording");
+}
+
+/// The output of `hearken file --compute guest`.
+fn file(model: &Path, recording: &Path, format: &str) -> String {
+    let (model, recording) = (model.to_str().expect("text"), recording.to_str().expect("text"));
+    command::fine(&mut command::hearken(&[
+        "file",
+        "--compute",
+        "guest",
+        "--model",
+        model,
+        "--format",
+        format,
+        recording,
+    ]))
+}
+
+/// Words without capitals and punctuation.
+fn words(text: &str) -> Vec<String> {
+    let essence = |word: &str| word.to_lowercase().replace(|c: char| !c.is_alphanumeric(), "");
+    text.split_whitespace().map(essence).filter(|word| !word.is_empty()).collect()
+}
+
+/// Words that differ between two texts (Levenshtein's distance).
+fn distance(one: &[String], other: &[String]) -> usize {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (at, word) in one.iter().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], at + 1);
+        for (place, candidate) in other.iter().enumerate() {
+            let substituted = diagonal + usize::from(word != candidate);
+            diagonal = row[place + 1];
+            row[place + 1] = substituted.min(diagonal + 1).min(row[place] + 1);
+        }
+    }
+    row[other.len()]
+}
+
+#[test]
+fn a_page_without_a_server_captions_its_microphone() {
+    let Some(model) = official("tiny.en") else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let speech = speech();
+    write(&at("talk.wav"), &speech);
+    // Chromium begins with its microphone before the page listens: a moment of silence first, and
+    // one behind, which ends the last utterance.
+    let rate = speech.format.sample_rate as usize;
+    let mut samples = vec![0.0; 3 * rate];
+    samples.extend(&speech.samples);
+    samples.extend(vec![0.0; 3 * rate]);
+    write(&at("microphone.wav"), &Recording { samples, ..speech });
+    let bytes = fs::read(&model).expect("a model");
+    fs::write(at("text.bin"), "This is no model.").expect("a file");
+    fs::write(at("cut.bin"), &bytes[..bytes.len() / 2]).expect("a file");
+    let mut changed = bytes.clone();
+    // The encoder's layers: one more than there are.
+    changed[4 + 4 * 4] += 1;
+    fs::write(at("changed.bin"), changed).expect("a file");
+    let expected = file(&model, &at("talk.wav"), "txt");
+    let spoken = words(&expected);
+
+    let page = at("site");
+    site(&page);
+    let server = Server::start(&page, &model);
+    let seen = browse("page", &server, folder.path(), spoken.len().saturating_sub(2));
+    assert_eq!(seen["isolated"], json!(false), "no headers of isolation are needed");
+    for stage in ["Fetching the model", "Checking the model", "Loading the model"] {
+        assert!(seen["stages"].as_array().expect("stages").contains(&json!(stage)), "{seen}");
+    }
+    let lines = |value: &Value| -> String {
+        let lines = value.as_array().expect("lines").iter();
+        lines.map(|line| line.as_str().expect("text").to_owned() + "\n").collect()
+    };
+    // Live text is decoded utterance by utterance, by another policy than recordings, and the
+    // microphone passes through the browser's resampler: of ten words one may differ.
+    let captions = lines(&seen["captions"]);
+    let differ = distance(&spoken, &words(&captions));
+    assert!(differ * 10 <= spoken.len(), "{differ} of {}: {captions}\n{expected}", spoken.len());
+    assert!(!seen["tentative"].as_array().expect("texts").is_empty(), "tentative text is shown");
+    assert!(seen["level"].as_f64().expect("a level") > 0.01, "{seen}");
+    let saved = |name: &str| seen["saved"][name].as_str().expect("a file").to_owned();
+    assert_eq!(saved("captions.txt"), captions);
+    assert!(saved("captions.srt").starts_with("1\n00:00:0") && saved("captions.srt").contains(" --> "));
+    assert!(saved("captions.vtt").starts_with("WEBVTT\n\n00:00:0"));
+    // Hostile files.
+    let told: Vec<&str> =
+        seen["hostile"].as_array().expect("texts").iter().filter_map(Value::as_str).collect();
+    assert!(told[0].contains("not a ggml Whisper model"), "{told:?}");
+    assert!(told[1].contains("cut.bin") && told[1].contains("cut off"), "{told:?}");
+    assert!(told[2].contains("changed.bin"), "{told:?}");
+    // The same recording as a file, after the server has gone: at the browser's rate, through the
+    // browser's decoder.
+    let offline = words(&lines(&seen["offline"]));
+    assert!(distance(&spoken, &offline) * 10 <= spoken.len(), "{offline:?}\n{expected}");
+    assert_eq!(seen["complaints"], json!([]), "the browser's console is empty");
+}
+
+#[test]
+fn the_readmes_lines_work_and_recordings_have_the_commands_words() {
+    let Some(model) = official("tiny.en") else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let speech = speech();
+    assert_eq!((speech.format.sample_rate, speech.format.channels), (8_000, 1), "as the README has it");
+    write(&at("talk.wav"), &speech);
+    write(&at("microphone.wav"), &speech);
+    let page = at("site");
+    site(&page);
+    let readme = include_str!("../../../examples/browser/README.md");
+    let lines = readme.split("```js\n").nth(1).and_then(|rest| rest.split("```").next()).expect("its lines");
+    fs::write(
+        page.join("readme.html"),
+        format!("<!doctype html><link rel=icon href=data:,><script type=module>{lines}\nwindow.done = true</script>"),
+    )
+    .expect("a page");
+    // The samples as the recording has them, which are rounded to 16 bits.
+    let rounded = wav::s16le(&speech.samples);
+    let samples =
+        rounded.chunks_exact(2).map(|pair| f32::from(i16::from_le_bytes([pair[0], pair[1]])) / 32_768.0);
+    fs::write(page.join("speech.f32"), samples.flat_map(f32::to_le_bytes).collect::<Vec<u8>>())
+        .expect("a file");
+    let named = at("model.bin");
+    fs::copy(&model, &named).expect("a copy");
+    let server = Server::start(&page, &named);
+    let seen = browse("library", &server, folder.path(), 0);
+    assert_eq!(seen["complaints"], json!([]), "the browser's console is empty");
+    // The same samples, the same chunks, the same arithmetic: the same text, to the letter.
+    let text = file(&model, &at("talk.wav"), "txt");
+    assert_eq!(seen["transcript"]["text"].as_str().expect("text"), text.trim().replace('\n', " "));
+    assert_eq!(seen["srt"].as_str().expect("text"), file(&model, &at("talk.wav"), "srt"));
+    let printed = seen["readme"].as_array().expect("lines").iter().filter_map(Value::as_str);
+    let last: Vec<&str> = printed.filter(|line| !line.starts_with('…')).collect();
+    let (spoken, heard) = (words(&text), words(&last.join(" ")));
+    assert!(distance(&spoken, &heard) * 10 <= spoken.len(), "{heard:?}\n{text}");
+}
