@@ -47,6 +47,9 @@ mod mpeg;
 #[cfg(all(target_arch = "wasm32", feature = "files"))]
 #[path = "../../media/src/opus.rs"]
 mod opus;
+#[cfg(all(target_arch = "wasm32", feature = "files"))]
+#[path = "../../media/src/report.rs"]
+mod report;
 mod sandbox;
 pub mod session;
 #[cfg(all(target_arch = "wasm32", feature = "files"))]
@@ -57,6 +60,9 @@ mod signature;
 mod source;
 #[path = "../../../host/src/text.rs"]
 mod text;
+#[cfg(all(target_arch = "wasm32", feature = "files"))]
+#[path = "../../media/src/track.rs"]
+mod track;
 #[path = "../../../host/src/transcript.rs"]
 mod transcript;
 #[cfg(all(target_arch = "wasm32", feature = "files"))]
