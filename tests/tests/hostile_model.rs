@@ -165,6 +165,24 @@ fn a_model_that_cannot_fit_is_refused_before_it_is_read() {
     };
     assert!(needed > limit && !prepared);
 
+    // The dimensions of large-v3 in f16: all of it would fit, but not the weights in one piece.
+    let large = SyntheticModel {
+        n_vocab: 51_866,
+        n_state: 1280,
+        n_head: 20,
+        n_audio_layer: 32,
+        n_text_layer: 32,
+        n_mels: 128,
+        ..SyntheticModel::tiny()
+    };
+    head.clear();
+    let _ = large.write(FirstBytes { out: &mut head, left: 48 });
+    let (error, prepared) = refuse(&head);
+    let Error::Model { source: ModelError::WeightsTooLarge { weights, limit, needed }, .. } = error else {
+        panic!("{error:?}")
+    };
+    assert!(weights > limit && needed < 1 << 32 && !prepared);
+
     let limits = hearken::sandbox::Limits { memory_bytes: 128 << 20, ..Default::default() };
     let engine = Engine::builder().no_cache().threads(1).limits(limits).build().unwrap();
     let result = engine.load(&ModelSource::Bytes(SyntheticModel::smallest().bytes().into()));

@@ -292,7 +292,9 @@ fn foreign(model: Stored) -> Row {
     let header = std::fs::File::open(&model.path).map_err(ModelError::from).and_then(model::header);
     let (memory, multilingual, fits) = match header {
         Ok(header) => (Some(header.guest_memory()), Some(header.multilingual()), true),
-        Err(ModelError::TooLarge { needed, .. }) => (Some(needed), None, false),
+        Err(ModelError::TooLarge { needed, .. } | ModelError::WeightsTooLarge { needed, .. }) => {
+            (Some(needed), None, false)
+        }
         Err(_) => (None, None, false),
     };
     let (name, bytes) = (model.name.clone(), model.bytes);

@@ -82,4 +82,16 @@ pub enum ModelError {
         /// Address space of a 32-bit sandbox [bytes].
         limit: u64,
     },
+    /// The weights are larger than one piece of the sandbox's memory.
+    #[error(
+        "the model's weights take {weights} bytes, and the sandbox gives at most {limit} in one piece; use a smaller or more quantized one"
+    )]
+    WeightsTooLarge {
+        /// Size of the weights in memory \[bytes\].
+        weights: u64,
+        /// Longest piece of memory \[bytes\].
+        limit: u64,
+        /// The estimate of [`Header::guest_memory`](super::Header::guest_memory) \[bytes\].
+        needed: u64,
+    },
 }

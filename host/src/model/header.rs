@@ -233,6 +233,10 @@ impl Header {
         if needed > memory::LIMIT {
             return Err(ModelError::TooLarge { needed, limit: memory::LIMIT });
         }
+        let weights = memory::weights(&header);
+        if weights > memory::PIECE {
+            return Err(ModelError::WeightsTooLarge { weights, limit: memory::PIECE, needed });
+        }
         Ok(header)
     }
 

@@ -6,6 +6,10 @@ use super::layout;
 /// Address space of a 32-bit sandbox [bytes].
 pub(crate) const LIMIT: u64 = 1 << 32;
 
+/// Longest piece of memory that the sandbox's allocator gives [bytes]: `sbrk` of wasi-libc takes a
+/// signed 32-bit increment. ggml takes the weights in one piece.
+pub(crate) const PIECE: u64 = (1 << 31) - (1 << 16);
+
 /// The recognizer's code data, stack, vocabulary (two maps of 52,000 strings), graphs'
 /// descriptions, and 30 s of samples and features.
 const FIXED: u64 = 64 << 20;
@@ -14,6 +18,11 @@ const FIXED: u64 = 64 << 20;
 /// descriptions of twice 2 inputs (`GGML_SCHED_MAX_SPLIT_INPUTS` of `build/guest.rs`) for each of
 /// 4096 possible splits; a tensor's description has 256 bytes on a 32-bit target.
 const SCHEDULERS: u64 = 4 * 4096 * 2 * 2 * 256;
+
+/// Memory of the weights, which are one piece [bytes].
+pub(crate) fn weights(header: &Header) -> u64 {
+    layout::tensors(header).iter().map(|tensor| tensor.bytes().next_multiple_of(32)).sum()
+}
 
 /// See [`Header::guest_memory`]. The header's bounds keep every product far below 2^64.
 pub(crate) fn estimate(header: &Header) -> u64 {
@@ -27,7 +36,6 @@ pub(crate) fn estimate(header: &Header) -> u64 {
     // whisper.cpp pads its caches' contexts.
     let (audio_padded, text_padded) = (audio.next_multiple_of(256), text.next_multiple_of(256));
 
-    let weights: u64 = layout::tensors(header).iter().map(|tensor| tensor.bytes().next_multiple_of(32)).sum();
     // Keys and values, f16: the decoder's own, across to the encoder, and the encoder's scratch.
     let caches = 4 * state * (text_layers * (text_padded + audio_padded) + audio_padded);
     // The convolutions' unfolded input in f16, and their outputs in f32.
@@ -44,5 +52,13 @@ pub(crate) fn estimate(header: &Header) -> u64 {
         + 4 * text * state * 10;
     // whisper.cpp keeps its own copy of the logits.
     let logits = 4 * text * vocab;
-    weights + caches + convolution + encoder.max(feed_forward) + cross + decoder + logits + SCHEDULERS + FIXED
+    weights(header)
+        + caches
+        + convolution
+        + encoder.max(feed_forward)
+        + cross
+        + decoder
+        + logits
+        + SCHEDULERS
+        + FIXED
 }

@@ -183,7 +183,7 @@ mod tests {
         for entry in &CATALOG {
             match Header::new(entry.fields.unwrap()) {
                 Ok(header) => assert_eq!(entry.memory(), Some(header.guest_memory())),
-                Err(ModelError::TooLarge { needed, .. }) => assert_eq!(entry.memory(), Some(needed)),
+                Err(ModelError::WeightsTooLarge { needed, .. }) => assert_eq!(entry.memory(), Some(needed)),
                 Err(error) => panic!("{}: {error}", entry.name),
             }
         }

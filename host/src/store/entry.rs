@@ -84,7 +84,9 @@ impl Entry {
     pub fn memory(&self) -> Option<u64> {
         match self.header()? {
             Ok(header) => Some(header.guest_memory()),
-            Err(ModelError::TooLarge { needed, .. }) => Some(needed),
+            Err(ModelError::TooLarge { needed, .. } | ModelError::WeightsTooLarge { needed, .. }) => {
+                Some(needed)
+            }
             Err(_) => None,
         }
     }

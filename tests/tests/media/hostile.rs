@@ -99,8 +99,8 @@ fn audio_that_cannot_be_is_refused() {
 /// Numbers that are none, and loud ones, become samples.
 #[test]
 fn samples_that_are_no_numbers_become_silence() {
-    let mut guest = MediaGuest::default();
-    guest.fields = format!(r#"(data (i32.const {SAMPLES}) "{}")"#, r"\00\00\c0\7f\ff\ff\7f\7f".repeat(64));
+    let fields = format!(r#"(data (i32.const {SAMPLES}) "{}")"#, r"\00\00\c0\7f\ff\ff\7f\7f".repeat(64));
+    let guest = MediaGuest { fields, ..MediaGuest::default() };
     let ended = decode(&guest);
     assert!(matches!(ended.code, Some(0 | 3)) && ended.stdout.trim().is_empty(), "{ended:?}");
 }
