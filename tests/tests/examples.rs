@@ -65,7 +65,7 @@ fn both_tenants_get_their_captions() {
     assert!(!shown.contains('\x1b'), "a pipe is no terminal:\n{shown:?}");
 }
 
-/// Runs an example of the library's; its output.
+/// Runs an example of the library; its output.
 fn library_example(name: &str, arguments: &[&Path]) -> String {
     let mut command = Command::new(program("examples").join(name));
     settle(command.args(arguments));
@@ -81,7 +81,7 @@ fn recording(folder: &Path, name: &str, text: &str) -> PathBuf {
 }
 
 #[test]
-fn the_librarys_examples_transcribe() {
+fn examples_of_the_library_transcribe() {
     let folder = tempfile::tempdir().expect("a folder");
     let one = recording(folder.path(), "one.wav", "seven three nine two zero five");
     let two = recording(folder.path(), "two.wav", "go left");
@@ -103,7 +103,7 @@ fn the_librarys_examples_transcribe() {
 }
 
 #[test]
-fn the_librarys_example_of_a_source_reads_standard_input() {
+fn an_example_of_the_library_reads_standard_input() {
     let said = espeak("en-us", 140, "go left");
     let mut resampler = Resampler::new(said.format).expect("a format");
     let mut samples = Vec::new();
@@ -119,7 +119,7 @@ fn the_librarys_example_of_a_source_reads_standard_input() {
 }
 
 #[test]
-fn the_librarys_example_of_an_untrusted_model_refuses_what_is_none() {
+fn an_example_of_the_library_refuses_what_is_no_model() {
     let folder = tempfile::tempdir().expect("a folder");
     let speech = recording(folder.path(), "one.wav", "go left");
     let model = folder.path().join("model.bin");
@@ -136,7 +136,7 @@ fn the_librarys_example_of_an_untrusted_model_refuses_what_is_none() {
 
 /// Without a sound system the error says so; nothing listens in a test.
 #[test]
-fn the_librarys_captions_need_a_microphone() {
+fn an_example_of_the_library_needs_a_microphone() {
     let mut command = Command::new(program("examples").join("captions"));
     settle(command.env("PULSE_SERVER", "/nonexistent").env("ALSA_CONFIG_PATH", "/dev/null"));
     let ended = command.output().expect("it runs");
