@@ -11,8 +11,8 @@ use crate::guest::escape;
 pub const SAMPLES: u32 = 0x4_0000;
 /// Pages of its memory.
 const PAGES: u32 = 20;
-/// Where its events lie: the first answers the first request, the others the requests behind it, and
-/// the last of them all that follow.
+/// Address of its events: the first answers the first request, the others the requests behind it,
+/// and the last of them all that follow.
 const EVENTS: u32 = 0x2_0000;
 /// Space for one event.
 const EVENT: u32 = 0x1000;

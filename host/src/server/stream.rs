@@ -162,8 +162,8 @@ impl Stream {
         Self::with_places(ticket, Vec::new(), model, carrier.into(), options)
     }
 
-    /// Opens a stream whose channels are transcribed apart: each has a session, and takes a place as
-    /// a stream does.
+    /// Opens a stream whose channels are transcribed apart: each has a session, and takes a place
+    /// as a stream does.
     pub(super) fn open_apart(
         mut places: Vec<Ticket>,
         model: &Model,
