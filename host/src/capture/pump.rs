@@ -75,8 +75,8 @@ impl Pump {
     ///
     /// # Errors
     ///
-    /// [`CaptureError::Gone`] when the device stopped by itself. [`CaptureError::Panicked`] when the
-    /// thread did: the session's events have ended then, and the latest audio is lost.
+    /// [`CaptureError::Gone`] when the device stopped by itself, or [`CaptureError::Panicked`] when
+    /// the thread did: the session's events have ended then, and the latest audio is lost.
     pub fn join(mut self) -> Result<(), CaptureError> {
         let ended = self.thread.take().map(JoinHandle::join);
         ended.unwrap_or(Ok(Ok(()))).unwrap_or(Err(CaptureError::Panicked))
