@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use hearken_tests::serve::Server;
-use hearken_tests::tenants::{KEY_B, latencies, two_tenants};
+use hearken_tests::tenants::{KEY_A, KEY_B, latencies, two_tenants};
 
 /// Permitted delay of `b`'s final texts beside an attack: 95th percentile, as a ratio, and a time
 /// that always is allowed.
@@ -31,6 +31,18 @@ fn p95(sorted: &[Duration]) -> Duration {
 /// A server whose tenant `a` has the default settings.
 fn server() -> Server {
     Server::with(&two_tenants(""))
+}
+
+/// A request of tenant `a` that uploads `body`, of which `missing` bytes never come.
+fn request(server: &Server, kind: &str, body: &[u8], missing: usize) -> Vec<u8> {
+    let head = format!(
+        "POST /v1/audio/transcriptions HTTP/1.1\r\nHost: {}\r\n{}: {}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
+        server.address,
+        KEY_A.0,
+        KEY_A.1,
+        body.len() + missing
+    );
+    [head.as_bytes(), body].concat()
 }
 
 /// Measures `b`'s final texts while `attack` runs on several threads: it is called again and again

@@ -9,7 +9,7 @@ use hearken_tests::tenants::{KEY_A, KEY_B, PCM, SPEECH, two_tenants};
 use serde_json::json;
 use tungstenite::Message;
 
-use crate::{beside, server};
+use crate::{beside, request, server};
 
 #[test]
 fn utterances_that_all_end_are_their_tenants_own_business() {
@@ -47,15 +47,8 @@ fn uploads_that_never_end_are_their_tenants_own_business() {
         4,
         |server| {
             let mut stream = server.connect();
-            let head = format!(
-                "POST /v1/audio/transcriptions HTTP/1.1\r\nHost: {}\r\n{}: {}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
-                server.address,
-                KEY_A.0,
-                KEY_A.1,
-                body.len() + 1
-            );
             // It may be refused before all of it has come.
-            let _ = stream.write_all(&[head.as_bytes(), &body].concat());
+            let _ = stream.write_all(&request(server, &kind, &body, 1));
         },
     );
 }
@@ -165,14 +158,7 @@ fn files_that_are_few_are_nobodys_loss() {
     let server = Server::with_files(512, &format!("connections = 5000\n{}", two_tenants("")));
     let (uploads, mute) = (Held::new(60), Held::new(600));
     let (kind, body) = form(&[], Some(("a.wav", &vec![0; 64 << 10])));
-    let head = format!(
-        "POST /v1/audio/transcriptions HTTP/1.1\r\nHost: {}\r\n{}: {}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
-        server.address,
-        KEY_A.0,
-        KEY_A.1,
-        body.len() + 1
-    );
-    let request = [head.as_bytes(), &body].concat();
+    let request = request(&server, &kind, &body, 1);
     let silence = hearken_tests::wav::pcm16(&[0.0; 1_600], 16_000, 1);
     let small = form(&[("model", "digits")], Some(("silence.wav", &silence)));
     beside(
