@@ -12,6 +12,8 @@ HEARKEN := target/release/hearken
 # Where `make install-c` puts the C library.
 PREFIX ?= /usr/local
 export CARGO_TERM_COLOR ?= $(if $(CI),never,auto)
+# A test takes two threads, or one if it mostly waits (.config/nextest.toml).
+export NEXTEST_TEST_THREADS ?= $(shell echo $$((2 * $$(nproc))))
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

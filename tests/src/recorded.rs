@@ -91,6 +91,29 @@ impl Records {
         }
     }
 
+    /// Margin and rounding where native whisper.cpp was undecided between its own tokens and these
+    /// of a whole recording; `None` where that is not recorded.
+    pub fn undecided(&self, recording: &Recording, tokens: &[u32]) -> Option<(f32, f32)> {
+        if self.record {
+            return None;
+        }
+        let results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = results.get(&self.key_of_tokens(recording, tokens))?;
+        let number = |name: &str| result[name].as_f64().expect("a number") as f32;
+        Some((number("margin"), number("rounding")))
+    }
+
+    /// Keeps by how much native whisper.cpp's tokens were likelier, and by how much rounding moves
+    /// that, if results are recorded.
+    pub fn add_undecided(&self, recording: &Recording, tokens: &[u32], (margin, rounding): (f32, f32)) {
+        if self.record {
+            let key = self.key_of_tokens(recording, tokens);
+            let result =
+                json!({ "key": key, "recording": recording.name, "margin": margin, "rounding": rounding });
+            self.results.lock().unwrap_or_else(PoisonError::into_inner).insert(key, result);
+        }
+    }
+
     /// Writes the results, if they are recorded.
     ///
     /// # Panics
@@ -110,17 +133,35 @@ impl Records {
 
     /// Key of a result, and its first byte.
     fn key(&self, recording: &Recording, chunk: &Chunk) -> (String, u8) {
+        let digest = self.digest(recording).chain_update(chunk.start.to_le_bytes());
+        name(digest.chain_update((chunk.samples.len() as u64).to_le_bytes()))
+    }
+
+    /// Key of a decision between two transcripts of a recording.
+    fn key_of_tokens(&self, recording: &Recording, tokens: &[u32]) -> String {
+        let mut digest = self.digest(recording).chain_update("undecided");
+        for token in tokens {
+            digest.update(token.to_le_bytes());
+        }
+        name(digest).0
+    }
+
+    /// Digest of the recording and of everything else that its result depends on.
+    fn digest(&self, recording: &Recording) -> Sha256 {
         let mut digest = self.base.clone();
         for sample in &recording.samples {
             digest.update(sample.to_le_bytes());
         }
         digest.update(recording.format.sample_rate.to_le_bytes());
         digest.update(recording.format.channels.to_le_bytes());
-        digest.update(chunk.start.to_le_bytes());
-        digest.update((chunk.samples.len() as u64).to_le_bytes());
-        let digest = digest.finalize();
-        (digest[..12].iter().map(|byte| format!("{byte:02x}")).collect(), digest[0])
+        digest
     }
+}
+
+/// The begin of a digest in hexadecimal digits, and its first byte.
+fn name(digest: Sha256) -> (String, u8) {
+    let digest = digest.finalize();
+    (digest[..12].iter().map(|byte| format!("{byte:02x}")).collect(), digest[0])
 }
 
 fn heard(result: &Value) -> Heard {

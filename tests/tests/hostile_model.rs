@@ -9,6 +9,7 @@ use hearken::audio::{Format as PcmFormat, Samples};
 use hearken::formats::Format;
 use hearken::model::ModelError;
 use hearken::{Engine, Error, ModelSource, Preparation, TranscribeOptions, Transcript};
+use hearken_tests::command;
 use hearken_tests::model::{SyntheticModel, Vocabulary};
 
 /// Three seconds of noise: random weights find words in it.
@@ -22,7 +23,7 @@ fn noise() -> Vec<f32> {
 }
 
 fn transcribe(model: &SyntheticModel) -> Transcript {
-    let engine = Engine::builder().no_cache().threads(1).build().unwrap();
+    let engine = Engine::builder().cache_dir(command::cache()).threads(1).build().unwrap();
     let model = engine.load(&ModelSource::Bytes(model.bytes().into())).unwrap();
     let options = TranscribeOptions { voice_activity: None, verbatim: true, ..TranscribeOptions::new() };
     model.transcribe(&mut Samples::new(noise(), PcmFormat::MODEL).unwrap(), &options, |_| {}).unwrap()
@@ -105,7 +106,7 @@ fn refuse(file: &[u8]) -> (Error, bool) {
     let prepared = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&prepared);
     let engine = Engine::builder()
-        .no_cache()
+        .cache_dir(command::cache())
         .threads(1)
         .on_prepare(move |_| seen.store(true, Ordering::Relaxed))
         .build()

@@ -10,6 +10,7 @@ use hearken::audio::Format;
 use hearken::session::{Session, SessionEvent, SessionOptions};
 use hearken::{Compute, Engine, Model, ModelSource, Score};
 use hearken_native::{Native, top_two};
+use hearken_tests::command;
 use hearken_tests::model::{SyntheticModel, Weights};
 use hearken_tests::reference::Reference;
 use hearken_tests::rounding;
@@ -25,7 +26,8 @@ fn compare(what: &str, recordings: &[Recording]) {
     let bytes = hearken::model::embedded().expect("the embedded model");
     let reference = Reference::new(&bytes, "en");
     for compute in [Compute::Exact, Compute::Guest] {
-        let engine = Engine::builder().no_cache().compute(compute).build().expect("an engine");
+        let engine =
+            Engine::builder().cache_dir(command::cache()).compute(compute).build().expect("an engine");
         reference.hold(&format!("{what}, {compute}"), &load(&engine, &bytes), recordings);
     }
 }
@@ -59,7 +61,8 @@ const LONGEST_WINDOW: usize = 4 * 16_000;
 /// said of it before, it has to say what `whisper_full` does.
 fn stream(what: &str, recordings: &[Recording]) {
     let bytes = hearken::model::embedded().expect("the embedded model");
-    let engine = Engine::builder().no_cache().compute(Compute::Exact).build().expect("an engine");
+    let engine =
+        Engine::builder().cache_dir(command::cache()).compute(Compute::Exact).build().expect("an engine");
     let (model, native) = (load(&engine, &bytes), Native::load(&bytes));
     let options = SessionOptions {
         // What is heard on the way to the end commits nothing.
@@ -193,7 +196,8 @@ fn agree(name: &str, model: &SyntheticModel, control: bool) {
         if compute == Compute::Stock && !control {
             continue;
         }
-        let engine = Engine::builder().no_cache().compute(compute).build().expect("an engine");
+        let engine =
+            Engine::builder().cache_dir(command::cache()).compute(compute).build().expect("an engine");
         let scores =
             load(&engine, &bytes).score(&forced.samples, Some("de"), &forced.tokens).expect("scores");
         forced.hold(&format!("{name}, {compute}"), &scores);
@@ -234,7 +238,8 @@ fn fast_is_no_farther_from_native_than_quantized_weights_are() {
         let native = Native::load(&quantized.bytes());
         let logits = native.state().score(&forced.samples, "de", &forced.tokens);
         let quantized = logits.iter().map(|logits| top_two(logits));
-        let engine = Engine::builder().no_cache().compute(Compute::Fast).build().expect("an engine");
+        let engine =
+            Engine::builder().cache_dir(command::cache()).compute(Compute::Fast).build().expect("an engine");
         let fast =
             load(&engine, &model.bytes()).score(&forced.samples, Some("de"), &forced.tokens).expect("scores");
         let (fast, quantized) = (forced.differences(top(&fast)), forced.differences(quantized));

@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::executor::Share;
 use crate::meter::{Meter, Metered};
 use crate::model::{self, Checked, Known};
-use crate::sandbox::{Image, Instance, Key, SandboxError, Template};
+use crate::sandbox::{Code, Image, Instance, Key, SandboxError, State, Template};
 use crate::{SAMPLE_RATE, text};
 
 /// Source of a model.
@@ -48,8 +48,8 @@ pub(crate) struct Inner {
 impl Engine {
     /// Checks a model file, and gets it ready.
     ///
-    /// The first time on a machine that takes seconds: the sandboxed guest parses the file and is
-    /// compiled with it loaded. After that the compiled form comes from the cache.
+    /// The first time on a machine that takes seconds: the guest is compiled, once for all models,
+    /// and parses the file inside the sandbox. After that both come from the cache.
     ///
     /// # Errors
     ///
@@ -82,19 +82,35 @@ impl Engine {
         if let Some(inner) = loaded.get(&key).and_then(std::sync::Weak::upgrade) {
             return Ok(Model { engine: self.clone(), inner, share: None });
         }
-        let cached = self.0.cache.as_ref().and_then(|cache| cache.get(&key));
-        let template = match cached.map(|(image, info)| self.0.runtime.template(&image, info)) {
-            Some(Ok(template)) => template,
-            // Stale: a module of another compiler under the same key is impossible, but is no
-            // reason to fail.
-            Some(Err(_)) | None => self.prepare(&name, source, &checked, &options, &key)?,
+        let cached = self.0.cache.as_ref().and_then(|cache| cache.get::<State>(&key));
+        let template = match cached {
+            Some((image, state)) => {
+                self.code().and_then(|code| Ok(self.0.runtime.template(code, image, state)?)).ok()
+            }
+            None => None,
+        };
+        let template = match template {
+            Some(template) => template,
+            // Stale: the state of another guest under the same key is impossible, but is no reason
+            // to fail.
+            None => self.prepare(&name, source, &checked, &options, &key)?,
         };
         let inner = Arc::new(Inner { name, template, checked, meter: Arc::default() });
         loaded.insert(key, Arc::downgrade(&inner));
         Ok(Model { engine: self.clone(), inner, share: None })
     }
 
-    /// Cache key: the hash of everything that a compiled model depends on.
+    /// The guest's code, compiled at first use.
+    fn code(&self) -> Result<&Code, Error> {
+        if let Some(code) = self.0.code.get() {
+            return Ok(code);
+        }
+        // A failure is not kept: a lack of memory or descriptors passes.
+        let code = self.0.runtime.code(&self.0.guest, self.0.cache.as_ref())?;
+        Ok(self.0.code.get_or_init(|| code))
+    }
+
+    /// Cache key: the hash of everything that a snapshot depends on.
     fn key(&self, checked: &Checked, options: &LoadOptions) -> Key {
         let mut hasher = blake3::Hasher::new();
         hasher.update(checked.hash.as_bytes());
@@ -122,7 +138,8 @@ impl Engine {
         let reader = Hashed { inner: opened, hasher: Arc::clone(&hasher) };
         let recording = padding::recording()
             .map_err(|source| Error::System { what: "cannot unpack a recording".to_owned(), source })?;
-        let snapshot = self.0.runtime.snapshot(&self.0.guest, Box::new(reader), options, &recording);
+        let code = self.code()?;
+        let snapshot = self.0.runtime.snapshot(code, Box::new(reader), options, &recording);
         let seen = hasher.lock().unwrap_or_else(std::sync::PoisonError::into_inner).finalize();
         let changed = match &snapshot {
             Ok(_) => seen != checked.hash,
@@ -137,7 +154,7 @@ impl Engine {
             return Err(Error::ModelChanged { name: name.to_owned() });
         }
         let mut snapshot = snapshot?;
-        let (info, header) = (&mut snapshot.info, &checked.header);
+        let (info, header) = (&mut snapshot.state.info, &checked.header);
         let understood = (info.n_vocab, info.n_audio_ctx, info.multilingual);
         if understood != (header.dims().n_vocab, header.dims().n_audio_ctx, header.multilingual()) {
             return Err(
@@ -145,10 +162,10 @@ impl Engine {
             );
         }
         info.whisper_cpp = text::sanitize(&info.whisper_cpp).chars().take(32).collect();
-        let image = Image::new(&snapshot.compiled).map_err(SandboxError::Image)?;
-        let template = self.0.runtime.template(&image, snapshot.info.clone())?;
+        let image = Image::new(snapshot.memory()).map_err(SandboxError::Image)?;
+        let template = self.0.runtime.template(code, image, snapshot.state.clone())?;
         template.try_out()?;
-        let kept = self.0.cache.as_ref().map(|cache| cache.put(key, &snapshot.compiled, &snapshot.info));
+        let kept = self.0.cache.as_ref().map(|cache| cache.put(key, snapshot.memory(), &snapshot.state));
         self.0.tell(match kept {
             Some(Err(error)) => Preparation::NotKept { reason: error.to_string() },
             _ => Preparation::Finished,

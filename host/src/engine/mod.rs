@@ -13,7 +13,7 @@ mod unattended;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 pub use load::{Model, ModelSource};
 pub use score::{Sandbox, Score, Timing};
@@ -22,14 +22,14 @@ pub use transcribe::{Lost, Progress, TranscribeOptions};
 use crate::compute::{Compute, Computing, Precision};
 use crate::error::Error;
 use crate::executor::{Executor, Purpose, Share};
-use crate::sandbox::{Cache, Key, Limits, Runtime};
+use crate::sandbox::{Cache, Code, Key, Limits, Runtime};
 
 /// The guest that this crate carries.
 static GUEST: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hearken-guest.wasm"));
 
 /// Maximum size of the cache; beyond it the least recently used models are removed. Room for
 /// several large models.
-pub(crate) const DEFAULT_CACHE_BYTES: u64 = 16 << 30;
+const DEFAULT_CACHE_BYTES: u64 = 16 << 30;
 
 /// Runs recognizers. Cheap to clone; the threads end when the last clone and the last [`Model`] are
 /// gone.
@@ -44,6 +44,8 @@ pub(crate) struct Inner {
     cache: Option<Cache>,
     guest: Vec<u8>,
     guest_hash: blake3::Hash,
+    /// The guest, compiled at first use.
+    code: OnceLock<Code>,
     compute: Compute,
     /// Models get a cache of padding.
     padding: bool,
@@ -261,6 +263,7 @@ impl EngineBuilder {
             cache,
             guest_hash: blake3::hash(&guest),
             guest,
+            code: OnceLock::new(),
             compute: self.compute,
             padding: !self.no_padding,
             prepare: self.prepare,
@@ -270,12 +273,18 @@ impl EngineBuilder {
 }
 
 /// `hearken` in the user's cache folder, or the value of `HEARKEN_CACHE_DIR`.
-pub(crate) fn user_cache() -> Option<PathBuf> {
+fn user_cache() -> Option<PathBuf> {
     use etcetera::BaseStrategy;
     if let Some(folder) = std::env::var_os("HEARKEN_CACHE_DIR") {
         return Some(folder.into());
     }
     etcetera::choose_base_strategy().ok().map(|strategy| strategy.cache_dir().join("hearken"))
+}
+
+/// The user's cache, for code that is compiled without an engine. `None` where it cannot be used,
+/// which costs the time to compile, once in each process.
+pub(crate) fn usable_cache() -> Option<Cache> {
+    Cache::open(&user_cache()?, DEFAULT_CACHE_BYTES).ok()
 }
 
 /// The guest that this crate carries.

@@ -1,4 +1,4 @@
-//! Compiled snapshots on disk, so that a model is prepared once.
+//! Compiled code and snapshots on disk, so that a guest is compiled and a model is prepared once.
 //!
 //! One file for each: a header, the blocks that are not zero, and a BLAKE3 hash of everything
 //! before it. Files are native code, so the folder belongs to its user alone and is refused
@@ -21,21 +21,22 @@ use serde::de::DeserializeOwned;
 
 use super::image::{BLOCK, Draft, Image, blocks};
 
-/// What a snapshot is of and was made with.
+/// Hash of everything that an entry was made from.
 pub(crate) type Key = blake3::Hash;
 
 /// The first bytes of a file; the digits are the version of its layout.
-const MAGIC: &[u8; 8] = b"hkcwasm1";
+const MAGIC: &[u8; 8] = b"hksnaps2";
 /// Ends the list of blocks.
 const END: u32 = u32::MAX;
+/// Of snapshots, too: what an earlier version left has to leave by its age.
 const EXTENSION: &str = "cwasm";
 /// Longest description of a model that is believed: one with as many weights as may be has a
 /// quarter of this.
 const MAX_INFO: u32 = 1 << 20;
-/// Largest image: the guest's whole memory and its code.
+/// Largest image: a guest's whole memory, and more.
 const MAX_IMAGE: u64 = 5 << 30;
 
-/// A folder of compiled snapshots.
+/// A folder of compiled code and snapshots.
 pub(crate) struct Cache {
     /// For people.
     path: PathBuf,
@@ -99,14 +100,14 @@ impl Cache {
         }
     }
 
-    /// Puts a snapshot in, with what is known of it. Others see all of it or nothing.
-    pub(crate) fn put<I: Serialize>(&self, key: &Key, compiled: &[u8], info: &I) -> io::Result<()> {
+    /// Puts bytes in, with what is known of them. Others see all of it or nothing.
+    pub(crate) fn put<I: Serialize>(&self, key: &Key, bytes: &[u8], info: &I) -> io::Result<()> {
         // Not the process's number: it may be the same in each container that shares the folder.
         let unique = RandomState::new().hash_one(std::process::id());
         let draft = format!("{}.{unique:016x}.part", key.to_hex());
         let result = self
             .open_file(&draft, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL)
-            .and_then(|file| write(file, key, compiled, &hearken_proto::encode(info)))
+            .and_then(|file| write(file, key, bytes, &hearken_proto::encode(info)))
             .and_then(|()| Ok(renameat(&self.folder, &*draft, &self.folder, file_name(key))?));
         if result.is_err() {
             let _ = self.remove(&draft);
@@ -221,13 +222,13 @@ fn damaged() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "damaged snapshot")
 }
 
-fn write(file: File, key: &Key, compiled: &[u8], info: &[u8]) -> io::Result<()> {
+fn write(file: File, key: &Key, bytes: &[u8], info: &[u8]) -> io::Result<()> {
     let mut file = Hashing::new(BufWriter::with_capacity(1 << 20, file), key);
     file.put(MAGIC)?;
-    file.put(&(compiled.len() as u64).to_le_bytes())?;
+    file.put(&(bytes.len() as u64).to_le_bytes())?;
     file.put(&(info.len() as u32).to_le_bytes())?;
     file.put(info)?;
-    for (index, block) in blocks(compiled) {
+    for (index, block) in blocks(bytes) {
         file.put(&index.to_le_bytes())?;
         file.put(block)?;
     }
@@ -277,13 +278,17 @@ mod tests {
 
     use hearken_proto::ModelInfo;
 
-    use super::super::snapshot::Snapshot;
     use super::*;
 
+    struct Snapshot {
+        memory: Vec<u8>,
+        info: ModelInfo,
+    }
+
     fn snapshot(len: usize) -> Snapshot {
-        let mut compiled = vec![0; len];
-        compiled[len / 2] = 1;
-        compiled[len - 1] = 2;
+        let mut memory = vec![0; len];
+        memory[len / 2] = 1;
+        memory[len - 1] = 2;
         let info = ModelInfo {
             n_vocab: 1,
             n_audio_ctx: 2,
@@ -292,7 +297,7 @@ mod tests {
             weights: Vec::new(),
             workspace: 64..128,
         };
-        Snapshot { compiled, info }
+        Snapshot { memory, info }
     }
 
     fn bytes(image: &Image) -> Vec<u8> {
@@ -302,7 +307,7 @@ mod tests {
     }
 
     fn put(cache: &Cache, name: &str, snapshot: &Snapshot) {
-        cache.put(&key(name), &snapshot.compiled, &snapshot.info).unwrap();
+        cache.put(&key(name), &snapshot.memory, &snapshot.info).unwrap();
     }
 
     fn get(cache: &Cache, key: &Key) -> Option<(Image, ModelInfo)> {
@@ -321,7 +326,7 @@ mod tests {
         let snapshot = snapshot(BLOCK * 9 + 5);
         put(&cache, "a", &snapshot);
         let (image, info) = get(&cache, &key("a")).unwrap();
-        assert!(bytes(&image) == snapshot.compiled);
+        assert!(bytes(&image) == snapshot.memory);
         assert_eq!(info, snapshot.info);
     }
 
@@ -378,7 +383,7 @@ mod tests {
             .unwrap()
             .set_len(3)
             .unwrap();
-        assert!(bytes(&image) == snapshot.compiled);
+        assert!(bytes(&image) == snapshot.memory);
     }
 
     #[test]

@@ -9,64 +9,49 @@ use hearken_proto::abi::{
     EXPORT_ABI, EXPORT_BUFFER, EXPORT_CALL, EXPORT_MEMORY, EXPORT_RING, MAX_REQUEST, Status, VERSION,
 };
 use hearken_proto::{Event, ModelInfo, Request, Stage};
-use wasmtime::{InstancePre, Memory, Module, Store, Trap, UpdateDeadline, WasmParams, WasmResults};
+use wasmtime::{InstancePre, Memory, Store, Trap, UpdateDeadline, WasmParams, WasmResults};
 
 use super::budget::UsedUp;
+use super::code::Code;
 use super::error::shorten;
 use super::imports::HostState;
 use super::limits::Part;
 use super::ring::Ring;
+use super::snapshot::State;
 use super::ticker::Ticker;
-use super::{Image, Limits, Runtime, SandboxError, TrapKind, memory};
+use super::{Image, Runtime, SandboxError, TrapKind, memory};
 use crate::compute::Prepared;
 use crate::meter::{Holding, Metered, Work};
 use crate::os_memory::prefer_large;
 use crate::preempt::{cpu_time, is_wanted, to_end};
 
-/// A compiled snapshot, ready to be instantiated.
+/// A snapshot, ready to be instantiated.
 pub(crate) struct Template {
-    pre: InstancePre<HostState>,
-    ticker: Arc<Ticker>,
-    limits: Limits,
-    info: ModelInfo,
+    code: Code,
+    image: Image,
+    state: State,
     compute: Option<Arc<Prepared>>,
     image_bytes: u64,
 }
 
 impl Runtime {
-    /// Maps a snapshot.
-    pub(crate) fn template(&self, image: &Image, info: ModelInfo) -> Result<Template, SandboxError> {
-        let file = image.file().map_err(SandboxError::Image)?;
+    /// Makes sandboxes of a snapshot's memory and the rest of its state.
+    pub(crate) fn template(&self, code: &Code, image: Image, state: State) -> Result<Template, SandboxError> {
         let image_bytes = image.bytes().map_err(SandboxError::Image)?;
-        // SAFETY: the image holds what this very engine compiled (`Runtime::snapshot`), either just
-        // now or from the private cache, whose reader has compared its hash and its compatibility
-        // key; it is sealed, so it cannot change while it is mapped.
-        let module = unsafe { Module::deserialize_open_file(&self.engine, file) };
-        let module = module.map_err(SandboxError::engine)?;
-        let pre = self
-            .linker
-            .instantiate_pre(&module)
-            .map_err(|error| SandboxError::NotAGuest(format!("{error:#}")))?;
-        let mut template = Template {
-            pre,
-            ticker: Arc::clone(&self.ticker),
-            limits: self.limits.clone(),
-            info,
-            compute: None,
-            image_bytes,
-        };
+        let mut template = Template { code: code.clone(), image, state, compute: None, image_bytes };
         if let Some(computing) = &self.computing {
-            // None of its code runs in this instance, so its memory is the snapshot's.
+            // Nothing is called in this instance, so its memory is the snapshot's.
             let pristine = to_end(template.start())?;
             let memory = pristine.memory.data(&pristine.store);
-            let prepared = computing.prepare(&template.info.weights, memory, self.limits.memory_bytes);
+            let weights = &template.state.info.weights;
+            let prepared = computing.prepare(weights, memory, self.limits.memory_bytes);
             let prepared = prepared.map_err(|violation| {
                 SandboxError::Misbehaved(format!("it registered weights {violation}"))
             })?;
             template.compute = Some(Arc::new(prepared));
         } else {
             // Guests read all weights for each token, and read them here.
-            image.prefer_large();
+            template.image.prefer_large();
         }
         Ok(template)
     }
@@ -75,7 +60,7 @@ impl Runtime {
 impl Template {
     /// The model as the guest read it.
     pub(crate) fn info(&self) -> &ModelInfo {
-        &self.info
+        &self.state.info
     }
 
     /// Whether its instances can be talked to, so that a guest which cannot is refused once and not
@@ -103,10 +88,13 @@ impl Template {
 
     /// An instance that was not called yet.
     async fn start(&self) -> Result<Guest, SandboxError> {
-        let mut state = HostState::new(&self.limits);
+        let Code { pre, ticker, limits } = &self.code;
+        let mut state = HostState::new(limits);
         state.compute = self.compute.clone();
-        let store = Store::new(self.pre.module().engine(), state);
-        Guest::start(store, &self.pre, &self.ticker, self.limits.cpu_per_call).await
+        let store = Store::new(pre.module().engine(), state);
+        let mut guest = Guest::start(store, pre, ticker, limits.cpu_per_call).await?;
+        guest.restore(&self.image, &self.state)?;
+        Ok(guest)
     }
 
     /// A fresh sandbox with the model loaded; what it does is counted by `metered`, and what it
@@ -124,7 +112,7 @@ impl Template {
             Ok((guest, ring))
         };
         let (mut guest, ring) = open.await.inspect_err(|error| metered.each(|meter| meter.failed(error)))?;
-        prefer_large(memory::clamped(&self.info.workspace, guest.memory.data_mut(&mut guest.store)));
+        prefer_large(memory::clamped(&self.state.info.workspace, guest.memory.data_mut(&mut guest.store)));
         let start = guest.memory.data_ptr(&guest.store) as usize;
         metered.lives_at(start..start.saturating_add(4 << 30));
         let model = guest.memory.data_size(&guest.store) as u64;
@@ -132,7 +120,7 @@ impl Template {
         state.limiter.part = holding.as_ref().map(|holding| Part { model, most: holding.most() });
         state.holding = holding.map(|holding| (start, holding));
         metered.overhead(cpu_time().saturating_sub(before));
-        Ok(Instance { guest, ring, cpu_per_call: self.limits.cpu_per_call, metered })
+        Ok(Instance { guest, ring, cpu_per_call: self.code.limits.cpu_per_call, metered })
     }
 }
 
@@ -360,7 +348,7 @@ pub(super) async fn check_abi(guest: &mut Guest) -> Result<(), SandboxError> {
 }
 
 /// Turns what wasmtime reports into what happened.
-fn explain(store: &Store<HostState>, error: &wasmtime::Error) -> SandboxError {
+pub(super) fn explain(store: &Store<HostState>, error: &wasmtime::Error) -> SandboxError {
     let state = store.data();
     if let Some(&UsedUp { limit }) = error.downcast_ref() {
         return SandboxError::CpuTime { limit };

@@ -12,12 +12,12 @@ use std::time::Duration;
 use hearken_proto::abi::EXPORT_CALL;
 use hearken_proto::media::{Report, Request};
 use hearken_proto::{Event, Request as Call};
-use wasmtime::{InstancePre, Module, Store};
+use wasmtime::Store;
 
+use super::code::Code;
 use super::imports::HostState;
 use super::instance::{Guest, check_abi};
-use super::ticker::Ticker;
-use super::{Cache, Image, Limits, Runtime, SandboxError, memory};
+use super::{Cache, Limits, Runtime, SandboxError, memory};
 use crate::preempt::to_end;
 
 static MODULE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hearken-media.wasm"));
@@ -43,59 +43,28 @@ pub(crate) trait Input: Send {
 }
 
 /// A compiled module, ready to be instantiated.
-pub(crate) struct Room {
-    pre: InstancePre<HostState>,
-    ticker: Arc<Ticker>,
-    limits: Limits,
-}
+pub(crate) struct Room(Code);
 
 impl Room {
     fn new() -> Result<Self, SandboxError> {
-        Self::with(MODULE, crate::engine::user_cache())
+        Self::with(MODULE, crate::engine::usable_cache().as_ref())
     }
 
-    fn with(wasm: &[u8], cache: Option<std::path::PathBuf>) -> Result<Self, SandboxError> {
+    fn with(wasm: &[u8], cache: Option<&Cache>) -> Result<Self, SandboxError> {
         let limits = Limits { memory_bytes: MEMORY, cpu_per_call: CPU_PER_CALL, ..Limits::default() };
-        let runtime = Runtime::new(limits, None)?;
-        // A cache that cannot be used costs the time to compile, once in each process.
-        let cache = cache.and_then(|folder| Cache::open(&folder, crate::engine::DEFAULT_CACHE_BYTES).ok());
-        let mut key = blake3::Hasher::new();
-        key.update(b"media").update(&runtime.compatibility().to_le_bytes()).update(wasm);
-        let key = key.finalize();
-        let cached = cache.as_ref().and_then(|cache| cache.get::<()>(&key)).map(|(image, ())| image);
-        let image = match cached {
-            Some(image) => image,
-            None => {
-                let not_a_guest = |error: wasmtime::Error| SandboxError::NotAGuest(format!("{error:#}"));
-                let compiled = runtime.engine.precompile_module(wasm).map_err(not_a_guest)?;
-                if let Some(cache) = &cache {
-                    let _ = cache.put(&key, &compiled, &());
-                }
-                Image::new(&compiled).map_err(SandboxError::Image)?
-            }
-        };
-        let file = image.file().map_err(SandboxError::Image)?;
-        // SAFETY: the image holds what this very engine compiled, either just now or from the
-        // private cache, whose reader has compared its hash and its key, of which the engine's
-        // compatibility is a part; it is sealed, so it cannot change while it is mapped.
-        let module = unsafe { Module::deserialize_open_file(&runtime.engine, file) };
-        let module = module.map_err(SandboxError::engine)?;
-        let pre = runtime
-            .linker
-            .instantiate_pre(&module)
-            .map_err(|error| SandboxError::NotAGuest(format!("{error:#}")))?;
-        Ok(Self { pre, ticker: Arc::clone(&runtime.ticker), limits: runtime.limits.clone() })
+        Ok(Self(Runtime::new(limits, None)?.code(wasm, cache)?))
     }
 
     /// A fresh sandbox for the recording that `input` reads.
     pub(crate) async fn decoder(&self, input: Box<dyn Input>) -> Result<Decoder, SandboxError> {
-        let mut state = HostState::new(&self.limits);
+        let Code { pre, ticker, limits } = &self.0;
+        let mut state = HostState::new(limits);
         state.input = Some(input);
-        let store = Store::new(self.pre.module().engine(), state);
-        let mut guest = Guest::start(store, &self.pre, &self.ticker, self.limits.cpu_per_call).await?;
+        let store = Store::new(pre.module().engine(), state);
+        let mut guest = Guest::start(store, pre, ticker, limits.cpu_per_call).await?;
         guest.initialize().await?;
         check_abi(&mut guest).await?;
-        Ok(Decoder { guest, cpu_per_call: self.limits.cpu_per_call })
+        Ok(Decoder { guest, cpu_per_call: limits.cpu_per_call })
     }
 }
 
@@ -123,7 +92,7 @@ pub(crate) fn added() -> Option<Arc<Room>> {
 /// # Errors
 /// It is no module that decodes recordings, or one of another version.
 pub(crate) fn add(wasm: &[u8]) -> Result<(), SandboxError> {
-    let room = Room::with(wasm, crate::engine::user_cache())?;
+    let room = Room::with(wasm, crate::engine::usable_cache().as_ref())?;
     // Says whether it is one.
     to_end(room.decoder(Box::new(Nothing)))?;
     *ADDED.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(room));

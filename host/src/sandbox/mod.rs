@@ -1,14 +1,15 @@
 //! The sandbox: the only place that names wasmtime.
 //!
-//! A `Runtime` compiles guests. `Runtime::snapshot` runs one until its model is loaded and keeps
-//! what it became as a module; a `Template` makes `Instance`s of that module in a fraction of a
-//! millisecond, copy on write. An instance hears one utterance and is dropped.
+//! A `Runtime` compiles a guest's `Code`, once for all models. `Runtime::snapshot` runs it until a
+//! model is loaded and keeps its state; a `Template` makes `Instance`s in that state in a fraction
+//! of a millisecond, copy on write. An instance hears one utterance and is dropped.
 //!
 //! Everything that comes out of an instance is hostile: addresses and lengths are checked in `u64`,
 //! events are counted and capped, a trap ends the instance and nothing else.
 
 mod budget;
 mod cache;
+mod code;
 mod compute;
 mod error;
 mod image;
@@ -27,12 +28,14 @@ mod wasi;
 use std::sync::Arc;
 
 pub(crate) use cache::{Cache, Key};
+pub(crate) use code::Code;
 pub use error::{SandboxError, TrapKind};
 pub(crate) use image::Image;
 pub(crate) use instance::{Instance, Template};
 pub use limits::Limits;
 #[cfg(feature = "import")]
 pub(crate) use quantizer::Quantizer;
+pub(crate) use snapshot::State;
 
 use crate::compute::Computing;
 use ticker::Ticker;
@@ -65,10 +68,6 @@ impl Runtime {
             .wasm_multi_memory(false)
             .wasm_tail_call(false)
             .memory_init_cow(true)
-            // A model's state leaves gaps between its buffers; without this, an image that is more
-            // gap than data would be copied segment by segment into each instance instead of being
-            // shared.
-            .memory_guaranteed_dense_image_size(u64::MAX)
             // Bounds checks become guard pages; loads and stores cost nothing extra.
             .memory_reservation(4 << 30)
             .memory_may_move(false)

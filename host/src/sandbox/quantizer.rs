@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use hearken_proto::abi::{EXPORT_QUANTIZE, MAX_REQUEST, Quantization};
-use wasmtime::{Module, Store};
+use wasmtime::Store;
 
+use super::code::Code;
 use super::imports::HostState;
 use super::instance::{Guest, check_abi};
 use super::{Runtime, SandboxError, memory};
@@ -19,13 +20,10 @@ pub(crate) struct Quantizer {
 }
 
 impl Runtime {
-    /// Compiles `guest` and starts it. Takes seconds, and the compiled module is not kept.
-    pub(crate) fn quantizer(&self, guest: &[u8]) -> Result<Quantizer, SandboxError> {
-        let not_a_guest = |error: wasmtime::Error| SandboxError::NotAGuest(format!("{error:#}"));
-        let module = Module::new(&self.engine, guest).map_err(not_a_guest)?;
-        let pre = self.linker.instantiate_pre(&module).map_err(not_a_guest)?;
+    /// Starts a guest.
+    pub(crate) fn quantizer(&self, code: &Code) -> Result<Quantizer, SandboxError> {
         let store = Store::new(&self.engine, HostState::new(&self.limits));
-        let mut guest = to_end(Guest::start(store, &pre, &self.ticker, self.limits.cpu_per_call))?;
+        let mut guest = to_end(Guest::start(store, &code.pre, &self.ticker, self.limits.cpu_per_call))?;
         to_end(check_abi(&mut guest))?;
         to_end(guest.initialize())?;
         Ok(Quantizer { guest, cpu_per_call: self.limits.cpu_per_call, message: Vec::new() })

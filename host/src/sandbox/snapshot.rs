@@ -1,58 +1,74 @@
-//! Snapshots: from a guest and a model to a module in which the model is already loaded.
+//! Snapshots: the state of a guest that has loaded a model, from which sandboxes are made.
+//!
+//! Code is compiled without a model ([`Code`]). A sandbox is an instance of it over whose memory
+//! the snapshot is mapped, copy on write.
 
 use std::io::Read;
 use std::sync::Arc;
 
 use hearken_proto::abi::{EXPORT_CALL, EXPORT_LOAD, EXPORT_RING, Status};
 use hearken_proto::{Event, LoadOptions, ModelInfo, Request};
-use wasmtime::{Module, Store, Val};
-use wasmtime_wizer::{InstanceState, SnapshotVal, ValType, Wizer};
+use serde::{Deserialize, Serialize};
+use wasmtime::{Mutability, Store, Val};
 
+use super::code::Code;
+use super::image::BLOCK;
 use super::imports::HostState;
-use super::instance::{Guest, check_abi};
+use super::instance::{Guest, check_abi, explain};
 use super::ring::Ring;
-use super::{Runtime, SandboxError};
+use super::{Image, Runtime, SandboxError};
 use crate::preempt::to_end;
 
 /// Samples at 16 kHz for each position of the encoder.
 const SAMPLES_PER_POSITION: usize = 320;
 
-/// A guest with its model loaded, compiled.
+/// A guest that has loaded a model.
 pub(crate) struct Snapshot {
-    /// Compiled module, for [`Image`](super::Image).
-    pub(crate) compiled: Vec<u8>,
+    guest: Guest,
+    /// Bytes of its memory that are kept; all behind them are zero, now and in a fresh instance.
+    len: usize,
+    /// The rest of its state.
+    pub(crate) state: State,
+}
+
+/// State of a guest besides its memory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct State {
     /// The model as the guest read it.
     pub(crate) info: ModelInfo,
+    /// Size of its memory, in pages of 64 KiB.
+    pages: u64,
+    /// Its mutable globals.
+    globals: Vec<(String, Number)>,
+}
+
+/// Value of a global, as bits.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+enum Number {
+    I32(i32),
+    I64(i64),
+    F32(u32),
+    F64(u64),
+    V128([u8; 16]),
 }
 
 impl Runtime {
-    /// Lets `guest` load the model that `model` yields, and keeps its state.
+    /// Lets a guest load the model that `model` yields.
     ///
     /// Runs whisper.cpp's parser on the model, inside the sandbox, with
     /// [`Limits::cpu_to_load`](super::Limits). Padding is computed behind `recording` (16 kHz
     /// mono), if the options ask for it.
     pub(crate) fn snapshot(
         &self,
-        guest: &[u8],
+        code: &Code,
         model: Box<dyn Read + Send>,
         options: &LoadOptions,
         recording: &[f32],
     ) -> Result<Snapshot, SandboxError> {
-        let wizer = {
-            let mut wizer = Wizer::new();
-            // The guest's export for loading is called below, with its arguments; the snapshot
-            // keeps no way to load again.
-            wizer.init_func(EXPORT_LOAD).keep_init_func(false);
-            wizer
-        };
-        let not_a_guest = |error: wasmtime::Error| SandboxError::NotAGuest(format!("{error:#}"));
-        let (context, instrumented) = wizer.instrument(guest).map_err(not_a_guest)?;
-        let module = Module::new(&self.engine, &instrumented).map_err(not_a_guest)?;
-
         let mut store = Store::new(&self.engine, HostState::new(&self.limits));
         store.data_mut().model = Some(model);
-        let pre = self.linker.instantiate_pre(&module).map_err(not_a_guest)?;
-        let mut guest = to_end(Guest::start(store, &pre, &self.ticker, self.limits.cpu_to_load))?;
+        let mut guest = to_end(Guest::start(store, &code.pre, &self.ticker, self.limits.cpu_to_load))?;
+        let fresh = guest.memory.data_size(&guest.store);
         to_end(check_abi(&mut guest))?;
         to_end(guest.initialize())?;
 
@@ -77,15 +93,14 @@ impl Runtime {
             self.teach_padding(&mut guest, &info, recording)?;
         }
 
-        // Wizer's is async only for hosts whose stores are.
-        let wasm = to_end(wizer.snapshot(&context, &mut guest)).map_err(SandboxError::engine)?;
-        drop(guest);
-        let compiled = self.engine.precompile_module(&wasm).map_err(SandboxError::engine)?;
-        Ok(Snapshot { compiled, info })
+        let memory = guest.memory.data(&guest.store);
+        let used = memory.chunks(BLOCK).rposition(|block| block.iter().any(|&byte| byte != 0));
+        // No less than a fresh instance has: it may hold something there.
+        let len = used.map_or(0, |block| (block + 1) * BLOCK).max(fresh);
+        let state = State { info, pages: guest.memory.size(&guest.store), globals: guest.globals()? };
+        Ok(Snapshot { guest, len, state })
     }
-}
 
-impl Runtime {
     /// Lets the guest compute the padding behind `recording` (16 kHz mono), which becomes a part of
     /// its snapshot.
     fn teach_padding(
@@ -116,25 +131,68 @@ impl Runtime {
     }
 }
 
-/// Reads the guest's state for wizer. The names are those that its instrumentation added.
-impl InstanceState for Guest {
-    async fn global_get(&mut self, name: &str, _: ValType) -> SnapshotVal {
-        let value = self.instance.get_global(&mut self.store, name).map(|global| global.get(&mut self.store));
-        match value {
-            Some(Val::I32(bits)) => SnapshotVal::I32(bits),
-            Some(Val::I64(bits)) => SnapshotVal::I64(bits),
-            Some(Val::F32(bits)) => SnapshotVal::F32(bits),
-            Some(Val::F64(bits)) => SnapshotVal::F64(bits),
-            Some(Val::V128(bits)) => SnapshotVal::V128(bits.as_u128()),
-            // wizer exports every mutable global itself and refuses modules with mutable
-            // references.
-            other => unreachable!("wizer asked for the global {name}, which is {other:?}"),
+impl Snapshot {
+    /// The guest's memory, as far as anything is in it.
+    pub(crate) fn memory(&self) -> &[u8] {
+        &self.guest.memory.data(&self.guest.store)[..self.len]
+    }
+}
+
+impl Guest {
+    /// Reads the mutable globals, which the code exports.
+    fn globals(&mut self) -> Result<Vec<(String, Number)>, SandboxError> {
+        let exports: Vec<_> = (self.instance.exports(&mut self.store))
+            .filter_map(|export| Some((export.name().to_owned(), export.into_global()?)))
+            .collect();
+        let mut globals = Vec::new();
+        for (name, global) in exports {
+            if global.ty(&self.store).mutability() == Mutability::Const {
+                continue;
+            }
+            let number = match global.get(&mut self.store) {
+                Val::I32(number) => Number::I32(number),
+                Val::I64(number) => Number::I64(number),
+                Val::F32(bits) => Number::F32(bits),
+                Val::F64(bits) => Number::F64(bits),
+                Val::V128(bits) => Number::V128(bits.as_u128().to_le_bytes()),
+                _ => {
+                    let what = format!("its global {} is no number", crate::text::sanitize(&name));
+                    return Err(SandboxError::NotAGuest(super::error::shorten(&what).into_owned()));
+                }
+            };
+            globals.push((name, number));
         }
+        Ok(globals)
     }
 
-    async fn memory_contents(&mut self, name: &str, contents: impl FnOnce(&[u8]) + Send) {
-        // The one memory that the limits allow, under whatever name wizer exported it.
-        let memory = self.instance.get_memory(&mut self.store, name).unwrap_or(self.memory);
-        contents(memory.data(&self.store));
+    /// Brings a fresh instance into the state of a snapshot. After an error nothing may be done
+    /// with it.
+    pub(super) fn restore(&mut self, image: &Image, state: &State) -> Result<(), SandboxError> {
+        let stale =
+            || SandboxError::Misbehaved("its memory was smaller when its model was loaded".to_owned());
+        let more = state.pages.checked_sub(self.memory.size(&self.store)).ok_or_else(stale)?;
+        self.memory.grow(&mut self.store, more).map_err(|error| explain(&self.store, &error))?;
+        // SAFETY: the memory is this instance's alone and borrowed here, and it is private memory
+        // of this process, which wasmtime reads and writes, changes the protection of and gives
+        // back by its address, whatever is mapped there. After an error it is not touched: the
+        // caller drops the instance.
+        unsafe { image.map_over(self.memory.data_mut(&mut self.store)) }.map_err(SandboxError::Image)?;
+        for (name, number) in &state.globals {
+            let value = match *number {
+                Number::I32(number) => Val::I32(number),
+                Number::I64(number) => Val::I64(number),
+                Number::F32(bits) => Val::F32(bits),
+                Number::F64(bits) => Val::F64(bits),
+                Number::V128(bytes) => Val::V128(u128::from_le_bytes(bytes).into()),
+            };
+            let global = self.instance.get_global(&mut self.store, name);
+            let set = global.map(|global| global.set(&mut self.store, value));
+            if !matches!(set, Some(Ok(()))) {
+                return Err(SandboxError::Misbehaved(
+                    "its globals were others when its model was loaded".to_owned(),
+                ));
+            }
+        }
+        Ok(())
     }
 }

@@ -1,18 +1,16 @@
-//! Recordings as people have them: sound before speech, sound without speech, two languages,
-//! channels that cancel each other out, and words whose places are known.
+//! Recordings as people have them: sound before speech, sound without speech, two languages, and
+//! channels that cancel each other out.
 
 use std::f32::consts::TAU;
 
 use hearken::audio::{Format, Samples};
 use hearken::measure::normalize::Normalizer;
-use hearken::measure::{
-    Computation, Errors, Spread, Stamped, Timeline, correct_words, simulate, speech_span,
-};
+use hearken::measure::{Computation, Errors, Stamped, Timeline, simulate, speech_span};
 use hearken::session::{SessionEvent, SessionOptions};
 use hearken::{Engine, Model, ModelSource, TranscribeOptions, Transcript, Word};
 use hearken_tests::command;
 use hearken_tests::official::official;
-use hearken_tests::prompts::{self, Prompt};
+use hearken_tests::prompts;
 use hearken_tests::scene::{Noise, power};
 
 /// Samples of a second.
@@ -21,7 +19,7 @@ const SECOND: usize = 16_000;
 /// Level of the sounds that are made here, as a peak.
 const LEVEL: f32 = 0.2;
 
-fn load(name: &str) -> Option<Model> {
+pub(crate) fn load(name: &str) -> Option<Model> {
     let path = official(name)?;
     let engine = Engine::builder().cache_dir(command::cache()).build().expect("an engine");
     Some(engine.load(&ModelSource::File(path)).expect("hearken loads it"))
@@ -38,7 +36,7 @@ fn live(model: &Model, samples: &[f32]) -> Vec<Stamped> {
 }
 
 /// Words of a file, and of a stream.
-fn both(model: &Model, samples: &[f32]) -> [Vec<Word>; 2] {
+pub(crate) fn both(model: &Model, samples: &[f32]) -> [Vec<Word>; 2] {
     let file = file(model, samples, Format::MODEL);
     let stream = Timeline::of(&live(model, samples));
     [
@@ -135,7 +133,7 @@ fn channels_that_cancel_each_other_out_are_heard() {
 fn a_recording_in_two_languages_is_heard_in_both() {
     let Some(model) = load("base") else { return };
     // With two sentences each, both languages are in one chunk.
-    for sentences in [2, 6] {
+    for sentences in [2, 4] {
         two_languages(&model, sentences);
     }
 }
@@ -155,62 +153,6 @@ fn two_languages(model: &Model, sentences: usize) {
                 text(&words).to_lowercase().contains(phrase),
                 "{way}: no {phrase:?} in {:?}",
                 text(&words)
-            );
-        }
-    }
-}
-
-/// Begins of the first words of joined prompts, true and recognized [ms]: each is known by its
-/// level.
-fn onsets(said: &[Prompt], heard: &[Word]) -> Vec<f64> {
-    let normalizer = Normalizer::English;
-    let (mut words, mut firsts, mut at) = (Vec::new(), Vec::new(), 0u64);
-    for prompt in said {
-        let samples = prompt.recording.mono();
-        let start = at + speech_span(&samples).expect("speech").start;
-        firsts.push((words.len(), start));
-        words.extend(normalizer.words(&[prompt.text.as_str()]).into_iter().map(|word| word.text));
-        at += (samples.len() + prompts::PAUSE_MS as usize * 16) as u64;
-    }
-    let texts: Vec<&str> = heard.iter().map(|word| word.text.as_str()).collect();
-    let normal = normalizer.words(&texts);
-    let plain: Vec<String> = normal.iter().map(|word| word.text.clone()).collect();
-    let pairs = correct_words(&words, &plain);
-    firsts
-        .into_iter()
-        .filter_map(|(first, start)| {
-            let (_, index) = pairs.iter().find(|(said, _)| *said == first)?;
-            Some((heard[normal[*index].last].start as f64 - start as f64) / 16.0)
-        })
-        .collect()
-}
-
-#[test]
-fn words_lie_where_they_are_spoken() {
-    for (name, count) in [("tiny.en", 60), ("base", 36)] {
-        let Some(model) = load(name) else { continue };
-        let prompts = prompts::sentences("en", count);
-        let mut found: [Vec<f64>; 2] = Default::default();
-        for group in prompts.chunks(10) {
-            let samples = prompts::joined(group, 1e9).remove(0).recording.mono();
-            for (words, found) in both(&model, &samples).into_iter().zip(&mut found) {
-                let mut before = 0;
-                for word in &words {
-                    assert!(before <= word.start, "{name}: not in order: {word:?} in {words:?}");
-                    assert!(word.start < word.end, "{name}: without a length: {word:?}");
-                    assert!(word.end <= samples.len() as u64, "{name}: behind the end: {word:?}");
-                    before = word.end;
-                }
-                found.extend(onsets(group, &words));
-            }
-        }
-        for (way, found) in ["files", "streams"].into_iter().zip(found) {
-            let spread = Spread::of(found.iter().map(|ms| ms.abs())).expect("words");
-            println!("{name}, {way}: {spread:?}; {:.0?}", found);
-            assert!(found.len() >= count * 5 / 6, "{name}, {way}: too few first words were right");
-            assert!(
-                spread.median <= 80.0 && spread.p90 <= 200.0 && spread.max <= 700.0,
-                "{name}, {way}: {spread:?} ms"
             );
         }
     }

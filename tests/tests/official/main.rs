@@ -4,4 +4,5 @@
 mod exact;
 mod field;
 mod limits;
+mod prompts;
 mod words;

@@ -244,8 +244,8 @@ impl<'a> Importer<'a> {
 
     fn quantizer(&self) -> Result<Quantizer, crate::sandbox::SandboxError> {
         let runtime = Runtime::new(Limits { memory_bytes: SANDBOX, ..Limits::default() }, None)?;
-        let guest = self.guest.as_deref();
-        runtime.quantizer(guest.unwrap_or(crate::engine::guest()))
+        let guest = self.guest.as_deref().unwrap_or(crate::engine::guest());
+        runtime.quantizer(&runtime.code(guest, crate::engine::usable_cache().as_ref())?)
     }
 
     /// Gives the file its name: the official one if it is an official model.
