@@ -226,7 +226,7 @@ typedef struct hearken_engine_options {
    */
   size_t size;
   /**
-   * Folder for compiled models, in UTF-8; it must belong to the user alone, because its content
+   * Folder for prepared models, in UTF-8; it must belong to the user alone, because its content
    * is executed. NULL: `hearken` in the user's cache folder, or the value of the environment
    * variable `HEARKEN_CACHE_DIR`.
    */
@@ -252,7 +252,7 @@ typedef struct hearken_engine_options {
    */
   uint32_t compute;
   /**
-   * Not 0: keeps no compiled models, so that each load takes seconds.
+   * Not 0: keeps no prepared models, so that each load takes seconds.
    */
   uint32_t no_cache;
 } hearken_engine_options;

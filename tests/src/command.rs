@@ -23,7 +23,7 @@ pub fn program(name: &str) -> PathBuf {
     binary
 }
 
-/// A folder for compiled models that stays from one test to the next, so that a model is prepared
+/// A folder for prepared models that stays from one test to the next, so that a model is prepared
 /// once.
 pub fn cache() -> PathBuf {
     let mut folder = binary();

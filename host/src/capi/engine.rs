@@ -39,7 +39,7 @@ pub enum ComputeChoice {
 pub struct EngineOptions {
     /// `sizeof(hearken_engine_options)`.
     pub size: usize,
-    /// Folder for compiled models, in UTF-8; it must belong to the user alone, because its content
+    /// Folder for prepared models, in UTF-8; it must belong to the user alone, because its content
     /// is executed. NULL: `hearken` in the user's cache folder, or the value of the environment
     /// variable `HEARKEN_CACHE_DIR`.
     pub cache_folder: *const c_char,
@@ -53,7 +53,7 @@ pub struct EngineOptions {
     pub threads: u32,
     /// A value of `hearken_compute`. Default: `HEARKEN_COMPUTE_FAST`.
     pub compute: u32,
-    /// Not 0: keeps no compiled models, so that each load takes seconds.
+    /// Not 0: keeps no prepared models, so that each load takes seconds.
     pub no_cache: u32,
 }
 

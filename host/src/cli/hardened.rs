@@ -24,7 +24,7 @@ const WANTED: ABI = ABI::V6;
 /// Files and ports that a server needs.
 #[derive(Debug, Default)]
 pub(crate) struct Needs {
-    /// Folders that are written: compiled models, uploads.
+    /// Folders that are written: prepared models, uploads.
     pub(crate) written: Vec<PathBuf>,
     /// Files that are read once or, after SIGHUP, again.
     pub(crate) read: Vec<PathBuf>,

@@ -301,7 +301,7 @@ impl Model {
         self.inner.template.packed_bytes()
     }
 
-    /// Bytes of memory of the compiled snapshot, which all sandboxes of this model share.
+    /// Bytes of memory of the snapshot, which all sandboxes of this model share.
     pub fn snapshot_bytes(&self) -> u64 {
         self.inner.template.image_bytes()
     }

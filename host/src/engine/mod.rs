@@ -109,7 +109,7 @@ impl Engine {
         EngineBuilder::default()
     }
 
-    /// Folder of compiled models unless [`EngineBuilder::cache_dir`] names another one: `hearken`
+    /// Folder of prepared models unless [`EngineBuilder::cache_dir`] names another one: `hearken`
     /// in the user's cache folder, or the value of `HEARKEN_CACHE_DIR`. `None` where the user has
     /// none.
     pub fn user_cache_dir() -> Option<PathBuf> {
@@ -147,7 +147,7 @@ impl Engine {
         self.0.runtime.limits()
     }
 
-    /// Folder of compiled models, their size in bytes and their number; `None` without a cache.
+    /// Folder of prepared models, their size in bytes and their number; `None` without a cache.
     pub fn cache_usage(&self) -> Option<(PathBuf, u64, usize)> {
         let cache = self.0.cache.as_ref()?;
         let (bytes, count) = cache.usage().unwrap_or_default();
@@ -168,14 +168,14 @@ impl EngineBuilder {
         self
     }
 
-    /// Keeps compiled models in this folder instead of `hearken` in the user's cache folder. It
+    /// Keeps prepared models in this folder instead of `hearken` in the user's cache folder. It
     /// must belong to the user alone, because its content is executed.
     pub fn cache_dir(mut self, folder: impl Into<PathBuf>) -> Self {
         self.cache = CacheSetting::At(folder.into());
         self
     }
 
-    /// Keeps no compiled models: each load takes seconds.
+    /// Keeps no prepared models: each load takes seconds.
     pub fn no_cache(mut self) -> Self {
         self.cache = CacheSetting::Off;
         self
@@ -236,7 +236,7 @@ impl EngineBuilder {
             .map(|folder| {
                 Cache::open(&folder, self.cache_bytes.unwrap_or(DEFAULT_CACHE_BYTES)).map_err(|source| {
                     let what = format!(
-                        "cannot use {} for compiled models, name another folder with HEARKEN_CACHE_DIR",
+                        "cannot use {} for prepared models, name another folder with HEARKEN_CACHE_DIR",
                         folder.display()
                     );
                     Error::System { what, source }

@@ -67,8 +67,8 @@ pub enum SandboxError {
         /// The last line of the guest's log, for the message; empty or `" (…)"`.
         log: String,
     },
-    /// A compiled model could not be kept in memory.
-    #[error("the compiled model cannot be mapped: {0}")]
+    /// A prepared model could not be kept in memory.
+    #[error("the prepared model cannot be mapped: {0}")]
     Image(std::io::Error),
 }
 

@@ -9,7 +9,7 @@ use super::addresses::Addresses;
 use super::config::Config;
 
 /// Open files that are neither a connection nor an upload: snapshots of models, listeners, the
-/// log, compiled models while they are loaded, and those of [`Places::for_operations`].
+/// log, prepared models while they are loaded, and those of [`Places::for_operations`].
 const RESERVED: u64 = 192;
 /// Connections to the address for metrics and health.
 const OPERATIONS: usize = 64;

@@ -65,7 +65,7 @@ impl Library {
 }
 
 impl Program {
-    /// The command, with the library and a cache of compiled models where it looks for them.
+    /// The command, with the library and a cache of prepared models where it looks for them.
     pub(crate) fn command(&self) -> Command {
         self.under(&[])
     }
