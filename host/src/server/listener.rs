@@ -6,11 +6,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -26,7 +29,7 @@ use super::places::Places;
 const HEADERS: Duration = Duration::from_secs(15);
 /// Time limit where three quarters of the connections are taken.
 const HURRIED: Duration = Duration::from_secs(3);
-/// Bytes of a request's headers.
+/// Most bytes of a request's line and headers.
 const MAX_HEADERS: usize = 32 << 10;
 /// Time for which the system keeps trying to deliver data that a client does not read, before it
 /// breaks the connection.
@@ -131,6 +134,19 @@ async fn next(
     Ok((stream, peer, place))
 }
 
+/// Bytes of a request's line and headers. The parser's buffer is not their limit: it takes in what
+/// has come by then.
+fn head(request: &Request<Incoming>) -> usize {
+    let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    request.uri().path_and_query().map_or(0, |path| path.as_str().len()) + headers.sum::<usize>()
+}
+
+fn too_large() -> Response {
+    let message = format!("the request's headers are larger than {} KiB; send fewer", MAX_HEADERS >> 10);
+    let body = Json(json!({ "error": { "code": "headers_too_large", "message": message } }));
+    (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, body).into_response()
+}
+
 /// Sets the options of a connection: text is sent at once, and unread data times out.
 fn settle(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
@@ -145,7 +161,14 @@ where
     let address = peer.address;
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
-        router.clone().oneshot(request)
+        let router = router.clone();
+        async move {
+            if head(&request) > MAX_HEADERS {
+                app.metrics.refused("headers_too_large");
+                return Ok(too_large());
+            }
+            router.oneshot(request).await
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

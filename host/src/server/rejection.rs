@@ -202,7 +202,14 @@ impl Rejection {
 
 impl From<AudioError> for Rejection {
     fn from(error: AudioError) -> Self {
-        Self::Audio(error)
+        match error {
+            // An upload was stored before it is opened: the server lacks descriptors or memory.
+            error @ (AudioError::Open { .. } | AudioError::Sandbox { .. }) => {
+                tracing::error!(%error, "an upload could not be decoded");
+                Self::Full
+            }
+            error => Self::Audio(error),
+        }
     }
 }
 
@@ -231,4 +238,22 @@ pub(super) fn quote(text: &str) -> String {
         short.push('…');
     }
     short
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    /// A client can do nothing about the server's descriptors, and is told to come back.
+    #[test]
+    fn a_lack_of_the_servers_is_not_the_clients_fault() {
+        let source = io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error());
+        let rejection = Rejection::from(AudioError::Open { name: "a.wav".to_owned(), source });
+        assert_eq!(rejection.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(rejection.retry_after().is_some() && !rejection.to_string().contains("a.wav"));
+        let rejection = Rejection::from(AudioError::Empty { name: "a.wav".to_owned() });
+        assert_eq!((rejection.status(), rejection.code()), (StatusCode::BAD_REQUEST, "invalid_audio"));
+    }
 }

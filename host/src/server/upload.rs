@@ -1,6 +1,7 @@
 //! Bodies of requests: into a file that has no name, at a pace that makes sense, up to a size.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
@@ -95,5 +96,9 @@ pub(super) async fn whole(body: Body, room: &dyn Room) -> Result<File, Rejection
 fn not_stored(error: &std::io::Error) -> Rejection {
     // The disk is the operator's.
     tracing::error!(%error, "an upload could not be stored; TMPDIR names another folder");
-    Rejection::Internal
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Rejection::NoRoom,
+        // Among others, that too many files are open.
+        _ => Rejection::Full,
+    }
 }

@@ -244,6 +244,20 @@ fn a_form_without_a_part_is_refused_before_it_costs_anything() {
 }
 
 #[test]
+fn headers_beyond_the_limit_are_refused() {
+    let server = Server::start();
+    for (kib, status) in [(1, 200), (31, 200), (33, 431), (40, 431), (300, 431)] {
+        let long = "x".repeat(kib << 10);
+        let answer = server.request("GET", "/healthz", &[("X-Long", &long)], b"");
+        assert_eq!(answer.status, status, "{kib} KiB: {answer:?}");
+        let answer = server.request("GET", &format!("/healthz?{long}"), &[], b"");
+        assert_eq!(answer.status >= 400, status >= 400, "{kib} KiB of a path: {answer:?}");
+    }
+    still_serves(&server);
+    server.end();
+}
+
+#[test]
 fn ten_thousand_connections_that_say_nothing_hold_up_nobody() {
     const MUTE: u64 = 10_000;
     raise_file_limit(MUTE);

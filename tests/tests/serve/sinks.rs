@@ -45,7 +45,7 @@ fn only_clean_text_leaves_the_server_whatever_the_vocabulary_holds() {
         // Such a model never ends by itself: a short text context ends it. It is sure of what it
         // says: the guards would drop the rest.
         let model =
-            SyntheticModel { vocabulary, n_text_ctx: 96, deviation: 20.0, ..SyntheticModel::smallest() };
+            SyntheticModel { vocabulary, n_text_ctx: 64, deviation: 20.0, ..SyntheticModel::smallest() };
         let file = folder.path().join(name);
         std::fs::write(&file, model.bytes()).unwrap();
         models += &format!("{name} = {file:?}\n");
