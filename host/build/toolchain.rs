@@ -39,9 +39,8 @@ impl Toolchain {
     fn wasi_sdk(root: &Path) -> Result<Self, String> {
         let sysroot = root.join("share").join("wasi-sysroot");
         let libraries = sysroot.join("lib").join("wasm32-wasip1");
-        let missing = |what: &Path| {
-            format!("WASI_SDK_PATH={}: {} is missing.\n{HELP}", root.display(), what.display())
-        };
+        let missing =
+            |what: &Path| format!("WASI_SDK_PATH={}: {} is missing.\n{HELP}", root.display(), what.display());
         let tool = |name: &str| {
             let path = root.join("bin").join(name);
             // The names that an SDK for Windows has.
