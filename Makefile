@@ -152,7 +152,7 @@ bench-web: ## measure the recognizer in Chromium, which must be installed, besid
 	@cd examples/browser/bench && ../build npm ci --ignore-scripts --no-audit --no-fund --silent
 	@target/runtimes/bin/node examples/browser/bench/bench.mjs $(MODEL) $(WAV) $(or $(ROUNDS),3) $(or $(THREADS),1)
 
-bench-wasi: ## measure hearken.wasm in runtimes of WASI, beside hearken itself and candle (WAV=FILE MODELS=FILE… ROUNDS=2)
+bench-wasi: ## measure hearken.wasm in runtimes of WASI, beside hearken itself, candle and rten (WAV=FILE MODELS=FILE… ROUNDS=2)
 	@.ci/setup web
 	@$(MAKE) build wasi
 	@tests/peers/wasm/run

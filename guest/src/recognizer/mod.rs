@@ -61,10 +61,12 @@ fn make_state(context: &WhisperContext, kernels: Kernels) -> Result<WhisperState
             // end, which is known once a state was made.
             backend::workspace::open(OTHER_STATE);
             scores.rehearse();
-            drop(create()?);
-            backend::workspace::rewind();
-            scores.reserve();
-            let state = create();
+            let state = create().and_then(|rehearsed| {
+                drop(rehearsed);
+                backend::workspace::rewind();
+                scores.reserve();
+                create()
+            });
             scores.end_planning();
             state
         }

@@ -23,6 +23,7 @@ with wave.open(recording) as file:
 node = [f"{target}/runtimes/bin/node", "--no-warnings", f"{here}/../../tests/wasi/node.mjs"]
 wasmtime = [f"{target}/runtimes/bin/python", f"{here}/../../tests/wasi/wasmtime_py.py"]
 hearken = f"{target}/release/hearken"
+rten = f"{target}/peers-wasm/wasm32-wasip1/release/bench-rten.wasm"
 candle = f"{target}/peers-wasm/wasm32-wasip1/release/bench-candle.wasm"
 
 
@@ -32,6 +33,12 @@ def command(runtime, module):
 
 def peer(runtime, module):
     return lambda count: [*runtime, module, "work=.", "work/model.bin", "work/talk.wav", str(count)]
+
+
+def encoder(runtime, module):
+    inside = "work/" if module else ""
+    paths = [f"{inside}{name}" for name in ["encoder.onnx", "model.bin", "talk.wav"]]
+    return lambda count: [*runtime, *([module, "work=."] if module else []), *paths, str(count)]
 
 
 def native(*options):
@@ -46,12 +53,15 @@ ENGINES = {
     "D: candle 0.11.1, native": lambda count: [f"{target}/peers-wasm/release/bench-candle", "model.bin", "talk.wav", str(count)],
     "D: candle 0.11.1, V8 (Node)": peer(node, candle),
     "D: candle 0.11.1, wasmtime of PyPI": peer(wasmtime, candle),
+    "D: rten 0.27.0, native, encoder alone": encoder([f"{target}/peers-wasm/release/bench-rten"], None),
+    "D: rten 0.27.0, V8 (Node), encoder alone": encoder(node, rten),
+    "D: rten 0.27.0, wasmtime of PyPI, encoder alone": encoder(wasmtime, rten),
 }
 
 
 def measured(arguments, folder):
     """CPU time [s], most resident memory [MiB], linear memory [MiB] and output of a process."""
-    environment = dict(os.environ, HEARKEN_MEMORY="1", RAYON_NUM_THREADS="1", CANDLE_NUM_THREADS="1")
+    environment = dict(os.environ, HEARKEN_MEMORY="1", RAYON_NUM_THREADS="1", CANDLE_NUM_THREADS="1", RTEN_NUM_THREADS="1")
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as log:
         process = subprocess.Popen(arguments, cwd=folder, stdout=out, stderr=log, env=environment)
         _, status, usage = os.wait4(process.pid, 0)
@@ -70,6 +80,8 @@ for model in models:
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(model, f"{folder}/model.bin")
         shutil.copy(recording, f"{folder}/talk.wav")
+        python = f"{target}/peers-wasm/python/bin/python"
+        subprocess.run([python, f"{here}/onnx_encoder.py", "model.bin", "encoder.onnx"], cwd=folder, check=True)
         for _ in range(int(rounds)):
             for name, arguments in ENGINES.items():
                 once = measured(arguments(1), folder)

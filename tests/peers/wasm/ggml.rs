@@ -1,4 +1,4 @@
-// A ggml Whisper model (f32 or f16) and a recording, for engines that read neither: part of both programs here.
+// A ggml Whisper model (f32 or f16) and a recording, for engines that read neither.
 
 use std::collections::HashMap;
 use std::fs;
@@ -11,7 +11,8 @@ pub struct Weights {
 
 /// A model file.
 pub struct Model {
-    /// Words, places of the encoder, width, heads, layers, places of a text, its width, heads and layers, bands, format.
+    /// Words, places of the encoder, width, heads, layers, places of a text, its width, heads and
+    /// layers, bands, format.
     pub header: [usize; 11],
     /// Filters of the spectrogram, by band.
     pub filters: Vec<f32>,
@@ -34,17 +35,24 @@ impl<'a> Reader<'a> {
     }
 
     fn floats(&mut self, count: usize) -> Vec<f32> {
-        self.take(4 * count).chunks_exact(4).map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap())).collect()
+        self.take(4 * count)
+            .chunks_exact(4)
+            .map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap()))
+            .collect()
     }
 
     fn halves(&mut self, count: usize) -> Vec<f32> {
-        self.take(2 * count).chunks_exact(2).map(|bytes| half(u16::from_le_bytes(bytes.try_into().unwrap()))).collect()
+        self.take(2 * count)
+            .chunks_exact(2)
+            .map(|bytes| half(u16::from_le_bytes(bytes.try_into().unwrap())))
+            .collect()
     }
 }
 
 /// Widens half precision.
 fn half(bits: u16) -> f32 {
-    let (sign, exponent, mantissa) = (u32::from(bits >> 15) << 31, u32::from(bits >> 10 & 31), u32::from(bits & 1023));
+    let (sign, exponent, mantissa) =
+        (u32::from(bits >> 15) << 31, u32::from(bits >> 10 & 31), u32::from(bits & 1023));
     match (exponent, mantissa) {
         (0, _) => {
             let small = mantissa as f32 * 2f32.powi(-24);
@@ -64,7 +72,12 @@ impl Model {
         let (bands, frequencies) = (reader.int(), reader.int());
         let filters = reader.floats(bands * frequencies);
         let words = reader.int();
-        let tokens = (0..words).map(|_| { let len = reader.int(); reader.take(len).to_vec() }).collect();
+        let tokens = (0..words)
+            .map(|_| {
+                let len = reader.int();
+                reader.take(len).to_vec()
+            })
+            .collect();
         let mut tensors = HashMap::new();
         while !reader.0.is_empty() {
             let (dimensions, len, kind) = (reader.int(), reader.int(), reader.int());
@@ -86,7 +99,8 @@ impl Model {
         Self { header, filters, tokens, tensors }
     }
 
-    /// Tokens that a decode begins with: English, transcribed, without timestamps; and the one that ends it.
+    /// Tokens that a decode begins with: English, transcribed, without timestamps; and the one that
+    /// ends it.
     pub fn task(&self) -> (Vec<u32>, u32) {
         // Multilingual vocabularies have a word more, and 99 languages or 100.
         let words = self.header[0] as u32;
@@ -107,8 +121,8 @@ impl Model {
     }
 }
 
-/// The spectrogram of 30 s, band by band, as OpenAI's Whisper computes it: plainly, since candle's own starts threads, which
-/// WASI has not. It is in no figure.
+/// The spectrogram of 30 s, band by band, as OpenAI's Whisper computes it: plainly, since candle's
+/// own starts threads, which WASI does not have. Once for all runs.
 pub fn spectrogram(model: &Model, samples: &[f32]) -> Vec<f32> {
     const WINDOW: usize = 400;
     const HOP: usize = 160;
@@ -140,7 +154,8 @@ pub fn spectrogram(model: &Model, samples: &[f32]) -> Vec<f32> {
             })
             .collect();
         for (band, filter) in model.filters.chunks_exact(frequencies).enumerate() {
-            mel[band * FRAMES + frame] = filter.iter().zip(&power).map(|(filter, power)| filter * power).sum();
+            mel[band * FRAMES + frame] =
+                filter.iter().zip(&power).map(|(filter, power)| filter * power).sum();
         }
     }
     mel.iter_mut().for_each(|value| *value = value.max(1e-10).log10());
@@ -153,12 +168,17 @@ pub fn spectrogram(model: &Model, samples: &[f32]) -> Vec<f32> {
 pub fn samples(path: &str) -> Vec<f32> {
     let bytes = fs::read(path).expect("the recording can be read");
     let data = bytes.windows(4).position(|name| name == b"data").expect("data") + 8;
-    bytes[data..].chunks_exact(2).map(|pair| f32::from(i16::from_le_bytes([pair[0], pair[1]])) / 32_768.0).collect()
+    bytes[data..]
+        .chunks_exact(2)
+        .map(|pair| f32::from(i16::from_le_bytes([pair[0], pair[1]])) / 32_768.0)
+        .collect()
 }
 
 /// Prints what was measured, as a line of JSON.
 pub fn report(load: f64, runs: &[[f64; 3]], text: &str) {
     let best = runs.iter().min_by(|one, other| one[2].total_cmp(&other[2])).expect("a run");
     let [encoder, token, total] = best.map(|seconds| (seconds * 1e4).round() / 1e4);
-    println!(r#"{{"load": {load:.3}, "encoder": {encoder}, "token": {token}, "total": {total}, "text": {text:?}}}"#);
+    println!(
+        r#"{{"load": {load:.3}, "encoder": {encoder}, "token": {token}, "total": {total}, "text": {text:?}}}"#
+    );
 }

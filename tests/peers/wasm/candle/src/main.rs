@@ -1,5 +1,5 @@
-//! Transcribes a recording with candle: `bench-candle MODEL.bin RECORDING.wav TIMES`. The model is a ggml file, whose weights
-//! become tensors in single precision, as in candle's own example.
+//! Transcribes a recording with candle: `bench-candle MODEL.bin RECORDING.wav TIMES`. The model is
+//! a ggml file, whose weights become tensors in single precision, as in candle's own example.
 
 #[path = "../../ggml.rs"]
 mod ggml;
@@ -45,7 +45,8 @@ fn main() -> candle_core::Result<()> {
     let mut file = ggml::Model::read(&arguments[1]);
     let samples = ggml::samples(&arguments[2]);
     let device = Device::Cpu;
-    let [vocab_size, audio_ctx, d_model, encoder_heads, encoder_layers, text_ctx, _, heads, layers, bands, _] = file.header;
+    let [vocab_size, audio_ctx, d_model, encoder_heads, encoder_layers, text_ctx, _, heads, layers, bands, _] =
+        file.header;
     let config = Config {
         num_mel_bins: bands,
         max_source_positions: audio_ctx,
@@ -81,7 +82,8 @@ fn main() -> candle_core::Result<()> {
             let scores = model.decoder.final_linear(&states.i((..1, last..))?)?.i(0)?.i(0)?;
             // Special tokens are suppressed, as in whisper.cpp.
             let scores = scores.to_vec1::<f32>()?;
-            let next = scores[..=end as usize].iter().enumerate().max_by(|one, other| one.1.total_cmp(other.1));
+            let next =
+                scores[..=end as usize].iter().enumerate().max_by(|one, other| one.1.total_cmp(other.1));
             let next = next.expect("a vocabulary").0 as u32;
             if next == end {
                 break;
