@@ -1,10 +1,11 @@
 //! The plug-in in RemoteMedia's own runtime, a wheel of PyPI: their loader, executor and session.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::{env, fs};
 
 use hearken::audio::Format;
+use hearken::measure::Errors;
 use hearken::session::{Session, SessionEvent, SessionOptions};
 use hearken::{Engine, ModelSource};
 use hearken_tests::command::binary;
@@ -102,7 +103,10 @@ fn their_runtime_gets_committed_text_of_any_rate() {
         }
     }
     assert!(committed_early, "text is stable before its utterance ends: {events:?}");
-    assert_eq!(finals, expected(model, format, &samples));
+    // The session beside it has all audio at once: its windows, and so marks and words, may differ.
+    let expected = expected(model, format, &samples).join(" ");
+    let errors = Errors::of_characters(&expected, &finals.join(" ")).rate().expect("text");
+    assert!(errors <= 0.1, "{errors}: {finals:?}, {expected:?}");
 }
 
 #[test]

@@ -48,7 +48,7 @@ impl Drop for Server {
 
 /// Chromium with the page; `words` is how many the microphone says.
 fn browse(mode: &str, server: &Server, folder: &Path, words: usize) -> Value {
-    browse_at(mode, (&server.address, server.process.id()), folder, words)
+    browse_at(mode, (server.address.as_str(), server.process.id()), folder, words)
 }
 
 /// Chromium with the page of the server at this address, with this process.
@@ -234,7 +234,8 @@ fn hearken_serve_offers_the_page_beside_its_own() {
     ] {
         assert_eq!(server.get(path, &[]).status, 404, "{path}");
     }
-    let seen = browse_at("switch", (&format!("http://{}/", server.address), 0), folder.path(), 0);
+    let address = format!("http://{}/", server.address);
+    let seen = browse_at("switch", (address.as_str(), 0), folder.path(), 0);
     let captions: Vec<&str> =
         seen["captions"].as_array().expect("lines").iter().filter_map(Value::as_str).collect();
     let expected = words(&file(&model, &at("talk.wav"), "txt"));

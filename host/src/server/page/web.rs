@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::{fs, io};
 
 use axum::Router;
-use axum::extract::{OriginalUri, Path as Named, State};
-use axum::http::{Method, header};
+use axum::extract::{Path as Named, State};
+use axum::http::{Method, Uri, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use bytes::Bytes;
@@ -96,12 +96,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/here/{*path}", get(file))
 }
 
-async fn file(
-    State(app): State<Arc<App>>,
-    Named(path): Named<String>,
-    method: Method,
-    OriginalUri(uri): OriginalUri,
-) -> Response {
+async fn file(State(app): State<Arc<App>>, Named(path): Named<String>, method: Method, uri: Uri) -> Response {
     let Some(Web(files)) = &app.web else { return openai::nothing_here(method, uri).await };
     if path == "page/model.json" {
         // What the page asks its server for: here, where the other page is.
