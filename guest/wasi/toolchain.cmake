@@ -2,10 +2,11 @@
 # which also sets HEARKEN_WASI_CC and HEARKEN_WASI_CXX. Nothing in whisper.cpp is edited.
 set(CMAKE_SYSTEM_NAME WASI)
 set(CMAKE_SYSTEM_PROCESSOR wasm32)
-set(CMAKE_C_COMPILER "$ENV{HEARKEN_WASI_CC}")
-set(CMAKE_CXX_COMPILER "$ENV{HEARKEN_WASI_CXX}")
-set(CMAKE_AR "$ENV{HEARKEN_WASI_AR}")
-set(CMAKE_RANLIB "$ENV{HEARKEN_WASI_RANLIB}")
+# Paths of Windows have backslashes, which CMake takes for escapes where it writes them into files of its own.
+file(TO_CMAKE_PATH "$ENV{HEARKEN_WASI_CC}" CMAKE_C_COMPILER)
+file(TO_CMAKE_PATH "$ENV{HEARKEN_WASI_CXX}" CMAKE_CXX_COMPILER)
+file(TO_CMAKE_PATH "$ENV{HEARKEN_WASI_AR}" CMAKE_AR)
+file(TO_CMAKE_PATH "$ENV{HEARKEN_WASI_RANLIB}" CMAKE_RANLIB)
 set(CMAKE_C_COMPILER_TARGET wasm32-wasip1)
 set(CMAKE_CXX_COMPILER_TARGET wasm32-wasip1)
 # There is nothing to run or link at configure time.

@@ -246,7 +246,12 @@ for (const [format, button] of files) button.onclick = () => void save(format).c
 
 await listKept();
 await listDevices();
-// The server of the demonstration offers a model.
-const offered = await fetch("model.json").then(answer => (answer.ok ? answer.json() as Promise<{ model: string }> : null)).catch(() => null);
-if (offered) the<HTMLInputElement>("address").value = new URL(offered.model, location.href).href;
+// The server of the demonstration offers a model; `hearken serve` its own page.
+interface Offered { model?: string; server?: string }
+const offered = await fetch("model.json").then(answer => (answer.ok ? answer.json() as Promise<Offered> : null)).catch(() => null);
+if (offered?.server) {
+  the<HTMLAnchorElement>("there").href = new URL(offered.server, location.href).href;
+  the<HTMLAnchorElement>("there").hidden = false;
+}
+if (offered?.model) the<HTMLInputElement>("address").value = new URL(offered.model, location.href).href;
 if ("serviceWorker" in navigator) await navigator.serviceWorker.register("../offline.js", { type: "module" }).catch(() => {});

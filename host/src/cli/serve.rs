@@ -50,6 +50,10 @@ pub(crate) struct Args {
     /// Also serve clients of Vosk at an address of their own (they are always served at the path /)
     #[arg(long, value_name = "ADDRESS")]
     vosk: Option<SocketAddr>,
+    /// Also offer the page that recognizes in the browser itself, without sending audio: the folder
+    /// target/web of `make wasi web`
+    #[arg(long, value_name = "FOLDER")]
+    web: Option<PathBuf>,
     /// Drop rights to files, programs, sockets and system calls that a server does not need
     /// (Linux): see docs/security.md
     #[arg(long)]
@@ -130,7 +134,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 
 impl Args {
     fn configuration(&self) -> Result<Config, Failure> {
-        read(self.config.as_deref(), self.addresses())
+        let mut config = read(self.config.as_deref(), self.addresses())?;
+        config.web = self.web.clone().or(config.web);
+        Ok(config)
     }
 
     fn addresses(&self) -> Addresses {
@@ -147,7 +153,14 @@ impl Args {
         });
         let needs = super::hardened::Needs {
             written: Engine::user_cache_dir().into_iter().chain([std::env::temp_dir()]).collect(),
-            read: self.config.clone().into_iter().chain(tls).chain(models).collect(),
+            read: self
+                .config
+                .clone()
+                .into_iter()
+                .chain(tls)
+                .chain(models)
+                .chain(config.web.clone())
+                .collect(),
             listen: [config.listen]
                 .into_iter()
                 .chain(config.operations)

@@ -120,6 +120,8 @@ struct App {
     capacity: Capacity,
     disk: Disk,
     quiet: Quiet,
+    /// The page that recognizes in the browser, if there is one.
+    web: Option<page::Web>,
     /// Executor that decodes the audio of recordings.
     intake: Executor,
     drain: watch::Sender<bool>,
@@ -189,6 +191,7 @@ impl Server {
         // for it.
         crate::sandbox::media::prepare().map_err(Error::from)?;
         let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
+        let web = config.web.as_deref().map(page::Web::read).transpose()?;
         let listener = listen(config.listen)?;
         let operations = config.operations.map(listen).transpose()?;
         let vosk = config.vosk.map(listen).transpose()?;
@@ -206,6 +209,7 @@ impl Server {
             capacity: Capacity::new(config.admission, engine.clone()),
             disk: Disk::new(&config),
             quiet: Quiet::default(),
+            web,
             intake,
             drain: watch::Sender::new(false),
             tls: RwLock::new(tls),

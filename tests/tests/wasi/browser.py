@@ -1,9 +1,9 @@
 """The page of examples/browser in headless Chromium, with a recording as its microphone.
 
-    browser.py page|library CHROMIUM BASE SERVER RECORDING FOLDER PICTURES
+    browser.py page|library|switch CHROMIUM BASE SERVER RECORDING FOLDER PICTURES
 
-SERVER is the process that serves BASE: `page` ends it to see what works without a network. FOLDER has what the page is
-given. Prints one JSON object. Speaks the DevTools protocol itself.
+SERVER is the process that serves BASE: `page` ends it to see what works without a network. With `switch` BASE is that of
+`hearken serve --web`. FOLDER has what the page is given. Prints one JSON object. Speaks the DevTools protocol itself.
 """
 import base64, itertools, json, os, pathlib, signal, subprocess, sys, tempfile, time, urllib.request
 
@@ -79,11 +79,12 @@ def see_page(page):
     page.run("window.saved = {}; window.blobs = {}; const make = URL.createObjectURL;"
              "URL.createObjectURL = blob => { const url = make.call(URL, blob); window.blobs[url] = blob; return url };"
              "HTMLAnchorElement.prototype.click = function () { window.saved[this.download] = window.blobs[this.href] };"
-             "window.tentative = []; window.level = 0;"
+             "window.tentative = []; window.level = 0; window.heard = null; window.said = null;"
              "new MutationObserver(() => { const text = document.getElementById('tentative').textContent;"
-             " if (text) window.tentative.push(text) }).observe(document.getElementById('running'),"
+             " if (text) { window.tentative.push(text); window.said ??= performance.now() } }).observe(document.getElementById('running'),"
              " { childList: true, subtree: true, characterData: true });"
-             "new MutationObserver(() => { window.level = Math.max(window.level, document.getElementById('level').value)"
+             "new MutationObserver(() => { const { value } = document.getElementById('level'); window.level = Math.max(window.level, value);"
+             " if (value > 0.05) window.heard ??= performance.now()"
              " }).observe(document.getElementById('level'), { attributes: true }); 0")
     page.run("document.getElementById('listen').click(); 0")
     page.wait(f"{CAPTIONS}.length >= 1")
@@ -98,6 +99,8 @@ def see_page(page):
     seen["saved"] = dict(page.run("Promise.all(Object.entries(window.saved).map(async ([name, blob]) => [name, await blob.text()]))"))
     seen["captions"], seen["tentative"] = page.run(CAPTIONS), page.run("window.tentative")
     seen["level"] = page.run("window.level")
+    # From the first block of sound that is speech to the first text [ms].
+    seen["first_text"] = page.run("window.said - window.heard")
     page.picture("web-light.png")
     page.picture("web-narrow.png", 380, 800)
     page.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
@@ -125,6 +128,24 @@ def see_page(page):
     page.wait(f"{READY} && {CAPTIONS}.length >= 1")
     seen["offline"] = page.run(CAPTIONS)
     return seen | {"complaints": complaints}
+
+
+def see_switch(page):
+    """From the server's own page to the one that recognizes here, a recording there, and back."""
+    page.open(BASE)
+    page.wait("!document.getElementById('where').hidden")
+    page.picture("web-server.png")
+    page.run("document.getElementById('here').click(); 0")
+    page.wait("location.pathname === '/here/page/' && document.readyState === 'complete' && "
+              "document.getElementById('there')?.hidden === false")
+    page.choose("model-file", pathlib.Path(FOLDER) / "model.bin")
+    page.wait(READY)
+    page.choose("recording", pathlib.Path(FOLDER) / "talk.wav")
+    page.wait(f"{READY} && {CAPTIONS}.length >= 1")
+    seen = {"captions": page.run(CAPTIONS), "complaints": list(page.complaints)}
+    page.run("document.getElementById('there').click(); 0")
+    page.wait("location.pathname === '/' && document.getElementById('where')?.hidden === false")
+    return seen
 
 
 def see_library(page):
@@ -165,7 +186,7 @@ with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         page = Page(port_file.read_text().split()[0])
         for domain in ["Page", "Runtime", "Log", "DOM"]:
             page.send(f"{domain}.enable")
-        print(json.dumps(see_page(page) if MODE == "page" else see_library(page)))
+        print(json.dumps({"page": see_page, "library": see_library, "switch": see_switch}[MODE](page)))
     finally:
         browser.kill()
         browser.wait()

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use hearken_tests::command;
 use hearken_tests::official::official;
 use hearken_tests::prompts;
+use hearken_tests::serve;
 use hearken_tests::speech::Recording;
 use hearken_tests::wav;
 use serde_json::{Value, json};
@@ -47,13 +48,18 @@ impl Drop for Server {
 
 /// Chromium with the page; `words` is how many the microphone says.
 fn browse(mode: &str, server: &Server, folder: &Path, words: usize) -> Value {
+    browse_at(mode, (server.address.as_str(), server.process.id()), folder, words)
+}
+
+/// Chromium with the page of the server at this address, with this process.
+fn browse_at(mode: &str, (address, process): (&str, u32), folder: &Path, words: usize) -> Value {
     let pictures = target().join("browser");
     fs::create_dir_all(&pictures).expect("a folder");
     let python = target().join("clients/bin/python");
     assert!(python.is_file(), "{} is missing: `.ci/setup test` makes it", python.display());
     let output = Command::new(python)
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wasi/browser.py"))
-        .args([mode, "chromium", &server.address, &server.process.id().to_string()])
+        .args([mode, "chromium", address, &process.to_string()])
         .arg(folder.join("microphone.wav"))
         .arg(folder)
         .arg(&pictures)
@@ -167,6 +173,8 @@ fn a_page_without_a_server_captions_its_microphone() {
     let differ = distance(&spoken, &words(&captions));
     assert!(differ * 10 <= spoken.len(), "{differ} of {}: {captions}\n{expected}", spoken.len());
     assert!(!seen["tentative"].as_array().expect("texts").is_empty(), "tentative text is shown");
+    println!("first text {} ms after the first sound", seen["first_text"]);
+    assert!(seen["first_text"].as_f64().is_some_and(|delay| delay > 0.0), "{seen}");
     assert!(seen["level"].as_f64().expect("a level") > 0.01, "{seen}");
     let saved = |name: &str| seen["saved"][name].as_str().expect("a file").to_owned();
     assert_eq!(saved("captions.txt"), captions);
@@ -183,6 +191,73 @@ fn a_page_without_a_server_captions_its_microphone() {
     let offline = words(&lines(&seen["offline"]));
     assert!(distance(&spoken, &offline) * 10 <= spoken.len(), "{offline:?}\n{expected}");
     assert_eq!(seen["complaints"], json!([]), "the browser's console is empty");
+}
+
+#[test]
+fn hearken_serve_offers_the_page_beside_its_own() {
+    let Some(model) = official("tiny.en") else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let speech = speech();
+    write(&at("talk.wav"), &speech);
+    write(&at("microphone.wav"), &speech);
+    fs::copy(&model, at("model.bin")).expect("a copy");
+    let page = at("site");
+    site(&page);
+    // Neither is of the page: a file of another kind, and a link that leads out of the folder.
+    fs::write(page.join("page/key.pem"), "secret").expect("a file");
+    std::os::unix::fs::symlink(at("talk.wav"), page.join("page/link.js")).expect("a link");
+    let server = serve::Server::with_arguments("", &["--web", page.to_str().expect("text")]);
+    for (path, kind) in [
+        ("/here/page/", "text/html; charset=utf-8"),
+        ("/here/src/worker.js", "text/javascript; charset=utf-8"),
+        ("/here/src/hearken-guest.wasm", "application/wasm"),
+        ("/here/page/model.json", "application/json"),
+    ] {
+        let answer = server.get(path, &[]);
+        let head = answer.head.to_ascii_lowercase();
+        assert_eq!(answer.status, 200, "{path}");
+        assert!(head.contains(&format!("content-type: {kind}")), "{path}: {head}");
+        if kind != "application/json" {
+            assert!(head.contains("script-src 'self' 'wasm-unsafe-eval'"), "{path}: {head}");
+        }
+    }
+    assert_eq!(server.get("/page/where.json", &[]).json()["here"], "/here/page/");
+    for path in [
+        "/here/page/key.pem",
+        "/here/page/link.js",
+        "/here/../talk.wav",
+        "/here/page/../../talk.wav",
+        "/here/%2e%2e/talk.wav",
+        "/here/page/..%2f..%2ftalk.wav",
+        "/here//etc/passwd",
+    ] {
+        assert_eq!(server.get(path, &[]).status, 404, "{path}");
+    }
+    let address = format!("http://{}/", server.address);
+    let seen = browse_at("switch", (address.as_str(), 0), folder.path(), 0);
+    let captions: Vec<&str> =
+        seen["captions"].as_array().expect("lines").iter().filter_map(Value::as_str).collect();
+    let expected = words(&file(&model, &at("talk.wav"), "txt"));
+    let heard = words(&captions.join(" "));
+    assert!(distance(&expected, &heard) * 10 <= expected.len(), "{heard:?}\n{expected:?}");
+    assert_eq!(seen["complaints"], json!([]), "the browser's console is empty");
+    server.end();
+
+    // Without a page there is no switch, and a folder that is none is refused.
+    let server = serve::Server::start();
+    assert_eq!(server.get("/page/where.json", &[]).json()["here"], Value::Null);
+    assert_eq!(server.get("/here/page/", &[]).status, 404);
+    server.end();
+    let empty = tempfile::tempdir().expect("a folder");
+    let told = command::run(&mut command::hearken(&[
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--web",
+        empty.path().to_str().expect("text"),
+    ]));
+    told.says(1, &["page/index.html", "make wasi web"]);
 }
 
 #[test]

@@ -28,6 +28,9 @@ pub struct Config {
     pub vosk: Option<SocketAddr>,
     /// Address for clients of Wyoming, such as Home Assistant. Default: none.
     pub wyoming: Option<Wyoming>,
+    /// Folder of the page that recognizes in the browser itself, which is offered beside the
+    /// server's own: `make wasi web` builds it in target/web. Default: none.
+    pub web: Option<PathBuf>,
     /// Certificate and key; without them there is no TLS.
     pub tls: Option<Tls>,
     /// Names and sources of models: `embedded`, a name that `hearken models list` knows, or a file.
@@ -164,6 +167,7 @@ impl Default for Config {
             operations: None,
             vosk: None,
             wyoming: None,
+            web: None,
             tls: None,
             models: BTreeMap::new(),
             default_model: None,

@@ -1,12 +1,17 @@
-//! The page at `/`: a microphone in a browser, captioned over hearken's own WebSocket.
+//! The page at `/`: a microphone in a browser, captioned over hearken's own WebSocket. Beside it,
+//! where it is given, the page that recognizes in the browser itself.
+
+mod web;
 
 use std::sync::Arc;
 
-use axum::Router;
+use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use axum::{Json, Router};
 
+pub(super) use self::web::Web;
 use super::App;
 
 /// Only content that is served here, and no framing: a model's text cannot become a script even if
@@ -20,6 +25,13 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/page/style.css", file("text/css; charset=utf-8", include_str!("style.css")))
         .route("/page/page.js", file("text/javascript; charset=utf-8", include_str!("page.js")))
         .route("/page/worklet.js", file("text/javascript; charset=utf-8", include_str!("worklet.js")))
+        .route("/page/where.json", get(other))
+        .merge(web::routes())
+}
+
+/// Where the other page is, if anywhere.
+async fn other(State(app): State<Arc<App>>) -> impl IntoResponse {
+    Json(serde_json::json!({ "here": app.web.is_some().then_some(web::INDEX) }))
 }
 
 /// The page itself.

@@ -217,3 +217,9 @@ if (navigator.mediaDevices) {
   status("This browser gives microphones only to pages from https, or from this machine.");
   $("listen").disabled = true;
 }
+// The server may have the page that recognizes in the browser, too.
+fetch("/page/where.json").then(answer => answer.json()).then(({ here }) => {
+  if (!here) return;
+  $("here").href = here;
+  $("where").hidden = false;
+}).catch(() => {});
