@@ -6,7 +6,7 @@ use crate::text;
 
 /// Boost of each token of a phrase of weight 1: the natural logarithm of the factor on its odds.
 /// Chosen on speakers of LibriSpeech (docs/evaluation.md).
-const BOOST: f32 = 1.0;
+const BOOST: f32 = 3.0;
 
 /// Words and phrases to expect: names, products, terms. The decoder prefers them to words that are
 /// somewhat likelier, wherever they come: unlike a prompt, they are not forgotten. They are written
@@ -52,7 +52,7 @@ pub enum BiasError {
 
 impl Bias {
     /// Maximum weight of a phrase.
-    pub const MAX_WEIGHT: f32 = 5.0;
+    pub const MAX_WEIGHT: f32 = 2.0;
     /// Maximum number of phrases.
     pub const MAX_PHRASES: usize = MAX_PHRASES;
 
@@ -61,8 +61,8 @@ impl Bias {
         Self::default()
     }
 
-    /// Expects a phrase. The weight is 1 as a rule, 0 leaves the phrase out, and up to
-    /// [`MAX_WEIGHT`](Self::MAX_WEIGHT) prefers it more, also where it was not said. Spaces at the
+    /// Expects a phrase. The weight is 1 as a rule, and 0 leaves the phrase out; with more, up to
+    /// [`MAX_WEIGHT`](Self::MAX_WEIGHT), it also comes where something else was said. Spaces at the
     /// ends are dropped, and an empty phrase is left out.
     ///
     /// # Errors
@@ -151,15 +151,15 @@ mod tests {
 
     #[test]
     fn a_list_has_a_phrase_a_line_with_its_weight() {
-        let bias = Bias::parse("\u{feff}Kubernetes\n\n  Ada \u{202e} Lovelace \t2.5\r\nnobody\t0\n").unwrap();
+        let bias = Bias::parse("\u{feff}Kubernetes\n\n  Ada \u{202e} Lovelace \t1.5\r\nnobody\t0\n").unwrap();
         assert_eq!(bias.phrases().collect::<Vec<_>>(), ["Kubernetes", "Ada Lovelace"]);
-        assert_eq!(bias.to_proto()[1].boost, 2.5 * BOOST);
+        assert_eq!(bias.to_proto()[1].boost, 1.5 * BOOST);
         assert!(Bias::parse("").unwrap().is_empty());
     }
 
     #[test]
     fn what_is_no_phrase_or_no_weight_is_refused_by_name() {
-        for weight in ["-1", "5.1", "NaN", "inf", "much", ""] {
+        for weight in ["-1", "2.1", "NaN", "inf", "much", ""] {
             let error = Bias::parse(&format!("Kubernetes\t{weight}")).unwrap_err();
             assert!(
                 matches!(&error, BiasError::Weight { phrase } if phrase == "Kubernetes"),

@@ -135,7 +135,7 @@ impl<'a> Trail<'a> {
         let begins = !self.spaced || self.pieces.text(best).starts_with(b" ") || self.is_free;
         let root = Some(Node::ROOT).filter(|_| begins);
         let from: Vec<Node> = self.nodes.iter().copied().chain(root).collect();
-        let is_in_phrase = from.iter().any(|node| self.trie.next(*node, best).is_some());
+        let is_in_phrase = self.nodes.iter().any(|node| self.trie.next(*node, best).is_some());
         if best >= self.eot || is_in_phrase || self.in_vain > MOST_IN_VAIN {
             return Turn::Keep;
         }
@@ -143,8 +143,12 @@ impl<'a> Trail<'a> {
         let Some((token, node, spent)) = found.min_by(|one, other| one.2.total_cmp(&other.2)) else {
             return Turn::Keep;
         };
+        // The decoder may be at the beginning of a phrase by itself: the others wait.
+        let begun = root.and_then(|root| self.trie.next(root, best));
+        let begun = begun.filter(|_| !self.refused.contains(&(at, best)));
+        let (token, node, spent) = begun.map_or((token, node, spent), |node| (best, node, 0.0));
         self.pending = Some(Pending { at, token, before: (self.nodes.clone(), self.is_free), node, spent });
-        Turn::Take { token, boost: self.trie.boosts(node) }
+        if token == best { Turn::Keep } else { Turn::Take { token, boost: self.trie.boosts(node) } }
     }
 
     /// The likeliest token that goes on from a node, the node it leads to, and its cost, if the
@@ -165,7 +169,8 @@ impl<'a> Trail<'a> {
             let fits = if is_word(token) { is_word(best) } else { self.is_free && self.pieces.joins(best) };
             node != Node::ROOT || !self.spaced || fits
         };
-        let priced = self.trie.from(node).filter_map(|(token, next)| {
+        let others = self.trie.from(node).filter(|(token, _)| *token != best);
+        let priced = others.filter_map(|(token, next)| {
             let cost = top - logit(token)?;
             let is_paid = spent + cost <= self.trie.boosts(next);
             let is_refused = || self.refused.contains(&(at, token));
@@ -334,6 +339,25 @@ mod tests {
         };
         let phrases = trie(&[&[" new", " york"], &[" new", " york", " city"]], 1.2);
         assert_eq!(decode(&phrases, true, &[], model).0, " new york the");
+    }
+
+    #[test]
+    fn where_one_phrase_breaks_off_another_is_tried() {
+        let model = |said: &[&str]| match said.last() {
+            None => vec![(" haw", 5.0), (" york", 4.5)],
+            Some(&" haw") => vec![("s", 9.0)],
+            Some(&" york") => vec![(" city", 5.0)],
+            _ => vec![],
+        };
+        let two: [&[&str]; 2] = [&[" haw", "kes", "bury"], &[" york", " city"]];
+        assert_eq!(decode(&trie(&two, 1.0), true, &[], model).0, " york city");
+        assert_eq!(decode(&trie(&two, 0.4), true, &[], model).0, " haws");
+        // It is what the decoder says if none of them works out.
+        let neither = |said: &[&str]| match said.last() {
+            Some(&" york") => vec![(" the", 9.0)],
+            _ => model(said),
+        };
+        assert_eq!(decode(&trie(&two, 1.0), true, &[], neither).0, " haws");
     }
 
     #[test]

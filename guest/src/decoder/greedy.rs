@@ -175,15 +175,13 @@ impl Decoder {
             };
             let at = said.len();
             let turn = trail.as_mut().map_or(Turn::Keep, |trail| trail.turn(at, best.token, &self.logits));
+            if trail.as_ref().is_some_and(|trail| trail.is_pending_from(at)) {
+                crossing.best = Some(best);
+                crossing.logits.clone_from(&self.logits);
+            }
             let Picked { token, logprob } = match turn {
                 Turn::Keep => best,
-                Turn::Take { token, boost } => {
-                    if trail.as_ref().is_some_and(|trail| trail.is_pending_from(at)) {
-                        crossing.best = Some(best);
-                        crossing.logits.clone_from(&self.logits);
-                    }
-                    self.taken(best, token, boost)
-                }
+                Turn::Take { token, boost } => self.taken(best, token, boost),
                 Turn::Back(to) => {
                     said.truncate(to);
                     fed = before + to;

@@ -195,7 +195,8 @@ mod tests {
         assert!(walk(&trie, "00999").is_some() && walk(&trie, "01000").is_none());
         assert!(trie.is_of(&many) && !trie.is_of(&many[1..]));
         let heavy = vec![phrase(&"y".repeat(MAX_PHRASE_BYTES), 1.0); MAX_PHRASES / 2];
-        let others: Vec<Phrase> = heavy.into_iter().chain([phrase(&"z".repeat(MAX_PHRASE_BYTES), 1.0)]).collect();
+        let others: Vec<Phrase> =
+            heavy.into_iter().chain([phrase(&"z".repeat(MAX_PHRASE_BYTES), 1.0)]).collect();
         let trie = Trie::new(&others, &pieces);
         assert!(trie.places.len() <= 4 * MAX_BIAS_BYTES && walk(&trie, "z").is_none());
     }

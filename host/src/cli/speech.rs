@@ -37,7 +37,7 @@ pub(crate) struct SpeechArgs {
 /// Words to expect.
 #[derive(clap::Args)]
 pub(crate) struct BiasArgs {
-    /// Words and phrases to expect, such as names: one a line, and behind a tab its weight (0 to 5,
+    /// Words and phrases to expect, such as names: one a line, and behind a tab its weight (0 to 2,
     /// 1 if there is none)
     #[arg(long, value_name = "FILE")]
     bias: Option<PathBuf>,

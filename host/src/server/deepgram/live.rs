@@ -149,6 +149,7 @@ impl Live {
         let options = |format| SessionOptions {
             language: asked.language.clone(),
             prompt: asked.prompt.clone(),
+            bias: asked.bias.clone(),
             voice_activity: Some(asked.voice_activity()),
             ..SessionOptions::new(format)
         };
