@@ -210,8 +210,6 @@ pub(crate) fn boosted(logprob: f32, boost: f32) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use hearken_proto::Phrase;
-
     use super::*;
 
     const TEXTS: [&str; 14] =
@@ -247,7 +245,7 @@ mod tests {
         let mut said: Vec<&str> = forced.to_vec();
         let forced: Vec<i32> = forced.iter().map(|text| token(text)).collect();
         let mut trail = Trail::new(trie, &pieces, EOT, spaced, &forced);
-        let mut steps = 0;
+        let (mut steps, mut crossing) = (0, None);
         while said.len() < 6 {
             steps += 1;
             let mut logits = vec![-20.0; EOT as usize + 1];
@@ -256,11 +254,17 @@ mod tests {
             let best = (0..=EOT)
                 .max_by(|one, other| logits[*one as usize].total_cmp(&logits[*other as usize]))
                 .unwrap();
-            let picked = match trail.turn(said.len(), best, &logits) {
+            let at = said.len();
+            let turn = trail.turn(at, best, &logits);
+            if trail.is_pending_from(at) {
+                crossing = Some(at);
+            }
+            let picked = match turn {
                 Turn::Keep => best,
                 Turn::Take { token, .. } => token,
                 Turn::Back(at) => {
                     assert!(at >= forced.len(), "what is committed stays");
+                    assert_eq!(crossing, Some(at), "the decoder knows the logits there");
                     said.truncate(at);
                     continue;
                 }

@@ -10,7 +10,7 @@ use crate::server::rejection::{Rejection, quote};
 use crate::server::values;
 use crate::{Bias, language_code};
 
-/// Most names that are given to listen for, and the longest text of them.
+/// Most names that are given to listen for.
 const MAX_KEYTERMS: usize = 100;
 
 /// Parameters that would change the meaning of the answer, and that are not supported.
@@ -106,14 +106,7 @@ impl Asked {
                 _ => refuse(name, value)?,
             }
         }
-        if keyterms.len() > MAX_KEYTERMS
-            || keyterms.iter().map(|(term, _)| term.len()).sum::<usize>() > phrases::MAX_BYTES
-        {
-            return Err(Rejection::invalid(
-                "keyterm",
-                "there are more than 100 keyterms, or 4096 bytes of them; send fewer",
-            ));
-        }
+        check_keyterms(keyterms.iter().map(|(term, _)| *term))?;
         let terms: Vec<String> = keyterms.iter().map(|(term, _)| (*term).to_owned()).collect();
         asked.prompt = phrases::prompt(None, &terms);
         asked.bias = phrases::weighted(keyterms);
@@ -141,6 +134,18 @@ impl Asked {
     }
 }
 
+/// Checks that there are no more names than are given to listen for.
+pub(super) fn check_keyterms<'a>(terms: impl Iterator<Item = &'a str>) -> Result<(), Rejection> {
+    let (count, bytes) = terms.fold((0, 0), |(count, bytes), term| (count + 1, bytes + term.len()));
+    if count > MAX_KEYTERMS || bytes > phrases::MAX_BYTES {
+        return Err(Rejection::invalid(
+            "keyterm",
+            "there are more than 100 keyterms, or 4096 bytes of them; send fewer",
+        ));
+    }
+    Ok(())
+}
+
 /// A keyword, and its weight: 1 with Deepgram's usual intensifier of 1, and a tenth more for each
 /// further one, since theirs go to 10 and more. One that is to be suppressed is left out.
 fn keyword(value: &str) -> Option<(&str, f32)> {
@@ -152,7 +157,7 @@ fn keyword(value: &str) -> Option<(&str, f32)> {
 }
 
 /// The encoding of samples; `None` for those that come in a container.
-fn encoding(name: &str) -> Result<Option<Encoding>, Rejection> {
+pub(super) fn encoding(name: &str) -> Result<Option<Encoding>, Rejection> {
     match name {
         "linear16" => Ok(Some(Encoding::S16Le)),
         "linear32" => Ok(Some(Encoding::F32Le)),
@@ -180,7 +185,7 @@ fn endpointing(value: &str) -> Result<Option<Duration>, Rejection> {
     }
 }
 
-fn number<T: TryFrom<u64>>(name: &'static str, value: &str) -> Result<T, Rejection> {
+pub(super) fn number<T: TryFrom<u64>>(name: &'static str, value: &str) -> Result<T, Rejection> {
     let number = values::whole(value).and_then(|number| T::try_from(number).ok());
     number.ok_or_else(|| Rejection::invalid(name, format!("{name} is a number, not {}", quote(value))))
 }
