@@ -60,8 +60,8 @@ impl Trie {
         for phrase in phrases.iter().take(MAX_PHRASES) {
             let text = phrase.text.trim();
             let boost = phrase.boost.min(MAX_BOOST);
-            // A number that is none is not above 0 either.
-            let is_usable = !text.is_empty() && text.len() <= MAX_PHRASE_BYTES.min(room) && boost > 0.0;
+            let is_usable =
+                !text.is_empty() && text.len() <= MAX_PHRASE_BYTES.min(room) && phrase.boost > 0.0;
             if !is_usable {
                 continue;
             }

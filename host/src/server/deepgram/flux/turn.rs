@@ -21,8 +21,8 @@ struct Pauses {
 
 /// Pauses behind text that ends a sentence (period, question or exclamation mark), and behind other
 /// text. Counted on speakers of LibriSpeech (docs/server.md).
-const CLOSED: Pauses = Pauses { within: 0.5, decay: 0.25 };
-const OPEN: Pauses = Pauses { within: 3.0, decay: 0.25 };
+const CLOSED: Pauses = Pauses { within: 0.49, decay: 0.34 };
+const OPEN: Pauses = Pauses { within: 4.0, decay: 0.34 };
 
 /// Settings that decide when a turn is over.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(turn.complete(vec![word("Hello"), word("you.")], 1000 * MS), Some(Event::Update));
         assert_eq!(turn.words().count(), 2);
         let ended = silence(&mut turn, 1000 * MS, 5_000);
-        assert!(matches!(ended[..], [(at, Event::End(Trigger::Model))] if at < 1_000), "{ended:?}");
+        assert!(matches!(ended[..], [(at, Event::End(Trigger::Model))] if at < 500), "{ended:?}");
         turn.next();
         assert_eq!((turn.index, turn.words().count(), turn.wait(9000 * MS, false)), (1, 0, None));
     }
