@@ -159,7 +159,7 @@ mod tests {
         assert_eq!(split("abab"), Some(vec![5, 5]));
         // The longest beginning would be " abc"; the pairs make " a" before it can come.
         assert_eq!(split(" abc"), Some(vec![6, 4]));
-        assert_eq!(split("abd"), None, "no token for it");
+        assert_eq!(split("abx"), None, "no token for it");
         assert_eq!(split(""), Some(vec![]));
     }
 

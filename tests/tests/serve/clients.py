@@ -158,14 +158,14 @@ def deepgram_flux():
     closed = threading.Event()
     with dg().listen.v2.connect(
         model="flux-general-en", encoding="linear16", sample_rate=str(rate),
-        eot_threshold="0.8", eager_eot_threshold="0.5", eot_timeout_ms="5000", keyterm=["seven", "left"],
+        eot_threshold="0.6", eager_eot_threshold="0.5", eot_timeout_ms="5000", keyterm=["seven", "left"],
     ) as connection:
         connection.on(EventType.MESSAGE, lambda message: messages.append(json.loads(message.json())))
         connection.on(EventType.CLOSE, lambda _: closed.set())
         listener = threading.Thread(target=connection.start_listening)
         listener.start()
         connection.send_configure({"type": "Configure", "thresholds": {"eot_threshold": 0.2}})
-        connection.send_configure({"type": "Configure", "thresholds": {"eager_eot_threshold": 0.6}, "keyterms": ["go"]})
+        connection.send_configure({"type": "Configure", "thresholds": {"eager_eot_threshold": 0.55}, "keyterms": ["go"]})
         realtime_pace(connection.send_media)
         connection.send_force_end_turn()
         connection.send_close_stream()

@@ -120,7 +120,7 @@ impl Flux {
         model.can(options.language.as_deref(), false)?;
         let place = app.open(&tenant, "deepgram", Some(&model))?;
         let stream = Stream::open(place, &model, carrier(encoding), options)?;
-        let turn = Turn { thresholds: setup.thresholds, ..Turn::default() };
+        let turn = Turn::new(setup.thresholds);
         Ok(Self { id: request_id(), stream, model, setup, is_changed: false, turn, start: 0, sequence: 0 })
     }
 

@@ -84,6 +84,11 @@ pub(super) struct Turn {
 }
 
 impl Turn {
+    /// The first turn.
+    pub(super) fn new(thresholds: Thresholds) -> Self {
+        Self { thresholds, ..Self::default() }
+    }
+
     /// The words so far.
     pub(super) fn words(&self) -> impl Iterator<Item = &Word> {
         self.said.iter().chain(&self.committed).chain(&self.tentative)
@@ -184,7 +189,7 @@ mod tests {
     }
 
     fn turn(eager: Option<f32>, end: f32) -> Turn {
-        Turn { thresholds: Thresholds { eager, end, ..Thresholds::default() }, ..Turn::default() }
+        Turn::new(Thresholds { eager, end, ..Thresholds::default() })
     }
 
     const MS: u64 = SAMPLE_RATE as u64 / 1000;
