@@ -51,7 +51,9 @@ impl Setup {
                 "keyterm" => setup.keyterms.push(value.clone()),
                 "language_hint" => setup.hints.push(value.clone()),
                 "eot_threshold" | "eager_eot_threshold" | "eot_timeout_ms" => {
-                    let number = value.trim().parse::<f64>().map_or_else(|_| json!(value), Value::from);
+                    // What is no number is refused below, as it is written.
+                    let number = value.trim().parse().ok().filter(|number: &f64| number.is_finite());
+                    let number = number.map_or_else(|| json!(value), Value::from);
                     thresholds.insert(name.to_owned(), number);
                 }
                 "profanity_filter" | "redact" if values::flag(value) != Some(false) => {

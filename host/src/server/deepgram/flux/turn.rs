@@ -242,8 +242,8 @@ mod tests {
         let mut turn = turn(Some(0.6), 0.95);
         turn.speak();
         assert_eq!(turn.complete(vec![word("Well,")], 0), Some(Event::Start));
-        let eager = silence(&mut turn, 0, 400);
-        assert!(matches!(eager[..], [(_, Event::EagerEnd)]), "{eager:?}");
+        let eager = silence(&mut turn, 0, 1_200);
+        assert!(matches!(eager[..], [(800..1_000, Event::EagerEnd)]), "{eager:?}");
         assert_eq!(turn.speak(), Some(Event::Resumed));
         assert_eq!(turn.speak(), None);
         assert_eq!(turn.wait(9_000 * MS, false), None, "somebody speaks");
