@@ -81,8 +81,8 @@ impl<'a> Trail<'a> {
         trail
     }
 
-    /// Decides about `best`, the likeliest token at index `at` by `logits`. Tokens that may not come
-    /// are infinitely unlikely in these.
+    /// Decides about `best`, the likeliest token at index `at` by `logits`. Tokens that may not
+    /// come are infinitely unlikely in these.
     pub(crate) fn turn(&mut self, at: usize, best: i32, logits: &[f32]) -> Turn {
         if let Some(pending) = self.pending.take() {
             let turn = self.go_on(pending, at, best, logits);

@@ -1,8 +1,8 @@
 //! Whisper's decoder, token by token: the parts that streaming needs and `whisper_full` lacks.
 //!
 //! A window is encoded once. The decoder is fed its prompt and the committed text in one batch, and
-//! predicts the next tokens greedily, under Whisper's own [rules], with a [bias] to phrases. Its [cross-attention](alignment)
-//! gives the time of each word.
+//! predicts the next tokens greedily, under Whisper's own [rules], with a [bias] to phrases. Its
+//! [cross-attention](alignment) gives the time of each word.
 
 mod alignment;
 mod annotations;
