@@ -9,7 +9,7 @@ use hearken_tests::prompts;
 use hearken_tests::wav;
 use serde_json::Value;
 
-/// Prompts in which tiny.en hears "color" for "caller", "Astarisk" and "pre pending".
+/// Prompts in which tiny.en hears "color" for "caller" and "pre pending".
 const NAMES: [&str; 6] = [
     "demo-moreinfo",
     "priv-callpending",
