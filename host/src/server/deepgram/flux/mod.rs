@@ -105,6 +105,8 @@ struct Flux {
     /// The session has other settings than the client wants: it is replaced in the next silence.
     is_changed: bool,
     turn: Turn,
+    /// The language that was detected last.
+    language: Option<String>,
     /// Start of the turn [samples].
     start: u64,
     /// Number of the next message.
@@ -121,7 +123,17 @@ impl Flux {
         let place = app.open(&tenant, "deepgram", Some(&model))?;
         let stream = Stream::open(place, &model, carrier(encoding), options)?;
         let turn = Turn::new(setup.thresholds);
-        Ok(Self { id: request_id(), stream, model, setup, is_changed: false, turn, start: 0, sequence: 0 })
+        Ok(Self {
+            id: request_id(),
+            stream,
+            model,
+            setup,
+            is_changed: false,
+            turn,
+            language: None,
+            start: 0,
+            sequence: 0,
+        })
     }
 
     /// Sends a message with its number.
@@ -143,20 +155,24 @@ impl Flux {
             Event::Resumed => "TurnResumed",
             Event::End(_) => "EndOfTurn",
         };
-        let texts = self.turn.words().map(|word| (sanitize_trimmed(&word.text), word.probability));
-        let texts: Vec<(String, f32)> = texts.filter(|(text, _)| !text.is_empty()).collect();
-        let words: Vec<Value> = texts
-            .iter()
-            .map(|(text, probability)| json!({ "word": text, "confidence": probability }))
-            .collect();
-        let transcript = texts.into_iter().map(|(text, _)| text).collect::<Vec<_>>().join(" ");
+        let (mut words, mut texts) = (Vec::new(), Vec::new());
+        for word in self.turn.words() {
+            let text = sanitize_trimmed(&word.text);
+            if !text.is_empty() {
+                let (start, end) = (seconds(word.start), seconds(word.end));
+                words.push(
+                    json!({ "word": text, "confidence": word.probability, "start": start, "end": end }),
+                );
+                texts.push(text);
+            }
+        }
         let mut message = json!({
             "type": "TurnInfo",
             "event": name,
             "turn_index": self.turn.index,
             "audio_window_start": seconds(self.start),
             "audio_window_end": seconds(position),
-            "transcript": transcript,
+            "transcript": texts.join(" "),
             "words": words,
             "end_of_turn_confidence": self.turn.confidence(position),
         });
@@ -166,6 +182,12 @@ impl Flux {
                 Trigger::Manual => "manual",
                 Trigger::Timeout => "timeout",
             });
+        }
+        if let Some(language) = &self.language {
+            message["languages"] = json!([language]);
+            if !self.setup.hints.is_empty() {
+                message["languages_hinted"] = json!(self.setup.hints);
+            }
         }
         self.say(message, out);
         if matches!(event, Event::End(_)) {
@@ -226,8 +248,11 @@ impl Adapter for Flux {
             SessionEvent::SpeechStarted { .. } => self.turn.speak(),
             SessionEvent::Partial { committed, tentative, .. } => self.turn.hear(committed, tentative),
             SessionEvent::Final { end, words, .. } => self.turn.complete(words, end),
+            SessionEvent::Language(language) => {
+                self.language = Some(language.code);
+                None
+            }
             SessionEvent::SpeechEnded { .. }
-            | SessionEvent::Language(_)
             | SessionEvent::Dropped { .. }
             | SessionEvent::Unrecognized { .. }
             | SessionEvent::Finished { .. } => None,
