@@ -203,7 +203,7 @@ fn deepgrams_client_of_flux_gets_turns() {
     assert_eq!(
         (&configured[0]["thresholds"], &configured[0]["keyterms"]),
         (
-            &json!({ "eot_threshold": 0.8, "eager_eot_threshold": 0.6, "eot_timeout_ms": 5000 }),
+            &json!({ "eot_threshold": 0.6, "eager_eot_threshold": 0.55, "eot_timeout_ms": 5000 }),
             &json!(["go"])
         )
     );

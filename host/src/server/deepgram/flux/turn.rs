@@ -153,7 +153,7 @@ impl Turn {
             return Some(Event::End(Trigger::Timeout));
         }
         if !self.may_be_over && self.thresholds.eager.is_some_and(|eager| confidence >= eager) {
-            self.may_be_over = true;
+            (self.may_be_over, self.told) = (true, position);
             return Some(Event::EagerEnd);
         }
         if position >= self.told + TELL {
