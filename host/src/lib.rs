@@ -19,6 +19,7 @@
 #[cfg(test)]
 mod allocation;
 pub mod audio;
+mod bias;
 #[cfg(feature = "capi")]
 pub mod capi;
 #[cfg(feature = "capture")]
@@ -45,6 +46,7 @@ pub mod store;
 mod text;
 mod transcript;
 
+pub use bias::{Bias, BiasError};
 pub use compute::{Compute, UnknownCompute};
 pub use engine::{
     Engine, EngineBuilder, GuestInfo, Lost, Model, ModelSource, Preparation, Progress, Sandbox, Score,

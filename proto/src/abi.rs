@@ -24,7 +24,7 @@
 //! host answers without granting anything: no files, no environment, no arguments, no sockets.
 
 /// Version of this boundary. Host and guest must have the same one.
-pub const VERSION: u32 = 9;
+pub const VERSION: u32 = 10;
 
 /// Returns [`VERSION`].
 pub const EXPORT_ABI: &str = "hearken_abi";
@@ -55,7 +55,7 @@ pub const IMPORT_SOURCE_READ: &str = "source_read";
 /// Hands one event to the host.
 pub const IMPORT_EMIT: &str = "emit";
 
-/// Longest request, in bytes: a prompt and its options.
+/// Longest request, in bytes: a prompt, phrases and options.
 pub const MAX_REQUEST: u32 = 64 * 1024;
 /// Longest event, in bytes.
 pub const MAX_EVENT: u32 = 1024 * 1024;

@@ -99,7 +99,7 @@ pub struct ModelInfo {
 }
 
 /// A stretch of text.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Segment {
     /// First sample.
     pub start: u32,

@@ -11,6 +11,7 @@
 extern crate alloc;
 
 pub mod abi;
+mod bias;
 pub mod compute;
 mod event;
 pub mod media;
@@ -18,6 +19,7 @@ mod request;
 pub mod ring;
 pub mod voice;
 
+pub use bias::{MAX_BIAS_BYTES, MAX_PHRASE_BYTES, MAX_PHRASES, Phrase};
 pub use event::{Event, ModelInfo, Segment, Stage, Word};
 pub use request::{Commit, Kernels, LoadOptions, Request, Task};
 

@@ -4,6 +4,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
+use crate::Phrase;
+
 /// Options that are baked into a snapshot.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadOptions {
@@ -83,6 +85,10 @@ pub struct Task {
     pub translate: bool,
     /// Text that the decoder is told came before: names, spelling, style.
     pub prompt: Option<String>,
+    /// Phrases whose tokens are raised: at most [`MAX_PHRASES`](crate::MAX_PHRASES), of
+    /// [`MAX_BIAS_BYTES`](crate::MAX_BIAS_BYTES) together. What is beyond that is
+    /// ignored.
+    pub bias: Vec<Phrase>,
     /// When a word of an utterance that goes on is certain; the first request of an utterance
     /// decides.
     pub commit: Commit,

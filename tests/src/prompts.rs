@@ -33,30 +33,55 @@ const SENTENCE: RangeInclusive<usize> = 36..=120;
 ///
 /// When the packages are not installed: `make test` installs them.
 pub fn sentences(language: &str, count: usize) -> Vec<Prompt> {
+    let mut entries = entries(language);
+    entries.retain(|(text, _)| SENTENCE.contains(&text.chars().count()));
+    assert!(entries.len() >= count, "{language}: only {} prompts", entries.len());
+    entries.truncate(count);
+    entries.into_iter().map(read).collect()
+}
+
+/// The prompts of these names: paths in the folder of the language, without extension.
+///
+/// # Panics
+///
+/// When the packages are not installed, or there is no such prompt.
+pub fn named(language: &str, names: &[&str]) -> Vec<Prompt> {
+    let all = entries(language);
+    let by_name = |name: &&str| {
+        let path = folder(language).join(name).with_extension("wav");
+        all.iter().find(|entry| entry.1 == path).unwrap_or_else(|| panic!("no prompt {name}")).clone()
+    };
+    names.iter().map(by_name).map(read).collect()
+}
+
+fn folder(language: &str) -> PathBuf {
+    PathBuf::from(format!("/usr/share/asterisk/sounds/{language}"))
+}
+
+fn read((text, path): (String, PathBuf)) -> Prompt {
+    Prompt { recording: speech::read(&path), text }
+}
+
+/// Texts and recordings without tones, by name.
+fn entries(language: &str) -> Vec<(String, PathBuf)> {
     let list = format!("/usr/share/doc/asterisk-core-sounds-{language}/core-sounds-{language}.txt.gz");
     let missing = format!("{list}: asterisk-core-sounds-{language} and -wav are installed by `make test`");
     let mut texts = String::new();
     GzDecoder::new(File::open(&list).expect(&missing)).read_to_string(&mut texts).expect(&missing);
-    let folder = PathBuf::from(format!("/usr/share/asterisk/sounds/{language}"));
-    let mut entries: Vec<(&str, PathBuf)> = texts
+    let folder = folder(language);
+    let mut entries: Vec<(String, PathBuf)> = texts
         .lines()
         .filter(|line| !line.starts_with(';') && !line.contains(['(', '[', '<']))
         .filter_map(|line| line.split_once(": "))
-        .map(|(name, text)| (text.trim(), folder.join(name.trim()).with_extension("wav")))
+        .map(|(name, text)| (text.trim().to_owned(), folder.join(name.trim()).with_extension("wav")))
         // Texts without a recording, and the other way round, are part of the packages.
         .filter(|(_, path)| path.is_file())
         .collect();
-    entries.retain(|(text, _)| SENTENCE.contains(&text.chars().count()));
     entries.sort();
     // Some are there twice, under two names.
     entries.dedup_by(|one, other| one.0 == other.0);
     entries.sort_by(|one, other| one.1.cmp(&other.1));
-    assert!(entries.len() >= count, "{}: only {} prompts", folder.display(), entries.len());
-    entries.truncate(count);
     entries
-        .into_iter()
-        .map(|(text, path)| Prompt { recording: speech::read(&path), text: text.to_owned() })
-        .collect()
 }
 
 /// The prompts joined to recordings of at least `seconds`, in order, with a pause after each.

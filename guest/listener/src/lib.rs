@@ -23,6 +23,8 @@
 #[path = "../../media/src/aac.rs"]
 mod aac;
 pub mod audio;
+#[path = "../../../host/src/bias.rs"]
+mod bias;
 #[cfg(all(target_arch = "wasm32", feature = "files"))]
 #[path = "../../media/src/container.rs"]
 mod container;
@@ -69,6 +71,7 @@ mod transcript;
 #[path = "../../media/src/wave.rs"]
 mod wave;
 
+pub use bias::{Bias, BiasError};
 pub use engine::{Lost, Model, TranscribeOptions};
 pub use error::Error;
 pub use language::language_code;

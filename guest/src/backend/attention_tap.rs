@@ -69,6 +69,15 @@ pub(crate) fn pass(positions: usize) {
     });
 }
 
+/// Forgets all but the first positions: the decoder is fed others in the place of the rest.
+pub(crate) fn back_to(positions: usize) {
+    WATCH.with_borrow_mut(|watch| {
+        if let Some(Watch { watched, .. }) = watch {
+            watched.weights.truncate(positions * watched.heads * watched.frames);
+        }
+    });
+}
+
 /// Reads the attention seen so far, if any is recorded.
 pub(crate) fn look<R>(look: impl FnOnce(&Watched) -> R) -> Option<R> {
     WATCH.with_borrow(|watch| watch.as_ref().map(|watch| look(&watch.watched)))

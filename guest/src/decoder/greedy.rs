@@ -1,13 +1,18 @@
 //! The loop that feeds whisper.cpp's decoder.
 
+use std::rc::Rc;
+
 use hearken_proto::Task;
 use hearken_proto::abi::Status;
 use whisper_rs::{WhisperContext, WhisperState};
 
 use super::annotations;
+use super::bias::{Trail, Turn, boosted};
 use super::heads::{Head, Shape, following};
+use super::pieces::Pieces;
 use super::rules::{Chance, Picked, Vocabulary};
 use super::transcript::{Place, SAMPLES_PER_FRAME, Said, Transcript};
+use super::trie::Trie;
 use crate::backend::{Watched, attention_tap};
 use crate::stream::Spoken;
 use crate::words;
@@ -40,6 +45,16 @@ pub(crate) struct Decoder {
     longest: usize,
     /// Tokens of a prompt, at most.
     longest_prompt: usize,
+    pieces: Rc<Pieces>,
+    /// The phrases of the latest task.
+    trie: Rc<Trie>,
+    logits: Vec<f32>,
+}
+
+/// Where a text may have to go back to: the likeliest token there, and the logits.
+#[derive(Default)]
+struct Crossing {
+    best: Option<Picked>,
     logits: Vec<f32>,
 }
 
@@ -110,6 +125,8 @@ impl Decoder {
             frames: context_frames as usize,
             longest: (context.n_text_ctx() / 2 - 4).max(1) as usize,
             longest_prompt: (context.n_text_ctx() / 2).max(1) as usize,
+            pieces: Rc::new(Pieces::new(context.token_eot(), |token| context.token_to_bytes(token).ok())),
+            trie: Rc::default(),
             logits: Vec::new(),
         }
     }
@@ -135,17 +152,45 @@ impl Decoder {
         // Fixed seed, so that a session can be replayed.
         let mut chance = Chance::new(order.len as u64);
         let (mut fed, mut ended) = (0, false);
+        let (trie, pieces) = (self.trie(order), Rc::clone(&self.pieces));
+        let behind: Vec<i32> = said.iter().map(|said| said.token).collect();
+        let mut trail =
+            (!trie.is_empty()).then(|| Trail::new(&trie, &pieces, self.vocabulary.eot, spaced, &behind));
+        let mut crossing = Crossing::default();
 
         attention_tap::begin(&self.heads, order.len.div_ceil(SAMPLES_PER_FRAME as usize).min(self.frames));
         let longest = self.longest.min(forced + MOST_TOKENS + order.len * MOST_TOKENS_A_SECOND / SECOND);
         while said.len() < longest {
-            attention_tap::pass(feed.len());
-            state.decode(&feed, fed, 1).map_err(|_| Status::DecodeFailed)?;
-            self.take_logits(state, feed.len())?;
-            fed += feed.len();
-            let sequence: Vec<i32> = said.iter().map(|said| said.token).collect();
-            let whole = spaced && forced > 0 && said.len() == forced;
-            let Picked { token, logprob } = self.pick(&sequence, whole, order.temperature, &mut chance)?;
+            let best = match crossing.best.take_if(|_| feed.is_empty()) {
+                Some(best) => best,
+                None => {
+                    attention_tap::pass(feed.len());
+                    state.decode(&feed, fed, 1).map_err(|_| Status::DecodeFailed)?;
+                    self.take_logits(state, feed.len())?;
+                    fed += feed.len();
+                    let sequence: Vec<i32> = said.iter().map(|said| said.token).collect();
+                    let whole = spaced && forced > 0 && said.len() == forced;
+                    self.pick(&sequence, whole, order.temperature, &mut chance)?
+                }
+            };
+            let at = said.len();
+            let turn = trail.as_mut().map_or(Turn::Keep, |trail| trail.turn(at, best.token, &self.logits));
+            if trail.as_ref().is_some_and(|trail| trail.is_pending_from(at)) {
+                crossing.best = Some(best);
+                crossing.logits.clone_from(&self.logits);
+            }
+            let Picked { token, logprob } = match turn {
+                Turn::Keep => best,
+                Turn::Take { token, boost } => self.taken(best, token, boost),
+                Turn::Back(to) => {
+                    said.truncate(to);
+                    fed = before + to;
+                    attention_tap::back_to(fed);
+                    self.logits.clone_from(&crossing.logits);
+                    feed.clear();
+                    continue;
+                }
+            };
             if token == self.vocabulary.eot {
                 ended = true;
                 break;
@@ -291,6 +336,24 @@ impl Decoder {
             self.vocabulary.best(&mut self.logits, said)
         };
         picked.ok_or(Status::DecodeFailed)
+    }
+
+    /// The phrases of a task as a trie; none where tokens are drawn.
+    fn trie(&mut self, order: &Order<'_>) -> Rc<Trie> {
+        if order.temperature > 0.0 {
+            return Rc::default();
+        }
+        if !self.trie.is_of(&order.task.bias) {
+            self.trie = Rc::new(Trie::new(&order.task.bias, &self.pieces));
+        }
+        Rc::clone(&self.trie)
+    }
+
+    /// A token that is taken instead of the likeliest one: as likely as its boost makes it.
+    fn taken(&self, best: Picked, token: i32, boost: f32) -> Picked {
+        let logit = |token: i32| self.logits.get(token.max(0) as usize).copied().unwrap_or(f32::NEG_INFINITY);
+        let logprob = best.logprob + logit(token) - logit(best.token);
+        Picked { token, logprob: boosted(logprob, boost) }
     }
 
     /// Returns true if a timestamp marks the end of the audio, apart from the part that whisper.cpp

@@ -50,6 +50,9 @@ impl Recognizer {
                 self.language(task, pcm.len(), true)?.code
             }
         };
+        if !task.bias.is_empty() && self.decode_biased(pcm, task, &language)? {
+            return Ok(());
+        }
         let encodes = self.full(pcm, task, &language)?;
         let mut drafts = self.segments(pcm.len(), &language);
         let no_speech = self.no_speech()?;

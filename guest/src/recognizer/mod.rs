@@ -1,5 +1,6 @@
 //! whisper.cpp behind the operations that the host asks for.
 
+mod biased;
 mod decode;
 mod language;
 mod score;

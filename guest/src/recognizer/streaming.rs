@@ -17,6 +17,12 @@ const NO_SPEECH: f32 = 0.6;
 /// Minimum length for whisper.cpp: it recognizes nothing in less than 100 ms.
 const SHORTEST: usize = hearken_proto::SAMPLE_RATE as usize / 10;
 
+/// Returns true if a text may not be what was said: it did not come to an end, or is unlikely
+/// though the window is not silent.
+pub(super) fn is_doubtful(decoded: &Decoded, no_speech: f32) -> bool {
+    decoded.stalled || (decoded.avg_logprob < LOGPROB && no_speech < NO_SPEECH)
+}
+
 impl Recognizer {
     /// Decodes the encoded window behind the forced tokens.
     fn decode_behind(&mut self, order: &Order<'_>) -> Result<Decoded, Status> {
@@ -49,15 +55,13 @@ impl Recognize for Streaming<'_> {
         let order = Order { task, language: &language.code, forced, len: pcm.len(), temperature: 0.0 };
         let mut decoded = recognizer.decode_behind(&order)?;
         let mut encodes = 1;
-        let is_doubtful =
-            |decoded: &Decoded| decoded.stalled || (decoded.avg_logprob < LOGPROB && no_speech < NO_SPEECH);
-        if is_padded && (decoded.stalled || (is_final && is_doubtful(&decoded))) {
+        if is_padded && (decoded.stalled || (is_final && is_doubtful(&decoded, no_speech))) {
             // The padding may have misled it: the whole context tells.
             recognizer.encode(pcm, true)?;
             decoded = recognizer.decode_behind(&order)?;
             encodes += 1;
         }
-        if is_final && is_doubtful(&decoded) {
+        if is_final && is_doubtful(&decoded, no_speech) {
             let again = recognizer.decode_behind(&Order { temperature: RETRY_TEMPERATURE, ..order })?;
             let score = |decoded: &Decoded| (!decoded.stalled, decoded.avg_logprob);
             if score(&again) > score(&decoded) {

@@ -111,6 +111,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         annotations: args.speech.annotations,
         translate: args.speech.translate,
         prompt: args.speech.prompt.clone(),
+        bias: args.speech.bias()?,
         voice_activity: (!args.no_vad).then(VadConfig::default),
         ..TranscribeOptions::new()
     };

@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, never, select, tick};
 use hearken::capture::{Capture, Input, Level, Pump, System};
 use hearken::formats::{Format, Writer};
 use hearken::session::{CommitPolicy, Session, SessionEvent, SessionOptions};
-use hearken::{Language, Model};
+use hearken::{Bias, Language, Model};
 
 use super::captions::Captions;
 use super::save::Saved;
@@ -87,12 +87,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         (None, Source::Microphone) => Input::Microphone,
         (None, Source::System) => Input::System,
     };
+    let bias = args.speech.bias()?;
     let model = args.model.load()?;
     let interrupts = interrupts()?;
     // Opened last: otherwise speech before the captions run would come all at once.
     let capture = Capture::open(&system, &input)?;
     let listening = Listening { name: capture.device().name.clone(), started: Instant::now() };
-    let session = Session::new(&model, args.options(&capture))?;
+    let session = Session::new(&model, args.options(&capture, bias))?;
     let events = session.events().clone();
     let pump = Pump::start(capture, session)?;
 
@@ -111,13 +112,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 }
 
 impl Args {
-    fn options(&self, capture: &Capture) -> SessionOptions {
+    fn options(&self, capture: &Capture, bias: Bias) -> SessionOptions {
         SessionOptions {
             language: self.speech.language(),
             languages: self.speech.languages(),
             annotations: self.speech.annotations,
             translate: self.speech.translate,
             prompt: self.speech.prompt.clone(),
+            bias,
             voice_activity: Some(self.endpoint.voice_activity()),
             commit: self.policy,
             carry: self.carry,

@@ -22,6 +22,7 @@ pub(crate) fn follow(
         annotations: options.annotations,
         translate: options.translate,
         prompt: options.prompt.clone(),
+        bias: options.bias.clone(),
         voice_activity: options.voice_activity,
         ..SessionOptions::new(format)
     };

@@ -1,7 +1,17 @@
 //! Options of speech: language, vocabulary, endpointing.
 
+use std::fmt::Display;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
 use hearken::audio::VadConfig;
-use hearken::language_code;
+use hearken::{Bias, language_code};
+
+use super::Failure;
+
+/// Maximum length of a list of phrases in bytes: one that is longer has too many.
+const MAX_LIST: u64 = 1 << 20;
 
 /// Language, translation, prompt, annotations.
 #[derive(clap::Args)]
@@ -17,12 +27,54 @@ pub(crate) struct SpeechArgs {
     /// expect
     #[arg(long, value_name = "TEXT")]
     pub(crate) prompt: Option<String>,
+    #[command(flatten)]
+    bias: BiasArgs,
     /// Keep annotations such as `[Music]` or `(laughs)`, which are not speech
     #[arg(long)]
     pub(crate) annotations: bool,
 }
 
+/// Words to expect.
+#[derive(clap::Args)]
+pub(crate) struct BiasArgs {
+    /// Words and phrases to expect, such as names: one a line, and behind a tab its weight (0 to 2,
+    /// 1 if there is none)
+    #[arg(long, value_name = "FILE")]
+    bias: Option<PathBuf>,
+}
+
+impl BiasArgs {
+    /// # Errors
+    ///
+    /// When the list cannot be read.
+    pub(crate) fn read(&self) -> Result<Bias, Failure> {
+        self.bias.as_deref().map_or(Ok(Bias::new()), read_list)
+    }
+}
+
+/// Reads a list of phrases.
+///
+/// # Errors
+///
+/// When it cannot be read, or is none.
+pub(crate) fn read_list(path: &Path) -> Result<Bias, Failure> {
+    let fail = |error: &dyn Display| Failure::new(format!("cannot use the list {}: {error}", path.display()));
+    let mut text = String::new();
+    let file = File::open(path).map_err(|error| fail(&error))?;
+    file.take(MAX_LIST).read_to_string(&mut text).map_err(|error| fail(&error))?;
+    Bias::parse(&text).map_err(|error| fail(&error))
+}
+
 impl SpeechArgs {
+    /// Words to expect.
+    ///
+    /// # Errors
+    ///
+    /// When their list cannot be read.
+    pub(crate) fn bias(&self) -> Result<Bias, Failure> {
+        self.bias.read()
+    }
+
     /// The language, unless it is to be detected.
     pub(crate) fn language(&self) -> Option<String> {
         match self.language.as_slice() {

@@ -17,7 +17,7 @@ use super::intake::Intake;
 use crate::audio::{self, Chunk, Source, VadConfig};
 use crate::error::Error;
 use crate::executor::Class;
-use crate::{Language, Segment, Share, Transcript, language, text};
+use crate::{Bias, Language, Segment, Share, Transcript, language, text};
 
 /// Options of transcribing a recording.
 #[derive(Debug, Clone, Default)]
@@ -36,6 +36,9 @@ pub struct TranscribeOptions {
     pub translate: bool,
     /// Names, spellings and style, as text that came before.
     pub prompt: Option<String>,
+    /// Words and phrases to expect. With them a recording is decoded by hearken's own decoder, and
+    /// by whisper.cpp's only where that is in doubt.
+    pub bias: Bias,
     /// Voice activity; `None` takes all audio for speech.
     pub voice_activity: Option<VadConfig>,
     /// Share of the engine's threads that the work is charged to. Default: the engine's common
@@ -276,6 +279,7 @@ impl<'a, O: FnMut(Progress<'_>)> Run<'a, O> {
             annotations: self.options.annotations,
             translate: self.options.translate,
             prompt: self.options.prompt.clone(),
+            bias: self.options.bias.to_proto(),
             ..Task::default()
         };
         let verbatim = self.options.verbatim;

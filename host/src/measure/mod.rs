@@ -12,6 +12,7 @@ pub mod normalize;
 mod simulation;
 mod span;
 mod spread;
+mod terms;
 mod timeline;
 
 pub use alignment::correct_words;
@@ -21,4 +22,5 @@ pub use flicker::{Flicker, FlickerMeter};
 pub use simulation::{Computation, Simulation, Stamped, simulate};
 pub use span::speech_span;
 pub use spread::Spread;
+pub use terms::{TermCounts, Terms};
 pub use timeline::{FinalText, TimedWord, Timeline, seconds};

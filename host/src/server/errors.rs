@@ -11,8 +11,8 @@ use axum::response::{IntoResponse, Response};
 use super::rejection::quote;
 use super::{deepgram, openai};
 
-/// Prefix of the interfaces; other paths answer in their own way.
-const INTERFACES: &str = "/v1/";
+/// Prefixes of the interfaces; other paths answer in their own way.
+const INTERFACES: [&str; 2] = ["/v1/", "/v2/"];
 /// Longest text of an error that axum writes.
 const MOST_TEXT: usize = 1 << 10;
 
@@ -20,7 +20,7 @@ const MOST_TEXT: usize = 1 << 10;
 /// JSON, in the form of the requested interface.
 pub(super) async fn in_json(request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    if !path.starts_with(INTERFACES) {
+    if !INTERFACES.iter().any(|prefix| path.starts_with(prefix)) {
         return next.run(request).await;
     }
     if let Some(encoding) = encoded(request.headers()) {
@@ -68,7 +68,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 /// An error in the form of the interface at this address.
 fn answer(path: &str, status: StatusCode, message: &str, code: &str) -> Response {
     let body = match path {
-        "/v1/listen" => deepgram::said(message, &code.to_ascii_uppercase()),
+        "/v1/listen" | "/v2/listen" => deepgram::said(message, &code.to_ascii_uppercase()),
         _ => openai::said(message, code),
     };
     (status, Json(body)).into_response()

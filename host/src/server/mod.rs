@@ -38,6 +38,7 @@ mod native_ws;
 mod openai;
 mod pace;
 mod page;
+mod phrases;
 mod places;
 mod quiet;
 mod realtime;

@@ -99,7 +99,8 @@ async fn one(
 ) -> Result<(Transcript, u16), Rejection> {
     // Rejected before any work if there is no credit.
     ticket.tenant.check_credit(Instant::now())?;
-    let options = TranscribeOptions { share: Some(ticket.tenant.share.clone()), ..options };
+    let mut options = TranscribeOptions { share: Some(ticket.tenant.share.clone()), ..options };
+    options.bias.extend(&ticket.tenant.limits.bias);
     let started = Instant::now();
     let stopped = Arc::new(OnceLock::new());
     let observe = move |progress: Progress<'_>| {

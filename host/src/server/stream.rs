@@ -215,6 +215,7 @@ impl Stream {
     /// Makes a session for each lane.
     fn sessions(&self, model: &Model, mut options: SessionOptions) -> Result<Vec<Lane>, Rejection> {
         options.share = Some(self.ticket.tenant.share.clone());
+        options.bias.extend(&self.ticket.tenant.limits.bias);
         if !self.others.is_empty() {
             options.format.channels = 1;
         }

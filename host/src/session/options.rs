@@ -7,7 +7,7 @@ use hearken_proto::Task;
 use super::CommitPolicy;
 use super::carry::Carried;
 use crate::audio::{Format, VadConfig};
-use crate::{Model, Share};
+use crate::{Bias, Model, Share};
 
 /// Minimum probability of an isolated word, for models without a measured value; and the same in an
 /// utterance that is over within three seconds. Official models hallucinate "you" and "Music" in
@@ -32,6 +32,8 @@ pub struct SessionOptions {
     pub translate: bool,
     /// Names, spellings and style, as text that came before.
     pub prompt: Option<String>,
+    /// Words and phrases to expect.
+    pub bias: Bias,
     /// Voice activity; `None` leaves it to [`Session::begin`](super::Session::begin) and
     /// [`Session::end`](super::Session::end) (push-to-talk).
     pub voice_activity: Option<VadConfig>,
@@ -72,6 +74,7 @@ impl SessionOptions {
             languages: Vec::new(),
             translate: false,
             prompt: None,
+            bias: Bias::new(),
             voice_activity: Some(VadConfig::default()),
             commit: CommitPolicy::default(),
             annotations: false,
@@ -95,6 +98,7 @@ impl SessionOptions {
             usual,
             translate: self.translate,
             prompt: if carries { carried.prompt(prompt, start) } else { prompt.map(str::to_owned) },
+            bias: self.bias.to_proto(),
             commit: self.commit.to_proto(),
             annotations: self.annotations,
             verbatim: self.verbatim,

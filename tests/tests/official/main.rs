@@ -1,6 +1,7 @@
 //! Promises about official Whisper models, on human speech. `make models` gets the models; where
 //! they are missing nothing is compared, and continuous integration fails.
 
+mod bias;
 mod exact;
 mod field;
 mod limits;

@@ -152,6 +152,28 @@ def deepgram_live():
     return messages
 
 
+def deepgram_flux():
+    rate, _ = pcm()
+    messages = []
+    closed = threading.Event()
+    with dg().listen.v2.connect(
+        model="flux-general-en", encoding="linear16", sample_rate=str(rate),
+        eot_threshold="0.6", eager_eot_threshold="0.5", eot_timeout_ms="5000", keyterm=["seven", "left"],
+    ) as connection:
+        connection.on(EventType.MESSAGE, lambda message: messages.append(json.loads(message.json())))
+        connection.on(EventType.CLOSE, lambda _: closed.set())
+        listener = threading.Thread(target=connection.start_listening)
+        listener.start()
+        connection.send_configure({"type": "Configure", "thresholds": {"eot_threshold": 0.2}})
+        connection.send_configure({"type": "Configure", "thresholds": {"eager_eot_threshold": 0.55}, "keyterms": ["go"]})
+        realtime_pace(connection.send_media)
+        connection.send_force_end_turn()
+        connection.send_close_stream()
+        assert closed.wait(60), "it never closed"
+        listener.join()
+    return messages
+
+
 def deepgram_errors():
     def fails(call):
         try:
@@ -166,12 +188,19 @@ def deepgram_errors():
         with client.listen.v1.connect(**options):
             pass
 
+    def flux(client, **options):
+        raw = {"encoding": "linear16", "sample_rate": "16000"}
+        with client.listen.v2.connect(model="flux-general-en", **raw, **options):
+            pass
+
     environment = dg()._client_wrapper.get_environment()
     wrong = DeepgramClient(api_key="wrong", environment=environment)
     options = {"model": "nova-3", "encoding": "linear16", "sample_rate": "16000"}
     return {
         "key": fails(lambda: wrong.listen.v1.media.transcribe_file(request=b"x")),
         "live_key": fails(lambda: live(wrong, **options)),
+        "flux_key": fails(lambda: flux(wrong)),
+        "flux_threshold": fails(lambda: flux(dg(), eot_threshold="0.1")),
         "live_model": fails(lambda: live(dg(), **options | {"model": "gpt-9"})),
         "live_rate": fails(lambda: live(dg(), **options | {"sample_rate": "7"})),
         "url": fails(lambda: dg().listen.v1.media.transcribe_url(url="http://127.0.0.1/x.wav")),

@@ -190,12 +190,65 @@ fn deepgrams_client_follows_live_speech() {
 }
 
 #[test]
+fn deepgrams_client_of_flux_gets_turns() {
+    let server = Server::with(&two_tenants(""));
+    let messages = client(&server, server.address, "deepgram_flux");
+    let messages = messages.as_array().unwrap();
+    let sequence: Vec<u64> = messages.iter().filter_map(|message| message["sequence_id"].as_u64()).collect();
+    assert_eq!(sequence, (0..messages.len() as u64).collect::<Vec<_>>(), "each message has its number");
+    assert_eq!(messages[0]["type"], "Connected");
+    let of = |kind: &str| messages.iter().filter(|message| message["type"] == kind).collect::<Vec<_>>();
+    assert_eq!(of("ConfigureFailure").len(), 1, "a threshold of 0.2");
+    let configured = of("ConfigureSuccess");
+    assert_eq!(
+        (&configured[0]["thresholds"], &configured[0]["keyterms"]),
+        (
+            &json!({ "eot_threshold": 0.6, "eager_eot_threshold": 0.55, "eot_timeout_ms": 5000 }),
+            &json!(["go"])
+        )
+    );
+    let turns = of("TurnInfo");
+    let ends: Vec<&&Value> = turns.iter().filter(|message| message["event"] == "EndOfTurn").collect();
+    let said: Vec<&str> = ends.iter().map(|end| text(&end["transcript"])).collect();
+    assert_eq!(said.join(" "), PHRASES.join(" "));
+    let mut index = 0;
+    for (number, end) in ends.iter().enumerate() {
+        assert_eq!(end["turn_index"], number);
+        assert!(["model", "timeout", "manual"].contains(&text(&end["trigger"])), "{end}");
+    }
+    // Of each turn: it starts with text, there is text while it is spoken, and it ends once.
+    for turn in turns.chunk_by(|one, other| one["turn_index"] == other["turn_index"]) {
+        let events: Vec<&str> = turn.iter().map(|message| text(&message["event"])).collect();
+        assert_eq!(events[0], "StartOfTurn", "{events:?}");
+        assert_eq!(events.iter().filter(|event| **event == "StartOfTurn").count(), 1, "{events:?}");
+        assert_eq!(
+            events.iter().position(|event| *event == "EndOfTurn"),
+            Some(events.len() - 1),
+            "{events:?}"
+        );
+        assert!(events.contains(&"Update"), "{events:?}");
+        assert!(turn.iter().all(|message| !text(&message["transcript"]).is_empty()), "{turn:?}");
+        index += 1;
+    }
+    assert_eq!(index, ends.len());
+    assert!(
+        ends.iter()
+            .any(|end| end["trigger"] == "model" && end["end_of_turn_confidence"].as_f64() >= Some(0.6))
+    );
+    let eager = turns.iter().filter(|message| message["event"] == "EagerEndOfTurn");
+    assert!(eager.count() >= 1, "{turns:?}");
+    server.end();
+}
+
+#[test]
 fn deepgrams_client_raises_its_own_errors() {
     let server = Server::with(&two_tenants(""));
     let errors = client(&server, server.address, "deepgram_errors");
     for (case, status, code) in [
         ("key", 401, "INVALID_AUTH"),
         ("live_key", 401, "INVALID_AUTH"),
+        ("flux_key", 401, "INVALID_AUTH"),
+        ("flux_threshold", 400, "INVALID_QUERY_PARAMETER"),
         ("live_model", 400, "INVALID_QUERY_PARAMETER"),
         ("live_rate", 400, "Bad Request"),
         ("url", 400, "INVALID_QUERY_PARAMETER"),

@@ -2,6 +2,7 @@
 
 mod abuse;
 mod apart;
+mod bias;
 mod bounds;
 mod browser;
 mod capacity;

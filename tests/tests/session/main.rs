@@ -1,5 +1,6 @@
 //! Contract of a session: text while it is spoken, and no lost audio.
 
+mod bias;
 mod driven;
 mod endurance;
 mod failing;

@@ -75,6 +75,12 @@ fn figures(tally: &Tally, times: impl Fn(&[f64]) -> Value) -> Value {
     json!({
         "wer": errors(&tally.words, "words"),
         "cer": errors(&tally.characters, "characters"),
+        "terms": {
+            "said": tally.terms.said,
+            "recognized": tally.terms.recognized,
+            "recall": tally.terms.recall(),
+            "wrong": tally.terms.wrong,
+        },
         "first_partial_s": times(&tally.first_partial),
         "final_latency_true_s": times(&tally.final_latency_true),
         "final_latency_detected_s": times(&tally.final_latency_detected),

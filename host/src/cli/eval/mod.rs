@@ -19,7 +19,7 @@ use self::recording::{Noise, Setting, grouped};
 use self::score::{Comparison, Configuration, Scored, Scorer, Tally};
 use super::output::Output;
 use super::progress::Count;
-use super::speech::EndpointArgs;
+use super::speech::{BiasArgs, EndpointArgs, read_list};
 use super::{EXIT_PARTIAL, Failure, MediaArgs, ModelArgs, complain, printable};
 
 #[derive(clap::Args)]
@@ -35,6 +35,7 @@ use super::{EXIT_PARTIAL, Failure, MediaArgs, ModelArgs, complain, printable};
     hearken eval refs.tsv --policy agreement,attention --step 250,500,1000 --plot policies.svg\n  \
     \u{20}                                                     what latency costs in errors\n  \
     hearken eval refs.tsv --join 600                      recordings of ten minutes\n  \
+    hearken eval refs.tsv --bias names.txt                how many of these names are recognized\n  \
     hearken eval refs.tsv --noise street.wav --snr 10     speech in noise"
 )]
 pub(crate) struct Args {
@@ -72,6 +73,15 @@ pub(crate) struct Args {
     /// Turn the guards against hallucinations off: shows their cost
     #[arg(long)]
     verbatim: bool,
+    /// Initial prompt: text that stands for previous speech
+    #[arg(long, value_name = "TEXT")]
+    prompt: Option<String>,
+    #[command(flatten)]
+    bias: BiasArgs,
+    /// Count these words and phrases, in the form of --bias: how many of those that were said are
+    /// recognized, and how many nobody said [default: those of --bias]
+    #[arg(long, value_name = "FILE")]
+    terms: Option<PathBuf>,
     #[command(flatten)]
     endpoint: EndpointArgs,
     /// Normalization of texts before they are compared
@@ -120,6 +130,8 @@ struct Report {
     scored: Vec<Scored>,
     /// Paths of recordings without figures, and why.
     skipped: Vec<(String, String)>,
+    /// Phrases are listed.
+    counts_terms: bool,
     configurations: Vec<Configuration>,
     /// The sums over all recordings.
     offline: Tally,
@@ -134,6 +146,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if references.is_empty() {
         return Err(Failure::new(format!("no recordings are chosen from {}", args.references.display())));
     }
+    let bias = args.bias.read()?;
+    let terms = args.terms.as_deref().map_or_else(|| Ok(bias.clone()), read_list)?;
     args.media.add()?;
     let root = args.root.clone().unwrap_or_else(|| references::root(&args.references));
     let noise = args.noise.as_ref().zip(args.snr).map(|(path, snr)| Noise::read(path, snr)).transpose()?;
@@ -160,6 +174,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         ways: &args.ways,
         carry: args.carry,
         verbatim: args.verbatim,
+        prompt: args.prompt.as_deref(),
+        bias: &bias,
+        terms: &terms,
         voice_activity: args.endpoint.voice_activity(),
         setting: &setting,
     };
@@ -168,6 +185,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         threads: engine.threads(),
         scored: Vec::new(),
         skipped: Vec::new(),
+        counts_terms: !terms.is_empty(),
         offline: Tally::default(),
         streaming: vec![Default::default(); configurations.len()],
         configurations,

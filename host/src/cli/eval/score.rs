@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use hearken::audio::{Samples, VadConfig};
 use hearken::measure::normalize::Normalizer;
-use hearken::measure::{Computation, Errors, Flicker, Stamped, Timeline, seconds, simulate};
+use hearken::measure::{
+    Computation, Errors, Flicker, Stamped, TermCounts, Terms, Timeline, seconds, simulate,
+};
 use hearken::session::{CommitPolicy, SessionEvent, SessionOptions};
-use hearken::{Error, Model, TranscribeOptions, Word};
+use hearken::{Bias, Error, Model, TranscribeOptions, Word};
 
 use super::recording::{Recording, Setting, joined};
 use super::references::Reference;
@@ -50,6 +52,8 @@ impl Comparison {
 pub(super) struct Tally {
     pub(super) words: Errors,
     pub(super) characters: Errors,
+    /// Listed phrases.
+    pub(super) terms: TermCounts,
     pub(super) first_partial: Vec<f64>,
     pub(super) final_latency_true: Vec<f64>,
     pub(super) final_latency_detected: Vec<f64>,
@@ -127,6 +131,7 @@ impl Tally {
     pub(super) fn add(&mut self, other: &Self) {
         self.words += other.words;
         self.characters += other.characters;
+        self.terms += other.terms;
         for (all, more) in [
             (&mut self.first_partial, &other.first_partial),
             (&mut self.final_latency_true, &other.final_latency_true),
@@ -174,6 +179,10 @@ pub(super) struct Scorer<'a> {
     pub(super) ways: &'a [Way],
     pub(super) carry: Option<bool>,
     pub(super) verbatim: bool,
+    pub(super) prompt: Option<&'a str>,
+    pub(super) bias: &'a Bias,
+    /// Phrases that are counted.
+    pub(super) terms: &'a Bias,
     pub(super) voice_activity: VadConfig,
     pub(super) setting: &'a Setting,
 }
@@ -186,9 +195,12 @@ impl Scorer<'_> {
         let normalizer = self.comparison.normalizer(&reference.language);
         let mut lost = Vec::new();
         let normal = normalized(normalizer, &reference.text);
+        let terms = Terms::new(normalizer, self.terms.phrases());
         let outcome = |(text, mut tally): (String, Tally)| {
             let heard = normalized(normalizer, &text);
-            tally.words = Errors::between(normal.split_whitespace(), heard.split_whitespace());
+            let (said, words) = (split(&normal), split(&heard));
+            tally.words = Errors::between(&said, &words);
+            tally.terms = terms.count(&said, &words);
             tally.characters = Errors::of_characters(&normal, &heard);
             tally.audio = recording.seconds;
             tally.speech = recording.speech.map_or(0.0, |(start, end)| seconds(start, end).max(0.0));
@@ -225,6 +237,8 @@ impl Scorer<'_> {
             language: Some(reference.language.clone()),
             voice_activity: None,
             verbatim: self.verbatim,
+            prompt: self.prompt.map(str::to_owned),
+            bias: self.bias.clone(),
             ..TranscribeOptions::new()
         };
         let mut source = Samples::new(recording.samples.clone(), recording.format)?;
@@ -255,6 +269,8 @@ impl Scorer<'_> {
             full_context: self.full_context,
             carry: self.carry,
             verbatim: self.verbatim,
+            prompt: self.prompt.map(str::to_owned),
+            bias: self.bias.clone(),
             voice_activity: Some(self.voice_activity),
             ..SessionOptions::new(recording.format)
         };
@@ -285,6 +301,10 @@ impl Scorer<'_> {
         };
         Ok((timeline.text(), tally))
     }
+}
+
+fn split(text: &str) -> Vec<&str> {
+    text.split_whitespace().collect()
 }
 
 /// Normalized words with a space between them.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use hearken::measure::Spread;
+use hearken::measure::{Spread, TermCounts};
 
 use super::super::progress::clock;
 use super::Report;
@@ -36,6 +36,13 @@ fn in_detail(report: &Report, [unaware, aware]: &[Tally; 2]) -> String {
         format!("{}, {}, {} of {}", words.substitutions, words.deletions, words.insertions, words.reference)
     });
     figure("character error rate", &|tally| percent(tally.characters.rate()));
+    if report.counts_terms {
+        figure("listed phrases recognized", &|tally| {
+            let TermCounts { said, recognized, .. } = tally.terms;
+            format!("{recognized} of {said}, {}", percent(tally.terms.recall()))
+        });
+        figure("  that nobody said", &|tally| tally.terms.wrong.to_string());
+    }
     figure("first partial (s)", &|tally| spread(&tally.first_partial));
     figure("final latency, true end (s)", &|tally| spread(&tally.final_latency_true));
     figure("final latency, detected end (s)", &|tally| spread(&tally.final_latency_detected));

@@ -8,9 +8,11 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 use super::keys::KeyHash;
+use crate::Bias;
 
 /// Configuration of the server: addresses, models, tenants. [`Config::default`] is that of a server
 /// without a file: this machine alone, without keys.
@@ -155,6 +157,10 @@ pub struct TenantConfig {
     pub recording_minutes: u32,
     /// The models it may use; others do not exist for it. Default: all.
     pub models: Option<Vec<String>>,
+    /// Words and phrases to expect in all its streams and recordings, behind those that a client
+    /// names. Each is written as in [`Bias::parse`], its weight behind a tab.
+    #[serde(deserialize_with = "phrases")]
+    pub bias: Bias,
     /// Weight of the tenant's share of the recognizer's time when there is not enough for all.
     /// Default: 1.
     pub weight: u32,
@@ -205,9 +211,15 @@ impl Default for TenantConfig {
             uploads_mib: None,
             recording_minutes: 240,
             models: None,
+            bias: Bias::new(),
             weight: 1,
         }
     }
+}
+
+fn phrases<'de, D: Deserializer<'de>>(from: D) -> Result<Bias, D::Error> {
+    let list = Vec::<String>::deserialize(from)?;
+    Bias::parse(&list.join("\n")).map_err(D::Error::custom)
 }
 
 /// Why a configuration cannot be used. One line: file, line or key, and the remedy.
@@ -322,6 +334,7 @@ mod tests {
             ("[models]\na = \"a\"\n[aliases]\nb = \"c\"", "aliases.b: "),
             ("[tenants.\"a b\"]", "tenants.a b: "),
             ("[tenants.a]\nmodels = [\"x\"]", "tenants.a.models: "),
+            ("[tenants.a]\nbias = [\"x\\t9\"]", "hearken.toml:2: bias: the weight of \"x\""),
             ("[tenants.a]\nupload_mib = 0", "tenants.a.upload_mib: "),
             ("[tenants.a]\nupload_mib = 20\nuploads_mib = 19", "tenants.a.uploads_mib: "),
             ("uploads_mib = 0", "uploads_mib: "),

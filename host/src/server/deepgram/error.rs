@@ -25,7 +25,7 @@ pub(in crate::server) fn said(message: &str, code: &str) -> Value {
     json!({ "err_code": code, "err_msg": message, "request_id": request_id() })
 }
 
-fn code(rejection: &Rejection) -> &'static str {
+pub(super) fn code(rejection: &Rejection) -> &'static str {
     match rejection {
         Rejection::NoKey | Rejection::WrongKey | Rejection::Revoked => "INVALID_AUTH",
         Rejection::Foreign => "INSUFFICIENT_PERMISSIONS",

@@ -30,7 +30,7 @@ use crate::session::{SessionEvent, SessionOptions};
 use crate::{SAMPLE_RATE, Word};
 
 /// Silence of the client, KeepAlive included, that ends a stream with NET-0001.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// Committed words of a running utterance are sent as final when they are this long: clients append
 /// them.
 const SETTLED: u64 = 5 * SAMPLE_RATE as u64;
@@ -65,6 +65,16 @@ async fn serve(app: Arc<App>, mut live: Live, mut socket: WebSocket) {
     let revoked = live.stream.revoked();
     let ended = drive(&mut socket, &mut live, &app, &Notify::new(), revoked).await;
     tracing::info!(stream = live.id, "{ended:?}");
+}
+
+/// The key that a browser offers as a subprotocol.
+pub(super) fn key(headers: &HeaderMap) -> Option<&str> {
+    match offered_protocols(headers)[..] {
+        [scheme, key, ..] if ["token", "bearer"].iter().any(|name| scheme.eq_ignore_ascii_case(name)) => {
+            Some(key)
+        }
+        _ => None,
+    }
 }
 
 /// Text message of a client.
@@ -133,22 +143,14 @@ struct Part {
 
 impl Live {
     fn open(app: &Arc<App>, headers: &HeaderMap, query: &[(String, String)]) -> Result<Self, Rejection> {
-        let offered = offered_protocols(headers);
-        let key = match offered.as_slice() {
-            [scheme, key, ..]
-                if scheme.eq_ignore_ascii_case("token") || scheme.eq_ignore_ascii_case("bearer") =>
-            {
-                Some(*key)
-            }
-            _ => None,
-        };
-        let tenant = app.admit(headers, key)?;
+        let tenant = app.admit(headers, key(headers))?;
         let asked = Asked::parse(query)?;
         let (name, model) = app.models.find(&tenant, asked.model.as_deref())?;
         let raw = asked.raw()?;
         let options = |format| SessionOptions {
             language: asked.language.clone(),
             prompt: asked.prompt.clone(),
+            bias: asked.bias.clone(),
             voice_activity: Some(asked.voice_activity()),
             ..SessionOptions::new(format)
         };

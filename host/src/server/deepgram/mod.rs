@@ -1,7 +1,8 @@
-//! Deepgram's `/v1/listen`, as its clients speak it:
+//! Deepgram's `/v1/listen` and `/v2/listen`, as its clients speak it:
 //! <https://developers.deepgram.com/reference/speech-to-text>.
 
 mod error;
+mod flux;
 mod live;
 mod message;
 mod prerecorded;
@@ -20,7 +21,7 @@ use super::keys::random_name;
 
 pub(super) fn routes() -> Router<Arc<App>> {
     let listen = get(live::upgrade).post(prerecorded::transcribe).layer(DefaultBodyLimit::disable());
-    Router::new().route("/v1/listen", listen)
+    Router::new().route("/v1/listen", listen).route("/v2/listen", get(flux::upgrade))
 }
 
 /// A new name, in the form that Deepgram's have.
@@ -39,13 +40,12 @@ fn uuid(digits: &str) -> String {
 pub(super) fn attack(text: &str) -> Vec<super::rejection::Rejection> {
     let query = || {
         let uri = format!("/?{text}").parse().ok()?;
-        let axum::extract::Query::<Vec<(String, String)>>(pairs) =
-            axum::extract::Query::try_from_uri(&uri).ok()?;
-        let asked = query::Asked::parse(&pairs).and_then(|asked| {
-            asked.voice_activity();
-            asked.raw()
-        });
-        asked.err()
+        axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&uri).ok()
     };
-    query().into_iter().chain(live::attack(text).err()).collect()
+    let pairs = query().map(|pairs| pairs.0).unwrap_or_default();
+    let asked = query::Asked::parse(&pairs).and_then(|asked| {
+        asked.voice_activity();
+        asked.raw()
+    });
+    [asked.err(), live::attack(text).err(), flux::attack(&pairs, text).err()].into_iter().flatten().collect()
 }

@@ -56,6 +56,7 @@ async fn answer(
     let options = TranscribeOptions {
         language: asked.language.clone(),
         prompt: asked.prompt.clone(),
+        bias: asked.bias.clone(),
         ..TranscribeOptions::new()
     };
     model.can(options.language.as_deref(), options.translate)?;

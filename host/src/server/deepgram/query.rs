@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use super::style::Style;
 use crate::audio::{Encoding, Format, VadConfig};
-use crate::language_code;
 use crate::server::openai::field_name;
+use crate::server::phrases;
 use crate::server::rejection::{Rejection, quote};
 use crate::server::values;
+use crate::{Bias, language_code};
 
-/// Most names that are given to listen for, and the longest text of them.
+/// Most names that are given to listen for.
 const MAX_KEYTERMS: usize = 100;
 
 /// Parameters that would change the meaning of the answer, and that are not supported.
@@ -38,6 +39,7 @@ pub(super) struct Asked {
     pub(super) detect_language: bool,
     /// Names to listen for.
     pub(super) prompt: Option<String>,
+    pub(super) bias: Bias,
     encoding: Option<Encoding>,
     sample_rate: Option<u32>,
     channels: u16,
@@ -60,6 +62,7 @@ impl Asked {
             language: None,
             detect_language: false,
             prompt: None,
+            bias: Bias::new(),
             encoding: None,
             sample_rate: None,
             channels: 1,
@@ -71,7 +74,7 @@ impl Asked {
             utterances: false,
             multichannel: false,
         };
-        let mut keyterms: Vec<&str> = Vec::new();
+        let mut keyterms: Vec<(&str, f32)> = Vec::new();
         // Arrays are written as `keyterm`, `keyterm[]` and `keyterm[0]`; a parameter without a
         // value counts as absent.
         let pairs = pairs.iter().filter(|(_, value)| !value.is_empty());
@@ -81,9 +84,8 @@ impl Asked {
                 "language" => asked.language = language_code(value),
                 // Languages to detect, of which any may come.
                 "detect_language" => asked.detect_language = values::flag(value).unwrap_or(true),
-                "keyterm" => keyterms.push(value),
-                // A word and how much it counts: here it counts as it is.
-                "keywords" => keyterms.push(value.split(':').next().unwrap_or_default()),
+                "keyterm" => keyterms.push((value, 1.0)),
+                "keywords" => keyterms.extend(keyword(value)),
                 "encoding" => asked.encoding = encoding(value)?,
                 "sample_rate" => asked.sample_rate = Some(number("sample_rate", value)?),
                 "channels" => {
@@ -104,13 +106,10 @@ impl Asked {
                 _ => refuse(name, value)?,
             }
         }
-        if keyterms.len() > MAX_KEYTERMS || keyterms.iter().map(|term| term.len()).sum::<usize>() > 4096 {
-            return Err(Rejection::invalid(
-                "keyterm",
-                "there are more than 100 keyterms, or 4096 bytes of them; send fewer",
-            ));
-        }
-        asked.prompt = (!keyterms.is_empty()).then(|| keyterms.join(", "));
+        check_keyterms(keyterms.iter().map(|(term, _)| *term))?;
+        let terms: Vec<String> = keyterms.iter().map(|(term, _)| (*term).to_owned()).collect();
+        asked.prompt = phrases::prompt(None, &terms);
+        asked.bias = phrases::weighted(keyterms);
         if asked.detect_language {
             asked.language = None;
         }
@@ -135,8 +134,30 @@ impl Asked {
     }
 }
 
+/// Checks that there are no more names than are given to listen for.
+pub(super) fn check_keyterms<'a>(terms: impl Iterator<Item = &'a str>) -> Result<(), Rejection> {
+    let (count, bytes) = terms.fold((0, 0), |(count, bytes), term| (count + 1, bytes + term.len()));
+    if count > MAX_KEYTERMS || bytes > phrases::MAX_BYTES {
+        return Err(Rejection::invalid(
+            "keyterm",
+            "there are more than 100 keyterms, or 4096 bytes of them; send fewer",
+        ));
+    }
+    Ok(())
+}
+
+/// A keyword, and its weight: 1 with Deepgram's usual intensifier of 1, and a tenth more for each
+/// further one, since theirs go to 10 and more. One that is to be suppressed is left out.
+fn keyword(value: &str) -> Option<(&str, f32)> {
+    let Some((word, intensifier)) = value.rsplit_once(':') else { return Some((value, 1.0)) };
+    // No number: a word with a colon in it.
+    let Ok(intensifier) = intensifier.trim().parse::<f32>() else { return Some((value, 1.0)) };
+    let weight = if intensifier > 1.0 { 1.0 + (intensifier - 1.0) / 10.0 } else { intensifier };
+    (weight > 0.0).then_some((word, weight))
+}
+
 /// The encoding of samples; `None` for those that come in a container.
-fn encoding(name: &str) -> Result<Option<Encoding>, Rejection> {
+pub(super) fn encoding(name: &str) -> Result<Option<Encoding>, Rejection> {
     match name {
         "linear16" => Ok(Some(Encoding::S16Le)),
         "linear32" => Ok(Some(Encoding::F32Le)),
@@ -164,7 +185,7 @@ fn endpointing(value: &str) -> Result<Option<Duration>, Rejection> {
     }
 }
 
-fn number<T: TryFrom<u64>>(name: &'static str, value: &str) -> Result<T, Rejection> {
+pub(super) fn number<T: TryFrom<u64>>(name: &'static str, value: &str) -> Result<T, Rejection> {
     let number = values::whole(value).and_then(|number| T::try_from(number).ok());
     number.ok_or_else(|| Rejection::invalid(name, format!("{name} is a number, not {}", quote(value))))
 }
@@ -214,6 +235,11 @@ mod tests {
             Some((Encoding::S16Le, Format { sample_rate: 16_000, channels: 1 }))
         );
         assert_eq!((asked.language.as_deref(), asked.prompt.as_deref()), (Some("en"), Some("hearken, wasm")));
+        assert_eq!(asked.bias.phrases().collect::<Vec<_>>(), ["hearken", "wasm"]);
+        assert_eq!(keyword("wasm:2"), Some(("wasm", 1.1)));
+        assert_eq!(keyword("wasm:0.5"), Some(("wasm", 0.5)));
+        assert_eq!(keyword("std::vec"), Some(("std::vec", 1.0)));
+        assert_eq!((keyword("wasm:-3"), keyword("wasm:NaN")), (None, None));
         assert_eq!(asked.voice_activity().hangover_ms, 300);
         assert!(asked.style.punctuate && !asked.interim_results);
         assert_eq!(parse(&[("language", "multi")]).unwrap().language, None);

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audio::{Format, VadConfig};
 use crate::formats::seconds;
+use crate::server::phrases;
 use crate::server::rejection::{Rejection, quote};
 use crate::server::stream::Carrier;
 use crate::session::{SessionEvent, SessionOptions};
@@ -45,6 +46,9 @@ pub(super) struct Start {
     #[serde(default)]
     translate: bool,
     prompt: Option<String>,
+    /// Words and phrases to expect.
+    #[serde(default)]
+    keywords: Vec<String>,
     encoding: String,
     sample_rate: Option<u32>,
     #[serde(default = "one")]
@@ -99,6 +103,7 @@ impl Start {
                 format!("the prompt is longer than {MAX_PROMPT} bytes; shorten it"),
             ));
         }
+        phrases::check("keywords", &self.keywords)?;
         let step = self.step_ms.unwrap_or(500);
         if !(100..=10_000).contains(&step) {
             return Err(Rejection::invalid("step_ms", "step_ms is 100 to 10000"));
@@ -110,7 +115,8 @@ impl Start {
         let options = SessionOptions {
             language: self.language.as_deref().and_then(crate::language_code),
             translate: self.translate,
-            prompt: self.prompt,
+            prompt: phrases::prompt(self.prompt, &self.keywords),
+            bias: phrases::bias(&self.keywords),
             voice_activity: Some(VadConfig { hangover_ms: silence, ..VadConfig::default() }),
             step: Duration::from_millis(step),
             ..SessionOptions::new(format)

@@ -11,10 +11,11 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use multer::{Constraints, Field, Multipart, SizeLimit};
 
-use crate::language_code;
+use crate::server::phrases;
 use crate::server::rejection::{Rejection, quote};
 use crate::server::upload::{Room, Upload, paced};
 use crate::server::values;
+use crate::{Bias, language_code};
 
 /// Longest value of a field that is not a file.
 const MAX_FIELD: u64 = 16 << 10;
@@ -25,8 +26,6 @@ const OVERHEAD: u64 = 1 << 20;
 const MAX_HEADERS: usize = 16 << 10;
 /// Most parts: OpenAI has a dozen, some of them several times.
 const MAX_PARTS: usize = 100;
-/// Longest text of all keywords together: more than any model's context holds.
-pub(in crate::server) const MAX_KEYWORDS: usize = 4 << 10;
 
 /// Fields that some clients send with a file's name, as they do the recording.
 const FIELDS: [&str; 10] = [
@@ -62,6 +61,8 @@ pub(super) struct Request {
     pub(super) languages: Vec<String>,
     /// The prompt, and the keywords behind it.
     pub(super) prompt: Option<String>,
+    /// The keywords.
+    pub(super) bias: Bias,
     pub(super) form: Form,
     pub(super) words: bool,
     pub(super) segments: bool,
@@ -90,13 +91,6 @@ pub(in crate::server) fn field_name(name: &str) -> &str {
         Some((name, index)) if index.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => name,
     }
-}
-
-/// A prompt with the words to listen for behind it.
-pub(in crate::server) fn prompt_of(prompt: Option<String>, keywords: &[String]) -> Option<String> {
-    let keywords = (!keywords.is_empty()).then(|| keywords.join(", "));
-    let all: Vec<String> = prompt.into_iter().chain(keywords).collect();
-    (!all.is_empty()).then(|| all.join(" "))
 }
 
 /// The language that is meant by one name, and those to detect among that are meant by a list.
@@ -226,12 +220,7 @@ impl Fields {
             "prompt" => self.prompt = Some(text),
             "keywords" => {
                 self.keywords.push(word.to_owned());
-                if self.keywords.iter().map(String::len).sum::<usize>() > MAX_KEYWORDS {
-                    return Err(Rejection::invalid(
-                        "keywords",
-                        format!("the keywords are longer than {MAX_KEYWORDS} bytes; send fewer"),
-                    ));
-                }
+                phrases::check("keywords", &self.keywords)?;
             }
             "response_format" => self.form = Some(word.to_ascii_lowercase()),
             "timestamp_granularities" => self.granularities.push(word.to_ascii_lowercase()),
@@ -293,7 +282,8 @@ impl Fields {
             model: self.model,
             language,
             languages,
-            prompt: prompt_of(self.prompt, &self.keywords),
+            prompt: phrases::prompt(self.prompt, &self.keywords),
+            bias: phrases::bias(&self.keywords),
             logprobs: self.logprobs,
             form,
             stream: self.stream,

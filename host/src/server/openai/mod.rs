@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 pub(super) use self::answer::{Heard, LogProb};
 pub(super) use self::error::body as error_body;
 use self::error::refused;
-pub(super) use self::form::{MAX_KEYWORDS, field_name, languages_of, prompt_of};
+pub(super) use self::form::{field_name, languages_of};
 use super::App;
 use super::models::Listed;
 use super::rejection::{Rejection, quote};

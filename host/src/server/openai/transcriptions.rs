@@ -53,6 +53,7 @@ async fn take(
         languages: request.languages.clone(),
         translate,
         prompt: request.prompt.clone(),
+        bias: request.bias.clone(),
         ..TranscribeOptions::new()
     };
     // Before a stream of events begins with status 200.

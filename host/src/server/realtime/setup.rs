@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::pause::Level;
 use crate::Model;
 use crate::audio::{Encoding, Format, VadConfig};
-use crate::server::openai::{MAX_KEYWORDS, languages_of, prompt_of};
+use crate::server::openai::languages_of;
+use crate::server::phrases;
 use crate::server::rejection::{Rejection, quote};
 use crate::server::values;
 use crate::session::{CommitPolicy, SessionOptions};
@@ -242,12 +243,7 @@ impl Setup {
         self.languages = list("languages")?.unwrap_or(std::mem::take(&mut self.languages));
         self.prompt = filled(text("prompt")?).or(self.prompt.take());
         self.keywords = list("keywords")?.unwrap_or(std::mem::take(&mut self.keywords));
-        if self.keywords.iter().map(String::len).sum::<usize>() > MAX_KEYWORDS {
-            return Err(Rejection::invalid(
-                PARAMETER,
-                format!("the keywords are longer than {MAX_KEYWORDS} bytes; send fewer"),
-            ));
-        }
+        phrases::check("keywords", &self.keywords)?;
         if let Some(delay) = transcription.get("delay").filter(|delay| !delay.is_null()) {
             self.delay = Some(one_of(PARAMETER, "delay", delay, &Delay::NAMES)?);
         }
@@ -346,7 +342,8 @@ impl Setup {
         let options = SessionOptions {
             language,
             languages,
-            prompt: prompt_of(self.prompt.clone(), &self.keywords),
+            prompt: phrases::prompt(self.prompt.clone(), &self.keywords),
+            bias: phrases::bias(&self.keywords),
             commit,
             step,
             // Also where the client commits: speech that is recognized before the commit has to end

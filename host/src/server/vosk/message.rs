@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::SAMPLE_RATE;
 use crate::Word;
 use crate::audio::Format;
-use crate::server::openai::{MAX_KEYWORDS, prompt_of};
+use crate::server::phrases;
 use crate::server::rejection::{Rejection, quote};
 use crate::server::values;
 use crate::session::SessionOptions;
@@ -105,15 +105,10 @@ impl Setup {
         if let Some(most) = given("max_alternatives") {
             setup.alternatives = values::whole_json(most).is_some_and(|most| most > 0);
         }
-        if let Some(phrases) = given("phrase_list") {
-            let phrases = phrases.as_array().into_iter().flatten().filter_map(Value::as_str);
-            setup.phrases = phrases.filter(|phrase| *phrase != ANYTHING_ELSE).map(str::to_owned).collect();
-            if setup.phrases.iter().map(String::len).sum::<usize>() > MAX_KEYWORDS {
-                return Err(Rejection::invalid(
-                    "phrase_list",
-                    format!("the phrases are longer than {MAX_KEYWORDS} bytes; send fewer"),
-                ));
-            }
+        if let Some(list) = given("phrase_list") {
+            let listed = list.as_array().into_iter().flatten().filter_map(Value::as_str);
+            setup.phrases = listed.filter(|phrase| *phrase != ANYTHING_ELSE).map(str::to_owned).collect();
+            phrases::check("phrase_list", &setup.phrases)?;
         }
         Ok(setup)
     }
@@ -123,7 +118,8 @@ impl Setup {
         let format = Format { sample_rate: self.sample_rate, channels: 1 }.validate()?;
         Ok(SessionOptions {
             language: self.language.clone(),
-            prompt: prompt_of(None, &self.phrases),
+            prompt: phrases::prompt(None, &self.phrases),
+            bias: phrases::bias(&self.phrases),
             ..SessionOptions::new(format)
         })
     }

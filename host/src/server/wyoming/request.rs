@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::audio::{Encoding, Format, VadConfig};
-use crate::server::openai::{MAX_KEYWORDS, prompt_of};
+use crate::server::phrases;
 use crate::server::rejection::{Rejection, quote};
 use crate::server::values;
 use crate::session::SessionOptions;
@@ -28,7 +28,7 @@ impl Request {
         let list = |name: &str| data.get(name).and_then(Value::as_array).into_iter().flatten();
         // Names first: they count more.
         let phrases = list("transcript_names").chain(list("transcript_terms")).filter_map(Value::as_str);
-        let mut room = MAX_KEYWORDS;
+        let mut room = phrases::MAX_BYTES;
         let fits = |phrase: &&str| {
             // A home may have more names than a model has room for; the first ones are taken.
             let left = room.checked_sub(phrase.len() + 2);
@@ -71,7 +71,8 @@ impl Request {
         let hangover_ms = self.silence_ms.unwrap_or(default.hangover_ms);
         Ok(SessionOptions {
             language: self.language.clone(),
-            prompt: prompt_of(None, &self.phrases),
+            prompt: phrases::prompt(None, &self.phrases),
+            bias: phrases::bias(&self.phrases),
             voice_activity: Some(VadConfig { hangover_ms, ..default }),
             ..SessionOptions::new(format.validate()?)
         })
@@ -101,6 +102,7 @@ mod tests {
         let options = options(&request, json!({ "rate": 16000, "width": 2, "channels": 1 })).unwrap();
         assert_eq!(options.language.as_deref(), Some("en"));
         assert_eq!(options.prompt.as_deref(), Some("kitchen, Grace, thermostat"));
+        assert_eq!(options.bias.phrases().collect::<Vec<_>>(), ["kitchen", "Grace", "thermostat"]);
         assert_eq!(options.voice_activity.unwrap().hangover_ms, 1_200);
         assert_eq!(options.format, Format { sample_rate: 16_000, channels: 1 });
     }
@@ -111,7 +113,11 @@ mod tests {
         let request = request(json!({ "transcript_names": names, "transcript_terms": ["late"] }));
         let options = options(&request, json!({ "rate": 16000, "width": 2, "channels": 1 })).unwrap();
         let prompt = options.prompt.unwrap();
-        assert!(prompt.starts_with("name 0, name 1") && prompt.len() <= MAX_KEYWORDS, "{}", prompt.len());
+        assert!(
+            prompt.starts_with("name 0, name 1") && prompt.len() <= phrases::MAX_BYTES,
+            "{}",
+            prompt.len()
+        );
         assert!(!prompt.contains("late"));
     }
 
