@@ -362,6 +362,13 @@ mod tests {
             _ => model(said),
         };
         assert_eq!(decode(&trie(&two, 1.0), true, &[], neither).0, " haws");
+        // What the decoder says by itself goes before what costs something.
+        let both = |said: &[&str]| match said.last() {
+            Some(&" haw") => vec![("kes", 5.0)],
+            Some(&"kes") => vec![("bury", 5.0)],
+            _ => model(said),
+        };
+        assert_eq!(decode(&trie(&two, 1.0), true, &[], both).0, " hawkesbury");
     }
 
     #[test]
@@ -384,6 +391,8 @@ mod tests {
             _ => vec![(" haw", -1.5)],
         };
         assert_eq!(decode(&trie, true, &[" the"], model).0, " the");
+        let longer = self::trie(&[&[" haw", "kes"]], 8.0);
+        assert_eq!(decode(&longer, true, &[" haw"], |_| vec![("kes", -1.5)]).0, " haw", "in a phrase");
         // Nor in the middle of a word, or in the place of punctuation.
         let inside = |said: &[&str]| match said.last() {
             None => vec![(" b", 5.0)],

@@ -21,14 +21,14 @@ const NAMES: [&str; 6] = [
 const SAID: &str = "Asterisk\ncaller\ncallers\nprepend\nprepending\nundelete\n";
 
 /// Words that nobody says there.
-const UNSAID: &str = "Kubernetes\nasteroid\nundulate\nvoyage\nextensive\npompous\nreceptacle\nHawkesbury\n\
+const UNSAID: &str = "Kubernetes\nasteroid\nvoyage\nextensive\npompous\nreceptacle\nHawkesbury\n\
     Messenger\nPresley\nNumbers\nparsley\nCologne\nAda Lovelace\n";
 
 /// Minimum share of the missed words that the bias recovers [%].
 const RECOVERED: u64 = 60;
 
 /// Evaluates the prompts, joined, with lists of words.
-fn measure(model: &Path, lists: &[(&str, &str)]) -> Value {
+fn measure(model: &Path, ways: &str, lists: &[(&str, &str)]) -> Value {
     let folder = tempfile::tempdir().expect("a folder");
     let joined = prompts::joined(&prompts::named("en", &NAMES), 30.0);
     let mut lines = String::new();
@@ -39,7 +39,7 @@ fn measure(model: &Path, lists: &[(&str, &str)]) -> Value {
         lines += &format!("{number}.wav\ten\t{}\n", prompt.text);
     }
     fs::write(folder.path().join("refs.tsv"), lines).expect("a list");
-    let mut eval = hearken(&["eval", "--json", "--ways", "offline,streaming"]);
+    let mut eval = hearken(&["eval", "--json", "--ways", ways]);
     eval.arg(folder.path().join("refs.tsv")).arg("--model").arg(model);
     for (option, words) in lists {
         let list = folder.path().join(option.trim_start_matches('-'));
@@ -61,32 +61,31 @@ fn count(figures: &Value, name: &str) -> u64 {
 #[test]
 fn words_to_expect_are_recognized_and_others_are_not() {
     let Some(model) = official("tiny.en") else { return };
-    let without = measure(&model, &[("--terms", SAID)]);
-    let (with, unsaid) = (measure(&model, &[("--bias", SAID)]), measure(&model, &[("--bias", UNSAID)]));
+    let without = measure(&model, "offline,streaming", &[("--terms", SAID)]);
+    let with = measure(&model, "offline,streaming", &[("--bias", SAID)]);
+    let unsaid = measure(&model, "offline", &[("--bias", UNSAID)]);
     let errors = |figures: &Value| -> u64 {
         let kinds = ["substitutions", "deletions", "insertions"];
         kinds.iter().map(|kind| figures["wer"][*kind].as_u64().expect("a count")).sum()
     };
-    for (((what, before), (_, after)), (_, others)) in
-        both(&without).into_iter().zip(both(&with)).zip(both(&unsaid))
-    {
+    for ((what, before), (_, after)) in both(&without).into_iter().zip(both(&with)) {
         let said = count(before, "said");
         let (missed, still) = (said - count(before, "recognized"), said - count(after, "recognized"));
         println!(
-            "{what}: of {said} words {missed} were missed, {still} with the bias; of {} words {} are wrong, {} with \
-             the bias, {} with words that nobody says",
+            "{what}: of {said} words {missed} were missed, {still} with the bias; of {} words {} are wrong, {} with it",
             before["wer"]["words"],
             errors(before),
-            errors(after),
-            errors(others)
+            errors(after)
         );
-        assert!(missed >= 5, "{what}: the model misses too few to tell");
+        assert!(missed >= 3, "{what}: the model misses too few to tell");
         assert!(
             100 * missed.saturating_sub(still) >= RECOVERED * missed,
             "{what}: {still} of {missed} are missed still"
         );
-        assert_eq!((count(after, "wrong"), count(others, "wrong")), (0, 0), "{what}");
+        assert_eq!(count(after, "wrong"), 0, "{what}");
         assert!(errors(after) < errors(before), "{what}: the other words are worse");
-        assert!(errors(others) <= errors(before) + 1, "{what}: words that nobody says cost others");
     }
+    let (before, others) = (&without["offline"], &unsaid["offline"]);
+    assert_eq!(count(others, "wrong"), 0, "words that nobody says");
+    assert!(errors(others) <= errors(before), "words that nobody says cost others");
 }
