@@ -246,7 +246,7 @@ mod tests {
 
     use super::*;
 
-    /// A client can do nothing about the server's descriptors, and is told to come back.
+    /// A client can do nothing about the server's descriptors but come back later.
     #[test]
     fn a_lack_of_the_servers_is_not_the_clients_fault() {
         let source = io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error());

@@ -449,26 +449,30 @@ fn a_damaged_cache_is_made_anew_and_harms_nobody_who_uses_it() {
     understood(&text);
     let only = || {
         let mut paths: Vec<_> = fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path()).collect();
-        // That of the model, and the smaller one of the decoder of recordings.
+        // That of the model, and the smaller ones: code of the recognizer, and of the decoder of
+        // recordings.
         paths.sort_by_key(|path| fs::metadata(path).unwrap().len());
-        assert_eq!(paths.len(), 2, "{paths:?}");
-        paths.remove(1)
+        assert_eq!(paths.len(), 3, "{paths:?}");
+        paths.remove(2)
     };
-    let compiled = only();
-    let good = fs::read(&compiled).unwrap();
-    let decoder = fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path());
-    let decoder = decoder.into_iter().find(|path| *path != compiled).unwrap();
-    let len = fs::metadata(&decoder).unwrap().len();
-    File::options().write(true).open(&decoder).unwrap().set_len(len / 2).unwrap();
-    assert_eq!(fine(&mut hearken(&["file", &file])), text);
-    assert_eq!(fs::metadata(&decoder).unwrap().len(), len, "it was not made anew");
+    let snapshot = only();
+    let good = fs::read(&snapshot).unwrap();
+    for entry in fs::read_dir(&cache).unwrap() {
+        let code = entry.unwrap().path();
+        if code != snapshot {
+            let len = fs::metadata(&code).unwrap().len();
+            File::options().write(true).open(&code).unwrap().set_len(len / 2).unwrap();
+            assert_eq!(fine(&mut hearken(&["file", &file])), text);
+            assert_eq!(fs::metadata(&code).unwrap().len(), len, "it was not made anew");
+        }
+    }
 
     let (child, mut stdin) = streaming(&mut hearken(&["file", "-", "--raw", "s16le"]));
     // Cut short in place while that one runs what was in it.
-    File::options().write(true).open(&compiled).unwrap().set_len(100).unwrap();
+    File::options().write(true).open(&snapshot).unwrap().set_len(100).unwrap();
     assert_eq!(fine(&mut hearken(&["file", &file])), text);
-    assert_eq!(only(), compiled);
-    assert_eq!(fs::metadata(&compiled).unwrap().len(), good.len() as u64, "it was not made anew");
+    assert_eq!(only(), snapshot);
+    assert_eq!(fs::metadata(&snapshot).unwrap().len(), good.len() as u64, "it was not made anew");
     stdin.write_all(&s16le(speech())).unwrap();
     drop(stdin);
     let end = ended(child);
@@ -478,9 +482,9 @@ fn a_damaged_cache_is_made_anew_and_harms_nobody_who_uses_it() {
     let mut bad = good;
     let middle = bad.len() / 2;
     bad[middle] ^= 1;
-    fs::write(&compiled, &bad).unwrap();
+    fs::write(&snapshot, &bad).unwrap();
     assert_eq!(fine(&mut hearken(&["file", &file])), text);
-    assert!(fs::read(only()).unwrap() != bad, "damaged code was kept");
+    assert!(fs::read(only()).unwrap() != bad, "a damaged snapshot was kept");
 }
 
 /// Peak memory [MiB] of a run over `minutes` minutes of audio: an utterance every ten minutes, and

@@ -54,14 +54,14 @@ fn run(runtime: Runtime, folder: &Path, arguments: &[&str], stdin: Option<&Path>
     }
 }
 
-/// A folder with the model as `model.bin`, and people who speak English as `talk.wav`: a minute,
+/// A folder with the model as `model.bin`, and people who speak English as `talk.wav`: 40 s,
 /// so that there are several chunks, at the rate of telephones.
 fn official_speech() -> Option<tempfile::TempDir> {
     let model = official("tiny.en")?;
     let folder = tempfile::tempdir().expect("a folder");
     fs::copy(model, folder.path().join("model.bin")).expect("a copy");
-    let prompts = prompts::sentences("en", 20);
-    let joined = prompts::joined(&prompts, 60.0);
+    let prompts = prompts::sentences("en", 12);
+    let joined = prompts::joined(&prompts, 40.0);
     let recording = &joined.first().expect("speech").recording;
     let bytes = wav::pcm16(&recording.samples, recording.format.sample_rate, recording.format.channels);
     fs::write(folder.path().join("talk.wav"), bytes).expect("a recording");

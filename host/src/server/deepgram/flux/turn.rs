@@ -5,7 +5,7 @@ use crate::{SAMPLE_RATE, Word, text};
 /// Silence of an utterance's end [samples]: 300 ms. The turn may go on behind it.
 pub(super) const PAUSE_MS: u32 = 300;
 const PAUSE: u64 = SAMPLE_RATE as u64 * PAUSE_MS as u64 / 1000;
-/// Interval at which the rising confidence is told in silence [samples]: 250 ms.
+/// Interval at which the rising confidence is reported in silence [samples]: 250 ms.
 const TELL: u64 = SAMPLE_RATE as u64 / 4;
 /// Confidence that no silence exceeds.
 const MOST: f32 = 0.99;
