@@ -67,25 +67,11 @@ pub(crate) fn build(workspace: &Path, out: &Path) -> Result<(), String> {
     for (package, name) in GUESTS {
         // A library's type is named here: a `cdylib` has a fixed name, and a program that links the
         // library with other features must not overwrite it.
-        recipe.cargo(&["rustc", "--lib", "--crate-type=cdylib", "--package", package], linked(package))?;
+        recipe.cargo(&["rustc", "--lib", "--crate-type=cdylib", "--package", package])?;
         let module = recipe.folder().join(package.replace('-', "_") + ".wasm");
         fs::copy(&module, out.join(name)).map_err(|error| format!("{}: {error}", module.display()))?;
     }
     Ok(())
-}
-
-/// Functions that the recognizer has in the place of others: see guest/src/backend/scores.rs.
-const RECOGNIZER: &[&str] = &[
-    "-Clink-arg=--wrap=_Znwm",
-    "-Clink-arg=--wrap=_ZdlPv",
-    "-Clink-arg=--wrap=_ZdlPvm",
-    "-Clink-arg=--wrap=sbrk",
-    "-Clink-arg=--wrap=ggml_backend_sched_graph_compute",
-];
-
-/// The compiler's arguments for a package's module alone.
-pub(crate) fn linked(package: &str) -> &'static [&'static str] {
-    if matches!(package, "hearken-guest" | "hearken-command") { RECOGNIZER } else { &[] }
 }
 
 /// Everything that a cargo for the target must be told.
@@ -145,8 +131,8 @@ impl Recipe {
         self.target.join(TARGET).join("release")
     }
 
-    /// Runs cargo for the target; `linked` are arguments for the compiler of what comes out.
-    pub(crate) fn cargo(&self, arguments: &[&str], linked: &[&str]) -> Result<(), String> {
+    /// Runs cargo for the target.
+    pub(crate) fn cargo(&self, arguments: &[&str]) -> Result<(), String> {
         let Self { workspace, target, toolchain, c_flags, rust_flags } = self;
         let wasi = workspace.join("guest/wasi");
         let cxx_flags: Vec<String> = c_flags
@@ -164,8 +150,6 @@ impl Recipe {
             .args(arguments)
             .args(["--release", "--target", TARGET, "--target-dir"])
             .arg(target)
-            .arg("--")
-            .args(linked)
             // Names stay, for the backtraces of traps.
             .env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo")
             .env("CARGO_ENCODED_RUSTFLAGS", rust_flags.join("\x1f"))

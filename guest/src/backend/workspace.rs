@@ -11,18 +11,15 @@ use std::ffi::{CStr, c_void};
 use std::ops::Range;
 use std::ptr;
 
-use whisper_rs::whisper_rs_sys as sys;
-
 use super::ffi::{
-    Buffer, BufferType, BufferTypeInterface, Device, GgmlTensor, Name, ggml_backend_buft_alloc_buffer,
+    BufferType, BufferTypeInterface, Device, Name, ggml_backend_buft_alloc_buffer,
     ggml_backend_buft_get_alignment, ggml_backend_cpu_buffer_from_ptr, ggml_backend_cpu_buffer_type,
 };
-use super::scores;
 
 const NAME: &CStr = c"hearken";
 
 /// WebAssembly's page.
-pub(super) const PAGE: usize = 64 << 10;
+const PAGE: usize = 64 << 10;
 /// Size of a large page on most processors [bytes].
 const LARGE_PAGE: usize = 2 << 20;
 /// Smaller buffers stay with all else: they hold constants, the masks of alignment heads.
@@ -31,8 +28,6 @@ const LEAST: usize = 256 << 10;
 #[derive(Default)]
 struct Workspace {
     range: Range<usize>,
-    /// Memory of the range that a rehearsal left: buffers come here first.
-    left: Range<usize>,
     /// New buffers come here.
     is_open: bool,
     /// Made when it is asked for; ggml keeps pointers to it.
@@ -55,16 +50,6 @@ pub(crate) fn open(others: usize) {
     WORKSPACE.with_borrow_mut(|workspace| workspace.is_open = true);
 }
 
-/// Lets the next buffers have the memory of those until now, which are freed.
-pub(crate) fn rewind() {
-    WORKSPACE.with_borrow_mut(|workspace| {
-        if !workspace.range.is_empty() {
-            workspace.fill_up();
-        }
-        workspace.left = workspace.range.clone();
-    });
-}
-
 /// Closes the workspace; returns its addresses.
 pub(crate) fn close() -> Range<u32> {
     WORKSPACE.with_borrow_mut(|workspace| {
@@ -84,14 +69,8 @@ pub(super) fn buffer_type(device: *mut Device) -> *mut c_void {
             // SAFETY: takes nothing, returns a static of ggml.
             return unsafe { ggml_backend_cpu_buffer_type() };
         }
-        let interface = BufferTypeInterface {
-            get_name,
-            alloc_buffer,
-            get_alignment,
-            get_max_size: ptr::null(),
-            get_alloc_size,
-            is_host,
-        };
+        let interface =
+            BufferTypeInterface { get_name, alloc_buffer, get_alignment, absent: [ptr::null(); 2], is_host };
         let make = || Box::leak(Box::new(BufferType { interface, device, context: ptr::null_mut() }));
         ptr::from_mut::<BufferType>(workspace.buffer_type.get_or_insert_with(make)).cast()
     })
@@ -100,11 +79,6 @@ pub(super) fn buffer_type(device: *mut Device) -> *mut c_void {
 impl Workspace {
     /// Takes `size` bytes of new memory.
     fn take(&mut self, size: usize) -> Option<*mut c_void> {
-        if size <= self.left.len() {
-            let start = self.left.start;
-            self.left.start = self.left.end.min(start + size.next_multiple_of(PAGE));
-            return Some(ptr::with_exposed_provenance_mut(start));
-        }
         if self.range.is_empty() {
             let end = grow(0)?;
             self.range = end..end;
@@ -127,9 +101,6 @@ impl Workspace {
 
 /// Grows memory by `size` bytes and returns the address.
 fn grow(size: usize) -> Option<usize> {
-    if !scores::make_way(size) {
-        return None;
-    }
     let before = memory_grow::<0>(size.div_ceil(PAGE));
     (before != usize::MAX).then(|| before * PAGE)
 }
@@ -138,30 +109,19 @@ unsafe extern "C" fn get_name(_: *mut BufferType) -> Name {
     NAME.as_ptr()
 }
 
-unsafe extern "C" fn alloc_buffer(buffer_type: *mut BufferType, size: usize) -> *mut c_void {
+unsafe extern "C" fn alloc_buffer(_: *mut BufferType, size: usize) -> *mut c_void {
     let space = WORKSPACE.with_borrow_mut(|space| {
         let is_here = space.is_open && size >= LEAST;
         if is_here { space.take(size) } else { None }
     });
     // SAFETY: new memory, which nobody else has and which is never freed, aligned to a page; or
-    // memory from where ggml takes it otherwise. A buffer is null or ggml's.
+    // memory from where ggml takes it otherwise.
     unsafe {
-        let buffer = match space {
+        match space {
             Some(start) => ggml_backend_cpu_buffer_from_ptr(start, size),
             None => ggml_backend_buft_alloc_buffer(ggml_backend_cpu_buffer_type(), size),
-        };
-        // ggml asks the buffer's own type for the sizes of tensors in it.
-        if let Some(buffer) = buffer.cast::<Buffer>().as_mut() {
-            buffer.buffer_type = buffer_type;
         }
-        buffer
     }
-}
-
-/// Size that a tensor is planned with.
-unsafe extern "C" fn get_alloc_size(_: *mut BufferType, tensor: *const GgmlTensor) -> usize {
-    // SAFETY: ggml passes a valid tensor.
-    unsafe { scores::planned(&*tensor).unwrap_or_else(|| sys::ggml_nbytes(tensor)) }
 }
 
 unsafe extern "C" fn get_alignment(_: *mut BufferType) -> usize {

@@ -12,7 +12,6 @@ use hearken_proto::abi::Status;
 use hearken_proto::{Event, Kernels, LoadOptions, ModelInfo, Task};
 use whisper_rs::{FullParams, SamplingStrategy, WhisperContext, WhisperContextParameters, WhisperState};
 
-use crate::backend::scores::Scores;
 use crate::backend::{self, padding};
 use crate::decoder::Decoder;
 use crate::{imports, spectrogram};
@@ -47,33 +46,6 @@ pub(crate) struct Recognizer {
     is_watched: bool,
 }
 
-/// Makes whisper.cpp's state.
-fn make_state(context: &WhisperContext, kernels: Kernels) -> Result<WhisperState, Status> {
-    let create = || context.create_state().map_err(|_| Status::BadModel);
-    let scores = Scores::new(context.n_vocab(), context.n_text_ctx());
-    match kernels {
-        Kernels::Stock => create(),
-        Kernels::Host => {
-            backend::workspace::open(scores.bytes().saturating_add(OTHER_STATE));
-            create()
-        }
-        Kernels::Guest => {
-            // In a browser, and on a telephone, all of linear memory counts. Scores come at its
-            // end, which is known once a state was made.
-            backend::workspace::open(OTHER_STATE);
-            scores.rehearse();
-            let state = create().and_then(|rehearsed| {
-                drop(rehearsed);
-                backend::workspace::rewind();
-                scores.reserve();
-                create()
-            });
-            scores.end_planning();
-            state
-        }
-    }
-}
-
 impl Recognizer {
     /// Reads the model from the host. Only possible while the snapshot is made.
     pub(crate) fn load(options: &LoadOptions) -> Result<Self, Status> {
@@ -83,8 +55,12 @@ impl Recognizer {
         let context = WhisperContext::new_with_params("model", parameters).map_err(|_| Status::BadModel)?;
         if options.kernels != Kernels::Stock {
             spectrogram::register();
+            // The largest is a score for each word of the vocabulary at each place of a text.
+            let scores =
+                (context.n_vocab().max(0) as usize).saturating_mul(4 * context.n_text_ctx().max(0) as usize);
+            backend::workspace::open(scores.saturating_add(OTHER_STATE));
         }
-        let state = make_state(&context, options.kernels)?;
+        let state = context.create_state().map_err(|_| Status::BadModel)?;
         imports::emit_event(&Event::Loaded(ModelInfo {
             n_vocab: context.n_vocab() as u32,
             n_audio_ctx: context.n_audio_ctx() as u32,

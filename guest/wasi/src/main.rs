@@ -24,7 +24,7 @@ const GUESTS: [(&str, &str); 1] = [("hearken-guest", "hearken-guest.wasm")];
 /// Builds a library's module.
 fn library(recipe: &guest::Recipe, package: &str, features: &str) -> Result<(), String> {
     let arguments = ["rustc", "--lib", "--crate-type=cdylib", "--package", package, "--features", features];
-    recipe.cargo(&arguments, guest::linked(package))
+    recipe.cargo(&arguments)
 }
 
 /// Copies a module that was built; what has not changed stays as it is, so that nothing is built
@@ -49,8 +49,7 @@ fn run() -> Result<(), String> {
     // The host's guests lie in the first folder: what both need is compiled once.
     for (simd, folder, suffix) in [(Simd::Relaxed, "guest", ""), (Simd::Plain, "guest-simd", "-simd")] {
         let recipe = guest::Recipe::new(&workspace, &target.join(folder), simd)?;
-        let command = "hearken-command";
-        recipe.cargo(&["rustc", "--bin", command, "--package", command], guest::linked(command))?;
+        recipe.cargo(&["build", "--package", "hearken-command"])?;
         keep(&recipe, "hearken-command.wasm", &out.join(format!("hearken{suffix}.wasm")))?;
         library(&recipe, GUESTS[0].0, "")?;
         keep(&recipe, "hearken_guest.wasm", &out.join(format!("hearken-guest{suffix}.wasm")))?;

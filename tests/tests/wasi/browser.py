@@ -138,6 +138,7 @@ def see_switch(page):
     page.run("document.getElementById('here').click(); 0")
     page.wait("location.pathname === '/here/page/' && document.readyState === 'complete' && "
               "document.getElementById('there')?.hidden === false")
+    page.complaints.clear()
     page.choose("model-file", pathlib.Path(FOLDER) / "model.bin")
     page.wait(READY)
     page.choose("recording", pathlib.Path(FOLDER) / "talk.wav")
