@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     /// Valid messages, one of each kind.
-    const GOOD: [&str; 14] = [
+    const GOOD: [&str; 15] = [
         r#"{"type":"start","encoding":"s16le","sample_rate":48000,"channels":2,"model":"m","language":"en","step_ms":500}"#,
         r#"{"type":"resume","stream":"0123456789abcdef","received":17}"#,
         r#"{"type":"ack","seq":18446744073709551615}"#,
@@ -103,6 +103,7 @@ mod tests {
         r#"{"config":{"sample_rate":"16000","words":true,"phrase_list":["one","[unk]"],"max_alternatives":1,"language":"en"}}"#,
         "{\"type\":\"audio-start\",\"data\":{\"rate\":16000,\"width\":2},\"data_length\":14,\"payload_length\":4}\n{\"channels\":1}\0\0\0\0",
         "RIFF\x24\x7d\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\0\x7d\0\0\0\0\x01\0\x02\0\x10\0data\0\x7d\0\0\0\0\0\0\0\0\0\0",
+        r#"{"type":"Configure","thresholds":{"eot_threshold":0.8,"eot_timeout_ms":4000},"keyterms":["one"]}"#,
     ];
 
     #[test]
@@ -110,7 +111,11 @@ mod tests {
         for (index, good) in GOOD[..3].iter().enumerate() {
             assert!(native_ws::attack(good).is_ok(), "{index}");
         }
-        assert!(deepgram::attack(GOOD[3]).len() < 2, "only one of the two is it");
+        // A query of the first version, and a message of Flux: neither is anything else.
+        for good in [GOOD[3], GOOD[14]] {
+            let rejections = deepgram::attack(good);
+            assert!(rejections.len() < 3, "{good}: {rejections:?}");
+        }
         for good in &GOOD[5..8] {
             assert!(realtime::attack(good).is_ok(), "{good}");
         }
