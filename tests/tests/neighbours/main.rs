@@ -45,6 +45,15 @@ fn request(server: &Server, kind: &str, body: &[u8], missing: usize) -> Vec<u8> 
     [head.as_bytes(), body].concat()
 }
 
+/// Ends the attack when it is dropped: also when `b` was refused, or the scope would wait for ever.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Measures `b`'s final texts while `attack` runs on several threads: it is called again and again
 /// until they were measured. Each of them has to be right.
 #[track_caller]
@@ -61,12 +70,11 @@ fn beside(resource: &str, server: Server, threads: usize, attack: impl Fn(&Serve
                 }
             });
         }
+        let _stop = Stop(&stop);
         begun.wait();
         // Once for the attack to be under way.
         latencies(&server, KEY_B);
-        let beside = latencies(&server, KEY_B);
-        stop.store(true, Ordering::Relaxed);
-        beside
+        latencies(&server, KEY_B)
     });
     let again = latencies(&server, KEY_B);
     let (quiet, loud) = (p95(&alone).max(p95(&again)), p95(&beside));
