@@ -34,8 +34,14 @@ export class Recognizer {
     };
     const hearken = {
       model_read: (to: number, length: number) => {
-        const read = model.read(position, new Uint8Array(this.#exports.memory.buffer, to, length));
-        position += read;
+        // Whole, as the server's host does it: less is the end of the file to the reader of models.
+        let read = 0;
+        while (read < length) {
+          const found = model.read(position, new Uint8Array(this.#exports.memory.buffer, to + read, length - read));
+          if (found === 0) break;
+          position += found;
+          read += found;
+        }
         tell(position);
         return read;
       },

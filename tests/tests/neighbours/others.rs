@@ -99,8 +99,8 @@ impl<T> Held<T> {
 fn streams_that_stop_in_mid_word_are_their_tenants_own_business() {
     // 0.7 s of speech, of 16-bit samples.
     let word = &PCM[..SPEECH.format.sample_rate as usize * 14 / 10];
-    // Some more of them fill the server, which then refuses `b`, too: admission knows the streams of
-    // a model, and not those of a tenant.
+    // Some more of them fill the server, which then refuses `b`, too: admission knows the streams
+    // of a model, and not those of a tenant.
     let most = if is_full() { 90 } else { 60 };
     let held: Held<Socket> = Held::new(most);
     let resource = format!("admission: up to {most} streams that stop in the middle of a word");
