@@ -9,7 +9,7 @@ use serde::Deserialize;
 /// Shortest and longest step between partial texts that is taken [ms].
 const STEPS: std::ops::RangeInclusive<u64> = 100..=30_000;
 
-/// What a manifest says.
+/// Parameters of a node in a manifest.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 struct Written {

@@ -60,7 +60,7 @@ fn speech(times: usize) -> (Format, Vec<f32>) {
     (Format { sample_rate: rate, channels: 2 }, samples)
 }
 
-/// What a session of the library says: the texts of its utterances.
+/// Texts of the utterances that a session of the library hears.
 fn expected(model: ModelSource, format: Format, samples: &[f32]) -> Vec<String> {
     let model = Engine::new().and_then(|engine| engine.load(&model)).expect("a model");
     let options = SessionOptions { language: Some("en".to_owned()), ..SessionOptions::new(format) };

@@ -20,7 +20,7 @@ use super::trie::{Node, Trie};
 /// it take more than about twice as long.
 const MOST_IN_VAIN: usize = 160;
 
-/// What to do with the decoder's choice.
+/// Verdict on the decoder's choice.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Turn {
     /// It stays.
@@ -41,7 +41,7 @@ struct Pending {
     /// The places in other phrases before that, and if a word could begin without a space.
     before: (Vec<Node>, bool),
     node: Node,
-    /// What its choices have cost.
+    /// Cost of its choices.
     spent: f32,
 }
 

@@ -51,7 +51,7 @@ pub(crate) struct Decoder {
     logits: Vec<f32>,
 }
 
-/// Where a text may have to go back to: the likeliest token there, and the logits.
+/// A place to which a text may have to go back: the likeliest token there, and the logits.
 #[derive(Default)]
 struct Crossing {
     best: Option<Picked>,

@@ -11,13 +11,13 @@
 pub(crate) struct Pieces {
     /// The bytes of all tokens, one behind the other.
     bytes: Vec<u8>,
-    /// Where each begins; and the end of the last.
+    /// Start of each, and the end of the last.
     starts: Vec<u32>,
     /// Tokens in the order of their bytes, and of their numbers where those are the same.
     sorted: Vec<i32>,
 }
 
-/// What characters of a piece have in common.
+/// Kind of characters; a piece has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Letters,

@@ -41,7 +41,7 @@ impl Place {
 pub(crate) struct Trie {
     places: Vec<Place>,
     edges: BTreeMap<(Node, i32), Node>,
-    /// What it was made of.
+    /// The phrases that it was made of.
     phrases: Vec<Phrase>,
 }
 

@@ -3,29 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{WebSocket, WebSocketUpgrade};
-use axum::extract::{Extension, Query, State};
 use axum::http::HeaderMap;
-use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tokio::sync::Notify;
 
-use super::error::{error_message, refused};
+use super::error::error_message;
 use super::message::{Alternative, Recognizer, digits, now};
 use super::query::Asked;
 use super::request_id;
+use super::upgrade::{Interface, key};
 use crate::audio::Format;
 use crate::formats::seconds;
 use crate::server::App;
-use crate::server::listener::Peer;
 use crate::server::rejection::{Rejection, quote};
-use crate::server::socket::{Adapter, Outbox, drive, limited};
+use crate::server::socket::{Adapter, Outbox};
 use crate::server::stream::{Carrier, Stream};
-use crate::server::ticket::offered_protocols;
 use crate::session::{SessionEvent, SessionOptions};
 use crate::{SAMPLE_RATE, Word};
 
@@ -34,48 +28,6 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// Committed words of a running utterance are sent as final when they are this long: clients append
 /// them.
 const SETTLED: u64 = 5 * SAMPLE_RATE as u64;
-
-pub(super) async fn upgrade(
-    State(app): State<Arc<App>>,
-    Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-    Query(query): Query<Vec<(String, String)>>,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-) -> Response {
-    let upgrade = match upgrade {
-        Ok(upgrade) => upgrade,
-        Err(rejection) => return rejection.into_response(),
-    };
-    let live = match Live::open(&app, &headers, &query) {
-        Ok(live) => live,
-        Err(rejection) => return refused(&app, &rejection),
-    };
-    let id = live.id.clone();
-    let mut response = limited(upgrade).protocols(["token"]).on_upgrade(move |socket| async move {
-        serve(app, live, socket).await;
-        drop(peer);
-    });
-    if let Ok(id) = id.parse() {
-        response.headers_mut().insert("dg-request-id", id);
-    }
-    response
-}
-
-async fn serve(app: Arc<App>, mut live: Live, mut socket: WebSocket) {
-    let revoked = live.stream.revoked();
-    let ended = drive(&mut socket, &mut live, &app, &Notify::new(), revoked).await;
-    tracing::info!(stream = live.id, "{ended:?}");
-}
-
-/// The key that a browser offers as a subprotocol.
-pub(super) fn key(headers: &HeaderMap) -> Option<&str> {
-    match offered_protocols(headers)[..] {
-        [scheme, key, ..] if ["token", "bearer"].iter().any(|name| scheme.eq_ignore_ascii_case(name)) => {
-            Some(key)
-        }
-        _ => None,
-    }
-}
 
 /// Text message of a client.
 #[derive(Debug, Deserialize)]
@@ -104,7 +56,7 @@ pub(super) fn attack(text: &str) -> Result<(), Rejection> {
     FromClient::parse(text).map(drop)
 }
 
-struct Live {
+pub(super) struct Live {
     id: String,
     stream: Stream,
     asked: Asked,
@@ -141,7 +93,7 @@ struct Part {
     from_finalize: bool,
 }
 
-impl Live {
+impl Interface for Live {
     fn open(app: &Arc<App>, headers: &HeaderMap, query: &[(String, String)]) -> Result<Self, Rejection> {
         let tenant = app.admit(headers, key(headers))?;
         let asked = Asked::parse(query)?;
@@ -180,6 +132,12 @@ impl Live {
         })
     }
 
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Live {
     fn say(&mut self, index: usize, words: &[Word], mut part: Part, out: &mut Outbox) {
         if let (Some(first), Some(last), true) = (words.first(), words.last(), part.is_final) {
             (part.start, part.end) = (first.start, last.end);

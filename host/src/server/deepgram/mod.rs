@@ -8,6 +8,7 @@ mod message;
 mod prerecorded;
 mod query;
 mod style;
+mod upgrade;
 
 use std::sync::Arc;
 
@@ -16,12 +17,15 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 
 pub(super) use self::error::said;
+use self::flux::Flux;
+use self::live::Live;
 use super::App;
 use super::keys::random_name;
 
 pub(super) fn routes() -> Router<Arc<App>> {
-    let listen = get(live::upgrade).post(prerecorded::transcribe).layer(DefaultBodyLimit::disable());
-    Router::new().route("/v1/listen", listen).route("/v2/listen", get(flux::upgrade))
+    let listen =
+        get(upgrade::upgrade::<Live>).post(prerecorded::transcribe).layer(DefaultBodyLimit::disable());
+    Router::new().route("/v1/listen", listen).route("/v2/listen", get(upgrade::upgrade::<Flux>))
 }
 
 /// A new name, in the form that Deepgram's have.

@@ -7,61 +7,23 @@ mod turn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{WebSocket, WebSocketUpgrade};
-use axum::extract::{Extension, Query, State};
 use axum::http::HeaderMap;
-use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
-use tokio::sync::Notify;
 
 use self::query::Setup;
 use self::turn::{Event, Trigger, Turn};
-use super::error::{code, refused};
-use super::live::key;
+use super::error::code;
 use super::request_id;
+use super::upgrade::{Interface, key};
 use crate::Model;
 use crate::formats::seconds;
 use crate::server::App;
-use crate::server::listener::Peer;
 use crate::server::rejection::{Rejection, quote};
-use crate::server::socket::{Adapter, Outbox, drive, limited};
+use crate::server::socket::{Adapter, Outbox};
 use crate::server::stream::{Carrier, Stream};
 use crate::session::SessionEvent;
 use crate::text::sanitize_trimmed;
-
-pub(super) async fn upgrade(
-    State(app): State<Arc<App>>,
-    Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-    Query(query): Query<Vec<(String, String)>>,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-) -> Response {
-    let upgrade = match upgrade {
-        Ok(upgrade) => upgrade,
-        Err(rejection) => return rejection.into_response(),
-    };
-    let flux = match Flux::open(&app, &headers, &query) {
-        Ok(flux) => flux,
-        Err(rejection) => return refused(&app, &rejection),
-    };
-    let id = flux.id.clone();
-    let mut response = limited(upgrade).protocols(["token"]).on_upgrade(move |socket| async move {
-        serve(app, flux, socket).await;
-        drop(peer);
-    });
-    if let Ok(id) = id.parse() {
-        response.headers_mut().insert("dg-request-id", id);
-    }
-    response
-}
-
-async fn serve(app: Arc<App>, mut flux: Flux, mut socket: WebSocket) {
-    let revoked = flux.stream.revoked();
-    let ended = drive(&mut socket, &mut flux, &app, &Notify::new(), revoked).await;
-    tracing::info!(stream = flux.id, "{ended:?}");
-}
 
 /// Text message of a client.
 #[derive(Debug)]
@@ -97,7 +59,7 @@ pub(super) fn attack(query: &[(String, String)], text: &str) -> Result<(), Rejec
     Ok(())
 }
 
-struct Flux {
+pub(super) struct Flux {
     id: String,
     stream: Stream,
     model: Model,
@@ -113,7 +75,7 @@ struct Flux {
     sequence: u64,
 }
 
-impl Flux {
+impl Interface for Flux {
     fn open(app: &Arc<App>, headers: &HeaderMap, query: &[(String, String)]) -> Result<Self, Rejection> {
         let tenant = app.admit(headers, key(headers))?;
         let setup = Setup::parse(query)?;
@@ -136,6 +98,12 @@ impl Flux {
         })
     }
 
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl Flux {
     /// Sends a message with its number.
     fn say(&mut self, mut message: Value, out: &mut Outbox) {
         message["request_id"] = json!(self.id);

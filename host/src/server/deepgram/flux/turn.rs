@@ -10,8 +10,8 @@ const TELL: u64 = SAMPLE_RATE as u64 / 4;
 /// Confidence that no silence exceeds.
 const MOST: f32 = 0.99;
 
-/// How many pauses of a kind there are within turns for each end of one, and how fast their number
-/// falls with their length.
+/// Number of pauses of a kind within turns for each end of one, and the time in which that
+/// number falls with their length.
 struct Pauses {
     /// Pauses of at least [`PAUSE`] within turns for each turn that ends.
     within: f32,
@@ -41,7 +41,7 @@ impl Default for Thresholds {
     }
 }
 
-/// What happened.
+/// A change of the turn that clients are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Event {
     Start,
@@ -51,7 +51,7 @@ pub(super) enum Event {
     End(Trigger),
 }
 
-/// What ended a turn.
+/// Reason for the end of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trigger {
     /// The confidence.
