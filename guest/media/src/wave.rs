@@ -86,20 +86,25 @@ impl Encoding {
         }
     }
 
-    /// One sample from -1 to 1.
-    fn sample(self, bytes: &[u8]) -> f32 {
-        let array = || <[u8; 4]>::try_from(bytes).unwrap_or_default();
-        match *bytes {
-            [byte] => match self {
-                Self::ALaw => f32::from(a_law(byte)) / 32_768.0,
-                Self::MuLaw => f32::from(mu_law(byte)) / 32_768.0,
-                _ => (f32::from(byte) - 128.0) / 128.0,
-            },
-            [low, high] => f32::from(i16::from_le_bytes([low, high])) / 32_768.0,
-            [low, mid, high] => (i32::from_le_bytes([0, low, mid, high]) >> 8) as f32 / 8_388_608.0,
-            [_, _, _, _] if self == Self::F32 => f32::from_le_bytes(array()),
-            [_, _, _, _] => i32::from_le_bytes(array()) as f32 / 2_147_483_648.0,
-            _ => f64::from_le_bytes(bytes.try_into().unwrap_or_default()) as f32,
+    /// Appends whole samples, from -1 to 1. Each encoding has a loop of its own, which becomes
+    /// vector instructions.
+    fn decode(self, bytes: &[u8], block: &mut Vec<f32>) {
+        let wide = |bytes: &[u8; 4]| i32::from_le_bytes(*bytes) as f32 / 2_147_483_648.0;
+        match self {
+            Self::U8 => block.extend(bytes.iter().map(|&byte| (f32::from(byte) - 128.0) / 128.0)),
+            Self::ALaw => block.extend(bytes.iter().map(|&byte| f32::from(a_law(byte)) / 32_768.0)),
+            Self::MuLaw => block.extend(bytes.iter().map(|&byte| f32::from(mu_law(byte)) / 32_768.0)),
+            Self::S16 => block.extend(
+                bytes.as_chunks().0.iter().map(|&bytes| f32::from(i16::from_le_bytes(bytes)) / 32_768.0),
+            ),
+            Self::S24 => block.extend(bytes.as_chunks().0.iter().map(|&[low, mid, high]| {
+                (i32::from_le_bytes([0, low, mid, high]) >> 8) as f32 / 8_388_608.0
+            })),
+            Self::S32 => block.extend(bytes.as_chunks().0.iter().map(wide)),
+            Self::F32 => block.extend(bytes.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes))),
+            Self::F64 => {
+                block.extend(bytes.as_chunks().0.iter().map(|&bytes| f64::from_le_bytes(bytes) as f32));
+            }
         }
     }
 }
@@ -157,8 +162,7 @@ impl Samples {
         }
         self.left -= len as u64;
         let whole = len - len % frame;
-        let size = self.encoding.bytes();
-        block.extend(self.bytes[..whole].chunks_exact(size).map(|bytes| self.encoding.sample(bytes)));
+        self.encoding.decode(&self.bytes[..whole], block);
         Ok(())
     }
 }

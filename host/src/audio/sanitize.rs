@@ -4,25 +4,39 @@ use std::borrow::Cow;
 
 use super::Faults;
 
+/// Number of samples that are looked at together.
+const TOGETHER: usize = 256;
+
 /// Replaces NaN and infinite samples by 0, clamps the rest to [-1, 1], and counts both.
 ///
 /// One NaN would poison every sample after it in a recursive filter, and the whole window in the
 /// recognizer's normalization.
 pub(super) fn sanitize(block: &mut [f32], faults: &mut Faults) {
-    for sample in block {
-        if !sample.is_finite() {
-            *sample = 0.0;
-            faults.non_finite_samples += 1;
-        } else if sample.abs() > 1.0 {
-            *sample = sample.clamp(-1.0, 1.0);
-            faults.clipped_samples += 1;
+    for samples in block.chunks_mut(TOGETHER) {
+        if are_usable(samples) {
+            continue;
+        }
+        for sample in samples {
+            if !sample.is_finite() {
+                *sample = 0.0;
+                faults.non_finite_samples += 1;
+            } else if sample.abs() > 1.0 {
+                *sample = sample.clamp(-1.0, 1.0);
+                faults.clipped_samples += 1;
+            }
         }
     }
 }
 
+/// Returns true if all samples can be computed with. It looks at all of them, whatever the first
+/// ones are: such a loop becomes vector instructions.
+fn are_usable(samples: &[f32]) -> bool {
+    samples.iter().fold(true, |all, sample| all & (sample.abs() <= 1.0))
+}
+
 /// The block as it is, if all of it can be computed with; otherwise [sanitized](sanitize).
 pub(crate) fn usable(block: &[f32]) -> Cow<'_, [f32]> {
-    if block.iter().all(|sample| sample.abs() <= 1.0) {
+    if block.chunks(TOGETHER).all(are_usable) {
         return Cow::Borrowed(block);
     }
     let mut clean = block.to_vec();
@@ -42,6 +56,11 @@ mod tests {
         assert_eq!(block, [0.5, 0.0, 0.0, 0.0, 1.0, -1.0, -1.0, 1.0, -0.0]);
         assert_eq!((faults.non_finite_samples, faults.clipped_samples), (3, 2));
         assert!(faults.is_damaged());
+        // Also behind many that are usable.
+        let mut block = vec![0.25; 3 * TOGETHER + 1];
+        block[3 * TOGETHER] = f32::NAN;
+        sanitize(&mut block, &mut faults);
+        assert_eq!((block[3 * TOGETHER], faults.non_finite_samples), (0.0, 4));
     }
 
     #[test]

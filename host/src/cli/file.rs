@@ -11,10 +11,11 @@ use console::Term;
 use hearken::audio::{
     self, AudioError, Channel, Encoding, Faults, Format as PcmFormat, RawPcm, Source, Track, VadConfig,
 };
-use hearken::formats::{Format, Writer};
+use hearken::formats::{CueLayout, Format, Writer};
 use hearken::{Model, Progress, TranscribeOptions, Transcript};
 
 use super::captions::Captions;
+use super::cues::CueArgs;
 use super::output::Output;
 use super::progress::Bar;
 use super::{
@@ -27,6 +28,7 @@ use super::{
     hearken file talk.mp3 -f srt -o talk.srt      subtitles\n  \
     hearken file talk.mp3 --realtime              captions while it is spoken\n  \
     hearken file *.wav -f vtt -o subtitles/       a file for each recording\n  \
+    hearken file talk.mp3 -o talk.vtt --words-per-cue 3 --word-times   for short videos\n  \
     arecord -f S16_LE -r 16000 | hearken file - --raw s16le --rate 16000")]
 pub(crate) struct Args {
     /// Recordings: WAV, FLAC, MP3, OGG (Vorbis, Opus), WebM, M4A, AIFF, CAF; `-` is standard input
@@ -44,6 +46,8 @@ pub(crate) struct Args {
     output: Option<PathBuf>,
     #[command(flatten)]
     speech: SpeechArgs,
+    #[command(flatten)]
+    cues: CueArgs,
     /// Sound track of recordings that have several: its number, from 1, or its language [default:
     /// the container's default]
     #[arg(long, value_name = "N|LANG", conflicts_with = "raw")]
@@ -97,6 +101,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
             "several recordings as {format} cannot share standard output; name a folder with -o"
         )));
     }
+    let layout = args.cues.layout(&[format])?;
     let destinations = destinations(args, folder, format)?;
     spare_recordings(&args.paths, &destinations)?;
     if let Some(folder) = folder {
@@ -122,6 +127,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         let job = Job {
             name: &name,
             format,
+            layout,
             destination: destination.as_deref(),
             title: several,
             realtime: args.realtime,
@@ -199,6 +205,7 @@ fn spare_recordings(recordings: &[PathBuf], destinations: &[Option<PathBuf>]) ->
 struct Job<'a> {
     name: &'a str,
     format: Format,
+    layout: CueLayout,
     destination: Option<&'a Path>,
     /// True if its text needs its name above it.
     title: bool,
@@ -228,7 +235,7 @@ impl Job<'_> {
         if self.title && self.destination.is_none() {
             header = bar.suspend(|| writeln!(output, "==> {} <==", printable(name)));
         }
-        let mut writer = header.and_then(|()| Writer::begin(self.format, output));
+        let mut writer = header.and_then(|()| Writer::with_layout(self.format, self.layout, output));
         let unwanted = AtomicBool::new(writer.is_err());
         let mut source = Wanted { source, unwanted: &unwanted };
         let mut write = |add: &dyn Fn(&mut Writer<Output>) -> io::Result<()>| {
@@ -308,7 +315,7 @@ impl Job<'_> {
             written = writeln!(output, "==> {} <==", printable(self.name));
         }
         match written
-            .and_then(|()| self.format.write_channels(&transcripts, &mut output))
+            .and_then(|()| self.format.write_channels(&transcripts, self.layout, &mut output))
             .and_then(|()| output.commit())
         {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Outcome::Unwanted),

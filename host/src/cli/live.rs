@@ -13,7 +13,8 @@ use hearken::session::{CommitPolicy, Session, SessionEvent, SessionOptions};
 use hearken::{Bias, Language, Model};
 
 use super::captions::Captions;
-use super::save::Saved;
+use super::cues::CueArgs;
+use super::save::{Saved, format_of};
 use super::speech::EndpointArgs;
 use super::{EXIT_PARTIAL, Failure, ModelArgs, SpeechArgs, complain, in_writing};
 
@@ -52,6 +53,8 @@ pub(crate) struct Args {
     /// terminal, else txt]
     #[arg(long, short)]
     format: Option<Format>,
+    #[command(flatten)]
+    cues: CueArgs,
     /// When to commit words (committed text is not changed again): `agreement:N` (LocalAgreement: N
     /// hypotheses in a row agree) or `attention:MS` (AlignAtt: the decoder attended to nothing in
     /// the last MS milliseconds)
@@ -77,7 +80,9 @@ enum Source {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let records = args.save.iter().map(|path| Saved::create(path)).collect::<Result<Vec<_>, _>>()?;
+    let saved = args.save.iter().map(|path| format_of(path)).collect::<Result<Vec<_>, _>>()?;
+    let layout = args.cues.layout(&[saved, args.format.into_iter().collect()].concat())?;
+    let records = args.save.iter().map(|path| Saved::create(path, layout)).collect::<Result<Vec<_>, _>>()?;
     let system = match &args.sound_system {
         Some(name) => System::named(name)?,
         None => System::new()?,
@@ -102,7 +107,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         views.insert(0, View::Captions(Captions::new(Term::stdout())));
     } else {
         complain(&format!("listening to {}; Ctrl-C ends it", listening.name));
-        let writer = Writer::begin(args.format.unwrap_or(Format::Text), io::stdout().lock());
+        let format = args.format.unwrap_or(Format::Text);
+        let writer = Writer::with_layout(format, layout, io::stdout().lock());
         views.insert(
             0,
             View::Stream(writer.map_err(|error| in_writing(Path::new("standard output"), &error))?),

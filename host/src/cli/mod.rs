@@ -5,6 +5,7 @@
 
 mod bench;
 mod captions;
+mod cues;
 mod devices;
 mod doctor;
 mod eval;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use hearken::server::{Config, Control, Key, LogFormat, NamedModel, Server, Wyoming};
+use hearken::server::{Config, Control, Key, LogFormat, NamedModel, Server, Unkeyed};
 use hearken::{Engine, ModelSource};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
@@ -31,6 +31,7 @@ const WRITERS: usize = 16;
     hearken serve                                     for programs on this machine, without keys\n  \
     hearken serve --config hearken.toml               for tenants: see docs/operations.md\n  \
     hearken serve --wyoming 0.0.0.0:10300             for Home Assistant as well\n  \
+    hearken serve --audiosocket 0.0.0.0:9092          for Asterisk's calls as well\n  \
     hearken serve key                                 a new key, and its hash for the configuration\n  \
     curl http://127.0.0.1:8080/v1/audio/transcriptions -F file=@talk.mp3 -F model=whisper-1"
 )]
@@ -47,6 +48,10 @@ pub(crate) struct Args {
     /// keys
     #[arg(long, value_name = "ADDRESS")]
     wyoming: Option<SocketAddr>,
+    /// Also take calls that Asterisk sends over AudioSocket, at this address; the protocol has no
+    /// keys, and a call's text is at /v1/watch/UUID
+    #[arg(long, value_name = "ADDRESS")]
+    audiosocket: Option<SocketAddr>,
     /// Also serve clients of Vosk at an address of their own (they are always served at the path /)
     #[arg(long, value_name = "ADDRESS")]
     vosk: Option<SocketAddr>,
@@ -69,6 +74,7 @@ pub(crate) struct Args {
 struct Addresses {
     listen: Option<SocketAddr>,
     wyoming: Option<SocketAddr>,
+    audiosocket: Option<SocketAddr>,
     vosk: Option<SocketAddr>,
 }
 
@@ -109,6 +115,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         let vosk =
             server.vosk_address().map(|address| format!("serving ws{}://{address} (Vosk)", secure(&url)));
         let wyoming = server.wyoming_address().map(|address| format!("serving tcp://{address} (Wyoming)"));
+        let calls =
+            server.audiosocket_address().map(|address| format!("serving tcp://{address} (AudioSocket)"));
         let signals = tokio::spawn(watch(args.config.clone(), args.addresses(), control.clone())?);
         if args.hardened {
             give_up_calls()?;
@@ -119,7 +127,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
                 "serving {url}/v1 (OpenAI's and Deepgram's interfaces) and ws{}/v1/stream",
                 &url[4..]
             ));
-            vosk.iter().chain(&wyoming).for_each(|more| complain(more));
+            vosk.iter().chain(&wyoming).chain(&calls).for_each(|more| complain(more));
         });
         let ended = server.run().await;
         greet.abort();
@@ -140,7 +148,12 @@ impl Args {
     }
 
     fn addresses(&self) -> Addresses {
-        Addresses { listen: self.listen, wyoming: self.wyoming, vosk: self.vosk }
+        Addresses {
+            listen: self.listen,
+            wyoming: self.wyoming,
+            audiosocket: self.audiosocket,
+            vosk: self.vosk,
+        }
     }
 
     /// Gives up all files but the server's own, and connecting to others.
@@ -165,7 +178,7 @@ impl Args {
                 .into_iter()
                 .chain(config.operations)
                 .chain(config.vosk)
-                .chain(config.wyoming.as_ref().map(|wyoming| wyoming.listen))
+                .chain(config.wyoming.iter().chain(&config.audiosocket).map(|unkeyed| unkeyed.listen))
                 .collect(),
         };
         super::hardened::restrict_files(&needs)
@@ -217,10 +230,13 @@ fn read(file: Option<&Path>, addresses: Addresses) -> Result<Config, Failure> {
     };
     config.listen = addresses.listen.unwrap_or(config.listen);
     config.vosk = addresses.vosk.or(config.vosk);
-    if let Some(listen) = addresses.wyoming {
-        match &mut config.wyoming {
-            Some(wyoming) => wyoming.listen = listen,
-            none => *none = Some(Wyoming::at(listen)),
+    for (address, configured) in
+        [(addresses.wyoming, &mut config.wyoming), (addresses.audiosocket, &mut config.audiosocket)]
+    {
+        match (address, configured) {
+            (None, _) => {}
+            (Some(listen), Some(unkeyed)) => unkeyed.listen = listen,
+            (Some(listen), none) => *none = Some(Unkeyed::at(listen)),
         }
     }
     Ok(config)

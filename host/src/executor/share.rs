@@ -80,8 +80,13 @@ impl Share {
         }))
     }
 
-    pub(super) fn is(&self, other: &Self) -> bool {
+    pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    #[cfg(feature = "server")]
+    pub(crate) fn weight(&self) -> u32 {
+        self.0.weight
     }
 
     /// Returns the increase of its virtual time when it uses a thread for `took`.

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use super::layout::CueLayout;
 use super::subtitles::{self, Syntax};
 use super::{Format, cues, json};
 use crate::text::sanitize_trimmed;
@@ -23,7 +24,8 @@ fn segments(channels: &[Transcript]) -> Vec<(usize, &Segment)> {
 }
 
 impl Format {
-    /// Writes the transcripts of a recording's channels, of the first channel first.
+    /// Writes the transcripts of a recording's channels, of the first channel first. Subtitles have
+    /// this layout.
     ///
     /// Text has a line for each segment, in order of time, which begins with `Channel 1:`. In
     /// subtitles each channel has cues of its own, which may overlap those of others; SubRip's text
@@ -34,7 +36,12 @@ impl Format {
     /// # Errors
     ///
     /// Errors of `out`.
-    pub fn write_channels(self, channels: &[Transcript], out: &mut impl Write) -> io::Result<()> {
+    pub fn write_channels(
+        self,
+        channels: &[Transcript],
+        layout: CueLayout,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
         match self {
             Self::Text => {
                 for (channel, segment) in segments(channels) {
@@ -44,8 +51,8 @@ impl Format {
                     }
                 }
             }
-            Self::Srt => write_cues(Syntax::Srt, channels, out)?,
-            Self::Vtt => write_cues(Syntax::Vtt, channels, out)?,
+            Self::Srt => write_cues(Syntax::Srt, channels, layout, out)?,
+            Self::Vtt => write_cues(Syntax::Vtt, channels, layout, out)?,
             Self::Json => {
                 out.write_all(b"{\"channels\":[")?;
                 for (channel, transcript) in channels.iter().enumerate() {
@@ -69,11 +76,17 @@ impl Format {
     }
 }
 
-fn write_cues(syntax: Syntax, channels: &[Transcript], out: &mut impl Write) -> io::Result<()> {
+fn write_cues(
+    syntax: Syntax,
+    channels: &[Transcript],
+    layout: CueLayout,
+    out: &mut impl Write,
+) -> io::Result<()> {
     let mut all = Vec::new();
     for (channel, transcript) in channels.iter().enumerate() {
-        all.extend(cues::of_segments(&transcript.segments).into_iter().map(|cue| (channel, cue)));
+        all.extend(cues::of_segments(&transcript.segments, layout).into_iter().map(|cue| (channel, cue)));
     }
     all.sort_by_key(|(channel, cue)| (cue.start, *channel));
-    subtitles::write_labeled(syntax, all.iter().map(|(channel, cue)| (label(*channel), cue)), out)
+    let cues = all.iter().map(|(channel, cue)| (label(*channel), cue));
+    subtitles::write_labeled(syntax, cues, layout.word_times, out)
 }

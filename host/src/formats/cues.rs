@@ -1,5 +1,6 @@
 //! Cuts segments into subtitle cues that can be read in their time.
 
+use super::layout::CueLayout;
 use super::lines;
 use super::tokens::{Token, tokens};
 use crate::Segment;
@@ -20,19 +21,22 @@ pub struct Cue {
     pub start: u64,
     /// End \[ms\].
     pub end: u64,
-    /// Text, at most two lines.
+    /// Text, at most as many lines as the layout allows.
     pub lines: Vec<String>,
+    /// For each line, where in it \[bytes\] a word begins that is spoken within the cue, and when
+    /// \[ms\].
+    pub(super) times: Vec<Vec<(usize, u64)>>,
 }
 
-/// The cues of one segment alone. The last one lasts as long as it takes to read, whatever comes
+/// The cues of one segment alone, in the default layout. The last one lasts as long as it takes to read, whatever comes
 /// after.
 pub fn cues(segment: &Segment) -> Vec<Cue> {
-    of_segments(std::slice::from_ref(segment))
+    of_segments(std::slice::from_ref(segment), CueLayout::default())
 }
 
 /// The cues of segments that follow each other.
-pub(super) fn of_segments(segments: &[Segment]) -> Vec<Cue> {
-    let (mut cutter, mut cues) = (Cutter::default(), Vec::new());
+pub(super) fn of_segments(segments: &[Segment], layout: CueLayout) -> Vec<Cue> {
+    let (mut cutter, mut cues) = (Cutter::new(layout), Vec::new());
     for segment in segments {
         let given = cutter.segment(segment, |cue| -> Result<(), std::convert::Infallible> {
             cues.push(cue);
@@ -45,8 +49,9 @@ pub(super) fn of_segments(segments: &[Segment]) -> Vec<Cue> {
 }
 
 /// Takes segments and gives cues, one late: where a cue may end depends on the next.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Cutter {
+    layout: CueLayout,
     /// The last cue's tokens, not empty.
     pending: Option<Vec<Token>>,
     /// End of the last finished cue: nothing starts before it.
@@ -54,13 +59,17 @@ pub(super) struct Cutter {
 }
 
 impl Cutter {
+    pub(super) fn new(layout: CueLayout) -> Self {
+        Self { layout, pending: None, free: 0 }
+    }
+
     /// Adds a segment; `give` gets the cues that are finished by it.
     pub(super) fn segment<E>(
         &mut self,
         segment: &Segment,
         mut give: impl FnMut(Cue) -> Result<(), E>,
     ) -> Result<(), E> {
-        for cue in cut(tokens(segment, lines::COLUMNS)) {
+        for cue in cut(tokens(segment, self.layout.columns), self.layout) {
             if let Some(cue) = self.push(cue) {
                 give(cue)?;
             }
@@ -87,7 +96,7 @@ impl Cutter {
         if flash && end(&tokens).saturating_sub(start) <= MAX_MS {
             let length = pending.len();
             pending.append(&mut tokens);
-            if lines::fits(&pending) {
+            if lines::fits(&pending, self.layout) {
                 self.pending = Some(pending);
                 return None;
             }
@@ -108,7 +117,16 @@ impl Cutter {
         // An empty cue would not be shown, so each has a millisecond even where times are nonsense.
         let end = wanted.min(next).min(start.saturating_add(MAX_MS)).max(start.saturating_add(1));
         self.free = end;
-        Cue { start, end, lines: lines::lay_out(tokens) }
+        let (mut lines, mut times) = (Vec::new(), Vec::new());
+        let mut last = start;
+        for tokens in lines::lay_out(tokens, self.layout) {
+            let (line, mut begins) = lines::join(tokens, last);
+            begins.retain(|(_, time)| *time < end);
+            last = begins.last().map_or(last, |(_, time)| *time);
+            lines.push(line);
+            times.push(begins);
+        }
+        Cue { start, end, lines, times }
     }
 }
 
@@ -122,9 +140,9 @@ fn end(tokens: &[Token]) -> u64 {
 
 /// Cuts a segment's tokens where the sum of costs is least: cues cost, and so do breaks away from
 /// punctuation and pauses, cues too short or too fast to read, and silences inside one. Every cue
-/// fits two lines and [`MAX_MS`], a lone token apart. A cue has at most 84 columns, so that the
+/// fits the layout and [`MAX_MS`], a lone token apart. A cue has at most 800 columns, so that the
 /// time is linear in the text.
-fn cut(mut tokens: Vec<Token>) -> Vec<Vec<Token>> {
+fn cut(mut tokens: Vec<Token>, layout: CueLayout) -> Vec<Vec<Token>> {
     let count = tokens.len();
     // best[i]: least cost of cutting the first i tokens, and where the last cue of those starts.
     let mut best: Vec<(u64, usize)> = vec![(u64::MAX, 0); count + 1];
@@ -134,7 +152,7 @@ fn cut(mut tokens: Vec<Token>) -> Vec<Vec<Token>> {
         for to in from + 1..=count {
             let cue = &tokens[from..to];
             let long = end(cue).saturating_sub(start(cue)) > MAX_MS;
-            if cue.len() > 1 && (long || !lines::fits(cue)) {
+            if cue.len() > 1 && (long || !lines::fits(cue, layout)) {
                 break;
             }
             let total = cost.saturating_add(cue_cost(cue, tokens.get(to)));

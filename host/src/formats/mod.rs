@@ -14,6 +14,7 @@
 mod channels;
 mod cues;
 mod json;
+mod layout;
 mod lines;
 mod subtitles;
 mod tokens;
@@ -24,6 +25,8 @@ use std::ops::Range;
 use std::str::FromStr;
 
 pub use self::cues::{Cue, cues};
+pub use self::layout::CueLayout;
+use self::subtitles::{Subtitles, Syntax};
 use crate::session::SessionEvent;
 use crate::text::sanitize_trimmed;
 use crate::{Language, Segment, Transcript};
@@ -121,7 +124,7 @@ pub struct Writer<W> {
 #[derive(Debug)]
 enum Body {
     Text,
-    Subtitles(subtitles::Subtitles),
+    Subtitles(Subtitles),
     Json(json::Json),
     JsonLines,
 }
@@ -132,11 +135,21 @@ impl<W: Write> Writer<W> {
     /// # Errors
     ///
     /// Errors of `out`.
-    pub fn begin(format: Format, mut out: W) -> io::Result<Self> {
+    pub fn begin(format: Format, out: W) -> io::Result<Self> {
+        Self::with_layout(format, CueLayout::default(), out)
+    }
+
+    /// Starts a file whose cues, if it has some, have this layout.
+    ///
+    /// # Errors
+    ///
+    /// Errors of `out`.
+    pub fn with_layout(format: Format, layout: CueLayout, mut out: W) -> io::Result<Self> {
+        let mut subtitles = |syntax| Subtitles::begin(syntax, layout, &mut out).map(Body::Subtitles);
         let body = match format {
             Format::Text => Body::Text,
-            Format::Srt => Body::Subtitles(subtitles::Subtitles::begin(subtitles::Syntax::Srt, &mut out)?),
-            Format::Vtt => Body::Subtitles(subtitles::Subtitles::begin(subtitles::Syntax::Vtt, &mut out)?),
+            Format::Srt => subtitles(Syntax::Srt)?,
+            Format::Vtt => subtitles(Syntax::Vtt)?,
             Format::Json => Body::Json(json::Json::begin(&mut out)?),
             Format::JsonLines => Body::JsonLines,
         };

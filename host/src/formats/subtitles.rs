@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use super::cues::{Cue, Cutter};
+use super::layout::CueLayout;
 use crate::Segment;
 
 /// Subtitle syntax.
@@ -16,25 +17,30 @@ pub(super) enum Syntax {
 #[derive(Debug)]
 pub(super) struct Subtitles {
     syntax: Syntax,
+    /// Words have times.
+    word_times: bool,
     cutter: Cutter,
     /// Cues written.
     count: u64,
 }
 
 impl Subtitles {
-    pub(super) fn begin(syntax: Syntax, out: &mut impl Write) -> io::Result<Self> {
+    pub(super) fn begin(syntax: Syntax, layout: CueLayout, out: &mut impl Write) -> io::Result<Self> {
         write_header(syntax, out)?;
-        Ok(Self { syntax, cutter: Cutter::default(), count: 0 })
+        Ok(Self { syntax, word_times: layout.word_times, cutter: Cutter::new(layout), count: 0 })
     }
 
     pub(super) fn segment(&mut self, segment: &Segment, out: &mut impl Write) -> io::Result<()> {
-        let (syntax, count) = (self.syntax, &mut self.count);
-        self.cutter.segment(segment, |cue| write_cue(syntax, count, &cue, None, out))
+        let (syntax, word_times, count) = (self.syntax, self.word_times, &mut self.count);
+        self.cutter.segment(segment, |cue| {
+            *count += 1;
+            write_cue(syntax, *count, &cue, None, word_times, out)
+        })
     }
 
-    pub(super) fn end(mut self, out: &mut impl Write) -> io::Result<()> {
+    pub(super) fn end(self, out: &mut impl Write) -> io::Result<()> {
         match self.cutter.end() {
-            Some(cue) => write_cue(self.syntax, &mut self.count, &cue, None, out),
+            Some(cue) => write_cue(self.syntax, self.count + 1, &cue, None, self.word_times, out),
             None => Ok(()),
         }
     }
@@ -44,12 +50,12 @@ impl Subtitles {
 pub(super) fn write_labeled<'a>(
     syntax: Syntax,
     cues: impl Iterator<Item = (String, &'a Cue)>,
+    word_times: bool,
     out: &mut impl Write,
 ) -> io::Result<()> {
     write_header(syntax, out)?;
-    let mut count = 0;
-    for (label, cue) in cues {
-        write_cue(syntax, &mut count, cue, Some(&label), out)?;
+    for (number, (label, cue)) in (1..).zip(cues) {
+        write_cue(syntax, number, cue, Some(&label), word_times, out)?;
     }
     Ok(())
 }
@@ -63,14 +69,14 @@ fn write_header(syntax: Syntax, out: &mut impl Write) -> io::Result<()> {
 
 fn write_cue(
     syntax: Syntax,
-    count: &mut u64,
+    number: u64,
     cue: &Cue,
     label: Option<&str>,
+    word_times: bool,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    *count += 1;
     if syntax == Syntax::Srt {
-        writeln!(out, "{count}")?;
+        writeln!(out, "{number}")?;
     }
     writeln!(out, "{} --> {}", time(syntax, cue.start), time(syntax, cue.end))?;
     match (syntax, label) {
@@ -78,10 +84,18 @@ fn write_cue(
         (Syntax::Srt, Some(label)) => write!(out, "{label}: ")?,
         (Syntax::Vtt, Some(label)) => write!(out, "<v {label}>")?,
     }
-    for line in &cue.lines {
+    for (line, times) in cue.lines.iter().zip(&cue.times) {
         match syntax {
             Syntax::Srt => writeln!(out, "{}", escape_srt(line))?,
-            Syntax::Vtt => writeln!(out, "{}", escape_vtt(line))?,
+            Syntax::Vtt => {
+                let mut written = 0;
+                for &(at, begins) in times.iter().filter(|_| word_times) {
+                    let text = line.get(written..at).unwrap_or_default();
+                    write!(out, "{}<{}>", escape_vtt(text), time(syntax, begins))?;
+                    written = at;
+                }
+                writeln!(out, "{}", escape_vtt(line.get(written..).unwrap_or_default()))?;
+            }
         }
     }
     writeln!(out)

@@ -39,7 +39,11 @@ fn written(format: Format, segments: Vec<Segment>) -> String {
 }
 
 fn cues(segments: &[Segment]) -> Vec<Cue> {
-    let mut cutter = Cutter::default();
+    laid_out(segments, CueLayout::default())
+}
+
+fn laid_out(segments: &[Segment], layout: CueLayout) -> Vec<Cue> {
+    let mut cutter = Cutter::new(layout);
     let mut cues = Vec::new();
     for segment in segments {
         cutter
@@ -238,24 +242,39 @@ proptest! {
     fn cues_keep_their_limits(segments in prop_oneof![
         prop::collection::vec(hostile_segment(), 0..5),
         sane_segments(),
-    ]) {
+    ], columns in 2..90usize, lines in 1..5usize, words in prop_oneof![1..9usize, Just(usize::MAX)]) {
+        let layout = CueLayout::default().columns(columns).lines(lines).words(words);
         let mut last = 0;
-        for cue in cues(&segments) {
+        for cue in laid_out(&segments, layout) {
             prop_assert!(cue.start >= last, "overlap: {cue:?}");
             last = cue.end;
             prop_assert!(cue.end > cue.start || cue.start == u64::MAX, "empty: {cue:?}");
             prop_assert!(cue.end - cue.start <= 7_000, "long: {cue:?}");
-            prop_assert!((1..=2).contains(&cue.lines.len()));
+            prop_assert!((1..=lines).contains(&cue.lines.len()));
             for line in &cue.lines {
-                prop_assert!(tokens::width(line) <= 42, "wide: {line:?}");
+                prop_assert!(tokens::width(line) <= columns, "wide: {line:?}");
                 prop_assert!(!line.is_empty());
+            }
+            let spoken: Vec<&str> = cue.lines.iter().flat_map(|line| line.split_whitespace()).collect();
+            prop_assert!(spoken.len() <= words || columns < 20, "{words} words: {cue:?}");
+            let mut time = cue.start;
+            for (line, times) in cue.lines.iter().zip(&cue.times) {
+                for &(at, begins) in times {
+                    prop_assert!(begins > time && begins < cue.end, "{begins}: {cue:?}");
+                    time = begins;
+                    prop_assert!(line.is_char_boundary(at) && at < line.len(), "{at}: {cue:?}");
+                }
             }
         }
     }
 
     #[test]
-    fn no_word_is_lost_or_out_of_time(segments in sane_segments()) {
-        let cues = cues(&segments);
+    fn no_word_is_lost_or_out_of_time(
+        segments in sane_segments(),
+        columns in 2..90usize,
+        words in prop_oneof![1..9usize, Just(usize::MAX)],
+    ) {
+        let cues = laid_out(&segments, CueLayout::default().columns(columns).words(words));
         let strip = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
         let said: String = segments.iter().map(|segment| strip(&segment.text)).collect();
         let shown: String = cues.iter().flat_map(|cue| cue.lines.iter().map(|line| strip(line))).collect();
@@ -300,6 +319,37 @@ fn golden_long_srt() {
 }
 
 #[test]
+fn cues_of_a_few_words_with_their_times() {
+    let words = ["We", "went", "down,", "<all>", "of", "us."];
+    let words: Vec<Word> = (0..)
+        .zip(words)
+        .map(|(at, text)| word(text, f64::from(at) * 0.5, f64::from(at) * 0.5 + 0.5))
+        .collect();
+    let layout = CueLayout::default().words(3).word_times(true);
+    let mut writer = Writer::with_layout(Format::Vtt, layout, Vec::new()).unwrap();
+    writer.segment(&timed(words)).unwrap();
+    let vtt = String::from_utf8(writer.end(None, samples(3.0)).unwrap()).unwrap();
+    let golden = "WEBVTT\n\n\
+                  00:00:00.000 --> 00:00:01.500\n\
+                  We<00:00:00.500> went<00:00:01.000> down,\n\n\
+                  00:00:01.500 --> 00:00:03.000\n\
+                  &lt;all&gt;<00:00:02.000> of<00:00:02.500> us.\n\n";
+    assert_eq!(vtt, golden);
+}
+
+#[test]
+fn lines_are_as_many_and_as_long_as_the_layout_says() {
+    let text = "one two three four five six seven eight nine ten eleven twelve";
+    let lines = |columns, lines| {
+        let layout = CueLayout::default().columns(columns).lines(lines);
+        laid_out(&[even(text, 0.0, 6.0)], layout).into_iter().map(|cue| cue.lines).collect::<Vec<_>>()
+    };
+    assert_eq!(lines(62, 1), [[text]]);
+    assert_eq!(lines(24, 3), [["one two three four", "five six seven eight", "nine ten eleven twelve"]]);
+    assert!(lines(10, 1).iter().all(|cue| cue.len() == 1 && cue[0].len() <= 10));
+}
+
+#[test]
 fn channels_are_told_apart_in_every_format() {
     let of =
         |segments: Vec<Segment>| Transcript { duration: samples(10.0), segments, ..Transcript::default() };
@@ -309,7 +359,7 @@ fn channels_are_told_apart_in_every_format() {
     ];
     let written = |format: Format| {
         let mut out = Vec::new();
-        format.write_channels(&channels, &mut out).unwrap();
+        format.write_channels(&channels, CueLayout::default(), &mut out).unwrap();
         String::from_utf8(out).unwrap()
     };
     assert_eq!(

@@ -94,19 +94,23 @@ impl Speakers {
     }
 }
 
-/// Counts a stream as active, as long as its audio comes, until it is dropped.
+/// Counts a stream as active, in the meters of its model and of its share, as long as its audio
+/// comes, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Speaking {
-    meter: Arc<Meter>,
-    name: u64,
+    /// Each meter, and the name of the stream there.
+    meters: [(Arc<Meter>, u64); 2],
     noted: Instant,
 }
 
 impl Speaking {
-    pub(crate) fn new(meter: Arc<Meter>) -> Self {
+    pub(crate) fn new(meters: [Arc<Meter>; 2]) -> Self {
         let noted = Instant::now();
-        let name = meter.lock_speakers().begin(noted);
-        Self { meter, name, noted }
+        let meters = meters.map(|meter| {
+            let name = meter.lock_speakers().begin(noted);
+            (meter, name)
+        });
+        Self { meters, noted }
     }
 
     /// More of its audio has come.
@@ -114,14 +118,19 @@ impl Speaking {
         let now = Instant::now();
         if now.duration_since(self.noted) >= NOTE {
             self.noted = now;
-            self.meter.lock_speakers().hear(self.name, now);
+            for (meter, name) in &self.meters {
+                meter.lock_speakers().hear(*name, now);
+            }
         }
     }
 }
 
 impl Drop for Speaking {
     fn drop(&mut self) {
-        self.meter.lock_speakers().end(self.name, Instant::now());
+        let now = Instant::now();
+        for (meter, name) in &self.meters {
+            meter.lock_speakers().end(*name, now);
+        }
     }
 }
 

@@ -5,6 +5,11 @@
 //! speech without partial texts, which is measured with each such utterance and once when the model
 //! is loaded, times the number of active streams. Silent streams are no load.
 //!
+//! Others' excess takes no tenant's part: a tenant whose own demand is below its guaranteed part of
+//! the limit, by the weights of the tenants with active streams, is admitted on a full machine too.
+//! The recognizer's threads are shared by the same weights, so the tenants above their part become
+//! late, and it does not.
+//!
 //! Whether a new stream will ever carry speech is unknown. So admission is checked twice: when a
 //! stream opens, and at its first speech. Any number of silent streams is admitted at once, and of
 //! a crowd of speakers those for whom there is room.
@@ -17,7 +22,8 @@ use std::time::{Duration, Instant};
 
 use super::config::Admission;
 use super::rejection::Rejection;
-use crate::meter::Speaking;
+use super::tenants::Tenants;
+use crate::meter::{Meter, Speaking};
 use crate::{Engine, Model, Share};
 
 /// Value of `Retry-After`: utterances end within seconds.
@@ -40,6 +46,8 @@ pub(super) struct Asking<'a> {
     pub(super) own: &'a Share,
     /// All loaded models.
     pub(super) models: &'a [Model],
+    /// All tenants.
+    pub(super) tenants: &'a Tenants,
 }
 
 impl Capacity {
@@ -52,7 +60,7 @@ impl Capacity {
 
     /// Thread time that final texts need, as a fraction of the available time.
     pub(super) fn load(&self, models: &[Model]) -> f64 {
-        needed(models).1 / self.capable()
+        Demand::of(models).threads / self.capable()
     }
 
     /// Threads' time that there is.
@@ -70,9 +78,11 @@ impl Capacity {
         if !self.config.enabled {
             return Ok(());
         }
-        let (speaking, needed) = needed(asking.models);
         let cost = model.meter().cost_of_speech().unwrap_or_default();
-        fits(speaking, needed, cost, self.config.load * self.capable())?;
+        let limit = self.config.load * self.capable();
+        if !Demand::of(asking.models).leaves_room(cost, limit) && !asking.is_below_its_part(cost, limit) {
+            return Err(Rejection::Busy { retry: RETRY });
+        }
         self.in_time(asking)
     }
 
@@ -80,7 +90,7 @@ impl Capacity {
     pub(super) fn speak(&self, model: &Model, asking: &Asking<'_>) -> Result<Speaking, Rejection> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         self.room(model, asking)?;
-        Ok(Speaking::new(Arc::clone(model.meter())))
+        Ok(Speaking::new([model.meter(), asking.own.meter()].map(Arc::clone)))
     }
 
     /// Returns an error if a recording has no room: it waits for streams, and is not to wait for
@@ -107,40 +117,99 @@ impl Capacity {
     }
 }
 
-/// Checks that one more stream of this cost fits beside those that speak now.
-fn fits(speaking: u64, needed: f64, cost: f64, most: f64) -> Result<(), Rejection> {
-    // Alone it gets the whole capacity of the machine.
-    if speaking == 0 || needed + cost <= most { Ok(()) } else { Err(Rejection::Busy { retry: RETRY }) }
+impl Asking<'_> {
+    /// Returns true if one more stream of this cost keeps the tenant within its guaranteed part of
+    /// `limit`.
+    fn is_below_its_part(&self, cost: f64, limit: f64) -> bool {
+        let meter = self.own.meter();
+        let own = Demand::new(meter, meter.cost_of_speech().unwrap_or(cost));
+        let others = self
+            .tenants
+            .all()
+            .into_iter()
+            .map(|tenant| tenant.share.clone())
+            .filter(|share| !share.is(self.own) && share.meter().speaking() > 0);
+        own.is_below_part(cost, limit, self.own.weight(), others.map(|share| share.weight()))
+    }
 }
 
-/// Number of active streams, and of the threads that final texts need: the current need, or the
-/// average one, if that is more. A moment in which many pause is soon over.
-fn needed(models: &[Model]) -> (u64, f64) {
-    let each = models.iter().map(|model| {
-        let (meter, speaking) = (model.meter(), model.meter().speaking());
-        let speakers = meter.speaking_lately().max(speaking as f64);
-        (speaking, speakers * meter.cost_of_speech().unwrap_or_default())
-    });
-    each.fold((0, 0.0), |(count, time), (speaking, needed)| (count + speaking, time + needed))
+/// Demand of active streams on the recognizer.
+#[derive(Debug, Clone, Copy, Default)]
+struct Demand {
+    /// Number of active streams.
+    speaking: u64,
+    /// Number of threads that their final texts need.
+    threads: f64,
+}
+
+impl Demand {
+    /// Demand of all streams of these models.
+    fn of(models: &[Model]) -> Self {
+        let each = models.iter().map(|model| {
+            let meter = model.meter();
+            Self::new(meter, meter.cost_of_speech().unwrap_or_default())
+        });
+        each.fold(Self::default(), |all, one| Self {
+            speaking: all.speaking + one.speaking,
+            threads: all.threads + one.threads,
+        })
+    }
+
+    /// Current demand of the streams in `meter`, each of this cost, or the average one, if that is
+    /// more. A moment in which many pause is soon over.
+    fn new(meter: &Meter, cost: f64) -> Self {
+        let speaking = meter.speaking();
+        Self { speaking, threads: meter.speaking_lately().max(speaking as f64) * cost }
+    }
+
+    /// Returns true if one more stream of this cost fits below `limit`.
+    fn leaves_room(self, cost: f64, limit: f64) -> bool {
+        // Alone it gets the whole capacity of the machine.
+        self.speaking == 0 || self.threads + cost <= limit
+    }
+
+    /// Returns true if one more stream of this cost keeps this demand, a tenant's, below the part of
+    /// `limit` that its weight guarantees beside the weights of the others with active streams.
+    fn is_below_part(self, cost: f64, limit: f64, weight: u32, others: impl Iterator<Item = u32>) -> bool {
+        let (own, all) = (f64::from(weight), f64::from(weight) + others.map(f64::from).sum::<f64>());
+        self.threads + cost <= limit * own / all
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn demand(speaking: u64, threads: f64) -> Demand {
+        Demand { speaking, threads }
+    }
+
     #[test]
     fn speakers_are_let_in_up_to_the_limit() {
         // Each needs an eighth of a thread: two dozen of them need three.
-        assert!(fits(23, 23.0 * 0.125, 0.125, 3.0).is_ok());
-        assert!(fits(24, 24.0 * 0.125, 0.125, 3.0).is_err());
+        assert!(demand(23, 23.0 * 0.125).leaves_room(0.125, 3.0));
+        assert!(!demand(24, 24.0 * 0.125).leaves_room(0.125, 3.0));
         // A model with a negligible cost has room still.
-        assert!(fits(24, 24.0 * 0.1249, 0.0001, 3.0).is_ok());
+        assert!(demand(24, 24.0 * 0.1249).leaves_room(0.0001, 3.0));
     }
 
     #[test]
     fn the_first_active_stream_is_always_admitted() {
-        assert!(fits(0, 0.0, 10.0, 3.0).is_ok());
-        assert!(fits(0, 2.9, 10.0, 3.0).is_ok(), "after many that are silent now");
-        assert!(fits(1, 10.0, 10.0, 3.0).is_err());
+        assert!(demand(0, 0.0).leaves_room(10.0, 3.0));
+        assert!(demand(0, 2.9).leaves_room(10.0, 3.0), "after many that are silent now");
+        assert!(!demand(1, 10.0).leaves_room(10.0, 3.0));
+    }
+
+    #[test]
+    fn a_tenants_part_goes_by_its_weight_among_those_with_active_streams() {
+        let own = |threads, weight, others: &[u32]| {
+            demand(1, threads).is_below_part(0.125, 3.0, weight, others.iter().copied())
+        };
+        assert!(own(2.875, 1, &[]), "nobody else speaks");
+        assert!(!own(2.876, 1, &[]));
+        assert!(own(1.375, 1, &[1]), "half beside one other");
+        assert!(!own(1.376, 1, &[1]));
+        assert!(own(1.875, 2, &[1]), "two thirds at twice the weight");
+        assert!(!own(0.3, 1, &[1; 9]), "a tenth is less than what it would need");
     }
 }

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use tokio::runtime::{Builder, Runtime};
 
 use super::rejection::Rejection;
-use super::{deepgram, keys, native_ws, openai, realtime, ticket, vosk, wyoming};
+use super::{audiosocket, deepgram, keys, native_ws, openai, realtime, ticket, twilio, vosk, wyoming};
 #[cfg(not(fuzzing))]
 use crate::audio;
 use crate::audio::{Encoding, Faults};
@@ -38,7 +38,9 @@ pub fn attack(bytes: &[u8]) {
     rejections.extend(deepgram::attack(&text));
     rejections.extend(realtime::attack(&text).err());
     rejections.extend(vosk::attack(&text).err());
+    rejections.extend(twilio::attack(&text).err());
     rejections.extend(wyoming::attack(bytes).err());
+    rejections.extend(audiosocket::attack(bytes).err());
     rejections.extend(upload(bytes));
     for encoding in [Encoding::S16Le, Encoding::F32Le, Encoding::MuLaw, Encoding::ALaw] {
         let whole = bytes.len() / encoding.bytes() * encoding.bytes();

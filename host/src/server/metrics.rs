@@ -54,6 +54,8 @@ pub(super) struct Metrics {
     pub(super) recording_factor: Family<ByTenant, Histogram>,
     refused: Family<ByReason, Counter>,
     pub(super) connections: Gauge,
+    /// Connections that watch broadcasts.
+    pub(super) watchers: Family<ByTenant, Gauge>,
     /// Streams that wait for their client to come back.
     pub(super) parked: Gauge,
 }
@@ -75,6 +77,7 @@ impl Metrics {
             recording_factor: Family::new_with_constructor(factor),
             refused: Family::default(),
             connections: Gauge::default(),
+            watchers: Family::default(),
             parked: Gauge::default(),
         };
         let r = &mut registry;
@@ -108,6 +111,8 @@ impl Metrics {
         r.register("refusals", "Rejections, by reason", metrics.refused.clone());
         // hearken_connections
         r.register("connections", "Connections that are open", metrics.connections.clone());
+        // hearken_watchers
+        r.register("watchers", "Connections that watch broadcasts", metrics.watchers.clone());
         // hearken_parked
         r.register("parked", "Streams whose client lost its connection", metrics.parked.clone());
         metrics.registry = Arc::new(registry);

@@ -21,6 +21,8 @@
 
 mod addresses;
 mod admission;
+mod audiosocket;
+mod broadcast;
 mod config;
 mod deepgram;
 mod disk;
@@ -49,6 +51,7 @@ mod stream;
 mod tenants;
 mod ticket;
 mod tls;
+mod twilio;
 mod upload;
 mod values;
 mod vosk;
@@ -67,7 +70,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
 use self::admission::Capacity;
-pub use self::config::{Admission, Config, ConfigError, LogFormat, TenantConfig, Tls, Wyoming};
+use self::broadcast::Broadcasts;
+pub use self::config::{Admission, Config, ConfigError, LogFormat, TenantConfig, Tls, Unkeyed};
 use self::disk::Disk;
 use self::health::Audience;
 pub use self::keys::{InvalidKeyHash, Key, KeyHash};
@@ -115,6 +119,7 @@ struct App {
     tenants: Tenants,
     metrics: Metrics,
     parked: native_ws::Parked,
+    broadcasts: Broadcasts,
     secrets: realtime::Secrets,
     /// Streams and recordings that are open.
     open: AtomicU32,
@@ -171,6 +176,7 @@ pub struct Server {
     operations: Option<TcpListener>,
     vosk: Option<TcpListener>,
     wyoming: Option<TcpListener>,
+    audiosocket: Option<TcpListener>,
     models: Vec<NamedModel>,
     address: SocketAddr,
 }
@@ -196,7 +202,10 @@ impl Server {
         let listener = listen(config.listen)?;
         let operations = config.operations.map(listen).transpose()?;
         let vosk = config.vosk.map(listen).transpose()?;
-        let wyoming = config.wyoming.as_ref().map(|wyoming| listen(wyoming.listen)).transpose()?;
+        let unkeyed = |configured: &Option<Unkeyed>| {
+            configured.as_ref().map(|configured| listen(configured.listen)).transpose()
+        };
+        let (wyoming, audiosocket) = (unkeyed(&config.wyoming)?, unkeyed(&config.audiosocket)?);
         let address = listener.local_addr().unwrap_or(config.listen);
         let intake = Executor::start(Purpose::Intake, engine.threads(), || {})
             .map_err(|source| Error::System { what: "cannot start a thread".to_owned(), source })?;
@@ -205,6 +214,7 @@ impl Server {
             tenants: Tenants::new(&config.tenants),
             metrics: Metrics::new(),
             parked: native_ws::Parked::default(),
+            broadcasts: Broadcasts::default(),
             secrets: realtime::Secrets::default(),
             open: AtomicU32::new(0),
             capacity: Capacity::new(config.admission, engine.clone()),
@@ -217,7 +227,7 @@ impl Server {
             config,
             engine,
         };
-        Ok(Self { app: Arc::new(app), listener, operations, vosk, wyoming, models, address })
+        Ok(Self { app: Arc::new(app), listener, operations, vosk, wyoming, audiosocket, models, address })
     }
 
     /// Address of the listener.
@@ -241,6 +251,11 @@ impl Server {
         self.wyoming.as_ref()?.local_addr().ok()
     }
 
+    /// Address for calls over AudioSocket, if there is one.
+    pub fn audiosocket_address(&self) -> Option<SocketAddr> {
+        self.audiosocket.as_ref()?.local_addr().ok()
+    }
+
     /// Handle to reload and to end the server.
     pub fn control(&self) -> Control {
         Control(Arc::clone(&self.app))
@@ -254,7 +269,7 @@ impl Server {
     ///
     /// [`ServerError::Model`].
     pub async fn run(self) -> Result<(), ServerError> {
-        let Self { app, listener, operations, vosk, wyoming, models, .. } = self;
+        let Self { app, listener, operations, vosk, wyoming, audiosocket, models, .. } = self;
         let failed = Arc::new(OnceLock::new());
         let loading = {
             let (app, failed) = (Arc::clone(&app), Arc::clone(&failed));
@@ -281,14 +296,22 @@ impl Server {
         let operations = on(operations, &Places::for_operations(), health);
         let vosk = on(vosk, &clients, Router::new().fallback(vosk::upgrade).with_state(Arc::clone(&app)));
         let wyoming = {
-            let (app, alive) = (Arc::clone(&app), alive);
+            let (app, places, alive) = (Arc::clone(&app), Arc::clone(&clients), alive.clone());
             async move {
                 if let Some(listener) = wyoming {
-                    listener::each(app, clients, listener, alive, wyoming::serve).await;
+                    listener::each(app, places, listener, alive, wyoming::serve).await;
                 }
             }
         };
-        tokio::join!(main, operations, vosk, wyoming);
+        let calls = {
+            let (app, alive) = (Arc::clone(&app), alive);
+            async move {
+                if let Some(listener) = audiosocket {
+                    listener::each(app, clients, listener, alive, audiosocket::serve).await;
+                }
+            }
+        };
+        tokio::join!(main, operations, vosk, wyoming, calls);
         app.parked.clear();
         // Until the last connection drops its end.
         let quiet = ended.recv();
@@ -353,6 +376,8 @@ fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
 fn routes(app: &Arc<App>, metrics: Audience) -> Router {
     let routes = Router::new()
         .route("/v1/stream", get(native_ws::upgrade))
+        .route("/v1/watch/{name}", get(broadcast::upgrade))
+        .route("/v1/twilio", get(twilio::upgrade))
         .route("/", get(vosk::or_page))
         .route("/v1/realtime", get(realtime::upgrade))
         .route("/v1/realtime/client_secrets", post(realtime::create_secret))

@@ -35,6 +35,8 @@ pub(super) enum Rejection {
     Draining,
     #[error("this key has {0} streams and recordings open, which is its limit; end one, or try again later")]
     TooManyStreams(u32),
+    #[error("this key has {0} connections that watch, which is its limit; end one, or try again later")]
+    TooManyWatchers(u32),
     #[error("this key has {0} client secrets that are valid, which is the limit; let some expire")]
     TooManySecrets(usize),
     #[error("the server is full; try again later")]
@@ -102,6 +104,7 @@ impl Rejection {
             }
             Self::TooManyStreams(_)
             | Self::TooManyUploads(_)
+            | Self::TooManyWatchers(_)
             | Self::TooManySecrets(_)
             | Self::TooMuchAudio { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLarge(_) | Self::TooLong(_) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -124,6 +127,7 @@ impl Rejection {
             Self::NotReady => "not_ready",
             Self::Draining => "shutting_down",
             Self::TooManyStreams(_) => "too_many_streams",
+            Self::TooManyWatchers(_) => "too_many_watchers",
             Self::TooManySecrets(_) => "too_many_client_secrets",
             Self::Full => "server_full",
             Self::Busy { .. } => "server_busy",
@@ -159,6 +163,7 @@ impl Rejection {
             | Self::Full
             | Self::NoRoom
             | Self::TooManyStreams(_)
+            | Self::TooManyWatchers(_)
             | Self::TooManyUploads(_) => Some(Duration::from_secs(5)),
             Self::Busy { retry } | Self::TooMuchAudio { retry, .. } => {
                 Some((*retry).max(Duration::from_secs(1)))

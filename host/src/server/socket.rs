@@ -20,7 +20,7 @@ const READ_BUFFER: usize = 4 << 10;
 /// Patience for a client that does not read.
 const WRITE_PATIENCE: Duration = Duration::from_secs(20);
 /// Idle time after which a client is pinged, and the time limit of its answer.
-const PING_AFTER: Duration = Duration::from_secs(30);
+pub(super) const PING_AFTER: Duration = Duration::from_secs(30);
 
 /// A protocol over a WebSocket: translates the client's messages for a [`Stream`], and the stream's
 /// events for the client.
@@ -272,10 +272,14 @@ fn rejection(error: axum::Error) -> Option<Rejection> {
 /// Sends queued messages, within [`WRITE_PATIENCE`].
 async fn send_all(socket: &mut WebSocket, out: &mut Outbox) -> Result<(), ()> {
     while let Some(message) = out.0.pop_front() {
-        let sent = timeout(WRITE_PATIENCE, socket.send(message)).await;
-        sent.map_err(drop)?.map_err(drop)?;
+        send(socket, message).await?;
     }
     Ok(())
+}
+
+/// Sends a message, within [`WRITE_PATIENCE`].
+pub(super) async fn send(socket: &mut WebSocket, message: Message) -> Result<(), ()> {
+    timeout(WRITE_PATIENCE, socket.send(message)).await.map_err(drop)?.map_err(drop)
 }
 
 /// Rejects a client before it has a stream: reports the reason, in the protocol's words, and
@@ -289,7 +293,7 @@ pub(super) async fn refuse(socket: &mut WebSocket, rejection: &Rejection, messag
 }
 
 /// Says goodbye, and waits a little for the client's own.
-async fn close(socket: &mut WebSocket, code: u16, reason: &str) {
+pub(super) async fn close(socket: &mut WebSocket, code: u16, reason: &str) {
     // A close frame holds 125 bytes: two of them are the code.
     let end = (0..=reason.len().min(123)).rev().find(|end| reason.is_char_boundary(*end)).unwrap_or(0);
     let frame = CloseFrame { code, reason: reason[..end].into() };

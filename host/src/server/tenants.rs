@@ -29,6 +29,7 @@ pub(super) struct Tenant {
 #[derive(Debug, Default)]
 struct Usage {
     streams: AtomicU32,
+    watchers: AtomicU32,
     /// Size of its uploads on disk [bytes].
     stored: AtomicU64,
     credit: Mutex<Option<Credit>>,
@@ -54,6 +55,20 @@ impl Tenant {
 
     pub(super) fn give_stream_back(&self) {
         self.usage.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Takes one of its places for connections that watch, if one is free.
+    pub(super) fn take_watcher(&self) -> Result<(), Rejection> {
+        let limit = self.limits.watchers;
+        let taken = self
+            .usage
+            .watchers
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < limit).then_some(open + 1));
+        taken.map(drop).map_err(|_| Rejection::TooManyWatchers(limit))
+    }
+
+    pub(super) fn give_watcher_back(&self) {
+        self.usage.watchers.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Reserves `bytes` bytes of the disk, if the tenant may have them.

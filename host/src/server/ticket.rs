@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, header};
 
 use super::App;
 use super::admission::Asking;
+use super::config::Unkeyed;
 use super::disk::Stored;
 use super::keys::KeyHash;
 use super::metrics::{ByProtocol, ByTenant, Counted};
@@ -43,6 +44,25 @@ impl App {
         Ok(Admitted { tenant: self.tenants.named(name)?, key })
     }
 
+    /// The tenant of clients that come to the address of a protocol without keys.
+    pub(super) fn unkeyed(&self, configured: Option<&Unkeyed>) -> Result<Admitted, Rejection> {
+        match configured.and_then(|configured| configured.tenant.as_deref()) {
+            // Any client of the address is admitted; there is no key to revoke.
+            Some(name) => Ok(Admitted { tenant: self.tenants.named(name)?, key: None }),
+            None => self.tenants.find(None),
+        }
+    }
+
+    /// Waits until the key with which a client came is not valid any more.
+    pub(super) fn revoked(self: &Arc<Self>, who: &Admitted) -> impl Future<Output = ()> + Send + use<> {
+        let (app, name, key) = (Arc::clone(self), Arc::clone(&who.tenant.name), who.key);
+        let mut replaced = app.tenants.replaced();
+        async move {
+            // Its sender is in the app.
+            let _ = replaced.wait_for(|()| !app.tenants.still_admits(&name, key.as_ref())).await;
+        }
+    }
+
     /// Room for one more stream of this model, or for a recording, until the ticket is dropped.
     pub(super) fn open(
         self: &Arc<Self>,
@@ -70,6 +90,7 @@ impl App {
         Ok(Ticket {
             app: Arc::clone(self),
             tenant: Arc::clone(tenant),
+            protocol,
             key: *key,
             counted: Some(counted),
             stored: Stored::default(),
@@ -86,7 +107,7 @@ impl App {
     }
 
     fn asking<T>(&self, tenant: &Tenant, ask: impl FnOnce(&Asking<'_>) -> T) -> T {
-        ask(&Asking { own: &tenant.share, models: &self.models.all() })
+        ask(&Asking { own: &tenant.share, models: &self.models.all(), tenants: &self.tenants })
     }
 }
 
@@ -94,6 +115,7 @@ impl App {
 pub(super) struct Ticket {
     pub(super) app: Arc<App>,
     pub(super) tenant: Arc<Tenant>,
+    protocol: &'static str,
     /// Key of the client.
     pub(super) key: Option<KeyHash>,
     /// Until it is given back.
@@ -103,6 +125,11 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
+    /// One more place for the same client: for another channel of a stream of this model.
+    pub(super) fn another(&self, model: &Model) -> Result<Self, Rejection> {
+        self.app.open(&self.who(), self.protocol, Some(model))
+    }
+
     pub(super) fn by_tenant(&self) -> ByTenant {
         ByTenant { tenant: Arc::clone(&self.tenant.name) }
     }
@@ -114,12 +141,12 @@ impl Ticket {
 
     /// Waits until the key with which its client came is not valid any more.
     pub(super) fn revoked(&self) -> impl Future<Output = ()> + Send + use<> {
-        let (app, name, key) = (Arc::clone(&self.app), Arc::clone(&self.tenant.name), self.key);
-        let mut replaced = app.tenants.replaced();
-        async move {
-            // Its sender is in the app.
-            let _ = replaced.wait_for(|()| !app.tenants.still_admits(&name, key.as_ref())).await;
-        }
+        self.app.revoked(&self.who())
+    }
+
+    /// The client.
+    fn who(&self) -> Admitted {
+        Admitted { tenant: Arc::clone(&self.tenant), key: self.key }
     }
 
     /// Waits for something as long as the key is valid.
@@ -136,6 +163,11 @@ impl Ticket {
     /// Admits the first speech in a stream, if there is room for one more active stream.
     pub(super) fn first_speech(&self, model: &Model) -> Result<Speaking, Rejection> {
         self.app.asking(&self.tenant, |asking| self.app.capacity.speak(model, asking))
+    }
+
+    /// Counts a stream that was admitted as active again.
+    pub(super) fn more_speech(&self, model: &Model) -> Speaking {
+        Speaking::new([model.meter(), self.tenant.share.meter()].map(Arc::clone))
     }
 
     /// Gives the tenant its place back before the server's: a client whose stream has ended may

@@ -287,6 +287,23 @@ fn several_recordings_fail_one_by_one() {
 }
 
 #[test]
+fn subtitles_are_laid_out_as_asked_and_other_formats_are_not() {
+    let folder = Folder::new();
+    let speech = folder.speech();
+    let words = ["--words-per-cue", "1"];
+    let cues = fine(hearken(&["file", &speech, "-f", "vtt", "--word-times"]).args(words));
+    let cues: Vec<&str> = cues.split("\n\n").skip(1).filter(|cue| !cue.is_empty()).collect();
+    assert!(cues.len() > 1, "{cues:?}");
+    for cue in cues {
+        let (_, text) = cue.split_once('\n').unwrap();
+        assert_eq!(text.split_whitespace().count(), 1, "{cue}");
+    }
+    run(hearken(&["file", &speech]).args(words)).only_says(2, &["--words-per-cue", "choose srt or vtt"]);
+    run(&mut hearken(&["file", &speech, "-f", "srt", "--word-times"])).only_says(2, &["choose vtt"]);
+    run(&mut hearken(&["file", &speech, "-f", "srt", "--max-lines", "9"])).says(2, &["9", "1..=4"]);
+}
+
+#[test]
 fn standard_input_takes_raw_samples_and_whole_files() {
     let raw = s16le(speech());
     for (args, input) in [

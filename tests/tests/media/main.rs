@@ -74,10 +74,11 @@ fn hear_all(mut source: Box<dyn Source>) -> Heard {
     Heard { format: source.format(), samples, faults: source.faults(), error }
 }
 
-/// Samples as ffmpeg decodes them.
-fn reference(folder: &Path, file: &str) -> Vec<f32> {
+/// Samples as ffmpeg decodes them, at this rate.
+fn reference(folder: &Path, file: &str, rate: u32) -> Vec<f32> {
+    let rate = rate.to_string();
     let output = Command::new("ffmpeg")
-        .args(["-nostdin", "-v", "error", "-i", file, "-map", "0:a:0", "-f", "f32le", "-"])
+        .args(["-nostdin", "-v", "error", "-i", file, "-map", "0:a:0", "-ar", &rate, "-f", "f32le", "-"])
         .current_dir(folder)
         .output()
         .expect("ffmpeg can be run");

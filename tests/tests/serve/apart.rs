@@ -5,10 +5,12 @@ use hearken_tests::tenants::{KEY_A, two_tenants};
 use hearken_tests::wav;
 use serde_json::{Value, json};
 
+use crate::containers::{OGG, written_by_ffmpeg};
 use crate::{PHRASES, SPEECH};
 
-/// Two speakers who say the same, one of them a second later, so that they talk at once.
-fn call() -> Vec<u8> {
+/// Two speakers who say the same, one of them a second later, so that they talk at once; as samples
+/// of both channels.
+fn call() -> Vec<f32> {
     let second = SPEECH.format.sample_rate as usize;
     let [left, right] = [second, 2 * second].map(|before| {
         let mut samples = vec![0.0; before];
@@ -16,8 +18,7 @@ fn call() -> Vec<u8> {
         samples.resize(SPEECH.samples.len() + 2 * second, 0.0);
         samples
     });
-    let both: Vec<f32> = left.into_iter().zip(right).flat_map(|(left, right)| [left, right]).collect();
-    wav::s16le(&both)
+    left.into_iter().zip(right).flat_map(|(left, right)| [left, right]).collect()
 }
 
 #[test]
@@ -30,7 +31,7 @@ fn deepgrams_clients_get_the_channels_of_a_stream_apart() {
     );
     let mut socket = server.socket(&path, &[]).unwrap();
     // Messages end in the middle of frames.
-    for piece in call().chunks(9_999) {
+    for piece in wav::s16le(&call()).chunks(9_999) {
         assert!(socket.push(piece));
     }
     socket.say(&json!({ "type": "Finalize" }));
@@ -77,7 +78,7 @@ fn finals(messages: &[Value], channel: usize) -> String {
 #[test]
 fn channels_apart_survive_a_broken_connection() {
     let server = Server::start();
-    let (audio, rate) = (call(), SPEECH.format.sample_rate);
+    let (audio, rate) = (wav::s16le(&call()), SPEECH.format.sample_rate);
     let start = json!({
         "type": "start", "encoding": "s16le", "sample_rate": rate, "channels": 2, "separate_channels": true,
     });
@@ -134,13 +135,63 @@ fn each_channel_takes_a_place_and_is_charged() {
     server.end();
 }
 
+/// A call in a container, with a second one behind it that has one channel.
 #[test]
-fn channels_of_a_container_are_not_taken_apart() {
+fn channels_of_a_container_are_taken_apart() {
+    let call = written_by_ffmpeg(&call(), 2, OGG);
     let server = Server::start();
+    let mut socket = server.socket("/v1/listen?multichannel=true", &[]).unwrap();
+    for piece in call.chunks(1_500) {
+        assert!(socket.push(piece));
+    }
+    socket.say(&json!({ "type": "CloseStream" }));
+    let (messages, end) = socket.rest();
+    assert!(matches!(end, Came::Closed(1000, _)), "{end:?}");
+    for channel in 0..2 {
+        let said: Vec<&str> = messages
+            .iter()
+            .filter(|message| message["channel_index"] == json!([channel, 2]) && message["is_final"] == true)
+            .filter_map(|message| message["channel"]["alternatives"][0]["transcript"].as_str())
+            .filter(|text| !text.is_empty())
+            .collect();
+        assert_eq!(said.join(" "), PHRASES.join(" "), "channel {channel}");
+    }
+    let last = messages.last().unwrap();
+    assert_eq!((&last["type"], &last["channels"]), (&json!("Metadata"), &json!(2)));
+
     let mut socket = server.socket("/v1/stream", &[]).unwrap();
     socket.say(&json!({ "type": "start", "encoding": "container", "separate_channels": true }));
+    assert_eq!(socket.json()["type"], "started");
+    assert!(socket.push(&call));
+    // What follows has one channel: it is heard on both.
+    assert!(socket.push(&written_by_ffmpeg(&SPEECH.samples, 1, OGG)));
+    socket.say(&json!({ "type": "finish" }));
     let (messages, end) = socket.rest();
-    assert!(matches!(end, Came::Closed(1007 | 1008, _)), "{end:?}");
-    assert!(messages[0]["message"].as_str().unwrap().contains("raw audio"), "{messages:?}");
+    assert_eq!(end, Came::Closed(1000, String::new()));
+    for channel in 0..2 {
+        assert_eq!(finals(&messages, channel), [PHRASES, PHRASES].concat().join(" "), "channel {channel}");
+    }
+    server.end();
+}
+
+#[test]
+fn channels_of_a_container_take_a_place_each() {
+    let server = Server::with(&two_tenants("streams = 2"));
+    let start = || {
+        let mut socket = server.socket("/v1/stream", &[KEY_A]).unwrap();
+        socket.say(&json!({ "type": "start", "encoding": "container", "separate_channels": true }));
+        assert_eq!(socket.json()["type"], "started");
+        socket
+    };
+    let call = written_by_ffmpeg(&call(), 2, OGG);
+    let (mut one, mut other) = (start(), start());
+    // Nobody knew that it has two channels.
+    assert!(one.push(&call));
+    let (messages, end) = one.rest();
+    assert_eq!(messages.last().unwrap()["code"], "too_many_streams", "{messages:?}");
+    assert!(matches!(end, Came::Closed(1013, _)), "{end:?}");
+    assert!(other.push(&call));
+    other.say(&json!({ "type": "finish" }));
+    assert_eq!(other.rest().1, Came::Closed(1000, String::new()));
     server.end();
 }

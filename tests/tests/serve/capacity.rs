@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use hearken_tests::serve::{Came, Server, Socket};
 use hearken_tests::speech::espeak;
+use hearken_tests::tenants::{KEY_A, KEY_B, two_tenants};
 use serde_json::{Value, json};
 
 use crate::protocols::base64;
@@ -14,10 +15,15 @@ use crate::{PCM, PHRASES, SPEECH};
 const LITTLE: &str = "[admission]\nload = 0.02\nfinal_wait_ms = 100000\n";
 
 fn open(server: &Server) -> (Socket, Value) {
-    let mut socket = server.socket("/v1/stream", &[]).unwrap();
+    open_as(server, &[]).unwrap()
+}
+
+/// The stream and the answer to its start; the refusal, if there is no WebSocket.
+fn open_as(server: &Server, headers: &[(&'static str, &str)]) -> Result<(Socket, Value), (u16, String)> {
+    let mut socket = server.socket("/v1/stream", headers)?;
     socket.say(&json!({"type": "start", "encoding": "s16le", "sample_rate": SPEECH.format.sample_rate}));
     let answer = socket.json();
-    (socket, answer)
+    Ok((socket, answer))
 }
 
 /// The first phrase, without the silence after it: its sender speaks on.
@@ -27,9 +33,13 @@ static SPEAKING: LazyLock<&[u8]> =
 /// Opens streams in which somebody speaks and does not stop, until one is refused; those, and the
 /// refusal.
 fn fill(server: &Server) -> (Vec<Socket>, Value) {
+    fill_as(server, &[])
+}
+
+fn fill_as(server: &Server, headers: &[(&'static str, &str)]) -> (Vec<Socket>, Value) {
     let mut speaking = Vec::new();
     loop {
-        let (mut socket, answer) = open(server);
+        let (mut socket, answer) = open_as(server, headers).unwrap();
         if answer["type"] == "error" {
             return (speaking, answer);
         }
@@ -188,6 +198,22 @@ fn admission_ignores_streams_that_stop_sending_in_mid_word() {
     assert!(said.as_str().unwrap().starts_with(PHRASES[0]), "{said}");
     late.say(&json!({"type": "flush"}));
     late.until("final");
+    server.end();
+}
+
+/// One tenant takes all that there is, and another one has its part all the same.
+#[test]
+fn admission_of_a_tenant_below_its_part_does_not_depend_on_what_others_take() {
+    let server =
+        Server::with(&format!("{}\n[admission]\nload = 0.05\nfinal_wait_ms = 100000\n", two_tenants("")));
+    let (all, refusal) = fill_as(&server, &[KEY_A]);
+    assert_eq!(refusal["code"], "server_busy");
+    let (part, refusal) = fill_as(&server, &[KEY_B]);
+    assert_eq!(refusal["code"], "server_busy");
+    println!("{} streams of a, then {} of b", all.len(), part.len());
+    assert!(!part.is_empty(), "refused beside {} streams of another tenant", all.len());
+    finish(all);
+    finish(part);
     server.end();
 }
 

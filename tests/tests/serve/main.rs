@@ -4,6 +4,7 @@ mod abuse;
 mod apart;
 mod bias;
 mod bounds;
+mod broadcast;
 mod browser;
 mod capacity;
 mod clients;

@@ -9,8 +9,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::container::Bytes;
+use super::convert::Converter;
 use super::{Decoded, Source};
-use crate::audio::{AudioError, Resampler, Track};
+use crate::SAMPLE_RATE;
+use crate::audio::{AudioError, Format, Resampler, Track};
 use crate::preempt::slice;
 use crate::sandbox::media::Input;
 
@@ -56,24 +58,75 @@ pub(crate) enum Taken {
     End,
 }
 
-/// Decodes a container as its bytes come, to 16 kHz mono.
+/// The channels of what a [`LiveDecoder`] gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Channels {
+    /// One, the average.
+    Averaged,
+    /// As many as that; 0 before the recording has said it.
+    Apart(u16),
+}
+
+/// Turns the recording's format into that of the decoder's output.
+enum Output {
+    Averaged(Resampler),
+    Apart(Converter),
+}
+
+impl Output {
+    fn push(&mut self, block: &[f32], samples: &mut Vec<f32>) {
+        match self {
+            Self::Averaged(resampler) => resampler.push(block, samples),
+            Self::Apart(converter) => converter.push(block, samples),
+        }
+    }
+
+    fn finish(self, samples: &mut Vec<f32>) {
+        match self {
+            Self::Averaged(mut resampler) => {
+                resampler.finish(samples);
+            }
+            Self::Apart(converter) => converter.finish(samples),
+        }
+    }
+}
+
+/// Decodes a container as its bytes come, to 16 kHz: to the average of its channels, or to all of
+/// them, interleaved.
 pub(crate) struct LiveDecoder {
+    name: String,
+    channels: Channels,
     queue: Arc<Mutex<Queue>>,
     turn: Option<Pin<Box<dyn Future<Output = Turn> + Send>>>,
     /// CPU time of the turn, on all threads.
     used: Duration,
-    resampler: Option<Resampler>,
+    output: Option<Output>,
 }
 
 impl LiveDecoder {
-    /// A decoder for a stream that is called `name` in errors.
+    /// A decoder for a stream that is called `name` in errors. Channels are averaged.
     pub(crate) fn new(name: &str) -> Self {
+        Self::with(name.to_owned(), Channels::Averaged)
+    }
+
+    /// A decoder that keeps channels apart: the recording's own where `channels` is 0; else, where
+    /// it has others, they stay where they are, missing ones are silent, and one alone is on all.
+    pub(crate) fn apart(name: &str, channels: u16) -> Self {
+        Self::with(name.to_owned(), Channels::Apart(channels))
+    }
+
+    /// A decoder for the recording behind this one, with the channels of this one.
+    pub(crate) fn another(&self) -> Self {
+        Self::with(self.name.clone(), self.channels)
+    }
+
+    fn with(name: String, channels: Channels) -> Self {
         let queue = Arc::new(Mutex::new(Queue::default()));
         let input = Box::new(Shared(Arc::clone(&queue)));
-        let name = name.to_owned();
+        let called = name.clone();
         let turn = async move {
             let bytes = Bytes { input, len: None, seekable: false };
-            match Decoded::of_stream(name, bytes, &Track::Default).await {
+            match Decoded::of_stream(called, bytes, &Track::Default).await {
                 Ok(mut decoded) => {
                     let mut block = Vec::new();
                     let read = decoded.next(&mut block).await;
@@ -82,7 +135,29 @@ impl LiveDecoder {
                 Err(error) => (None, Vec::new(), Err(error)),
             }
         };
-        Self { queue, turn: Some(Box::pin(turn)), used: Duration::ZERO, resampler: None }
+        Self { name, channels, queue, turn: Some(Box::pin(turn)), used: Duration::ZERO, output: None }
+    }
+
+    /// Number of channels that its samples have.
+    pub(crate) fn channels(&self) -> u16 {
+        match self.channels {
+            Channels::Averaged => 1,
+            Channels::Apart(channels) => channels.max(1),
+        }
+    }
+
+    /// The output for a recording of this format.
+    fn output(&mut self, from: Format) -> Result<Output, AudioError> {
+        Ok(match &mut self.channels {
+            Channels::Averaged => Output::Averaged(Resampler::new(from)?),
+            Channels::Apart(channels) => {
+                if *channels == 0 {
+                    *channels = from.channels;
+                }
+                let to = Format { sample_rate: SAMPLE_RATE, channels: *channels };
+                Output::Apart(Converter::new(from, to)?)
+            }
+        })
     }
 
     /// Adds bytes that have come.
@@ -95,11 +170,11 @@ impl LiveDecoder {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
     }
 
-    /// Appends the next block to `mono`, at 16 kHz. CPU time is this thread's.
+    /// Appends the next block to `samples`, at 16 kHz, interleaved. CPU time is this thread's.
     ///
     /// # Errors
     /// The stream is not understood, or damaged; nothing follows.
-    pub(crate) fn take(&mut self, mono: &mut Vec<f32>) -> Result<Taken, AudioError> {
+    pub(crate) fn take(&mut self, samples: &mut Vec<f32>) -> Result<Taken, AudioError> {
         let Some(turn) = &mut self.turn else { return Ok(Taken::End) };
         // It is short, and there is nobody to give way to: bytes are few.
         let Poll::Ready((decoded, block, read)) = slice(turn.as_mut(), &mut self.used, Rc::new(|| false))
@@ -110,15 +185,16 @@ impl LiveDecoder {
         self.used = Duration::ZERO;
         let frames = read?;
         let Some(mut decoded) = decoded else { return Ok(Taken::End) };
-        let resampler = match &mut self.resampler {
-            Some(resampler) => resampler,
-            None => self.resampler.insert(Resampler::new(decoded.format())?),
+        let mut output = match self.output.take() {
+            Some(output) => output,
+            None => self.output(decoded.format())?,
         };
         if frames == 0 {
-            resampler.finish(mono);
+            output.finish(samples);
             return Ok(Taken::End);
         }
-        resampler.push(&block, mono);
+        output.push(&block, samples);
+        self.output = Some(output);
         self.turn = Some(Box::pin(async move {
             let mut block = block;
             let read = decoded.next(&mut block).await;
@@ -180,6 +256,34 @@ mod tests {
                 assert!(heard == whole, "{name} in pieces of {piece}: {} of {}", heard.len(), whole.len());
             }
         }
+    }
+
+    /// All samples of a stream with its channels apart.
+    fn apart(bytes: &[u8], channels: u16) -> (u16, Vec<f32>) {
+        let (mut decoder, mut samples) = (LiveDecoder::apart("it", channels), Vec::new());
+        decoder.push(bytes);
+        decoder.finish();
+        while !matches!(decoder.take(&mut samples), Ok(Taken::End)) {}
+        (decoder.channels(), samples)
+    }
+
+    #[test]
+    fn channels_apart_are_those_of_the_recording_or_as_many_as_asked_for() {
+        let stereo = fixture!("tone-48k-stereo.webm");
+        let (channels, two) = apart(stereo, 0);
+        assert_eq!((channels, two.len() % 2), (2, 0));
+        // Each of them is as long as their average.
+        let (mono, _) = hear(stereo, usize::MAX).expect("sound");
+        assert!((two.len() / 2).abs_diff(mono.len()) <= 1, "{} of {}", two.len() / 2, mono.len());
+        let (channels, three) = apart(stereo, 3);
+        assert_eq!((channels, three.len()), (3, two.len() / 2 * 3));
+        for (three, two) in three.chunks_exact(3).zip(two.chunks_exact(2)) {
+            assert_eq!(three, [two[0], two[1], 0.0]);
+        }
+        // One channel is on all.
+        let (_, all) = apart(fixture!("tone-48k-mono.opus"), 2);
+        assert!(all.chunks_exact(2).all(|frame| frame[0] == frame[1]));
+        assert!(all.iter().any(|sample| sample.abs() > 0.1));
     }
 
     #[test]

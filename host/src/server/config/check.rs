@@ -14,18 +14,19 @@ impl Config {
                 );
             }
         }
-        if let Some(wyoming) = &self.wyoming {
+        for (protocol, unkeyed) in [("wyoming", &self.wyoming), ("audiosocket", &self.audiosocket)] {
+            let Some(unkeyed) = unkeyed else { continue };
             let known = |name: &String| self.tenants.contains_key(name);
-            match &wyoming.tenant {
+            match &unkeyed.tenant {
                 None if !self.tenants.is_empty() => {
                     return wrong(
-                        "wyoming.tenant".to_owned(),
-                        "Wyoming has no keys; name the tenant whose limits its clients have",
+                        format!("{protocol}.tenant"),
+                        "this protocol has no keys; name the tenant whose limits its clients have",
                     );
                 }
                 Some(name) if !known(name) => {
                     return wrong(
-                        "wyoming.tenant".to_owned(),
+                        format!("{protocol}.tenant"),
                         &format!("there is no {name:?} under [tenants]; add it, or name one that is there"),
                     );
                 }

@@ -29,7 +29,10 @@ pub struct Config {
     /// they are served at `/`.
     pub vosk: Option<SocketAddr>,
     /// Address for clients of Wyoming, such as Home Assistant. Default: none.
-    pub wyoming: Option<Wyoming>,
+    pub wyoming: Option<Unkeyed>,
+    /// Address for calls that Asterisk sends over AudioSocket; their texts are for those that watch
+    /// `/v1/watch/UUID`. Default: none.
+    pub audiosocket: Option<Unkeyed>,
     /// Folder of the page that recognizes in the browser itself, which is offered beside the
     /// server's own: `make wasi web` builds it in target/web. Default: none.
     pub web: Option<PathBuf>,
@@ -100,19 +103,19 @@ pub struct Tls {
     pub key: PathBuf,
 }
 
-/// Address for clients of Wyoming. The protocol has no keys: anybody who reaches the address may
-/// use it.
+/// Address for clients of a protocol without keys: anybody who reaches the address may use it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
-pub struct Wyoming {
-    /// Address and port; Home Assistant's usual port for speech to text is 10300.
+pub struct Unkeyed {
+    /// Address and port. Home Assistant's usual port for Wyoming's speech to text is 10300, and
+    /// examples of AudioSocket have 9092.
     pub listen: SocketAddr,
     /// The tenant whose models and limits its clients have, of a server that has tenants.
     pub tenant: Option<String>,
 }
 
-impl Wyoming {
+impl Unkeyed {
     /// Configuration of a server without tenants, at this address.
     pub fn at(listen: SocketAddr) -> Self {
         Self { listen, tenant: None }
@@ -140,6 +143,8 @@ pub struct TenantConfig {
     pub keys: Vec<KeyHash>,
     /// Streams and recordings at once. Default: 100.
     pub streams: u32,
+    /// Connections that watch its broadcasts at once. Default: 100.
+    pub watchers: u32,
     /// Sandboxes at once: each utterance that has partial texts holds one, with the memory that it
     /// has written, until its final text. Beyond that utterances have only final texts. Default: no
     /// limit.
@@ -173,6 +178,7 @@ impl Default for Config {
             operations: None,
             vosk: None,
             wyoming: None,
+            audiosocket: None,
             web: None,
             tls: None,
             models: BTreeMap::new(),
@@ -204,6 +210,7 @@ impl Default for TenantConfig {
         Self {
             keys: Vec::new(),
             streams: 100,
+            watchers: 100,
             sandboxes: None,
             memory_mib: None,
             audio_seconds_per_minute: None,
@@ -323,6 +330,7 @@ mod tests {
             ("vosk = \"0.0.0.0:2700\"", "vosk: "),
             ("[wyoming]\nlisten = \"127.0.0.1:10300\"\ntenant = \"a\"", "wyoming.tenant: "),
             ("[wyoming]\nlisten = \"127.0.0.1:10300\"\n[tenants.a]", "wyoming.tenant: "),
+            ("[audiosocket]\nlisten = \"127.0.0.1:9092\"\n[tenants.a]", "audiosocket.tenant: "),
             ("streams = 0", "streams: "),
             ("resume_seconds = 100000", "resume_seconds: "),
             ("[admission]\nload = 0.0", "admission.load: "),

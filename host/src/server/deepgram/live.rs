@@ -62,7 +62,7 @@ pub(super) struct Live {
     asked: Asked,
     recognizer: Recognizer,
     hasher: Sha256,
-    /// One, or, with `multichannel`, one for each channel.
+    /// One, or, with `multichannel`, one for each channel that is known.
     channels: Vec<Channel>,
 }
 
@@ -98,37 +98,27 @@ impl Interface for Live {
         let tenant = app.admit(headers, key(headers))?;
         let asked = Asked::parse(query)?;
         let (name, model) = app.models.find(&tenant, asked.model.as_deref())?;
-        let raw = asked.raw()?;
-        let options = |format| SessionOptions {
+        let (carrier, format) = match asked.raw()? {
+            Some((encoding, format)) => (Carrier::Raw(encoding), format),
+            None => (Carrier::Container, Format::MODEL),
+        };
+        let options = SessionOptions {
             language: asked.language.clone(),
             prompt: asked.prompt.clone(),
             bias: asked.bias.clone(),
             voice_activity: Some(asked.voice_activity()),
             ..SessionOptions::new(format)
         };
-        let place = || app.open(&tenant, "deepgram", Some(&model));
-        let (stream, channels) = match raw {
-            Some((encoding, format)) if asked.multichannel => {
-                let places = (0..format.channels).map(|_| place()).collect::<Result<Vec<_>, _>>()?;
-                let channels = places.len();
-                (Stream::open_apart(places, &model, encoding, options(format))?, channels)
-            }
-            None if asked.multichannel => {
-                return Err(Rejection::unsupported(
-                    "multichannel",
-                    "multichannel streams are raw audio: name its encoding, sample_rate and channels",
-                ));
-            }
-            Some((encoding, format)) => (Stream::open(place()?, &model, encoding, options(format))?, 1),
-            None => (Stream::open(place()?, &model, Carrier::Container, options(Format::MODEL))?, 1),
-        };
+        let place = app.open(&tenant, "deepgram", Some(&model))?;
+        let open = if asked.multichannel { Stream::open_apart } else { Stream::open };
+        let stream = open(place, &model, carrier, options)?;
         Ok(Self {
             id: request_id(),
             stream,
             recognizer: Recognizer::of(&name, &model),
             asked,
             hasher: Sha256::new(),
-            channels: (0..channels).map(|_| Channel::default()).collect(),
+            channels: vec![Channel::default()],
         })
     }
 
@@ -138,6 +128,11 @@ impl Interface for Live {
 }
 
 impl Live {
+    /// Makes room for the results of each channel of the stream.
+    fn know_channels(&mut self) {
+        self.channels.resize_with(self.stream.channels(), Channel::default);
+    }
+
     fn say(&mut self, index: usize, words: &[Word], mut part: Part, out: &mut Outbox) {
         if let (Some(first), Some(last), true) = (words.first(), words.last(), part.is_final) {
             (part.start, part.end) = (first.start, last.end);
@@ -226,6 +221,7 @@ impl Adapter for Live {
     }
 
     fn event(&mut self, index: usize, event: SessionEvent, out: &mut Outbox) {
+        self.know_channels();
         match event {
             SessionEvent::SpeechStarted { position } => {
                 self.utterance_end(index, position, out);
@@ -256,6 +252,7 @@ impl Adapter for Live {
     }
 
     fn settled(&mut self, out: &mut Outbox) {
+        self.know_channels();
         let at = self.stream.position();
         for index in 0..self.channels.len() {
             if self.stream.is_busy(index) {
@@ -276,6 +273,7 @@ impl Adapter for Live {
         match FromClient::parse(text)? {
             FromClient::KeepAlive => {}
             FromClient::Finalize => {
+                self.know_channels();
                 self.stream.flush();
                 self.channels.iter_mut().for_each(|channel| channel.finalizing = true);
             }
@@ -296,6 +294,7 @@ impl Adapter for Live {
     }
 
     fn ended(&mut self, out: &mut Outbox) {
+        self.know_channels();
         let mut infos = serde_json::Map::new();
         infos.insert(self.recognizer.uuid.clone(), self.recognizer.info.clone());
         out.json(&json!({

@@ -134,6 +134,10 @@ impl Asked {
     }
 }
 
+/// Least silence that ends an utterance [ms]. Clients ask for 10 and 25, less than the pauses within
+/// a sentence: its halves would be recognized without each other.
+const LEAST_ENDPOINTING: u64 = 300;
+
 /// Checks that there are no more names than are given to listen for.
 pub(super) fn check_keyterms<'a>(terms: impl Iterator<Item = &'a str>) -> Result<(), Rejection> {
     let (count, bytes) = terms.fold((0, 0), |(count, bytes), term| (count + 1, bytes + term.len()));
@@ -181,7 +185,9 @@ fn endpointing(value: &str) -> Result<Option<Duration>, Rejection> {
         "true" => Ok(Some(Duration::from_millis(u64::from(VadConfig::default().hangover_ms)))),
         // Deepgram's default of 10 ms is for models that wait for words; here each pause would be
         // an end.
-        ms => Ok(Some(Duration::from_millis(number::<u64>("endpointing", ms)?.clamp(100, 60_000)))),
+        ms => Ok(Some(Duration::from_millis(
+            number::<u64>("endpointing", ms)?.clamp(LEAST_ENDPOINTING, 60_000),
+        ))),
     }
 }
 
@@ -271,7 +277,7 @@ mod tests {
         );
         assert_eq!(asked.prompt.as_deref(), Some("hearken, wasm"));
         assert!(parse(&[("endpointing", "False")]).unwrap().endpointing.is_none());
-        assert_eq!(parse(&[("endpointing", "1")]).unwrap().endpointing, Some(Duration::from_millis(100)));
+        assert_eq!(parse(&[("endpointing", "25")]).unwrap().endpointing, Some(Duration::from_millis(300)));
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub(super) struct Start {
     pub(super) separate_channels: bool,
     step_ms: Option<u64>,
     silence_ms: Option<u32>,
+    /// Name under which others can watch the stream.
+    pub(super) name: Option<String>,
 }
 
 fn one() -> u16 {
@@ -80,12 +82,6 @@ impl Start {
     /// Returns the options of the session.
     pub(super) fn options(self) -> Result<(Carrier, SessionOptions), Rejection> {
         let (carrier, format) = if self.encoding == "container" {
-            if self.separate_channels {
-                return Err(Rejection::invalid(
-                    "separate_channels",
-                    "channels apart are raw audio: name its encoding, sample_rate and channels",
-                ));
-            }
             (Carrier::Container, Format::MODEL)
         } else {
             let encoding = self.encoding.parse().map_err(|error: crate::audio::UnknownEncoding| {
@@ -141,7 +137,7 @@ pub(super) struct Said {
 /// Message to a client.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub(super) enum Event {
+pub(in crate::server) enum Event {
     Started { stream: String, model: String, resume_seconds: u64 },
     SpeechStarted { at: f64 },
     SpeechEnded { at: f64 },
@@ -155,7 +151,7 @@ pub(super) enum Event {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Word {
+pub(in crate::server) struct Word {
     word: String,
     start: f64,
     end: f64,
@@ -179,7 +175,7 @@ impl Resumed {
 
 impl Event {
     /// The message for an event of the session.
-    pub(super) fn of(event: &SessionEvent) -> Option<Self> {
+    pub(in crate::server) fn of(event: &SessionEvent) -> Option<Self> {
         Some(match event {
             SessionEvent::SpeechStarted { position } => Self::SpeechStarted { at: seconds(*position) },
             SessionEvent::SpeechEnded { position } => Self::SpeechEnded { at: seconds(*position) },
@@ -210,7 +206,7 @@ impl Event {
         })
     }
 
-    pub(super) fn error(rejection: &Rejection) -> Self {
+    pub(in crate::server) fn error(rejection: &Rejection) -> Self {
         let retry_after = rejection.retry_after().map(|after| after.as_secs_f64().ceil() as u64);
         Self::Error { code: rejection.code(), message: rejection.to_string(), retry_after }
     }

@@ -18,21 +18,23 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use self::message::{Event, FromClient, Said, Start};
+pub(super) use self::message::Event;
+use self::message::{FromClient, Said, Start};
 use self::replay_buffer::ReplayBuffer;
 pub(super) use self::resume::Parked;
 use super::App;
+use super::broadcast::Publisher;
 use super::keys::random_name;
 use super::listener::Peer;
 use super::rejection::Rejection;
 use super::socket::{Adapter, Ended, Outbox, drive, limited};
-use super::stream::{Carrier, Stream};
+use super::stream::Stream;
 use super::tenants::Admitted;
 use super::ticket::offered_protocols;
 use crate::session::SessionEvent;
 
 /// The subprotocol, for clients that must name one.
-const SUBPROTOCOL: &str = "hearken";
+pub(super) const SUBPROTOCOL: &str = "hearken";
 /// Prefix of the key in the subprotocol that carries it.
 const KEY_PREFIX: &str = "hearken.key.";
 /// Time limit of the first message.
@@ -45,9 +47,7 @@ pub(super) async fn upgrade(
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Response {
-    let offered = offered_protocols(&headers);
-    let key = offered.iter().find_map(|protocol| protocol.strip_prefix(KEY_PREFIX));
-    let tenant = match app.admit(&headers, key) {
+    let tenant = match app.admit(&headers, offered_key(&headers)) {
         Ok(tenant) => tenant,
         Err(rejection) => return app.refuse(&rejection),
     };
@@ -58,6 +58,11 @@ pub(super) async fn upgrade(
         }),
         Err(rejection) => rejection.into_response(),
     }
+}
+
+/// The key that a client offers as a subprotocol: browsers cannot set headers of a WebSocket.
+pub(super) fn offered_key(headers: &HeaderMap) -> Option<&str> {
+    offered_protocols(headers).into_iter().find_map(|protocol| protocol.strip_prefix(KEY_PREFIX))
 }
 
 async fn serve(app: Arc<App>, tenant: Admitted, mut socket: WebSocket) {
@@ -119,6 +124,8 @@ pub(super) struct Client {
     stream: Stream,
     /// Channels are transcribed apart.
     separate: bool,
+    /// Set where others can watch.
+    publisher: Option<Publisher>,
     history: ReplayBuffer,
     /// First message to a new connection.
     greeting: Option<Greeting>,
@@ -132,16 +139,12 @@ enum Greeting {
 impl Client {
     fn start(app: &Arc<App>, tenant: &Admitted, start: Start) -> Result<Self, Rejection> {
         let (name, model) = app.models.find(tenant, start.model.as_deref())?;
-        let separate = start.separate_channels;
+        let (separate, broadcast) = (start.separate_channels, start.name.clone());
         let (carrier, options) = start.options()?;
-        let place = || app.open(tenant, "hearken", Some(&model));
-        let stream = match carrier {
-            Carrier::Raw(encoding) if separate => {
-                let places = (0..options.format.channels).map(|_| place()).collect::<Result<Vec<_>, _>>()?;
-                Stream::open_apart(places, &model, encoding, options)?
-            }
-            _ => Stream::open(place()?, &model, carrier, options)?,
-        };
+        let place = app.open(tenant, "hearken", Some(&model))?;
+        let open = if separate { Stream::open_apart } else { Stream::open };
+        let stream = open(place, &model, carrier, options)?;
+        let publisher = broadcast.map(|name| Publisher::new(app, tenant, &name)).transpose()?;
         let id = random_name();
         let greeting =
             Event::Started { stream: id.clone(), model: name, resume_seconds: app.config.resume_seconds };
@@ -149,6 +152,7 @@ impl Client {
             id,
             stream,
             separate,
+            publisher,
             history: ReplayBuffer::default(),
             greeting: Some(Greeting::Started(greeting)),
         })
@@ -205,8 +209,12 @@ impl Adapter for Client {
     fn event(&mut self, channel: usize, event: SessionEvent, out: &mut Outbox) {
         // All channels end together.
         let one = self.separate && !matches!(event, SessionEvent::Finished { .. });
+        let channel = one.then_some(channel);
+        if let Some(publisher) = &self.publisher {
+            publisher.event(channel, &event);
+        }
         if let Some(event) = Event::of(&event) {
-            self.say(one.then_some(channel), event, out);
+            self.say(channel, event, out);
         }
     }
 
@@ -230,6 +238,9 @@ impl Adapter for Client {
     }
 
     fn refused(&mut self, rejection: &Rejection, out: &mut Outbox) -> (u16, String) {
+        if let Some(publisher) = &self.publisher {
+            publisher.rejected(rejection);
+        }
         self.say(None, Event::error(rejection), out);
         (rejection.close_code(), rejection.code().to_owned())
     }

@@ -1,5 +1,6 @@
-//! The page at `/`: a microphone in a browser, captioned over hearken's own WebSocket. Beside it,
-//! where it is given, the page that recognizes in the browser itself.
+//! The page at `/`: a microphone in a browser, captioned over hearken's own WebSocket. The overlay:
+//! captions of a broadcast, on nothing, for a picture behind them. Where it is given, the page that
+//! recognizes in the browser itself.
 
 mod web;
 
@@ -25,6 +26,9 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/page/style.css", file("text/css; charset=utf-8", include_str!("style.css")))
         .route("/page/page.js", file("text/javascript; charset=utf-8", include_str!("page.js")))
         .route("/page/worklet.js", file("text/javascript; charset=utf-8", include_str!("worklet.js")))
+        .route("/overlay", file("text/html; charset=utf-8", include_str!("overlay.html")))
+        .route("/page/overlay.css", file("text/css; charset=utf-8", include_str!("overlay.css")))
+        .route("/page/overlay.js", file("text/javascript; charset=utf-8", include_str!("overlay.js")))
         .route("/page/where.json", get(other))
         .merge(web::routes())
 }

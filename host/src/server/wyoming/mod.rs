@@ -84,12 +84,7 @@ struct Client {
 
 impl Client {
     fn new(app: &Arc<App>) -> Result<Self, Rejection> {
-        let named = app.config.wyoming.as_ref().and_then(|wyoming| wyoming.tenant.as_deref());
-        let tenant = match named {
-            // Any client of the address is admitted; there is no key to revoke.
-            Some(name) => Admitted { tenant: app.tenants.named(name)?, key: None },
-            None => app.tenants.find(None)?,
-        };
+        let tenant = app.unkeyed(app.config.wyoming.as_ref())?;
         Ok(Self {
             app: Arc::clone(app),
             tenant,

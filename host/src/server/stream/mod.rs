@@ -1,7 +1,9 @@
 //! A session on its way through the server: bytes in, events out, without a thread and without
 //! blocking the runtime.
 
-use std::collections::VecDeque;
+mod intake;
+mod lane;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,106 +11,25 @@ use bytes::Bytes;
 use crossbeam_channel::TryRecvError;
 use tokio::sync::Notify;
 
+pub(super) use self::intake::Carrier;
+use self::intake::Intake;
+use self::lane::{Lane, later};
 use super::pace::Pace;
 use super::rejection::Rejection;
 use super::tenants::Admitted;
 use super::ticket::Ticket;
-use crate::audio::{AudioError, Encoding, Faults, Format, LiveDecoder, Taken};
-use crate::meter::Speaking;
+use crate::audio::Format;
 use crate::preempt::cpu_time;
-use crate::session::{Session, SessionEvent, SessionOptions};
-use crate::{Model, SAMPLE_RATE, Word};
+use crate::session::{SessionEvent, SessionOptions};
+use crate::{Model, SAMPLE_RATE};
 
 /// Speech queued for recognition before no more audio is read from the client (backpressure): half
 /// of the session's backlog. A client that sends a recording as fast as it can is slowed down, and
 /// loses nothing.
 const FULL: u64 = 60 * SAMPLE_RATE as u64;
 
-/// Audio that is resampled and searched for speech at once, as a part of a second: a short task of
-/// the runtime, after which other connections have their turn.
-const SLICES_PER_SECOND: usize = 2;
-/// Maximum piece in samples of all channels, for formats that have many: about a millisecond of
-/// work.
-const SLICE: usize = 48_000;
-
-/// Bytes of a container that are given to its decoder at once: about a second of compressed speech.
-const CONTAINER_SLICE: usize = 8_192;
-/// Samples of a container that are taken in at once [16 kHz].
-const CONTAINER_SAMPLES: usize = SAMPLE_RATE as usize / SLICES_PER_SECOND;
-
 /// CPU time that is charged at once: the account has a lock.
 const CHARGED: Duration = Duration::from_millis(5);
-
-/// The form in which a client sends its audio.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Carrier {
-    /// Samples, one after another.
-    Raw(Encoding),
-    /// A container, such as WebM or Ogg, whose start says what it is. The session's format is
-    /// [`Format::MODEL`].
-    Container,
-}
-
-impl From<Encoding> for Carrier {
-    fn from(encoding: Encoding) -> Self {
-        Self::Raw(encoding)
-    }
-}
-
-/// The decoder of a client's audio.
-enum Intake {
-    Raw(Encoding),
-    Container {
-        decoder: Box<LiveDecoder>,
-        /// It needs more bytes.
-        starved: bool,
-    },
-}
-
-impl Intake {
-    fn new(carrier: Carrier) -> Self {
-        match carrier {
-            Carrier::Raw(encoding) => Self::Raw(encoding),
-            Carrier::Container => {
-                Self::Container { decoder: Box::new(LiveDecoder::new("the stream")), starved: true }
-            }
-        }
-    }
-}
-
-/// The session of all channels, averaged, or of one channel where they are transcribed apart.
-struct Lane {
-    session: Session,
-    /// End of each utterance whose final text has not come.
-    ended: VecDeque<Instant>,
-    /// Utterances that began, and those that are complete.
-    started: u64,
-    completed: u64,
-    /// Set while it is active.
-    speaking: Option<Speaking>,
-    /// Its audio is all accounted for.
-    finished: bool,
-    /// Its last event was given out.
-    over: bool,
-}
-
-impl Lane {
-    fn open(model: &Model, options: SessionOptions, wake: &Arc<Notify>) -> Result<Self, Rejection> {
-        let mut session = Session::new(model, options)?;
-        let waker = Arc::clone(wake);
-        // Leaves a permit when nobody waits, so that nothing is missed.
-        session.on_progress(move || waker.notify_one());
-        Ok(Self {
-            session,
-            ended: VecDeque::new(),
-            started: 0,
-            completed: 0,
-            speaking: None,
-            finished: false,
-            over: false,
-        })
-    }
-}
 
 /// One session, or one for each channel, the client's audio that is not accepted yet, and its place
 /// in the server.
@@ -121,10 +42,8 @@ pub(super) struct Stream {
     carrier: Carrier,
     format: Format,
     intake: Intake,
-    /// Audio as it came.
-    bytes: Bytes,
-    /// Bytes of a frame that is not complete.
-    carried: Vec<u8>,
+    /// Options of each channel's session, where channels are transcribed apart.
+    apart: Option<SessionOptions>,
     /// Frames taken in.
     frames: u64,
     /// It has begun to speak, and there was room for that.
@@ -159,44 +78,43 @@ impl Stream {
         carrier: impl Into<Carrier>,
         options: SessionOptions,
     ) -> Result<Self, Rejection> {
-        Self::with_places(ticket, Vec::new(), model, carrier.into(), options)
+        let (carrier, format) = (carrier.into(), options.format);
+        let intake = Intake::new(carrier, None);
+        let mut stream = Self::empty(ticket, model, carrier, format, intake);
+        stream.lanes.push(stream.lane(model, options)?);
+        Ok(stream)
     }
 
     /// Opens a stream whose channels are transcribed apart: each has a session, and takes a place
-    /// as a stream does.
+    /// as a stream does. Those of a container are opened when it has said how many there are.
     pub(super) fn open_apart(
-        mut places: Vec<Ticket>,
-        model: &Model,
-        encoding: Encoding,
-        options: SessionOptions,
-    ) -> Result<Self, Rejection> {
-        if places.len() != usize::from(options.format.channels) {
-            return Err(Rejection::Internal);
-        }
-        let others = places.split_off(1);
-        let ticket = places.pop().ok_or(Rejection::Internal)?;
-        Self::with_places(ticket, others, model, encoding.into(), options)
-    }
-
-    fn with_places(
         ticket: Ticket,
-        others: Vec<Ticket>,
         model: &Model,
         carrier: Carrier,
-        options: SessionOptions,
+        mut options: SessionOptions,
     ) -> Result<Self, Rejection> {
         let format = options.format;
-        let wake = Arc::new(Notify::new());
-        let mut stream = Self {
+        options.format.channels = 1;
+        let intake = Intake::new(carrier, Some(0));
+        let mut stream = Self::empty(ticket, model, carrier, format, intake);
+        stream.apart = Some(options);
+        stream.open_lanes(match carrier {
+            Carrier::Raw(_) => format.channels,
+            Carrier::Container => 1,
+        })?;
+        Ok(stream)
+    }
+
+    fn empty(ticket: Ticket, model: &Model, carrier: Carrier, format: Format, intake: Intake) -> Self {
+        Self {
             lanes: Vec::new(),
-            wake,
+            wake: Arc::new(Notify::new()),
             ticket,
-            others,
+            others: Vec::new(),
             carrier,
             format,
-            intake: Intake::new(carrier),
-            bytes: Bytes::new(),
-            carried: Vec::new(),
+            intake,
+            apart: None,
             frames: 0,
             admitted: false,
             model: model.clone(),
@@ -207,24 +125,37 @@ impl Stream {
             over: false,
             pace: Pace::new(format, Instant::now()),
             owed: Duration::ZERO,
-        };
-        stream.lanes = stream.sessions(model, options)?;
-        Ok(stream)
+        }
     }
 
-    /// Makes a session for each lane.
-    fn sessions(&self, model: &Model, mut options: SessionOptions) -> Result<Vec<Lane>, Rejection> {
+    /// Opens a session for each channel that has none.
+    fn open_lanes(&mut self, channels: u16) -> Result<(), Rejection> {
+        let Some(options) = self.apart.clone() else { return Ok(()) };
+        while self.lanes.len() < usize::from(channels) {
+            // The first channel has the stream's place.
+            if !self.lanes.is_empty() {
+                self.others.push(self.ticket.another(&self.model)?);
+            }
+            self.lanes.push(self.lane(&self.model, options.clone())?);
+        }
+        Ok(())
+    }
+
+    fn lane(&self, model: &Model, mut options: SessionOptions) -> Result<Lane, Rejection> {
         options.share = Some(self.ticket.tenant.share.clone());
         options.bias.extend(&self.ticket.tenant.limits.bias);
-        if !self.others.is_empty() {
-            options.format.channels = 1;
-        }
-        (0..=self.others.len()).map(|_| Lane::open(model, options.clone(), &self.wake)).collect()
+        Lane::open(model, options, &self.wake)
+    }
+
+    /// Number of channels that are transcribed apart: 1 where they are averaged, and before a
+    /// container has said how many it has.
+    pub(super) fn channels(&self) -> usize {
+        self.lanes.len()
     }
 
     /// Ends the session, and goes on with another one when it has delivered everything: other
     /// settings, the same place in the server and the same clock. Audio that was not accepted, and
-    /// audio that is fed meanwhile, waits for it, and is of its format.
+    /// audio that is fed meanwhile, waits for it, and is of its format. Its channels are averaged.
     pub(super) fn replace(&mut self, model: &Model, carrier: impl Into<Carrier>, options: SessionOptions) {
         if self.finished {
             return;
@@ -242,13 +173,13 @@ impl Stream {
     fn succeed(&mut self) -> Result<bool, Rejection> {
         let Some(Next { model, carrier, options }) = self.next.take() else { return Ok(false) };
         let format = options.format;
-        let lanes = self.sessions(&model, options)?;
+        let lane = self.lane(&model, options)?;
         (self.origin, self.frames) = (self.position(), 0);
-        self.lanes = lanes;
+        self.lanes = vec![lane];
+        (self.apart, self.others) = (None, Vec::new());
         self.replaced += 1;
         if (self.carrier, self.format) != (carrier, format) {
-            self.carried.clear();
-            self.intake = Intake::new(carrier);
+            self.intake.replace(carrier);
         }
         (self.model, self.carrier, self.format) = (model, carrier, format);
         if self.finished {
@@ -307,7 +238,7 @@ impl Stream {
             }
             match found {
                 Some((channel, event)) => {
-                    let event = event.later(self.origin);
+                    let event = later(event, self.origin);
                     self.count(channel, &event)?;
                     let ended = matches!(event, SessionEvent::Finished { .. });
                     // Else the stream goes on: with another session, or on other channels.
@@ -333,7 +264,7 @@ impl Stream {
             SessionEvent::SpeechStarted { .. } => {
                 lane.speaking = Some(match self.admitted {
                     false => self.ticket.first_speech(&self.model)?,
-                    true => Speaking::new(Arc::clone(self.model.meter())),
+                    true => self.ticket.more_speech(&self.model),
                 });
                 self.admitted = true;
                 lane.started += 1;
@@ -403,8 +334,7 @@ impl Stream {
     /// Returns true if more may be read from the client. Also after the end: its pings want answers
     /// while it waits.
     pub(super) fn is_hungry(&self) -> bool {
-        let decoded = matches!(self.intake, Intake::Raw(_) | Intake::Container { starved: true, .. });
-        self.bytes.is_empty() && decoded
+        self.intake.is_hungry()
     }
 
     /// Returns true if more audio is expected.
@@ -440,7 +370,7 @@ impl Stream {
     /// hungry](Self::is_hungry); audio after the end is discarded.
     pub(super) fn feed(&mut self, audio: Bytes) {
         if !self.finished {
-            self.bytes = audio;
+            self.intake.feed(audio);
         }
     }
 
@@ -454,9 +384,9 @@ impl Stream {
     /// Discards audio that was fed and not accepted: the next audio is that after
     /// [`frames`](Self::frames), and a container begins anew.
     pub(super) fn rewind(&mut self) {
-        self.intake = Intake::new(self.carrier);
-        self.bytes.clear();
-        self.carried.clear();
+        // A container with other channels is given those that the first one had.
+        let known = if self.frames > 0 { self.format.channels } else { 0 };
+        self.intake = Intake::new(self.carrier, self.apart.is_some().then_some(known));
     }
 
     /// Takes in some of the audio that was fed.
@@ -476,9 +406,13 @@ impl Stream {
 
     fn take_slice(&mut self) -> Result<(), Rejection> {
         let mut samples = Vec::new();
-        match self.intake {
-            Intake::Raw(encoding) => self.take_raw(encoding, &mut samples),
-            Intake::Container { .. } => self.take_container(&mut samples)?,
+        self.intake.take(self.format, self.finished, &mut samples)?;
+        if let Some(channels) = self.intake.channels()
+            && channels != self.format.channels
+        {
+            self.open_lanes(channels)?;
+            self.format.channels = channels;
+            self.pace = Pace::new(self.format, Instant::now());
         }
         self.pace.take(samples.len(), Instant::now());
         let frames = (samples.len() / usize::from(self.format.channels)) as u64;
@@ -486,74 +420,14 @@ impl Stream {
         self.ticket.charge(lanes as f64 * frames as f64 / f64::from(self.format.sample_rate))?;
         self.frames += frames;
         for (channel, lane) in self.lanes.iter_mut().enumerate() {
-            if let Some(speaking) = &mut lane.speaking {
-                speaking.hear();
-            }
-            let pushed = if lanes == 1 {
-                lane.session.push(&samples)
+            if lanes == 1 {
+                lane.push(&samples)?;
             } else {
                 let own: Vec<f32> = samples.iter().skip(channel).step_by(lanes).copied().collect();
-                lane.session.push(&own)
-            };
-            pushed.map_err(|_| Rejection::Internal)?;
-        }
-        Ok(())
-    }
-
-    /// Decodes some of a container.
-    fn take_container(&mut self, samples: &mut Vec<f32>) -> Result<(), Rejection> {
-        let Intake::Container { decoder, starved } = &mut self.intake else { return Ok(()) };
-        if *starved {
-            let slice = self.bytes.split_to(self.bytes.len().min(CONTAINER_SLICE));
-            decoder.push(&slice);
-            if self.finished && self.bytes.is_empty() {
-                decoder.finish();
-            }
-            *starved = false;
-        }
-        while samples.len() < CONTAINER_SAMPLES {
-            match decoder.take(samples) {
-                Ok(Taken::Audio) => {}
-                Ok(Taken::Starved) => {
-                    *starved = true;
-                    break;
-                }
-                // Another recording may follow: a browser's recorder that was stopped and started
-                // again.
-                Ok(Taken::End) => {
-                    self.intake = Intake::new(Carrier::Container);
-                    break;
-                }
-                // A client ends its stream in the middle of a packet.
-                Err(AudioError::Truncated { .. } | AudioError::NotAudio { .. }) if self.finished => {
-                    self.intake = Intake::new(Carrier::Container);
-                    break;
-                }
-                Err(error) => return Err(error.into()),
+                lane.push(&own)?;
             }
         }
         Ok(())
-    }
-
-    /// Decodes some samples, and keeps what there is of the last frame.
-    fn take_raw(&mut self, encoding: Encoding, samples: &mut Vec<f32>) {
-        let channels = usize::from(self.format.channels);
-        let frame = encoding.bytes() * channels;
-        let most = frame * (self.format.sample_rate as usize / SLICES_PER_SECOND).min(SLICE / channels);
-        let slice = self.bytes.split_to(self.bytes.len().min(most));
-        let mut joined;
-        let bytes = if self.carried.is_empty() {
-            &slice[..]
-        } else {
-            joined = std::mem::take(&mut self.carried);
-            joined.extend_from_slice(&slice);
-            &joined[..]
-        };
-        let (whole, rest) = bytes.split_at(bytes.len() / frame * frame);
-        let rest = rest.to_vec();
-        // What is no number became silence, as it does in recordings.
-        encoding.decode(whole, samples, &mut Faults::default());
-        self.carried = rest;
     }
 
     /// Ends the running utterance, of each channel: its final text comes, and the stream goes on.
@@ -574,44 +448,13 @@ impl Stream {
     /// Ends the session behind the audio that was fed to it.
     fn drain(&mut self) {
         // At most one message: what the session has no room for it reports.
-        if let Intake::Container { starved: true, .. } = self.intake {
-            // What its decoder holds comes out, though no bytes follow.
+        if self.intake.holds_back() {
+            // It comes out, though no bytes follow.
             let _ = self.take();
         }
         while !self.is_hungry() && self.take().is_ok() {}
-        self.bytes.clear();
+        self.intake.clear();
         self.finish_sessions();
-    }
-}
-
-impl SessionEvent {
-    /// Moves the event to a clock on which the session's began at `origin`.
-    fn later(mut self, origin: u64) -> Self {
-        let words = |words: &mut Vec<Word>| {
-            for word in words {
-                word.start += origin;
-                word.end += origin;
-            }
-        };
-        match &mut self {
-            Self::SpeechStarted { position }
-            | Self::SpeechEnded { position }
-            | Self::Dropped { position, .. }
-            | Self::Unrecognized { position, .. } => *position += origin,
-            Self::Partial { utterance, committed, tentative } => {
-                *utterance += origin;
-                words(committed);
-                words(tentative);
-            }
-            Self::Final { utterance, end, words: all } => {
-                *utterance += origin;
-                *end += origin;
-                words(all);
-            }
-            Self::Finished { duration } => *duration += origin,
-            Self::Language(_) => {}
-        }
-        self
     }
 }
 
