@@ -46,8 +46,6 @@ pub(crate) struct Args {
     output: Option<PathBuf>,
     #[command(flatten)]
     speech: SpeechArgs,
-    #[command(flatten)]
-    cues: CueArgs,
     /// Sound track of recordings that have several: its number, from 1, or its language [default:
     /// the container's default]
     #[arg(long, value_name = "N|LANG", conflicts_with = "raw")]
@@ -70,6 +68,9 @@ pub(crate) struct Args {
     /// Channels of raw input, 1 to 8
     #[arg(long, default_value_t = 1, requires = "raw")]
     channels: u16,
+    // The last: its heading holds for what is behind it.
+    #[command(flatten)]
+    cues: CueArgs,
 }
 
 /// Outcome of one recording.

@@ -53,8 +53,6 @@ pub(crate) struct Args {
     /// terminal, else txt]
     #[arg(long, short)]
     format: Option<Format>,
-    #[command(flatten)]
-    cues: CueArgs,
     /// When to commit words (committed text is not changed again): `agreement:N` (LocalAgreement: N
     /// hypotheses in a row agree) or `attention:MS` (AlignAtt: the decoder attended to nothing in
     /// the last MS milliseconds)
@@ -68,6 +66,9 @@ pub(crate) struct Args {
     endpoint: EndpointArgs,
     #[command(flatten)]
     speech: SpeechArgs,
+    // The last: its heading holds for what is behind it.
+    #[command(flatten)]
+    cues: CueArgs,
 }
 
 #[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]

@@ -300,7 +300,6 @@ fn subtitles_are_laid_out_as_asked_and_other_formats_are_not() {
     }
     run(hearken(&["file", &speech]).args(words)).only_says(2, &["--words-per-cue", "choose srt or vtt"]);
     run(&mut hearken(&["file", &speech, "-f", "srt", "--word-times"])).only_says(2, &["choose vtt"]);
-    run(&mut hearken(&["file", &speech, "-f", "srt", "--max-lines", "9"])).says(2, &["9", "1..=4"]);
 }
 
 #[test]

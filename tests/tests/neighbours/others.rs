@@ -9,7 +9,7 @@ use hearken_tests::tenants::{KEY_A, KEY_B, PCM, SPEECH, two_tenants};
 use serde_json::json;
 use tungstenite::Message;
 
-use crate::{beside, is_full, request, server};
+use crate::{beside, request, server};
 
 #[test]
 fn utterances_that_all_end_are_their_tenants_own_business() {

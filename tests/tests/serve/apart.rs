@@ -189,7 +189,7 @@ fn channels_of_a_container_take_a_place_each() {
     assert!(one.push(&call));
     let (messages, end) = one.rest();
     assert_eq!(messages.last().unwrap()["code"], "too_many_streams", "{messages:?}");
-    assert!(matches!(end, Came::Closed(1013, _)), "{end:?}");
+    assert!(matches!(end, Came::Closed(1008, _)), "{end:?}");
     assert!(other.push(&call));
     other.say(&json!({ "type": "finish" }));
     assert_eq!(other.rest().1, Came::Closed(1000, String::new()));

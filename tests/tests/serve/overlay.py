@@ -14,16 +14,18 @@ options = urllib.parse.urlencode({"name": NAME, "key": KEY, "size": 36, "color":
 with opened(CHROMIUM, f"http://{BASE}/overlay#{options}", "--window-size=960,540") as page:
     # Nothing is behind the captions: the picture's is.
     page.send("Emulation.setDefaultBackgroundColorOverride", color={"r": 40, "g": 90, "b": 120, "a": 255})
-    page.wait("document.readyState === 'complete'")
+    page.wait("document.getElementById('captions') !== null")
+    # Tentative words may stand for a moment only.
+    page.run("window.tentative = ''; new MutationObserver(() => {"
+             " window.tentative ||= document.querySelector('#captions .tentative')?.textContent ?? ''"
+             " }).observe(document.getElementById('captions'), { childList: true, subtree: true }); 0")
     print("watching", flush=True)
-    page.wait("document.querySelector('#captions .tentative')")
-    print("tentative", flush=True)
     sys.stdin.readline()
     page.wait("document.querySelector('#captions p') && !document.querySelector('#captions .tentative')")
     page.picture(PICTURE)
     style = "getComputedStyle(document.getElementById('captions'))"
     print(json.dumps({
         "lines": page.run("[...document.querySelectorAll('#captions p')].map(line => line.textContent)"),
-        "size": page.run(f"{style}.fontSize"), "color": page.run(f"{style}.color"),
+        "tentative": page.run("window.tentative"), "size": page.run(f"{style}.fontSize"), "color": page.run(f"{style}.color"),
         "background": page.run("getComputedStyle(document.body).backgroundColor"), "complaints": page.complaints,
     }))
