@@ -102,6 +102,9 @@ impl Recipe {
             "-Clink-arg=--wrap=whisper_pcm_to_mel_with_state".to_owned(),
             // One thread: see guest/src/backend/threads.rs.
             "-Clink-arg=--wrap=ggml_backend_init_by_type".to_owned(),
+            // Memory for scores: see guest/src/backend/scores.rs.
+            "-Clink-arg=--wrap=whisper_init_state".to_owned(),
+            "-Clink-arg=--wrap=_Znwm".to_owned(),
             // ggml's graphs recurse and keep arrays on the stack; the default is 1 MiB.
             "-Clink-arg=-zstack-size=4194304".to_owned(),
             "-Clink-arg=--stack-first".to_owned(),
