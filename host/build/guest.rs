@@ -185,9 +185,13 @@ impl Recipe {
     }
 }
 
-/// Removes what was compiled with other flags: the build scripts of C++ do not look at them.
+/// Removes what was compiled with other flags: the build scripts of C++ do not look at them, nor at
+/// CMake's toolchain file.
 fn forget_other_flags(workspace: &Path, target: &Path, flags: &[String]) -> Result<(), String> {
-    let flags = flags.join("\n");
+    let toolchain = workspace.join("guest/wasi/toolchain.cmake");
+    let toolchain =
+        fs::read_to_string(&toolchain).map_err(|error| format!("{}: {error}", toolchain.display()))?;
+    let flags = format!("{}\n{toolchain}", flags.join("\n"));
     let stamp = target.join("c-flags.txt");
     if fs::read_to_string(&stamp).is_ok_and(|before| before == flags) {
         return Ok(());

@@ -1,9 +1,12 @@
 //! `hearken.wasm`, the WASI command.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use hearken_tests::command::{self, Ended};
 use hearken_tests::model::SyntheticModel;
 use hearken_tests::official::official;
@@ -101,6 +104,12 @@ fn it_imports_nothing_but_wasi_preview_1() {
 fn the_browser_gets_the_servers_module() {
     let guest = fs::read(module("hearken-guest.wasm")).expect("the module");
     assert_eq!(guest, hearken::guest(), "byte for byte");
+    // As a server sends it.
+    let mut packed = GzEncoder::new(Vec::new(), Compression::best());
+    packed.write_all(&guest).expect("memory");
+    let len = packed.finish().expect("memory").len();
+    println!("{len} bytes with gzip");
+    assert!(len <= 600_000, "{len} bytes");
 }
 
 #[test]
