@@ -1,6 +1,8 @@
 //! All arithmetic inside the sandbox, as in a browser: the words of the host's own arithmetic, in
 //! streams, in every language, with prompts, and where the decoder tries again.
 
+use std::time::Duration;
+
 use hearken::session::{Session, SessionEvent, SessionOptions};
 use hearken::{Compute, Engine, Model, ModelSource};
 use hearken_tests::command;
@@ -17,7 +19,9 @@ fn loaded(model: &str, compute: Compute) -> Option<Model> {
 
 /// Final texts of a stream, utterance by utterance, and the number of partial ones.
 fn streamed(model: &Model, recording: &Recording) -> (Vec<String>, usize) {
-    let mut session = Session::driven(model, SessionOptions::new(recording.format)).expect("a session");
+    // Less often than in the page: this is slow.
+    let options = SessionOptions { step: Duration::from_secs(1), ..SessionOptions::new(recording.format) };
+    let mut session = Session::driven(model, options).expect("a session");
     for block in recording.samples.chunks(recording.format.sample_rate as usize / 10) {
         session.push(block).expect("room");
         while session.decode_pending().is_some() {}
@@ -47,7 +51,7 @@ fn stream(model: &str, language: &str, count: usize) {
     let prompts = prompts::sentences(language, count);
     for joined in prompts::joined(&prompts, 20.0) {
         let (texts, partial) = streamed(&inside, &joined.recording);
-        assert!(texts.len() > 1 && partial > texts.len(), "{texts:?}");
+        assert!(texts.len() > 1 && partial > texts.len(), "{partial} partial, {texts:?}");
         assert_eq!(texts, streamed(&outside, &joined.recording).0, "{model} {language}");
     }
 }
