@@ -89,8 +89,8 @@ impl Model {
         model::known(&self.0.checked.hash)
     }
 
-    /// Lets the recognizer compute what lies behind short windows once, so that live text costs what
-    /// its audio does, and not what 30 s do. It takes one pass of the encoder.
+    /// Lets the recognizer compute the padding behind short windows once, so that live text costs
+    /// what its audio does, and not what 30 s do. It takes one pass of the encoder.
     ///
     /// # Errors
     /// The recognizer has ended, or cannot do that.

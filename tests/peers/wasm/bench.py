@@ -103,8 +103,10 @@ def program(arguments, own=lambda folder: {}):
     """A program that transcribes as often as it is told; `own` are its stages, which another command has."""
 
     def measure(folder):
+        # What is compiled and kept on disk is there from now on.
+        known = own(folder)
         once, many = run(arguments(1), folder), run(arguments(MANY), folder)
-        return {**own(folder), "text": " ".join(once[3].split()), "cost": (many[0] - once[0]) / (MANY - 1), "memory": memory_of(once)}
+        return {**known, "text": " ".join(once[3].split()), "cost": (many[0] - once[0]) / (MANY - 1), "memory": memory_of(once)}
 
     return measure
 
@@ -137,7 +139,7 @@ def chromium(name, count, runs):
 
 wasi = target / "wasi"
 page = [*sorted((target / "web/src").glob("*.js")), wasi / "hearken-guest.wasm", wasi / "hearken-listener.wasm"]
-whisper_cpp = sorted(packages.glob("@timur00kh/whisper.wasm/dist/libmain-*"))
+whisper_cpp = sorted(packages.glob("@timur00kh/whisper.wasm/dist/libmain-*.mjs"))
 shout = [packages / "@transcribe/shout/src/shout/shout.wasm.js"]
 LIVE, WHOLE, ENCODER = "live", "with the whole text", "no text: encoder alone"
 # Name, measurement, files to download, when its first text comes, what it cannot do.
