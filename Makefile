@@ -1,7 +1,7 @@
 # hearken: `make demo` and `make test` do everything, from nothing. `make help` lists the rest.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo models build check check-lints check-tests test lint fmt install-c gstreamer media-ffmpeg voice wasi demo-web web bench bench-voice bench-peers profile bench-precision bench-media bench-vad bench-words bench-web bench-server neighbours soak-server fuzz pictures sbom package fresh clean
+.PHONY: help setup demo models build check check-lints check-tests test lint fmt install-c gstreamer media-ffmpeg voice wasi demo-web web bench bench-voice bench-peers profile bench-precision bench-media bench-vad bench-words bench-web bench-wasi bench-server neighbours soak-server fuzz pictures sbom package fresh clean
 
 CARGO := cargo
 MAKEFLAGS += --no-print-directory
@@ -153,6 +153,12 @@ bench-web: ## measure the recognizer in Chromium, which must be installed, besid
 	@$(MAKE) wasi web
 	@cd examples/browser/bench && ../build npm ci --ignore-scripts --no-audit --no-fund --silent
 	@target/runtimes/bin/node examples/browser/bench/bench.mjs $(MODEL) $(WAV) $(or $(ROUNDS),3) $(or $(THREADS),1)
+
+bench-wasi: ## measure hearken in every engine beside whisper.cpp's and transcribe.js's builds, candle and rten (WAV=FILE MODELS=FILES ROUNDS=2)
+	@.ci/setup web
+	@$(MAKE) build wasi web
+	@cd examples/browser/bench && ../build npm ci --ignore-scripts --no-audit --no-fund --silent
+	@tests/peers/wasm/run
 
 bench-server: ## measure the server: capacity against native, 10,000 idle streams, admission, fairness, isolation
 	@.ci/setup test

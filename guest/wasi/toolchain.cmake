@@ -15,3 +15,9 @@ set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
 set(CMAKE_HAVE_LIBC_PTHREAD 1 CACHE INTERNAL "")
 set(CMAKE_USE_PTHREADS_INIT 1 CACHE INTERNAL "")
 set(CMAKE_POSITION_INDEPENDENT_CODE OFF)
+# Of whisper.cpp and ggml little is computed with: hearken's kernels are Rust. What -O3 unrolls in the rest is bytes that
+# every browser would fetch.
+if("$ENV{CARGO_PKG_NAME}" STREQUAL "whisper-rs-sys")
+    set(CMAKE_C_FLAGS_RELEASE "-O2 -DNDEBUG" CACHE STRING "" FORCE)
+    set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG" CACHE STRING "" FORCE)
+endif()

@@ -102,6 +102,9 @@ impl Recipe {
             "-Clink-arg=--wrap=whisper_pcm_to_mel_with_state".to_owned(),
             // One thread: see guest/src/backend/threads.rs.
             "-Clink-arg=--wrap=ggml_backend_init_by_type".to_owned(),
+            // Memory for scores: see guest/src/backend/scores.rs.
+            "-Clink-arg=--wrap=whisper_init_state".to_owned(),
+            "-Clink-arg=--wrap=_Znwm".to_owned(),
             // ggml's graphs recurse and keep arrays on the stack; the default is 1 MiB.
             "-Clink-arg=-zstack-size=4194304".to_owned(),
             "-Clink-arg=--stack-first".to_owned(),
@@ -182,9 +185,13 @@ impl Recipe {
     }
 }
 
-/// Removes what was compiled with other flags: the build scripts of C++ do not look at them.
+/// Removes what was compiled with other flags: the build scripts of C++ do not look at them, nor at
+/// CMake's toolchain file.
 fn forget_other_flags(workspace: &Path, target: &Path, flags: &[String]) -> Result<(), String> {
-    let flags = flags.join("\n");
+    let toolchain = workspace.join("guest/wasi/toolchain.cmake");
+    let toolchain =
+        fs::read_to_string(&toolchain).map_err(|error| format!("{}: {error}", toolchain.display()))?;
+    let flags = format!("{}\n{toolchain}", flags.join("\n"));
     let stamp = target.join("c-flags.txt");
     if fs::read_to_string(&stamp).is_ok_and(|before| before == flags) {
         return Ok(());

@@ -1,6 +1,7 @@
 // Whisper for the web, side by side: `make bench-web` (MODEL=FILE, a ggml model; WAV=FILE, 16 kHz, one channel of 16 bits).
 // Every engine has the same model file and the same samples; they take turns. The others have one thread, or THREADS, need
-// shared memory even for one, and get the headers for it. Prints a line of JSON for each run, then medians.
+// shared memory even for one, and get the headers for it. Prints a line of JSON for each run, then medians. ENGINE names one
+// engine, for callers who take turns themselves, and RUNS how often it transcribes.
 import { spawn } from "node:child_process";
 import { createReadStream, mkdtempSync, rmSync } from "node:fs";
 import { stat } from "node:fs/promises";
@@ -8,15 +9,15 @@ import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
 
-const [model, wav, rounds = "3", threads = "1", chromium = "chromium"] = process.argv.slice(2);
+const [model, wav, rounds = "3", threads = "1", chromium = "chromium", only, times = "2"] = process.argv.slice(2);
 if (!wav) {
-  console.error("usage: node bench.mjs MODEL WAV [ROUNDS] [THREADS] [CHROMIUM]");
+  console.error("usage: node bench.mjs MODEL WAV [ROUNDS] [THREADS] [CHROMIUM] [ENGINE] [RUNS]");
   process.exit(2);
 }
 const here = path.dirname(new URL(import.meta.url).pathname);
 const web = path.resolve(here, "../../../target/web");
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm" };
-const ENGINES = ["hearken", "hearken, plain SIMD", "whisper.cpp 1.9.4", "transcribe.js 1.0.7"];
+const ENGINES = ["hearken", "hearken, plain SIMD", "whisper.cpp 1.9.4", "transcribe.js 1.0.7"].filter(engine => (only ?? engine) === engine);
 const HEADERS = {
   "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp", "cross-origin-resource-policy": "same-origin",
 };
@@ -45,7 +46,7 @@ await new Promise(ready => server.once("listening", ready));
 async function run(engine) {
   const profile = mkdtempSync(path.join(tmpdir(), "hearken-bench-"));
   const answer = new Promise(resolve => { take = resolve; });
-  const page = `http://127.0.0.1:${server.address().port}/bench.html?threads=${threads}&engine=${encodeURIComponent(engine)}`;
+  const page = `http://127.0.0.1:${server.address().port}/bench.html?threads=${threads}&runs=${times}&engine=${encodeURIComponent(engine)}`;
   const browser = spawn(chromium, [
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-proxy-server", "--remote-debugging-port=0",
     `--user-data-dir=${profile}`, page,

@@ -1,10 +1,10 @@
-// One engine: loads the model, transcribes the samples twice, and reports.
+// One engine: loads the model, transcribes the samples, and reports.
 import { Transcriber } from "/src/index.js";
 
 const query = new URLSearchParams(location.search);
 const engine = query.get("engine");
 const threads = Number(query.get("threads"));
-const RUNS = 2;
+const times = Number(query.get("runs"));
 const fetched = async where => (await fetch(where)).arrayBuffer();
 
 /** The samples of a WAV of 16 bits. */
@@ -18,7 +18,7 @@ function samples(bytes) {
 async function repeat(once) {
   const runs = [];
   let text = "";
-  for (let run = 0; run < RUNS; run++) {
+  for (let run = 0; run < times; run++) {
     const begun = performance.now();
     text = await once();
     runs.push(Math.round(performance.now() - begun));
@@ -60,7 +60,9 @@ async function whisperCpp(model, audio) {
     await ended;
     return lines.filter(line => line.startsWith("[")).map(line => line.replace(/^\[.*?\]\s*/, "")).join(" ");
   });
-  return { load, memory: module.HEAPU8.buffer.byteLength >> 20, ...result };
+  // Its own figures: "encode time = 1234.56 ms / 1 runs ( 1234.56 ms per run)".
+  const each = name => Number(lines.map(line => line.match(`${name} time = .*\\( *([0-9.]+) ms per run`)?.[1]).findLast(Boolean));
+  return { load, memory: module.HEAPU8.buffer.byteLength >> 20, encoder: each("encode"), token: each("decode"), ...result };
 }
 
 async function transcribeJs(model, audio) {

@@ -129,6 +129,11 @@ export class Transcriber implements AsyncIterable<Event> {
     return (await this.#call(id => ({ type: "write", id, format }))) as string;
   }
 
+  /** Bytes of memory that the recognizer has: its model, and what it computes with. */
+  async memory(): Promise<number> {
+    return (await this.#call(id => ({ type: "memory", id }))) as number;
+  }
+
   /** Changes options: they hold for the audio that begins with the next push. */
   configure(options: Options): void {
     this.#options = { ...this.#options, ...options };

@@ -84,7 +84,8 @@ export type Request =
   | { type: "push"; samples: Float32Array }
   | { type: "finish" }
   | { type: "transcribe"; id: number; samples: Float32Array; options: Options }
-  | { type: "write"; id: number; format: FileFormat };
+  | { type: "write"; id: number; format: FileFormat }
+  | { type: "memory"; id: number };
 
 /** From the worker. */
 export type Answer =

@@ -111,6 +111,9 @@ function handle(request: Request): void {
     case "write":
       answer({ type: "answer", id: request.id, value: listening().write(request.format) });
       break;
+    case "memory":
+      answer({ type: "answer", id: request.id, value: listening().memory });
+      break;
   }
   listener?.events().forEach(tell);
   schedule();

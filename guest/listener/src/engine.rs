@@ -10,7 +10,7 @@ mod intake;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use hearken_proto::{Event, ModelInfo, Task};
+use hearken_proto::{Event, ModelInfo, Request, Task};
 
 use self::chunk::Heard;
 use self::intake::Intake;
@@ -48,6 +48,10 @@ pub struct Lost {
     pub reason: String,
 }
 
+/// The beginning of the recording behind which the host's models compute their padding: two
+/// seconds, 16-bit samples at 16 kHz, mono.
+const PADDING: &[u8] = include_bytes!("padding.s16le");
+
 struct Inner {
     name: String,
     checked: Checked,
@@ -83,6 +87,21 @@ impl Model {
     /// The model's entry in the table of known models.
     pub fn known(&self) -> Option<&'static Known> {
         model::known(&self.0.checked.hash)
+    }
+
+    /// Lets the recognizer compute the padding behind short windows once, so that live text costs
+    /// what its audio does, and not what 30 s do. It takes one pass of the encoder.
+    ///
+    /// # Errors
+    /// The recognizer has ended, or cannot do that.
+    pub fn learn_padding(&self) -> Result<(), Error> {
+        let samples: Vec<f32> = (PADDING.chunks_exact(2))
+            .map(|bytes| f32::from(i16::from_le_bytes([bytes[0], bytes[1]])) / 32_768.0)
+            .collect();
+        let mut recognizer = self.0.recognizer.borrow_mut();
+        recognizer.write(&samples);
+        recognizer.call(&Request::LearnPadding)?;
+        Ok(())
     }
 
     /// Returns true if it knows other languages than English.

@@ -276,6 +276,7 @@ extern "C" fn listener_load(len: u32) -> i32 {
         let status = unsafe { load(request.as_ptr(), request.len() as u32) };
         let events = answered(status).map_err(|error| format!("{name}: {error}"))?;
         let model = Model::new(&name, checked, Remote, events).map_err(|error| explain(&error))?;
+        model.learn_padding().map_err(|error| format!("{name}: {error}"))?;
         let facts = json!({
             "name": name, "multilingual": model.multilingual(), "size": checked.header.size_name(),
             "weights": checked.header.ftype().name(),

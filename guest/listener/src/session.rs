@@ -24,8 +24,10 @@ use crate::audio::{Resampler, VadEvent, VoiceActivity, usable};
 use crate::error::Error;
 use crate::{Model, SAMPLE_RATE, to_end};
 
-/// Minimum ratio of new speech to the cost of a partial text, as in the host.
+/// Minimum ratio of new speech to the cost of a partial text, as in the host; and the same in the
+/// first seconds of an utterance, since nobody else waits for this processor.
 const RELIEF: u32 = 2;
+const RELIEF_EARLY: u32 = 1;
 /// Minimum length of an utterance before it is decoded, in samples, as in the host: 0.9 s.
 const FIRST_WINDOW: u64 = SAMPLE_RATE as u64 * 9 / 10;
 /// Up to this length utterances are decoded more often, in samples, as in the host: 3 s.
@@ -41,7 +43,7 @@ pub struct Session {
     mono: Vec<f32>,
     /// Utterances that are not complete, oldest first.
     utterances: VecDeque<Utterance>,
-    /// Cost of the latest partial text.
+    /// Cost of the latest partial text of the utterance.
     cost: Duration,
     /// The language of the utterance before, if it was detected.
     language: Option<String>,
@@ -117,8 +119,9 @@ impl Session {
     /// Returns true if a decode is due now: a final text, or a partial one that is worth its cost.
     pub fn is_due(&self) -> bool {
         let Some(front) = self.utterances.front() else { return false };
-        let step = if front.len() < EARLY { self.options.step * 2 / 3 } else { self.options.step };
-        let step = step.max(self.cost * RELIEF);
+        let is_early = front.len() < EARLY;
+        let step = if is_early { self.options.step * 2 / 3 } else { self.options.step };
+        let step = step.max(self.cost * if is_early { RELIEF_EARLY } else { RELIEF });
         front.ended
             || (front.unheard() >= samples_of(step).max(1)
                 && front.len() >= FIRST_WINDOW
@@ -134,6 +137,8 @@ impl Session {
         let begun = clock();
         let mut events = Vec::new();
         to_end(utterance.decode(&self.model, &task, heard, last, &mut |event| events.push(event)));
+        // A new utterance begins with short windows, which cost less than the last ones.
+        self.cost = Duration::ZERO;
         if !last {
             self.cost = clock().saturating_sub(begun);
             self.utterances.push_front(utterance);

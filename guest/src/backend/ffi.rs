@@ -167,8 +167,8 @@ pub(super) struct BufferTypeInterface {
     pub(super) get_name: unsafe extern "C" fn(*mut BufferType) -> Name,
     pub(super) alloc_buffer: unsafe extern "C" fn(*mut BufferType, usize) -> *mut c_void,
     pub(super) get_alignment: unsafe extern "C" fn(*mut BufferType) -> usize,
-    /// get_max_size, get_alloc_size.
-    pub(super) absent: [Absent; 2],
+    pub(super) get_max_size: Absent,
+    pub(super) get_alloc_size: unsafe extern "C" fn(*mut BufferType, *const GgmlTensor) -> usize,
     pub(super) is_host: unsafe extern "C" fn(*mut BufferType) -> bool,
 }
 
@@ -178,6 +178,14 @@ pub(super) struct BufferType {
     pub(super) interface: BufferTypeInterface,
     pub(super) device: *mut Device,
     pub(super) context: *mut c_void,
+}
+
+/// The beginning of `struct ggml_backend_buffer`.
+#[repr(C)]
+pub(super) struct Buffer {
+    /// Nine functions.
+    interface: [Absent; 9],
+    pub(super) buffer_type: *mut BufferType,
 }
 
 unsafe extern "C" {

@@ -21,6 +21,8 @@ mod kernels;
 pub(crate) mod padding;
 mod plan;
 mod run;
+#[cfg(target_arch = "wasm32")]
+pub(crate) mod scores;
 mod tensor;
 #[cfg(target_arch = "wasm32")]
 mod threads;

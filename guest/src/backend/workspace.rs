@@ -11,10 +11,13 @@ use std::ffi::{CStr, c_void};
 use std::ops::Range;
 use std::ptr;
 
+use whisper_rs::whisper_rs_sys as sys;
+
 use super::ffi::{
-    BufferType, BufferTypeInterface, Device, Name, ggml_backend_buft_alloc_buffer,
+    Buffer, BufferType, BufferTypeInterface, Device, GgmlTensor, Name, ggml_backend_buft_alloc_buffer,
     ggml_backend_buft_get_alignment, ggml_backend_cpu_buffer_from_ptr, ggml_backend_cpu_buffer_type,
 };
+use super::scores;
 
 const NAME: &CStr = c"hearken";
 
@@ -69,8 +72,14 @@ pub(super) fn buffer_type(device: *mut Device) -> *mut c_void {
             // SAFETY: takes nothing, returns a static of ggml.
             return unsafe { ggml_backend_cpu_buffer_type() };
         }
-        let interface =
-            BufferTypeInterface { get_name, alloc_buffer, get_alignment, absent: [ptr::null(); 2], is_host };
+        let interface = BufferTypeInterface {
+            get_name,
+            alloc_buffer,
+            get_alignment,
+            get_max_size: ptr::null(),
+            get_alloc_size,
+            is_host,
+        };
         let make = || Box::leak(Box::new(BufferType { interface, device, context: ptr::null_mut() }));
         ptr::from_mut::<BufferType>(workspace.buffer_type.get_or_insert_with(make)).cast()
     })
@@ -109,19 +118,30 @@ unsafe extern "C" fn get_name(_: *mut BufferType) -> Name {
     NAME.as_ptr()
 }
 
-unsafe extern "C" fn alloc_buffer(_: *mut BufferType, size: usize) -> *mut c_void {
+unsafe extern "C" fn alloc_buffer(buffer_type: *mut BufferType, size: usize) -> *mut c_void {
     let space = WORKSPACE.with_borrow_mut(|space| {
         let is_here = space.is_open && size >= LEAST;
         if is_here { space.take(size) } else { None }
     });
     // SAFETY: new memory, which nobody else has and which is never freed, aligned to a page; or
-    // memory from where ggml takes it otherwise.
+    // memory from where ggml takes it otherwise. A buffer is null or ggml's.
     unsafe {
-        match space {
+        let buffer = match space {
             Some(start) => ggml_backend_cpu_buffer_from_ptr(start, size),
             None => ggml_backend_buft_alloc_buffer(ggml_backend_cpu_buffer_type(), size),
+        };
+        // ggml asks the buffer's own type for the sizes of tensors in it.
+        if let Some(buffer) = buffer.cast::<Buffer>().as_mut() {
+            buffer.buffer_type = buffer_type;
         }
+        buffer
     }
+}
+
+/// Size that a tensor is planned with.
+unsafe extern "C" fn get_alloc_size(_: *mut BufferType, tensor: *const GgmlTensor) -> usize {
+    // SAFETY: ggml passes a valid tensor.
+    unsafe { scores::planned(&*tensor).unwrap_or_else(|| sys::ggml_nbytes(tensor)) }
 }
 
 unsafe extern "C" fn get_alignment(_: *mut BufferType) -> usize {

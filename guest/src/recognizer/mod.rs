@@ -56,8 +56,13 @@ impl Recognizer {
         if options.kernels != Kernels::Stock {
             spectrogram::register();
             // The largest is a score for each word of the vocabulary at each place of a text.
-            let scores =
+            let mut scores =
                 (context.n_vocab().max(0) as usize).saturating_mul(4 * context.n_text_ctx().max(0) as usize);
+            if options.kernels == Kernels::Guest {
+                // In a browser, and on a telephone, all of linear memory counts.
+                backend::scores::spare();
+                scores = 0;
+            }
             backend::workspace::open(scores.saturating_add(OTHER_STATE));
         }
         let state = context.create_state().map_err(|_| Status::BadModel)?;

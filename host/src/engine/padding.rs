@@ -38,4 +38,13 @@ mod tests {
         let power = samples.iter().map(|sample| sample * sample).sum::<f32>() / samples.len() as f32;
         assert!((1e-4..1e-1).contains(&power), "{power}");
     }
+
+    #[test]
+    fn pages_have_its_beginning() {
+        let page = include_bytes!("../../../guest/listener/src/padding.s16le").as_chunks::<2>().0;
+        let page: Vec<f32> =
+            page.iter().map(|bytes| f32::from(i16::from_le_bytes(*bytes)) / 32_768.0).collect();
+        assert_eq!(page.len(), 32_000);
+        assert!(recording().unwrap().starts_with(&page));
+    }
 }

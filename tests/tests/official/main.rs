@@ -4,6 +4,7 @@
 mod bias;
 mod exact;
 mod field;
+mod inside;
 mod limits;
 mod prompts;
 mod words;

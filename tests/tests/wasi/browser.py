@@ -1,6 +1,6 @@
 """The page of examples/browser in headless Chromium, with a recording as its microphone.
 
-    browser.py page|library|switch CHROMIUM BASE SERVER RECORDING FOLDER PICTURES
+    browser.py page|library|minutes|switch CHROMIUM BASE SERVER RECORDING FOLDER PICTURES
 
 SERVER is the process that serves BASE: `page` ends it to see what works without a network. With `switch` BASE is that of
 `hearken serve --web`. FOLDER has what the page is given. Prints one JSON object. Speaks the DevTools protocol itself.
@@ -163,13 +163,43 @@ def see_library(page):
         const transcriber = new Transcriber({{ model: "{BASE}models/model.bin" }});
         const bytes = await (await fetch("{BASE}speech.f32")).arrayBuffer();
         const transcript = await transcriber.transcribe(new Float32Array(bytes), {{ sampleRate: 8000 }});
-        let memory = 0;
-        for await (const event of transcriber) if (event.type === "ready") {{ memory = event.memory; break; }}
+        const memory = await transcriber.memory();
         const srt = await transcriber.file("srt");
         transcriber.close();
         return {{ transcript, srt, memory }};
     }})()""")
     return {"readme": readme, "complaints": page.complaints} | transcript
+
+
+def see_minutes(page):
+    """Speech over and over, as one stream that comes as fast as it is recognized; memory after each time."""
+    page.open(BASE + "readme.html")
+    page.run(f"""(async () => {{
+        const {{ Transcriber }} = await import("{BASE}src/index.js");
+        window.transcriber = new Transcriber({{ model: "{BASE}models/model.bin", language: "en", sampleRate: 8000 }});
+        window.speech = new Float32Array(await (await fetch("{BASE}speech.f32")).arrayBuffer());
+        window.events = window.transcriber[Symbol.asyncIterator]();
+        window.pushed = 0;
+        window.words = 0;
+    }})()""")
+    memory = []
+    for _ in range(int(os.environ["ROUNDS"])):
+        memory.append(page.run("""(async () => {
+            // A moment of silence ends the last utterance.
+            for (const samples of [speech, new Float32Array(16000)]) {
+                transcriber.push(samples);
+                pushed += samples.length / 8000;
+            }
+            for (;;) {
+                const { value: event } = await events.next();
+                if (event.type === "dropped") throw new Error(event.reason);
+                if (event.type !== "final") continue;
+                words += event.words.length;
+                if (event.end > pushed - 4) break;
+            }
+            return transcriber.memory();
+        })()"""))
+    return {"memory": memory, "words": page.run("words"), "seconds": page.run("pushed"), "complaints": page.complaints}
 
 
 # What is left of a browser may still write while its folder is removed.
@@ -187,7 +217,7 @@ with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         page = Page(port_file.read_text().split()[0])
         for domain in ["Page", "Runtime", "Log", "DOM"]:
             page.send(f"{domain}.enable")
-        print(json.dumps({"page": see_page, "library": see_library, "switch": see_switch}[MODE](page)))
+        print(json.dumps({"page": see_page, "library": see_library, "minutes": see_minutes, "switch": see_switch}[MODE](page)))
     finally:
         browser.kill()
         browser.wait()

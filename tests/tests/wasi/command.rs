@@ -1,9 +1,12 @@
 //! `hearken.wasm`, the WASI command.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use hearken_tests::command::{self, Ended};
 use hearken_tests::model::SyntheticModel;
 use hearken_tests::official::official;
@@ -23,8 +26,8 @@ enum Runtime {
 
 use Runtime::{Node, Wasmtime};
 
-/// Runs the command; it sees `folder` as `work` and as `models`.
-fn run(runtime: Runtime, folder: &Path, arguments: &[&str], stdin: Option<&Path>) -> Ended {
+/// The command, ready to run; it sees `folder` as `work` and as `models`.
+fn prepared(runtime: Runtime, folder: &Path, arguments: &[&str]) -> Command {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wasi");
     let (program, script) = match runtime {
         Node => ("node", "node.mjs"),
@@ -36,6 +39,12 @@ fn run(runtime: Runtime, folder: &Path, arguments: &[&str], stdin: Option<&Path>
     }
     command.arg(here.join(script)).arg(module("hearken.wasm"));
     command.arg(format!("work={0},models={0}", folder.display())).args(arguments);
+    command
+}
+
+/// Runs the command.
+fn run(runtime: Runtime, folder: &Path, arguments: &[&str], stdin: Option<&Path>) -> Ended {
+    let mut command = prepared(runtime, folder, arguments);
     command.stdin(match stdin {
         Some(path) => Stdio::from(fs::File::open(path).expect("the recording is there")),
         None => Stdio::null(),
@@ -95,6 +104,12 @@ fn it_imports_nothing_but_wasi_preview_1() {
 fn the_browser_gets_the_servers_module() {
     let guest = fs::read(module("hearken-guest.wasm")).expect("the module");
     assert_eq!(guest, hearken::guest(), "byte for byte");
+    // As a server sends it.
+    let mut packed = GzEncoder::new(Vec::new(), Compression::best());
+    packed.write_all(&guest).expect("memory");
+    let len = packed.finish().expect("memory").len();
+    println!("{len} bytes with gzip");
+    assert!(len <= 600_000, "{len} bytes");
 }
 
 #[test]
@@ -111,6 +126,50 @@ fn its_text_is_that_of_hearken_file_in_every_runtime() {
             ended.stderr
         );
     }
+}
+
+/// Linear memory at the end of a run in Node [MiB], and its text.
+fn memory(folder: &Path, arguments: &[&str]) -> (u64, String) {
+    let mut command = prepared(Node, folder, arguments);
+    let output = command.env("HEARKEN_MEMORY", "1").output().expect("Node starts");
+    let log = String::from_utf8(output.stderr).expect("text");
+    assert!(output.status.success(), "{log}");
+    let bytes = log.lines().find_map(|line| line.strip_prefix("linear memory: ")).expect("the figure");
+    let mebibytes = bytes.parse::<u64>().expect("a number") >> 20;
+    println!("{} with {} arguments: {mebibytes} MiB", folder.display(), arguments.len());
+    (mebibytes, String::from_utf8(output.stdout).expect("text"))
+}
+
+#[test]
+fn memory_is_that_of_the_decodes_that_are_made() {
+    let Some(folder) = official_speech() else { return };
+    let arguments = ["--model", "work/model.bin", "--language", "en", "work/talk.wav"];
+    let (tiny, _) = memory(folder.path(), &arguments);
+    assert!(tiny <= 300, "tiny.en: {tiny} MiB");
+    // A prompt of as many tokens as whisper.cpp takes has scores for each of them. The text is that
+    // of the host's own arithmetic, where all scores have their memory from the beginning.
+    let prompt = "Mister Quilter is the apostle of the middle classes. ".repeat(30);
+    let prompted = [&["--prompt", &prompt], &arguments[..]].concat();
+    let (more, text) = memory(folder.path(), &prompted);
+    assert!(more > tiny, "scores of a prompt take memory: {more} MiB");
+    let at = |name: &str| folder.path().join(name).to_str().expect("text").to_owned();
+    let expected = command::fine(&mut command::hearken(&[
+        "file",
+        "--compute",
+        "exact",
+        "--language",
+        "en",
+        "--prompt",
+        &prompt,
+        "--model",
+        &at("model.bin"),
+        &at("talk.wav"),
+    ]));
+    assert_eq!(text, expected);
+    let Some(base) = official("base") else { return };
+    fs::copy(base, folder.path().join("model.bin")).expect("a copy");
+    let (base, _) = memory(folder.path(), &arguments);
+    assert!(base <= 450, "base: {base} MiB");
 }
 
 #[test]

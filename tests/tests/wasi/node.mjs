@@ -1,4 +1,5 @@
 // Runs a WASI command in Node: node.mjs MODULE GUEST=HOST[,GUEST=HOST…] ARGUMENT…
+// With HEARKEN_MEMORY set it prints the bytes of linear memory at the end, too.
 import { readFile } from "node:fs/promises";
 import { WASI } from "node:wasi";
 
@@ -7,3 +8,4 @@ const preopens = Object.fromEntries(folders.split(",").map(folder => folder.spli
 const wasi = new WASI({ version: "preview1", args: ["hearken.wasm", ...args], preopens });
 const { instance } = await WebAssembly.instantiate(await readFile(module), wasi.getImportObject());
 process.exitCode = wasi.start(instance);
+if (process.env.HEARKEN_MEMORY) console.error(`linear memory: ${instance.exports.memory.buffer.byteLength}`);
