@@ -13,7 +13,7 @@ HEARKEN := target/release/hearken
 PREFIX ?= /usr/local
 export CARGO_TERM_COLOR ?= $(if $(CI),never,auto)
 # A test takes two threads, or one if it mostly waits (.config/nextest.toml).
-export NEXTEST_TEST_THREADS ?= $(shell echo $$((2 * $$(nproc))))
+export NEXTEST_TEST_THREADS ?= $(shell echo $$((3 * $$(nproc))))
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
