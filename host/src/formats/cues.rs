@@ -28,8 +28,8 @@ pub struct Cue {
     pub(super) times: Vec<Vec<(usize, u64)>>,
 }
 
-/// The cues of one segment alone, in the default layout. The last one lasts as long as it takes to read, whatever comes
-/// after.
+/// The cues of one segment alone, in the default layout. The last one lasts as long as it takes to
+/// read, whatever comes after.
 pub fn cues(segment: &Segment) -> Vec<Cue> {
     of_segments(std::slice::from_ref(segment), CueLayout::default())
 }

@@ -40,8 +40,8 @@ impl CueLayout {
         self
     }
 
-    /// Sets the lines of a cue, 1 to [`MAX_LINES`](Self::MAX_LINES); others are taken as the nearest
-    /// of these.
+    /// Sets the lines of a cue, 1 to [`MAX_LINES`](Self::MAX_LINES); others are taken as the
+    /// nearest of these.
     #[must_use]
     pub fn lines(mut self, lines: usize) -> Self {
         self.lines = lines.clamp(1, Self::MAX_LINES);

@@ -168,8 +168,8 @@ impl Demand {
         self.speaking == 0 || self.threads + cost <= limit
     }
 
-    /// Returns true if one more stream of this cost keeps this demand, a tenant's, below the part of
-    /// `limit` that its weight guarantees beside the weights of the others with active streams.
+    /// Returns true if one more stream of this cost keeps this demand, a tenant's, below the part
+    /// of `limit` that its weight guarantees beside the weights of the others with active streams.
     fn is_below_part(self, cost: f64, limit: f64, weight: u32, others: impl Iterator<Item = u32>) -> bool {
         let (own, all) = (f64::from(weight), f64::from(weight) + others.map(f64::from).sum::<f64>());
         self.threads + cost <= limit * own / all

@@ -134,8 +134,8 @@ impl Asked {
     }
 }
 
-/// Least silence that ends an utterance [ms]. Clients ask for 10 and 25, less than the pauses within
-/// a sentence: its halves would be recognized without each other.
+/// Least silence that ends an utterance [ms]. Clients ask for 10 and 25, less than the pauses
+/// within a sentence: its halves would be recognized without each other.
 const LEAST_ENDPOINTING: u64 = 300;
 
 /// Checks that there are no more names than are given to listen for.
