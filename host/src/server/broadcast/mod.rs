@@ -8,7 +8,7 @@ mod watch;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::ws::Utf8Bytes;
 use serde::Serialize;
@@ -29,9 +29,9 @@ const MAX_NAME: usize = 128;
 /// The tenant's name, and the broadcast's.
 type Key = (Arc<str>, Arc<str>);
 
-/// The broadcasts that somebody publishes or watches.
+/// The broadcasts that somebody publishes or watches, and how many uses each has.
 #[derive(Default)]
-pub(super) struct Broadcasts(Mutex<HashMap<Key, Weak<Broadcast>>>);
+pub(super) struct Broadcasts(Mutex<HashMap<Key, (Arc<Broadcast>, usize)>>);
 
 struct Broadcast {
     key: Key,
@@ -47,7 +47,7 @@ struct Use {
 }
 
 impl Broadcasts {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Weak<Broadcast>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, (Arc<Broadcast>, usize)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -68,26 +68,23 @@ impl Use {
         }
         let key = (Arc::clone(&tenant.name), Arc::from(name));
         let mut all = app.broadcasts.lock();
-        let broadcast = all.get(&key).and_then(Weak::upgrade).unwrap_or_else(|| {
-            let broadcast = Arc::new(Broadcast {
-                key: key.clone(),
-                messages: broadcast::Sender::new(BACKLOG),
-                on_air: AtomicBool::new(false),
-            });
-            all.insert(key, Arc::downgrade(&broadcast));
-            broadcast
+        let (broadcast, uses) = all.entry(key.clone()).or_insert_with(|| {
+            let (messages, on_air) = (broadcast::Sender::new(BACKLOG), AtomicBool::new(false));
+            (Arc::new(Broadcast { key, messages, on_air }), 0)
         });
-        drop(all);
-        Ok(Self { app: Arc::clone(app), broadcast })
+        *uses += 1;
+        Ok(Self { app: Arc::clone(app), broadcast: Arc::clone(broadcast) })
     }
 }
 
 impl Drop for Use {
     fn drop(&mut self) {
-        // Uses begin under the same lock: none can come in between.
         let mut all = self.app.broadcasts.lock();
-        if Arc::strong_count(&self.broadcast) == 1 {
-            all.remove(&self.broadcast.key);
+        if let Some((_, uses)) = all.get_mut(&self.broadcast.key) {
+            *uses -= 1;
+            if *uses == 0 {
+                all.remove(&self.broadcast.key);
+            }
         }
     }
 }
