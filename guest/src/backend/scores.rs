@@ -140,8 +140,8 @@ unsafe extern "C" fn __wrap_whisper_init_state(
 ///
 /// # Safety
 ///
-/// `state` is a structure of this size that is alive, and that nobody else uses meanwhile; whoever
-/// has the reservation's address is in it.
+/// `state` is a structure of this size that is alive, and that nobody else uses meanwhile. The
+/// reservation's address is stored in it, and nowhere else.
 unsafe fn take_back(state: Reservation, reserved: Reservation) -> bool {
     // libc++'s vector: the beginning, the end of what it holds, and of what it could.
     let vector = [reserved.place, reserved.place, reserved.place.wrapping_byte_add(reserved.len)];

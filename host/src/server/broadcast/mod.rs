@@ -89,7 +89,7 @@ impl Drop for Use {
     }
 }
 
-/// What watchers are told of the broadcast itself.
+/// News of the broadcast itself, for its watchers.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum News<'a> {
