@@ -6,6 +6,8 @@ Prints one JSON object: what a person would see, and what they could save.
 """
 import json, pathlib, sys
 
+# What drives Chromium lies in tests/, for all pages.
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
 from chromium import opened
 
 CHROMIUM, BASE, RECORDING, PICTURES = *sys.argv[1:4], pathlib.Path(sys.argv[4])

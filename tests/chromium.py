@@ -1,9 +1,9 @@
-"""A page in headless Chromium, by the DevTools protocol."""
+"""A page in headless Chromium, by the DevTools protocol: for the tests of all pages."""
 import base64, contextlib, itertools, json, pathlib, subprocess, tempfile, time, urllib.request
 
 from websockets.sync.client import connect
 
-PATIENCE = 90
+PATIENCE = 120
 
 
 class Page:
@@ -11,7 +11,7 @@ class Page:
         tabs = json.load(urllib.request.urlopen(f"http://127.0.0.1:{port}/json"))
         self.socket = connect(next(tab for tab in tabs if tab["type"] == "page")["webSocketDebuggerUrl"], max_size=None)
         self.numbers = itertools.count(1)
-        self.complaints = []
+        self.complaints, self.printed = [], []
 
     def send(self, method, **parameters):
         number = next(self.numbers)
@@ -20,6 +20,8 @@ class Page:
             message = json.loads(self.socket.recv(timeout=PATIENCE))
             if message.get("method") in ("Runtime.exceptionThrown", "Log.entryAdded"):
                 self.complaints.append(message["params"])
+            if message.get("method") == "Runtime.consoleAPICalled":
+                self.printed.append(" ".join(str(argument.get("value")) for argument in message["params"]["args"]))
             if message.get("id") == number:
                 assert "error" not in message, message
                 return message["result"]
@@ -36,9 +38,21 @@ class Page:
             time.sleep(0.1)
         return value
 
-    def picture(self, path):
+    def open(self, address):
+        self.send("Page.navigate", url=address)
+        self.wait(f"location.href.startsWith({json.dumps(address)}) && document.readyState === 'complete'")
+
+    def picture(self, path, size=None):
+        if size:
+            width, height = size
+            self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         image = self.send("Page.captureScreenshot", format="png")["data"]
         pathlib.Path(path).write_bytes(base64.b64decode(image))
+
+    def choose(self, field, path):
+        root = self.send("DOM.getDocument")["root"]["nodeId"]
+        node = self.send("DOM.querySelector", nodeId=root, selector=f"#{field}")["nodeId"]
+        self.send("DOM.setFileInputFiles", nodeId=node, files=[str(path)])
 
     def press(self, key, code):
         for kind in ["keyDown", "keyUp"]:
@@ -59,7 +73,7 @@ def opened(chromium, address, *flags):
                 assert time.monotonic() < until, "Chromium does not start"
                 time.sleep(0.1)
             page = Page(port_file.read_text().split()[0])
-            for domain in ["Page", "Runtime", "Log"]:
+            for domain in ["Page", "Runtime", "Log", "DOM"]:
                 page.send(f"{domain}.enable")
             yield page
         finally:
