@@ -7,7 +7,7 @@ CARGO := cargo
 MAKEFLAGS += --no-print-directory
 # One selection of packages and features for all commands, whatever they build of it: features of shared dependencies
 # follow from it, and with others they would be compiled again.
-ALL := --release --workspace --features hearken/cli
+ALL := --release --workspace
 HEARKEN := target/release/hearken
 # Where `make install-c` puts the C library.
 PREFIX ?= /usr/local
@@ -115,13 +115,13 @@ fmt: ## format the code
 
 bench: ## measure hearken against native whisper.cpp, as ratios
 	@.ci/setup test
-	@$(CARGO) bench --profile release --workspace --features hearken/cli --bench sandbox
+	@$(CARGO) bench --profile release --workspace --bench sandbox
 
 bench-voice: ## what the C interface and the GStreamer element cost beside the Rust library
 	@.ci/setup test
 	@$(CARGO) build $(ALL) --lib --bins
 	@$(MAKE) voice
-	@$(CARGO) bench --profile release --workspace --features hearken/cli --bench voice --bench element
+	@$(CARGO) bench --profile release --workspace --bench voice --bench element
 
 bench-peers: ## measure hearken against other engines, as ratios (needs libopenblas-pthread-dev)
 	@.ci/setup peers
@@ -133,20 +133,20 @@ profile: ## show where the time goes, by operation, in hearken and in whisper.cp
 
 bench-precision: ## what the rounding of --compute fast costs in words (HEARKEN_REFERENCES names lists of recordings, HEARKEN_MODELS models)
 	@.ci/setup build
-	@$(CARGO) bench --profile release --workspace --features hearken/cli --bench precision
+	@$(CARGO) bench --profile release --workspace --bench precision
 
 bench-media: ## how fast recordings are decoded in the sandbox, by either module, beside ffmpeg
 	@.ci/setup test
 	@scripts/media-ffmpeg
-	@$(CARGO) bench --profile release --workspace --features hearken/cli --bench media
+	@$(CARGO) bench --profile release --workspace --bench media
 
 bench-vad: ## how well voice activity finds speech in noise (HEARKEN_SPEECH and HEARKEN_NOISE name folders of recordings)
 	@.ci/setup build
-	@$(CARGO) bench --profile release --workspace --features hearken/cli --bench voice_activity
+	@$(CARGO) bench --profile release --workspace --bench voice_activity
 
 bench-words: ## how true the times of words are (HEARKEN_DIGITS names the recordings of the Free Spoken Digit Dataset)
 	@.ci/setup build
-	@$(CARGO) bench --profile release --workspace --features hearken/cli --bench word_times
+	@$(CARGO) bench --profile release --workspace --bench word_times
 
 bench-web: ## measure the recognizer in Chromium, which must be installed, beside other builds of Whisper from npm (MODEL=FILE WAV=FILE ROUNDS=3 THREADS=1)
 	@.ci/setup web
@@ -165,7 +165,7 @@ bench-server: ## measure the server: capacity against native, 10,000 idle stream
 	@$(CARGO) build $(ALL) --tests --bins
 	@$(CARGO) nextest run $(ALL) --test-threads 1 --success-output final \
 		-E 'test(idle_streams_take) + test(ten_times_its_share) + binary(hostile_guest) & test(isolation)'
-	@$(CARGO) bench --profile release --workspace --features hearken/cli --bench server
+	@$(CARGO) bench --profile release --workspace --bench server
 
 neighbours: ## what one tenant does to each resource, and how much later another one's final texts are (at most 1.5 times)
 	@.ci/setup test
@@ -179,7 +179,7 @@ soak-server: ## four fifths of the server's capacity for an hour (SECONDS=3600):
 	@.ci/setup test
 	@$(CARGO) build $(ALL) --tests --bins
 	@HEARKEN_SOAK_SECONDS=$(SECONDS) $(if $(STREAMS),HEARKEN_SOAK_STREAMS=$(STREAMS)) \
-		$(CARGO) bench --profile release --workspace --features hearken/cli --bench server
+		$(CARGO) bench --profile release --workspace --bench server
 
 fuzz: ## attack the compute import and what the network sends under the address sanitizer (five minutes each)
 	@tests/fuzz/run
@@ -194,7 +194,7 @@ pictures: ## draw the pictures of the documentation from what the commands print
 
 sbom: ## write a software bill of materials of the command, in CycloneDX's format (target/sbom/hearken.cdx.json)
 	@.ci/setup sbom
-	@$(CARGO) cyclonedx --quiet --manifest-path host/Cargo.toml --features cli --format json --spec-version 1.5 --describe crate
+	@$(CARGO) cyclonedx --quiet --manifest-path host/cli/Cargo.toml --format json --spec-version 1.5 --describe crate
 	@mkdir -p target/sbom && mv host/hearken.cdx.json target/sbom/
 	@echo target/sbom/hearken.cdx.json
 

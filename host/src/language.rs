@@ -77,9 +77,14 @@ pub fn language_code(text: &str) -> Option<String> {
     Some(named.or_else(|| other(primary)).unwrap_or(primary).to_owned())
 }
 
+/// ISO 639-1 codes of all languages that Whisper knows, in the order of its tokens.
+pub fn language_codes() -> impl Iterator<Item = &'static str> {
+    CODES.into_iter()
+}
+
 /// Whisper's name of a language.
-#[cfg(feature = "server")]
-pub(crate) fn name(code: &str) -> Option<&'static str> {
+#[cfg(feature = "service")]
+pub fn name(code: &str) -> Option<&'static str> {
     let at = CODES.iter().position(|known| *known == code)?;
     NAMES.split(", ").nth(at)
 }
@@ -124,7 +129,7 @@ mod tests {
         assert!(OTHERS.iter().all(|(_, code)| CODES.contains(code)));
     }
 
-    #[cfg(feature = "server")]
+    #[cfg(feature = "service")]
     #[test]
     fn codes_and_names_go_together() {
         for (code, expected) in [

@@ -30,20 +30,18 @@ mod error;
 mod executor;
 pub mod formats;
 mod language;
-#[cfg(feature = "measure")]
-pub mod measure;
-#[cfg_attr(not(feature = "server"), allow(dead_code, reason = "the server reads what is counted"))]
+#[cfg_attr(not(feature = "service"), allow(dead_code, reason = "a server reads what is counted"))]
 mod meter;
 pub mod model;
 mod os_memory;
 mod preempt;
 pub mod sandbox;
-#[cfg(feature = "server")]
-pub mod server;
+#[cfg(feature = "service")]
+pub mod service;
 pub mod session;
 #[cfg(any(feature = "import", feature = "pull"))]
 pub mod store;
-mod text;
+pub mod text;
 mod transcript;
 
 pub use bias::{Bias, BiasError};
@@ -54,7 +52,7 @@ pub use engine::{
 };
 pub use error::Error;
 pub use executor::{Share, ShareLimits};
-pub use language::language_code;
+pub use language::{language_code, language_codes};
 pub use transcript::{Language, Segment, Transcript, Word};
 
 /// Sample rate of everything inside hearken, in Hz.

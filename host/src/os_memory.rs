@@ -155,7 +155,7 @@ pub(crate) fn written(range: Range<usize>) -> io::Result<u64> {
 /// Reads the written memory of several groups of address ranges, by `/proc/self/smaps`: of
 /// everything at once, however large and empty the ranges are. `None` where the system does not
 /// tell.
-#[cfg(feature = "server")]
+#[cfg(feature = "service")]
 pub(crate) fn written_in(groups: &[Vec<Range<usize>>]) -> Option<Vec<u64>> {
     let maps = std::fs::read_to_string("/proc/self/smaps").ok()?;
     let mut inside: Vec<usize> = Vec::new();
@@ -195,7 +195,7 @@ mod tests {
         assert_eq!(written(0..4096).unwrap(), 0);
     }
 
-    #[cfg(all(target_os = "linux", feature = "server"))]
+    #[cfg(all(target_os = "linux", feature = "service"))]
     #[test]
     fn what_is_written_is_known_of_each_group() {
         let held = vec![1u8; 32 << 20];

@@ -29,7 +29,7 @@ thread_local! {
 
 /// CPU time that the task of this thread has used, on whichever threads; outside of a task, that of
 /// the thread.
-pub(crate) fn cpu_time() -> Duration {
+pub fn cpu_time() -> Duration {
     let Start { task, thread } = START.get();
     task.saturating_add(thread_time().saturating_sub(thread))
 }
@@ -52,8 +52,8 @@ pub(crate) fn is_wanted() -> bool {
 }
 
 /// Gives way once, if the task is to.
-#[cfg(any(test, feature = "server"))]
-pub(crate) async fn give_way() {
+#[cfg(any(test, feature = "service"))]
+pub async fn give_way() {
     let mut asked = false;
     std::future::poll_fn(|_| {
         let wait = !asked && is_wanted();

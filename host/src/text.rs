@@ -6,7 +6,7 @@
 /// characters. Line breaks, paragraph breaks and tabs become one space. Joiners stay between
 /// letters outside ASCII (Persian, Indic scripts), where they are spelling; elsewhere, as in joined
 /// emoji, they go.
-pub(crate) fn sanitize(text: &str) -> String {
+pub fn sanitize(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
@@ -32,12 +32,12 @@ pub(crate) fn sanitize(text: &str) -> String {
 }
 
 /// A word without capitals and punctuation, for comparing.
-pub(crate) fn essence(word: &str) -> String {
+pub fn essence(word: &str) -> String {
     word.to_lowercase().replace(|c: char| !c.is_alphanumeric(), "")
 }
 
 /// [`sanitize`], without white space at either end.
-pub(crate) fn sanitize_trimmed(text: &str) -> String {
+pub fn sanitize_trimmed(text: &str) -> String {
     let clean = sanitize(text);
     let trimmed = clean.trim();
     if trimmed.len() == clean.len() { clean } else { trimmed.to_owned() }

@@ -8,11 +8,11 @@
 
 use std::path::Path;
 
-use hearken::measure::Difference;
-use hearken::measure::Errors;
-use hearken::measure::normalize::Normalizer;
 use hearken::store::Store;
 use hearken::{Compute, Engine, Model, ModelSource, TranscribeOptions, audio};
+use hearken_measure::Difference;
+use hearken_measure::Errors;
+use hearken_measure::normalize::Normalizer;
 
 /// Draws of the bootstrap.
 const SAMPLES: usize = 10_000;

@@ -17,7 +17,7 @@ pub fn program(name: &str) -> PathBuf {
     let binary = profile.join(name);
     assert!(
         binary.exists(),
-        "{} is missing: build it first, with `make test` or `cargo build --release --workspace --features hearken/cli`",
+        "{} is missing: build it first, with `make test` or `cargo build --release --workspace`",
         binary.display()
     );
     binary

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use hearken::server::KeyHash;
+use hearken_server::KeyHash;
 use serde_json::json;
 
 use crate::serve::Server;

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use console::style;
 use hearken::Model;
-use hearken::measure::normalize::Normalizer;
-use hearken::measure::{Spread, Stamped, Timeline};
 use hearken::session::{Session, SessionEvent, SessionOptions};
+use hearken_measure::normalize::Normalizer;
+use hearken_measure::{Spread, Stamped, Timeline};
 
 use crate::recordings::Recording;
 use crate::report::{self, Paragraph, Words};

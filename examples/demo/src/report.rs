@@ -5,8 +5,8 @@ use std::io;
 use std::time::Duration;
 
 use console::{StyledObject, Term, measure_text_width, style};
-use hearken::measure::normalize::Normalizer;
-use hearken::measure::{Errors, correct_words};
+use hearken_measure::normalize::Normalizer;
+use hearken_measure::{Errors, correct_words};
 
 use crate::recordings::Recording;
 

@@ -12,8 +12,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hearken::audio;
-use hearken::server::{Config, Key, NamedModel, Server, TenantConfig};
 use hearken::{Engine, ModelSource};
+use hearken_server::{Config, Key, NamedModel, Server, TenantConfig};
 use serde_json::{Value, json};
 use tungstenite::client::IntoClientRequest;
 use tungstenite::{Message, WebSocket};

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::Command;
 
 use hearken::audio::Format;
-use hearken::measure::Errors;
 use hearken::session::{Session, SessionEvent, SessionOptions};
 use hearken::{Engine, ModelSource};
+use hearken_measure::Errors;
 use hearken_tests::command::binary;
 use hearken_tests::prompts::{self, Prompt};
 use serde_json::{Value, json};

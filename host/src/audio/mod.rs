@@ -26,15 +26,15 @@ mod voice;
 pub use accounting::Accounting;
 pub use channel::Channel;
 pub use chunks::{Chunk, Chunker};
-#[cfg(feature = "measure")]
+#[doc(hidden)]
 pub use decode::open_with_added;
-#[cfg(feature = "server")]
-pub(crate) use decode::{LiveDecoder, Taken};
+#[cfg(feature = "service")]
+pub use decode::{LiveDecoder, Taken};
 pub use decode::{add_media, from_file, from_reader, open, open_track};
 pub use error::AudioError;
 pub use raw::{Encoding, RawPcm, UnknownEncoding};
 pub use resample::Resampler;
-pub(crate) use resample::resampled;
+pub use resample::resampled;
 pub use ring::{RingRead, RingReader, RingWriter, ring};
 pub use samples::Samples;
 pub(crate) use sanitize::usable;

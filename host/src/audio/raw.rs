@@ -35,7 +35,7 @@ impl Encoding {
 
     /// Appends the samples that `bytes` are, each from -1 to 1 and a number; bytes of an incomplete
     /// one are left out. What had to be repaired is counted.
-    pub(crate) fn decode(self, bytes: &[u8], samples: &mut Vec<f32>, faults: &mut Faults) {
+    pub fn decode(self, bytes: &[u8], samples: &mut Vec<f32>, faults: &mut Faults) {
         let start = samples.len();
         // 32768, not 32767: every WAV reader's divisor, so that raw and WAV input give the same
         // text.

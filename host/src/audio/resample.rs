@@ -197,7 +197,7 @@ impl Rate {
 
 /// Number of samples at 16 kHz that `frames` frames become: `round(frames * 16000 / rate)`, halves
 /// upwards.
-pub(crate) fn resampled(frames: u64, rate: u32) -> u64 {
+pub fn resampled(frames: u64, rate: u32) -> u64 {
     at_rate(frames, rate, crate::SAMPLE_RATE)
 }
 

@@ -8,7 +8,7 @@ mod load;
 mod padding;
 mod score;
 mod transcribe;
-#[cfg(feature = "server")]
+#[cfg(feature = "service")]
 mod unattended;
 
 use std::collections::HashMap;
@@ -119,6 +119,13 @@ impl Engine {
     /// Number of recognizer threads.
     pub fn threads(&self) -> usize {
         self.0.executor.threads()
+    }
+
+    /// Part of a core that a recognizer thread gets while it has something to do, above 0, at most
+    /// 1: less where other programs want the same cores.
+    #[cfg(feature = "service")]
+    pub fn pace(&self) -> f64 {
+        self.0.executor.pace()
     }
 
     pub(crate) fn executor(&self) -> &Executor {

@@ -44,8 +44,12 @@ const REHEARSAL: (usize, u32) = (3 * SAMPLE_RATE as usize, 12);
 impl Model {
     /// Measures the cost of a final text before anybody waits for one. Takes as long as two of
     /// them: the first finds the snapshot's pages still untouched.
-    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server admits by it"))]
-    pub(crate) fn rehearse(&self) -> Result<(), Error> {
+    ///
+    /// # Errors
+    ///
+    /// As [`transcribe`](Model::transcribe).
+    #[cfg(feature = "service")]
+    pub fn rehearse(&self) -> Result<(), Error> {
         let (samples, tokens) = REHEARSAL;
         // Noise: its kind does not matter where the tokens are given.
         let noise = |n: usize| ((n * 7919 % 1009) as f32 / 1009.0 - 0.5) * 0.1;

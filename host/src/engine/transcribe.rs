@@ -135,8 +135,13 @@ impl Model {
         Ok(run.transcript)
     }
 
-    /// Checks that the model supports the options, before any work is done for them.
-    pub(crate) fn can(&self, language: Option<&str>, translate: bool) -> Result<(), Error> {
+    /// Checks that the model supports a language, as an ISO 639-1 code or `None` for detection, and
+    /// translation into English, before any work is done for them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Language`] and [`Error::EnglishOnly`].
+    pub fn can(&self, language: Option<&str>, translate: bool) -> Result<(), Error> {
         if let Some(language) = language.filter(|code| !self.knows(code)) {
             return Err(Error::Language { language: text::sanitize(language) });
         }
@@ -300,7 +305,7 @@ impl<'a, O: FnMut(Progress<'_>)> Run<'a, O> {
     }
 
     /// Returns true if chunks are under way.
-    #[cfg(feature = "server")]
+    #[cfg(feature = "service")]
     pub(super) fn is_pending(&self) -> bool {
         !self.pending.is_empty()
     }

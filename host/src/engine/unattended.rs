@@ -14,6 +14,7 @@ use crate::audio::{Chunk, Source};
 use crate::error::Error;
 use crate::executor::{Class, Executor};
 use crate::preempt::{cpu_time, give_way};
+use crate::service::IntakePool;
 use crate::{Share, Transcript};
 
 /// CPU time after which another recording of the same share has its turn.
@@ -48,9 +49,13 @@ impl Model {
     /// Transcribes a recording as [`transcribe`](Model::transcribe) does. Decoding, resampling and
     /// searching for speech happen on `pool`, for the share of `options`. `place` is held until all
     /// work for it is done, also when the future is dropped: then the rest is not decoded.
-    pub(crate) async fn transcribe_on<S: Source + 'static>(
+    ///
+    /// # Errors
+    ///
+    /// As [`transcribe`](Model::transcribe), and [`Error::Panicked`].
+    pub async fn transcribe_on<S: Source + 'static>(
         &self,
-        pool: &Executor,
+        pool: &IntakePool,
         source: S,
         options: &TranscribeOptions,
         place: Arc<dyn Send + Sync>,
@@ -70,11 +75,11 @@ impl Model {
         };
         let mut run = Run::new(self, options, observer);
         let (model, owned) = (self.clone(), options.clone());
-        let mut intake = pool.batch(share, async move { Intake::new(source, &model, &owned) }).await??;
+        let mut intake = pool.run(share, async move { Intake::new(source, &model, &owned) }).await??;
         run.total = intake.total();
         while !intake.has_ended() {
             let (next, ready) =
-                pool.batch(share, advance(intake, Arc::clone(&place), Arc::clone(&unwanted.0))).await??;
+                pool.run(share, advance(intake, Arc::clone(&place), Arc::clone(&unwanted.0))).await??;
             intake = next;
             run.read = intake.read();
             for chunk in ready {

@@ -36,7 +36,7 @@ pub(crate) enum Purpose {
     Recognition,
     /// Intake: work on audio before it is recognized. The threads have low priority, and so wait
     /// for the recognizer's; shares are charged for CPU time.
-    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server separates them"))]
+    #[cfg_attr(not(feature = "service"), expect(dead_code, reason = "only a service separates them"))]
     Intake,
 }
 
@@ -97,7 +97,7 @@ impl Executor {
 
     /// The part of a core that a thread gets while it has something to do, above 0, at most 1: less
     /// where other programs, or this one's other threads, want the same cores.
-    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server admits by it"))]
+    #[cfg_attr(not(feature = "service"), expect(dead_code, reason = "only a service admits by it"))]
     pub(crate) fn pace(&self) -> f64 {
         self.shared.pace.lock().unwrap_or_else(PoisonError::into_inner).of_a_core()
     }

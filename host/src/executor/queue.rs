@@ -307,7 +307,7 @@ mod tests {
         tickets[1].hurry();
         let order = [1, 2, 0].map(|number| {
             assert_eq!(queue.pop(Instant::now()).unwrap().1.number, number);
-            share.final_wait(Instant::now()).is_some()
+            share.final_wait_at(Instant::now()).is_some()
         });
         assert_eq!(order, [true; 3]);
         assert_eq!(share.waits(), 2);

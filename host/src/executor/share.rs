@@ -80,12 +80,13 @@ impl Share {
         }))
     }
 
-    pub(crate) fn is(&self, other: &Self) -> bool {
+    /// Returns true if both are the same share.
+    pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    #[cfg(feature = "server")]
-    pub(crate) fn weight(&self) -> u32 {
+    /// Weight, at least 1.
+    pub fn weight(&self) -> u32 {
         self.0.weight
     }
 
@@ -112,8 +113,8 @@ impl Share {
 
     /// Charges CPU time of other threads than an executor's, on which a stream's audio was taken
     /// in.
-    #[cfg(feature = "server")]
-    pub(crate) fn charge_intake(&self, cpu: Duration) {
+    #[cfg(feature = "service")]
+    pub fn charge_intake(&self, cpu: Duration) {
         self.meter().took_in(cpu);
         self.charge(Instant::now(), cpu);
     }
@@ -156,9 +157,9 @@ impl Share {
         self.0.holdings.as_ref().map(|holdings| Holding::new(holdings, threads))
     }
 
-    /// MovingAverage wait of final texts for a thread: the 95th percentile, `None` without any.
-    #[cfg_attr(not(feature = "server"), expect(dead_code, reason = "only the server admits by it"))]
-    pub(crate) fn final_wait(&self, now: Instant) -> Option<Duration> {
+    /// Recent wait of final texts for a thread: the 95th percentile, `None` without any.
+    #[cfg_attr(not(feature = "service"), expect(dead_code, reason = "only a service admits by it"))]
+    pub(crate) fn final_wait_at(&self, now: Instant) -> Option<Duration> {
         self.0.waits.lock().unwrap_or_else(PoisonError::into_inner).percentile(now)
     }
 }

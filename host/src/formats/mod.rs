@@ -231,7 +231,7 @@ fn milliseconds(samples: u64) -> u64 {
 
 /// Seconds with three decimals: the nearest double to a whole number of milliseconds prints as
 /// such.
-pub(crate) fn seconds(samples: u64) -> f64 {
+pub fn seconds(samples: u64) -> f64 {
     milliseconds(samples) as f64 / 1000.0
 }
 

@@ -97,13 +97,13 @@ impl Speakers {
 /// Counts a stream as active, in the meters of its model and of its share, as long as its audio
 /// comes, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Speaking {
+pub struct ActiveStream {
     /// Each meter, and the name of the stream there.
     meters: [(Arc<Meter>, u64); 2],
     noted: Instant,
 }
 
-impl Speaking {
+impl ActiveStream {
     pub(crate) fn new(meters: [Arc<Meter>; 2]) -> Self {
         let noted = Instant::now();
         let meters = meters.map(|meter| {
@@ -114,7 +114,7 @@ impl Speaking {
     }
 
     /// More of its audio has come.
-    pub(crate) fn hear(&mut self) {
+    pub fn hear(&mut self) {
         let now = Instant::now();
         if now.duration_since(self.noted) >= NOTE {
             self.noted = now;
@@ -125,7 +125,7 @@ impl Speaking {
     }
 }
 
-impl Drop for Speaking {
+impl Drop for ActiveStream {
     fn drop(&mut self) {
         let now = Instant::now();
         for (meter, name) in &self.meters {

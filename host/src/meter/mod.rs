@@ -1,17 +1,21 @@
 //! Statistics of sandboxes: counted for each model, and for each share of the engine.
 
-#[cfg(feature = "server")]
+#[cfg(feature = "service")]
 mod active_streams;
 mod memory_quota;
+#[cfg(feature = "service")]
+mod stats;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-#[cfg(feature = "server")]
-pub(crate) use self::active_streams::Speaking;
+#[cfg(feature = "service")]
+pub use self::active_streams::ActiveStream;
 pub(crate) use self::memory_quota::{Holding, Holdings};
+#[cfg(feature = "service")]
+pub use self::stats::{Decodes, Stats};
 use crate::SAMPLE_RATE;
 use crate::preempt::cpu_time;
 use crate::sandbox::{SandboxError, TrapKind};
@@ -32,26 +36,26 @@ pub(crate) enum Work {
     Recording,
 }
 
-/// All kinds of work, and their names in metrics.
-pub(crate) const WORK: [(Work, &str); 3] =
-    [(Work::Partial, "partial"), (Work::Final, "final"), (Work::Recording, "recording")];
+/// Number of kinds of work.
+const KINDS: usize = 3;
 
-/// All kinds of failures of a sandbox, with their names in metrics, in the order of [`kind`].
-pub(crate) const FAILURES: [&str; 9] =
+/// Reasons of failures of a sandbox, as they are named in metrics.
+// In the order of `kind`.
+pub const FAILURES: [&str; 9] =
     ["out_of_bounds", "stack", "abort", "bad_call", "trap", "cpu_time", "memory", "misbehaved", "refused"];
 
 /// Counters. All of them only grow, but for `live` and `speakers`.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
-    decodes: [AtomicU64; WORK.len()],
-    cpu_nanos: [AtomicU64; WORK.len()],
+    decodes: [AtomicU64; KINDS],
+    cpu_nanos: [AtomicU64; KINDS],
     encodes: AtomicU64,
     /// CPU time of the audio intake.
     intake_nanos: AtomicU64,
     failures: [AtomicU64; FAILURES.len()],
     joined: AtomicU64,
     live: AtomicU64,
-    #[cfg(feature = "server")]
+    #[cfg(feature = "service")]
     speakers: Mutex<active_streams::Speakers>,
     /// Address ranges of the memories of living sandboxes.
     spaces: Mutex<Vec<Range<usize>>>,
@@ -87,7 +91,6 @@ impl Meter {
     }
 
     /// CPU time of the audio intake.
-    #[cfg(feature = "server")]
     pub(crate) fn intake(&self) -> Duration {
         Duration::from_nanos(self.intake_nanos.load(Relaxed))
     }

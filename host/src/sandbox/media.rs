@@ -113,7 +113,7 @@ impl Input for Nothing {
 ///
 /// # Errors
 /// The machine cannot run the sandbox.
-#[cfg(feature = "server")]
+#[cfg(feature = "service")]
 pub(crate) fn prepare() -> Result<(), SandboxError> {
     built_in().map(drop)
 }

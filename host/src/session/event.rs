@@ -79,3 +79,36 @@ impl SessionEvent {
         })
     }
 }
+
+impl SessionEvent {
+    /// Moves the event to a clock on which its session's began at `origin`, in samples at 16 kHz:
+    /// for streams that are more than one session.
+    #[must_use]
+    pub fn later(mut self, origin: u64) -> Self {
+        let move_words = |words: &mut Vec<Word>| {
+            for word in words {
+                word.start += origin;
+                word.end += origin;
+            }
+        };
+        match &mut self {
+            Self::SpeechStarted { position }
+            | Self::SpeechEnded { position }
+            | Self::Dropped { position, .. }
+            | Self::Unrecognized { position, .. } => *position += origin,
+            Self::Partial { utterance, committed, tentative } => {
+                *utterance += origin;
+                move_words(committed);
+                move_words(tentative);
+            }
+            Self::Final { utterance, end, words } => {
+                *utterance += origin;
+                *end += origin;
+                move_words(words);
+            }
+            Self::Finished { duration } => *duration += origin,
+            Self::Language(_) => {}
+        }
+        self
+    }
+}

@@ -1,6 +1,6 @@
 //! Effect of streams beyond the capacity on those that were there before.
 
-use hearken::server::KeyHash;
+use hearken_server::KeyHash;
 use hearken_tests::serve::Server;
 
 use crate::capacity::RAMP;

@@ -116,7 +116,7 @@ fn default(scene: &Scene, clean: &Mixed<'_>, mixed: &[Mixed<'_>]) {
 }
 
 fn print(noise: &str, snr: &str, score: &Score) {
-    let ms = |spread: Option<hearken::measure::Spread>| {
+    let ms = |spread: Option<hearken_measure::Spread>| {
         spread.map_or("–".to_owned(), |spread| format!("{:.0}/{:.0}", spread.median, spread.p90))
     };
     println!(

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use hearken::audio::{VadConfig, VadEvent, VoiceActivity};
-use hearken::measure::Spread;
+use hearken_measure::Spread;
 use hearken_tests::scene::{FRAME, Scene};
 
 /// Samples in a millisecond.

@@ -4,4 +4,4 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| hearken::server::fuzz::attack(bytes));
+fuzz_target!(|bytes: &[u8]| hearken_server::fuzz::attack(bytes));

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use hearken::Word;
-use hearken::measure::{Spread, correct_words};
+use hearken_measure::{Spread, correct_words};
 
 use super::{FRAME, SpokenWord, labels, power};
 use crate::random::Random;

@@ -4,10 +4,10 @@
 use std::f32::consts::TAU;
 
 use hearken::audio::{Format, Samples};
-use hearken::measure::normalize::Normalizer;
-use hearken::measure::{Computation, Errors, Stamped, Timeline, simulate, speech_span};
 use hearken::session::{SessionEvent, SessionOptions};
 use hearken::{Engine, Model, ModelSource, TranscribeOptions, Transcript, Word};
+use hearken_measure::normalize::Normalizer;
+use hearken_measure::{Computation, Errors, Stamped, Timeline, simulate, speech_span};
 use hearken_tests::command;
 use hearken_tests::official::official;
 use hearken_tests::prompts;

@@ -1,6 +1,6 @@
 //! The word error rates that are allowed. What was measured when they were set stands beside each.
 
-use hearken::measure::Errors;
+use hearken_measure::Errors;
 use serde_json::Value;
 
 /// Word error rate of files, in per cent of the words.

@@ -2,8 +2,8 @@
 //! in streams. Each prompt's first word is known by its level.
 
 use hearken::Word;
-use hearken::measure::normalize::Normalizer;
-use hearken::measure::{Errors, Spread, correct_words, speech_span};
+use hearken_measure::normalize::Normalizer;
+use hearken_measure::{Errors, Spread, correct_words, speech_span};
 use hearken_tests::prompts::{self, PAUSE_MS, Prompt};
 
 use crate::field::{both, load};

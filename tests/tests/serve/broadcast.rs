@@ -95,7 +95,7 @@ fn a_broadcast_is_its_tenants_and_watchers_are_limited_and_end_with_their_key() 
     let Err((401, _)) = server.socket("/v1/watch/stage", &[]) else { panic!("without a key") };
     let Err((400, body)) = server.socket("/v1/watch/a%20b", &[KEY_A]) else { panic!("no name") };
     assert!(body.contains("letters"), "{body}");
-    let hash = |key| hearken::server::KeyHash::of(key).to_string();
+    let hash = |key| hearken_server::KeyHash::of(key).to_string();
     server.configure(&both.replacen(&hash("key-a"), &hash("new"), 1));
     server.signal(Signal::HUP);
     let (mut watcher, mut last) = (watcher, None);

@@ -53,8 +53,8 @@ fn what_a_revoked_key_has_opened_ends_and_says_why() {
     server.wait_for_metric("hearken_parked 1");
 
     let without_a = both.replacen(
-        &hearken::server::KeyHash::of("key-a").to_string(),
-        &hearken::server::KeyHash::of("new").to_string(),
+        &hearken_server::KeyHash::of("key-a").to_string(),
+        &hearken_server::KeyHash::of("new").to_string(),
         1,
     );
     server.configure(&without_a);
@@ -85,7 +85,7 @@ fn what_a_revoked_key_has_opened_ends_and_says_why() {
 
 #[test]
 fn a_key_that_was_replaced_in_time_goes_on_with_the_streams_of_the_old_one() {
-    let hash = hearken::server::KeyHash::of;
+    let hash = hearken_server::KeyHash::of;
     let tenant = |keys: &[&str]| {
         let hashes: Vec<_> = keys.iter().map(|key| format!("\"{}\"", hash(key))).collect();
         format!("[models]\ndigits = \"embedded\"\n[tenants.a]\nkeys = [{}]\n", hashes.join(", "))

@@ -4,8 +4,8 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use hearken::measure::{Computation, Stamped, Timeline, simulate};
 use hearken::session::{Decode, Session, SessionEvent, SessionOptions};
+use hearken_measure::{Computation, Stamped, Timeline, simulate};
 use hearken_tests::speech::{Recording, espeak};
 
 use crate::MODEL;

@@ -5,9 +5,9 @@ use std::thread;
 use std::time::Duration;
 
 use hearken::audio::Format;
-use hearken::measure::Errors;
 use hearken::session::{Session, SessionEvent, SessionOptions};
 use hearken::{Engine, ModelSource, SAMPLE_RATE, Word};
+use hearken_measure::Errors;
 use hearken_tests::footprint::Footprint;
 use hearken_tests::guest::Guest;
 use hearken_tests::model::SyntheticModel;

@@ -49,7 +49,7 @@ impl Input for Shared {
 type Turn = (Option<Decoded>, Vec<f32>, Result<usize, AudioError>);
 
 /// The result of one turn of decoding.
-pub(crate) enum Taken {
+pub enum Taken {
     /// More may follow.
     Audio,
     /// More bytes are needed.
@@ -93,7 +93,7 @@ impl Output {
 
 /// Decodes a container as its bytes come, to 16 kHz: to the average of its channels, or to all of
 /// them, interleaved.
-pub(crate) struct LiveDecoder {
+pub struct LiveDecoder {
     name: String,
     channels: Channels,
     queue: Arc<Mutex<Queue>>,
@@ -105,18 +105,18 @@ pub(crate) struct LiveDecoder {
 
 impl LiveDecoder {
     /// A decoder for a stream that is called `name` in errors. Channels are averaged.
-    pub(crate) fn new(name: &str) -> Self {
+    pub fn new(name: &str) -> Self {
         Self::with(name.to_owned(), Channels::Averaged)
     }
 
     /// A decoder that keeps channels apart: the recording's own where `channels` is 0; else, where
     /// it has others, they stay where they are, missing ones are silent, and one alone is on all.
-    pub(crate) fn apart(name: &str, channels: u16) -> Self {
+    pub fn apart(name: &str, channels: u16) -> Self {
         Self::with(name.to_owned(), Channels::Apart(channels))
     }
 
     /// A decoder for the recording behind this one, with the channels of this one.
-    pub(crate) fn another(&self) -> Self {
+    pub fn another(&self) -> Self {
         Self::with(self.name.clone(), self.channels)
     }
 
@@ -139,7 +139,7 @@ impl LiveDecoder {
     }
 
     /// Number of channels that its samples have.
-    pub(crate) fn channels(&self) -> u16 {
+    pub fn channels(&self) -> u16 {
         match self.channels {
             Channels::Averaged => 1,
             Channels::Apart(channels) => channels.max(1),
@@ -161,12 +161,12 @@ impl LiveDecoder {
     }
 
     /// Adds bytes that have come.
-    pub(crate) fn push(&mut self, bytes: &[u8]) {
+    pub fn push(&mut self, bytes: &[u8]) {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).bytes.extend(bytes);
     }
 
     /// No more bytes come.
-    pub(crate) fn finish(&mut self) {
+    pub fn finish(&mut self) {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
     }
 
@@ -174,7 +174,7 @@ impl LiveDecoder {
     ///
     /// # Errors
     /// The stream is not understood, or damaged; nothing follows.
-    pub(crate) fn take(&mut self, samples: &mut Vec<f32>) -> Result<Taken, AudioError> {
+    pub fn take(&mut self, samples: &mut Vec<f32>) -> Result<Taken, AudioError> {
         let Some(turn) = &mut self.turn else { return Ok(Taken::End) };
         // It is short, and there is nobody to give way to: bytes are few.
         let Poll::Ready((decoded, block, read)) = slice(turn.as_mut(), &mut self.used, Rc::new(|| false))

@@ -3,7 +3,7 @@
 mod again;
 mod container;
 mod convert;
-#[cfg(feature = "server")]
+#[cfg(feature = "service")]
 mod live;
 
 use std::fs::File;
@@ -13,8 +13,8 @@ use std::path::Path;
 use self::again::Start;
 use self::container::{Bytes, Container, Failure, Piped, Step, not_opened};
 use self::convert::Converter;
-#[cfg(feature = "server")]
-pub(crate) use self::live::{LiveDecoder, Taken};
+#[cfg(feature = "service")]
+pub use self::live::{LiveDecoder, Taken};
 use super::sanitize::sanitize;
 use super::{AudioError, Faults, Format, Source, Track, Tracks};
 use crate::preempt::to_end;
@@ -94,7 +94,7 @@ pub fn add_media(wasm: &[u8]) -> Result<(), SandboxError> {
 ///
 /// # Errors
 /// As [`open`], and [`AudioError::Codec`] if no module is added.
-#[cfg(feature = "measure")]
+#[doc(hidden)]
 pub fn open_with_added(path: &Path) -> Result<Box<dyn Source>, AudioError> {
     let name = path.display().to_string();
     let failed = |source| AudioError::Open { name: name.clone(), source };

@@ -1,0 +1,131 @@
+//! Pictures (SVG). For one configuration: cumulative distributions, latencies on the left, word
+//! error rates of the recordings on the right. For several: latency against errors.
+
+use std::fmt::Write;
+
+use hearken::session::CommitPolicy;
+use hearken_measure::Spread;
+
+use super::Report;
+use super::axes::{Axes, MARGIN, WIDTH, picture};
+use super::score::Tally;
+
+pub(super) fn svg(report: &Report) -> String {
+    match &report.streaming[..] {
+        [streaming] => distributions(report, streaming),
+        _ => tradeoff(report),
+    }
+}
+
+/// Selects one of a spread's values.
+type Percentile = fn(Spread) -> f64;
+
+struct Curve {
+    name: &'static str,
+    class: &'static str,
+    values: Vec<f64>,
+}
+
+fn distributions(report: &Report, [unaware, aware]: &[Tally; 2]) -> String {
+    let curve = |name, class, values: &[f64]| Curve { name, class, values: values.to_vec() };
+    let latencies = [
+        curve("word latency", "a", &unaware.word_latency),
+        curve("word latency, aware", "a dashed", &aware.word_latency),
+        curve("final latency", "b", &unaware.final_latency_true),
+        curve("final latency, aware", "b dashed", &aware.final_latency_true),
+    ];
+    let rates = |of: &dyn Fn(&super::Scored) -> Option<f64>| -> Vec<f64> {
+        report.scored.iter().filter_map(of).map(|rate| rate * 100.0).collect()
+    };
+    let rates = [
+        curve("offline", "c", &rates(&|scored| scored.offline.1.words.rate())),
+        curve("streaming", "a", &rates(&|scored| scored.streaming[0][0].1.words.rate())),
+        curve("streaming, aware", "a dashed", &rates(&|scored| scored.streaming[0][1].1.words.rate())),
+    ];
+    let title = format!(
+        "Latency and word error rate of {} recordings, {:.0} s",
+        report.scored.len(),
+        report.offline.audio
+    );
+    picture(2, &title, |svg| {
+        panel(svg, MARGIN, ("share of words, or of recordings", "latency in seconds"), &latencies);
+        panel(svg, 2.0 * MARGIN + WIDTH, ("share of recordings", "word error rate in percent"), &rates);
+    })
+}
+
+fn panel(svg: &mut String, left: f64, titles: (&str, &str), curves: &[Curve]) {
+    let largest = curves.iter().flat_map(|curve| &curve.values).copied().fold(0.0, f64::max);
+    let mut axes = Axes::draw(svg, left, titles, (largest, 100.0), " %");
+    for (number, curve) in curves.iter().enumerate() {
+        axes.key(number, curve.class, curve.name);
+        if curve.values.is_empty() {
+            continue;
+        }
+        let mut values = curve.values.clone();
+        values.sort_by(f64::total_cmp);
+        let (x, y) = axes.place(values[0], 0.0);
+        let mut path = format!("M{x:.1} {y:.1}");
+        for (number, value) in values.iter().enumerate() {
+            let share = (number + 1) as f64 / values.len() as f64;
+            let (x, y) = axes.place(*value, share * 100.0);
+            let _ = write!(path, "H{x:.1}V{y:.1}");
+        }
+        let (end, _) = axes.place(axes.end(), 0.0);
+        axes.line(format_args!("<path class=\"curve {}\" d=\"{path}H{end:.1}\"/>", curve.class));
+    }
+}
+
+/// Word error rate over the median word latency, a curve for each policy with a point for each
+/// step, and over the 95th percentile.
+fn tradeoff(report: &Report) -> String {
+    const CLASSES: [&str; 4] = ["a", "b", "c", "d"];
+    let mut policies: Vec<CommitPolicy> = Vec::new();
+    for configuration in &report.configurations {
+        if !policies.contains(&configuration.policy) {
+            policies.push(configuration.policy);
+        }
+    }
+    let rate = |tally: &Tally| tally.words.rate().unwrap_or(0.0) * 100.0;
+    let offline = rate(&report.offline);
+    let all: Vec<(CommitPolicy, u128, &Tally)> = report
+        .configurations
+        .iter()
+        .zip(&report.streaming)
+        .map(|(configuration, [unaware, _])| (configuration.policy, configuration.step.as_millis(), unaware))
+        .collect();
+    let title = format!("What latency costs in errors, {} recordings", report.scored.len());
+    picture(2, &title, |svg| {
+        let panels: [(f64, &str, Percentile); 2] = [
+            (MARGIN, "median word latency in seconds", |spread| spread.median),
+            (2.0 * MARGIN + WIDTH, "95th percentile of word latency in seconds", |spread| spread.p95),
+        ];
+        for (left, across, of) in panels {
+            let latency = |tally: &Tally| Spread::of(tally.word_latency.iter().copied()).map_or(0.0, of);
+            let farthest = all.iter().map(|(.., tally)| latency(tally)).fold(0.0, f64::max);
+            let highest = all.iter().map(|(.., tally)| rate(tally)).fold(offline, f64::max);
+            let titles = ("word error rate; numbers are steps in ms", across);
+            let mut axes = Axes::draw(svg, left, titles, (farthest, highest), " %");
+            let (x, y) = axes.place(0.0, offline);
+            axes.line(format_args!("<path class=\"curve c dashed\" d=\"M{x:.1} {y:.1}h{WIDTH}\"/>"));
+            axes.key(0, "c dashed", "offline");
+            for (number, policy) in policies.iter().enumerate() {
+                let class = CLASSES[number % CLASSES.len()];
+                axes.key(number + 1, class, &policy.to_string());
+                let mut path = String::new();
+                for (.., step, tally) in all.iter().filter(|(other, ..)| other == policy) {
+                    let (x, y) = axes.place(latency(tally), rate(tally));
+                    let _ = write!(path, "{}{x:.1} {y:.1}", if path.is_empty() { "M" } else { "L" });
+                    axes.line(format_args!(
+                        "<circle class=\"curve {class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\"/>"
+                    ));
+                    axes.line(format_args!(
+                        "<text class=\"small\" x=\"{:.1}\" y=\"{:.1}\">{step}</text>",
+                        x + 5.0,
+                        y - 5.0
+                    ));
+                }
+                axes.line(format_args!("<path class=\"curve {class}\" d=\"{path}\"/>"));
+            }
+        }
+    })
+}

@@ -1,0 +1,315 @@
+//! `hearken serve`: transcription for programs.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use hearken::{Engine, ModelSource};
+use hearken_server::{Config, Control, Key, LogFormat, NamedModel, Server, Unkeyed};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::{Failure, MediaArgs, ModelArgs, complain, model};
+
+/// The name of a server's only model where the configuration gives none.
+const ONLY_MODEL: &str = "hearken";
+
+/// Threads that move bytes. Recognition has its own; these hardly work.
+const MOST_WORKERS: usize = 4;
+
+/// Threads that wait for the disk when uploads are written. Nothing else that takes long runs on
+/// them.
+const WRITERS: usize = 16;
+
+#[derive(clap::Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "SIGTERM or Ctrl-C ends it: running streams get their final texts. Again ends it at once. SIGHUP reads\n\
+    tenants, keys and the certificate of the configuration again. HEARKEN_LOG=debug logs more.\n\n\
+    Examples:\n  \
+    hearken serve                                     for programs on this machine, without keys\n  \
+    hearken serve --config hearken.toml               for tenants: see docs/operations.md\n  \
+    hearken serve --wyoming 0.0.0.0:10300             for Home Assistant as well\n  \
+    hearken serve --audiosocket 0.0.0.0:9092          for Asterisk's calls as well\n  \
+    hearken serve key                                 a new key, and its hash for the configuration\n  \
+    curl http://127.0.0.1:8080/v1/audio/transcriptions -F file=@talk.mp3 -F model=whisper-1"
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Tenants, models, limits, TLS: a TOML file
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address and port [default: the configuration's, else 127.0.0.1:8080]
+    #[arg(long, short, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Also serve Home Assistant and other clients of Wyoming, at this address; the protocol has no
+    /// keys
+    #[arg(long, value_name = "ADDRESS")]
+    wyoming: Option<SocketAddr>,
+    /// Also take calls that Asterisk sends over AudioSocket, at this address; the protocol has no
+    /// keys, and a call's text is at /v1/watch/UUID
+    #[arg(long, value_name = "ADDRESS")]
+    audiosocket: Option<SocketAddr>,
+    /// Also serve clients of Vosk at an address of their own (they are always served at the path /)
+    #[arg(long, value_name = "ADDRESS")]
+    vosk: Option<SocketAddr>,
+    /// Also offer the page that recognizes in the browser itself, without sending audio: the folder
+    /// target/web of `make wasi web`
+    #[arg(long, value_name = "FOLDER")]
+    web: Option<PathBuf>,
+    /// Drop rights to files, programs, sockets and system calls that a server does not need
+    /// (Linux): see docs/security.md
+    #[arg(long)]
+    hardened: bool,
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    media: MediaArgs,
+}
+
+/// Addresses that replace those of the configuration.
+#[derive(Clone, Copy)]
+struct Addresses {
+    listen: Option<SocketAddr>,
+    wyoming: Option<SocketAddr>,
+    audiosocket: Option<SocketAddr>,
+    vosk: Option<SocketAddr>,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Make a key for a tenant
+    Key,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    if let Some(Command::Key) = args.command {
+        return make_key();
+    }
+    let config = args.configuration()?;
+    start_log(config.log);
+    let models = args.models(&config)?;
+    let media = args.media.read()?;
+    raise_file_limit();
+    if args.hardened {
+        // Before there is another thread.
+        args.give_up_files(&config, &models)?;
+    }
+    if let Some(media) = media {
+        media.add()?;
+    }
+    let engine = args.model.engine()?;
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_WORKERS);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .thread_name("hearken-io")
+        .max_blocking_threads(WRITERS)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("cannot start the server's threads: {error}")))?;
+    let ended = runtime.block_on(async {
+        let server = Server::bind(config, engine, models).await?;
+        let (url, control) = (server.url(), server.control());
+        let vosk =
+            server.vosk_address().map(|address| format!("serving ws{}://{address} (Vosk)", secure(&url)));
+        let wyoming = server.wyoming_address().map(|address| format!("serving tcp://{address} (Wyoming)"));
+        let calls =
+            server.audiosocket_address().map(|address| format!("serving tcp://{address} (AudioSocket)"));
+        let signals = tokio::spawn(watch(args.config.clone(), args.addresses(), control.clone())?);
+        if args.hardened {
+            give_up_calls()?;
+        }
+        let greet = tokio::spawn(async move {
+            control.ready().await;
+            complain(&format!(
+                "serving {url}/v1 (OpenAI's and Deepgram's interfaces) and ws{}/v1/stream",
+                &url[4..]
+            ));
+            vosk.iter().chain(&wyoming).chain(&calls).for_each(|more| complain(more));
+        });
+        let ended = server.run().await;
+        greet.abort();
+        signals.abort();
+        ended?;
+        Ok(ExitCode::SUCCESS)
+    });
+    // Recordings that were not done in their time are not waited for.
+    runtime.shutdown_background();
+    ended
+}
+
+impl Args {
+    fn configuration(&self) -> Result<Config, Failure> {
+        let mut config = read(self.config.as_deref(), self.addresses())?;
+        config.web = self.web.clone().or(config.web);
+        Ok(config)
+    }
+
+    fn addresses(&self) -> Addresses {
+        Addresses {
+            listen: self.listen,
+            wyoming: self.wyoming,
+            audiosocket: self.audiosocket,
+            vosk: self.vosk,
+        }
+    }
+
+    /// Gives up all files but the server's own, and connecting to others.
+    #[cfg(target_os = "linux")]
+    fn give_up_files(&self, config: &Config, models: &[NamedModel]) -> Result<(), Failure> {
+        let tls = config.tls.iter().flat_map(|tls| [tls.certificate.clone(), tls.key.clone()]);
+        let models = models.iter().filter_map(|model| match &model.source {
+            ModelSource::File(path) => Some(path.clone()),
+            _ => None,
+        });
+        let needs = super::hardened::Needs {
+            written: Engine::user_cache_dir().into_iter().chain([std::env::temp_dir()]).collect(),
+            read: self
+                .config
+                .clone()
+                .into_iter()
+                .chain(tls)
+                .chain(models)
+                .chain(config.web.clone())
+                .collect(),
+            listen: [config.listen]
+                .into_iter()
+                .chain(config.operations)
+                .chain(config.vosk)
+                .chain(config.wyoming.iter().chain(&config.audiosocket).map(|unkeyed| unkeyed.listen))
+                .collect(),
+        };
+        super::hardened::restrict_files(&needs)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn give_up_files(&self, _config: &Config, _models: &[NamedModel]) -> Result<(), Failure> {
+        Err(Failure::usage("--hardened needs Linux; leave it out"))
+    }
+
+    /// Models of the configuration, else the one that every other command would use.
+    fn models(&self, config: &Config) -> Result<Vec<NamedModel>, Failure> {
+        if config.models.is_empty() {
+            return Ok(vec![NamedModel { name: ONLY_MODEL.to_owned(), source: self.model.source()? }]);
+        }
+        if self.model.is_named() {
+            return Err(Failure::usage(
+                "--model and [models] of the configuration exclude each other; use one",
+            ));
+        }
+        let named = config.models.iter().map(|(name, source)| {
+            let source =
+                if source == Path::new("embedded") { ModelSource::Embedded } else { model::find(source)?.0 };
+            Ok(NamedModel { name: name.clone(), source })
+        });
+        named.collect()
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn give_up_calls() -> Result<(), Failure> {
+    super::hardened::restrict_calls()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn give_up_calls() -> Result<(), Failure> {
+    Ok(())
+}
+
+/// The letter that a WebSocket's scheme has more where there is TLS.
+fn secure(url: &str) -> &'static str {
+    if url.starts_with("https") { "s" } else { "" }
+}
+
+fn read(file: Option<&Path>, addresses: Addresses) -> Result<Config, Failure> {
+    let mut config = match file {
+        Some(path) => Config::read(path)?,
+        None => Config::default(),
+    };
+    config.listen = addresses.listen.unwrap_or(config.listen);
+    config.vosk = addresses.vosk.or(config.vosk);
+    for (address, configured) in
+        [(addresses.wyoming, &mut config.wyoming), (addresses.audiosocket, &mut config.audiosocket)]
+    {
+        match (address, configured) {
+            (None, _) => {}
+            (Some(listen), Some(unkeyed)) => unkeyed.listen = listen,
+            (Some(listen), none) => *none = Some(Unkeyed::at(listen)),
+        }
+    }
+    Ok(config)
+}
+
+fn make_key() -> Result<ExitCode, Failure> {
+    let key = Key::generate().map_err(|error| Failure::new(format!("no randomness for a key: {error}")))?;
+    println!("key   {}   (for the tenant; it is kept nowhere)", key.expose());
+    println!("hash  {}   (for `keys` in the configuration)", key.hash());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Starts logging to standard error. Logs contain no recognized text.
+fn start_log(format: LogFormat) {
+    let filter = EnvFilter::try_from_env("HEARKEN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
+    // Only one thing in a process logs: this is the first.
+    let _ = match format {
+        LogFormat::Json => log.json().try_init(),
+        _ => log.with_target(false).try_init(),
+    };
+}
+
+/// A connection is an open file, and many systems allow a thousand unless they are asked for more.
+fn raise_file_limit() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_err() {
+        tracing::warn!("the limit of open files could not be raised");
+    }
+}
+
+/// Handles the signals, until the task is ended.
+fn watch(
+    file: Option<PathBuf>,
+    addresses: Addresses,
+    control: Control,
+) -> Result<impl Future<Output = ()> + Send, Failure> {
+    let watch =
+        |kind| signal(kind).map_err(|error| Failure::new(format!("cannot watch for signals: {error}")));
+    let mut interrupt = watch(SignalKind::interrupt())?;
+    let mut terminate = watch(SignalKind::terminate())?;
+    let mut hangup = watch(SignalKind::hangup())?;
+    Ok(async move {
+        let mut ending = false;
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                _ = hangup.recv() => {
+                    reload(file.as_deref(), addresses, &control);
+                    continue;
+                }
+            }
+            if std::mem::replace(&mut ending, true) {
+                // Asked twice.
+                std::process::exit(130);
+            }
+            tracing::info!("ending: streams get their final texts");
+            control.drain();
+        }
+    })
+}
+
+fn reload(file: Option<&Path>, addresses: Addresses, control: &Control) {
+    let Some(path) = file else {
+        tracing::info!("there is no configuration to read again");
+        return;
+    };
+    let reloaded = read(Some(path), addresses)
+        .map_err(|failure| failure.message)
+        .and_then(|config| control.reload(&config).map_err(|error| error.to_string()));
+    match reloaded {
+        Ok(()) => tracing::info!("tenants, keys and certificate were read again"),
+        Err(error) => tracing::error!("the configuration stays as it was: {error}"),
+    }
+}

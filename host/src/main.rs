@@ -1,7 +1,0 @@
-//! The `hearken` command.
-
-mod cli;
-
-fn main() -> std::process::ExitCode {
-    cli::run()
-}
