@@ -11,7 +11,7 @@ use std::ptr;
 #[cfg(target_os = "linux")]
 use std::sync::OnceLock;
 
-/// Size of a large page in the kernel of most processors [bytes].
+/// Size of a large page in the kernel of most processors, in bytes.
 const LARGE: usize = 2 << 20;
 
 /// Prefers large pages for memory that is not touched yet, where whole ones fit in. The kernel

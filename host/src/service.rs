@@ -59,7 +59,7 @@ pub fn prepare_media() -> Result<(), Error> {
     Ok(sandbox::media::prepare()?)
 }
 
-/// Memory that sandboxes have written [bytes].
+/// Memory that sandboxes have written, in bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SandboxMemory {

@@ -45,8 +45,8 @@ static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
 /// before it has read one.
 const MAX_ADPCM_FRAMES: u64 = 65_536;
 
-/// Longest packet [bytes]. Real ones have some thousands; a packet is decoded at once, into several
-/// times as much memory.
+/// Longest packet, in bytes. Real ones have some thousands; a packet is decoded at once, into
+/// several times as much memory.
 const MAX_PACKET: usize = 4 << 20;
 
 /// Most frames in a byte of ADPCM: it stores 4 bits of each, and states the first of a block

@@ -15,7 +15,7 @@ const FLAG_DEFAULT: u32 = 0x88;
 /// Elements that are looked at before the tracks.
 const MAX_ELEMENTS: usize = 256;
 
-/// Longest description of the tracks [bytes]: fonts and pictures are elsewhere.
+/// Longest description of the tracks, in bytes: fonts and pictures are elsewhere.
 const MAX_TRACKS: u64 = 1 << 20;
 
 /// Numbers of the tracks that are not played by default. Empty for other files, and where the

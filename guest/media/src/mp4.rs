@@ -9,7 +9,8 @@ use hearken_proto::media::Failure;
 
 use crate::source::Source;
 
-/// Longest index (`moov`) that is looked at [bytes]. That of ten hours of sound has some megabytes.
+/// Longest index (`moov`) that is looked at, in bytes. That of ten hours of sound has some
+/// megabytes.
 const MAX_INDEX: u64 = 64 << 20;
 
 /// Boxes at the top of a file that are looked at.

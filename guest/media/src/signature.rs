@@ -43,7 +43,7 @@ const UNREAD: [(usize, &[u8], &str); 14] = [
     (28, b"Speex   ", "Speex in Ogg"),
 ];
 
-/// Length of a packet of an MPEG transport stream [bytes], and the byte that each begins with.
+/// Length of a packet of an MPEG transport stream, in bytes, and the byte that each begins with.
 const TS_PACKET: usize = 188;
 #[cfg(feature = "symphonia")]
 const TS_SYNC: u8 = 0x47;

@@ -36,7 +36,7 @@ struct Scores {
 }
 
 impl Scores {
-    /// Size of all of them, if they are enough to be saved on [bytes].
+    /// Size of all of them, if they are enough to be saved on, in bytes.
     fn bytes(self) -> Option<usize> {
         let Self { words, places } = self;
         let bytes = words.checked_mul(places)?.checked_mul(size_of::<f32>())?;

@@ -66,7 +66,7 @@ impl Tensor {
         self.extent.iter().product()
     }
 
-    /// Size of a row whose elements are contiguous [bytes].
+    /// Size of a row whose elements are contiguous, in bytes.
     pub(super) fn row_bytes(&self) -> usize {
         self.extent[0] / self.format.block_len() * self.format.block_bytes()
     }

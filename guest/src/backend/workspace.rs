@@ -23,7 +23,7 @@ const NAME: &CStr = c"hearken";
 
 /// WebAssembly's page.
 const PAGE: usize = 64 << 10;
-/// Size of a large page on most processors [bytes].
+/// Size of a large page on most processors, in bytes.
 const LARGE_PAGE: usize = 2 << 20;
 /// Smaller buffers stay with all else: they hold constants, the masks of alignment heads.
 const LEAST: usize = 256 << 10;

@@ -29,8 +29,8 @@ const TEMPLATE_STEP: usize = 2 * hearken_proto::SAMPLE_RATE as usize;
 /// See [`Recognizer::encode_within`].
 const NOTHING_TO_DO_MS: c_int = 100;
 
-/// Approximate size of a state's own allocations, besides buffers and scores [bytes]: room for four
-/// schedulers' copies of tensors, of which little is ever touched.
+/// Approximate size of a state's own allocations, besides buffers and scores, in bytes: room for
+/// four schedulers' copies of tensors, of which little is ever touched.
 const OTHER_STATE: usize = 64 << 20;
 
 /// A loaded model and the state to decode with it.

@@ -15,7 +15,7 @@ use super::stream::Stream;
 /// Longest message: half a minute of speech as most clients send it. Longer ones are refused before
 /// they are read.
 pub(super) const MAX_MESSAGE: usize = 1 << 20;
-/// Size of a connection's read buffer [bytes]; ten thousand idle ones hold as many buffers.
+/// Size of a connection's read buffer, in bytes; ten thousand idle ones hold as many buffers.
 const READ_BUFFER: usize = 4 << 10;
 /// Patience for a client that does not read.
 const WRITE_PATIENCE: Duration = Duration::from_secs(20);

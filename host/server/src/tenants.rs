@@ -30,7 +30,7 @@ pub(super) struct Tenant {
 struct Usage {
     streams: AtomicU32,
     watchers: AtomicU32,
-    /// Size of its uploads on disk [bytes].
+    /// Size of its uploads on disk, in bytes.
     stored: AtomicU64,
     credit: Mutex<Option<Credit>>,
 }

@@ -17,7 +17,7 @@ pub(super) unsafe trait OptionStruct: Copy {
     const NAME: &'static str;
 }
 
-/// Maximum plausible size of a structure of options [bytes]: a size beyond it was never set.
+/// Maximum plausible size of a structure of options, in bytes: a size beyond it was never set.
 const WILD: usize = 4096;
 
 /// Copies options. Fields that an older caller does not know are 0, which means the default; fields

@@ -17,8 +17,8 @@ use crate::meter::{Holding, Holdings, Meter};
 pub struct ShareLimits {
     /// Approximate maximum number. Default: no limit.
     pub sandboxes: Option<u32>,
-    /// Maximum memory that they may have written together [bytes]. A sandbox that has written more
-    /// than this over the number of the engine's threads, or asks for more besides its model's
+    /// Maximum memory that they may have written together, in bytes. A sandbox that has written
+    /// more than this over the number of the engine's threads, or asks for more besides its model's
     /// memory, is ended, with [`SandboxError::Held`](crate::sandbox::SandboxError::Held); waiting
     /// ones are dropped and made anew when all together exceed the limit. A hostile guest can also
     /// overwrite its model's memory before it is ended: for a moment each thread may hold its part
@@ -34,7 +34,7 @@ impl ShareLimits {
         self
     }
 
-    /// Sets the approximate maximum memory [bytes].
+    /// Sets the approximate maximum memory, in bytes.
     pub fn memory_bytes(mut self, bytes: u64) -> Self {
         self.memory_bytes = Some(bytes);
         self

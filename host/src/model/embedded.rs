@@ -7,7 +7,7 @@ use ruzstd::decoding::StreamingDecoder;
 /// See `models/README.md` for a description, and the credits.
 const COMPRESSED: &[u8] = include_bytes!("../../models/hearken-phrases-q8_0.bin.zst");
 
-/// Length when decompressed [bytes].
+/// Length when decompressed, in bytes.
 const LEN: usize = 16_055_638;
 
 /// Decompresses the embedded model's file: 16,055,638 bytes, anew at each call (about 0.1 s), so

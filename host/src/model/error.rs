@@ -79,7 +79,7 @@ pub enum ModelError {
     TooLarge {
         /// The estimate of [`Header::guest_memory`](super::Header::guest_memory), in bytes.
         needed: u64,
-        /// Address space of a 32-bit sandbox [bytes].
+        /// Address space of a 32-bit sandbox, in bytes.
         limit: u64,
     },
     /// The weights are larger than one piece of the sandbox's memory.

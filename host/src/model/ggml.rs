@@ -42,7 +42,7 @@ pub struct Checked {
     pub header: Header,
     /// BLAKE3 of the whole file: its name in every cache.
     pub hash: blake3::Hash,
-    /// Length [bytes].
+    /// Length, in bytes.
     pub len: u64,
 }
 

@@ -29,7 +29,7 @@ impl Tensor {
         }
     }
 
-    /// Size of the tensor in a file [bytes], including the three integers, its dimensions and its
+    /// Size of the tensor in a file, in bytes, including the three integers, its dimensions and its
     /// name before its data.
     #[cfg(any(test, feature = "import"))]
     pub(crate) fn file_bytes(&self) -> u64 {
@@ -103,8 +103,8 @@ pub(crate) fn tensors(header: &Header) -> Vec<Tensor> {
     all
 }
 
-/// Size of all tensors in a file whose header has these fields [bytes], including the fields before
-/// each. Also for models that do not fit the sandbox.
+/// Size of all tensors in a file whose header has these fields, in bytes, including the fields
+/// before each. Also for models that do not fit the sandbox.
 #[cfg(all(test, feature = "pull"))]
 pub(crate) fn tensor_bytes(mut fields: [i32; 11]) -> u64 {
     // One layer of each side, then what each further one adds: a header of all of them may be

@@ -3,11 +3,11 @@
 use super::header::Header;
 use super::layout;
 
-/// Address space of a 32-bit sandbox [bytes].
+/// Address space of a 32-bit sandbox, in bytes.
 pub(crate) const LIMIT: u64 = 1 << 32;
 
-/// Longest piece of memory that the sandbox's allocator gives [bytes]: `sbrk` of wasi-libc takes a
-/// signed 32-bit increment. ggml takes the weights in one piece.
+/// Longest piece of memory that the sandbox's allocator gives, in bytes: `sbrk` of wasi-libc takes
+/// a signed 32-bit increment. ggml takes the weights in one piece.
 pub(crate) const PIECE: u64 = (1 << 31) - (1 << 16);
 
 /// The recognizer's code data, stack, vocabulary (two maps of 52,000 strings), graphs'
@@ -19,7 +19,7 @@ const FIXED: u64 = 64 << 20;
 /// 4096 possible splits; a tensor's description has 256 bytes on a 32-bit target.
 const SCHEDULERS: u64 = 4 * 4096 * 2 * 2 * 256;
 
-/// Memory of the weights, which are one piece [bytes].
+/// Memory of the weights, which are one piece, in bytes.
 pub(crate) fn weights(header: &Header) -> u64 {
     layout::tensors(header).iter().map(|tensor| tensor.bytes().next_multiple_of(32)).sum()
 }

@@ -22,7 +22,7 @@ use crate::preempt::to_end;
 
 static MODULE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hearken-media.wasm"));
 
-/// Linear memory of one decoder [bytes]. The index of a long recording takes some megabytes.
+/// Linear memory of one decoder, in bytes. The index of a long recording takes some megabytes.
 const MEMORY: u64 = 256 << 20;
 
 /// CPU time of one request. A packet takes some microseconds; many of a video's may lie before the

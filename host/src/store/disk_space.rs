@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::StoreError;
 
-/// Disk space that stays free [bytes].
+/// Disk space that stays free, in bytes.
 const SPARE: u64 = 16 << 20;
 
 /// Fails if `needs` bytes more of the model `name` do not fit the folder's disk.

@@ -79,8 +79,8 @@ impl Entry {
         self.fields.map(Header::new)
     }
 
-    /// Memory that it needs in the sandbox [bytes]: the estimate that loading it makes. `None` for
-    /// entries made with [`Entry::new`], whose dimensions are unknown before the file is there.
+    /// Memory that it needs in the sandbox, in bytes: the estimate that loading it makes. `None`
+    /// for entries made with [`Entry::new`], whose dimensions are unknown before the file is there.
     pub fn memory(&self) -> Option<u64> {
         match self.header()? {
             Ok(header) => Some(header.guest_memory()),

@@ -108,9 +108,9 @@ pub enum StoreError {
     Length {
         /// Requested URL.
         url: String,
-        /// Expected size [bytes].
+        /// Expected size, in bytes.
         expected: u64,
-        /// Size that the server announced, or more than was expected [bytes].
+        /// Size that the server announced, or more than was expected, in bytes.
         came: u64,
     },
     /// The content is another than expected. The fetched file is removed.

@@ -59,7 +59,7 @@ pub struct Stored {
     pub name: String,
     /// The file.
     pub path: PathBuf,
-    /// Length [bytes].
+    /// Length, in bytes.
     pub bytes: u64,
     /// The entry of the catalog with this name.
     pub entry: Option<&'static Entry>,

@@ -19,7 +19,7 @@ const GROWTH: f64 = 0.02;
 struct Sample {
     /// Time [s].
     at: f64,
-    /// Resident memory [bytes].
+    /// Resident memory, in bytes.
     rest: f64,
     sandboxes: f64,
 }

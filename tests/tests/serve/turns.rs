@@ -27,7 +27,7 @@ fn commit(socket: &mut Socket) {
     socket.say(&json!({ "type": "input_audio_buffer.commit" }));
 }
 
-/// Size of the speech of the first phrase [bytes].
+/// Size of the speech of the first phrase, in bytes.
 fn first_phrase() -> usize {
     espeak("en-us", 140, PHRASES[0]).samples.len() * 2
 }

@@ -8,7 +8,7 @@ const FILE_PROPERTIES: &[u8] = b"\xa1\xdc\xab\x8c\x47\xa9\xcf\x11\x8e\xe4\x00\xc
 /// Position of the file's size behind it: a size and an identifier come first.
 const FILE_SIZE: usize = 40;
 
-/// Start of an ASF file in which its properties lie [bytes].
+/// Start of an ASF file in which its properties lie, in bytes.
 const START: usize = 65_536;
 
 /// Bytes that the file has if all of it is there.

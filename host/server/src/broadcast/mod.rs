@@ -23,7 +23,7 @@ use super::tenants::Tenant;
 
 /// Messages that a watcher may be behind before it misses some: about a minute of speech.
 const BACKLOG: usize = 256;
-/// Longest name [bytes].
+/// Longest name, in bytes.
 const MAX_NAME: usize = 128;
 
 /// The tenant's name, and the broadcast's.

@@ -199,7 +199,7 @@ impl Default for Config {
 }
 
 impl TenantConfig {
-    /// Maximum size of uploads on disk, all together [bytes].
+    /// Maximum size of uploads on disk, all together, in bytes.
     pub(super) fn uploads_bytes(&self) -> u64 {
         self.uploads_mib.map_or(u64::from(self.upload_mib) * 10, u64::from) << 20
     }

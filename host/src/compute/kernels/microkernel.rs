@@ -20,7 +20,7 @@ pub(in super::super) type Tile =
 
 /// Right rows up to which a panel is read from memory about as fast as it is computed with.
 const FEW: usize = 8;
-/// Prefetch distance [bytes].
+/// Prefetch distance, in bytes.
 const AHEAD: usize = 16384;
 
 /// Access to the part of a panel that one step takes.

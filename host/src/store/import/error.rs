@@ -46,7 +46,7 @@ pub enum ImportError {
         path: PathBuf,
         /// Description of the mismatch.
         what: String,
-        /// Computed end [bytes].
+        /// Computed end, in bytes.
         end: u64,
         /// Length of the file in bytes.
         len: u64,

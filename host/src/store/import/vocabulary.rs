@@ -23,7 +23,7 @@ use crate::store::StoreError;
 
 /// Longest file that is read. Whisper's longest, a `tokenizer.json`, has 4 MB.
 const MAX_BYTES: u64 = 16 << 20;
-/// Longest token [bytes]: the limit of hearken's checker of models.
+/// Longest token, in bytes: the limit of hearken's checker of models.
 const MAX_TOKEN: usize = 512;
 /// Token behind the text tokens.
 const END_OF_TEXT: &str = "<|endoftext|>";

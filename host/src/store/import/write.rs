@@ -14,7 +14,7 @@ use crate::store::StoreError;
 
 /// `ggml` as whisper.cpp compares it.
 const MAGIC: u32 = 0x6767_6d6c;
-/// Offset of the header's last field, after the magic number and ten others [bytes].
+/// Offset of the header's last field, after the magic number and ten others, in bytes.
 pub(super) const FTYPE_AT: u64 = 4 + 10 * 4;
 /// Bytes of a file that is copied at once.
 const COPY: usize = 256 << 10;
