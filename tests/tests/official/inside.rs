@@ -58,7 +58,7 @@ fn stream(model: &str, language: &str, count: usize) {
 
 #[test]
 fn streams_of_tiny_en_have_the_words_of_the_hosts_arithmetic() {
-    stream("tiny.en", "en", 5);
+    stream("tiny.en", "en", 3);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn file(model: &str, compute: &str, recording: &Recording, options: &[&str]) -> 
 #[test]
 fn a_prompt_has_scores_for_each_of_its_tokens() {
     let recording = prompts::joined(&prompts::sentences("en", 3), 20.0).swap_remove(0).recording;
-    for words in [8, 20, 60, 200] {
+    for words in [20, 200] {
         // More than whisper.cpp takes, at last.
         let prompt =
             "Mister Quilter is the apostle of the middle classes, and we are glad. ".repeat(words / 8);
@@ -103,8 +103,7 @@ fn a_decoder_that_tries_again_with_five_candidates_ends_well() {
     });
     let samples = noise.chain(speech.samples.iter().copied()).collect();
     let recording = Recording { samples, ..speech };
-    for model in ["tiny.en", "base"] {
-        let Some(text) = file(model, "guest", &recording, &["--no-vad", "--language", "en"]) else { return };
-        assert!(!text.trim().is_empty(), "{model}");
-    }
+    let options = ["--no-vad", "--language", "en"];
+    let Some(text) = file("tiny.en", "guest", &recording, &options) else { return };
+    assert!(!text.trim().is_empty());
 }

@@ -85,7 +85,7 @@ fn hold_prompts(files: &Files, count: usize) {
 
 #[test]
 fn tiny_en_hears_prompts_and_places_their_words() {
-    hold_prompts(&FILES[0], 60);
+    hold_prompts(&FILES[0], 40);
 }
 
 #[test]
