@@ -15,6 +15,18 @@
 //! assert_eq!(transcript.text(), "", "a second of silence");
 //! # Ok::<(), hearken::Error>(())
 //! ```
+//!
+//! # Features
+//!
+//! All are off by default.
+//!
+//! | feature | gives |
+//! |---|---|
+//! | `capture` | microphones and loopback: `capture` |
+//! | `pull` | models by name, and the store: `store` |
+//! | `import` | models of other formats turned into ggml files: `store::import` |
+//! | `service` | parts for a server: `service`; the crate `hearken-server` is one |
+//! | `capi` | the C interface: `capi`; the crate `hearken-c` makes the library of it |
 
 #[cfg(test)]
 mod allocation;

@@ -25,6 +25,7 @@ mod audiosocket;
 mod broadcast;
 mod config;
 mod deepgram;
+mod dialogue;
 mod disk;
 mod engine_metrics;
 mod errors;

@@ -3,12 +3,17 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use axum::extract::FromRequestParts;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::http::request::Parts;
+use axum::response::Response;
 use bytes::Bytes;
 use hearken::session::SessionEvent;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::App;
+use super::listener::Peer;
 use super::rejection::Rejection;
 use super::stream::Stream;
 
@@ -85,14 +90,44 @@ pub(super) enum Ended {
     Lost,
 }
 
-/// Sets the limits of a connection that becomes a WebSocket.
-pub(super) fn limited(upgrade: WebSocketUpgrade) -> WebSocketUpgrade {
-    upgrade
-        .max_message_size(MAX_MESSAGE)
-        .max_frame_size(MAX_MESSAGE)
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(0)
-        .max_write_buffer_size(4 * MAX_MESSAGE)
+/// A request for a WebSocket.
+pub(super) struct Opening {
+    upgrade: WebSocketUpgrade,
+    peer: Option<Peer>,
+}
+
+/// An [`Opening`], or the answer to a request that is none.
+pub(super) type Asked = Result<Opening, WebSocketUpgradeRejection>;
+
+impl<S: Send + Sync> FromRequestParts<S> for Opening {
+    type Rejection = WebSocketUpgradeRejection;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let upgrade = WebSocketUpgrade::from_request_parts(parts, state).await?;
+        let upgrade = upgrade
+            .max_message_size(MAX_MESSAGE)
+            .max_frame_size(MAX_MESSAGE)
+            .read_buffer_size(READ_BUFFER)
+            .write_buffer_size(0)
+            .max_write_buffer_size(4 * MAX_MESSAGE);
+        Ok(Self { upgrade, peer: parts.extensions.get().cloned() })
+    }
+}
+
+impl Opening {
+    /// Accepts the connection, with the first of these subprotocols that the client offers, if it
+    /// offers one. The connection's place in the server is held until `serve` is done.
+    pub(super) fn accept<F: Future<Output = ()> + Send + 'static>(
+        self,
+        protocols: &'static [&'static str],
+        serve: impl FnOnce(WebSocket) -> F + Send + 'static,
+    ) -> Response {
+        let Self { upgrade, peer } = self;
+        upgrade.protocols(protocols.iter().copied()).on_upgrade(move |socket| async move {
+            serve(socket).await;
+            drop(peer);
+        })
+    }
 }
 
 /// Serves a connection to its end. `given_up` ends it at once when it is notified; when the key is

@@ -8,9 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::{Extension, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -21,9 +19,8 @@ use tokio::sync::Notify;
 
 use super::App;
 use super::broadcast::Publisher;
-use super::listener::Peer;
 use super::rejection::{Rejection, quote};
-use super::socket::{Adapter, Outbox, drive, limited};
+use super::socket::{Adapter, Asked, Outbox, drive};
 use super::stream::{Carrier, Stream, revoked};
 use super::values::base64;
 
@@ -37,20 +34,14 @@ const SILENCE: u8 = 0xFF;
 const AHEAD: usize = SAMPLE_RATE as usize;
 
 /// `GET /v1/twilio`.
-pub(super) async fn upgrade(
-    State(app): State<Arc<App>>,
-    Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-) -> Response {
-    match upgrade {
-        Ok(upgrade) => limited(upgrade).on_upgrade(move |mut socket| async move {
+pub(super) async fn upgrade(State(app): State<Arc<App>>, headers: HeaderMap, asked: Asked) -> Response {
+    match asked {
+        Ok(opening) => opening.accept(&[], move |mut socket| async move {
             let mut call = Call { app: Arc::clone(&app), headers, heard: None };
             let given_up = Notify::new();
             // The key is known from the first message on, and looked at with each other one.
             let ended = drive(&mut socket, &mut call, &app, &given_up, revoked(None, None)).await;
             tracing::info!("a call of Twilio: {ended:?}");
-            drop(peer);
         }),
         Err(rejection) => rejection.into_response(),
     }

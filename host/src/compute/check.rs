@@ -444,4 +444,111 @@ mod tests {
         assert_eq!(weights(&[odd], 102), Err(Violation::Extent));
         assert_eq!(weights(&vec![weight(0, 1); MAX_WEIGHTS + 1], 102), Err(Violation::TooManyWeights));
     }
+
+    // The arithmetic, exhaustively over small numbers and the edges of u64.
+
+    /// Small numbers, and those at which sums and products of 64 bits wrap.
+    const NUMBERS: [u64; 22] = [
+        0,
+        1,
+        2,
+        3,
+        4,
+        6,
+        8,
+        12,
+        16,
+        20,
+        24,
+        28,
+        (1 << 32) - 4,
+        1 << 32,
+        1 << 46,
+        1 << 47,
+        1 << 62,
+        (1 << 63) - 4,
+        1 << 63,
+        u64::MAX - 7,
+        u64::MAX - 3,
+        u64::MAX,
+    ];
+
+    /// Calls `visit` with each choice of `N` of the numbers.
+    fn each<const N: usize>(numbers: &[u64], mut visit: impl FnMut([u64; N])) {
+        for mut index in 0..numbers.len().pow(N as u32) {
+            visit(std::array::from_fn(|_| {
+                let number = numbers[index % numbers.len()];
+                index /= numbers.len();
+                number
+            }));
+        }
+    }
+
+    #[test]
+    fn a_range_is_accepted_if_and_only_if_it_is_aligned_and_inside() {
+        let mut accepted = 0;
+        for element in [Element::F32, Element::F16] {
+            each(&NUMBERS, |[address, row_stride, plane_stride]| {
+                let matrix = Matrix { address, row_stride, plane_stride, element };
+                for planes in [1, 2, 3, MAX_PLANES] {
+                    each(&[1, 2, 3, MAX_EXTENT], |[rows, cols]| {
+                        let place = Place { memory: 26, planes, rows, cols };
+                        let wide = u128::from;
+                        let end = wide(address)
+                            + wide(planes - 1) * wide(plane_stride)
+                            + wide(rows - 1) * wide(row_stride)
+                            + wide(cols) * wide(element.block_bytes());
+                        let aligned = [address, row_stride, plane_stride]
+                            .iter()
+                            .all(|bytes| bytes.is_multiple_of(element.align()));
+                        let expected = (aligned && end <= 26).then(|| address..end as u64);
+                        accepted += u32::from(expected.is_some());
+                        assert_eq!(place.range(Operand::Left, &matrix).ok(), expected, "{matrix:?}");
+                    });
+                }
+            });
+        }
+        assert!(accepted > 1_000, "{accepted}");
+    }
+
+    #[test]
+    fn no_two_rows_of_an_accepted_output_share_a_byte_and_no_input_reaches_into_it() {
+        const SMALL: [u64; 8] = [0, 4, 8, 12, 16, 20, 24, 48];
+        let mut accepted = 0;
+        each(&SMALL, |[row_stride, plane_stride]| {
+            let out = Matrix { address: 4, row_stride, plane_stride, element: Element::F32 };
+            each(&[1, 2, 3], |shape: [u64; 3]| {
+                let [planes, rows, cols] = shape;
+                let place = Place { memory: MEMORY, planes, rows, cols };
+                let Ok(output) = place.output(&out) else { return };
+                accepted += 1;
+                let alone: [(&Matrix, [u64; 3]); 0] = [];
+                assert!(sound((&out, shape), &alone), "{out:?} {shape:?}");
+                for address in (0..MEMORY).step_by(4) {
+                    for cols in 1..=(MEMORY - address) / 4 {
+                        let input = Matrix { address, row_stride: 0, plane_stride: 0, element: Element::F32 };
+                        let place = Place { memory: MEMORY, planes: 1, rows: 1, cols };
+                        let apart = address + 4 * cols <= output.start || output.end <= address;
+                        assert_eq!(place.input(Operand::Left, &input, &output).is_ok(), apart);
+                    }
+                }
+            });
+        });
+        assert!(accepted > 100, "{accepted}");
+    }
+
+    #[test]
+    fn work_and_extents_are_counted_without_wrapping() {
+        let numbers = [1, 2, 3, 1 << 9, 1 << 16, MAX_EXTENT, MAX_EXTENT + 1, 1 << 32, 1 << 63, u64::MAX, 0];
+        each(&numbers, |factors: [u64; 4]| {
+            let product = factors.iter().try_fold(1u128, |all, factor| all.checked_mul(u128::from(*factor)));
+            let small = product.is_some_and(|product| product <= u128::from(MAX_WORK));
+            // A factor of 0 may follow one that wraps; extents refuse it before.
+            if !factors.contains(&0) {
+                assert_eq!(work(&factors).is_ok(), small, "{factors:?}");
+            }
+            let in_range = factors.iter().all(|factor| *factor >= 1 && *factor <= MAX_EXTENT);
+            assert_eq!(extents(&factors).is_ok(), in_range, "{factors:?}");
+        });
+    }
 }

@@ -112,3 +112,22 @@ impl SessionEvent {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_moves_with_all_its_positions() {
+        let word = |start, end| Word { start, end, ..Word::default() };
+        let end = 9;
+        let event = SessionEvent::Final { utterance: 1, end, words: vec![word(2, 4), word(4, 8)] };
+        let moved =
+            SessionEvent::Final { utterance: 101, end: 109, words: vec![word(102, 104), word(104, 108)] };
+        assert_eq!(event.clone().later(100), moved);
+        assert_eq!(event.clone().later(0), event);
+        let reason = String::from("slow");
+        let dropped = |position| SessionEvent::Dropped { position, len: 3, reason: reason.clone() };
+        assert_eq!(dropped(7).later(5), dropped(12));
+    }
+}

@@ -13,13 +13,14 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use hearken::audio::{Encoding, Format};
 use hearken::session::SessionOptions;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::timeout;
 
 use self::frame::Frame;
 use super::App;
 use super::broadcast::Publisher;
+use super::dialogue::{Dialogue, Step, hold};
 use super::listener::Peer;
 use super::rejection::Rejection;
 use super::stream::Stream;
@@ -40,9 +41,9 @@ pub(super) async fn serve(app: Arc<App>, mut socket: TcpStream, peer: Peer) {
         Ok(tenant) => tenant,
         Err(rejection) => return app.note(&rejection),
     };
-    let mut call = Call { app: Arc::clone(&app), tenant, publisher: None, stream: None, rate: 0 };
-    let ended = call.run(&mut socket).await;
-    if let Err(rejection) = ended {
+    let buffer = BytesMut::new();
+    let mut call = Call { app: Arc::clone(&app), tenant, buffer, publisher: None, stream: None, rate: 0 };
+    if let Err(rejection) = hold(&mut socket, &mut call, &app).await {
         app.note(&rejection);
         if let Some(publisher) = &call.publisher {
             publisher.rejected(&rejection);
@@ -56,6 +57,7 @@ pub(super) async fn serve(app: Arc<App>, mut socket: TcpStream, peer: Peer) {
 struct Call {
     app: Arc<App>,
     tenant: Admitted,
+    buffer: BytesMut,
     /// Set once the call has said its name.
     publisher: Option<Publisher>,
     /// Set from the first audio on.
@@ -64,82 +66,59 @@ struct Call {
     rate: u32,
 }
 
-impl Call {
-    async fn run(&mut self, socket: &mut TcpStream) -> Result<(), Rejection> {
-        let app = Arc::clone(&self.app);
-        let (mut buffer, mut draining) = (BytesMut::new(), false);
-        let mut heard = Instant::now();
-        loop {
-            if self.tell()? {
-                return Ok(());
-            }
-            if self.is_ready() {
-                if let Some(frame) = frame::next(&mut buffer)? {
-                    if self.take(frame)? {
-                        return Ok(());
-                    }
-                    continue;
-                }
-                if draining && self.stream.is_none() {
-                    return Err(Rejection::Draining);
-                }
-            }
-            if self.stream.as_ref().is_some_and(Stream::has_work) {
-                if let Some(stream) = &mut self.stream {
-                    stream.take()?;
-                }
-                // Others have their turn.
-                tokio::task::yield_now().await;
-                continue;
-            }
-            let ready = self.is_ready();
-            if !ready {
-                // Nothing is read, so that silence means nothing.
-                heard = Instant::now();
-            }
-            let changed = self.stream.as_ref().map(Stream::changed);
-            let has_stream = changed.is_some();
-            let delay = self.stream.as_ref().and_then(Stream::delay);
-            tokio::select! {
-                // What came too fast is taken in later.
-                () = sleep(delay.unwrap_or_default()), if delay.is_some() => {}
-                () = async { if let Some(changed) = changed { changed.await } }, if has_stream => {}
-                read = socket.read_buf(&mut buffer), if ready => match read {
-                    // Closing the connection is hanging up, too.
-                    Ok(0) | Err(_) => if self.hang_up() { return Ok(()) },
-                    Ok(_) => heard = Instant::now(),
-                },
-                () = sleep_until(heard + SILENT), if ready => return Err(Rejection::TooSlow),
-                () = app.drained(), if !draining => {
-                    draining = true;
-                    self.hang_up();
-                }
-            }
-        }
+impl Dialogue for Call {
+    fn stream(&mut self) -> Option<&mut Stream> {
+        self.stream.as_mut()
     }
 
-    /// Returns true if the next message may be taken.
-    fn is_ready(&self) -> bool {
-        self.stream.as_ref().is_none_or(|stream| stream.is_listening() && stream.is_hungry())
+    fn buffer(&mut self) -> &mut BytesMut {
+        &mut self.buffer
     }
 
-    /// Takes a message; returns true if the call is over.
-    fn take(&mut self, frame: Frame) -> Result<bool, Rejection> {
-        match frame {
-            Frame::Call(name) if self.publisher.is_none() => {
+    fn take(&mut self) -> Result<Step, Rejection> {
+        match frame::next(&mut self.buffer)? {
+            None => return Ok(Step::Waits),
+            Some(Frame::Call(name)) if self.publisher.is_none() => {
                 self.publisher = Some(Publisher::new(&self.app, &self.tenant, &name)?);
             }
-            Frame::Audio(rate, samples) => self.hear(rate, samples)?,
-            Frame::HangUp => return Ok(self.hang_up()),
-            Frame::Error(code) => {
+            Some(Frame::Audio(rate, samples)) => self.hear(rate, samples)?,
+            Some(Frame::HangUp) => return Ok(self.closed()),
+            Some(Frame::Error(code)) => {
                 tracing::info!(tenant = &*self.tenant.name, code, "the telephone's side failed");
-                return Ok(self.hang_up());
+                return Ok(self.closed());
             }
-            Frame::Call(_) | Frame::Other => {}
+            Some(Frame::Call(_) | Frame::Other) => {}
         }
-        Ok(false)
+        Ok(Step::Done)
     }
 
+    fn tell(&mut self) -> Result<Step, Rejection> {
+        let Some(stream) = &mut self.stream else { return Ok(Step::Done) };
+        while let Some((_, event)) = stream.next()? {
+            if let Some(publisher) = &self.publisher {
+                publisher.event(None, &event);
+            }
+        }
+        Ok(if stream.is_over() { Step::Over } else { Step::Done })
+    }
+
+    /// Closing the connection is hanging up, too.
+    fn closed(&mut self) -> Step {
+        match &mut self.stream {
+            Some(stream) => {
+                stream.finish();
+                Step::Done
+            }
+            None => Step::Over,
+        }
+    }
+
+    fn patience(&mut self) -> Duration {
+        SILENT
+    }
+}
+
+impl Call {
     /// Takes audio. The first opens the stream.
     fn hear(&mut self, rate: u32, samples: Bytes) -> Result<(), Rejection> {
         if self.publisher.is_none() {
@@ -162,28 +141,6 @@ impl Call {
             stream.feed(samples);
         }
         Ok(())
-    }
-
-    /// Ends the audio; returns true if there was none.
-    fn hang_up(&mut self) -> bool {
-        match &mut self.stream {
-            Some(stream) => {
-                stream.finish();
-                false
-            }
-            None => true,
-        }
-    }
-
-    /// Passes events on; returns true after the last one.
-    fn tell(&mut self) -> Result<bool, Rejection> {
-        let Some(stream) = &mut self.stream else { return Ok(false) };
-        while let Some((_, event)) = stream.next()? {
-            if let Some(publisher) = &self.publisher {
-                publisher.event(None, &event);
-            }
-        }
-        Ok(stream.is_over())
     }
 }
 

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::extract::{Extension, Path, State};
+use axum::extract::ws::{Message, WebSocket};
+use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -14,19 +13,17 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{News, Told, Use};
 use crate::App;
-use crate::listener::Peer;
 use crate::metrics::{ByTenant, Counted};
 use crate::native_ws::{Event, SUBPROTOCOL, offered_key};
 use crate::rejection::Rejection;
-use crate::socket::{PING_AFTER, close, limited, send};
+use crate::socket::{Asked, PING_AFTER, close, send};
 use crate::tenants::Admitted;
 
 pub(crate) async fn upgrade(
     State(app): State<Arc<App>>,
-    Extension(peer): Extension<Peer>,
     Path(name): Path<String>,
     headers: HeaderMap,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    asked: Asked,
 ) -> Response {
     let tenant = match app.admit(&headers, offered_key(&headers)) {
         Ok(tenant) => tenant,
@@ -36,15 +33,14 @@ pub(crate) async fn upgrade(
         Ok(watcher) => watcher,
         Err(rejection) => return app.refuse(&rejection),
     };
-    match upgrade {
-        Ok(upgrade) => limited(upgrade).protocols([SUBPROTOCOL]).on_upgrade(move |mut socket| async move {
+    match asked {
+        Ok(opening) => opening.accept(&[SUBPROTOCOL], move |mut socket| async move {
             if let Err(rejection) = watcher.serve(&mut socket).await {
                 app.note(&rejection);
                 let told = Told { channel: None, event: Event::error(&rejection) };
                 let _ = send(&mut socket, text(&told)).await;
                 close(&mut socket, rejection.close_code(), rejection.code()).await;
             }
-            drop(peer);
         }),
         Err(rejection) => rejection.into_response(),
     }

@@ -2,18 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::{Extension, Query, State};
+use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use tokio::sync::Notify;
 
 use super::error::refused;
 use crate::App;
-use crate::listener::Peer;
 use crate::rejection::Rejection;
-use crate::socket::{Adapter, drive, limited};
+use crate::socket::{Adapter, Asked, drive};
 use crate::stream::revoked;
 use crate::ticket::offered_protocols;
 
@@ -32,13 +29,12 @@ pub(super) trait Interface: Adapter + Sized + 'static {
 
 pub(super) async fn upgrade<T: Interface>(
     State(app): State<Arc<App>>,
-    Extension(peer): Extension<Peer>,
     headers: HeaderMap,
     Query(query): Query<Vec<(String, String)>>,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    asked: Asked,
 ) -> Response {
-    let upgrade = match upgrade {
-        Ok(upgrade) => upgrade,
+    let opening = match asked {
+        Ok(opening) => opening,
         Err(rejection) => return rejection.into_response(),
     };
     let mut adapter = match T::open(&app, &headers, &query) {
@@ -47,11 +43,10 @@ pub(super) async fn upgrade<T: Interface>(
     };
     let id = adapter.id().to_owned();
     let header = id.parse();
-    let mut response = limited(upgrade).protocols(["token"]).on_upgrade(move |mut socket| async move {
+    let mut response = opening.accept(&["token"], move |mut socket| async move {
         let revoked = revoked(None, adapter.stream().map(|stream| &*stream));
         let ended = drive(&mut socket, &mut adapter, &app, &Notify::new(), revoked).await;
         tracing::info!(stream = id, "{ended:?}");
-        drop(peer);
     });
     if let Ok(id) = header {
         response.headers_mut().insert("dg-request-id", id);

@@ -10,8 +10,8 @@ mod resume;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::extract::{Extension, State};
+use axum::extract::State;
+use axum::extract::ws::{Message, WebSocket};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -26,9 +26,8 @@ pub(super) use self::resume::Parked;
 use super::App;
 use super::broadcast::Publisher;
 use super::keys::random_name;
-use super::listener::Peer;
 use super::rejection::Rejection;
-use super::socket::{Adapter, Ended, Outbox, drive, limited};
+use super::socket::{Adapter, Asked, Ended, Outbox, drive};
 use super::stream::Stream;
 use super::tenants::Admitted;
 use super::ticket::offered_protocols;
@@ -41,21 +40,13 @@ const KEY_PREFIX: &str = "hearken.key.";
 const FIRST_MESSAGE: Duration = Duration::from_secs(10);
 
 /// `GET /v1/stream`.
-pub(super) async fn upgrade(
-    State(app): State<Arc<App>>,
-    Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
-) -> Response {
+pub(super) async fn upgrade(State(app): State<Arc<App>>, headers: HeaderMap, asked: Asked) -> Response {
     let tenant = match app.admit(&headers, offered_key(&headers)) {
         Ok(tenant) => tenant,
         Err(rejection) => return app.refuse(&rejection),
     };
-    match upgrade {
-        Ok(upgrade) => limited(upgrade).protocols([SUBPROTOCOL]).on_upgrade(move |socket| async move {
-            serve(app, tenant, socket).await;
-            drop(peer);
-        }),
+    match asked {
+        Ok(opening) => opening.accept(&[SUBPROTOCOL], move |socket| serve(app, tenant, socket)),
         Err(rejection) => rejection.into_response(),
     }
 }

@@ -10,9 +10,8 @@ mod turns;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{WebSocket, WebSocketUpgrade};
-use axum::extract::{Extension, Query, State};
+use axum::extract::ws::WebSocket;
+use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use tokio::sync::Notify;
@@ -22,27 +21,22 @@ use self::session::Realtime;
 #[cfg(any(test, fuzzing))]
 pub(super) use self::session::attack;
 use super::App;
-use super::listener::Peer;
 use super::openai::error_body;
-use super::socket::{drive, limited};
+use super::socket::{Asked, drive};
 
 /// `GET /v1/realtime`.
 pub(super) async fn upgrade(
     State(app): State<Arc<App>>,
-    Extension(peer): Extension<Peer>,
     headers: HeaderMap,
     Query(query): Query<Vec<(String, String)>>,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    asked: Asked,
 ) -> Response {
-    let upgrade = match upgrade {
-        Ok(upgrade) => upgrade,
+    let opening = match asked {
+        Ok(opening) => opening,
         Err(rejection) => return rejection.into_response(),
     };
     match Realtime::open(&app, &headers, &query) {
-        Ok(realtime) => limited(upgrade).protocols(["realtime"]).on_upgrade(move |socket| async move {
-            serve(app, realtime, socket).await;
-            drop(peer);
-        }),
+        Ok(realtime) => opening.accept(&["realtime"], move |socket| serve(app, realtime, socket)),
         Err(rejection) => {
             app.note(&rejection);
             rejection.answer(Json(error_body(&rejection)))

@@ -9,9 +9,8 @@ mod message;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{WebSocket, WebSocketUpgrade};
-use axum::extract::{Extension, Query, State};
+use axum::extract::ws::WebSocket;
+use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -24,9 +23,8 @@ use tokio::sync::Notify;
 use self::message::{FromClient, Setup, partial, success};
 use super::App;
 use super::keys::random_name;
-use super::listener::Peer;
 use super::rejection::Rejection;
-use super::socket::{Adapter, Outbox, drive, limited};
+use super::socket::{Adapter, Asked, Outbox, drive};
 use super::stream::{Stream, revoked};
 use super::tenants::Admitted;
 use super::ticket::Ticket;
@@ -34,34 +32,29 @@ use super::ticket::Ticket;
 /// `GET /`, where Vosk's clients connect: a WebSocket, or the page.
 pub(super) async fn or_page(
     state: State<Arc<App>>,
-    peer: Extension<Peer>,
     headers: HeaderMap,
     query: Query<Vec<(String, String)>>,
-    asked: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    asked: Asked,
 ) -> Response {
     if asked.is_err() && !headers.contains_key("sec-websocket-key") {
         return super::page::index().into_response();
     }
-    upgrade(state, peer, headers, query, asked).await
+    upgrade(state, headers, query, asked).await
 }
 
 /// Any address of a listener that is Vosk's alone.
 pub(super) async fn upgrade(
     State(app): State<Arc<App>>,
-    Extension(peer): Extension<Peer>,
     headers: HeaderMap,
     Query(query): Query<Vec<(String, String)>>,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    asked: Asked,
 ) -> Response {
-    let upgrade = match upgrade {
-        Ok(upgrade) => upgrade,
+    let opening = match asked {
+        Ok(opening) => opening,
         Err(rejection) => return rejection.into_response(),
     };
     match Vosk::open(&app, &headers, &query) {
-        Ok(vosk) => limited(upgrade).on_upgrade(move |socket| async move {
-            serve(app, vosk, socket).await;
-            drop(peer);
-        }),
+        Ok(vosk) => opening.accept(&[], move |socket| serve(app, vosk, socket)),
         Err(rejection) => app.refuse(&rejection),
     }
 }

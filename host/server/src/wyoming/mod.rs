@@ -12,17 +12,19 @@ mod request;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use hearken::session::SessionEvent;
 use hearken::text::sanitize_trimmed;
 use hearken::{Word, language_codes};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::timeout;
 
 use self::frame::{Event, Frames, encoded};
 use self::request::Request;
 use super::App;
+use super::dialogue::{Dialogue, Step, hold};
 use super::listener::Peer;
 use super::rejection::Rejection;
 use super::stream::Stream;
@@ -41,7 +43,7 @@ pub(super) async fn serve(app: Arc<App>, mut socket: TcpStream, peer: Peer) {
         Ok(client) => client,
         Err(rejection) => return app.note(&rejection),
     };
-    if let Err(Ended::Refused(rejection)) = client.run(&mut socket).await {
+    if let Err(rejection) = hold(&mut socket, &mut client, &app).await {
         app.note(&rejection);
         if let Some(stream) = &mut client.stream {
             stream.give_place_back();
@@ -53,22 +55,10 @@ pub(super) async fn serve(app: Arc<App>, mut socket: TcpStream, peer: Peer) {
     drop(peer);
 }
 
-/// Why a connection ends.
-enum Ended {
-    /// The client has gone.
-    Gone,
-    Refused(Rejection),
-}
-
-impl From<Rejection> for Ended {
-    fn from(rejection: Rejection) -> Self {
-        Self::Refused(rejection)
-    }
-}
-
 struct Client {
     app: Arc<App>,
     tenant: Admitted,
+    frames: Frames,
     request: Request,
     /// While a recording comes and is recognized.
     stream: Option<Stream>,
@@ -82,12 +72,64 @@ struct Client {
     out: Vec<u8>,
 }
 
+impl Dialogue for Client {
+    fn stream(&mut self) -> Option<&mut Stream> {
+        self.stream.as_mut()
+    }
+
+    fn buffer(&mut self) -> &mut BytesMut {
+        &mut self.frames.buffer
+    }
+
+    fn take(&mut self) -> Result<Step, Rejection> {
+        let Some(event) = self.frames.next()? else { return Ok(Step::Waits) };
+        self.answer(event)?;
+        Ok(Step::Done)
+    }
+
+    fn tell(&mut self) -> Result<Step, Rejection> {
+        while let Some((_, event)) = self.stream.as_mut().map(Stream::next).transpose()?.flatten() {
+            match event {
+                SessionEvent::Language(heard) => self.language = Some(heard.code),
+                SessionEvent::Partial { committed, .. } => self.more(&committed),
+                SessionEvent::Final { words, .. } => {
+                    self.more(words.get(self.words..).unwrap_or_default());
+                    self.words = 0;
+                }
+                SessionEvent::SpeechStarted { .. }
+                | SessionEvent::SpeechEnded { .. }
+                | SessionEvent::Dropped { .. }
+                | SessionEvent::Unrecognized { .. }
+                | SessionEvent::Finished { .. }
+                | _ => {}
+            }
+        }
+        if self.stream.as_ref().is_some_and(Stream::is_over) {
+            self.finish();
+        }
+        Ok(Step::Done)
+    }
+
+    fn outgoing(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.out)
+    }
+
+    fn closed(&mut self) -> Step {
+        Step::Over
+    }
+
+    fn patience(&mut self) -> Duration {
+        if self.stream.is_some() { SILENT } else { IDLE }
+    }
+}
+
 impl Client {
     fn new(app: &Arc<App>) -> Result<Self, Rejection> {
         let tenant = app.unkeyed(app.config.wyoming.as_ref())?;
         Ok(Self {
             app: Arc::clone(app),
             tenant,
+            frames: Frames::default(),
             request: Request::default(),
             stream: None,
             sent: String::new(),
@@ -98,71 +140,7 @@ impl Client {
         })
     }
 
-    async fn run(&mut self, socket: &mut TcpStream) -> Result<(), Ended> {
-        let app = Arc::clone(&self.app);
-        let (mut frames, mut draining) = (Frames::default(), false);
-        let mut heard = Instant::now();
-        loop {
-            self.tell()?;
-            if !self.out.is_empty() {
-                let sent = timeout(WRITE_PATIENCE, socket.write_all(&self.out)).await;
-                if !sent.is_ok_and(|sent| sent.is_ok()) {
-                    return Err(Ended::Gone);
-                }
-                self.out.clear();
-            }
-            if self.is_ready() {
-                if let Some(event) = frames.next()? {
-                    self.take(event)?;
-                    continue;
-                }
-                if draining && self.stream.is_none() {
-                    return Err(Rejection::Draining.into());
-                }
-            }
-            if self.stream.as_ref().is_some_and(Stream::has_work) {
-                if let Some(stream) = &mut self.stream {
-                    stream.take()?;
-                }
-                // Others have their turn.
-                tokio::task::yield_now().await;
-                continue;
-            }
-            let ready = self.is_ready();
-            if !ready {
-                // Nothing is read, so that silence means nothing.
-                heard = Instant::now();
-            }
-            let limit = heard + if self.stream.is_some() { SILENT } else { IDLE };
-            let changed = self.stream.as_ref().map(Stream::changed);
-            let has_stream = changed.is_some();
-            let delay = self.stream.as_ref().and_then(Stream::delay);
-            tokio::select! {
-                // What came too fast is taken in later.
-                () = sleep(delay.unwrap_or_default()), if delay.is_some() => {}
-                () = async { if let Some(changed) = changed { changed.await } }, if has_stream => {}
-                read = socket.read_buf(&mut frames.buffer), if ready => match read {
-                    Ok(0) | Err(_) => return Err(Ended::Gone),
-                    Ok(_) => heard = Instant::now(),
-                },
-                () = sleep_until(limit), if ready => return Err(Rejection::TooSlow.into()),
-                () = app.drained(), if !draining => {
-                    draining = true;
-                    if let Some(stream) = &mut self.stream {
-                        stream.finish();
-                    }
-                }
-            }
-        }
-    }
-
-    /// Returns true if the client's next event may be taken: the recording before is done, and the
-    /// audio before is accepted.
-    fn is_ready(&self) -> bool {
-        self.stream.as_ref().is_none_or(|stream| stream.is_listening() && stream.is_hungry())
-    }
-
-    fn take(&mut self, event: Event) -> Result<(), Rejection> {
+    fn answer(&mut self, event: Event) -> Result<(), Rejection> {
         match event.kind.as_str() {
             "describe" => {
                 let info = self.describe()?;
@@ -203,30 +181,6 @@ impl Client {
 
     fn say(&mut self, kind: &str, data: &Value) {
         self.out.extend(encoded(kind, data));
-    }
-
-    /// Sends news of the recording.
-    fn tell(&mut self) -> Result<(), Rejection> {
-        while let Some((_, event)) = self.stream.as_mut().map(Stream::next).transpose()?.flatten() {
-            match event {
-                SessionEvent::Language(heard) => self.language = Some(heard.code),
-                SessionEvent::Partial { committed, .. } => self.more(&committed),
-                SessionEvent::Final { words, .. } => {
-                    self.more(words.get(self.words..).unwrap_or_default());
-                    self.words = 0;
-                }
-                SessionEvent::SpeechStarted { .. }
-                | SessionEvent::SpeechEnded { .. }
-                | SessionEvent::Dropped { .. }
-                | SessionEvent::Unrecognized { .. }
-                | SessionEvent::Finished { .. }
-                | _ => {}
-            }
-        }
-        if self.stream.as_ref().is_some_and(Stream::is_over) {
-            self.finish();
-        }
-        Ok(())
     }
 
     /// Tells certain words, the next of the text.
