@@ -501,7 +501,7 @@ mod tests {
                         let aligned = [address, row_stride, plane_stride]
                             .iter()
                             .all(|bytes| bytes.is_multiple_of(element.align()));
-                        let expected = (aligned && end <= 26).then(|| address..end as u64);
+                        let expected = (aligned && end <= 26).then_some(address..end as u64);
                         accepted += u32::from(expected.is_some());
                         assert_eq!(place.range(Operand::Left, &matrix).ok(), expected, "{matrix:?}");
                     });
