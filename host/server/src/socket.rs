@@ -96,9 +96,6 @@ pub(super) struct Opening {
     peer: Option<Peer>,
 }
 
-/// An [`Opening`], or the answer to a request that is none.
-pub(super) type Asked = Result<Opening, WebSocketUpgradeRejection>;
-
 impl<S: Send + Sync> FromRequestParts<S> for Opening {
     type Rejection = WebSocketUpgradeRejection;
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use bytes::Bytes;
 use hearken::audio::{Encoding, Format};
 use hearken::session::{SessionEvent, SessionOptions};
@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use super::App;
 use super::broadcast::Publisher;
 use super::rejection::{Rejection, quote};
-use super::socket::{Adapter, Asked, Outbox, drive};
+use super::socket::{Adapter, Opening, Outbox, drive};
 use super::stream::{Carrier, Stream, revoked};
 use super::values::base64;
 
@@ -34,17 +34,14 @@ const SILENCE: u8 = 0xFF;
 const AHEAD: usize = SAMPLE_RATE as usize;
 
 /// `GET /v1/twilio`.
-pub(super) async fn upgrade(State(app): State<Arc<App>>, headers: HeaderMap, asked: Asked) -> Response {
-    match asked {
-        Ok(opening) => opening.accept(&[], move |mut socket| async move {
-            let mut call = Call { app: Arc::clone(&app), headers, heard: None };
-            let given_up = Notify::new();
-            // The key is known from the first message on, and looked at with each other one.
-            let ended = drive(&mut socket, &mut call, &app, &given_up, revoked(None, None)).await;
-            tracing::info!("a call of Twilio: {ended:?}");
-        }),
-        Err(rejection) => rejection.into_response(),
-    }
+pub(super) async fn upgrade(State(app): State<Arc<App>>, headers: HeaderMap, opening: Opening) -> Response {
+    opening.accept(&[], move |mut socket| async move {
+        let mut call = Call { app: Arc::clone(&app), headers, heard: None };
+        let given_up = Notify::new();
+        // The key is known from the first message on, and looked at with each other one.
+        let ended = drive(&mut socket, &mut call, &app, &given_up, revoked(None, None)).await;
+        tracing::info!("a call of Twilio: {ended:?}");
+    })
 }
 
 /// Message of Twilio.

@@ -10,7 +10,7 @@ pub(super) fn columns(tokens: &[Token]) -> usize {
 }
 
 /// Tokens on one line, and for each word but those that begin at `start` or before where it is in
-/// the line, in bytes and when it begins [ms].
+/// the line (in bytes) and when it begins (in ms).
 pub(super) fn join(tokens: &[Token], start: u64) -> (String, Vec<(usize, u64)>) {
     let (mut line, mut times) = (String::new(), Vec::new());
     let mut last = start;

@@ -1,4 +1,4 @@
-//! What a model or a share has used, as numbers.
+//! Use of a model or a share, as numbers.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::executor::Share;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Decodes {
-    /// How many there were.
+    /// Number of decodes.
     pub count: u64,
     /// Their CPU time, all threads together.
     pub cpu: Duration,

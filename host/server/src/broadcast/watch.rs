@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocket};
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
@@ -16,14 +17,14 @@ use crate::App;
 use crate::metrics::{ByTenant, Counted};
 use crate::native_ws::{Event, SUBPROTOCOL, offered_key};
 use crate::rejection::Rejection;
-use crate::socket::{Asked, PING_AFTER, close, send};
+use crate::socket::{Opening, PING_AFTER, close, send};
 use crate::tenants::Admitted;
 
 pub(crate) async fn upgrade(
     State(app): State<Arc<App>>,
     Path(name): Path<String>,
     headers: HeaderMap,
-    asked: Asked,
+    asked: Result<Opening, WebSocketUpgradeRejection>,
 ) -> Response {
     let tenant = match app.admit(&headers, offered_key(&headers)) {
         Ok(tenant) => tenant,

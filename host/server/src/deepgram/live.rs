@@ -244,11 +244,7 @@ impl Adapter for Live {
                     channel.unrecognized.push(json!({ "start": start, "duration": duration }));
                 }
             }
-            SessionEvent::SpeechEnded { .. }
-            | SessionEvent::Language(_)
-            | SessionEvent::Dropped { .. }
-            | SessionEvent::Finished { .. }
-            | _ => {}
+            _ => {}
         }
     }
 

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use tokio::sync::Notify;
 
 use super::error::refused;
 use crate::App;
 use crate::rejection::Rejection;
-use crate::socket::{Adapter, Asked, drive};
+use crate::socket::{Adapter, Opening, drive};
 use crate::stream::revoked;
 use crate::ticket::offered_protocols;
 
@@ -31,12 +31,8 @@ pub(super) async fn upgrade<T: Interface>(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
     Query(query): Query<Vec<(String, String)>>,
-    asked: Asked,
+    opening: Opening,
 ) -> Response {
-    let opening = match asked {
-        Ok(opening) => opening,
-        Err(rejection) => return rejection.into_response(),
-    };
     let mut adapter = match T::open(&app, &headers, &query) {
         Ok(adapter) => adapter,
         Err(rejection) => return refused(&app, &rejection),

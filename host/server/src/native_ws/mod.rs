@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocket};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
@@ -27,7 +28,7 @@ use super::App;
 use super::broadcast::Publisher;
 use super::keys::random_name;
 use super::rejection::Rejection;
-use super::socket::{Adapter, Asked, Ended, Outbox, drive};
+use super::socket::{Adapter, Ended, Opening, Outbox, drive};
 use super::stream::Stream;
 use super::tenants::Admitted;
 use super::ticket::offered_protocols;
@@ -40,7 +41,11 @@ const KEY_PREFIX: &str = "hearken.key.";
 const FIRST_MESSAGE: Duration = Duration::from_secs(10);
 
 /// `GET /v1/stream`.
-pub(super) async fn upgrade(State(app): State<Arc<App>>, headers: HeaderMap, asked: Asked) -> Response {
+pub(super) async fn upgrade(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    asked: Result<Opening, WebSocketUpgradeRejection>,
+) -> Response {
     let tenant = match app.admit(&headers, offered_key(&headers)) {
         Ok(tenant) => tenant,
         Err(rejection) => return app.refuse(&rejection),

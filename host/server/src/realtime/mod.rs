@@ -13,7 +13,7 @@ use axum::Json;
 use axum::extract::ws::WebSocket;
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use tokio::sync::Notify;
 
 pub(super) use self::secrets::{Secrets, create as create_secret};
@@ -22,19 +22,15 @@ use self::session::Realtime;
 pub(super) use self::session::attack;
 use super::App;
 use super::openai::error_body;
-use super::socket::{Asked, drive};
+use super::socket::{Opening, drive};
 
 /// `GET /v1/realtime`.
 pub(super) async fn upgrade(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
     Query(query): Query<Vec<(String, String)>>,
-    asked: Asked,
+    opening: Opening,
 ) -> Response {
-    let opening = match asked {
-        Ok(opening) => opening,
-        Err(rejection) => return rejection.into_response(),
-    };
     match Realtime::open(&app, &headers, &query) {
         Ok(realtime) => opening.accept(&["realtime"], move |socket| serve(app, realtime, socket)),
         Err(rejection) => {

@@ -289,7 +289,7 @@ impl Stream {
                 metrics.unrecognized.get_or_create(&self.ticket.by_tenant()).inc_by(seconds);
             }
             SessionEvent::Finished { .. } => lane.finished = true,
-            SessionEvent::Language(_) | SessionEvent::Partial { .. } | _ => {}
+            _ => {}
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use axum::extract::ws::WebSocket;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
@@ -24,7 +25,7 @@ use self::message::{FromClient, Setup, partial, success};
 use super::App;
 use super::keys::random_name;
 use super::rejection::Rejection;
-use super::socket::{Adapter, Asked, Outbox, drive};
+use super::socket::{Adapter, Opening, Outbox, drive};
 use super::stream::{Stream, revoked};
 use super::tenants::Admitted;
 use super::ticket::Ticket;
@@ -34,12 +35,13 @@ pub(super) async fn or_page(
     state: State<Arc<App>>,
     headers: HeaderMap,
     query: Query<Vec<(String, String)>>,
-    asked: Asked,
+    asked: Result<Opening, WebSocketUpgradeRejection>,
 ) -> Response {
-    if asked.is_err() && !headers.contains_key("sec-websocket-key") {
-        return super::page::index().into_response();
+    match asked {
+        Ok(opening) => upgrade(state, headers, query, opening).await,
+        Err(_) if !headers.contains_key("sec-websocket-key") => super::page::index().into_response(),
+        Err(rejection) => rejection.into_response(),
     }
-    upgrade(state, headers, query, asked).await
 }
 
 /// Any address of a listener that is Vosk's alone.
@@ -47,12 +49,8 @@ pub(super) async fn upgrade(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
     Query(query): Query<Vec<(String, String)>>,
-    asked: Asked,
+    opening: Opening,
 ) -> Response {
-    let opening = match asked {
-        Ok(opening) => opening,
-        Err(rejection) => return rejection.into_response(),
-    };
     match Vosk::open(&app, &headers, &query) {
         Ok(vosk) => opening.accept(&[], move |socket| serve(app, vosk, socket)),
         Err(rejection) => app.refuse(&rejection),
@@ -218,11 +216,7 @@ impl Adapter for Vosk {
                 self.tentative.clear();
                 self.finals.push_back(words);
             }
-            SessionEvent::Language(_)
-            | SessionEvent::Dropped { .. }
-            | SessionEvent::Unrecognized { .. }
-            | SessionEvent::Finished { .. }
-            | _ => {}
+            _ => {}
         }
     }
 

@@ -96,12 +96,7 @@ impl Dialogue for Client {
                     self.more(words.get(self.words..).unwrap_or_default());
                     self.words = 0;
                 }
-                SessionEvent::SpeechStarted { .. }
-                | SessionEvent::SpeechEnded { .. }
-                | SessionEvent::Dropped { .. }
-                | SessionEvent::Unrecognized { .. }
-                | SessionEvent::Finished { .. }
-                | _ => {}
+                _ => {}
             }
         }
         if self.stream.as_ref().is_some_and(Stream::is_over) {

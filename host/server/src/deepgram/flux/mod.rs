@@ -220,11 +220,7 @@ impl Adapter for Flux {
                 self.language = Some(language.code);
                 None
             }
-            SessionEvent::SpeechEnded { .. }
-            | SessionEvent::Dropped { .. }
-            | SessionEvent::Unrecognized { .. }
-            | SessionEvent::Finished { .. }
-            | _ => None,
+            _ => None,
         };
         self.tell(event, out);
     }
