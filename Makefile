@@ -37,6 +37,9 @@ build: ## build the hearken command (target/release/hearken)
 	@.ci/setup build
 	@$(CARGO) build $(ALL) --bin hearken
 
+# What is compiled while one works is compiled again and again: incrementally. The files are others than those of the
+# other commands.
+check check-lints check-tests: export CARGO_INCREMENTAL = 1
 check: ## while you work: formatting, lints, and the tests that need neither an official model, a server nor a sound system
 	@$(CARGO) fmt --all --check
 	@$(MAKE) --jobs 2 check-lints check-tests

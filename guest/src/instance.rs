@@ -83,6 +83,7 @@ impl Instance {
         }
         match request {
             Request::Drain => {}
+            Request::Partial(task) if task.pause => self.step(&task, Effort::Final)?,
             Request::Partial(task) => self.step(&task, Effort::Partial)?,
             Request::Final(task) => self.step(&task, Effort::Final)?,
             Request::Decode(task) => {

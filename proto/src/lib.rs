@@ -4,7 +4,8 @@
 //! The guest is a core WebAssembly module ([`abi`] names its imports and exports). Audio crosses
 //! through a ring in the guest's linear memory ([`ring`]); requests and events cross as [postcard]
 //! bytes ([`Request`], [`Event`]). The host treats every byte that comes from the guest as hostile,
-//! so nothing in here performs I/O or holds policy: it is layout and meaning only.
+//! so nothing in here performs I/O: it is layout, meaning, and the few numbers that both sides go
+//! by ([`window`], [`voice`]).
 //!
 //! [postcard]: https://postcard.jamesmunns.com/wire-format
 
@@ -18,6 +19,7 @@ pub mod media;
 mod request;
 pub mod ring;
 pub mod voice;
+pub mod window;
 
 pub use bias::{MAX_BIAS_BYTES, MAX_PHRASE_BYTES, MAX_PHRASES, Phrase};
 pub use event::{Event, ModelInfo, Segment, Stage, Word};

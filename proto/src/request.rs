@@ -104,6 +104,9 @@ pub struct Task {
     /// after the last. They count from the utterance's start in this sandbox. Empty where nobody
     /// has looked.
     pub voice: Vec<(u32, u32)>,
+    /// The speaker has paused: all words of the utterance so far are certain, and decoded with the
+    /// effort of a final text.
+    pub pause: bool,
     /// Text stays as the decoder says it: no word of an utterance is dropped because the model is
     /// unsure of it, and voice without words is not decoded again.
     pub verbatim: bool,

@@ -116,6 +116,27 @@ pub fn join(recordings: &[Recording], pause_ms: u32) -> Recording {
     Recording { name: format!("{} to {}", first.name, last.name), samples, format: first.format }
 }
 
+/// espeak-ng's voice with a pause of exactly `pause_ms` behind each text, and a second of silence at
+/// the end. It adds silence of its own, which is cut.
+///
+/// # Panics
+///
+/// Without espeak-ng.
+pub fn with_pauses(texts: &[&str], pause_ms: u32) -> Recording {
+    let trimmed = |text: &&str| {
+        let mut spoken = espeak("en-us", 140, text);
+        let loud = |sample: &f32| sample.abs() > 0.01;
+        let end = spoken.samples.iter().rposition(loud).expect("speech") + 1;
+        let start = spoken.samples.iter().position(loud).expect("speech");
+        spoken.samples.truncate(end);
+        spoken.samples.drain(..start);
+        spoken
+    };
+    let mut joined = join(&texts.iter().map(trimmed).collect::<Vec<_>>(), pause_ms);
+    joined.samples.resize(joined.samples.len() + joined.format.sample_rate as usize, 0.0);
+    joined
+}
+
 /// Folder of the recordings, if it exists: `shared/audio` beside the workspace. They are not part
 /// of it.
 pub fn recordings() -> Option<PathBuf> {

@@ -36,7 +36,7 @@ fn pipeline(parameters: &Value, format: Format, samples: &[f32]) -> Result<Vec<V
     python.args([format.sample_rate.to_string(), format.channels.to_string()]).arg(&audio);
     let ended = python.output().expect("`.ci/setup test` makes it");
     if !ended.status.success() {
-        return Err(String::from_utf8_lossy(&ended.stderr).into_owned());
+        return Err(format!("{}: {}", ended.status, String::from_utf8_lossy(&ended.stderr)));
     }
     let lines = fs::read_to_string(lines).expect("lines");
     Ok(lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect())

@@ -10,6 +10,7 @@ mod intake;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use hearken_proto::window::{SAMPLES_PER_POSITION, STRIDES};
 use hearken_proto::{Event, ModelInfo, Request, Task};
 
 use self::chunk::Heard;
@@ -110,7 +111,7 @@ impl Model {
     }
 
     fn context_samples(&self) -> usize {
-        let stated = u64::from(self.0.info.n_audio_ctx) * 320;
+        let stated = u64::from(self.0.info.n_audio_ctx) * u64::from(SAMPLES_PER_POSITION);
         stated.min(self.0.checked.header.context_samples()) as usize
     }
 
@@ -122,7 +123,7 @@ impl Model {
     /// Audio of a running utterance that is decoded at once, in samples, as in the host.
     pub(crate) fn stride_samples(&self) -> usize {
         let known = self.known().and_then(|known| known.window).map_or(usize::MAX, |window| window as usize);
-        (self.context_samples().min(known) / 5).max(1)
+        (self.context_samples().min(known) / STRIDES).max(1)
     }
 
     fn first_special_token(&self) -> u32 {

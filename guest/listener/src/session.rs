@@ -123,6 +123,7 @@ impl Session {
         let step = if is_early { self.options.step * 2 / 3 } else { self.options.step };
         let step = step.max(self.cost * if is_early { RELIEF_EARLY } else { RELIEF });
         front.ended
+            || (front.pause.is_some() && front.len() >= FIRST_WINDOW)
             || (front.unheard() >= samples_of(step).max(1)
                 && front.len() >= FIRST_WINDOW
                 && front.has_new_speech())
@@ -133,7 +134,10 @@ impl Session {
     pub fn decode(&mut self, clock: impl Fn() -> Duration) {
         let Some(mut utterance) = self.utterances.pop_front() else { return };
         let (heard, last) = (utterance.len(), utterance.ended);
-        let task = self.options.task(&self.model, self.language.clone(), &self.carried, utterance.start);
+        let mut task = self.options.task(&self.model, self.language.clone(), &self.carried, utterance.start);
+        let pause = utterance.pause.take().filter(|_| !last);
+        task.pause = pause.is_some();
+        utterance.paused = pause.unwrap_or(utterance.paused);
         let begun = clock();
         let mut events = Vec::new();
         to_end(utterance.decode(&self.model, &task, heard, last, &mut |event| events.push(event)));
@@ -177,13 +181,14 @@ fn hear(
             utterances.push_back(Utterance::new(position));
             events.push(SessionEvent::SpeechStarted { position });
         }
-        VadEvent::Speech { position, samples, voiced_until } => {
+        VadEvent::Speech { position, samples, voiced_until, .. } => {
             let waiting: u64 = utterances.iter().map(Utterance::unheard).sum();
             let room = samples_of(options.backlog).saturating_sub(waiting).min(samples.len() as u64);
             let (taken, dropped) = samples.split_at(room as usize);
             if let Some(utterance) = utterances.back_mut() {
                 utterance.append(taken);
-                utterance.voiced = utterance.voiced.max(voiced_until);
+                let end = position + samples.len() as u64;
+                utterance.hear_voice(voiced_until, end, options.pause.map(samples_of));
                 if dropped.is_empty() && options.voice_activity.is_some() {
                     utterance.voice.push(event);
                 }

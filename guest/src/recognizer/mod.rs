@@ -17,7 +17,7 @@ use crate::decoder::Decoder;
 use crate::{imports, spectrogram};
 
 /// Samples for each encoder position: the encoder's convolution halves the 10 ms mel frames.
-const SAMPLES_PER_POSITION: usize = 320;
+const SAMPLES_PER_POSITION: usize = hearken_proto::window::SAMPLES_PER_POSITION as usize;
 
 /// Positions that are computed behind the audio: 2 s. With 0.64 s models lose their way where they
 /// say timestamps (docs/short-context.md).

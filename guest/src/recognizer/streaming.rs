@@ -2,6 +2,7 @@
 
 use hearken_proto::Task;
 use hearken_proto::abi::Status;
+use hearken_proto::window::{LOGPROB, NO_SPEECH};
 
 use super::Recognizer;
 use crate::decoder::{self, Decoded, Order};
@@ -10,10 +11,6 @@ use crate::stream::{Effort, Recognize, Recognized, Spoken};
 
 /// The temperature of a final text's second try.
 const RETRY_TEMPERATURE: f32 = 0.6;
-/// A text is doubtful when its tokens are less likely than this on average and the window is not
-/// silent: OpenAI's thresholds, as whisper.cpp has them.
-const LOGPROB: f32 = -1.0;
-const NO_SPEECH: f32 = 0.6;
 /// Minimum length for whisper.cpp: it recognizes nothing in less than 100 ms.
 const SHORTEST: usize = hearken_proto::SAMPLE_RATE as usize / 10;
 

@@ -68,6 +68,7 @@ use std::ops::Range;
 
 use hearken_proto::abi::Status;
 use hearken_proto::voice::missed;
+use hearken_proto::window::{LOGPROB, NO_SPEECH};
 use hearken_proto::{Task, Word};
 
 use alignment::{continuation, essence};
@@ -103,10 +104,8 @@ const LATE: u64 = 2 * hearken_proto::SAMPLE_RATE as u64;
 /// Audio around missed voice that is decoded with it, in samples: 200 ms.
 const AROUND: u32 = hearken_proto::SAMPLE_RATE / 5;
 
-/// Text for missed voice counts unless the window is silent or the text unlikely (OpenAI's
-/// thresholds), word by word where it is at least this likely.
-const NO_SPEECH: f32 = 0.6;
-const LOGPROB: f32 = -1.0;
+/// Minimum probability of a word in the text for missed voice, which counts only if its window is
+/// not silent, nor the text unlikely.
 const LIKELY: f32 = 0.4;
 
 /// Effort spent on decoding a window.
@@ -114,7 +113,7 @@ const LIKELY: f32 = 0.4;
 pub(crate) enum Effort {
     /// Greedy, without fallback: another hypothesis follows.
     Partial,
-    /// With one temperature fallback: nothing follows.
+    /// With one temperature fallback: nothing follows, or the speaker has paused.
     Final,
 }
 
@@ -277,6 +276,9 @@ impl Stream {
                 let left = self.drop_disbelieved(self.tentative.len());
                 // The end of a sentence shows at the end of the utterance.
                 self.display.release_last(left);
+                if let Some(policy) = &mut self.policy {
+                    policy.committed(left);
+                }
                 hypothesis.committed.extend(self.commit(left));
             }
         }

@@ -1,5 +1,7 @@
 //! The part of an utterance that is decoded.
 
+use hearken_proto::window::STRIDES;
+
 /// Samples over which energy is smoothed when a cut is looked for: 50 ms.
 const SMOOTHING: usize = hearken_proto::SAMPLE_RATE as usize / 20;
 
@@ -15,7 +17,7 @@ pub(crate) struct Window {
 impl Window {
     /// Makes a window for a model with a context of `capacity` samples.
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { samples: Vec::new(), start: 0, full: capacity / 5 * 4 }
+        Self { samples: Vec::new(), start: 0, full: capacity / STRIDES * (STRIDES - 1) }
     }
 
     pub(crate) fn samples(&self) -> &[f32] {
@@ -37,8 +39,7 @@ impl Window {
         self.start.saturating_add(self.samples.len() as u32)
     }
 
-    /// Returns true if it must slide before more comes: at four fifths of the capacity, so that a
-    /// step still fits.
+    /// Returns true if it must slide before more comes: when there is room for one stride only.
     pub(crate) fn is_full(&self) -> bool {
         self.samples.len() >= self.full
     }

@@ -128,6 +128,7 @@ impl Args {
             prompt: self.speech.prompt.clone(),
             bias,
             voice_activity: Some(self.endpoint.voice_activity()),
+            pause: self.endpoint.pause(),
             commit: self.policy,
             carry: self.carry,
             ..SessionOptions::new(capture.format())

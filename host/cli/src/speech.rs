@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use hearken::audio::VadConfig;
 use hearken::{Bias, language_code};
@@ -105,10 +106,18 @@ pub(crate) struct EndpointArgs {
     #[arg(long, value_name = "MS", default_value_t = VadConfig::default().hangover_ms,
         value_parser = clap::value_parser!(u32).range(100..=10_000))]
     end_silence: u32,
+    /// Commit all words so far after this much silence within an utterance, in milliseconds: sooner
+    /// than its end, at the price of some errors
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(40..=10_000))]
+    commit_silence: Option<u32>,
 }
 
 impl EndpointArgs {
     pub(crate) fn voice_activity(&self) -> VadConfig {
         VadConfig { hangover_ms: self.end_silence, ..VadConfig::default() }
+    }
+
+    pub(crate) fn pause(&self) -> Option<Duration> {
+        self.commit_silence.map(|ms| Duration::from_millis(ms.into()))
     }
 }

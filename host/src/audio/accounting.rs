@@ -40,7 +40,7 @@ mod tests {
         for event in [
             VadEvent::Silence { position: 0, samples: &[0.0; 3] },
             VadEvent::Start { position: 3 },
-            VadEvent::Speech { position: 3, samples: &[0.1; 4], voiced_until: 3 },
+            VadEvent::Speech { position: 3, samples: &[0.1; 4], voiced_until: 3, tone: None },
             VadEvent::End { position: 7, voiced_until: 6 },
         ] {
             accounting.count(&event);

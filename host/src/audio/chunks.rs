@@ -222,7 +222,7 @@ mod tests {
             for samples in audio[at..at + len].chunks(block) {
                 let position = at as u64;
                 let event = if speech {
-                    VadEvent::Speech { position, samples, voiced_until: position }
+                    VadEvent::Speech { position, samples, voiced_until: position, tone: None }
                 } else {
                     VadEvent::Silence { position, samples }
                 };
@@ -312,7 +312,8 @@ mod tests {
         let mut chunks = Vec::new();
         let sink = &mut |chunk| chunks.push(chunk);
         chunker.push(&VadEvent::Start { position: 0 }, sink);
-        chunker.push(&VadEvent::Speech { position: 0, samples: &[0.1; 400], voiced_until: 0 }, sink);
+        chunker
+            .push(&VadEvent::Speech { position: 0, samples: &[0.1; 400], voiced_until: 0, tone: None }, sink);
         chunker.push(&VadEvent::Silence { position: 400, samples: &[0.0; 600] }, sink);
         assert_eq!(chunks.len(), 1);
     }
@@ -338,8 +339,12 @@ mod tests {
         let mut chunker = Chunker::new(10_000);
         let mut chunks = Vec::new();
         let sink = &mut |chunk| chunks.push(chunk);
-        chunker.push(&VadEvent::Speech { position: 0, samples: &[0.1; 100], voiced_until: 0 }, sink);
-        chunker.push(&VadEvent::Speech { position: 150, samples: &[0.2; 100], voiced_until: 0 }, sink);
+        chunker
+            .push(&VadEvent::Speech { position: 0, samples: &[0.1; 100], voiced_until: 0, tone: None }, sink);
+        chunker.push(
+            &VadEvent::Speech { position: 150, samples: &[0.2; 100], voiced_until: 0, tone: None },
+            sink,
+        );
         chunker.finish(sink);
         assert_eq!(chunks.iter().map(|c| (c.start, c.end())).collect::<Vec<_>>(), [(0, 100), (150, 250)]);
     }

@@ -122,6 +122,11 @@ impl Held {
                 (start, end) = (*utterance, words.last().map_or(*utterance, |word: &&Word| word.end));
                 CEventType::HearkenEventPartial
             }
+            // Everything was committed before: no words are tentative any more.
+            SessionEvent::Paused { utterance, position } => {
+                (start, end) = (*utterance, *position);
+                CEventType::HearkenEventPartial
+            }
             SessionEvent::Final { utterance, end: last, words: all } => {
                 words = all.iter().collect();
                 committed = words.len();

@@ -3,10 +3,11 @@
 use std::ops::Range;
 
 use hearken_proto::voice::missed;
+use hearken_proto::window::{LOGPROB, NO_SPEECH};
 use hearken_proto::{Event, Request, Task};
 
 use super::{Model, guard};
-use crate::audio::Chunk;
+use crate::audio::{Chunk, Voice};
 use crate::error::Error;
 use crate::sandbox::SandboxError;
 use crate::{Language, SAMPLE_RATE, Segment, Word, text, transcript};
@@ -34,10 +35,16 @@ fn is_same(one: Option<&Word>, other: Option<&Word>) -> bool {
 }
 
 impl Heard {
-    /// Voice of a chunk that no word explains.
-    fn missed(&self, chunk: &Chunk) -> Vec<Range<u64>> {
+    /// Those of some stretches of a chunk's voice that no word explains.
+    fn missed(&self, voice: &[Range<u64>], chunk: &Chunk) -> Vec<Range<u64>> {
         let words = self.segments.iter().flat_map(|segment| &segment.words).map(|word| word.start..word.end);
-        missed(chunk.voice.stretches(), words, chunk.start..chunk.end())
+        missed(voice, words, chunk.start..chunk.end())
+    }
+
+    /// Drops segments without a word that is not a hallucination of a tone.
+    fn drop_tones(&mut self, voice: &Voice) {
+        let is_tone = |word: &Word| voice.is_tone(&(word.start..word.end));
+        self.segments.retain(|segment| segment.words.is_empty() || !segment.words.iter().all(is_tone));
     }
 
     /// Adds the text of a part that was decoded by itself, as far as it is likely and does not
@@ -48,7 +55,7 @@ impl Heard {
             let place = self.segments.partition_point(|other| other.start < segment.start);
             let before = place.checked_sub(1).and_then(|before| self.segments[before].words.last());
             let behind = self.segments.get(place).and_then(|behind| behind.words.first());
-            let is_likely = segment.no_speech <= guard::NO_SPEECH && segment.avg_logprob >= guard::LOGPROB;
+            let is_likely = segment.no_speech <= NO_SPEECH && segment.avg_logprob >= LOGPROB;
             let is_again = is_same(before, segment.words.first()) || is_same(behind, segment.words.last());
             if is_likely && !is_again {
                 self.segments.insert(place, segment);
@@ -128,13 +135,15 @@ impl Model {
     ) -> Result<Heard, Error> {
         let mut heard = self.decode_or_retry(chunk.start, &chunk.samples, task, verbatim).await?;
         if looks {
-            let voice = chunk.voice.stretches().iter().map(|stretch| stretch.end - stretch.start).sum();
-            if guard::is_sparse(&heard.segments, voice) {
+            if !verbatim {
+                heard.drop_tones(&chunk.voice);
+            }
+            if guard::is_sparse(&heard.segments, chunk.voice.len()) {
                 heard.segments.clear();
             }
             let language = heard.language.as_ref().map(|language| language.code.clone());
             let task = Task { language: task.language.clone().or(language), ..task.clone() };
-            for stretch in heard.missed(chunk) {
+            for stretch in heard.missed(&chunk.voice.stretches(), chunk) {
                 let start = stretch.start.saturating_sub(AROUND).max(chunk.start);
                 let end = (stretch.end + AROUND).min(chunk.end());
                 let samples = chunk.samples(start..end);
@@ -144,7 +153,7 @@ impl Model {
                     heard.add(part);
                 }
             }
-            heard.unrecognized = heard.missed(chunk);
+            heard.unrecognized = heard.missed(chunk.voice.with_tones(), chunk);
         }
         Ok(heard)
     }

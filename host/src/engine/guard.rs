@@ -4,12 +4,9 @@
 //! own check, the entropy of the tokens, looks only at results of more than 32 tokens. These look
 //! at the times as well, since people do say "zero zero zero zero".
 
-use crate::{SAMPLE_RATE, Segment, Word};
+use hearken_proto::window::{LOGPROB, NO_SPEECH};
 
-/// A window that the model thinks silent counts as silent when the model is also unsure of its
-/// words: the thresholds of OpenAI's implementation (`no_speech_threshold`, `logprob_threshold`).
-pub(super) const NO_SPEECH: f32 = 0.6;
-pub(super) const LOGPROB: f32 = -1.0;
+use crate::{SAMPLE_RATE, Segment, Word};
 
 /// Maximum rate of text tokens in speech [1/s]: the fastest talkers reach some 8 words, 11 tokens.
 const MAX_TOKENS_PER_SECOND: u64 = 30;

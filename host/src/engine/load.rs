@@ -5,6 +5,7 @@ use std::io::{self, BufReader, Cursor, Read};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use hearken_proto::window::{SAMPLES_PER_POSITION, STRIDES};
 use hearken_proto::{Kernels, LoadOptions};
 
 use super::{Engine, Preparation, padding};
@@ -259,7 +260,7 @@ impl Model {
     /// Maximum audio of one decode [samples at 16 kHz]: as the guest reports, never more than the
     /// file.
     pub fn context_samples(&self) -> usize {
-        let guest = u64::from(self.inner.template.info().n_audio_ctx) * 320;
+        let guest = u64::from(self.inner.template.info().n_audio_ctx) * u64::from(SAMPLES_PER_POSITION);
         guest.min(self.inner.checked.header.context_samples()) as usize
     }
 
@@ -276,17 +277,16 @@ impl Model {
         self.context_samples().min(known)
     }
 
-    /// Audio of a running utterance that is decoded at once: the window slides when four fifths of
-    /// it are full, so a fifth always fits.
+    /// Audio of a running utterance that is decoded at once ([`STRIDES`]) [samples at 16 kHz].
     pub(crate) fn stride_samples(&self) -> usize {
-        (self.window_samples() / 5).max(1)
+        (self.window_samples() / STRIDES).max(1)
     }
 
     /// Number of windows that are decoded for an utterance of `samples` samples without partial
     /// texts. Of each window after a slide about two fifths are new.
     pub(crate) fn windows(&self, samples: u64) -> u64 {
         let stride = self.stride_samples() as u64;
-        1 + samples.saturating_sub(5 * stride).div_ceil(2 * stride)
+        1 + samples.saturating_sub(STRIDES as u64 * stride).div_ceil(2 * stride)
     }
 
     /// The first token that is not text: `<|endoftext|>`, in English and in multilingual

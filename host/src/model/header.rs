@@ -1,5 +1,7 @@
 //! Header of a model file, checked against its bounds.
 
+use hearken_proto::window::SAMPLES_PER_POSITION;
+
 use super::{ModelError, memory};
 
 /// Largest model width. Whisper's large has 1280; above this one layer's activations alone exceed
@@ -255,10 +257,9 @@ impl Header {
         self.dims.n_vocab > 51_864
     }
 
-    /// Context of the model [samples at 16 kHz]: 320 for each position of the encoder,
-    /// 16,000..=480,000.
+    /// Context of the model [samples at 16 kHz], 16,000..=480,000.
     pub fn context_samples(&self) -> u64 {
-        u64::from(self.dims.n_audio_ctx) * 320
+        u64::from(self.dims.n_audio_ctx) * u64::from(SAMPLES_PER_POSITION)
     }
 
     /// `tiny`, `base`, `small`, `medium` or `large` for a Whisper of that width and encoder depth,

@@ -7,6 +7,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use hearken_proto::abi::{EXPORT_CALL, EXPORT_LOAD, EXPORT_RING, Status};
+use hearken_proto::window::SAMPLES_PER_POSITION;
 use hearken_proto::{Event, LoadOptions, ModelInfo, Request};
 use serde::{Deserialize, Serialize};
 use wasmtime::{Mutability, Store, Val};
@@ -18,9 +19,6 @@ use super::instance::{Guest, check_abi, explain};
 use super::ring::Ring;
 use super::{Image, Runtime, SandboxError};
 use crate::preempt::to_end;
-
-/// Samples at 16 kHz for each position of the encoder.
-const SAMPLES_PER_POSITION: usize = 320;
 
 /// A guest that has loaded a model.
 pub(crate) struct Snapshot {
@@ -120,7 +118,7 @@ impl Runtime {
         let header: u32 = to_end(guest.call(EXPORT_RING, ()))?;
         let mut ring = Ring::open(guest.memory.data(&guest.store), header)?;
         // A context may be shorter than the recording.
-        let context = info.n_audio_ctx as usize * SAMPLES_PER_POSITION;
+        let context = info.n_audio_ctx as usize * SAMPLES_PER_POSITION as usize;
         let recording = &recording[..recording.len().min(context)];
         if ring.write(guest.memory.data_mut(&mut guest.store), recording)? < recording.len() {
             return Err(SandboxError::Misbehaved("its ring has no room for some seconds".to_owned()));

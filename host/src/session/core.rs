@@ -136,13 +136,14 @@ impl Core {
                 state.utterances.push_back(Utterance::new(position));
                 state.emit(SessionEvent::SpeechStarted { position });
             }
-            VadEvent::Speech { position, samples, voiced_until } => {
+            VadEvent::Speech { position, samples, voiced_until, .. } => {
                 let room = samples_of(self.options.backlog).saturating_sub(state.waiting());
                 let room = room.min(samples.len() as u64);
                 let (taken, dropped) = samples.split_at(room as usize);
                 if let Some(utterance) = state.utterances.back_mut() {
                     utterance.append(taken);
-                    utterance.voiced = utterance.voiced.max(voiced_until);
+                    let end = position + samples.len() as u64;
+                    utterance.hear_voice(voiced_until, end, self.options.pause.map(samples_of));
                     if dropped.is_empty() && self.options.voice_activity.is_some() {
                         utterance.voice.push(event);
                     }
@@ -217,7 +218,8 @@ impl Core {
         if let Some(job) = &state.job {
             // What was begun for a partial text would wait behind everybody's final ones, and the
             // final text behind it.
-            if state.utterances.front().is_some_and(|utterance| utterance.ended) {
+            if state.utterances.front().is_some_and(|utterance| utterance.ended || utterance.pause.is_some())
+            {
                 job.hurry();
             }
             return;
@@ -250,10 +252,12 @@ impl Core {
         let worth_it = front.unheard() >= samples_of(step).max(1)
             && front.len() >= FIRST_WINDOW
             && front.has_new_speech();
-        match (front.ended, worth_it) {
-            (true, _) => Some(Class::Final),
-            (false, true) if front.has_sandbox() || self.has_room() => Some(Class::Partial),
-            (false, _) => None,
+        let pauses = front.pause.is_some() && front.len() >= FIRST_WINDOW;
+        match front.ended {
+            true => Some(Class::Final),
+            false if !front.has_sandbox() && !self.has_room() => None,
+            false if pauses => Some(Class::Final),
+            false => worth_it.then_some(Class::Partial),
         }
     }
 
@@ -295,7 +299,7 @@ impl Core {
     /// into a stand-in at its place in the queue.
     fn take(&self) -> Option<(Utterance, Task, Decode)> {
         let mut state = self.lock();
-        let Some(utterance) = state.utterances.pop_front() else {
+        let Some(mut utterance) = state.utterances.pop_front() else {
             state.job = None;
             return None;
         };
@@ -309,9 +313,13 @@ impl Core {
             return None;
         }
         self.model.joined(self.overdue(&state, &utterance).saturating_sub(u64::from(!last)));
-        let task = self.options.task(&self.model, state.language.clone(), &state.carried, utterance.start);
+        let mut task =
+            self.options.task(&self.model, state.language.clone(), &state.carried, utterance.start);
+        let pause = utterance.pause.take().filter(|_| !last);
+        task.pause = pause.is_some();
+        utterance.paused = pause.unwrap_or(utterance.paused);
         let language = state.language.clone();
-        let decode = Decode { utterance: utterance.start, heard, last, language, given_up: false };
+        let decode = Decode { utterance: utterance.start, heard, last, pause, language, given_up: false };
         state.partial = !last;
         state.utterances.push_front(utterance.stand_in());
         Some((utterance, task, decode))

@@ -28,6 +28,14 @@ pub enum SessionEvent {
         /// Words behind them that may still change; they replace those of the event before.
         tentative: Vec<Word>,
     },
+    /// The speaker has paused for [`SessionOptions::pause`](super::SessionOptions::pause): all
+    /// words of the running utterance so far are committed. Emitted if there are new ones.
+    Paused {
+        /// First sample of the utterance.
+        utterance: u64,
+        /// Sample after the last voice.
+        position: u64,
+    },
     /// An utterance is complete.
     Final {
         /// First sample of the utterance.
@@ -100,6 +108,10 @@ impl SessionEvent {
                 *utterance += origin;
                 move_words(committed);
                 move_words(tentative);
+            }
+            Self::Paused { utterance, position } => {
+                *utterance += origin;
+                *position += origin;
             }
             Self::Final { utterance, end, words } => {
                 *utterance += origin;

@@ -19,6 +19,9 @@ pub struct Decode {
     pub heard: u64,
     /// True for the last decode of the utterance.
     pub last: bool,
+    /// Position behind the last voice, if it committed all words because the speaker had paused
+    /// there.
+    pub pause: Option<u64>,
     /// The language of the utterance before.
     pub language: Option<String>,
     /// True if its sandbox was dropped afterwards, since the session's [`Share`](crate::Share) held
@@ -36,8 +39,9 @@ pub struct Journal {
 impl Journal {
     /// Makes the same decodes of the same audio again, and returns their events: the session's
     /// [`Partial`](SessionEvent::Partial), [`Final`](SessionEvent::Final),
-    /// [`Language`](SessionEvent::Language), [`Unrecognized`](SessionEvent::Unrecognized) and
-    /// [`Dropped`](SessionEvent::Dropped) events, to the bit.
+    /// [`Language`](SessionEvent::Language), [`Paused`](SessionEvent::Paused),
+    /// [`Unrecognized`](SessionEvent::Unrecognized) and [`Dropped`](SessionEvent::Dropped) events,
+    /// to the bit.
     ///
     /// `audio` is all pushed audio, interleaved. Push-to-talk sessions cannot be replayed: the
     /// times of the key are not in the journal.
@@ -81,9 +85,11 @@ impl Journal {
             for decode in self.decodes.iter().filter(|decode| decode.utterance == start) {
                 let have = utterance.len() as usize;
                 utterance.append(&samples[have..(decode.heard as usize).clamp(have, samples.len())]);
-                let task = options.task(model, decode.language.clone(), &carried, start);
+                let mut task = options.task(model, decode.language.clone(), &carried, start);
+                task.pause = decode.pause.is_some();
+                utterance.paused = decode.pause.unwrap_or(utterance.paused);
                 let heard = utterance.len();
-                utterance.voice = voice.within(&(start..start + heard));
+                utterance.voice = voice.known_at(start + heard).within(&(start..start + heard));
                 let mut emit = |event| {
                     carried.note(&event);
                     events.push(event);

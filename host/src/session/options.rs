@@ -54,6 +54,11 @@ pub struct SessionOptions {
     /// Least new speech, between partial texts; two thirds of it in the first seconds of an
     /// utterance. The session makes it longer when recognizing takes longer. Default: 300 ms.
     pub step: Duration,
+    /// Silence within an utterance after which all its words so far are committed, with
+    /// [`SessionEvent::Paused`](super::SessionEvent::Paused), though the utterance goes on: sooner
+    /// than the hangover that ends it, and what follows is recognized with these words as context.
+    /// At least 100 ms are sensible: stop consonants close for up to that. Default: `None`.
+    pub pause: Option<Duration>,
     /// Maximum speech queued for recognition. Audio beyond it is dropped and reported as
     /// [`SessionEvent::Dropped`](super::SessionEvent::Dropped). Default: 2 minutes.
     pub backlog: Duration,
@@ -82,6 +87,7 @@ impl SessionOptions {
             full_context: false,
             carry: None,
             step: Duration::from_millis(300),
+            pause: None,
             backlog: Duration::from_secs(120),
             share: None,
             journal: false,
@@ -105,6 +111,7 @@ impl SessionOptions {
             full_context: self.full_context,
             timestamps: model.known().is_some_and(|known| known.timestamps),
             voice: Vec::new(),
+            pause: false,
             alone: model.known().map_or(ALONE, |known| known.alone),
             plausible: model.known().map_or(PLAUSIBLE, |known| known.plausible),
             alone_briefly: model.known().map_or(ALONE_BRIEFLY, |known| known.alone_briefly),

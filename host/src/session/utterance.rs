@@ -4,6 +4,7 @@ use std::mem;
 use std::ops::Range;
 
 use hearken_proto::voice::missed;
+use hearken_proto::window::STRIDES;
 use hearken_proto::{Event, Request, Task};
 
 use super::event::SessionEvent;
@@ -11,7 +12,7 @@ use crate::audio::Voice;
 use crate::engine::guard;
 use crate::error::Error;
 use crate::sandbox::Instance;
-use crate::{Language, Model, Segment, Word, text, transcript};
+use crate::{Language, Model, SAMPLE_RATE, Segment, Word, text, transcript};
 
 /// Number of fresh sandboxes that replace failed ones, for one utterance.
 const RETRIES: u32 = 1;
@@ -19,6 +20,13 @@ const RETRIES: u32 = 1;
 /// Maximum number of voiced stretches in a task: as many as a window of 30 s has if they and the
 /// pauses between them are as short as can be.
 const MOST_STRETCHES: usize = 750;
+
+/// New voice that is worth a decode while there is a tone [samples]: 200 ms. It takes some time
+/// until the end of what was heard is known to be a tone.
+const WORTH: u64 = SAMPLE_RATE as u64 / 5;
+
+/// New audio that is worth a decode in any case, in samples: 5 s. A tone may hide a voice.
+const LONG: u64 = 5 * SAMPLE_RATE as u64;
 
 /// Minimum probability of the language of an utterance that was too short for detection.
 const LIKELY_LANGUAGE: f32 = 0.5;
@@ -50,6 +58,13 @@ pub(super) struct Utterance {
     pub(super) voice: Voice,
     /// Position in the session behind the last voice.
     pub(super) voiced: u64,
+    /// Position behind the last voice, if the speaker has paused there and the words before are to
+    /// be committed.
+    pub(super) pause: Option<u64>,
+    /// The same of the latest pause for which that was done.
+    pub(super) paused: u64,
+    /// Number of words at that pause.
+    told: usize,
     /// True if nothing is appended any more.
     pub(super) ended: bool,
 }
@@ -70,12 +85,24 @@ impl Utterance {
             encodes: 0,
             voice: Voice::default(),
             voiced: start,
+            pause: None,
+            paused: start,
+            told: 0,
             ended: false,
         }
     }
 
     pub(super) fn append(&mut self, samples: &[f32]) {
         self.samples.extend_from_slice(samples);
+    }
+
+    /// Takes note of voice up to `voiced_until`, in a stream that has come to `position`. Silence
+    /// since then of at least `pause` samples is a pause.
+    pub(super) fn hear_voice(&mut self, voiced_until: u64, position: u64, pause: Option<u64>) {
+        self.voiced = self.voiced.max(voiced_until);
+        let silence = position.saturating_sub(self.voiced);
+        let is_pause = pause.is_some_and(|pause| silence >= pause) && self.voiced > self.paused;
+        self.pause = is_pause.then_some(self.voiced);
     }
 
     /// Length so far, in samples.
@@ -93,22 +120,25 @@ impl Utterance {
         self.instance.is_some()
     }
 
-    /// Returns true if voice was detected since the last decode: silence alone is not worth another
-    /// one.
+    /// Returns true if voice was detected since the last decode: silence or a tone alone are not
+    /// worth another one.
     pub(super) fn has_new_speech(&self) -> bool {
-        self.voiced > self.start + self.written
+        let new = self.start + self.written..self.start + self.len();
+        let voice = || self.voice.within(&new);
+        self.voiced > new.start && (!voice().has_tones() || voice().len() >= WORTH || self.unheard() >= LONG)
     }
 
     /// Takes audio in while the utterance itself is being decoded.
     pub(super) fn stand_in(&self) -> Self {
         let len = self.len();
-        Self { kept: len, written: len, ..Self::new(self.start) }
+        Self { kept: len, written: len, paused: self.paused, ..Self::new(self.start) }
     }
 
     /// Appends the audio that a stand-in took.
     pub(super) fn absorb(&mut self, stand_in: Self) {
         self.samples.extend_from_slice(&stand_in.samples);
         self.ended = stand_in.ended;
+        self.pause = stand_in.pause;
         self.voice.extend(stand_in.voice);
         self.voiced = self.voiced.max(stand_in.voiced);
     }
@@ -190,7 +220,8 @@ impl Utterance {
             instance.write(&self.samples[range]).await?;
             self.written = until;
             let complete = until == position;
-            let task = Task { voice: self.voice_to_explain(), ..task.clone() };
+            let pause = task.pause && complete;
+            let task = Task { voice: self.voice_to_explain(), pause, ..task.clone() };
             let verbatim = task.verbatim;
             let request = if last && complete { Request::Final(task) } else { Request::Partial(task) };
             for event in instance.call(&request).await? {
@@ -205,6 +236,10 @@ impl Utterance {
             self.finish(position, position, emit);
         } else {
             self.instance = Some(instance);
+            if task.pause && self.words.len() > self.told {
+                self.told = self.words.len();
+                emit(SessionEvent::Paused { utterance: self.start, position: self.paused });
+            }
         }
         Ok(())
     }
@@ -215,7 +250,8 @@ impl Utterance {
     fn reach(&self, position: u64, stride: u64) -> u64 {
         // The guest may say anything of its window.
         let window = self.window.clamp(self.base, self.written);
-        let (full, most) = (window + 4 * stride, window + 5 * stride);
+        let most = window + STRIDES as u64 * stride;
+        let full = most - stride;
         if position <= most { position } else { full.max(self.written + stride) }
     }
 
@@ -240,7 +276,12 @@ impl Utterance {
             Event::Hypothesis { committed, tentative, window, no_speech, avg_logprob, encodes, .. } => {
                 self.encodes += u64::from(encodes);
                 let mut committed = self.place(committed);
-                let tentative = self.place(tentative);
+                let mut tentative = self.place(tentative);
+                if !verbatim {
+                    for words in [&mut committed, &mut tentative] {
+                        words.retain(|word| !self.voice.is_tone(&(word.start..word.end)));
+                    }
+                }
                 if last && !verbatim && self.words.is_empty() && unspoken(&committed, no_speech, avg_logprob)
                 {
                     committed.clear();
@@ -303,7 +344,8 @@ impl Utterance {
         let words = mem::take(&mut self.words);
         let explained = words.iter().map(|word| word.start..word.end);
         let heard = self.start..self.start + heard;
-        for Range { start, end } in missed(self.voice.within(&heard).stretches(), explained, heard.clone()) {
+        let voice = self.voice.within(&heard);
+        for Range { start, end } in missed(voice.with_tones(), explained, heard) {
             emit(SessionEvent::Unrecognized { position: start, len: end - start });
         }
         emit(SessionEvent::Final { utterance: self.start, end: self.start + position, words });

@@ -55,6 +55,16 @@ impl Noise {
         })
     }
 
+    /// Still less of high frequencies: 6 dB less for each octave, as of surf and of wind.
+    pub fn brown(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let mut sum = 0.0;
+        Self::made("brown", |_| {
+            sum = 0.995 * sum + random.sample();
+            sum
+        })
+    }
+
     /// The mains: 50 Hz and what a rectifier makes of it.
     pub fn hum() -> Self {
         Self::made("hum", |t| [1.0, 2.0, 3.0, 5.0, 7.0].iter().map(|k| (TAU * 50.0 * k * t).sin() / k).sum())
@@ -80,6 +90,72 @@ impl Noise {
         Self::made("tones", |t| {
             let hz = [425.0, 1_000.0, 2_000.0, 600.0][t as usize % 4];
             if t.fract() < 0.6 { (TAU * hz * t).sin() } else { 0.0 }
+        })
+    }
+
+    /// The keys of a telephone: two tones of a fifth of a second, and as long a pause.
+    pub fn keys(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let mut key = (0.0, 0.0);
+        let mut since = f32::MAX;
+        Self::made("keys", |t| {
+            if (t % 0.4) < since {
+                key = (
+                    [697.0, 770.0, 852.0, 941.0][random.below(4)],
+                    [1_209.0, 1_336.0, 1_477.0][random.below(3)],
+                );
+            }
+            since = t % 0.4;
+            if since < 0.2 { (TAU * key.0 * t).sin() + (TAU * key.1 * t).sin() } else { 0.0 }
+        })
+    }
+
+    /// A siren: one frequency that rises and falls.
+    pub fn siren() -> Self {
+        let mut phase = 0.0;
+        Self::made("siren", |t| {
+            phase += TAU * (1_000.0 + 800.0 * (TAU * 0.3 * t).sin()) / 16_000.0;
+            phase.sin()
+        })
+    }
+
+    /// A tune: notes of a plucked string, three a second.
+    pub fn melody(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let mut hz = 220.0;
+        let mut since = f32::MAX;
+        Self::made("melody", |t| {
+            if (t % 0.3) < since {
+                hz = 220.0 * 2f32.powf(random.below(24) as f32 / 12.0);
+            }
+            since = t % 0.3;
+            let overtones = (1..9).map(|k| (TAU * hz * k as f32 * since).sin() / k as f32);
+            overtones.sum::<f32>() * (-3.0 * since).exp()
+        })
+    }
+
+    /// Drums: low and high ones in turn, four a second.
+    pub fn drums(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        Self::made("drums", |t| {
+            let since = t % 0.25;
+            match (4.0 * t) as usize % 2 {
+                0 => (TAU * 80.0 * since).sin() * (-20.0 * since).exp(),
+                _ => 0.5 * random.sample() * (-30.0 * since).exp(),
+            }
+        })
+    }
+
+    /// Applause: four seconds of clapping hands, thirty claps a second, and two of silence.
+    pub fn applause(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let mut clap = 0.0;
+        Self::made("applause", |t| {
+            if t % 6.0 < 4.0 && random.below(16_000 / 30) == 0 {
+                clap += 0.2 + 0.8 * random.sample().abs();
+            }
+            clap *= 0.995;
+            clap * random.sample()
         })
     }
 

@@ -14,10 +14,18 @@ fn transcribe(audio: &[f32]) -> Vec<Word> {
 }
 
 #[test]
-fn silence_noise_hum_and_clicks_have_no_words() {
+fn silence_noise_hum_clicks_and_tones_have_no_words() {
     let silence = Noise { name: "silence".to_owned(), samples: vec![0.0; 480_000] };
-    // Not tones and chords: the embedded model takes those for words, see docs/evaluation.md.
-    let noises = [silence, Noise::white(1), Noise::pink(2), Noise::hum(), Noise::clicks(3)];
+    let noises = [
+        silence,
+        Noise::white(1),
+        Noise::pink(2),
+        Noise::hum(),
+        Noise::clicks(3),
+        Noise::tones(),
+        Noise::siren(),
+        Noise::melody(4),
+    ];
     let mut heard = Vec::new();
     for noise in &noises {
         for peak in [0.5, 0.05, 0.005] {

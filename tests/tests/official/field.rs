@@ -92,16 +92,45 @@ fn an_animal_before_speech_neither_hides_nor_moves_it() {
     }
 }
 
+/// Half a minute of each noise, or as many minutes as `HEARKEN_NOISE_MINUTES` says.
 #[test]
 fn noise_has_no_words() {
+    let minutes = std::env::var("HEARKEN_NOISE_MINUTES").ok().map(|minutes| minutes.parse::<u64>());
+    let pieces = minutes.map_or(1, |minutes| 2 * minutes.expect("HEARKEN_NOISE_MINUTES is a number"));
+    let noises: [fn(u64) -> Noise; 12] = [
+        Noise::white,
+        Noise::pink,
+        Noise::brown,
+        |_| Noise::hum(),
+        Noise::clicks,
+        Noise::applause,
+        |_| Noise::tones(),
+        Noise::keys,
+        |_| Noise::siren(),
+        |_| Noise::chords(),
+        Noise::melody,
+        Noise::drums,
+    ];
+    let mut heard = Vec::new();
     for name in ["tiny.en", "base"] {
         let Some(model) = load(name) else { continue };
-        for sound in [Noise::white(1), Noise::pink(2), Noise::hum(), Noise::clicks(3)] {
-            let samples: Vec<f32> = sound.samples.iter().map(|sample| LEVEL * sample).collect();
-            let [file, stream] = both(&model, &samples);
-            assert!(file.is_empty() && stream.is_empty(), "{name} of {}: {file:?}, {stream:?}", sound.name);
+        for noise in noises {
+            let samples = (1..=pieces).flat_map(|seed| noise(seed).samples);
+            let samples: Vec<f32> = samples.map(|sample| LEVEL * sample).collect();
+            let texts = both(&model, &samples).map(|words| text(&words));
+            let noise = noise(1).name;
+            println!(
+                "{name}, {noise}, {} s: file {:?}, stream {:?}",
+                samples.len() / SECOND,
+                texts[0],
+                texts[1]
+            );
+            if texts.concat() != "" {
+                heard.push(format!("{name} of {noise}: {texts:?}"));
+            }
         }
     }
+    assert!(heard.is_empty(), "{heard:#?}");
 }
 
 #[test]

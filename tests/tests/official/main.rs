@@ -2,6 +2,7 @@
 //! they are missing nothing is compared, and continuous integration fails.
 
 mod bias;
+mod endurance;
 mod exact;
 mod field;
 mod inside;

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use hearken_tests::serve::{Answer, Came, Server, Socket};
+use hearken_tests::speech::with_pauses;
 use hearken_tests::wav;
 use serde_json::{Value, json};
 use tungstenite::Message;
@@ -186,6 +187,34 @@ fn deepgrams_finalize_is_answered_and_the_stream_goes_on() {
         finals,
         PHRASES[1..].iter().map(|phrase| json!(phrase)).collect::<Vec<_>>().iter().collect::<Vec<_>>()
     );
+    server.end();
+}
+
+#[test]
+fn deepgrams_short_endpointing_ends_speech_early_and_keeps_the_context() {
+    let server = Server::start();
+    let mut socket = listen(&server, "&endpointing=150");
+    let speech = with_pauses(&PHRASES[..2], 300);
+    let before = with_pauses(&PHRASES[..1], 300).samples.len() - speech.format.sample_rate as usize;
+    let (before, behind) = speech.samples.split_at(before);
+    socket.push(&wav::s16le(before));
+    // Half of the silence that would end the utterance has come.
+    let mut messages = Vec::new();
+    while messages.last().is_none_or(|message: &Value| message["speech_final"] != true) {
+        messages.push(socket.json());
+    }
+    socket.push(&wav::s16le(behind));
+    socket.say(&json!({ "type": "CloseStream" }));
+    messages.extend(socket.rest().0);
+    let finals: Vec<&Value> = messages.iter().filter(|message| message["is_final"] == true).collect();
+    let told = |message: &&Value| message["channel"]["alternatives"][0]["transcript"].clone();
+    assert_eq!(finals.iter().map(told).collect::<Vec<_>>(), PHRASES[..2], "{finals:#?}");
+    assert!(finals.iter().all(|message| message["speech_final"] == true), "{finals:#?}");
+    // Where the speech is, and in order.
+    let ends = finals
+        .iter()
+        .map(|message| message["start"].as_f64().unwrap() + message["duration"].as_f64().unwrap());
+    assert!(ends.is_sorted_by(|one, next| one + 1.0 < *next), "{finals:#?}");
     server.end();
 }
 

@@ -4,6 +4,7 @@ mod bias;
 mod driven;
 mod endurance;
 mod failing;
+mod pause;
 mod priority;
 mod prompt;
 mod waiting;

@@ -178,6 +178,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         bias: &bias,
         terms: &terms,
         voice_activity: args.endpoint.voice_activity(),
+        pause: args.endpoint.pause(),
         setting: &setting,
     };
     let mut report = Report {

@@ -184,6 +184,7 @@ pub(super) struct Scorer<'a> {
     /// Phrases that are counted.
     pub(super) terms: &'a Bias,
     pub(super) voice_activity: VadConfig,
+    pub(super) pause: Option<Duration>,
     pub(super) setting: &'a Setting,
 }
 
@@ -272,6 +273,7 @@ impl Scorer<'_> {
             prompt: self.prompt.map(str::to_owned),
             bias: self.bias.clone(),
             voice_activity: Some(self.voice_activity),
+            pause: self.pause,
             ..SessionOptions::new(recording.format)
         };
         let simulation = simulate(self.model, &options, &recording.samples, computation)?;

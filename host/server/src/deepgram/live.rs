@@ -77,6 +77,8 @@ struct Channel {
     sent: usize,
     /// End of the last word, until its `UtteranceEnd` is sent.
     last_word_end: Option<u64>,
+    /// Words were sent that are not final: the next final result replaces them.
+    interim: bool,
     /// `Finalize` came, and is not answered.
     finalizing: bool,
     /// Voice without words that the next final result tells of.
@@ -107,6 +109,7 @@ impl Interface for Live {
             prompt: asked.prompt.clone(),
             bias: asked.bias.clone(),
             voice_activity: Some(asked.voice_activity()),
+            pause: asked.pause(),
             ..SessionOptions::new(format)
         };
         let place = app.open(&tenant, "deepgram", Some(&model))?;
@@ -138,10 +141,13 @@ impl Live {
             (part.start, part.end) = (first.start, last.end);
         }
         let all = self.channels.len();
-        let unrecognized = match self.channels.get_mut(index) {
-            Some(channel) if part.is_final => std::mem::take(&mut channel.unrecognized),
-            _ => Vec::new(),
-        };
+        let mut unrecognized = Vec::new();
+        if let Some(channel) = self.channels.get_mut(index) {
+            channel.interim = !part.is_final;
+            if part.is_final {
+                unrecognized = std::mem::take(&mut channel.unrecognized);
+            }
+        }
         let alternative = Alternative::of(words, &self.asked.style);
         out.json(&json!({
             "type": "Results",
@@ -166,11 +172,7 @@ impl Live {
         channel.settled.extend(committed);
         let (start, end) = (channel.cursor, channel.settled.last().map_or(channel.cursor, |word| word.end));
         if end.saturating_sub(start) >= SETTLED {
-            let words = std::mem::take(&mut channel.settled);
-            channel.sent += words.len();
-            channel.cursor = end;
-            let part = Part { start, end, is_final: true, speech_final: false, from_finalize: false };
-            self.say(index, &words, part, out);
+            self.settle(index, end, false, out);
         }
         let Some(channel) = self.channels.get(index) else { return };
         let words: Vec<Word> = channel.settled.iter().chain(tentative).cloned().collect();
@@ -186,10 +188,28 @@ impl Live {
         }
     }
 
+    /// Sends the committed words of a running utterance as final, up to `end`; with `speech_final`
+    /// also if all were sent before.
+    fn settle(&mut self, index: usize, end: u64, speech_final: bool, out: &mut Outbox) {
+        let Some(channel) = self.channels.get_mut(index) else { return };
+        let words = std::mem::take(&mut channel.settled);
+        if words.is_empty() && !speech_final {
+            return;
+        }
+        channel.last_word_end = words.last().map(|word| word.end).or(channel.last_word_end);
+        channel.sent += words.len();
+        let start = std::mem::replace(&mut channel.cursor, end);
+        let part = Part { start, end, is_final: true, speech_final, from_finalize: false };
+        self.say(index, &words, part, out);
+    }
+
     fn complete(&mut self, index: usize, end: u64, words: &[Word], out: &mut Outbox) {
         let busy = self.stream.is_busy(index);
         let Some(channel) = self.channels.get_mut(index) else { return };
         let rest = words.get(channel.sent..).unwrap_or_default();
+        // The pause before has told all of it.
+        let is_told =
+            channel.sent > 0 && rest.is_empty() && !channel.interim && channel.unrecognized.is_empty();
         let from_finalize = channel.finalizing && !busy;
         // Also without words: the hypothesis before is withdrawn.
         let speech_final = self.asked.endpointing.is_some();
@@ -199,7 +219,9 @@ impl Live {
         channel.sent = 0;
         channel.cursor = end;
         channel.last_word_end = words.last().map(|word| word.end).or(channel.last_word_end);
-        self.say(index, rest, part, out);
+        if !is_told || from_finalize {
+            self.say(index, rest, part, out);
+        }
     }
 
     /// Says that an utterance is over, if no word came for as long as was asked by this position.
@@ -237,6 +259,7 @@ impl Adapter for Live {
             SessionEvent::Partial { committed, tentative, .. } => {
                 self.partial(index, committed, &tentative, out);
             }
+            SessionEvent::Paused { position, .. } => self.settle(index, position, true, out),
             SessionEvent::Final { end, words, .. } => self.complete(index, end, &words, out),
             SessionEvent::Unrecognized { position, len } => {
                 let (start, duration) = (seconds(position), seconds(len));

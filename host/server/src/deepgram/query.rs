@@ -130,14 +130,24 @@ impl Asked {
     /// Parameters of voice activity detection.
     pub(super) fn voice_activity(&self) -> VadConfig {
         let default = VadConfig::default();
-        let hangover = self.endpointing.map_or(default.hangover_ms, |silence| silence.as_millis() as u32);
+        let silence = self.endpointing.filter(|_| self.pause().is_none());
+        let hangover = silence.map_or(default.hangover_ms, |silence| silence.as_millis() as u32);
         VadConfig { hangover_ms: hangover, ..default }
+    }
+
+    /// Silence within an utterance after which its words so far are final.
+    pub(super) fn pause(&self) -> Option<Duration> {
+        self.endpointing.filter(|silence| *silence < LEAST_HANGOVER)
     }
 }
 
-/// Least silence that ends an utterance [ms]. Clients ask for 10 and 25, less than the pauses
-/// within a sentence: its halves would be recognized without each other.
-const LEAST_ENDPOINTING: u64 = 300;
+/// Minimum silence that ends an utterance. After less, as in pauses within a sentence, the words
+/// so far are final, and the utterance goes on: its halves are recognized with each other.
+const LEAST_HANGOVER: Duration = Duration::from_millis(300);
+
+/// Minimum silence for which words are final [ms]. Clients ask for 10 and 25, less than a stop
+/// consonant within a word takes.
+const LEAST_ENDPOINTING: u64 = 100;
 
 /// Checks that there are no more names than are given to listen for.
 pub(super) fn check_keyterms<'a>(terms: impl Iterator<Item = &'a str>) -> Result<(), Rejection> {
@@ -184,8 +194,6 @@ fn endpointing(value: &str) -> Result<Option<Duration>, Rejection> {
     match value.to_ascii_lowercase().as_str() {
         "false" => Ok(None),
         "true" => Ok(Some(Duration::from_millis(u64::from(VadConfig::default().hangover_ms)))),
-        // Deepgram's default of 10 ms is for models that wait for words; here each pause would be
-        // an end.
         ms => Ok(Some(Duration::from_millis(
             number::<u64>("endpointing", ms)?.clamp(LEAST_ENDPOINTING, 60_000),
         ))),
@@ -278,7 +286,13 @@ mod tests {
         );
         assert_eq!(asked.prompt.as_deref(), Some("hearken, wasm"));
         assert!(parse(&[("endpointing", "False")]).unwrap().endpointing.is_none());
-        assert_eq!(parse(&[("endpointing", "25")]).unwrap().endpointing, Some(Duration::from_millis(300)));
+        for (asked, pause, hangover) in
+            [("25", Some(100), 600), ("250", Some(250), 600), ("300", None, 300), ("1000", None, 1000)]
+        {
+            let asked = parse(&[("endpointing", asked)]).unwrap();
+            assert_eq!(asked.pause(), pause.map(Duration::from_millis));
+            assert_eq!(asked.voice_activity().hangover_ms, hangover);
+        }
     }
 
     #[test]

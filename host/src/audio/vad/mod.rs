@@ -1,8 +1,10 @@
 //! Voice activity detection and endpointing.
 
 mod detector;
+mod tones;
 
 use self::detector::Detector;
+use self::tones::Tones;
 use crate::SAMPLE_RATE;
 
 /// Samples of 16 kHz audio in a millisecond.
@@ -59,6 +61,10 @@ pub enum VadEvent<'a> {
         samples: &'a [f32],
         /// Behind the last voiced frame so far.
         voiced_until: u64,
+        /// A steady tone that was found with these samples, from its first position to the one
+        /// behind its last: music, a whistle or a beep, and no voice. It is found some 0.3 s late,
+        /// and then frame by frame, with a delay of 0.1 s.
+        tone: Option<(u64, u64)>,
     },
     /// The utterance is over.
     End {
@@ -92,6 +98,8 @@ pub struct VoiceActivity {
     /// Samples that have not come out: undecided ones, then an incomplete frame.
     held: Vec<f32>,
     state: State,
+    /// There while an utterance runs, with a detector.
+    tones: Option<Box<Tones>>,
 }
 
 #[derive(Debug)]
@@ -137,6 +145,7 @@ impl VoiceActivity {
             position: 0,
             held: Vec::new(),
             state: State::Silence { decided: 0 },
+            tones: None,
         }
     }
 
@@ -144,7 +153,13 @@ impl VoiceActivity {
     /// to [`finish`](Self::finish). For push-to-talk, where a key decides, and for recordings that
     /// were cut before.
     pub fn always_on() -> Self {
-        Self { decider: None, position: 0, held: Vec::new(), state: State::Silence { decided: 0 } }
+        Self {
+            decider: None,
+            position: 0,
+            held: Vec::new(),
+            state: State::Silence { decided: 0 },
+            tones: None,
+        }
     }
 
     /// Position of the next sample to come out: how many have.
@@ -200,6 +215,7 @@ impl VoiceActivity {
         if let State::Speech { voiced_until } = self.state {
             self.emit(all, Some(voiced_until), sink);
             sink(VadEvent::End { position: self.position, voiced_until });
+            self.tones = None;
         } else {
             self.emit(all, None, sink);
         }
@@ -217,7 +233,7 @@ impl VoiceActivity {
             sink(VadEvent::Start { position: self.position });
         }
         let voiced_until = self.position + samples.len() as u64;
-        sink(VadEvent::Speech { position: self.position, samples, voiced_until });
+        sink(VadEvent::Speech { position: self.position, samples, voiced_until, tone: None });
         self.position = voiced_until;
         self.state = State::Speech { voiced_until: self.position };
     }
@@ -270,6 +286,7 @@ impl VoiceActivity {
                 if self.position - voiced_until >= hangover as u64 && !voiced {
                     sink(VadEvent::End { position: self.position, voiced_until });
                     self.state = State::Silence { decided: 0 };
+                    self.tones = None;
                 } else {
                     self.state = State::Speech { voiced_until };
                 }
@@ -281,6 +298,7 @@ impl VoiceActivity {
     /// are voice.
     fn begin(&mut self, voiced: usize, sink: &mut impl FnMut(VadEvent<'_>)) {
         sink(VadEvent::Start { position: self.position });
+        self.tones = Some(Box::new(Tones::new(self.position)));
         let before = self.held.len().saturating_sub(voiced);
         self.emit(before, Some(self.position), sink);
         self.emit(self.held.len(), Some(self.position + self.held.len() as u64), sink);
@@ -294,7 +312,10 @@ impl VoiceActivity {
         }
         let (position, samples) = (self.position, &self.held[..len]);
         sink(match speech {
-            Some(voiced_until) => VadEvent::Speech { position, samples, voiced_until },
+            Some(voiced_until) => {
+                let tone = self.tones.as_mut().and_then(|tones| tones.push(samples));
+                VadEvent::Speech { position, samples, voiced_until, tone }
+            }
             None => VadEvent::Silence { position, samples },
         });
         self.position += len as u64;

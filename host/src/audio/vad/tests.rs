@@ -24,7 +24,7 @@ fn run(mut activity: VoiceActivity, audio: &[f32], block: usize) -> Vec<Piece> {
                 assert_eq!(position, next);
                 assert!(open.replace(position).is_none(), "no start within an utterance");
             }
-            VadEvent::Speech { position, samples, voiced_until } => {
+            VadEvent::Speech { position, samples, voiced_until, .. } => {
                 assert!(open.is_some_and(|start| start <= voiced_until), "speech only within an utterance");
                 assert!(voiced_until <= position + samples.len() as u64);
                 assert_eq!(position, next);
