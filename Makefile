@@ -1,7 +1,7 @@
 # hearken: `make demo` and `make test` do everything, from nothing. `make help` lists the rest.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo models build check check-lints check-tests test lint fmt install-c gstreamer media-ffmpeg voice wasi demo-web web bench bench-voice bench-peers profile bench-precision bench-media bench-vad bench-words bench-web bench-wasi bench-server neighbours soak-server fuzz pictures sbom package fresh clean
+.PHONY: help setup demo models build check check-lints check-tests test test-programs test-data lint fmt install-c gstreamer media-ffmpeg voice wasi demo-web web bench bench-voice bench-peers profile bench-precision bench-media bench-vad bench-words bench-web bench-wasi bench-server neighbours soak-server fuzz pictures sbom package fresh clean
 
 CARGO := cargo
 MAKEFLAGS += --no-print-directory
@@ -58,16 +58,24 @@ test: ## run all tests
 	@echo "building (minutes the first time) …"
 	@# FFmpeg's libraries on the processor that cargo leaves idle.
 	@mkdir -p target; scripts/media-ffmpeg >target/media-ffmpeg.log 2>&1 & ffmpeg=$$!; \
-		$(CARGO) build $(ALL) --lib --bins --tests --examples; built=$$?; \
+		$(CARGO) build $(ALL) --lib --bins; built=$$?; \
 		wait $$ffmpeg; added=$$?; cat target/media-ffmpeg.log; [ $$built = 0 ] || exit $$built; \
 		[ $$added = 0 ] || [ $$added = 75 ]
+	@# And so the modules for browsers and the page, beside the tests.
+	@$(MAKE) --jobs 2 --output-sync=target test-programs test-data
+	@$(CARGO) nextest run $(ALL) --no-fail-fast --status-level $(if $(CI),pass,slow)
+	@# The listener has the host's sources, whose examples name the host's crate.
+	@$(CARGO) test $(ALL) --exclude hearken-listener --doc
+
+test-programs:
+	@$(CARGO) build $(ALL) --lib --bins --tests --examples
+
+# What tests need besides programs.
+test-data:
 	@scripts/models $(HEARKEN) || [ -z "$(CI)" ]
 	@$(MAKE) voice
 	@target/release/hearken-wasi
 	@$(MAKE) web
-	@$(CARGO) nextest run $(ALL) --no-fail-fast --status-level $(if $(CI),pass,slow)
-	@# The listener has the host's sources, whose examples name the host's crate.
-	@$(CARGO) test $(ALL) --exclude hearken-listener --doc
 
 install-c: ## build and install the C library, header and pkg-config file (PREFIX=/usr/local)
 	@.ci/setup build

@@ -61,6 +61,7 @@
 mod alignment;
 mod confidence;
 mod display;
+mod phrases;
 mod policy;
 mod window;
 
@@ -83,6 +84,9 @@ const MAX_FORCED: usize = 120;
 
 /// Shift of the window when a doubted final text is decoded once more: five frames of the encoder.
 const SHIFT: usize = hearken_proto::SAMPLE_RATE as usize / 10;
+
+/// Words of an utterance's beginning that are kept for comparison: more than a phrase has.
+const FIRST: usize = 8;
 
 /// Minimum probability of an isolated word where the language is not certain: noise has none.
 const ALONE_UNSETTLED: f32 = 0.8;
@@ -212,6 +216,8 @@ pub(crate) struct Stream {
     plausible: f32,
     /// Sum of the logarithms of the committed words' probabilities, and their number.
     likelihood: (f32, u32),
+    /// The first committed words, for comparison with [`phrases`].
+    first: Vec<String>,
     display: Display,
     /// End of the window when speech behind the committed words was last decoded without forcing
     /// them.
@@ -363,10 +369,22 @@ impl Stream {
         // likely than `plausible`.
         let are_few = self.is_brief && self.tentative.len() > 1;
         let plausible = if are_few { self.plausible * FEW } else { self.plausible };
+        let plausible = if self.is_phrase() { phrases::LIKELY } else { plausible };
         if confidence::likelihood(&self.tentative, self.likelihood) < plausible {
             return vec![false; self.tentative.len()];
         }
         believed(&self.tentative, self.stood, self.alone)
+    }
+
+    /// Returns true if all that was said in the utterance is a phrase that is often hallucinated.
+    fn is_phrase(&self) -> bool {
+        let words: Vec<String> = self
+            .first
+            .iter()
+            .cloned()
+            .chain(self.tentative.iter().map(|spoken| essence(&spoken.word)))
+            .collect();
+        phrases::is_one(words.iter().map(String::as_str))
     }
 
     /// Drops the hallucinations among the first `words` tentative words; returns how many are left
@@ -455,6 +473,9 @@ impl Stream {
             self.settled = spoken.word.end;
             self.likelihood.0 += confidence::log(&spoken.word);
             self.likelihood.1 += 1;
+            if self.first.len() < FIRST {
+                self.first.push(essence(&spoken.word));
+            }
             if stands(&spoken, self.alone) {
                 self.stood = Some(self.settled);
             }
