@@ -88,7 +88,7 @@ impl Nats {
 
     /// A worker with the embedded model.
     pub fn worker(&self) -> Worker {
-        self.worker_with(&["--model", "embedded"])
+        self.worker_with(&[])
     }
 
     /// A worker with these arguments.

@@ -14,10 +14,10 @@ pub(crate) struct NatsArgs {
     /// NATS server with JetStream: nats://host:4222, or tls://host:4222; several with commas
     /// between them
     #[arg(long, value_name = "URL")]
-    nats: String,
+    pub(super) nats: String,
     /// Credentials for NATS: a file as `nsc generate creds` writes it
     #[arg(long, value_name = "FILE")]
-    nats_creds: Option<PathBuf>,
+    pub(super) nats_creds: Option<PathBuf>,
 }
 
 impl NatsArgs {

@@ -66,9 +66,13 @@ pub(crate) struct Args {
     /// (Linux): see docs/security.md
     #[arg(long)]
     hardened: bool,
-    /// Recognize at workers (`hearken worker`): this process is a gateway. The models are theirs
-    #[command(flatten)]
-    nats: Option<NatsArgs>,
+    /// Recognize at workers (`hearken worker`) that are connected to this NATS server, with their
+    /// models: nats://host:4222, or tls://host:4222
+    #[arg(long, value_name = "URL")]
+    nats: Option<String>,
+    /// Credentials for NATS: a file as `nsc generate creds` writes it
+    #[arg(long, value_name = "FILE", requires = "nats")]
+    nats_creds: Option<PathBuf>,
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
@@ -125,6 +129,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         let (server, _gateway) = match &args.nats {
             None => (Server::bind(config, engine, models).await?, None),
             Some(nats) => {
+                let nats = NatsArgs { nats: nats.clone(), nats_creds: args.nats_creds.clone() };
                 let gateway = Gateway::start(nats.connect("hearken gateway").await?, &engine).await?;
                 let elsewhere = Elsewhere {
                     models: gateway.models(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::pull;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType, Stream};
 use async_nats::jetstream::{self, consumer};
-use async_nats::{Client, ConnectOptions, Event, Subscriber};
+use async_nats::{Client, ConnectOptions, Subscriber};
 
 use crate::error::ClusterError;
 use crate::subject::{self, Queue};
@@ -70,13 +70,7 @@ impl Link {
         let mut connect = ConnectOptions::new()
             .name(name)
             .ping_interval(Duration::from_secs(2))
-            .reconnect_delay_callback(|attempts| RETRY.min(Duration::from_millis(50 * attempts as u64)))
-            .event_callback(|event| async move {
-                match event {
-                    Event::Connected => tracing::info!("connected to NATS"),
-                    event => tracing::warn!("NATS: {event}"),
-                }
-            });
+            .reconnect_delay_callback(|attempts| RETRY.min(Duration::from_millis(50 * attempts as u64)));
         if let Some(path) = &options.credentials {
             connect = connect
                 .credentials_file(path)

@@ -173,8 +173,9 @@ impl Demand {
         })
     }
 
-    /// Current demand of the streams that are counted, or the average one, if that is more: a moment
-    /// in which many pause is soon over. `cost` stands for a cost of speech that is not known.
+    /// Current demand of the streams that are counted, or the average one, if that is more: a
+    /// moment in which many pause is soon over. `cost` stands for a cost of speech that is not
+    /// known.
     fn new(used: &Stats, cost: f64) -> Self {
         Self { speaking: used.speaking, threads: used.demand(cost) }
     }

@@ -342,8 +342,8 @@ impl Model {
         self.here().map_or(0, |here| here.template.packed_bytes())
     }
 
-    /// Bytes of memory of the snapshot, which all sandboxes of this model share; 0 where the weights
-    /// are elsewhere.
+    /// Bytes of memory of the snapshot, which all sandboxes of this model share; 0 where the
+    /// weights are elsewhere.
     pub fn snapshot_bytes(&self) -> u64 {
         self.here().map_or(0, |here| here.template.image_bytes())
     }

@@ -76,8 +76,8 @@ pub(crate) type Opened = Box<dyn Recognizer>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlaceError {
-    /// A worker ended, hung or cannot be reached any more. Another one hears the utterance again, up
-    /// to three in all.
+    /// A worker ended, hung or cannot be reached any more. Another one hears the utterance again,
+    /// up to three in all.
     #[error("the worker that recognized it was lost: {0}")]
     Lost(String),
     /// No worker took the utterance in time.

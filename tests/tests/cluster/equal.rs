@@ -96,7 +96,7 @@ fn an_official_model_hears_real_speech_as_it_does_in_one_process() {
 #[test]
 fn the_state_of_the_cluster_is_shown() {
     let nats = Nats::start();
-    let _worker = nats.worker_with(&["--model", "embedded", "--room", "7"]);
+    let _worker = nats.worker_with(&["--room", "7"]);
     let _gateway = nats.gateway("");
     let shown = command::run(&mut command::hearken(&["cluster", "status", "--nats", &nats.url]));
     assert_eq!(shown.code, Some(0), "{shown:?}");

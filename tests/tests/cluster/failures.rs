@@ -110,8 +110,7 @@ fn a_worker_that_ends_completes_what_it_has() {
 #[test]
 fn what_a_worker_cannot_complete_in_its_time_is_handed_over() {
     let nats = Nats::start();
-    let mut workers: Vec<Worker> =
-        (0..2).map(|_| nats.worker_with(&["--model", "embedded", "--grace", "0"])).collect();
+    let mut workers: Vec<Worker> = (0..2).map(|_| nats.worker_with(&["--grace", "0"])).collect();
     let gateway = nats.gateway("");
     let mut spoken = Spoken::begin(&gateway);
     let holder = taker(&[&workers[0], &workers[1]], &[0, 0]);
@@ -140,7 +139,7 @@ fn an_utterance_that_costs_three_workers_is_dropped_and_the_next_is_heard() {
     };
     end_it(&first);
     for _ in 0..2 {
-        let next = nats.worker_with(&["--model", "embedded", "--room", "1"]);
+        let next = nats.worker_with(&["--room", "1"]);
         assert_eq!(taker(&[&next], &[0]), 0);
         end_it(&next);
     }

@@ -118,8 +118,8 @@ impl Gateway {
         self.models.clone()
     }
 
-    /// A function that returns the number of threads of all workers that take orders, each as far as
-    /// it has a core.
+    /// A function that returns the number of threads of all workers that take orders, each as far
+    /// as it has a core.
     pub fn capacity(&self) -> impl Fn() -> f64 + Send + Sync + 'static {
         let desk = Arc::clone(&self.desk);
         move || {
@@ -128,8 +128,8 @@ impl Gateway {
         }
     }
 
-    /// A function that returns the number of threads that the streams of the other gateways need, and
-    /// the number of their active streams.
+    /// A function that returns the number of threads that the streams of the other gateways need,
+    /// and the number of their active streams.
     pub fn demand_of_others(&self) -> impl Fn() -> (f64, u64) + Send + Sync + 'static {
         let desk = Arc::clone(&self.desk);
         move || {
@@ -168,8 +168,8 @@ impl Desk {
         self.gateways.expire(now);
     }
 
-    /// Passes a message on. Nobody may be waiting for it any more: it is of a sandbox that was given
-    /// up.
+    /// Passes a message on. Nobody may be waiting for it any more: it is of a sandbox that was
+    /// given up.
     fn take(self: &Arc<Self>, message: ToGateway) {
         let (id, worker) = (message.id, message.worker);
         let closes = matches!(message.body, wire::Tell::Offer { .. });

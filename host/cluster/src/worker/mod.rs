@@ -82,8 +82,8 @@ enum Ending {
 }
 
 impl Worker {
-    /// Takes its place in the cluster. `room` is the number of utterances that it serves at the same
-    /// time; `None` derives it from the cost of speech of its dearest model.
+    /// Takes its place in the cluster. `room` is the number of utterances that it serves at the
+    /// same time; `None` derives it from the cost of speech of its dearest model.
     ///
     /// # Errors
     ///
@@ -115,8 +115,8 @@ impl Worker {
     }
 
     /// Serves until `stop` is ready. Then it takes no more orders, and returns when its sandboxes
-    /// have completed their utterances, or after `grace`: the rest is handed over, and other workers
-    /// hear again what is not committed.
+    /// have completed their utterances, or after `grace`: the rest is handed over, and other
+    /// workers hear again what is not committed.
     pub async fn run(self, stop: impl Future<Output = ()>, grace: Duration) {
         let Self { bench, mut messages, mut demands } = self;
         let mut tasks = JoinSet::new();
