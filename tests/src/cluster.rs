@@ -55,8 +55,7 @@ pub struct Nats {
     child: Child,
     /// Address for clients.
     pub url: String,
-    _log: Log,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Nats {
@@ -72,13 +71,31 @@ impl Nats {
     /// When it does not start.
     pub fn with(arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
+        let (child, url) = Self::spawn(&folder, "-1", arguments);
+        Self { child, url, folder }
+    }
+
+    fn spawn(folder: &TempDir, port: &str, arguments: &[&str]) -> (Child, String) {
         let mut command = Command::new(program());
-        command.args(["--addr", "127.0.0.1", "--port", "-1", "--store_dir"]).arg(folder.path());
+        command.args(["--addr", "127.0.0.1", "--port", port, "--store_dir"]).arg(folder.path());
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("nats-server starts (`.ci/setup test` installs it)");
-        let (log, line) = Log::read(&mut child, "Listening for client connections on ");
+        let (_, line) = Log::read(&mut child, "Listening for client connections on ");
         let (_, address) = line.rsplit_once(' ').expect("an address");
-        Self { child, url: format!("nats://{}", address.trim()), _log: log, _folder: folder }
+        (child, format!("nats://{}", address.trim()))
+    }
+
+    /// Ends it at once, and starts it again at the same address after `pause`: its memory is lost.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub fn restart(&mut self, pause: Duration) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it was started");
+        thread::sleep(pause);
+        let (_, port) = self.url.rsplit_once(':').expect("a port");
+        (self.child, _) = Self::spawn(&self.folder, port, &["--jetstream"]);
     }
 
     /// A gateway with this configuration. It serves when a worker is there.

@@ -60,9 +60,14 @@ pub(crate) fn consumer(queue: Queue, model: &str) -> String {
     format!("{}-{}-{model}", version(), queue.name())
 }
 
-/// Messages to a gateway.
-pub(crate) fn gateway(id: Id) -> String {
-    format!("hk.{}.gateway.{id}", version())
+/// Messages to a gateway about a sandbox.
+pub(crate) fn gateway(id: Id, sandbox: Id) -> String {
+    format!("hk.{}.gateway.{id}.{sandbox}", version())
+}
+
+/// Messages to a gateway about all of its sandboxes.
+pub(crate) fn gateway_of_all(id: Id) -> String {
+    format!("hk.{}.gateway.{id}.*", version())
 }
 
 /// Messages to a worker.

@@ -123,6 +123,19 @@ fn what_a_worker_cannot_complete_in_its_time_is_handed_over() {
 }
 
 #[test]
+fn nats_that_is_away_for_a_while_costs_no_word() {
+    let mut nats = Nats::start();
+    let _workers = [nats.worker(), nats.worker()];
+    let gateway = nats.gateway("");
+    let mut spoken = Spoken::begin(&gateway);
+    // Longer than the silence after which workers count as lost.
+    nats.restart(Duration::from_secs(4));
+    spoken.end_phrase();
+    spoken.assert_nothing_is_lost();
+    gateway.end();
+}
+
+#[test]
 fn an_utterance_that_costs_three_workers_is_dropped_and_the_next_is_heard() {
     let nats = Nats::start();
     let first = nats.worker();

@@ -3,6 +3,7 @@
 
 mod equal;
 mod failures;
+mod hostile;
 mod refused;
 
 use hearken_tests::serve::{Server, Socket};

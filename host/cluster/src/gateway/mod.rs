@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_nats::StatusCode;
 use futures_util::StreamExt;
 use hearken::{Engine, Model};
 use hearken_proto::encode;
@@ -50,7 +51,15 @@ struct Desk {
     runtime: Handle,
     workers: Roster<Load>,
     gateways: Roster<Demand>,
-    seats: Seats<ToGateway>,
+    seats: Seats<Heard>,
+}
+
+/// News of a sandbox.
+enum Heard {
+    /// A worker's message.
+    Message(ToGateway),
+    /// NATS says that nobody hears the worker's subject: its connection is gone.
+    NoWorker,
 }
 
 impl Gateway {
@@ -61,7 +70,7 @@ impl Gateway {
     /// [`ClusterError::Subject`].
     pub async fn start(link: Link, engine: &Engine) -> Result<Self, ClusterError> {
         let id = Id::new();
-        let mut messages = link.listen(subject::gateway(id)).await?;
+        let mut messages = link.listen(subject::gateway_of_all(id)).await?;
         let mut loads = link.listen(subject::loads()).await?;
         let mut demands = link.listen(subject::demands()).await?;
         let desk = Arc::new(Desk {
@@ -78,9 +87,7 @@ impl Gateway {
         let here = Arc::clone(&desk);
         tasks.spawn(async move {
             while let Some(message) = messages.next().await {
-                if let Some(message) = wire::read::<ToGateway>(&message.payload) {
-                    here.take(message);
-                }
+                here.take(&message);
             }
         });
         let here = Arc::clone(&desk);
@@ -170,10 +177,20 @@ impl Desk {
 
     /// Passes a message on. Nobody may be waiting for it any more: it is of a sandbox that was
     /// given up.
-    fn take(self: &Arc<Self>, message: ToGateway) {
-        let (id, worker) = (message.id, message.worker);
+    fn take(self: &Arc<Self>, message: &async_nats::Message) {
+        let id = message.subject.rsplit('.').next().and_then(|id| id.parse().ok());
+        let Some(id) = id else { return };
+        if message.status == Some(StatusCode::NO_RESPONDERS) {
+            self.seats.deliver(id, Heard::NoWorker);
+            return;
+        }
+        let Some(message) = wire::read::<ToGateway>(&message.payload).filter(|message| message.id == id)
+        else {
+            return;
+        };
+        let worker = message.worker;
         let closes = matches!(message.body, wire::Tell::Offer { .. });
-        if !self.seats.deliver(id, message) && closes {
+        if !self.seats.deliver(id, Heard::Message(message)) && closes {
             self.close(worker, id);
         }
     }
@@ -182,14 +199,18 @@ impl Desk {
     fn close(self: &Arc<Self>, worker: Id, id: Id) {
         let desk = Arc::clone(self);
         self.runtime.spawn(async move {
+            let bytes = encode(&ToWorker { id, body: Ask::Close });
+            let sent = desk.link.client.publish(subject::worker(worker), bytes.into());
             // A worker that never hears of it drops the sandbox with its gateway.
-            let _ = desk.send(worker, &ToWorker { id, body: Ask::Close }).await;
+            let _ = tokio::time::timeout(SENDING, sent).await;
         });
     }
 
-    /// Sends a message to a worker. Returns false if NATS does not take it.
+    /// Sends a message to a worker. Returns false if NATS does not take it. It answers that there is
+    /// no worker if its connection is gone.
     async fn send(&self, worker: Id, message: &ToWorker) -> bool {
-        let sent = self.link.client.publish(subject::worker(worker), encode(message).into());
+        let (to, reply) = (subject::worker(worker), subject::gateway(self.id, message.id));
+        let sent = self.link.client.publish_with_reply(to, reply, encode(message).into());
         matches!(tokio::time::timeout(SENDING, sent).await, Ok(Ok(())))
     }
 

@@ -9,13 +9,13 @@ use hearken_proto::encode;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout_at};
 
-use super::Desk;
 use super::recognizer::Distant;
+use super::{Desk, Heard};
 use crate::connect::{PATIENCE, causes};
 use crate::id::Id;
 use crate::seats::Seat;
 use crate::subject::{self, Queue};
-use crate::wire::{Order, ShareOf, Tell, ToGateway};
+use crate::wire::{Order, ShareOf, Tell};
 
 /// Pause before an order that NATS did not take is sent again.
 const RETRY: Duration = Duration::from_millis(250);
@@ -139,12 +139,14 @@ impl Remote {
 }
 
 /// Waits for the worker that has room.
-async fn offer(seat: &mut Seat<ToGateway>) -> Result<Id, PlaceError> {
+async fn offer(seat: &mut Seat<Heard>) -> Result<Id, PlaceError> {
     loop {
-        let Some(message) = seat.next().await else {
+        let Some(heard) = seat.next().await else {
             return Err(PlaceError::Lost("the gateway ends".to_owned()));
         };
-        if let Tell::Offer { attempt } = message.body {
+        if let Heard::Message(message) = heard
+            && let Tell::Offer { attempt } = message.body
+        {
             if attempt > 1 {
                 tracing::info!(attempt, worker = %message.worker, "an order was given out again");
             }

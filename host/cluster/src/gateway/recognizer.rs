@@ -8,20 +8,20 @@ use hearken::place::{Event, PlaceError, Recognizer, Request, Waiting};
 use hearken::{Error, Share};
 use tokio::time::{Instant, interval_at};
 
-use super::Desk;
 use super::place::Urgency;
+use super::{Desk, Heard};
 use crate::id::Id;
 use crate::roster::Loss;
 use crate::seats::Seat;
-use crate::wire::{self, Answer, Ask, Audio, Tell, ToGateway, ToWorker};
+use crate::wire::{self, Answer, Ask, Audio, Tell, ToWorker};
 
-/// Time after which an answer is asked for again: NATS may have dropped it.
-const AGAIN: Duration = Duration::from_secs(2);
+/// Time after which an answer is asked for again: NATS may have dropped it, or the worker has died.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// A sandbox at a worker.
 pub(super) struct Distant {
     desk: Arc<Desk>,
-    seat: Seat<ToGateway>,
+    seat: Seat<Heard>,
     worker: Id,
     loss: Loss,
     share: Share,
@@ -39,7 +39,7 @@ pub(super) struct Distant {
 impl Distant {
     pub(super) fn new(
         desk: Arc<Desk>,
-        seat: Seat<ToGateway>,
+        seat: Seat<Heard>,
         worker: Id,
         loss: Loss,
         share: Share,
@@ -103,14 +103,15 @@ impl Distant {
         let mut again = interval_at(Instant::now() + AGAIN, AGAIN);
         loop {
             let ask = tokio::select! {
-                message = self.seat.next() => match message {
+                heard = self.seat.next() => match heard {
                     None => return Err(PlaceError::Lost("the gateway ends".to_owned())),
-                    Some(message) if message.worker != self.worker => {
+                    Some(Heard::NoWorker) => return Err(PlaceError::Lost("it has ended".to_owned())),
+                    Some(Heard::Message(message)) if message.worker != self.worker => {
                         // The order was given out twice.
                         self.desk.close(message.worker, self.seat.id);
                         continue;
                     }
-                    Some(message) => match message.body {
+                    Some(Heard::Message(message)) => match message.body {
                         Tell::Answer(answer) if answer.number == self.number => return Ok(answer),
                         Tell::Gone { reason } => {
                             let reason = wire::shortened(&hearken::text::sanitize(&reason));

@@ -235,7 +235,7 @@ impl Hearing<'_> {
 
 /// Sends an answer. The gateway asks again for what does not come.
 async fn send(bench: &Bench, order: &Order, bytes: Bytes) {
-    let sent = bench.link.client.publish(subject::gateway(order.gateway), bytes);
+    let sent = bench.link.client.publish(subject::gateway(order.gateway, order.id), bytes);
     let _ = tokio::time::timeout(SENDING, sent).await;
 }
 

@@ -214,7 +214,7 @@ impl Bench {
     /// Tells a gateway something about a sandbox. An answer that does not come is asked for again.
     async fn tell(&self, gateway: Id, id: Id, body: Tell) {
         let bytes = encode(&ToGateway { id, worker: self.id, body });
-        let sent = self.link.client.publish(subject::gateway(gateway), bytes.into());
+        let sent = self.link.client.publish(subject::gateway(gateway, id), bytes.into());
         let _ = timeout(SENDING, sent).await;
     }
 }

@@ -71,7 +71,7 @@ async fn next(
     };
     let next = async {
         let mut batch = consumer.batch().max_messages(1).expires(PULL).messages().await?;
-        Ok::<_, async_nats::Error>(batch.next().await.transpose()?)
+        batch.next().await.transpose()
     };
     match timeout(2 * PULL, next).await {
         Ok(Ok(message)) => Ok(message),
