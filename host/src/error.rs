@@ -94,6 +94,7 @@ impl Error {
             Self::Sandbox(error) if error.ends_one_utterance() => Fault::Guest,
             Self::Place(PlaceError::Guest { fatal: false, .. }) => Fault::Guest,
             Self::Place(PlaceError::Lost(_)) => Fault::Worker,
+            Self::Place(PlaceError::HandedOver) => Fault::Nobody,
             Self::Sandbox(_) | Self::Place(PlaceError::Guest { .. }) => Fault::Machine,
             _ => Fault::Other,
         }

@@ -22,11 +22,12 @@
 //! Orders are messages of a work queue: each is given to one worker, and to another one if that is
 //! gone before its offer was taken. All else is plain NATS.
 //!
-//! Workers tell their load four times a second. A worker that was not heard for 2.5 s is lost to the
-//! gateways, and its sandboxes with it; sooner, if its connection ends: NATS answers a call that
-//! nobody hears. A sandbox has an identity of its own, which is never used again: the answers of a
-//! worker that wakes up later are for a sandbox that nobody knows any more. Gateways tell their
-//! demand as often, and a worker drops the sandboxes of one that was not heard for ten seconds.
+//! Workers tell their load four times a second. A worker that was not heard for 2.5 s is lost to
+//! the gateways, and its sandboxes with it; sooner, if its connection ends: NATS answers a call
+//! that nobody hears. A sandbox has an identity of its own, which is never used again: the answers
+//! of a worker that wakes up later are for a sandbox that nobody knows any more. Gateways tell
+//! their demand as often, and a worker drops the sandboxes of one that was not heard for ten
+//! seconds.
 //!
 //! All subjects begin with the version of the wire, so that a worker never sees what it cannot
 //! read.

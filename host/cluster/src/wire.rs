@@ -90,6 +90,8 @@ pub(crate) enum Tell {
     Offer { attempt: u32 },
     /// A call has ended.
     Answer(Answer),
+    /// The worker ends: the sandbox is dropped, and is to be made elsewhere.
+    Leaving,
     /// The sandbox is not there, or is not what the gateway believes.
     Gone { reason: String },
 }

@@ -8,6 +8,9 @@ const RETRIES: u32 = 1;
 /// Number of workers that one utterance may cost. It could be the utterance that ends them.
 const WORKERS: u32 = 3;
 
+/// Number of times that an utterance may be handed over. No rollout needs more.
+const MOVES: u32 = 100;
+
 /// The cause of a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -15,6 +18,8 @@ pub(crate) enum Fault {
     Guest,
     /// The worker on another machine: another one may well succeed.
     Worker,
+    /// Nobody: a worker that ends has handed the utterance over.
+    Nobody,
     /// The module or the machine: each utterance would fail.
     Machine,
     /// Something else, which another attempt does not change.
@@ -26,6 +31,7 @@ pub(crate) enum Fault {
 pub(crate) struct Attempts {
     guests: u32,
     workers: u32,
+    moves: u32,
 }
 
 impl Attempts {
@@ -39,6 +45,10 @@ impl Attempts {
             Fault::Worker => {
                 self.workers += 1;
                 self.workers < WORKERS
+            }
+            Fault::Nobody => {
+                self.moves += 1;
+                self.moves < MOVES
             }
             Fault::Machine | Fault::Other => false,
         }
@@ -59,6 +69,15 @@ mod tests {
         let again: Vec<bool> =
             [lost(), guest(), lost(), lost(), guest()].iter().map(|error| attempts.again(error)).collect();
         assert_eq!(again, [true, true, true, false, false]);
+    }
+
+    #[test]
+    fn a_rollout_of_many_workers_costs_no_attempt() {
+        let mut attempts = Attempts::default();
+        let moved = Error::Place(PlaceError::HandedOver);
+        assert!((0..50).all(|_| attempts.again(&moved)));
+        assert!(attempts.again(&Error::Place(PlaceError::Lost("it hung".to_owned()))));
+        assert!((0..1000).any(|_| !attempts.again(&moved)), "nobody moves for ever");
     }
 
     #[test]

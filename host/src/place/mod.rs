@@ -80,6 +80,9 @@ pub enum PlaceError {
     /// up to three in all.
     #[error("the worker that recognized it was lost: {0}")]
     Lost(String),
+    /// The worker ends, and hands the utterance over: another one hears it again.
+    #[error("the worker that recognized it has ended, and no other one took over")]
+    HandedOver,
     /// No worker took the utterance in time.
     #[error("no worker recognizes it: {0}")]
     Unavailable(String),

@@ -51,11 +51,28 @@ fn streams_and_recordings_have_the_words_of_one_process() {
     let (there, here) = (heard(&gateway, &SPEECH), heard(&alone, &SPEECH));
     assert_eq!(finals(&there), PHRASES);
     assert_eq!(there, here);
-    assert_eq!(transcribed(&gateway, &SPEECH), transcribed(&alone, &SPEECH));
-    // Half a dozen orders at least, of which none was served twice.
+    // Of many chunks, which all workers decode at the same time.
+    let long = join(&vec![SPEECH.clone(); 8], 500);
+    assert_eq!(transcribed(&gateway, &long), transcribed(&alone, &long));
     let taken: Vec<usize> = workers.iter().map(|worker| worker.taken()).collect();
-    assert!(taken.iter().sum::<usize>() >= 4, "{taken:?}");
+    assert!(taken.iter().all(|count| *count > 2), "{taken:?}");
     gateway.end();
+}
+
+#[test]
+fn two_gateways_share_the_workers() {
+    let nats = Nats::start();
+    let _workers = [nats.worker(), nats.worker()];
+    let gateways = [nats.gateway(""), nats.gateway("")];
+    std::thread::scope(|scope| {
+        for gateway in gateways.iter().cycle().take(6) {
+            scope.spawn(|| assert_eq!(finals(&heard(gateway, &SPEECH)), PHRASES));
+        }
+    });
+    for gateway in gateways {
+        gateway.wait_for_metric("hearken_workers 2");
+        gateway.end();
+    }
 }
 
 #[test]

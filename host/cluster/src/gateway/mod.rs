@@ -206,8 +206,8 @@ impl Desk {
         });
     }
 
-    /// Sends a message to a worker. Returns false if NATS does not take it. It answers that there is
-    /// no worker if its connection is gone.
+    /// Sends a message to a worker. Returns false if NATS does not take it. It answers that there
+    /// is no worker if its connection is gone.
     async fn send(&self, worker: Id, message: &ToWorker) -> bool {
         let (to, reply) = (subject::worker(worker), subject::gateway(self.id, message.id));
         let sent = self.link.client.publish_with_reply(to, reply, encode(message).into());

@@ -7,15 +7,21 @@ use hearken::place::{Class, Job, Place, PlaceError, Recognizer, Ticket, Waiting}
 use hearken::{Error, Share};
 use hearken_proto::encode;
 use tokio::sync::Notify;
-use tokio::time::{sleep, timeout_at};
+use tokio::time::{sleep, timeout, timeout_at};
 
 use super::recognizer::Distant;
 use super::{Desk, Heard};
 use crate::connect::{PATIENCE, causes};
 use crate::id::Id;
+use crate::news::PERIOD;
+use crate::roster::Loss;
 use crate::seats::Seat;
 use crate::subject::{self, Queue};
 use crate::wire::{Order, ShareOf, Tell};
+
+/// Time in which a worker that makes an offer tells its load as well: less than that after which it
+/// takes the offer back.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// Pause before an order that NATS did not take is sent again.
 const RETRY: Duration = Duration::from_millis(250);
@@ -89,9 +95,9 @@ impl Remote {
                 return Err(PlaceError::Unavailable(reason.to_owned()).into());
             }
         };
-        let Some(loss) = desk.workers.loss(worker) else {
+        let Ok(loss) = timeout(SILENCE, heard(desk, worker)).await else {
             desk.close(worker, id);
-            return Err(PlaceError::Lost("it is not heard any more".to_owned()).into());
+            return Err(PlaceError::Lost("it was never heard otherwise".to_owned()).into());
         };
         let (desk, share) = (Arc::clone(desk), share.clone());
         Ok(Box::new(Distant::new(desk, seat, worker, loss, share, started.elapsed())))
@@ -135,6 +141,16 @@ impl Remote {
         };
         let all = self.desk.workers.all().into_iter();
         all.filter(move |(_, load)| !load.draining && has(load)).map(|(_, load)| load.threads)
+    }
+}
+
+/// Waits until a worker has told its load. It has, unless one of the two has just come.
+async fn heard(desk: &Desk, worker: Id) -> Loss {
+    loop {
+        match desk.workers.loss(worker) {
+            Some(loss) => return loss,
+            None => sleep(PERIOD).await,
+        }
     }
 }
 

@@ -113,6 +113,7 @@ impl Distant {
                     }
                     Some(Heard::Message(message)) => match message.body {
                         Tell::Answer(answer) if answer.number == self.number => return Ok(answer),
+                        Tell::Leaving => return Err(PlaceError::HandedOver),
                         Tell::Gone { reason } => {
                             let reason = wire::shortened(&hearken::text::sanitize(&reason));
                             return Err(PlaceError::Lost(reason));

@@ -90,7 +90,7 @@ pub(super) async fn serve(bench: &Bench, model: Model, order: &Order, mut seat: 
                     }
                     continue;
                 }
-                () = over(&mut ending) => return tell_gone(bench, order, "the worker ends").await,
+                () = over(&mut ending) => return bench.tell(order.gateway, order.id, Tell::Leaving).await,
             },
         };
         let gone = match ask {
@@ -116,7 +116,8 @@ pub(super) async fn serve(bench: &Bench, model: Model, order: &Order, mut seat: 
             Ask::Close => return,
         };
         if let Err(reason) = gone {
-            return tell_gone(bench, order, reason).await;
+            let gone = Tell::Gone { reason: reason.to_owned() };
+            return bench.tell(order.gateway, order.id, gone).await;
         }
     }
 }
@@ -237,12 +238,6 @@ impl Hearing<'_> {
 async fn send(bench: &Bench, order: &Order, bytes: Bytes) {
     let sent = bench.link.client.publish(subject::gateway(order.gateway, order.id), bytes);
     let _ = tokio::time::timeout(SENDING, sent).await;
-}
-
-/// Tells the gateway that the sandbox is not there any more.
-async fn tell_gone(bench: &Bench, order: &Order, reason: &str) {
-    let gone = Tell::Gone { reason: reason.to_owned() };
-    bench.tell(order.gateway, order.id, gone).await;
 }
 
 /// The job of a call: the sandbox is made at the first.
