@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::audio::AudioError;
 use crate::model::ModelError;
+use crate::place::{Fault, PlaceError};
 use crate::sandbox::SandboxError;
 
 /// Why something could not be done. Messages are one line: the thing, and the remedy.
@@ -51,6 +52,9 @@ pub enum Error {
     /// The guest failed.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
+    /// A place elsewhere did not do its part.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     /// The language is not one that Whisper has a token for.
     #[error(
         "{language:?} is not a language code that Whisper knows; use an ISO 639-1 code such as en, or leave it out"
@@ -81,4 +85,18 @@ pub enum Error {
         /// Why it failed.
         source: std::io::Error,
     },
+}
+
+impl Error {
+    /// The cause of a failure to recognize.
+    pub(crate) fn fault(&self) -> Fault {
+        match self {
+            Self::Sandbox(error) if error.ends_one_utterance() => Fault::Guest,
+            Self::Place(PlaceError::Guest { fatal: false, .. }) => Fault::Guest,
+            Self::Place(PlaceError::Lost(_)) => Fault::Worker,
+            Self::Place(PlaceError::HandedOver) => Fault::Nobody,
+            Self::Sandbox(_) | Self::Place(PlaceError::Guest { .. }) => Fault::Machine,
+            _ => Fault::Other,
+        }
+    }
 }

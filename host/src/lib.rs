@@ -46,6 +46,7 @@ mod language;
 mod meter;
 pub mod model;
 mod os_memory;
+pub mod place;
 mod preempt;
 pub mod sandbox;
 #[cfg(feature = "service")]

@@ -1,14 +1,16 @@
 //! Work that is done in slices: CPU time accounting, and preemption.
 //!
 //! Preemption. A running guest can be suspended at any loop or call and be resumed later, on
-//! another thread: a call into it is a future. Such a future is pending for one reason only,
-//! preemption: the code that polls it decides when it goes on.
+//! another thread: a call into it is a future. In this process such a future is pending for one
+//! reason only, preemption: the code that polls it decides when it goes on.
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -86,13 +88,25 @@ pub(crate) fn slice<F: Future + ?Sized>(
     task.poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// Works on a task to its end, on this thread, without giving way.
+/// Wakes a thread that waits for its task.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Works on a task to its end, on this thread, without giving way. Sleeps while the task waits for
+/// another machine.
 pub(crate) fn to_end<F: Future>(task: F) -> F::Output {
     let mut task = pin!(task);
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
     loop {
-        if let Poll::Ready(output) = task.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        if let Poll::Ready(output) = task.as_mut().poll(&mut Context::from_waker(&waker)) {
             return output;
         }
+        thread::park();
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod attack;
 pub mod capi;
+pub mod cluster;
 pub mod command;
 pub mod cost;
 pub mod footprint;

@@ -135,7 +135,7 @@ impl Model {
     }
 
     /// The recognizer, ready for a new utterance.
-    pub(crate) async fn instantiate(&self) -> Result<Instance, Error> {
+    pub(crate) async fn recognizer(&self) -> Result<Instance, Error> {
         Ok(Instance::new(&self.0.recognizer)?)
     }
 

@@ -2,6 +2,7 @@
 
 use crate::audio::AudioError;
 use crate::model::ModelError;
+use crate::place::Fault;
 use crate::sandbox::SandboxError;
 
 /// A reason for which something could not be done. Messages are one line: the thing, and the
@@ -39,4 +40,15 @@ pub enum Error {
         /// `translate`, or `recognize de`.
         wanted: String,
     },
+}
+
+impl Error {
+    /// The cause of a failure to recognize.
+    pub(crate) fn fault(&self) -> Fault {
+        match self {
+            Self::Sandbox(error) if error.ends_one_utterance() => Fault::Guest,
+            Self::Sandbox(_) => Fault::Machine,
+            _ => Fault::Other,
+        }
+    }
 }

@@ -50,6 +50,7 @@ mod mpeg;
 #[cfg(all(target_arch = "wasm32", feature = "files"))]
 #[path = "../../media/src/opus.rs"]
 mod opus;
+mod place;
 #[cfg(all(target_arch = "wasm32", feature = "files"))]
 #[path = "../../media/src/report.rs"]
 mod report;

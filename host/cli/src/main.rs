@@ -5,6 +5,7 @@
 
 mod bench;
 mod captions;
+mod cluster;
 mod cues;
 mod devices;
 mod doctor;
@@ -23,6 +24,7 @@ mod realtime;
 mod save;
 mod serve;
 mod speech;
+mod worker;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -61,6 +63,10 @@ enum Command {
     /// Serve transcription to programs: OpenAI's and Deepgram's interfaces, and a WebSocket of
     /// hearken's own
     Serve(serve::Args),
+    /// Recognize for gateways (`serve --nats`), on a machine of its own
+    Worker(worker::Args),
+    /// Look at a cluster of gateways and workers
+    Cluster(cluster::Args),
     /// Load a server with many streams of speech, and measure latency and accuracy
     Load(load::Args),
     /// Measure accuracy, latency and speed against reference transcripts
@@ -121,6 +127,8 @@ fn main() -> ExitCode {
         Command::File(args) => file::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Worker(args) => worker::run(&args),
+        Command::Cluster(args) => cluster::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Bench(args) => bench::run(&args),

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use hearken::{Engine, ModelSource};
-use hearken_server::{Config, Control, Key, LogFormat, NamedModel, Server, Unkeyed};
+use hearken_cluster::Gateway;
+use hearken_server::{Config, Control, Elsewhere, Key, LogFormat, NamedModel, Server, Unkeyed};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use super::cluster::NatsArgs;
 use super::{Failure, MediaArgs, ModelArgs, complain, model};
 
 /// The name of a server's only model where the configuration gives none.
@@ -32,6 +34,7 @@ const WRITERS: usize = 16;
     hearken serve --config hearken.toml               for tenants: see docs/operations.md\n  \
     hearken serve --wyoming 0.0.0.0:10300             for Home Assistant as well\n  \
     hearken serve --audiosocket 0.0.0.0:9092          for Asterisk's calls as well\n  \
+    hearken serve --nats nats://host:4222             with the sandboxes at `hearken worker`s: see docs/operations.md\n  \
     hearken serve key                                 a new key, and its hash for the configuration\n  \
     curl http://127.0.0.1:8080/v1/audio/transcriptions -F file=@talk.mp3 -F model=whisper-1"
 )]
@@ -63,6 +66,13 @@ pub(crate) struct Args {
     /// (Linux): see docs/security.md
     #[arg(long)]
     hardened: bool,
+    /// Recognize at workers (`hearken worker`) that are connected to this NATS server, with their
+    /// models: nats://host:4222, or tls://host:4222
+    #[arg(long, value_name = "URL")]
+    nats: Option<String>,
+    /// Credentials for NATS: a file as `nsc generate creds` writes it
+    #[arg(long, value_name = "FILE", requires = "nats")]
+    nats_creds: Option<PathBuf>,
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
@@ -90,7 +100,19 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     let config = args.configuration()?;
     start_log(config.log);
-    let models = args.models(&config)?;
+    let models = match &args.nats {
+        None => models(&config, &args.model)?,
+        Some(_) if args.model.is_named() => {
+            return Err(Failure::usage("--nats and --model exclude each other: the models are the workers'"));
+        }
+        // A connection to NATS that breaks is made anew.
+        Some(_) if args.hardened => {
+            return Err(Failure::usage(
+                "--nats and --hardened exclude each other: a gateway opens connections",
+            ));
+        }
+        Some(_) => Vec::new(),
+    };
     let media = args.media.read()?;
     raise_file_limit();
     if args.hardened {
@@ -101,16 +123,24 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         media.add()?;
     }
     let engine = args.model.engine()?;
-    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_WORKERS);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(workers)
-        .thread_name("hearken-io")
-        .max_blocking_threads(WRITERS)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(format!("cannot start the server's threads: {error}")))?;
+    let runtime = runtime()?;
     let ended = runtime.block_on(async {
-        let server = Server::bind(config, engine, models).await?;
+        // The gateway lives as long as the server.
+        let (server, _gateway) = match &args.nats {
+            None => (Server::bind(config, engine, models).await?, None),
+            Some(nats) => {
+                let nats = NatsArgs { nats: nats.clone(), nats_creds: args.nats_creds.clone() };
+                let gateway = Gateway::start(nats.connect("hearken gateway").await?, &engine).await?;
+                let elsewhere = Elsewhere {
+                    models: gateway.models(),
+                    capacity: Box::new(gateway.capacity()),
+                    demand: Box::new(gateway.demand_of_others()),
+                    workers: Box::new(gateway.workers()),
+                };
+                complain("connected to NATS; ready when a worker is");
+                (Server::gateway(config, engine, elsewhere).await?, Some(gateway))
+            }
+        };
         let (url, control) = (server.url(), server.control());
         let vosk =
             server.vosk_address().map(|address| format!("serving ws{}://{address} (Vosk)", secure(&url)));
@@ -188,24 +218,34 @@ impl Args {
     fn give_up_files(&self, _config: &Config, _models: &[NamedModel]) -> Result<(), Failure> {
         Err(Failure::usage("--hardened needs Linux; leave it out"))
     }
+}
 
-    /// Models of the configuration, else the one that every other command would use.
-    fn models(&self, config: &Config) -> Result<Vec<NamedModel>, Failure> {
-        if config.models.is_empty() {
-            return Ok(vec![NamedModel { name: ONLY_MODEL.to_owned(), source: self.model.source()? }]);
-        }
-        if self.model.is_named() {
-            return Err(Failure::usage(
-                "--model and [models] of the configuration exclude each other; use one",
-            ));
-        }
-        let named = config.models.iter().map(|(name, source)| {
-            let source =
-                if source == Path::new("embedded") { ModelSource::Embedded } else { model::find(source)?.0 };
-            Ok(NamedModel { name: name.clone(), source })
-        });
-        named.collect()
+/// Models of the configuration, else the one that every other command would use.
+pub(super) fn models(config: &Config, args: &ModelArgs) -> Result<Vec<NamedModel>, Failure> {
+    if config.models.is_empty() {
+        return Ok(vec![NamedModel { name: ONLY_MODEL.to_owned(), source: args.source()? }]);
     }
+    if args.is_named() {
+        return Err(Failure::usage("--model and [models] of the configuration exclude each other; use one"));
+    }
+    let named = config.models.iter().map(|(name, source)| {
+        let source =
+            if source == Path::new("embedded") { ModelSource::Embedded } else { model::find(source)?.0 };
+        Ok(NamedModel { name: name.clone(), source })
+    });
+    named.collect()
+}
+
+/// The threads that move bytes.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_WORKERS);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .thread_name("hearken-io")
+        .max_blocking_threads(WRITERS)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("cannot start the threads that move bytes: {error}")))
 }
 
 #[cfg(target_os = "linux")]
@@ -250,7 +290,7 @@ fn make_key() -> Result<ExitCode, Failure> {
 }
 
 /// Starts logging to standard error. Logs contain no recognized text.
-fn start_log(format: LogFormat) {
+pub(super) fn start_log(format: LogFormat) {
     let filter = EnvFilter::try_from_env("HEARKEN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false);
     // Only one thing in a process logs: this is the first.
@@ -261,7 +301,7 @@ fn start_log(format: LogFormat) {
 }
 
 /// A connection is an open file, and many systems allow a thousand unless they are asked for more.
-fn raise_file_limit() {
+pub(super) fn raise_file_limit() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     if setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_err() {
         tracing::warn!("the limit of open files could not be raised");

@@ -23,6 +23,7 @@ use std::time::Duration;
 use hearken::service::{ActiveStream, Stats};
 use hearken::{Engine, Model, Share};
 
+use super::Elsewhere;
 use super::config::Admission;
 use super::rejection::Rejection;
 use super::tenants::Tenants;
@@ -36,6 +37,8 @@ pub(super) struct Capacity {
     /// The recognizer, and how many of its threads can run at once.
     engine: Engine,
     threads: f64,
+    /// Recognition on other machines, if that is where it is.
+    elsewhere: Option<Elsewhere>,
     /// Held during an admission check at the first speech, until the stream counts as active: the
     /// last place is given once.
     turn: Mutex<()>,
@@ -52,21 +55,38 @@ pub(super) struct Asking<'a> {
 }
 
 impl Capacity {
-    pub(super) fn new(config: Admission, engine: Engine) -> Self {
+    pub(super) fn new(config: Admission, engine: Engine, elsewhere: Option<Elsewhere>) -> Self {
         let threads = engine.threads();
         // More threads than cores do not recognize more.
         let cores = std::thread::available_parallelism().map_or(threads, usize::from);
-        Self { config, engine, threads: threads.min(cores) as f64, turn: Mutex::default() }
+        Self { config, engine, threads: threads.min(cores) as f64, elsewhere, turn: Mutex::default() }
     }
 
     /// Thread time that final texts need, as a fraction of the available time.
     pub(super) fn load(&self, models: &[Model]) -> f64 {
-        Demand::of(models).threads / self.capable()
+        // Without a worker there is no time at all.
+        self.demand(models).threads / self.capable().max(f64::MIN_POSITIVE)
+    }
+
+    /// Demand on the recognizer: of this server's streams and, where other machines recognize, of
+    /// all that these have.
+    fn demand(&self, models: &[Model]) -> Demand {
+        let own = Demand::of(models);
+        let (threads, speaking) = self.elsewhere.as_ref().map_or((0.0, 0), |there| (there.demand)());
+        Demand { speaking: own.speaking.saturating_add(speaking), threads: own.threads + threads }
     }
 
     /// Threads' time that there is.
     fn capable(&self) -> f64 {
-        self.threads * self.engine.pace()
+        match &self.elsewhere {
+            Some(elsewhere) => (elsewhere.capacity)(),
+            None => self.threads * self.engine.pace(),
+        }
+    }
+
+    /// Number of machines that recognize; `None` if this one does.
+    pub(super) fn workers(&self) -> Option<usize> {
+        self.elsewhere.as_ref().map(|elsewhere| (elsewhere.workers)())
     }
 
     /// The most that may be needed.
@@ -81,7 +101,7 @@ impl Capacity {
         }
         let cost = model.stats().cost_of_speech.unwrap_or_default();
         let limit = self.config.load * self.capable();
-        if !Demand::of(asking.models).leaves_room(cost, limit) && !asking.is_below_its_part(cost, limit) {
+        if !self.demand(asking.models).leaves_room(cost, limit) && !asking.is_below_its_part(cost, limit) {
             return Err(Rejection::Busy { retry: RETRY });
         }
         self.in_time(asking)
@@ -123,7 +143,7 @@ impl Asking<'_> {
     /// `limit`.
     fn is_below_its_part(&self, cost: f64, limit: f64) -> bool {
         let used = self.own.stats();
-        let own = Demand::new(&used, used.cost_of_speech.unwrap_or(cost));
+        let own = Demand::new(&used, cost);
         let others = self
             .tenants
             .all()
@@ -146,21 +166,18 @@ struct Demand {
 impl Demand {
     /// Demand of all streams of these models.
     fn of(models: &[Model]) -> Self {
-        let each = models.iter().map(|model| {
-            let used = model.stats();
-            Self::new(&used, used.cost_of_speech.unwrap_or_default())
-        });
+        let each = models.iter().map(|model| Self::new(&model.stats(), 0.0));
         each.fold(Self::default(), |all, one| Self {
             speaking: all.speaking + one.speaking,
             threads: all.threads + one.threads,
         })
     }
 
-    /// Current demand of the streams that are counted, each of this cost, or the average one, if
-    /// that is more. A moment in which many pause is soon over.
+    /// Current demand of the streams that are counted, or the average one, if that is more: a
+    /// moment in which many pause is soon over. `cost` stands for a cost of speech that is not
+    /// known.
     fn new(used: &Stats, cost: f64) -> Self {
-        let threads = used.speaking_lately.max(used.speaking as f64) * cost;
-        Self { speaking: used.speaking, threads }
+        Self { speaking: used.speaking, threads: used.demand(cost) }
     }
 
     /// Returns true if one more stream of this cost fits below `limit`.

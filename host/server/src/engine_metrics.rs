@@ -106,6 +106,12 @@ fn models(app: &App, registry: &mut Registry) {
     registry.register("load", "Fraction of the recognizer's time that final texts need", load);
     // hearken_load_limit
     registry.register("load_limit", "Load at which new streams are rejected", limit);
+    if let Some(count) = app.capacity.workers() {
+        let workers = Gauge::<i64>::default();
+        workers.set(i64::try_from(count).unwrap_or(i64::MAX));
+        // hearken_workers
+        registry.register("workers", "Workers that were heard lately", workers);
+    }
 }
 
 fn memory(app: &App, registry: &mut Registry) {

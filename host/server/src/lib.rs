@@ -27,6 +27,7 @@ mod config;
 mod deepgram;
 mod dialogue;
 mod disk;
+mod elsewhere;
 mod engine_metrics;
 mod errors;
 mod families;
@@ -76,6 +77,8 @@ use self::admission::Capacity;
 use self::broadcast::Broadcasts;
 pub use self::config::{Admission, Config, ConfigError, LogFormat, TenantConfig, Tls, Unkeyed};
 use self::disk::Disk;
+pub use self::elsewhere::Elsewhere;
+use self::elsewhere::Source;
 use self::health::Audience;
 pub use self::keys::{InvalidKeyHash, Key, KeyHash};
 use self::metrics::Metrics;
@@ -177,7 +180,7 @@ pub struct Server {
     vosk: Option<TcpListener>,
     wyoming: Option<TcpListener>,
     audiosocket: Option<TcpListener>,
-    models: Vec<NamedModel>,
+    models: Source,
     address: SocketAddr,
 }
 
@@ -193,6 +196,26 @@ impl Server {
     ///
     /// [`ServerError::Config`] and [`ServerError::Listen`].
     pub async fn bind(config: Config, engine: Engine, models: Vec<NamedModel>) -> Result<Self, ServerError> {
+        Self::of(config, engine, Source::Here(models), None)
+    }
+
+    /// Takes the address of a server whose models are on other machines. It is ready when one of
+    /// them is there. `engine` takes in audio.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind).
+    pub async fn gateway(config: Config, engine: Engine, elsewhere: Elsewhere) -> Result<Self, ServerError> {
+        let models = Source::Elsewhere(elsewhere.models.clone());
+        Self::of(config, engine, models, Some(elsewhere))
+    }
+
+    fn of(
+        config: Config,
+        engine: Engine,
+        models: Source,
+        elsewhere: Option<Elsewhere>,
+    ) -> Result<Self, ServerError> {
         config.check()?;
         // Before a process that gives up rights, and before the first recording, which would wait
         // for it.
@@ -210,14 +233,14 @@ impl Server {
         let intake = IntakePool::start(engine.threads())
             .map_err(|source| Error::System { what: "cannot start a thread".to_owned(), source })?;
         let app = App {
-            models: Models::new(&config, &models),
+            models: Models::new(&config, models.named()),
             tenants: Tenants::new(&config.tenants),
             metrics: Metrics::new(),
             parked: native_ws::Parked::default(),
             broadcasts: Broadcasts::default(),
             secrets: realtime::Secrets::default(),
             open: AtomicU32::new(0),
-            capacity: Capacity::new(config.admission, engine.clone()),
+            capacity: Capacity::new(config.admission, engine.clone(), elsewhere),
             disk: Disk::new(&config),
             quiet: Quiet::default(),
             web,
@@ -273,12 +296,20 @@ impl Server {
         let failed = Arc::new(OnceLock::new());
         let loading = {
             let (app, failed) = (Arc::clone(&app), Arc::clone(&failed));
-            tokio::task::spawn_blocking(move || {
-                if let Err(error) = app.models.load(&app.engine, &models) {
-                    let _ = failed.set(error);
-                    app.drain.send_replace(true);
-                }
-            })
+            match models {
+                Source::Here(models) => tokio::task::spawn_blocking(move || {
+                    if let Err(error) = app.models.load(&app.engine, &models) {
+                        let _ = failed.set(error);
+                        app.drain.send_replace(true);
+                    }
+                }),
+                Source::Elsewhere(models) => tokio::spawn(async move {
+                    tokio::select! {
+                        () = app.models.follow(models) => {}
+                        () = app.drained() => {}
+                    }
+                }),
+            }
         };
         let (alive, mut ended) = mpsc::channel(1);
         let public = if operations.is_some() { Audience::Nobody } else { Audience::ThisMachine };

@@ -60,11 +60,28 @@ impl Models {
             }
             Ok((named.name.clone(), model))
         };
-        let models = models.iter().map(load).collect::<Result<_, Error>>()?;
+        self.set(models.iter().map(load).collect::<Result<_, Error>>()?);
+        Ok(())
+    }
+
+    /// Takes over these models, and no others.
+    pub(super) fn set(&self, models: BTreeMap<String, Model>) {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let since = since.map_or(0, |since| since.as_secs());
         self.loaded.send_replace(Some(Loaded { models, since }));
-        Ok(())
+    }
+
+    /// Takes over models of other machines as they come.
+    pub(super) async fn follow(&self, mut models: watch::Receiver<BTreeMap<String, Model>>) {
+        loop {
+            let now = models.borrow_and_update().clone();
+            if !now.is_empty() {
+                self.set(now);
+            }
+            if models.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     /// All loaded models, each once, however many names it has.

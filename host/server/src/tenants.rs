@@ -266,7 +266,7 @@ impl Directory {
                     if let Some(mib) = limits.memory_mib {
                         of_sandboxes = of_sandboxes.memory_bytes(u64::from(mib) << 20);
                     }
-                    Share::limited(limits.weight, &of_sandboxes)
+                    Share::named(name, limits.weight, &of_sandboxes)
                 },
                 |tenant| tenant.share.clone(),
             );

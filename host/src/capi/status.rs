@@ -80,7 +80,7 @@ impl From<Error> for Fault {
             | Error::Model { .. }
             | Error::ModelTooLarge { .. }
             | Error::ModelChanged { .. } => CStatus::HearkenErrorModel,
-            Error::Sandbox(_) => CStatus::HearkenErrorSandbox,
+            Error::Sandbox(_) | Error::Place(_) => CStatus::HearkenErrorSandbox,
             Error::Session(error) => return (*error).into(),
             Error::Panicked => CStatus::HearkenErrorDefect,
             Error::System { .. } => CStatus::HearkenErrorSystem,

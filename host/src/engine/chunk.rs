@@ -9,6 +9,7 @@ use hearken_proto::{Event, Request, Task};
 use super::{Model, guard};
 use crate::audio::{Chunk, Voice};
 use crate::error::Error;
+use crate::place::Attempts;
 use crate::sandbox::SandboxError;
 use crate::{Language, SAMPLE_RATE, Segment, Word, text, transcript};
 
@@ -73,11 +74,16 @@ impl Model {
         verbatim: bool,
         looks: bool,
     ) -> Result<Heard, Error> {
-        let parts = if task.language.is_none() && !verbatim && self.multilingual() {
-            self.languages(&chunk, task).await?
-        } else {
-            Vec::new()
-        };
+        let mut parts = Vec::new();
+        if task.language.is_none() && !verbatim && self.multilingual() {
+            let mut attempts = Attempts::default();
+            parts = loop {
+                match self.languages(&chunk, task).await {
+                    Err(error) if attempts.again(&error) => {}
+                    found => break found?,
+                }
+            };
+        }
         if parts.len() < 2 {
             return self.decode_part(&chunk, task, verbatim, looks).await;
         }
@@ -99,13 +105,13 @@ impl Model {
         if stretches.len() < 2 {
             return Ok(Vec::new());
         }
-        let mut instance = self.instantiate().await?;
+        let mut recognizer = self.recognizer().await?;
         let mut task = task.clone();
         let mut parts: Vec<(Range<u64>, String)> = Vec::new();
         for stretch in stretches {
             let end = stretch.end.min(stretch.start + LANGUAGE_SPEECH);
-            instance.write(chunk.samples(stretch.start..end)).await?;
-            for event in instance.call(&Request::Detect(task.clone())).await? {
+            recognizer.write(chunk.samples(stretch.start..end)).await?;
+            for event in recognizer.call(&Request::Detect(task.clone())).await? {
                 let Event::Language { code, certain: true, .. } = event else { continue };
                 if parts.last().is_some_and(|(_, language)| *language == code) || !self.knows(&code) {
                     continue;
@@ -165,23 +171,24 @@ impl Model {
         task: &Task,
         verbatim: bool,
     ) -> Result<Heard, Error> {
-        match self.decode(start, samples, task, verbatim).await {
-            // The state of the instance may be the cause: once more, in a fresh one.
-            Err(Error::Sandbox(error)) if error.ends_one_utterance() => {
-                self.decode(start, samples, task, verbatim).await
+        let mut attempts = Attempts::default();
+        loop {
+            match self.decode(start, samples, task, verbatim).await {
+                // The state of the sandbox may be the cause: once more, in a fresh one.
+                Err(error) if attempts.again(&error) => {}
+                outcome => return outcome,
             }
-            outcome => outcome,
         }
     }
 
     /// Decodes `samples` in a sandbox of their own.
     async fn decode(&self, start: u64, samples: &[f32], task: &Task, verbatim: bool) -> Result<Heard, Error> {
-        let mut instance = self.instantiate().await?;
-        instance.write(samples).await?;
+        let mut recognizer = self.recognizer().await?;
+        recognizer.write(samples).await?;
         let mut heard = Heard::default();
         let mut silence = 0.0;
         let mut report = guard::Report::of(samples.len());
-        for event in instance.call(&Request::Decode(task.clone())).await? {
+        for event in recognizer.call(&Request::Decode(task.clone())).await? {
             match event {
                 Event::Language { code, probability, .. } => {
                     // The recording's later utterances use this language: one guest must not spoil

@@ -4,16 +4,18 @@ use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
-use hearken_proto::window::{SAMPLES_PER_POSITION, STRIDES};
+use hearken_proto::window::STRIDES;
 use hearken_proto::{Kernels, LoadOptions};
 
 use super::{Engine, Preparation, padding};
 use crate::compute::Compute;
 use crate::error::Error;
-use crate::executor::Share;
-use crate::meter::{Meter, Metered};
+use crate::executor::{Class, Share, Ticket};
+use crate::meter::Meter;
 use crate::model::{self, Checked, Known};
+use crate::place::{Counted, Here, Job, ModelFacts, Opened, Place, PlaceError};
 use crate::sandbox::{Code, Image, Instance, Key, SandboxError, State, Template};
 use crate::{SAMPLE_RATE, text};
 
@@ -41,9 +43,17 @@ pub struct Model {
 
 pub(crate) struct Inner {
     name: String,
-    template: Template,
     checked: Checked,
+    /// Version of whisper.cpp inside the guest.
+    whisper_cpp: String,
     meter: Arc<Meter>,
+    home: Home,
+}
+
+/// The place of the sandboxes.
+enum Home {
+    Here(Here),
+    Elsewhere(Counted),
 }
 
 impl Engine {
@@ -96,8 +106,40 @@ impl Engine {
             // to fail.
             None => self.prepare(&name, source, &checked, &options, &key)?,
         };
-        let inner = Arc::new(Inner { name, template, checked, meter: Arc::default() });
+        let meter = Arc::<Meter>::default();
+        let inner = Arc::new(Inner {
+            name,
+            checked,
+            whisper_cpp: template.info().whisper_cpp.clone(),
+            meter: Arc::clone(&meter),
+            home: Home::Here(Here { engine: self.clone(), template: Arc::new(template), meter }),
+        });
         loaded.insert(key, Arc::downgrade(&inner));
+        Ok(Model { engine: self.clone(), inner, share: None })
+    }
+
+    /// A model whose weights are elsewhere: `place` runs its jobs, and has its sandboxes. Of this
+    /// process it takes no more memory than its facts. Each call makes another model, with counters
+    /// of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Place`] if the facts cannot be those of a model.
+    pub fn elsewhere(&self, facts: &ModelFacts, place: Arc<dyn Place>) -> Result<Model, Error> {
+        let checked = facts.check()?;
+        let meter = Arc::<Meter>::default();
+        if let Some(cost) = facts.cost_of_speech.filter(|cost| (0.0..1e6).contains(cost)) {
+            // Another machine has measured it already.
+            meter.learn(std::time::Duration::from_secs_f64(cost), 1);
+            meter.spoken(SAMPLE_RATE.into(), 1);
+        }
+        let inner = Arc::new(Inner {
+            name: facts.short_name(),
+            checked,
+            whisper_cpp: text::sanitize(&facts.whisper_cpp).chars().take(32).collect(),
+            meter: Arc::clone(&meter),
+            home: Home::Elsewhere(Counted { place, meter }),
+        });
         Ok(Model { engine: self.clone(), inner, share: None })
     }
 
@@ -249,19 +291,18 @@ impl Model {
 
     /// Version of whisper.cpp inside the guest.
     pub fn whisper_cpp(&self) -> &str {
-        &self.inner.template.info().whisper_cpp
+        &self.inner.whisper_cpp
     }
 
     /// Returns true if it knows other languages than English.
     pub fn multilingual(&self) -> bool {
-        self.inner.template.info().multilingual
+        self.inner.checked.header.multilingual()
     }
 
-    /// Maximum audio of one decode [samples at 16 kHz]: as the guest reports, never more than the
+    /// Maximum audio of one decode [samples at 16 kHz]. The guest has reported the same as the
     /// file.
     pub fn context_samples(&self) -> usize {
-        let guest = u64::from(self.inner.template.info().n_audio_ctx) * u64::from(SAMPLES_PER_POSITION);
-        guest.min(self.inner.checked.header.context_samples()) as usize
+        self.inner.checked.header.context_samples() as usize
     }
 
     /// Longest piece of a recording that is decoded at once [samples at 16 kHz]: 29 s, or the
@@ -296,14 +337,15 @@ impl Model {
     }
 
     /// Bytes of the weights that the host keeps packed beside the snapshot, for all sandboxes of
-    /// this model together.
+    /// this model together; 0 where the weights are elsewhere.
     pub fn packed_bytes(&self) -> usize {
-        self.inner.template.packed_bytes()
+        self.here().map_or(0, |here| here.template.packed_bytes())
     }
 
-    /// Bytes of memory of the snapshot, which all sandboxes of this model share.
+    /// Bytes of memory of the snapshot, which all sandboxes of this model share; 0 where the
+    /// weights are elsewhere.
     pub fn snapshot_bytes(&self) -> u64 {
-        self.inner.template.image_bytes()
+        self.here().map_or(0, |here| here.template.image_bytes())
     }
 
     /// Returns the same model with its sandboxes charged to this share.
@@ -327,10 +369,37 @@ impl Model {
         self.share.as_ref().unwrap_or(self.engine.common_share())
     }
 
-    /// A fresh sandbox.
+    /// The place where its jobs run, and its sandboxes are.
+    pub fn place(&self) -> &dyn Place {
+        match &self.inner.home {
+            Home::Here(here) => here,
+            Home::Elsewhere(counted) => counted,
+        }
+    }
+
+    /// Has a job done at its place, for its share.
+    pub(crate) fn submit(&self, class: Class, deadline: Instant, job: Job) -> Ticket {
+        self.place().submit(self.share(), class, deadline, job)
+    }
+
+    /// A fresh sandbox at its place, for its share.
+    pub(crate) async fn recognizer(&self) -> Result<Opened, Error> {
+        self.place().open(self.share()).await
+    }
+
+    /// A fresh sandbox in this process.
     pub(crate) async fn instantiate(&self) -> Result<Instance, Error> {
-        let metered = Metered::new([Arc::clone(&self.inner.meter), Arc::clone(self.share().meter())]);
-        let holding = self.share().holding(self.engine.threads());
-        Ok(self.inner.template.instantiate(metered, holding).await?)
+        let here = self.here().ok_or_else(|| {
+            let reason = "its weights are on other machines; ask one that has them".to_owned();
+            PlaceError::Unavailable(reason)
+        })?;
+        here.instantiate(self.share()).await
+    }
+
+    fn here(&self) -> Option<&Here> {
+        match &self.inner.home {
+            Home::Here(here) => Some(here),
+            Home::Elsewhere(_) => None,
+        }
     }
 }

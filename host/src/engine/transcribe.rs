@@ -17,6 +17,7 @@ use super::intake::Intake;
 use crate::audio::{self, Chunk, Source, VadConfig};
 use crate::error::Error;
 use crate::executor::Class;
+use crate::place::Fault;
 use crate::{Bias, Language, Segment, Share, Transcript, language, text};
 
 /// Options of transcribing a recording.
@@ -270,7 +271,7 @@ impl<'a, O: FnMut(Progress<'_>)> Run<'a, O> {
 
     /// Returns true unless enough chunks are under way to keep all threads busy.
     pub(super) fn has_room(&self) -> bool {
-        let ahead = self.model.engine.threads() + 1;
+        let ahead = self.model.place().width().saturating_add(1);
         // Until the language is known, chunks are decoded one by one: the rest needs it.
         self.pending.len() < if self.language.is_some() { ahead } else { 1 }
     }
@@ -295,13 +296,13 @@ impl<'a, O: FnMut(Progress<'_>)> Run<'a, O> {
         let answer = Answer { answer: Some(answer), errand };
         self.pending.push_back(Pending { start: chunk.start, end: chunk.end(), outcome });
         // A recording has no deadline of its own: first come, first served.
-        let engine = &self.model.engine;
-        let share = self.options.share.as_ref().unwrap_or(engine.common_share());
-        engine.executor().submit(share, Class::Batch, Instant::now(), async move {
+        let decoding = model.clone();
+        let job = async move {
             if answer.errand.is_wanted() {
-                answer.give(model.decode_chunk(chunk, &task, verbatim, looks).await);
+                answer.give(decoding.decode_chunk(chunk, &task, verbatim, looks).await);
             }
-        });
+        };
+        model.submit(Class::Batch, Instant::now(), Box::pin(job));
     }
 
     /// Returns true if chunks are under way.
@@ -339,7 +340,7 @@ impl<'a, O: FnMut(Progress<'_>)> Run<'a, O> {
         let (start, end) = (pending.start, pending.end);
         match outcome {
             Ok(heard) => self.deliver(heard),
-            Err(Error::Sandbox(error)) if !error.ends_one_utterance() => return Err(error.into()),
+            Err(error) if error.fault() == Fault::Machine => return Err(error),
             Err(error) => {
                 let lost = Lost { start, end, reason: error.to_string() };
                 (self.observer)(Progress::Lost(&lost));

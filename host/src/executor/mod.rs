@@ -14,7 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-pub(crate) use self::priority::{Class, Ticket};
+pub use self::priority::{Class, Ticket};
 use self::queue::{Job, Queue};
 pub use self::share::{Share, ShareLimits};
 use self::utilization::Utilization;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 /// Class of a job. Earlier variants go first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Class {
+pub enum Class {
     /// The text of an utterance that has ended: a person waits for it.
     Final,
     /// A text that will be replaced.
@@ -14,25 +14,40 @@ pub(crate) enum Class {
     Batch,
 }
 
-/// A job that was submitted.
-#[derive(Debug, Clone)]
-pub(crate) struct Ticket(Arc<Urgency>);
+/// A job that was submitted. A clone is the same job.
+#[derive(Clone)]
+pub struct Ticket(Arc<Urgency>);
 
-#[derive(Debug)]
 struct Urgency {
     class: Class,
     since: Instant,
     hurried: OnceLock<Instant>,
+    on_hurry: Option<Box<dyn Fn() + Send + Sync>>,
 }
 
 impl Ticket {
-    pub(super) fn new(class: Class) -> Self {
-        Self(Arc::new(Urgency { class, since: Instant::now(), hurried: OnceLock::new() }))
+    /// A job of this class.
+    pub fn new(class: Class) -> Self {
+        Self::with(class, None)
+    }
+
+    /// A job of this class. `on_hurry` is called once if it becomes as urgent as a final text; it
+    /// must return at once.
+    pub fn hurried_by(class: Class, on_hurry: impl Fn() + Send + Sync + 'static) -> Self {
+        Self::with(class, Some(Box::new(on_hurry)))
+    }
+
+    fn with(class: Class, on_hurry: Option<Box<dyn Fn() + Send + Sync>>) -> Self {
+        Self(Arc::new(Urgency { class, since: Instant::now(), hurried: OnceLock::new(), on_hurry }))
     }
 
     /// Raises it to a final text, running or not: a final text waits for its end.
-    pub(crate) fn hurry(&self) {
-        let _ = self.0.hurried.set(Instant::now());
+    pub fn hurry(&self) {
+        if self.0.hurried.set(Instant::now()).is_ok()
+            && let Some(on_hurry) = &self.0.on_hurry
+        {
+            on_hurry();
+        }
     }
 
     /// Current class.

@@ -49,7 +49,10 @@ pub struct Share(Arc<Account>);
 
 #[derive(Debug)]
 struct Account {
+    /// Empty where nobody asks for it.
+    name: String,
     weight: u32,
+    limits: ShareLimits,
     /// Sandboxes that may live at once before partial texts wait for one of them to end.
     sandboxes: u64,
     /// The memory that they may hold.
@@ -69,8 +72,16 @@ impl Share {
 
     /// Makes a share with limits on its sandboxes.
     pub fn limited(weight: u32, limits: &ShareLimits) -> Self {
+        Self::named("", weight, limits)
+    }
+
+    /// Makes a share with limits, and a name under which it is the same one in other processes: see
+    /// [`Place`](crate::place::Place).
+    pub fn named(name: &str, weight: u32, limits: &ShareLimits) -> Self {
         Self(Arc::new(Account {
+            name: name.to_owned(),
             weight: weight.max(1),
+            limits: limits.clone(),
             sandboxes: limits.sandboxes.map_or(u64::MAX, u64::from),
             holdings: limits.memory_bytes.map(|bytes| Arc::new(Holdings::limited(bytes))),
             meter: Arc::default(),
@@ -83,6 +94,22 @@ impl Share {
     /// Returns true if both are the same share.
     pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Name; empty unless it was [named](Self::named).
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Limits of its sandboxes.
+    pub fn limits(&self) -> &ShareLimits {
+        &self.0.limits
+    }
+
+    /// Records that a final text has waited this long for a thread, on another machine.
+    #[cfg(feature = "service")]
+    pub fn note_final_wait(&self, wait: Duration) {
+        self.waited(Instant::now(), wait);
     }
 
     /// Weight, at least 1.

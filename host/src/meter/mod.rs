@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use hearken_proto::{Event, Request};
+
 #[cfg(feature = "service")]
 pub use self::active_streams::ActiveStream;
 pub(crate) use self::memory_quota::{Holding, Holdings};
@@ -34,6 +36,22 @@ pub(crate) enum Work {
     Final,
     /// A chunk of a recording.
     Recording,
+}
+
+impl Work {
+    /// Purpose of a request; `None` for those that decode nothing.
+    fn of(request: &Request) -> Option<Self> {
+        match request {
+            Request::Partial(_) => Some(Self::Partial),
+            Request::Final(_) => Some(Self::Final),
+            Request::Decode(_) | Request::Detect(_) => Some(Self::Recording),
+            Request::Drain
+            | Request::LearnPadding
+            | Request::Score { .. }
+            | Request::Media(_)
+            | Request::Forget => None,
+        }
+    }
 }
 
 /// Number of kinds of work.
@@ -208,11 +226,18 @@ impl Metered {
     }
 
     /// Records a decode.
-    pub(crate) fn decoded(&mut self, work: Work, cpu: Duration, encodes: u64) {
+    fn decoded(&mut self, work: Work, cpu: Duration, encodes: u64) {
         self.spent += cpu;
         self.decodes += 1;
         self.complete |= work == Work::Final;
         self.each(|meter| meter.decoded(work, cpu, encodes));
+    }
+
+    /// Records a request that was answered, and the CPU time that it took.
+    pub(crate) fn answered(&mut self, request: &Request, spent: Duration, events: &[Event]) {
+        if let Some(work) = Work::of(request) {
+            self.decoded(work, spent, events.iter().map(encodes).sum());
+        }
     }
 
     /// Calls `count` with each meter.
@@ -236,6 +261,14 @@ impl Drop for Metered {
                 }
             }
         }
+    }
+}
+
+/// Encoder passes that an event tells of.
+fn encodes(event: &Event) -> u64 {
+    match event {
+        Event::Decoded { encodes, .. } | Event::Hypothesis { encodes, .. } => u64::from(*encodes),
+        _ => 0,
     }
 }
 

@@ -45,6 +45,14 @@ pub struct Stats {
     pub cost_of_speech: Option<f64>,
 }
 
+impl Stats {
+    /// Thread time that the final texts of the active streams need: now, or on average lately, if
+    /// that is more. `cost` stands for a cost of speech that is not known.
+    pub fn demand(&self, cost: f64) -> f64 {
+        self.speaking_lately.max(self.speaking as f64) * self.cost_of_speech.unwrap_or(cost)
+    }
+}
+
 impl Meter {
     fn stats(&self) -> Stats {
         let decodes = |work| Decodes { count: self.decodes(work), cpu: self.cpu(work) };

@@ -103,7 +103,6 @@ impl Ftype {
     }
 
     /// The header's number: quantized types have ggml's version 2 of their layouts in front.
-    #[cfg(feature = "import")]
     pub(crate) fn file_number(self) -> i32 {
         match self {
             Self::F32 => 0,
@@ -240,6 +239,32 @@ impl Header {
             return Err(ModelError::WeightsTooLarge { weights, limit: memory::PIECE, needed });
         }
         Ok(header)
+    }
+
+    /// The eleven integers after the magic number.
+    pub(crate) fn fields(&self) -> [i32; 11] {
+        let Dims {
+            n_vocab,
+            n_audio_ctx,
+            n_audio_state,
+            n_audio_head,
+            n_audio_layer,
+            n_text_ctx,
+            n_text_state,
+            n_text_head,
+            n_text_layer,
+            n_mels,
+        } = self.dims;
+        let [encoder, decoder] = [
+            [n_vocab, n_audio_ctx, n_audio_state, n_audio_head, n_audio_layer],
+            [n_text_ctx, n_text_state, n_text_head, n_text_layer, n_mels],
+        ];
+        let mut fields = [self.ftype.file_number(); 11];
+        for (field, value) in fields.iter_mut().zip(encoder.into_iter().chain(decoder)) {
+            // All of them were read as one of these.
+            *field = value.cast_signed();
+        }
+        fields
     }
 
     /// The dimensions.

@@ -21,7 +21,7 @@ use super::snapshot::State;
 use super::ticker::Ticker;
 use super::{Image, Runtime, SandboxError, TrapKind, memory};
 use crate::compute::Prepared;
-use crate::meter::{Holding, Metered, Work};
+use crate::meter::{Holding, Metered};
 use crate::os_memory::prefer_large;
 use crate::preempt::{cpu_time, is_wanted, to_end};
 
@@ -177,24 +177,10 @@ impl Instance {
             self.guest.store.data_mut().check_holding(true)?;
             Ok(events)
         });
-        let work = match request {
-            Request::Partial(_) => Some(Work::Partial),
-            Request::Final(_) => Some(Work::Final),
-            Request::Decode(_) | Request::Detect(_) => Some(Work::Recording),
-            Request::Drain
-            | Request::LearnPadding
-            | Request::Score { .. }
-            | Request::Media(_)
-            | Request::Forget => None,
-        };
-        let spent = self.guest.store.data().budget.spent();
+        let spent = self.spent();
         match &answer {
             Err(error) => self.metered.each(|meter| meter.failed(error)),
-            Ok(events) => {
-                if let Some(work) = work {
-                    self.metered.decoded(work, spent, events.iter().map(encodes).sum());
-                }
-            }
+            Ok(events) => self.metered.answered(request, spent, events),
         }
         answer
     }
@@ -221,14 +207,6 @@ impl Drop for Instance {
     fn drop(&mut self) {
         // Giving memory back takes time, too; the meters are dropped after the memory.
         self.metered.leaving = Some(cpu_time());
-    }
-}
-
-/// Encoder passes that an event tells of.
-fn encodes(event: &Event) -> u64 {
-    match event {
-        Event::Decoded { encodes, .. } | Event::Hypothesis { encodes, .. } => u64::from(*encodes),
-        _ => 0,
     }
 }
 

@@ -236,12 +236,11 @@ impl Core {
         let Some(class) = self.due(state) else { return };
         // A text is wanted before the next one is due.
         let deadline = Instant::now() + self.options.step;
-        let engine = self.model.engine();
-        let share = self.options.share.as_ref().unwrap_or(engine.common_share());
         let run = Arc::clone(self).run();
-        state.job = Some(engine.executor().submit(share, class, deadline, async {
+        let job = async {
             run.await;
-        }));
+        };
+        state.job = Some(self.model.submit(class, deadline, Box::pin(job)));
     }
 
     /// Decode that is due now.

@@ -11,11 +11,8 @@ use super::event::SessionEvent;
 use crate::audio::Voice;
 use crate::engine::guard;
 use crate::error::Error;
-use crate::sandbox::Instance;
+use crate::place::{Attempts, Opened};
 use crate::{Language, Model, SAMPLE_RATE, Segment, Word, text, transcript};
-
-/// Number of fresh sandboxes that replace failed ones, for one utterance.
-const RETRIES: u32 = 1;
 
 /// Maximum number of voiced stretches in a task: as many as a window of 30 s has if they and the
 /// pauses between them are as short as can be.
@@ -46,8 +43,8 @@ pub(super) struct Utterance {
     base: u64,
     /// Position in the utterance where the sandbox's window starts, as the guest has it.
     window: u64,
-    instance: Option<Box<Instance>>,
-    failures: u32,
+    recognizer: Option<Opened>,
+    attempts: Attempts,
     /// Set after a failure: further audio is dropped, for this reason.
     failed: Option<String>,
     /// Committed words, on the session's clock.
@@ -78,8 +75,8 @@ impl Utterance {
             written: 0,
             base: 0,
             window: 0,
-            instance: None,
-            failures: 0,
+            recognizer: None,
+            attempts: Attempts::default(),
             failed: None,
             words: Vec::new(),
             encodes: 0,
@@ -117,7 +114,7 @@ impl Utterance {
 
     /// Returns true if a sandbox is at work on it.
     pub(super) fn has_sandbox(&self) -> bool {
-        self.instance.is_some()
+        self.recognizer.is_some()
     }
 
     /// Returns true if voice was detected since the last decode: silence or a tone alone are not
@@ -150,7 +147,7 @@ impl Utterance {
 
     /// Recognizes no more of it.
     pub(super) fn give_up(&mut self, reason: String) {
-        self.instance = None;
+        self.recognizer = None;
         self.failed = Some(reason);
     }
 
@@ -169,9 +166,7 @@ impl Utterance {
             let Err(error) = result else { return };
             // Whatever it was, that sandbox is not to be trusted any more.
             self.start_over();
-            self.failures += 1;
-            let retry = matches!(&error, Error::Sandbox(error) if error.ends_one_utterance());
-            if !retry || self.failures > RETRIES {
+            if !self.attempts.again(&error) {
                 self.failed = Some(error.to_string());
             }
         }
@@ -207,24 +202,24 @@ impl Utterance {
         last: bool,
         emit: &mut (dyn FnMut(SessionEvent) + Send),
     ) -> Result<(), Error> {
-        let mut instance = match self.instance.take() {
-            Some(instance) => instance,
-            None => Box::new(model.instantiate().await?),
+        let mut recognizer = match self.recognizer.take() {
+            Some(recognizer) => recognizer,
+            None => model.recognizer().await?,
         };
         if last && self.written == self.base {
-            instance.for_final();
+            recognizer.for_final();
         }
         loop {
             let until = self.reach(position, model.stride_samples() as u64);
             let range = (self.written - self.kept) as usize..(until - self.kept) as usize;
-            instance.write(&self.samples[range]).await?;
+            recognizer.write(&self.samples[range]).await?;
             self.written = until;
             let complete = until == position;
             let pause = task.pause && complete;
             let task = Task { voice: self.voice_to_explain(), pause, ..task.clone() };
             let verbatim = task.verbatim;
             let request = if last && complete { Request::Final(task) } else { Request::Partial(task) };
-            for event in instance.call(&request).await? {
+            for event in recognizer.call(&request).await? {
                 self.take(event, last && complete, verbatim, emit);
             }
             if complete {
@@ -235,7 +230,7 @@ impl Utterance {
             model.meter().spoken(position, model.windows(position));
             self.finish(position, position, emit);
         } else {
-            self.instance = Some(instance);
+            self.recognizer = Some(recognizer);
             if task.pause && self.words.len() > self.told {
                 self.told = self.words.len();
                 emit(SessionEvent::Paused { utterance: self.start, position: self.paused });
@@ -322,7 +317,7 @@ impl Utterance {
 
     /// Starts over in a fresh sandbox: audio that is not committed is decoded again.
     pub(super) fn start_over(&mut self) {
-        self.instance = None;
+        self.recognizer = None;
         self.base = self.settled().max(self.kept);
         self.written = self.base;
         self.window = self.base;
@@ -331,7 +326,7 @@ impl Utterance {
     /// Drops the sandbox if its memory is over the limit for waiting sandboxes. Returns true if it
     /// was dropped.
     pub(super) fn give_up_memory(&mut self) -> bool {
-        let given_up = self.instance.as_ref().is_some_and(|instance| instance.is_too_much());
+        let given_up = self.recognizer.as_ref().is_some_and(|recognizer| recognizer.is_too_much());
         if given_up {
             self.start_over();
         }

@@ -2,6 +2,7 @@
 
 mod bias;
 mod driven;
+mod elsewhere;
 mod endurance;
 mod failing;
 mod pause;
