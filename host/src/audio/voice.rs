@@ -2,10 +2,12 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use super::VadEvent;
 
 /// Stretches of voice in order, in samples of the stream. Frames that touch are one stretch.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Voice(Vec<Range<u64>>);
 
 impl Voice {

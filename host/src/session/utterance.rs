@@ -6,6 +6,7 @@ use std::ops::Range;
 use hearken_proto::voice::missed;
 use hearken_proto::{Event, Request, Task};
 
+use super::checkpoint::Part;
 use super::event::SessionEvent;
 use crate::audio::Voice;
 use crate::engine::guard;
@@ -72,6 +73,21 @@ impl Utterance {
             voiced: start,
             ended: false,
         }
+    }
+
+    /// An utterance of a checkpoint: what is not committed is decoded again.
+    pub(super) fn restored(part: Part) -> Self {
+        let mut utterance = Self {
+            samples: part.samples,
+            kept: part.from - part.start,
+            words: part.words,
+            voice: part.voice,
+            voiced: part.voiced,
+            ended: part.ended,
+            ..Self::new(part.start)
+        };
+        utterance.start_over();
+        utterance
     }
 
     pub(super) fn append(&mut self, samples: &[f32]) {
