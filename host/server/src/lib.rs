@@ -301,7 +301,7 @@ impl Server {
             let app = Arc::clone(&app);
             tokio::spawn(async move {
                 if let Some(state) = &app.state {
-                    state.tend().await;
+                    state.tend(app.models.ready()).await;
                 }
             })
         };

@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use super::carry::Carried;
 use super::event::SessionEvent;
+use super::utterance::Utterance;
 use super::{Session, SessionError, SessionOptions};
 use crate::audio::{Accounting, VadEvent, Voice, at_rate, resampled, usable};
 use crate::error::Error;
@@ -209,6 +210,15 @@ impl Part {
             return Err(SessionError::Checkpoint("voice lies outside of its utterance"));
         }
         Ok(end)
+    }
+
+    /// Makes the utterance of it, without a sandbox.
+    pub(super) fn utterance(self) -> Utterance {
+        let mut utterance = Utterance::restored(self.start, self.from - self.start, self.samples, self.words);
+        utterance.voice = self.voice;
+        utterance.voiced = self.voiced;
+        utterance.ended = self.ended;
+        utterance
     }
 
     /// Returns it with values that the rest of the session can rely on, whatever a file says.

@@ -185,7 +185,7 @@ impl Core {
         let mut state = self.lock();
         state.language = checkpoint.language;
         state.carried = checkpoint.carried;
-        state.utterances = checkpoint.utterances.into_iter().map(Utterance::restored).collect();
+        state.utterances = checkpoint.utterances.into_iter().map(Part::utterance).collect();
         self.schedule(&mut state);
     }
 

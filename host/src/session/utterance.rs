@@ -6,7 +6,6 @@ use std::ops::Range;
 use hearken_proto::voice::missed;
 use hearken_proto::{Event, Request, Task};
 
-use super::checkpoint::Part;
 use super::event::SessionEvent;
 use crate::audio::Voice;
 use crate::engine::guard;
@@ -75,17 +74,10 @@ impl Utterance {
         }
     }
 
-    /// An utterance of a checkpoint: what is not committed is decoded again.
-    pub(super) fn restored(part: Part) -> Self {
-        let mut utterance = Self {
-            samples: part.samples,
-            kept: part.from - part.start,
-            words: part.words,
-            voice: part.voice,
-            voiced: part.voiced,
-            ended: part.ended,
-            ..Self::new(part.start)
-        };
+    /// An utterance with these committed words, and audio from `kept` on: what is not committed is
+    /// decoded again.
+    pub(super) fn restored(start: u64, kept: u64, samples: Vec<f32>, words: Vec<Word>) -> Self {
+        let mut utterance = Self { kept, samples, words, ..Self::new(start) };
         utterance.start_over();
         utterance
     }

@@ -206,7 +206,8 @@ impl Client {
         if let Ok(text) = serde_json::to_string(&said) {
             self.history.push(&text);
             if let Some(keeper) = &mut self.keeper {
-                keeper.say(&text);
+                // The first one has its name: what is on disk does not tell it.
+                keeper.say(&text.replace(&self.id, ""));
             }
             out.text(text);
         }

@@ -19,7 +19,7 @@ use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval};
 
 pub(super) use self::keeper::Keeper;
 pub(super) use self::log::{Header, Kept};
@@ -100,18 +100,23 @@ impl State {
         }
     }
 
-    /// Keeps the folder's time, and removes streams of the process before when their time is over.
-    pub(crate) async fn tend(&self) {
-        let (mut beat, over) = (interval(BEAT), Instant::now() + self.resume);
-        beat.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut waiting = true;
-        loop {
-            let now = beat.tick().await;
-            let _ = self.commands.try_send(Command::Beat);
-            if waiting && now >= over {
-                waiting = self.commands.try_send(Command::Expire).is_err();
+    /// Keeps the folder's time, and removes streams of the process before when their time is over,
+    /// which begins when the server is `ready`.
+    pub(crate) async fn tend(&self, ready: impl Future<Output = ()>) {
+        let beat = async {
+            let mut beat = interval(BEAT);
+            beat.set_missed_tick_behavior(MissedTickBehavior::Skip);
+            loop {
+                beat.tick().await;
+                let _ = self.commands.try_send(Command::Beat);
             }
-        }
+        };
+        let expire = async {
+            ready.await;
+            tokio::time::sleep(self.resume).await;
+            let _ = self.commands.send(Command::Expire).await;
+        };
+        tokio::join!(beat, expire);
     }
 
     /// Makes room for a stream of this name.
