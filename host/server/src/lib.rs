@@ -130,7 +130,7 @@ struct App {
     metrics: Metrics,
     parked: native_ws::Parked,
     /// Set where streams survive a restart.
-    state: Option<native_ws::State>,
+    state: Option<native_ws::StateFolder>,
     broadcasts: Broadcasts,
     secrets: realtime::Secrets,
     /// Streams and recordings that are open.
@@ -388,8 +388,8 @@ impl Control {
     }
 }
 
-fn open_state(folder: &Path, config: &Config) -> Result<native_ws::State, ServerError> {
-    native_ws::State::open(folder, Duration::from_secs(config.resume_seconds))
+fn open_state(folder: &Path, config: &Config) -> Result<native_ws::StateFolder, ServerError> {
+    native_ws::StateFolder::open(folder, Duration::from_secs(config.resume_seconds))
         .map_err(|source| ServerError::State { folder: folder.to_owned(), source })
 }
 

@@ -80,9 +80,9 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
-pub use self::commit::{CommitPolicy, UnknownPolicy};
-pub use self::checkpoint::Checkpoint;
 use self::checkpoint::Anchor;
+pub use self::checkpoint::Checkpoint;
+pub use self::commit::{CommitPolicy, UnknownPolicy};
 use self::core::{Core, Drive};
 pub use self::error::SessionError;
 pub use self::event::SessionEvent;

@@ -55,7 +55,8 @@ struct Client {
 
 impl Client {
     fn start(server: &Server, headers: &[(&'static str, &str)], more: Value) -> (Self, Socket) {
-        let mut start = json!({"type": "start", "encoding": "s16le", "sample_rate": SPEECH.format.sample_rate});
+        let mut start =
+            json!({"type": "start", "encoding": "s16le", "sample_rate": SPEECH.format.sample_rate});
         start.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let mut socket = server.socket("/v1/stream", headers).unwrap();
         socket.say(&start);
@@ -108,7 +109,11 @@ impl Client {
     /// Comes back to another server, and sends the rest; its frames are `bytes` long.
     fn come_back(&mut self, server: &Server, headers: &[(&'static str, &str)], bytes: usize, audio: &[u8]) {
         let (resumed, mut socket) = self.resume(server, headers);
-        assert_eq!((&resumed["type"], &resumed["after"]), (&json!("resumed"), &json!(self.received())), "{resumed}");
+        assert_eq!(
+            (&resumed["type"], &resumed["after"]),
+            (&json!("resumed"), &json!(self.received())),
+            "{resumed}"
+        );
         let from = resumed["frames"].as_u64().unwrap();
         assert!(from >= self.frames, "audio that the client may have discarded: {from} < {}", self.frames);
         assert!(from as usize * bytes <= self.sent.max(audio.len()), "{from}");
@@ -121,7 +126,8 @@ impl Client {
 
     /// Asserts that nothing was lost, said twice or changed.
     fn check(&self) {
-        let numbers: Vec<u64> = self.messages.iter().map(|message| message["seq"].as_u64().unwrap()).collect();
+        let numbers: Vec<u64> =
+            self.messages.iter().map(|message| message["seq"].as_u64().unwrap()).collect();
         assert_eq!(numbers, (1..).take(numbers.len()).collect::<Vec<_>>(), "nothing twice, nothing missing");
         assert_eq!(finals(&self.messages), PHRASES, "{:?}", self.messages);
         let starts = self.messages.iter().filter(|message| message["type"] == "speech_started");
@@ -275,7 +281,8 @@ fn a_restart_after_a_broken_connection_costs_nothing() {
 fn channels_that_are_transcribed_apart_go_on_too() {
     let (_temporary, state) = folder();
     let first = server(&state, "");
-    let (mut client, mut socket) = Client::start(&first, &[], json!({"channels": 2, "separate_channels": true}));
+    let (mut client, mut socket) =
+        Client::start(&first, &[], json!({"channels": 2, "separate_channels": true}));
     // The second speaker waits for a second before each phrase of the first.
     let later = [vec![0; SPEECH.format.sample_rate as usize * 2], PCM.to_vec()].concat();
     let earlier = [PCM.to_vec(), vec![0; SPEECH.format.sample_rate as usize * 2]].concat();
@@ -375,7 +382,9 @@ fn damaged_files_cost_their_stream_and_nothing_else() {
     drop(first);
     let path = logs(&state).pop().unwrap();
     let whole = fs::read(&path).unwrap();
-    let mut cut = [whole.len() - 1, whole.len() / 2, 300, 100, 12, 8, 7, 1, 0].map(|len| whole[..len].to_vec()).to_vec();
+    let mut cut = [whole.len() - 1, whole.len() / 2, 300, 100, 12, 8, 7, 1, 0]
+        .map(|len| whole[..len].to_vec())
+        .to_vec();
     let mut other_version = whole.clone();
     other_version[7] = b'9';
     let mut claimed = whole[..8].to_vec();

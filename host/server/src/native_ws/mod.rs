@@ -26,9 +26,9 @@ pub(super) use self::message::Event;
 use self::message::{FromClient, Said, Start};
 use self::replay_buffer::ReplayBuffer;
 pub(super) use self::resume::Parked;
-use self::state::{Header, Keeper};
-pub(super) use self::state::State;
 pub use self::state::StateError;
+pub(super) use self::state::StateFolder;
+use self::state::{Header, Keeper};
 #[cfg(any(test, fuzzing))]
 pub(super) use self::state::{attack as attack_state, seeds as state_seeds};
 use super::App;

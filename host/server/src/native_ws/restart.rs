@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use super::Client;
 use super::message::Start;
 use super::resume::gone;
-use super::state::{Begin, Header, Kept, State};
-use super::Client;
+use super::state::{Begin, Header, Kept, StateFolder};
 use crate::App;
 use crate::broadcast::Publisher;
 use crate::keys::KeyHash;
@@ -96,7 +96,7 @@ impl Client {
 
     async fn from_state(
         app: &Arc<App>,
-        state: &State,
+        state: &StateFolder,
         tenant: &Admitted,
         id: &str,
     ) -> Result<Self, Rejection> {

@@ -218,13 +218,10 @@ mod tests {
     #[test]
     fn a_log_that_is_cut_anywhere_is_read_up_to_its_last_whole_record() {
         let log = &seeds()[0];
-        let (mut first, mut second) = (None, None);
         let mut rest = &log[MAGIC.len()..];
-        for end in [&mut first, &mut first, &mut second] {
-            Record::read(&mut rest).unwrap();
-            *end = Some(log.len() - rest.len());
-        }
-        let (first, second) = (first.unwrap(), second.unwrap());
+        let ends: Vec<usize> =
+            std::iter::from_fn(|| Record::read(&mut rest).map(|_| log.len() - rest.len())).collect();
+        let [_, first, second] = ends[..] else { panic!("a header and two steps: {ends:?}") };
         assert_eq!(second, log.len());
         for end in 0..log.len() {
             match read(&log[..end]) {
@@ -261,12 +258,8 @@ mod tests {
 
     #[test]
     fn a_length_beyond_the_file_is_no_memory() {
-        let mut log = begin(Header {
-            tenant: String::new(),
-            key: None,
-            model: String::new(),
-            start: String::new(),
-        });
+        let mut log =
+            begin(Header { tenant: String::new(), key: None, model: String::new(), start: String::new() });
         let claimed = log.len();
         // A list of 2^63 elements, as postcard counts: with a checksum that is right.
         let content = [&[2, 1][..], &[0x80; 8], &[0x80, 1]].concat();

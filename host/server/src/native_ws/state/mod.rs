@@ -52,7 +52,7 @@ pub enum StateError {
 }
 
 /// The folder, and the thread that writes to it.
-pub(crate) struct State {
+pub(crate) struct StateFolder {
     folder: PathBuf,
     commands: mpsc::Sender<Command>,
     held: Arc<Held>,
@@ -62,7 +62,7 @@ pub(crate) struct State {
     warned: AtomicBool,
 }
 
-impl State {
+impl StateFolder {
     /// Opens the folder, or makes it, and locks it. Streams wait for `resume`.
     pub(crate) fn open(folder: &Path, resume: Duration) -> Result<Self, StateError> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
@@ -160,7 +160,10 @@ impl State {
 
     fn path(&self, id: &str) -> PathBuf {
         let hash = Sha256::digest(id);
-        writer::path(&self.folder, &hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>())
+        writer::path(
+            &self.folder,
+            &hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>(),
+        )
     }
 }
 

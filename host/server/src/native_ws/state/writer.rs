@@ -32,7 +32,7 @@ const DRAFT: &str = "draft";
 
 /// Why a stream is not kept any more.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     #[error(transparent)]
     System(#[from] io::Error),
     #[error(transparent)]
