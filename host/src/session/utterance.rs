@@ -39,6 +39,8 @@ pub(super) struct Utterance {
     /// Position in the utterance where the sandbox's window starts, as the guest has it.
     window: u64,
     instance: Option<Box<Instance>>,
+    /// Position in the utterance up to which the sandbox decodes committed words again.
+    repeated: u64,
     failures: u32,
     /// Set after a failure: further audio is dropped, for this reason.
     failed: Option<String>,
@@ -64,6 +66,7 @@ impl Utterance {
             base: 0,
             window: 0,
             instance: None,
+            repeated: 0,
             failures: 0,
             failed: None,
             words: Vec::new(),
@@ -74,11 +77,12 @@ impl Utterance {
         }
     }
 
-    /// An utterance with these committed words, and audio from `kept` on: what is not committed is
-    /// decoded again.
+    /// An utterance with these committed words, and audio from `kept` on. Its last words are decoded
+    /// again with what follows, which depends on them, but not committed again.
     pub(super) fn restored(start: u64, kept: u64, samples: Vec<f32>, words: Vec<Word>) -> Self {
         let mut utterance = Self { kept, samples, words, ..Self::new(start) };
-        utterance.start_over();
+        (utterance.base, utterance.written, utterance.window) = (kept, kept, kept);
+        utterance.repeated = utterance.settled();
         utterance
     }
 
@@ -276,7 +280,9 @@ impl Utterance {
     }
 
     /// Puts words on the session's clock, inside the utterance, in order.
-    fn place(&self, words: Vec<hearken_proto::Word>) -> Vec<Word> {
+    fn place(&self, mut words: Vec<hearken_proto::Word>) -> Vec<Word> {
+        // A word that is decoded again may be some milliseconds off.
+        words.retain(|word| self.base + (u64::from(word.start) + u64::from(word.end)) / 2 >= self.repeated);
         let (first, end) = (self.start + self.base, self.start + self.written);
         let earliest = self.words.last().map_or(first, |word| word.end);
         Word::place(words, first, earliest..end)
