@@ -344,6 +344,9 @@ impl Server {
             tracing::warn!(open = app.open.load(Ordering::Relaxed), "ending with streams that are not done");
         }
         tended.abort();
+        if let Some(state) = &app.state {
+            state.flush().await;
+        }
         // It may still compile; the runtime waits for it.
         drop(loading);
         match Arc::into_inner(failed).and_then(OnceLock::into_inner) {

@@ -2,18 +2,15 @@
 
 use std::mem;
 use std::sync::Arc;
-use std::time::Duration;
 
 use hearken::session::SessionEvent;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use super::PATIENCE;
 use super::log::{Header, Record, Step};
 use super::writer::{Command, Failure, Log};
 use crate::stream::Stream;
-
-/// Patience with the disk: a stream waits no longer for a record to be written.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Keeps one stream: what is said to its client, and what was heard.
 pub(crate) struct Keeper {

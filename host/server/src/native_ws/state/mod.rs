@@ -18,8 +18,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
-use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 pub(super) use self::keeper::Keeper;
 pub(super) use self::log::{Header, Kept};
@@ -35,6 +35,8 @@ use crate::tenants::Tenant;
 const LOCK: &str = "lock";
 /// Time between two of its modifications.
 const BEAT: Duration = Duration::from_secs(1);
+/// Patience with the disk: nobody waits longer for a record to be written.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a folder cannot hold the state of a server.
 #[derive(Debug, thiserror::Error)]
@@ -117,6 +119,17 @@ impl StateFolder {
             let _ = self.commands.send(Command::Expire).await;
         };
         tokio::join!(beat, expire);
+    }
+
+    /// Waits until everything is written: the process ends.
+    pub(crate) async fn flush(&self) {
+        let (done, flushed) = oneshot::channel();
+        let flush = async {
+            if self.commands.send(Command::Flush(done)).await.is_ok() {
+                let _ = flushed.await;
+            }
+        };
+        let _ = timeout(PATIENCE, flush).await;
     }
 
     /// Makes room for a stream of this name.

@@ -55,6 +55,8 @@ pub(super) enum Command {
     Expire,
     /// The process lives.
     Beat,
+    /// Tells when everything before it is done.
+    Flush(oneshot::Sender<()>),
 }
 
 /// Names of the files that belong to streams of this process.
@@ -172,6 +174,9 @@ pub(super) fn start(folder: PathBuf, lock: File, held: Arc<Held>) -> io::Result<
                 Command::Beat => {
                     // Without it the next process sweeps sooner.
                     let _ = lock.set_modified(SystemTime::now());
+                }
+                Command::Flush(done) => {
+                    let _ = done.send(());
                 }
             }
         }
