@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use crate::SAMPLE_RATE;
 use crate::audio::Faults;
 use crate::engine::Lost;
@@ -50,7 +52,7 @@ impl Transcript {
 }
 
 /// A language, and how sure the model is of it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Language {
     /// ISO 639-1 code.
     pub code: String,
@@ -78,7 +80,7 @@ pub struct Segment {
 }
 
 /// A word with its place in time.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Word {
     /// First sample.
     pub start: u64,

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -85,6 +85,25 @@ impl Server {
         command.args(["-c", "ulimit -n $0 && exec \"$@\"", &files.to_string()]);
         command.arg(command::binary()).args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(&file);
         command::settle(&mut command);
+        Self::spawn(command, folder)
+    }
+
+    /// Starts a server with this configuration, whose folder for streams is a file system of this
+    /// many KiB.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start, also where this user may not mount one.
+    #[cfg(target_os = "linux")]
+    pub fn on_small_disk(state: &Path, kib: u32, configuration: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("hearken.toml");
+        std::fs::write(&file, configuration).expect("room for a configuration");
+        let mount = format!("mount -t tmpfs -o size={kib}k,mode=700 none \"$0\" && exec \"$@\"");
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &mount]).arg(state);
+        command.arg(command::binary()).args(["serve", "--listen", "127.0.0.1:0", "--config"]).arg(&file);
+        command::settle(command.arg("--state").arg(state));
         Self::spawn(command, folder)
     }
 

@@ -27,11 +27,13 @@ const WRITERS: usize = 16;
 #[derive(clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "SIGTERM or Ctrl-C ends it: running streams get their final texts. Again ends it at once. SIGHUP reads\n\
+    after_help = "SIGTERM or Ctrl-C ends it: running streams get their final texts, or with --state go on with the next\n\
+    server. Again ends it at once. SIGHUP reads\n\
     tenants, keys and the certificate of the configuration again. HEARKEN_LOG=debug logs more.\n\n\
     Examples:\n  \
     hearken serve                                     for programs on this machine, without keys\n  \
     hearken serve --config hearken.toml               for tenants: see docs/operations.md\n  \
+    hearken serve --state /var/lib/hearken/streams    streams survive a restart\n  \
     hearken serve --wyoming 0.0.0.0:10300             for Home Assistant as well\n  \
     hearken serve --audiosocket 0.0.0.0:9092          for Asterisk's calls as well\n  \
     hearken serve --nats nats://host:4222             with the sandboxes at `hearken worker`s: see docs/operations.md\n  \
@@ -62,6 +64,11 @@ pub(crate) struct Args {
     /// target/web of `make wasi web`
     #[arg(long, value_name = "FOLDER")]
     web: Option<PathBuf>,
+    /// Keep the streams of hearken's own protocol in this folder: a restarted server goes on with
+    /// them when their clients come back, also after a crash. Nobody else may read the folder, and no
+    /// other server may use it
+    #[arg(long, value_name = "FOLDER")]
+    state: Option<PathBuf>,
     /// Drop rights to files, programs, sockets and system calls that a server does not need
     /// (Linux): see docs/security.md
     #[arg(long)]
@@ -174,6 +181,7 @@ impl Args {
     fn configuration(&self) -> Result<Config, Failure> {
         let mut config = read(self.config.as_deref(), self.addresses())?;
         config.web = self.web.clone().or(config.web);
+        config.state = self.state.clone().or(config.state);
         Ok(config)
     }
 
@@ -195,7 +203,11 @@ impl Args {
             _ => None,
         });
         let needs = super::hardened::Needs {
-            written: Engine::user_cache_dir().into_iter().chain([std::env::temp_dir()]).collect(),
+            written: Engine::user_cache_dir()
+                .into_iter()
+                .chain([std::env::temp_dir()])
+                .chain(config.state.clone())
+                .collect(),
             read: self
                 .config
                 .clone()

@@ -1,17 +1,22 @@
-//! Uploads on disk: their total size, and the space left.
+//! Uploads and kept streams on disk: their total size, and the space left.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::App;
 use super::config::Config;
 use super::rejection::Rejection;
+use super::tenants::Tenant;
 use super::ticket::Ticket;
 use super::upload::Room;
 
 /// Bytes that are taken from the account at once: the system is asked for the free space as often.
 const STEP: u64 = 1 << 20;
+/// As [`STEP`], for a kept stream: most of them are small.
+const KEPT_STEP: u64 = 64 << 10;
 
-/// The account of all uploads.
+/// The account of all files.
 #[derive(Debug)]
 pub(super) struct Disk {
     stored: AtomicU64,
@@ -46,10 +51,66 @@ impl Disk {
     }
 }
 
-/// Disk space of one upload. It is given back when its ticket is dropped: when all that is to be
-/// done with it is done.
+/// Disk space of one file, in bytes.
 #[derive(Debug, Default)]
 pub(super) struct Stored(AtomicU64);
+
+impl Stored {
+    /// Takes space for a file of `len` bytes, as far as it has none yet: whole steps.
+    fn grow(
+        &self,
+        app: &App,
+        tenant: &Tenant,
+        file: impl AsFd,
+        len: u64,
+        step: u64,
+    ) -> Result<(), Rejection> {
+        let has = self.0.load(Ordering::Relaxed);
+        if len <= has {
+            return Ok(());
+        }
+        let more = (len - has).next_multiple_of(step);
+        tenant.store(more)?;
+        let taken = app.disk.take(more).and_then(|()| {
+            let free = app.disk.is_free(file, more);
+            free.then_some(()).ok_or(Rejection::NoRoom).inspect_err(|_| app.disk.give_back(more))
+        });
+        taken.inspect_err(|_| tenant.give_bytes_back(more))?;
+        self.0.fetch_add(more, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn give_back(&self, app: &App, tenant: &Tenant) {
+        let bytes = self.0.swap(0, Ordering::Relaxed);
+        app.disk.give_back(bytes);
+        tenant.give_bytes_back(bytes);
+    }
+}
+
+/// Disk space of a kept stream, until this is dropped.
+pub(super) struct Space {
+    app: Arc<App>,
+    tenant: Arc<Tenant>,
+    stored: Stored,
+}
+
+impl Space {
+    /// An account of a file that is empty.
+    pub(super) fn new(app: &Arc<App>, tenant: &Arc<Tenant>) -> Self {
+        Self { app: Arc::clone(app), tenant: Arc::clone(tenant), stored: Stored::default() }
+    }
+
+    /// Makes sure that the file may have `len` bytes.
+    pub(super) fn grow(&self, file: impl AsFd, len: u64) -> Result<(), Rejection> {
+        self.stored.grow(&self.app, &self.tenant, file, len, KEPT_STEP)
+    }
+}
+
+impl Drop for Space {
+    fn drop(&mut self) {
+        self.stored.give_back(&self.app, &self.tenant);
+    }
+}
 
 impl Room for Ticket {
     fn limit(&self) -> u64 {
@@ -57,28 +118,14 @@ impl Room for Ticket {
     }
 
     fn store(&self, file: BorrowedFd<'_>, len: u64) -> Result<(), Rejection> {
-        let has = self.stored.0.load(Ordering::Relaxed);
-        if len <= has {
-            return Ok(());
-        }
-        let more = (len - has).next_multiple_of(STEP);
-        self.tenant.store(more)?;
-        let taken = self.app.disk.take(more).and_then(|()| {
-            let free = self.app.disk.is_free(file, more);
-            free.then_some(()).ok_or(Rejection::NoRoom).inspect_err(|_| self.app.disk.give_back(more))
-        });
-        taken.inspect_err(|_| self.tenant.give_bytes_back(more))?;
-        self.stored.0.fetch_add(more, Ordering::Relaxed);
-        Ok(())
+        self.stored.grow(&self.app, &self.tenant, file, len, STEP)
     }
 }
 
 impl Ticket {
-    /// Gives back the bytes of an upload that is gone.
+    /// Gives back the bytes of an upload that is gone: when all that is to be done with it is done.
     pub(super) fn give_bytes_back(&self) {
-        let bytes = self.stored.0.swap(0, Ordering::Relaxed);
-        self.app.disk.give_back(bytes);
-        self.tenant.give_bytes_back(bytes);
+        self.stored.give_back(&self.app, &self.tenant);
     }
 }
 

@@ -63,6 +63,20 @@ pub fn attack(bytes: &[u8]) {
     }
 }
 
+/// Passes the bytes to the reader of streams that were kept on disk.
+///
+/// # Panics
+///
+/// When something panics that must not.
+pub fn attack_state(bytes: &[u8]) {
+    native_ws::attack_state(bytes);
+}
+
+/// Returns files of kept streams that are in order.
+pub fn state_seeds() -> Vec<Vec<u8>> {
+    native_ws::state_seeds()
+}
+
 /// As a form; the first line names the boundary.
 fn upload(bytes: &[u8]) -> Option<Rejection> {
     let end = bytes.iter().position(|byte| *byte == b'\n')?;
@@ -130,6 +144,7 @@ mod tests {
         #[test]
         fn whatever_comes_is_answered(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             attack(&bytes);
+            attack_state(&bytes);
         }
 
         /// Valid messages, with pieces of them changed, doubled, cut out or taken from elsewhere.

@@ -60,6 +60,7 @@ mod vosk;
 mod wyoming;
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -84,6 +85,7 @@ pub use self::keys::{InvalidKeyHash, Key, KeyHash};
 use self::metrics::Metrics;
 use self::models::Models;
 pub use self::models::NamedModel;
+pub use self::native_ws::StateError;
 use self::places::Places;
 use self::quiet::{Line, Quiet};
 use self::rejection::Rejection;
@@ -104,6 +106,14 @@ pub enum ServerError {
     /// A model cannot be loaded.
     #[error(transparent)]
     Model(#[from] Error),
+    /// The folder for streams that survive a restart.
+    #[error("{} cannot keep streams: {source}", folder.display())]
+    State {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        source: StateError,
+    },
     /// The address cannot be had.
     #[error("cannot listen on {address}: {source}; end what listens there, or choose another address")]
     Listen {
@@ -122,6 +132,8 @@ struct App {
     tenants: Tenants,
     metrics: Metrics,
     parked: native_ws::Parked,
+    /// Set where streams survive a restart.
+    state: Option<native_ws::StateFolder>,
     broadcasts: Broadcasts,
     secrets: realtime::Secrets,
     /// Streams and recordings that are open.
@@ -222,6 +234,7 @@ impl Server {
         hearken::service::prepare_media()?;
         let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
         let web = config.web.as_deref().map(page::Web::read).transpose()?;
+        let state = config.state.as_deref().map(|folder| open_state(folder, &config)).transpose()?;
         let listener = listen(config.listen)?;
         let operations = config.operations.map(listen).transpose()?;
         let vosk = config.vosk.map(listen).transpose()?;
@@ -237,6 +250,7 @@ impl Server {
             tenants: Tenants::new(&config.tenants),
             metrics: Metrics::new(),
             parked: native_ws::Parked::default(),
+            state,
             broadcasts: Broadcasts::default(),
             secrets: realtime::Secrets::default(),
             open: AtomicU32::new(0),
@@ -250,6 +264,9 @@ impl Server {
             config,
             engine,
         };
+        if let Some(state) = &app.state {
+            state.sweep(|tenant, key| app.admits(tenant, key));
+        }
         Ok(Self { app: Arc::new(app), listener, operations, vosk, wyoming, audiosocket, models, address })
     }
 
@@ -311,6 +328,14 @@ impl Server {
                 }),
             }
         };
+        let tended = {
+            let app = Arc::clone(&app);
+            tokio::spawn(async move {
+                if let Some(state) = &app.state {
+                    state.tend(app.models.ready()).await;
+                }
+            })
+        };
         let (alive, mut ended) = mpsc::channel(1);
         let public = if operations.is_some() { Audience::Nobody } else { Audience::ThisMachine };
         let clients = Places::for_clients(&app.config);
@@ -348,6 +373,10 @@ impl Server {
         let quiet = ended.recv();
         if tokio::time::timeout(Duration::from_secs(app.config.shutdown_seconds), quiet).await.is_err() {
             tracing::warn!(open = app.open.load(Ordering::Relaxed), "ending with streams that are not done");
+        }
+        tended.abort();
+        if let Some(state) = &app.state {
+            state.flush().await;
         }
         // It may still compile; the runtime waits for it.
         drop(loading);
@@ -391,6 +420,11 @@ impl Control {
         }
         Ok(())
     }
+}
+
+fn open_state(folder: &Path, config: &Config) -> Result<native_ws::StateFolder, ServerError> {
+    native_ws::StateFolder::open(folder, Duration::from_secs(config.resume_seconds))
+        .map_err(|source| ServerError::State { folder: folder.to_owned(), source })
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {

@@ -58,6 +58,8 @@ pub(super) struct Metrics {
     pub(super) watchers: Family<ByTenant, Gauge>,
     /// Streams that wait for their client to come back.
     pub(super) parked: Gauge,
+    /// Streams that could not be kept for a restart.
+    pub(super) state_failures: Counter,
 }
 
 impl Metrics {
@@ -79,6 +81,7 @@ impl Metrics {
             connections: Gauge::default(),
             watchers: Family::default(),
             parked: Gauge::default(),
+            state_failures: Counter::default(),
         };
         let r = &mut registry;
         // hearken_open
@@ -115,6 +118,12 @@ impl Metrics {
         r.register("watchers", "Connections that watch broadcasts", metrics.watchers.clone());
         // hearken_parked
         r.register("parked", "Streams whose client lost its connection", metrics.parked.clone());
+        // hearken_state_failures_total
+        r.register(
+            "state_failures",
+            "Streams that would not survive a restart, because their state could not be written",
+            metrics.state_failures.clone(),
+        );
         metrics.registry = Arc::new(registry);
         metrics
     }

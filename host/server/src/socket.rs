@@ -22,6 +22,8 @@ use super::stream::Stream;
 pub(super) const MAX_MESSAGE: usize = 1 << 20;
 /// Size of a connection's read buffer, in bytes; ten thousand idle ones hold as many buffers.
 const READ_BUFFER: usize = 4 << 10;
+/// Code of a close after which the client is to come back: "service restart" in IANA's registry.
+const RESTART: u16 = 1012;
 /// Patience for a client that does not read.
 const WRITE_PATIENCE: Duration = Duration::from_secs(20);
 /// Idle time after which a client is pinged, and the time limit of its answer.
@@ -44,6 +46,18 @@ pub(super) trait Adapter: Send {
 
     /// Takes a binary message. A rejection ends the connection.
     fn binary(&mut self, data: Bytes, out: &mut Outbox) -> Result<(), Rejection>;
+
+    /// Waits until what is about to be sent will outlive the process, where that was promised.
+    /// Cancellation is safe.
+    fn kept(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
+    /// Leaves the stream to the next process, to which its client is sent. False if there is no
+    /// such thing, or no need: the stream is to be ended.
+    fn left(&mut self) -> impl Future<Output = bool> + Send {
+        std::future::ready(false)
+    }
 
     /// All events so far were delivered, and perhaps audio was accepted.
     fn settled(&mut self, _out: &mut Outbox) {}
@@ -88,6 +102,8 @@ pub(super) enum Ended {
     Refused,
     /// The connection broke.
     Lost,
+    /// It goes on with the next process.
+    Left,
 }
 
 /// A request for a WebSocket.
@@ -239,6 +255,10 @@ async fn serve(
             }
             () = app.drained(), if !draining => {
                 draining = true;
+                if adapter.left().await {
+                    close(socket, RESTART, "resume").await;
+                    return Ok(Ended::Left);
+                }
                 if let Some(stream) = adapter.stream() {
                     stream.finish();
                 }
@@ -261,6 +281,7 @@ async fn tell(
     if over {
         adapter.ended(out);
     }
+    adapter.kept().await;
     if send_all(socket, out).await.is_err() {
         return Ok(Some(Ended::Lost));
     }

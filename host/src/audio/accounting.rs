@@ -1,10 +1,12 @@
 //! Accounting of every sample pushed.
 
+use serde::{Deserialize, Serialize};
+
 use super::VadEvent;
 
 /// Counts of 16 kHz samples, from which a caller can show that none was lost: all input is
 /// `speech + silence + dropped`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accounting {
     /// Samples inside utterances.
     pub speech: u64,

@@ -34,6 +34,7 @@ pub use decode::{add_media, from_file, from_reader, open, open_track};
 pub use error::AudioError;
 pub use raw::{Encoding, RawPcm, UnknownEncoding};
 pub use resample::Resampler;
+pub(crate) use resample::at_rate;
 pub use resample::resampled;
 pub use ring::{RingRead, RingReader, RingWriter, ring};
 pub use samples::Samples;

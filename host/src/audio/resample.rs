@@ -202,7 +202,7 @@ pub fn resampled(frames: u64, rate: u32) -> u64 {
 }
 
 /// Frames at the rate `to` that so many frames at the rate `from` become, rounded, halves upwards.
-pub(super) fn at_rate(frames: u64, from: u32, to: u32) -> u64 {
+pub(crate) fn at_rate(frames: u64, from: u32, to: u32) -> u64 {
     let (frames, from, to) = (u128::from(frames), u128::from(from), u128::from(to));
     u64::try_from((2 * frames * to + from) / (2 * from)).unwrap_or(u64::MAX)
 }

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use super::VadEvent;
 use crate::SAMPLE_RATE;
 
@@ -14,7 +16,7 @@ const SPOKEN: u64 = SAMPLE_RATE as u64 * 120 / 1000;
 const AROUND: u64 = SAMPLE_RATE as u64 / 5;
 
 /// Stretches of voice in order, in samples of the stream. Frames that touch are one stretch.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Voice {
     /// Stretches that the detector takes for voice.
     voiced: Vec<Range<u64>>,
@@ -22,7 +24,7 @@ pub(crate) struct Voice {
     tones: Vec<Tone>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Tone {
     range: Range<u64>,
     /// Position behind the samples with which it was found.

@@ -96,9 +96,9 @@ impl From<SessionError> for Fault {
             SessionError::Automatic => Self::state(
                 "this session detects speech by itself; set push_to_talk in hearken_session_options",
             ),
-            SessionError::PartialFrame { .. } | SessionError::FormatChanged { .. } => {
-                Self::argument(error.to_string())
-            }
+            SessionError::PartialFrame { .. }
+            | SessionError::FormatChanged { .. }
+            | SessionError::Checkpoint(_) => Self::argument(error.to_string()),
         }
     }
 }

@@ -1,16 +1,21 @@
 //! Condition on previous text: the end of an utterance becomes the prompt of the next one.
 
+use serde::{Deserialize, Serialize};
+
 use super::event::SessionEvent;
 use crate::SAMPLE_RATE;
+use crate::text;
 
 /// Maximum number of words carried: enough for case and spelling, and too few to be a pattern that
 /// a decoder continues.
 const MOST: usize = 12;
+/// Maximum length of carried words that a file claims [bytes].
+const LONGEST_TEXT: usize = 1024;
 /// Maximum pause [samples]: after a longer one the topic may have changed.
 const LONGEST_PAUSE: u64 = 10 * SAMPLE_RATE as u64;
 
 /// The last words of the utterance before.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Carried {
     text: String,
     /// Position in the session where that utterance ended.
@@ -38,6 +43,15 @@ impl Carried {
             }
             _ => {}
         }
+    }
+
+    /// Returns what can be believed of one that was read from a file.
+    pub(super) fn believed(mut self) -> Self {
+        self.text = text::sanitize_trimmed(&self.text);
+        if self.text.split(' ').count() > MOST || self.text.len() > LONGEST_TEXT {
+            self.text.clear();
+        }
+        self
     }
 
     /// Prompt of an utterance that starts at `start`: `prompt`, and the words said just before.

@@ -9,6 +9,7 @@ use hearken_proto::Task;
 
 use super::SessionOptions;
 use super::carry::Carried;
+use super::checkpoint::{Checkpoint, Part, Recording};
 use super::event::SessionEvent;
 use super::journal::{Decode, Journal};
 use super::utterance::Utterance;
@@ -60,6 +61,8 @@ struct State {
     /// The language of the utterance before, if it was detected.
     language: Option<String>,
     carried: Carried,
+    /// Set where the audio of utterances is recorded for checkpoints.
+    recording: Option<Recording>,
     dropped: u64,
     /// Encoder passes.
     encodes: u64,
@@ -90,6 +93,7 @@ impl Core {
                 cost: Duration::ZERO,
                 language: None,
                 carried: Carried::default(),
+                recording: None,
                 dropped: 0,
                 encodes: 0,
                 partial: false,
@@ -134,6 +138,9 @@ impl Core {
         match *event {
             VadEvent::Start { position } => {
                 state.utterances.push_back(Utterance::new(position));
+                if let Some(recording) = &mut state.recording {
+                    recording.start(position);
+                }
                 state.emit(SessionEvent::SpeechStarted { position });
             }
             VadEvent::Speech { position, samples, voiced_until, .. } => {
@@ -148,6 +155,9 @@ impl Core {
                         utterance.voice.push(event);
                     }
                 }
+                if let Some(recording) = &mut state.recording {
+                    recording.speech(event, taken, self.options.voice_activity.is_some());
+                }
                 if !dropped.is_empty() {
                     state.dropped += dropped.len() as u64;
                     state.emit(SessionEvent::Dropped {
@@ -161,11 +171,36 @@ impl Core {
                 if let Some(utterance) = state.utterances.back_mut() {
                     utterance.ended = true;
                 }
+                if let Some(recording) = &mut state.recording {
+                    recording.end();
+                }
                 state.emit(SessionEvent::SpeechEnded { position });
             }
             VadEvent::Silence { .. } => return,
         }
         self.schedule(&mut state);
+    }
+
+    /// Takes over the utterances of a checkpoint.
+    pub(super) fn restore(self: &Arc<Self>, checkpoint: Checkpoint) {
+        let mut state = self.lock();
+        state.language = checkpoint.language;
+        state.carried = checkpoint.carried;
+        state.utterances = checkpoint.utterances.into_iter().map(Part::utterance).collect();
+        self.schedule(&mut state);
+    }
+
+    /// Records the audio of utterances from now on.
+    pub(super) fn record(&self) {
+        let mut state = self.lock();
+        let running = state.utterances.back().filter(|utterance| !utterance.ended);
+        let running = running.map(|utterance| Part::new(utterance.start, utterance.start + utterance.len()));
+        state.recording = Some(Recording::new(running));
+    }
+
+    /// Takes what was recorded.
+    pub(super) fn recorded(&self) -> Vec<Part> {
+        self.lock().recording.as_mut().map(Recording::take).unwrap_or_default()
     }
 
     /// Audio between utterances that never came.

@@ -35,4 +35,7 @@ pub enum SessionError {
         /// Format of the push.
         pushed: Format,
     },
+    /// A checkpoint that no session can have made: it is damaged, or somebody changed it.
+    #[error("this checkpoint cannot be restored, since {0}; start another session")]
+    Checkpoint(&'static str),
 }

@@ -1,10 +1,12 @@
 //! Events of a session.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Language, Segment, Word};
 
 /// Something that happened. Positions are samples at 16 kHz from the start of the session's audio:
 /// the only clock there is.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum SessionEvent {
     /// Speech began.

@@ -54,12 +54,19 @@
 //! schedules decodes and emits events, `utterance` runs one decode and keeps audio and words,
 //! `carry` makes the next utterance's prompt (condition on previous text).
 //!
+//! # Checkpoints
+//!
+//! A session can be [restored](Session::restore) in another process from a [`Checkpoint`]: plain
+//! data that its owner puts together while the session runs. Committed words stand; what is not
+//! committed is decoded again.
+//!
 //! # Driven sessions
 //!
 //! A [driven](Session::driven) session is for callers with threads of their own, simulations and
 //! tests: it recognizes only when asked, so that the same pushes and calls give the same events.
 
 mod carry;
+mod checkpoint;
 mod commit;
 mod core;
 mod error;
@@ -73,6 +80,8 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
+use self::checkpoint::Anchor;
+pub use self::checkpoint::Checkpoint;
 pub use self::commit::{CommitPolicy, UnknownPolicy};
 use self::core::{Core, Drive};
 pub use self::error::SessionError;
@@ -97,6 +106,10 @@ pub struct Session {
     talking: bool,
     /// Frames that were pushed or skipped.
     frames: u64,
+    /// Where the resampler began.
+    anchor: Anchor,
+    /// Samples at the beginning of what is pushed next that were heard already.
+    overlap: u64,
     accounting: Accounting,
     mono: Vec<f32>,
     ended: bool,
@@ -161,6 +174,8 @@ impl Session {
             push_to_talk,
             talking: false,
             frames: 0,
+            anchor: Anchor::default(),
+            overlap: 0,
             accounting: Accounting::default(),
             mono: Vec::new(),
             ended: false,
@@ -269,6 +284,7 @@ impl Session {
         self.activity.skip(len);
         self.accounting.dropped += len;
         self.core.lose(position, len, reason);
+        self.set_anchor();
         Ok(())
     }
 
@@ -289,6 +305,7 @@ impl Session {
         let talking = self.talking;
         self.release();
         self.talking = talking;
+        self.set_anchor();
         Ok(())
     }
 
@@ -393,7 +410,10 @@ impl Session {
 
     /// Sends `mono` through voice activity.
     fn listen(&mut self) {
-        let Self { core, activity, accounting, mono, push_to_talk, talking, .. } = self;
+        let Self { core, activity, accounting, mono, push_to_talk, talking, overlap, .. } = self;
+        let heard = mono.len().min(usize::try_from(*overlap).unwrap_or(usize::MAX));
+        mono.drain(..heard);
+        *overlap -= heard as u64;
         if *push_to_talk && !*talking {
             accounting.silence += mono.len() as u64;
             // The stream's clock goes on.

@@ -45,6 +45,8 @@ pub(super) struct Utterance {
     window: u64,
     recognizer: Option<Opened>,
     attempts: Attempts,
+    /// Position in the utterance up to which the sandbox decodes committed words again.
+    repeated: u64,
     /// Set after a failure: further audio is dropped, for this reason.
     failed: Option<String>,
     /// Committed words, on the session's clock.
@@ -77,6 +79,7 @@ impl Utterance {
             window: 0,
             recognizer: None,
             attempts: Attempts::default(),
+            repeated: 0,
             failed: None,
             words: Vec::new(),
             encodes: 0,
@@ -87,6 +90,16 @@ impl Utterance {
             told: 0,
             ended: false,
         }
+    }
+
+    /// An utterance with these committed words, and audio from `kept` on. Its last words are decoded
+    /// again with what follows, which depends on them, but not committed again.
+    pub(super) fn restored(start: u64, kept: u64, samples: Vec<f32>, words: Vec<Word>) -> Self {
+        let mut utterance = Self { kept, samples, words, ..Self::new(start) };
+        (utterance.base, utterance.written, utterance.window) = (kept, kept, kept);
+        utterance.repeated = utterance.settled();
+        utterance.told = utterance.words.len();
+        utterance
     }
 
     pub(super) fn append(&mut self, samples: &[f32]) {
@@ -304,7 +317,9 @@ impl Utterance {
     }
 
     /// Puts words on the session's clock, inside the utterance, in order.
-    fn place(&self, words: Vec<hearken_proto::Word>) -> Vec<Word> {
+    fn place(&self, mut words: Vec<hearken_proto::Word>) -> Vec<Word> {
+        // A word that is decoded again may be some milliseconds off.
+        words.retain(|word| self.base + (u64::from(word.start) + u64::from(word.end)) / 2 >= self.repeated);
         let (first, end) = (self.start + self.base, self.start + self.written);
         let earliest = self.words.last().map_or(first, |word| word.end);
         Word::place(words, first, earliest..end)

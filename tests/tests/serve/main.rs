@@ -18,6 +18,7 @@ mod load;
 mod names;
 mod operations;
 mod protocols;
+mod restart;
 mod revoked;
 mod shares;
 mod sinks;

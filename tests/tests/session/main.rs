@@ -1,6 +1,7 @@
 //! Contract of a session: text while it is spoken, and no lost audio.
 
 mod bias;
+mod checkpoint;
 mod driven;
 mod elsewhere;
 mod endurance;

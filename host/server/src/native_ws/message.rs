@@ -38,7 +38,7 @@ pub(super) enum FromClient {
 }
 
 /// Options of a stream.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Start {
     pub(super) model: Option<String>,

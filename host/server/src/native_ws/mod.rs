@@ -5,7 +5,9 @@
 
 mod message;
 mod replay_buffer;
+mod restart;
 mod resume;
+mod state;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +26,11 @@ pub(super) use self::message::Event;
 use self::message::{FromClient, Said, Start};
 use self::replay_buffer::ReplayBuffer;
 pub(super) use self::resume::Parked;
+pub use self::state::StateError;
+pub(super) use self::state::StateFolder;
+use self::state::{Header, Keeper};
+#[cfg(any(test, fuzzing))]
+pub(super) use self::state::{attack as attack_state, seeds as state_seeds};
 use super::App;
 use super::broadcast::Publisher;
 use super::keys::random_name;
@@ -62,7 +69,8 @@ pub(super) fn offered_key(headers: &HeaderMap) -> Option<&str> {
 }
 
 async fn serve(app: Arc<App>, tenant: Admitted, mut socket: WebSocket) {
-    let mut client = match connect(&app, &tenant, &mut socket).await {
+    let given_up = Arc::new(Notify::new());
+    let mut client = match connect(&app, &tenant, &given_up, &mut socket).await {
         Ok(Some(client)) => client,
         Ok(None) => return,
         Err(rejection) => {
@@ -72,23 +80,28 @@ async fn serve(app: Arc<App>, tenant: Admitted, mut socket: WebSocket) {
         }
     };
     tracing::info!(tenant = &*tenant.name, stream = client.log_name(), "connected");
-    let given_up = Arc::new(Notify::new());
     app.parked.attach(&client.id, &tenant, &given_up);
     let revoked = client.stream.revoked();
     let ended = drive(&mut socket, &mut client, &app, &given_up, revoked).await;
     tracing::info!(tenant = &*tenant.name, stream = client.log_name(), "{ended:?}");
-    if ended == Ended::Lost && !app.is_draining() {
-        client.stream.pause();
-        app.parked.park(&app, client, &tenant);
-    } else {
-        app.parked.forget(&client.id);
+    match ended {
+        Ended::Lost if !app.is_draining() => {
+            client.stream.pause();
+            app.parked.park(&app, client, &tenant);
+            return;
+        }
+        // What is kept of it is there for the next process.
+        Ended::Lost | Ended::Left => {}
+        Ended::Finished | Ended::Closed | Ended::Refused => client.discard(),
     }
+    app.parked.forget(&client.id);
 }
 
 /// Reads the first message, and starts or resumes a stream. `None`: the client has gone.
 async fn connect(
     app: &Arc<App>,
     tenant: &Admitted,
+    given_up: &Arc<Notify>,
     socket: &mut WebSocket,
 ) -> Result<Option<Client>, Rejection> {
     let first = loop {
@@ -104,10 +117,17 @@ async fn connect(
     match FromClient::parse(&first)? {
         FromClient::Start(start) => Client::start(app, tenant, start).map(Some),
         FromClient::Resume { stream, received } => {
-            let mut client = app.parked.take(&stream, tenant).await?;
-            client.resume(received)?;
+            let mut client = match app.parked.take(&stream, tenant).await? {
+                Some(client) => client,
+                None => Client::restore(app, tenant, &stream, given_up).await?,
+            };
+            if let Err(rejection) = client.resume(received) {
+                client.discard();
+                app.parked.forget(&stream);
+                return Err(rejection);
+            }
             // It goes on as long as the key with which its client came back.
-            client.stream.readmit(tenant);
+            client.readmit(tenant);
             Ok(Some(client))
         }
         _ => Err(Rejection::malformed("the first message is of type start or resume")),
@@ -116,6 +136,7 @@ async fn connect(
 
 /// A client and its stream, with or without a connection.
 pub(super) struct Client {
+    app: Arc<App>,
     id: String,
     stream: Stream,
     /// Channels are transcribed apart.
@@ -125,6 +146,10 @@ pub(super) struct Client {
     history: ReplayBuffer,
     /// First message to a new connection.
     greeting: Option<Greeting>,
+    /// Set where the stream is kept for a restart.
+    keeper: Option<Keeper>,
+    /// Its owner and options, as they are kept.
+    header: Option<Box<Header>>,
 }
 
 enum Greeting {
@@ -135,6 +160,7 @@ enum Greeting {
 impl Client {
     fn start(app: &Arc<App>, tenant: &Admitted, start: Start) -> Result<Self, Rejection> {
         let (name, model) = app.models.find(tenant, start.model.as_deref())?;
+        let header = start.header(tenant, &name);
         let (separate, broadcast) = (start.separate_channels, start.name.clone());
         let (carrier, options) = start.options()?;
         let place = app.open(tenant, "hearken", Some(&model))?;
@@ -144,14 +170,19 @@ impl Client {
         let id = random_name();
         let greeting =
             Event::Started { stream: id.clone(), model: name, resume_seconds: app.config.resume_seconds };
-        Ok(Self {
+        let mut client = Self {
+            app: Arc::clone(app),
             id,
             stream,
             separate,
             publisher,
             history: ReplayBuffer::default(),
             greeting: Some(Greeting::Started(greeting)),
-        })
+            keeper: None,
+            header: None,
+        };
+        client.begin_keeping(app, header);
+        Ok(client)
     }
 
     /// Goes on after the event with this number, the last that the client has.
@@ -174,6 +205,10 @@ impl Client {
         let said = Said { seq: self.history.next(), frames: self.stream.frames(), channel, event };
         if let Ok(text) = serde_json::to_string(&said) {
             self.history.push(&text);
+            if let Some(keeper) = &mut self.keeper {
+                // The first one has its name: what is on disk does not tell it.
+                keeper.say(&text.replace(&self.id, ""));
+            }
             out.text(text);
         }
     }
@@ -184,7 +219,11 @@ impl Client {
             None => {}
             Some(Greeting::Started(event)) => self.say(None, event, out),
             Some(Greeting::Resumed { after }) => {
-                // Not an event of the stream: it has no number, and is not repeated.
+                // Not an event of the stream: it has no number, and is not repeated. But it has
+                // the frames.
+                if let Some(keeper) = &mut self.keeper {
+                    keeper.ask();
+                }
                 out.json(&message::Resumed::new(after, self.stream.frames()));
                 let missed = self.history.after(after).into_iter().flatten();
                 missed.for_each(|text| out.text(text.to_owned()));
@@ -203,6 +242,9 @@ impl Adapter for Client {
     }
 
     fn event(&mut self, channel: usize, event: SessionEvent, out: &mut Outbox) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.note(channel, &event);
+        }
         // All channels end together.
         let one = self.separate && !matches!(event, SessionEvent::Finished { .. });
         let channel = one.then_some(channel);
@@ -231,6 +273,14 @@ impl Adapter for Client {
     fn binary(&mut self, data: Bytes, _out: &mut Outbox) -> Result<(), Rejection> {
         self.stream.feed(data);
         Ok(())
+    }
+
+    async fn kept(&mut self) {
+        self.keep().await;
+    }
+
+    async fn left(&mut self) -> bool {
+        self.leave().await
     }
 
     fn refused(&mut self, rejection: &Rejection, out: &mut Outbox) -> (u16, String) {

@@ -2,14 +2,21 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use crate::rejection::Rejection;
 
 /// Bytes of messages that are kept for a client that comes back: two minutes of speech, of which it
 /// may miss half a one. One that acknowledges never needs them all.
 const KEPT: usize = 64 << 10;
 
-/// The latest messages, numbered from 1.
-#[derive(Default)]
+/// Highest number that is believed of a file.
+const MAX_NUMBER: u64 = 1 << 62;
+
+/// The latest messages, numbered from 1. Stored as the number of those that are not kept any more,
+/// and the others.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "(u64, Vec<String>)", into = "(u64, Vec<String>)")]
 pub(super) struct ReplayBuffer {
     messages: VecDeque<String>,
     bytes: usize,
@@ -31,6 +38,18 @@ impl ReplayBuffer {
         }
     }
 
+    /// Forgets messages up to this number, as far as there are some.
+    pub(super) fn forget_until(&mut self, seq: u64) {
+        while self.forgotten < seq && !self.messages.is_empty() {
+            self.forget();
+        }
+    }
+
+    /// Number of the last message that is not kept any more.
+    pub(super) fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
     fn forget(&mut self) {
         if let Some(message) = self.messages.pop_front() {
             self.bytes -= message.len();
@@ -45,9 +64,7 @@ impl ReplayBuffer {
                 "there was no message {seq} yet; acknowledge what came"
             )));
         }
-        while self.forgotten < seq {
-            self.forget();
-        }
+        self.forget_until(seq);
         if self.messages.is_empty() {
             // Ten thousand idle streams keep nothing.
             self.messages = VecDeque::new();
@@ -64,6 +81,20 @@ impl ReplayBuffer {
         }
         let skip = usize::try_from(seq - self.forgotten).unwrap_or(usize::MAX);
         Ok(self.messages.iter().skip(skip).map(String::as_str))
+    }
+}
+
+impl From<(u64, Vec<String>)> for ReplayBuffer {
+    fn from((forgotten, messages): (u64, Vec<String>)) -> Self {
+        let mut buffer = Self { forgotten: forgotten.min(MAX_NUMBER), ..Self::default() };
+        messages.iter().for_each(|message| buffer.push(message));
+        buffer
+    }
+}
+
+impl From<ReplayBuffer> for (u64, Vec<String>) {
+    fn from(buffer: ReplayBuffer) -> Self {
+        (buffer.forgotten, buffer.messages.into())
     }
 }
 

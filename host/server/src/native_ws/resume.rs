@@ -71,11 +71,14 @@ impl Parked {
     pub(super) fn forget(&self, id: &str) {
         // Dropped without the lock: ending a session takes its own.
         let slot = self.lock().remove(id);
-        drop(slot);
+        if let Some(Slot { place: Place::Waiting { mut client, .. }, .. }) = slot {
+            client.discard();
+        }
         self.changed.notify_waiters();
     }
 
-    /// Ends all waiting streams: no client can come back to a server that shuts down.
+    /// Ends all waiting streams: no client can come back to a process that shuts down. What is kept
+    /// of them is there for the next one.
     pub(crate) fn clear(&self) {
         let slots = std::mem::take(&mut *self.lock());
         for slot in slots.into_values() {
@@ -93,31 +96,39 @@ impl Parked {
         };
         let ended: Vec<_> = self.lock().extract_if(|_, slot| revoked(slot)).collect();
         for (_, slot) in ended {
-            if let Place::Waiting { expiry, .. } = slot.place {
+            if let Place::Waiting { expiry, mut client, .. } = slot.place {
                 expiry.abort();
+                client.discard();
             }
         }
     }
 
     /// Takes over a stream. If it still has a connection, that one is released: the client's
-    /// request is newer.
-    pub(super) async fn take(&self, id: &str, tenant: &Tenant) -> Result<Client, Rejection> {
-        let gone = || {
-            Rejection::malformed(
-                "this stream is not here any more; start another one, and send its audio again",
-            )
-        };
+    /// request is newer. `None` if this tenant has no stream of this name in this process.
+    pub(super) async fn take(&self, id: &str, tenant: &Tenant) -> Result<Option<Client>, Rejection> {
         let wait = async {
             loop {
                 let changed = self.changed.notified();
                 match self.try_take(id, tenant) {
-                    Ok(Some(client)) => return Ok(client),
+                    Ok(Some(client)) => return Some(client),
                     Ok(None) => changed.await,
-                    Err(()) => return Err(gone()),
+                    Err(()) => return None,
                 }
             }
         };
-        timeout(LET_GO, wait).await.unwrap_or_else(|_| Err(gone()))
+        timeout(LET_GO, wait).await.map_err(|_| gone())
+    }
+
+    /// Reserves the name of a stream that the process before has left, until it is attached or
+    /// forgotten. Returns false if there is a stream of this name.
+    pub(super) fn reserve(&self, id: &str, tenant: &Tenant, given_up: &Arc<Notify>) -> bool {
+        let mut slots = self.lock();
+        let vacant = !slots.contains_key(id);
+        if vacant {
+            let place = Place::Attached(Arc::clone(given_up));
+            slots.insert(id.to_owned(), Slot { tenant: Arc::clone(&tenant.name), place });
+        }
+        vacant
     }
 
     /// The stream if it waits; `None` if it will soon.
@@ -137,4 +148,9 @@ impl Parked {
             _ => Err(()),
         }
     }
+}
+
+/// Rejection for a stream that is not here.
+pub(super) fn gone() -> Rejection {
+    Rejection::malformed("this stream is not here any more; start another one, and send its audio again")
 }

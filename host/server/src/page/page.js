@@ -1,6 +1,6 @@
 // Microphone in, captions out, over hearken's own WebSocket (docs/server.md). What a model says is only ever set as text.
 const $ = id => document.getElementById(id);
-const RETRIES = 8;
+const RETRIES = 12; // 20 seconds: a server that is started again loads its models first
 const cues = [];
 let running = null;
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use hearken::Model;
 use hearken::service::ActiveStream;
-use hearken::session::{Session, SessionOptions};
+use hearken::session::{Checkpoint, Session, SessionOptions};
 use tokio::sync::Notify;
 
 use crate::rejection::Rejection;
@@ -25,35 +25,54 @@ pub(super) struct Lane {
     pub(super) finished: bool,
     /// Its last event was given out.
     pub(super) over: bool,
+    /// Frames to come that it has taken in already: another channel lacks them.
+    ahead: u64,
 }
 
 impl Lane {
-    /// Opens a session that notifies `wake` of its progress.
+    /// Opens a session that notifies `wake` of its progress, and goes on where a checkpoint ends if
+    /// there is one.
     pub(super) fn open(
         model: &Model,
         options: SessionOptions,
         wake: &Arc<Notify>,
+        kept: Option<Checkpoint>,
     ) -> Result<Self, Rejection> {
-        let mut session = Session::new(model, options)?;
+        let utterances = kept.as_ref().map_or(0, Checkpoint::utterances);
+        let speaks = kept.as_ref().is_some_and(Checkpoint::is_speaking);
+        let mut session = match kept {
+            None => Session::new(model, options)?,
+            Some(kept) => Session::restore(model, options, kept)?,
+        };
         let waker = Arc::clone(wake);
         // Leaves a permit when nobody waits, so that nothing is missed.
         session.on_progress(move || waker.notify_one());
         Ok(Self {
             session,
-            ended: VecDeque::new(),
-            started: 0,
+            ended: std::iter::repeat_n(Instant::now(), utterances - usize::from(speaks)).collect(),
+            started: utterances as u64,
             completed: 0,
             speaking: None,
             finished: false,
             over: false,
+            ahead: 0,
         })
     }
 
     /// Takes in audio of its channel.
     pub(super) fn push(&mut self, samples: &[f32]) -> Result<(), Rejection> {
+        let heard = samples.len().min(usize::try_from(self.ahead).unwrap_or(usize::MAX));
+        self.ahead -= heard as u64;
+        let samples = &samples[heard..];
         if let Some(speaking) = &mut self.speaking {
             speaking.hear();
         }
         self.session.push(samples).map(drop).map_err(|_| Rejection::Internal)
+    }
+
+    /// Forgets frames that are not settled. What is pushed next is the audio behind `frames`, of
+    /// which the session may have more.
+    pub(super) fn rewind(&mut self, frames: u64) {
+        self.ahead = self.session.rewind().saturating_sub(frames);
     }
 }

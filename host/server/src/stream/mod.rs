@@ -2,6 +2,7 @@
 //! blocking the runtime.
 
 mod intake;
+mod kept;
 mod lane;
 
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use bytes::Bytes;
 use crossbeam_channel::TryRecvError;
 use hearken::audio::Format;
 use hearken::service::cpu_time;
-use hearken::session::{SessionEvent, SessionOptions};
+use hearken::session::{Checkpoint, SessionEvent, SessionOptions};
 use hearken::{Model, SAMPLE_RATE};
 use tokio::sync::Notify;
 
@@ -49,6 +50,8 @@ pub(super) struct Stream {
     /// It has begun to speak, and there was room for that.
     admitted: bool,
     model: Model,
+    /// Its progress is recorded, to be kept.
+    recorded: bool,
     /// Start of the session's clock: 0, or the end of another session [samples at 16 kHz].
     origin: u64,
     /// The session that takes over when this one has delivered everything.
@@ -81,7 +84,7 @@ impl Stream {
         let (carrier, format) = (carrier.into(), options.format);
         let intake = Intake::new(carrier, None);
         let mut stream = Self::empty(ticket, model, carrier, format, intake);
-        stream.lanes.push(stream.lane(model, options)?);
+        stream.lanes.push(stream.lane(model, options, None)?);
         Ok(stream)
     }
 
@@ -118,6 +121,7 @@ impl Stream {
             frames: 0,
             admitted: false,
             model: model.clone(),
+            recorded: false,
             origin: 0,
             next: None,
             replaced: 0,
@@ -136,15 +140,24 @@ impl Stream {
             if !self.lanes.is_empty() {
                 self.others.push(self.ticket.another(&self.model)?);
             }
-            self.lanes.push(self.lane(&self.model, options.clone())?);
+            self.lanes.push(self.lane(&self.model, options.clone(), None)?);
         }
         Ok(())
     }
 
-    fn lane(&self, model: &Model, mut options: SessionOptions) -> Result<Lane, Rejection> {
+    fn lane(
+        &self,
+        model: &Model,
+        mut options: SessionOptions,
+        kept: Option<Checkpoint>,
+    ) -> Result<Lane, Rejection> {
         options.share = Some(self.ticket.tenant.share.clone());
         options.bias.extend(&self.ticket.tenant.limits.bias);
-        Lane::open(model, options, &self.wake)
+        let mut lane = Lane::open(model, options, &self.wake, kept)?;
+        if self.recorded {
+            lane.session.record();
+        }
+        Ok(lane)
     }
 
     /// Number of channels that are transcribed apart: 1 where they are averaged, and before a
@@ -173,7 +186,7 @@ impl Stream {
     fn succeed(&mut self) -> Result<bool, Rejection> {
         let Some(Next { model, carrier, options }) = self.next.take() else { return Ok(false) };
         let format = options.format;
-        let lane = self.lane(&model, options)?;
+        let lane = self.lane(&model, options, None)?;
         (self.origin, self.frames) = (self.position(), 0);
         self.lanes = vec![lane];
         (self.apart, self.others) = (None, Vec::new());
@@ -342,9 +355,11 @@ impl Stream {
         !self.finished
     }
 
-    /// Frames taken in so far, by the session that listens now.
+    /// Frames that need not be sent again, to the session that listens now: those that the session
+    /// holds back as long as nothing is decided on them are not among them.
     pub(super) fn frames(&self) -> u64 {
-        self.frames
+        let settled = self.lanes.iter().map(|lane| lane.session.settled());
+        settled.min().unwrap_or_default().min(self.frames)
     }
 
     /// Length of the audio taken in, in samples at 16 kHz.
@@ -381,9 +396,13 @@ impl Stream {
         }
     }
 
-    /// Discards audio that was fed and not accepted: the next audio is that after
+    /// Discards audio that was fed and not accepted, or is not settled: the next audio is that after
     /// [`frames`](Self::frames), and a container begins anew.
     pub(super) fn rewind(&mut self) {
+        self.frames = self.frames();
+        for lane in &mut self.lanes {
+            lane.rewind(self.frames);
+        }
         // A container with other channels is given those that the first one had.
         let known = if self.frames > 0 { self.format.channels } else { 0 };
         self.intake = Intake::new(self.carrier, self.apart.is_some().then_some(known));

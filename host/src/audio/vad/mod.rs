@@ -184,6 +184,27 @@ impl VoiceActivity {
         self.position += samples;
     }
 
+    /// Position behind the last voice of the utterance that runs; `None` between utterances.
+    pub(crate) fn voiced_until(&self) -> Option<u64> {
+        match self.state {
+            State::Speech { voiced_until } => Some(voiced_until),
+            State::Silence { .. } | State::Candidate { .. } => None,
+        }
+    }
+
+    /// Goes on at a position: what is held back is forgotten, and pushed again. Within an utterance
+    /// with its last voice before `voiced_until`, if there is one.
+    pub(crate) fn resume(&mut self, position: u64, voiced_until: Option<u64>) {
+        self.position = position;
+        self.held.clear();
+        self.state = match voiced_until {
+            Some(voiced_until) => State::Speech { voiced_until: voiced_until.min(position) },
+            None => State::Silence { decided: 0 },
+        };
+        let looks = voiced_until.is_some() && self.decider.is_some();
+        self.tones = looks.then(|| Box::new(Tones::new(position)));
+    }
+
     /// Takes samples and passes the events decided so far to `sink`.
     pub fn push(&mut self, samples: &[f32], sink: &mut impl FnMut(VadEvent<'_>)) {
         let Some(frame) = self.decider.as_ref().map(|decider| decider.frame) else {
