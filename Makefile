@@ -62,7 +62,7 @@ test: ## run all tests
 		wait $$ffmpeg; added=$$?; cat target/media-ffmpeg.log; [ $$built = 0 ] || exit $$built; \
 		[ $$added = 0 ] || [ $$added = 75 ]
 	@# And so the modules for browsers and the page, beside the tests.
-	@$(MAKE) --jobs 2 --output-sync=target test-programs test-data
+	@$(MAKE) --jobs 2 test-programs test-data
 	@$(CARGO) nextest run $(ALL) --no-fail-fast --status-level $(if $(CI),pass,slow)
 	@# The listener has the host's sources, whose examples name the host's crate.
 	@$(CARGO) test $(ALL) --exclude hearken-listener --doc
