@@ -128,6 +128,19 @@ fn noise_has_no_words() {
 }
 
 #[test]
+fn thanks_that_are_said_are_heard() {
+    for name in ["tiny.en", "base"] {
+        let Some(model) = load(name) else { continue };
+        for prompt in prompts::named("en", &["auth-thankyou", "vm-goodbye", "priv-introsaved"]) {
+            for (way, words) in ["file", "stream"].into_iter().zip(both(&model, &prompt.recording.mono())) {
+                let wrong = errors(&prompt.text, &text(&words), "en");
+                assert!(wrong <= 0.2, "{name}, {way}: {:?} became {:?}", prompt.text, text(&words));
+            }
+        }
+    }
+}
+
+#[test]
 fn very_quiet_speech_is_heard() {
     let Some(model) = load("tiny.en") else { return };
     let prompt = &prompts::sentences("en", 1)[0];
