@@ -123,7 +123,8 @@ impl Client {
         (socket.json(), socket)
     }
 
-    /// Comes back to another server, and sends the rest of its audio, whose frames are `bytes` long.
+    /// Comes back to another server, and sends the rest of its audio, whose frames are `bytes`
+    /// long.
     fn come_back(&mut self, server: &Server, headers: &[(&'static str, &str)], bytes: usize) {
         let (resumed, mut socket) = self.resume(server, headers);
         assert_eq!(
