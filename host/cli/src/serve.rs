@@ -65,8 +65,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FOLDER")]
     web: Option<PathBuf>,
     /// Keep the streams of hearken's own protocol in this folder: a restarted server goes on with
-    /// them when their clients come back, also after a crash. Nobody else may read the folder, and no
-    /// other server may use it
+    /// them when their clients come back, also after a crash. Nobody else may read the folder, and
+    /// no other server may use it
     #[arg(long, value_name = "FOLDER")]
     state: Option<PathBuf>,
     /// Drop rights to files, programs, sockets and system calls that a server does not need

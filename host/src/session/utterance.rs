@@ -92,8 +92,8 @@ impl Utterance {
         }
     }
 
-    /// An utterance with these committed words, and audio from `kept` on. Its last words are decoded
-    /// again with what follows, which depends on them, but not committed again.
+    /// An utterance with these committed words, and audio from `kept` on. Its last words are
+    /// decoded again with what follows, which depends on them, but not committed again.
     pub(super) fn restored(start: u64, kept: u64, samples: Vec<f32>, words: Vec<Word>) -> Self {
         let mut utterance = Self { kept, samples, words, ..Self::new(start) };
         (utterance.base, utterance.written, utterance.window) = (kept, kept, kept);

@@ -9,8 +9,8 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(init: seed(), |bytes: &[u8]| fuzz::attack_state(bytes));
 
-/// Writes files that are in order into the folder that `HEARKEN_SEEDS` names, before libFuzzer reads
-/// it.
+/// Writes files that are in order into the folder that `HEARKEN_SEEDS` names, before libFuzzer
+/// reads it.
 fn seed() {
     let Some(folder) = std::env::var_os("HEARKEN_SEEDS").map(PathBuf::from) else { return };
     for (number, seed) in fuzz::state_seeds().into_iter().enumerate() {

@@ -1,5 +1,6 @@
 //! Streams over a restart: a server that was killed or ended is followed by one that goes on.
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -7,17 +8,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use hearken_server::KeyHash;
 use hearken_tests::command;
+use hearken_tests::official::official;
+use hearken_tests::prompts;
 use hearken_tests::serve::{Came, PATIENCE, Server, Socket};
+use hearken_tests::wav;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{KEY_A, KEY_B, PCM, PHRASES, SPEECH, two_tenants};
-
-/// Bytes of a fifth of a second.
-fn block() -> usize {
-    SPEECH.format.sample_rate as usize / 5 * 2
-}
 
 /// A folder that does not exist yet.
 fn folder() -> (TempDir, PathBuf) {
@@ -51,19 +50,37 @@ struct Client {
     frames: u64,
     /// Bytes that were sent.
     sent: usize,
+    audio: Vec<u8>,
+    /// Bytes of a fifth of a second.
+    block: usize,
+    /// Time that a block takes.
+    pace: Duration,
 }
 
 impl Client {
-    fn start(server: &Server, headers: &[(&'static str, &str)], more: Value) -> (Self, Socket) {
-        let mut start =
-            json!({"type": "start", "encoding": "s16le", "sample_rate": SPEECH.format.sample_rate});
-        start.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    /// A client with the usual speech, which it sends five times as fast as it is spoken.
+    fn start(server: &Server, headers: &[(&'static str, &str)]) -> (Self, Socket) {
+        let start = json!({"type": "start", "encoding": "s16le", "sample_rate": SPEECH.format.sample_rate});
+        Self::with(server, headers, &start, &PCM, Duration::from_millis(40))
+    }
+
+    /// A client with audio of 16 bits, and the time in which it sends a fifth of a second.
+    fn with(
+        server: &Server,
+        headers: &[(&'static str, &str)],
+        start: &Value,
+        audio: &[u8],
+        pace: Duration,
+    ) -> (Self, Socket) {
         let mut socket = server.socket("/v1/stream", headers).unwrap();
-        socket.say(&start);
+        socket.say(start);
         let started = socket.json();
         assert_eq!(started["type"], "started", "{started}");
         let name = started["stream"].as_str().unwrap().to_owned();
-        (Self { name, messages: vec![started], frames: 0, sent: 0 }, socket)
+        let channels = start["channels"].as_u64().unwrap_or(1);
+        let block = (start["sample_rate"].as_u64().unwrap() / 5 * 2 * channels) as usize;
+        let (messages, audio) = (vec![started], audio.to_vec());
+        (Self { name, messages, frames: 0, sent: 0, audio, block, pace }, socket)
     }
 
     fn take(&mut self, messages: Vec<Value>) {
@@ -79,12 +96,12 @@ impl Client {
 
     /// Sends the speech block by block until a message is one that is waited for.
     fn send_until(&mut self, socket: &mut Socket, wanted: impl Fn(&Value) -> bool) {
-        socket.0.get_ref().set_read_timeout(Some(Duration::from_millis(40))).unwrap();
+        socket.0.get_ref().set_read_timeout(Some(self.pace)).unwrap();
         let start = Instant::now();
         loop {
-            if self.sent < PCM.len() {
-                let end = (self.sent + block()).min(PCM.len());
-                assert!(socket.push(&PCM[self.sent..end]));
+            if self.sent < self.audio.len() {
+                let end = (self.sent + self.block).min(self.audio.len());
+                assert!(socket.push(&self.audio[self.sent..end]));
                 self.sent = end;
             }
             // As long as nothing comes for a moment.
@@ -106,8 +123,9 @@ impl Client {
         (socket.json(), socket)
     }
 
-    /// Comes back to another server, and sends the rest; its frames are `bytes` long.
-    fn come_back(&mut self, server: &Server, headers: &[(&'static str, &str)], bytes: usize, audio: &[u8]) {
+    /// Comes back to another server, and sends the rest of its audio, whose frames are `bytes`
+    /// long.
+    fn come_back(&mut self, server: &Server, headers: &[(&'static str, &str)], bytes: usize) {
         let (resumed, mut socket) = self.resume(server, headers);
         assert_eq!(
             (&resumed["type"], &resumed["after"]),
@@ -116,8 +134,8 @@ impl Client {
         );
         let from = resumed["frames"].as_u64().unwrap();
         assert!(from >= self.frames, "audio that the client may have discarded: {from} < {}", self.frames);
-        assert!(from as usize * bytes <= self.sent.max(audio.len()), "{from}");
-        assert!(socket.push(&audio[from as usize * bytes..]));
+        assert!(from as usize * bytes <= self.sent, "{from}");
+        assert!(socket.push(&self.audio[from as usize * bytes..]));
         socket.say(&json!({"type": "finish"}));
         let (rest, end) = socket.rest();
         assert_eq!(end, Came::Closed(1000, String::new()), "{rest:?}");
@@ -126,12 +144,16 @@ impl Client {
 
     /// Asserts that nothing was lost, said twice or changed.
     fn check(&self) {
+        self.check_texts(&PHRASES);
+    }
+
+    fn check_texts(&self, texts: &[&str]) {
         let numbers: Vec<u64> =
             self.messages.iter().map(|message| message["seq"].as_u64().unwrap()).collect();
         assert_eq!(numbers, (1..).take(numbers.len()).collect::<Vec<_>>(), "nothing twice, nothing missing");
-        assert_eq!(finals(&self.messages), PHRASES, "{:?}", self.messages);
+        assert_eq!(finals(&self.messages), texts, "{:?}", self.messages);
         let starts = self.messages.iter().filter(|message| message["type"] == "speech_started");
-        assert_eq!(starts.count(), PHRASES.len(), "{:?}", self.messages);
+        assert_eq!(starts.count(), texts.len(), "{:?}", self.messages);
         for last in self.messages.iter().filter(|message| message["type"] == "final") {
             let of = |m: &&Value| m["type"] == "partial" && m["utterance"] == last["utterance"];
             let committed: Vec<&Value> = self
@@ -144,7 +166,7 @@ impl Client {
             assert!(words.starts_with(&committed), "{committed:?} in {last}");
         }
         let last = self.messages.last().unwrap();
-        assert_eq!((&last["type"], &last["frames"]), (&json!("finished"), &json!(PCM.len() / 2)));
+        assert_eq!((&last["type"], &last["frames"]), (&json!("finished"), &json!(self.audio.len() / 2)));
     }
 }
 
@@ -187,14 +209,52 @@ fn a_stream_goes_on_after_its_server_was_killed() {
     for moment in moments {
         let (_temporary, state) = folder();
         let first = server(&state, "");
-        let (mut client, mut socket) = Client::start(&first, &[], json!({}));
+        let (mut client, mut socket) = Client::start(&first, &[]);
         client.send_until(&mut socket, moment);
         drop(first);
         let second = server(&state, "");
-        client.come_back(&second, &[], 2, &PCM);
+        client.come_back(&second, &[], 2);
         client.check();
         second.end();
         assert!(logs(&state).is_empty(), "a stream that is over leaves nothing");
+    }
+}
+
+/// People, an official model, and telephone's rate: the text is that of a server that was not
+/// killed.
+#[test]
+fn real_speech_is_recognized_as_if_nothing_had_happened() {
+    let Some(model) = official("tiny.en") else { return };
+    let configuration = format!("[models]\nen = {:?}", model.display().to_string());
+    let spoken = &prompts::joined(&prompts::sentences("en", 6), 10.0)[0].recording;
+    let start = json!({"type": "start", "encoding": "s16le", "sample_rate": spoken.format.sample_rate});
+    let (audio, real_time) = (wav::s16le(&spoken.samples), Duration::from_millis(200));
+    let undisturbed = {
+        let (_temporary, state) = folder();
+        let server = server(&state, &configuration);
+        let (mut client, mut socket) = Client::with(&server, &[], &start, &audio, real_time);
+        assert!(socket.push(&audio));
+        socket.say(&json!({"type": "finish"}));
+        let (rest, _) = socket.rest();
+        client.take(rest);
+        client.messages
+    };
+    let texts = finals(&undisturbed);
+    assert!(texts.iter().map(|text| text.split(' ').count()).sum::<usize>() > 15, "{texts:?}");
+    for committed in [3, 9, 15] {
+        let (_temporary, state) = folder();
+        let first = server(&state, &configuration);
+        let (mut client, mut socket) = Client::with(&first, &[], &start, &audio, real_time);
+        let count = Cell::new(0);
+        client.send_until(&mut socket, |message| {
+            count.set(count.get() + message["committed"].as_array().map_or(0, Vec::len));
+            count.get() >= committed
+        });
+        drop(first);
+        let second = server(&state, &configuration);
+        client.come_back(&second, &[], 2);
+        client.check_texts(&texts);
+        second.end();
     }
 }
 
@@ -202,7 +262,7 @@ fn a_stream_goes_on_after_its_server_was_killed() {
 fn a_server_that_is_ended_sends_its_clients_to_the_next_one() {
     let (_temporary, state) = folder();
     let mut first = server(&state, "");
-    let (mut client, mut socket) = Client::start(&first, &[], json!({}));
+    let (mut client, mut socket) = Client::start(&first, &[]);
     client.send_until(&mut socket, has_committed);
     first.signal(Signal::TERM);
     let (rest, end) = socket.rest();
@@ -211,7 +271,7 @@ fn a_server_that_is_ended_sends_its_clients_to_the_next_one() {
     assert!(!client.messages.iter().any(is("final")), "the utterance was not ended in mid-word");
     first.wait();
     let second = server(&state, "");
-    client.come_back(&second, &[], 2, &PCM);
+    client.come_back(&second, &[], 2);
     client.check();
     second.end();
 }
@@ -221,7 +281,7 @@ fn a_server_that_is_ended_sends_its_clients_to_the_next_one() {
 fn a_stream_that_is_finished_gets_its_last_texts_before_the_server_ends() {
     let (_temporary, state) = folder();
     let mut first = server(&state, "");
-    let (mut client, mut socket) = Client::start(&first, &[], json!({}));
+    let (mut client, mut socket) = Client::start(&first, &[]);
     socket.push(&PCM);
     socket.say(&json!({"type": "finish"}));
     // All of it was taken in: the end, too.
@@ -242,7 +302,7 @@ fn a_stream_that_waits_for_its_client_waits_in_the_next_process() {
     for signal in [Signal::KILL, Signal::TERM] {
         let (_temporary, state) = folder();
         let mut first = server(&state, "");
-        let (mut client, mut socket) = Client::start(&first, &[], json!({}));
+        let (mut client, mut socket) = Client::start(&first, &[]);
         client.send_until(&mut socket, has_committed);
         socket.cut();
         first.wait_for_metric("hearken_parked 1");
@@ -253,7 +313,7 @@ fn a_stream_that_waits_for_its_client_waits_in_the_next_process() {
         drop(first);
         let second = server(&state, "");
         second.wait_for_log("streams of the server before can be resumed");
-        client.come_back(&second, &[], 2, &PCM);
+        client.come_back(&second, &[], 2);
         client.check();
         second.end();
     }
@@ -264,7 +324,7 @@ fn a_stream_that_waits_for_its_client_waits_in_the_next_process() {
 fn a_restart_after_a_broken_connection_costs_nothing() {
     let (_temporary, state) = folder();
     let first = server(&state, "");
-    let (mut client, mut socket) = Client::start(&first, &[], json!({}));
+    let (mut client, mut socket) = Client::start(&first, &[]);
     client.send_until(&mut socket, is("final"));
     socket.cut();
     let (resumed, mut socket) = client.resume(&first, &[]);
@@ -275,7 +335,7 @@ fn a_restart_after_a_broken_connection_costs_nothing() {
     client.send_until(&mut socket, move |message| message["seq"].as_u64().unwrap() as usize > others);
     drop(first);
     let second = server(&state, "");
-    client.come_back(&second, &[], 2, &PCM);
+    client.come_back(&second, &[], 2);
     client.check();
     second.end();
 }
@@ -284,20 +344,20 @@ fn a_restart_after_a_broken_connection_costs_nothing() {
 fn channels_that_are_transcribed_apart_go_on_too() {
     let (_temporary, state) = folder();
     let first = server(&state, "");
-    let (mut client, mut socket) =
-        Client::start(&first, &[], json!({"channels": 2, "separate_channels": true}));
-    // The second speaker waits for a second before each phrase of the first.
-    let later = [vec![0; SPEECH.format.sample_rate as usize * 2], PCM.to_vec()].concat();
-    let earlier = [PCM.to_vec(), vec![0; SPEECH.format.sample_rate as usize * 2]].concat();
-    let audio: Vec<u8> = earlier.chunks(2).zip(later.chunks(2)).flat_map(|(a, b)| [a, b].concat()).collect();
-    let until = audio.len() / 2;
-    for block in audio[..until].chunks(2 * block()) {
-        assert!(socket.push(block));
-    }
-    client.take(socket.until("final"));
+    // The second speaker is two seconds behind the first.
+    let silence = vec![0; SPEECH.format.sample_rate as usize * 4];
+    let (one, other) = ([&PCM[..], &silence].concat(), [&silence, &PCM[..]].concat());
+    let audio: Vec<u8> =
+        one.chunks(2).zip(other.chunks(2)).flat_map(|(one, other)| [one, other].concat()).collect();
+    let start = json!({
+        "type": "start", "encoding": "s16le", "sample_rate": SPEECH.format.sample_rate,
+        "channels": 2, "separate_channels": true,
+    });
+    let (mut client, mut socket) = Client::with(&first, &[], &start, &audio, Duration::from_millis(20));
+    client.send_until(&mut socket, is("final"));
     drop(first);
     let second = server(&state, "");
-    client.come_back(&second, &[], 4, &audio);
+    client.come_back(&second, &[], 4);
     for channel in 0..2 {
         let own: Vec<Value> =
             client.messages.iter().filter(|message| message["channel"] == channel).cloned().collect();
@@ -311,9 +371,9 @@ fn a_kept_stream_is_its_tenants_and_needs_a_key_that_is_valid() {
     let (_temporary, state) = folder();
     let both = two_tenants("");
     let first = server(&state, &both);
-    let (mut client, mut socket) = Client::start(&first, &[KEY_A], json!({}));
+    let (mut client, mut socket) = Client::start(&first, &[KEY_A]);
     client.send_until(&mut socket, has_committed);
-    let (mut other, mut other_socket) = Client::start(&first, &[KEY_B], json!({}));
+    let (mut other, mut other_socket) = Client::start(&first, &[KEY_B]);
     other.send_until(&mut other_socket, is("speech_started"));
     drop(first);
     assert_eq!(logs(&state).len(), 2);
@@ -326,7 +386,7 @@ fn a_kept_stream_is_its_tenants_and_needs_a_key_that_is_valid() {
         let (answer, _) = client.resume(&second, &[key]);
         assert_eq!(answer["code"], "invalid_request", "{answer}");
     }
-    client.come_back(&second, &[KEY_A], 2, &PCM);
+    client.come_back(&second, &[KEY_A], 2);
     client.check();
     second.end();
 }
@@ -341,13 +401,13 @@ fn a_kept_stream_goes_on_with_the_key_of_its_latest_connection() {
     };
     let (old, new) = (("Authorization", "Bearer old"), ("Authorization", "Bearer new"));
     let first = server(&state, &tenant(&["old", "new"]));
-    let (mut client, socket) = Client::start(&first, &[old], json!({}));
+    let (mut client, socket) = Client::start(&first, &[old]);
     socket.cut();
     let (resumed, _socket) = client.resume(&first, &[new]);
     assert_eq!(resumed["type"], "resumed");
     drop(first);
     let second = server(&state, &tenant(&["new"]));
-    client.come_back(&second, &[new], 2, &PCM);
+    client.come_back(&second, &[new], 2);
     client.check();
     second.end();
 }
@@ -356,7 +416,7 @@ fn a_kept_stream_goes_on_with_the_key_of_its_latest_connection() {
 fn kept_streams_are_swept_when_their_time_is_over() {
     let (_temporary, state) = folder();
     let first = server(&state, "resume_seconds = 1");
-    let (mut client, mut socket) = Client::start(&first, &[], json!({}));
+    let (mut client, mut socket) = Client::start(&first, &[]);
     client.send_until(&mut socket, has_committed);
     drop(first);
     let second = server(&state, "resume_seconds = 1");
@@ -364,7 +424,7 @@ fn kept_streams_are_swept_when_their_time_is_over() {
     let (answer, _) = client.resume(&second, &[]);
     assert_eq!(answer["code"], "invalid_request", "{answer}");
     // A server that comes too late sweeps before it serves.
-    let (client, _socket) = Client::start(&second, &[], json!({}));
+    let (client, _socket) = Client::start(&second, &[]);
     drop(second);
     assert_eq!(logs(&state).len(), 1);
     let lock = File::options().write(true).open(state.join("lock")).unwrap();
@@ -380,7 +440,7 @@ fn kept_streams_are_swept_when_their_time_is_over() {
 fn damaged_files_cost_their_stream_and_nothing_else() {
     let (_temporary, state) = folder();
     let first = server(&state, "");
-    let (mut client, mut socket) = Client::start(&first, &[], json!({}));
+    let (mut client, mut socket) = Client::start(&first, &[]);
     client.send_until(&mut socket, is("final"));
     drop(first);
     let path = logs(&state).pop().unwrap();
@@ -408,14 +468,14 @@ fn damaged_files_cost_their_stream_and_nothing_else() {
             assert!(logs(&state).is_empty(), "{log}");
         }
         // Others are served.
-        let (mut healthy, mut socket) = Client::start(&next, &[], json!({}));
+        let (mut healthy, mut socket) = Client::start(&next, &[]);
         healthy.send_until(&mut socket, is("speech_started"));
         drop(next);
         logs(&state).iter().for_each(|path| fs::remove_file(path).unwrap());
     }
     fs::write(&path, &whole).unwrap();
     let last = server(&state, "");
-    client.come_back(&last, &[], 2, &PCM);
+    client.come_back(&last, &[], 2);
     client.check();
     last.end();
 }
@@ -424,7 +484,7 @@ fn damaged_files_cost_their_stream_and_nothing_else() {
 fn the_folder_and_its_files_are_their_owners_alone() {
     let (temporary, state) = folder();
     let first = server(&state, "");
-    let (client, _socket) = Client::start(&first, &[], json!({}));
+    let (client, _socket) = Client::start(&first, &[]);
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
     assert_eq!(mode(&state), 0o700);
     assert_eq!(mode(&state.join("lock")), 0o600);
@@ -454,12 +514,12 @@ fn a_stream_goes_on_where_the_disk_is_full() {
     let (_temporary, state) = folder();
     fs::create_dir(&state).unwrap();
     let mut first = Server::on_small_disk(&state, 64, "free_mib = 0");
-    let (mut client, mut socket) = Client::start(&first, &[], json!({}));
+    let (mut client, mut socket) = Client::start(&first, &[]);
     client.send_until(&mut socket, is("final"));
     first.wait_for_metric("hearken_state_failures_total 1");
     assert!(first.log().contains("will not survive this process"), "{}", first.log());
     // Another one is kept, since the first one's file is gone.
-    let (mut other, other_socket) = Client::start(&first, &[], json!({}));
+    let (mut other, other_socket) = Client::start(&first, &[]);
     first.wait_for_metric("hearken_state_failures_total 1");
     assert!(socket.push(&PCM[client.sent..]));
     socket.say(&json!({"type": "finish"}));
@@ -480,7 +540,7 @@ fn a_stream_goes_on_where_the_disk_is_full() {
 fn a_kept_stream_is_bounded() {
     let (_temporary, state) = folder();
     let first = server(&state, "");
-    let (mut client, mut socket) = Client::start(&first, &[], json!({}));
+    let (mut client, mut socket) = Client::start(&first, &[]);
     let mut largest = 0;
     for _ in 0..4 {
         assert!(socket.push(&PCM));
@@ -500,11 +560,11 @@ fn a_hardened_server_keeps_streams() {
     let (_temporary, state) = folder();
     let hardened = || Server::with_arguments("", &["--hardened", "--state", state.to_str().unwrap()]);
     let first = hardened();
-    let (mut client, mut socket) = Client::start(&first, &[], json!({}));
+    let (mut client, mut socket) = Client::start(&first, &[]);
     client.send_until(&mut socket, has_committed);
     drop(first);
     let second = hardened();
-    client.come_back(&second, &[], 2, &PCM);
+    client.come_back(&second, &[], 2);
     client.check();
     second.end();
 }

@@ -36,8 +36,8 @@ pub struct Config {
     /// Folder of the page that recognizes in the browser itself, which is offered beside the
     /// server's own: `make wasi web` builds it in target/web. Default: none.
     pub web: Option<PathBuf>,
-    /// Folder in which streams of hearken's own protocol are kept, so that they can be resumed after
-    /// a restart. Made for its owner alone. Default: none, a restart ends all streams.
+    /// Folder in which streams of hearken's own protocol are kept, so that they can be resumed
+    /// after a restart. Made for its owner alone. Default: none, a restart ends all streams.
     pub state: Option<PathBuf>,
     /// Certificate and key; without them there is no TLS.
     pub tls: Option<Tls>,

@@ -75,8 +75,8 @@ impl Client {
         }
     }
 
-    /// Makes a client of what the process before has kept of it. `given_up` is notified when a newer
-    /// connection asks for the stream.
+    /// Makes a client of what the process before has kept of it. `given_up` is notified when a
+    /// newer connection asks for the stream.
     pub(super) async fn restore(
         app: &Arc<App>,
         tenant: &Admitted,

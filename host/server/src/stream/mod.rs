@@ -396,8 +396,8 @@ impl Stream {
         }
     }
 
-    /// Discards audio that was fed and not accepted, or is not settled: the next audio is that after
-    /// [`frames`](Self::frames), and a container begins anew.
+    /// Discards audio that was fed and not accepted, or is not settled: the next audio is that
+    /// after [`frames`](Self::frames), and a container begins anew.
     pub(super) fn rewind(&mut self) {
         self.frames = self.frames();
         for lane in &mut self.lanes {

@@ -166,7 +166,7 @@ impl StateFolder {
             tracing::debug!("a stream is not kept: {failure}");
         } else {
             tracing::warn!(
-                "a stream goes on, but will not survive this process: {failure} (hearken_state_failures_total counts further ones)"
+                "a stream goes on, but will not survive this process: {failure} (a metric counts further ones)"
             );
         }
     }
