@@ -196,7 +196,8 @@ fn decoded(text: &str) -> String {
     let mut plain = Vec::new();
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
-        let escaped = text.get(at + 1..at + 3).filter(|_| byte == b'%');
+        let is_hex = |digits: &&str| digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let escaped = text.get(at + 1..at + 3).filter(|_| byte == b'%').filter(is_hex);
         let escaped = escaped.and_then(|digits| u8::from_str_radix(digits, 16).ok());
         plain.push(escaped.unwrap_or(byte));
         at += if escaped.is_some() { 3 } else { 1 };
@@ -220,7 +221,8 @@ mod tests {
 
     #[test]
     fn escapes_of_an_address_are_undone() {
-        for (text, plain) in [("p%40ss%3A", "p@ss:"), ("50%", "50%"), ("%zz%4", "%zz%4"), ("ö%C3%B6", "öö")]
+        for (text, plain) in
+            [("p%40ss%3A", "p@ss:"), ("50%", "50%"), ("%zz%+4%4", "%zz%+4%4"), ("ö%C3%B6", "öö")]
         {
             assert_eq!(decoded(text), plain);
         }
