@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::pull;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType, Stream};
 use async_nats::jetstream::{self, consumer};
-use async_nats::{Client, ConnectOptions, Subscriber};
+use async_nats::{Client, ConnectOptions, ServerAddr, Subscriber};
 
 use crate::error::ClusterError;
 use crate::subject::{self, Queue};
@@ -45,7 +45,8 @@ const RETRY: Duration = Duration::from_millis(500);
 /// Address of NATS, and credentials for it.
 #[derive(Debug, Clone, Default)]
 pub struct NatsOptions {
-    /// Address, `nats://host:4222` or `tls://host:4222`; several with commas between them.
+    /// Address, `nats://host:4222` or `tls://host:4222`, with `user:password@` or `token@` before
+    /// the host if the server wants them; several with commas between them.
     pub url: String,
     /// File with a user's JWT and key, as `nsc generate creds` writes it.
     pub credentials: Option<PathBuf>,
@@ -77,11 +78,18 @@ impl Link {
                 .await
                 .map_err(|source| ClusterError::Credentials { path: path.clone(), source })?;
         }
-        let servers: Vec<&str> = options.url.split(',').collect();
-        let client = connect
-            .connect(servers)
-            .await
-            .map_err(|error| ClusterError::Connect { url: url.clone(), reason: causes(&error) })?;
+        let failed = |reason| ClusterError::Connect { url: url.clone(), reason };
+        let servers: Result<Vec<ServerAddr>, _> = options.url.split(',').map(str::parse).collect();
+        let servers = servers.map_err(|error| failed(causes(&error)))?;
+        let user = servers.iter().find_map(|server| Some((server.username()?, server.password())));
+        match user {
+            Some((name, Some(password))) => {
+                connect = connect.user_and_password(decoded(name), decoded(password));
+            }
+            Some((token, None)) => connect = connect.token(decoded(token)),
+            None => {}
+        }
+        let client = connect.connect(servers).await.map_err(|error| failed(causes(&error)))?;
         let server = client.server_info();
         if !client.is_server_compatible(OLDEST.0, OLDEST.1, OLDEST.2) {
             let needed = format!("{}.{}.{}", OLDEST.0, OLDEST.1, OLDEST.2);
@@ -182,6 +190,21 @@ pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// Text of an address without its escapes (`%40` is `@`).
+fn decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut plain = Vec::new();
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let is_hex = |digits: &&str| digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        let escaped = text.get(at + 1..at + 3).filter(|_| byte == b'%').filter(is_hex);
+        let escaped = escaped.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        plain.push(escaped.unwrap_or(byte));
+        at += if escaped.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8_lossy(&plain).into_owned()
+}
+
 /// Addresses as they may be shown.
 fn without_password(url: &str) -> String {
     let shown = url.split(',').map(|url| {
@@ -195,6 +218,15 @@ fn without_password(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn escapes_of_an_address_are_undone() {
+        for (text, plain) in
+            [("p%40ss%3A", "p@ss:"), ("50%", "50%"), ("%zz%+4%4", "%zz%+4%4"), ("ö%C3%B6", "öö")]
+        {
+            assert_eq!(decoded(text), plain);
+        }
+    }
 
     #[test]
     fn passwords_are_not_shown() {

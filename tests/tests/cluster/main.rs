@@ -5,6 +5,7 @@ mod equal;
 mod failures;
 mod hostile;
 mod refused;
+mod room;
 
 use hearken_tests::serve::{Server, Socket};
 use hearken_tests::tenants::{PCM, PHRASES, SPEECH};

@@ -38,3 +38,20 @@ fn options_that_exclude_each_other_are_named() {
         assert!(ended.stderr.contains(more[0]) && ended.stderr.contains("exclude each other"), "{ended:?}");
     }
 }
+
+#[test]
+fn users_of_nats_are_named_in_the_address_or_in_a_file() {
+    let nats = Nats::with(&["--jetstream", "--user", "me", "--pass", "s@cret"]);
+    let at = |user: &str| nats.url.replace("nats://", &format!("nats://{user}@"));
+    for wrong in [nats.url.clone(), at("me:guess")] {
+        let ended = refused(&["cluster", "status", "--nats", &wrong]);
+        assert!(
+            ended.stderr.contains("cannot connect to NATS") && !ended.stderr.contains("guess"),
+            "{ended:?}"
+        );
+    }
+    let ended = command::run(&mut command::hearken(&["cluster", "status", "--nats", &at("me:s%40cret")]));
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let ended = refused(&["cluster", "status", "--nats", &nats.url, "--nats-creds", "/nonexistent/creds"]);
+    assert!(ended.stderr.contains("cannot read the NATS credentials /nonexistent/creds"), "{ended:?}");
+}
