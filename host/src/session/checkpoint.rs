@@ -287,8 +287,8 @@ pub(super) struct Anchor {
 
 impl Session {
     /// Goes on where the session of a checkpoint was, in the same format. What is pushed next is
-    /// the audio behind [`Checkpoint::frames`]. Call [`record`](Self::record) before that for further
-    /// checkpoints.
+    /// the audio behind [`Checkpoint::frames`]. Call [`record`](Self::record) before that for
+    /// further checkpoints.
     ///
     /// # Errors
     ///
