@@ -185,6 +185,10 @@ fn event(event: &SessionEvent) -> Value {
             "type": "partial", "utterance": seconds(*utterance),
             "committed": words(committed), "tentative": words(tentative),
         }),
+        // Everything was committed before: no words are tentative any more.
+        SessionEvent::Paused { utterance, .. } => json!({
+            "type": "partial", "utterance": seconds(*utterance), "committed": [], "tentative": [],
+        }),
         SessionEvent::Final { utterance, end, words: said } => json!({
             "type": "final", "utterance": seconds(*utterance), "end": seconds(*end), "words": words(said),
         }),
