@@ -9,7 +9,7 @@
 
 // For WebAssembly alone; lints and documentation see it elsewhere, too. The host's sources have
 // their tests in the host.
-#![cfg(any(target_arch = "wasm32", clippy, doc))]
+#![cfg(all(not(test), any(target_arch = "wasm32", clippy, doc)))]
 #![allow(
     dead_code,
     unexpected_cfgs,

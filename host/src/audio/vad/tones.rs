@@ -137,12 +137,12 @@ impl Tones {
             |at: usize, width: usize| at.saturating_sub(width).max(LOWEST)..(at + width + 1).min(BINS);
         let mut steady = 0.0;
         let mut counted = LOWEST;
-        for at in LOWEST..BINS {
-            if held[at] == 0 {
+        for (at, so_far) in held.iter().enumerate().skip(LOWEST) {
+            if *so_far == 0 {
                 continue;
             }
             let later = self.rows[1..].iter().take_while(|row| row.held[at] > 0).count();
-            if usize::from(held[at]) + later >= HOLD {
+            if usize::from(*so_far) + later >= HOLD {
                 let range = around(at, WIDTH);
                 steady += power[range.start.max(counted)..range.end.max(counted)].iter().sum::<f32>();
                 counted = range.end;
