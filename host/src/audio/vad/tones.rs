@@ -260,7 +260,8 @@ mod tests {
         assert_eq!(found(&[melody.clone(), vec![0.0; 200]].concat()), [(0, 8)]);
         let (pause, rest) = (vec![0.0; SECOND / 2], vec![0.0; SECOND / 5]);
         let twice = [melody.clone(), pause, melody, rest].concat();
-        assert_eq!(found(&twice), [(0, 9), (14, 23)]);
+        // A frame's middle counts: some milliseconds before the first sample of a tone.
+        assert_eq!(found(&twice), [(0, 9), (13, 23)]);
     }
 
     #[test]
