@@ -116,8 +116,8 @@ pub fn join(recordings: &[Recording], pause_ms: u32) -> Recording {
     Recording { name: format!("{} to {}", first.name, last.name), samples, format: first.format }
 }
 
-/// espeak-ng's voice with a pause of exactly `pause_ms` behind each text, and a second of silence at
-/// the end. It adds silence of its own, which is cut.
+/// espeak-ng's voice with a pause of exactly `pause_ms` behind each text, and a second of silence
+/// at the end. It adds silence of its own, which is cut.
 ///
 /// # Panics
 ///
