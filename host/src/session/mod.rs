@@ -106,7 +106,7 @@ pub struct Session {
     talking: bool,
     /// Frames that were pushed or skipped.
     frames: u64,
-    /// Where the resampler began.
+    /// The moment at which the resampler began.
     anchor: Anchor,
     /// Samples at the beginning of what is pushed next that were heard already.
     overlap: u64,

@@ -535,7 +535,7 @@ fn a_stream_goes_on_where_the_disk_is_full() {
     first.wait();
 }
 
-/// What was recognized does not stay.
+/// Text and audio that were recognized do not stay.
 #[test]
 fn a_kept_stream_is_bounded() {
     let (_temporary, state) = folder();

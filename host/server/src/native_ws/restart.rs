@@ -138,7 +138,7 @@ impl Client {
 }
 
 impl Start {
-    /// What is kept of it, under the name of the model that it means.
+    /// The state to keep of it, with the name of the model that was meant.
     pub(super) fn header(&self, tenant: &Admitted, model: &str) -> Header {
         Header {
             tenant: tenant.name.to_string(),

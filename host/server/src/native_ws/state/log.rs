@@ -25,7 +25,7 @@ pub(super) enum Record {
     Header(Header),
     /// All that was kept until then: in place of the records before.
     Kept(Kept),
-    /// What happened since.
+    /// Events and audio since the record before.
     Step(Step),
 }
 
