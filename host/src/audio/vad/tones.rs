@@ -6,8 +6,8 @@
 //! have more than half of its energy, or if nearly all of it lies at one frequency, steady or not.
 //!
 //! In speech, tonal frames come in short runs, in melodies, chords and telephone tones in runs as
-//! long as a note: [`LEAST`] lies between. `speech_has_hardly_any_tones` measures people's speech in
-//! five languages (`tests/tests/official/field.rs`).
+//! long as a note: [`LEAST`] lies between. `speech_has_hardly_any_tones` measures people's speech
+//! in five languages (`tests/tests/official/field.rs`).
 
 use std::sync::{Arc, OnceLock};
 
