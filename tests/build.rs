@@ -26,7 +26,8 @@ fn main() {
 
 fn build() -> Result<PathBuf, String> {
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo did not set OUT_DIR")?);
-    let target = nested::target_directory(&out)?.join("portable");
+    // The guest's folder: what builds whisper.cpp's bindings is there already.
+    let target = nested::target_directory(&out)?.join("guest");
     let output = nested::cargo()
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
         .args(["build", "--release", "--package=hearken-native", "--target-dir"])

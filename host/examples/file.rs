@@ -5,7 +5,7 @@
 use std::error::Error;
 use std::path::Path;
 
-use hearken::{Engine, ModelSource, SAMPLE_RATE, TranscribeOptions};
+use hearken::{Engine, ModelSource, TranscribeOptions, seconds};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
@@ -14,7 +14,6 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let model = Engine::new()?.load(&source)?;
     let transcript = model.transcribe_file(Path::new(&recording), &TranscribeOptions::new())?;
-    let seconds = |samples: u64| samples as f64 / f64::from(SAMPLE_RATE);
     for segment in &transcript.segments {
         println!("{:8.2} {:8.2}  {}", seconds(segment.start), seconds(segment.end), segment.text);
     }

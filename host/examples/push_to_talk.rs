@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for event in session.events() {
         if let SessionEvent::Final { utterance, words, .. } = event {
             let words: Vec<_> = words.iter().map(|word| word.text.as_str()).collect();
-            println!("{:8.2}  {}", utterance as f64 / f64::from(hearken::SAMPLE_RATE), words.join(" "));
+            println!("{:8.2}  {}", hearken::seconds(utterance), words.join(" "));
         }
     }
     Ok(())

@@ -56,6 +56,7 @@ pub mod session;
 pub mod store;
 pub mod text;
 mod transcript;
+mod warning;
 
 pub use bias::{Bias, BiasError};
 pub use compute::{Compute, UnknownCompute};
@@ -67,9 +68,12 @@ pub use error::Error;
 pub use executor::{Share, ShareLimits};
 pub use language::{language_code, language_codes};
 pub use transcript::{Language, Segment, Transcript, Word};
+pub use warning::Warning;
 
 /// Sample rate of everything inside hearken, in Hz.
 pub const SAMPLE_RATE: u32 = hearken_proto::SAMPLE_RATE;
+
+pub use hearken_proto::{samples_in, seconds};
 
 /// The examples of the README are compiled.
 #[cfg(doctest)]

@@ -26,12 +26,24 @@ pub use event::{Event, ModelInfo, Segment, Stage, Word};
 pub use request::{Commit, Kernels, LoadOptions, Request, Task};
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 /// Sample rate of everything that crosses into the guest, in Hz: what Whisper was trained on.
 pub const SAMPLE_RATE: u32 = 16_000;
 
 /// Samples of one mel frame's step: 10 ms.
 pub const HOP_LENGTH: u32 = 160;
+
+/// Duration of a number of samples at [`SAMPLE_RATE`] [s].
+pub fn seconds(samples: u64) -> f64 {
+    samples as f64 / f64::from(SAMPLE_RATE)
+}
+
+/// Number of whole samples at [`SAMPLE_RATE`] in a duration.
+pub fn samples_in(duration: Duration) -> u64 {
+    let samples = duration.as_nanos() * u128::from(SAMPLE_RATE) / 1_000_000_000;
+    u64::try_from(samples).unwrap_or(u64::MAX)
+}
 
 /// A message could not be read: it is truncated, over-long or of another version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -65,6 +65,20 @@ fn both_tenants_get_their_captions() {
     assert!(!shown.contains('\x1b'), "a pipe is no terminal:\n{shown:?}");
 }
 
+#[test]
+fn a_stream_in_a_cluster_survives_its_worker() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/cluster/run");
+    let mut command = Command::new(script);
+    settle(command.env("HEARKEN", program("hearken")));
+    let shown = fine(&mut command);
+    let workers = |shown: &str| shown.lines().filter(|line| line.contains("  hearken")).count();
+    let (before, after) = shown.split_once("kill -9").unwrap_or_else(|| panic!("{shown}"));
+    assert_eq!((workers(before), workers(after)), (3, 2), "{shown}");
+    for line in ["words lost                        0 of 12", "audio dropped by the server (s)   0.0"] {
+        assert!(after.lines().any(|shown| shown == line), "{line} is missing:\n{shown}");
+    }
+}
+
 /// Runs an example of the library; its output.
 fn library_example(name: &str, arguments: &[&Path]) -> String {
     let mut command = Command::new(program("examples").join(name));

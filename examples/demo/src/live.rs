@@ -76,7 +76,7 @@ impl Screen {
             }
             _ => {}
         }
-        let at = (elapsed.as_secs_f64() * f64::from(hearken::SAMPLE_RATE)) as u64;
+        let at = hearken::samples_in(elapsed);
         self.events.push(Stamped { at, event });
         Ok(())
     }

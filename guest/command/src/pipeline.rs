@@ -10,7 +10,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hearken_listener::audio::{AudioError, Faults, Format, Source, VadConfig};
-use hearken_listener::{Model, SAMPLE_RATE, TranscribeOptions, language_code};
+use hearken_listener::{Model, SAMPLE_RATE, TranscribeOptions, language_code, seconds};
 use serde_json::{Map, Value, json};
 
 use crate::run;
@@ -91,7 +91,6 @@ fn transcribe(model: &Model, node: &Node, clip: Clip) -> Result<Value, String> {
     let transcript = model
         .transcribe(&mut Playing { clip, position: 0 }, &node.options, |_| {})
         .map_err(|error| error.to_string())?;
-    let seconds = |samples: u64| samples as f64 / f64::from(SAMPLE_RATE);
     let segments: Vec<Value> = transcript
         .segments
         .iter()

@@ -9,7 +9,7 @@ use hearken_guest::Guest;
 use hearken_listener::audio::{AudioError, Piped, Recording, VadConfig};
 use hearken_listener::formats::Writer;
 use hearken_listener::model::{self, Checked};
-use hearken_listener::{Error, Model, Recognize, SAMPLE_RATE, SandboxError, TranscribeOptions, Transcript};
+use hearken_listener::{Error, Model, Recognize, SandboxError, TranscribeOptions, Transcript, Warning};
 use hearken_proto::{Event, Request};
 
 use crate::arguments::{self, Arguments, HELP, Order};
@@ -208,59 +208,15 @@ impl hearken_listener::audio::Bytes for Whole {
 
 /// Reports missing parts, as the host's command does; returns true if there are any.
 fn report(name: &str, transcript: &Transcript) -> bool {
-    let seconds = |samples: u64| samples as f64 / f64::from(SAMPLE_RATE);
-    for lost in &transcript.lost {
-        complain(&format!(
-            "{name}: speech from {:.1} s to {:.1} s was not recognized: {}",
-            seconds(lost.start),
-            seconds(lost.end),
-            lost.reason
-        ));
+    let warnings = transcript.warnings();
+    for warning in &warnings {
+        complain(&match warning {
+            Warning::NoSpeech(_) => format!("{name}: {warning} (--no-vad)"),
+            Warning::Damage(damage) => in_context(name, damage),
+            _ => format!("{name}: {warning}"),
+        });
     }
-    for stretch in &transcript.unrecognized {
-        complain(&format!(
-            "{name}: no words were recognized in what sounds like voice, from {:.1} s to {:.1} s",
-            seconds(stretch.start),
-            seconds(stretch.end)
-        ));
-    }
-    if let Some(channel) = transcript.taken_channel {
-        complain(&format!(
-            "{name}: its channels cancel each other out, one is the other upside down: channel {} was taken alone",
-            channel + 1
-        ));
-    }
-    if let Some(reason) = without_speech(transcript) {
-        complain(&format!("{name}: {reason}"));
-    }
-    if let Some(damage) = &transcript.damage {
-        complain(&in_context(name, damage));
-    }
-    let faults = transcript.faults;
-    if faults.is_damaged() {
-        complain(&format!(
-            "{name}: damaged audio: {} packets skipped, {} frames replaced by silence, {} samples that were no numbers",
-            faults.skipped_packets, faults.concealed_frames, faults.non_finite_samples
-        ));
-    }
-    !transcript.lost.is_empty() || transcript.damage.is_some() || faults.is_damaged()
-}
-
-/// Level that faint speech still has, in decibels.
-const FAINT_DB: f32 = -75.0;
-
-/// Hint for a transcript without text though there is sound: the reason, and a remedy.
-fn without_speech(transcript: &Transcript) -> Option<String> {
-    if !transcript.segments.is_empty() || !transcript.unrecognized.is_empty() || !transcript.lost.is_empty() {
-        return None;
-    }
-    let loudest = transcript.loudest_db?;
-    let remedy = if loudest < FAINT_DB {
-        "this is too quiet for speech: check the level at which it was recorded, or amplify it"
-    } else {
-        "if somebody speaks in it, try again with --no-vad"
-    };
-    Some(format!("no speech was found; its loudest moment has {loudest:.0} dB of full scale: {remedy}"))
+    warnings.iter().any(Warning::is_loss)
 }
 
 /// A message with the recording's name, unless it names it.

@@ -17,8 +17,8 @@ use crate::formats::Format;
 use crate::model;
 use crate::session::{Session, SessionEvent, SessionOptions};
 use crate::{
-    Error, Model, Recognize, SAMPLE_RATE, SandboxError, Segment, TranscribeOptions, Transcript, Word,
-    language_code,
+    Error, Model, Recognize, SandboxError, Segment, TranscribeOptions, Transcript, Word, language_code,
+    seconds,
 };
 
 /// Longest text or block of samples that the worker may hand over, in bytes: a recording of four
@@ -158,10 +158,6 @@ fn answer(work: impl FnOnce(&mut State) -> Result<Value, String>) -> i32 {
             1
         }
     })
-}
-
-fn seconds(samples: u64) -> f64 {
-    samples as f64 / f64::from(SAMPLE_RATE)
 }
 
 fn words(words: &[Word]) -> Value {

@@ -69,6 +69,8 @@ mod text;
 mod track;
 #[path = "../../../host/src/transcript.rs"]
 mod transcript;
+#[path = "../../../host/src/warning.rs"]
+mod warning;
 #[cfg(all(target_arch = "wasm32", feature = "files"))]
 #[path = "../../media/src/wave.rs"]
 mod wave;
@@ -79,9 +81,12 @@ pub use error::Error;
 pub use language::language_code;
 pub use sandbox::{Recognize, SandboxError};
 pub use transcript::{Language, Segment, Transcript, Word};
+pub use warning::Warning;
 
 /// Sample rate of everything that the recognizer hears, in Hz.
 pub const SAMPLE_RATE: u32 = hearken_proto::SAMPLE_RATE;
+
+pub use hearken_proto::{samples_in, seconds};
 
 /// The engine's threads have shares in the host; here there is one thread.
 #[derive(Debug, Clone)]

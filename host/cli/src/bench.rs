@@ -40,7 +40,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let bar = Count::new(ROUNDS + 2);
     bar.begin("alone".to_owned());
     let alone = alone(&model, &bar)?;
-    let context = model.context_samples() as f64 / f64::from(hearken::SAMPLE_RATE);
+    let context = hearken::seconds(model.context_samples() as u64);
     bar.begin("recordings".to_owned());
     let recording = context / busy(&model, context)?;
     bar.done();

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use console::{Style, Term, measure_text_width, truncate_str};
 use hearken::session::SessionEvent;
-use hearken::{SAMPLE_RATE, Word};
+use hearken::{SAMPLE_RATE, Word, seconds};
 
 /// Narrowest terminal that is drawn on; below, lines are left to the terminal.
 const MIN_COLUMNS: usize = 12;
@@ -62,7 +62,6 @@ impl Captions {
 
     /// Handles an event of a session, and draws it.
     pub(crate) fn event(&mut self, event: &SessionEvent) -> io::Result<()> {
-        let seconds = |samples: u64| samples as f64 / f64::from(SAMPLE_RATE);
         match event {
             SessionEvent::Partial { committed, tentative, .. } => {
                 self.committed.extend(texts(committed));

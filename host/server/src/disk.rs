@@ -4,8 +4,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use prometheus_client::metrics::gauge::Gauge;
+
 use super::App;
 use super::config::Config;
+use super::metrics::ByTenant;
 use super::rejection::Rejection;
 use super::tenants::Tenant;
 use super::ticket::Ticket;
@@ -77,6 +80,7 @@ impl Stored {
         });
         taken.inspect_err(|_| tenant.give_bytes_back(more))?;
         self.0.fetch_add(more, Ordering::Relaxed);
+        Self::gauge(app, tenant).inc_by(more.cast_signed());
         Ok(())
     }
 
@@ -84,6 +88,13 @@ impl Stored {
         let bytes = self.0.swap(0, Ordering::Relaxed);
         app.disk.give_back(bytes);
         tenant.give_bytes_back(bytes);
+        if bytes > 0 {
+            Self::gauge(app, tenant).dec_by(bytes.cast_signed());
+        }
+    }
+
+    fn gauge(app: &App, tenant: &Tenant) -> Gauge {
+        app.metrics.stored.get_or_create(&ByTenant { tenant: Arc::clone(&tenant.name) }).clone()
     }
 }
 

@@ -56,6 +56,8 @@ pub(super) struct Metrics {
     pub(super) connections: Gauge,
     /// Connections that watch broadcasts.
     pub(super) watchers: Family<ByTenant, Gauge>,
+    /// Bytes on disk: uploads and kept streams.
+    pub(super) stored: Family<ByTenant, Gauge>,
     /// Streams that wait for their client to come back.
     pub(super) parked: Gauge,
     /// Streams that could not be kept for a restart.
@@ -80,6 +82,7 @@ impl Metrics {
             refused: Family::default(),
             connections: Gauge::default(),
             watchers: Family::default(),
+            stored: Family::default(),
             parked: Gauge::default(),
             state_failures: Counter::default(),
         };
@@ -116,6 +119,8 @@ impl Metrics {
         r.register("connections", "Connections that are open", metrics.connections.clone());
         // hearken_watchers
         r.register("watchers", "Connections that watch broadcasts", metrics.watchers.clone());
+        // hearken_stored_bytes
+        r.register("stored_bytes", "Uploads and kept streams on disk", metrics.stored.clone());
         // hearken_parked
         r.register("parked", "Streams whose client lost its connection", metrics.parked.clone());
         // hearken_state_failures_total

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use hearken::audio::{self, AudioError, Channel, Encoding, Faults, Format, RawPcm, Source};
-use hearken::{Model, Progress, SAMPLE_RATE, Segment, TranscribeOptions, Transcript};
+use hearken::{Model, Progress, Segment, TranscribeOptions, Transcript, seconds};
 
 use super::rejection::Rejection;
 use super::ticket::Ticket;
@@ -117,13 +117,13 @@ async fn one(
             drop(place);
             opened
         };
-        let (source, seconds) = intake.run(&ticket.tenant.share, opening).await??;
+        let (source, length) = intake.run(&ticket.tenant.share, opening).await??;
         let channels = source.format().channels;
         let source: Box<dyn Source> = match channel {
             Some(channel) => Box::new(Channel::new(source, channel)),
             None => source,
         };
-        let source = Metered::new(source, seconds, Arc::clone(ticket), Arc::clone(&stopped))?;
+        let source = Metered::new(source, length, Arc::clone(ticket), Arc::clone(&stopped))?;
         let place = Arc::clone(ticket);
         Ok((model.transcribe_on(intake, source, &options, place, observe).await?, channels))
     };
@@ -132,15 +132,15 @@ async fn one(
         // The source is gone, and with it the other reference to `stopped`.
         return Err(Arc::into_inner(stopped).and_then(OnceLock::into_inner).unwrap_or(Rejection::Internal));
     }
-    let seconds = transcript.duration as f64 / f64::from(SAMPLE_RATE);
-    if seconds > 0.0 {
+    let length = seconds(transcript.duration);
+    if length > 0.0 {
         let factor = ticket.app.metrics.recording_factor.get_or_create(&ticket.by_tenant()).clone();
-        factor.observe(started.elapsed().as_secs_f64() / seconds);
+        factor.observe(started.elapsed().as_secs_f64() / length);
     }
     let lost: u64 = transcript.lost.iter().map(|lost| lost.end - lost.start).sum();
     let dropped = ticket.app.metrics.dropped.get_or_create(&ticket.by_tenant()).clone();
-    dropped.inc_by(lost as f64 / f64::from(SAMPLE_RATE));
-    tracing::info!(tenant = &*ticket.tenant.name, seconds, took = ?started.elapsed(), lost, "recording");
+    dropped.inc_by(seconds(lost));
+    tracing::info!(tenant = &*ticket.tenant.name, seconds = length, took = ?started.elapsed(), lost, "recording");
     Ok((transcript, channels))
 }
 
@@ -243,7 +243,6 @@ impl Source for Metered {
 
 /// Warnings about a transcript's damage, in words.
 pub(super) fn warnings(transcript: &Transcript) -> Vec<String> {
-    let seconds = |samples: u64| samples as f64 / f64::from(SAMPLE_RATE);
     let lost = transcript.lost.iter().map(|lost| {
         format!("speech from {:.1} s to {:.1} s was not recognized", seconds(lost.start), seconds(lost.end))
     });

@@ -18,9 +18,9 @@ pub use self::active_streams::ActiveStream;
 pub(crate) use self::memory_quota::{Holding, Holdings};
 #[cfg(feature = "service")]
 pub use self::stats::{Decodes, Stats};
-use crate::SAMPLE_RATE;
 use crate::preempt::cpu_time;
 use crate::sandbox::{SandboxError, TrapKind};
+use crate::seconds;
 
 /// Time constant [utterances] of the exponential moving average in [`Meter::cost_of_speech`].
 const MEMORY: f64 = 50.0;
@@ -124,7 +124,7 @@ impl Meter {
     /// Records speech of this length: `windows` windows where there are no partial texts.
     pub(crate) fn spoken(&self, samples: u64, windows: u64) {
         let mut speech = self.lock_speech();
-        speech.seconds = speech.seconds * KEEP + samples as f64 / f64::from(SAMPLE_RATE);
+        speech.seconds = speech.seconds * KEEP + seconds(samples);
         speech.windows = speech.windows * KEEP + windows as f64;
     }
 
@@ -295,6 +295,7 @@ fn kind(error: &SandboxError) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::SAMPLE_RATE;
 
     #[test]
     fn the_cost_of_speech_follows_what_it_costs_now() {

@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use super::carry::Carried;
 use super::event::SessionEvent;
-use super::utterance::Utterance;
+use super::utterance::{Hearing, Utterance};
 use super::{Session, SessionError, SessionOptions};
 use crate::audio::{Accounting, VadEvent, Voice, at_rate, resampled, usable};
 use crate::error::Error;
@@ -219,11 +219,9 @@ impl Part {
 
     /// Makes the utterance of it, without a sandbox.
     pub(super) fn utterance(self) -> Utterance {
-        let mut utterance = Utterance::restored(self.start, self.from - self.start, self.samples, self.words);
-        utterance.voice = self.voice;
-        utterance.voiced = self.voiced;
-        utterance.ended = self.ended;
-        utterance
+        let Self { start, from, samples, voice, voiced, words, ended } = self;
+        let hearing = Hearing::restored(start, from, samples, words);
+        Utterance::restored(start, hearing, voice, voiced, ended)
     }
 
     /// Returns it with values that the rest of the session can rely on, whatever a file says.
@@ -247,24 +245,24 @@ impl Recording {
         Self(running.into_iter().collect())
     }
 
-    pub(super) fn start(&mut self, position: u64) {
-        self.0.push(Part::new(position, position));
-    }
-
-    /// Records an event of voice activity, of whose audio `taken` is taken.
-    pub(super) fn speech(&mut self, event: &VadEvent<'_>, taken: &[f32], detected: bool) {
-        let VadEvent::Speech { samples, voiced_until, .. } = *event else { return };
-        let Some(part) = self.0.last_mut() else { return };
-        part.samples.extend_from_slice(taken);
-        part.voiced = part.voiced.max(voiced_until);
-        if detected && taken.len() == samples.len() {
-            part.voice.push(event);
-        }
-    }
-
-    pub(super) fn end(&mut self) {
-        if let Some(part) = self.0.last_mut() {
-            part.ended = true;
+    /// Records an event of voice activity, of whose samples the first `taken` were taken.
+    pub(super) fn hear(&mut self, event: &VadEvent<'_>, taken: usize, detected: bool) {
+        match *event {
+            VadEvent::Start { position } => self.0.push(Part::new(position, position)),
+            VadEvent::Speech { samples, voiced_until, .. } => {
+                let Some(part) = self.0.last_mut() else { return };
+                part.samples.extend_from_slice(&samples[..taken]);
+                part.voiced = part.voiced.max(voiced_until);
+                if detected && taken == samples.len() {
+                    part.voice.push(event);
+                }
+            }
+            VadEvent::End { .. } => {
+                if let Some(part) = self.0.last_mut() {
+                    part.ended = true;
+                }
+            }
+            VadEvent::Silence { .. } => {}
         }
     }
 

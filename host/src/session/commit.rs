@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hearken_proto::Commit;
 
-use crate::SAMPLE_RATE;
+use crate::samples_in;
 
 /// Commit policy: when a word is committed in a running utterance. docs/streaming.md compares them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +72,7 @@ impl CommitPolicy {
 }
 
 fn samples_of(duration: Duration) -> u32 {
-    u32::try_from(duration.as_millis() * u128::from(SAMPLE_RATE) / 1000).unwrap_or(u32::MAX)
+    u32::try_from(samples_in(duration)).unwrap_or(u32::MAX)
 }
 
 impl fmt::Display for CommitPolicy {

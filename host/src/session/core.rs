@@ -1,6 +1,5 @@
 //! The part of a session that its jobs share.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,24 +11,16 @@ use super::carry::Carried;
 use super::checkpoint::{Checkpoint, Part, Recording};
 use super::event::SessionEvent;
 use super::journal::{Decode, Journal};
-use super::utterance::Utterance;
+use super::utterance::{Due, Hearing, Queue, Reach, Utterance};
 use crate::audio::VadEvent;
 use crate::error::Error;
 use crate::executor::{Class, Ticket};
 use crate::preempt::{caught, to_end};
-use crate::{Engine, Model, SAMPLE_RATE};
+use crate::{Engine, Model, samples_in};
 
 /// Minimum ratio of new speech to the cost of a partial text: the rest of the thread's time is for
 /// finals, and for other sessions.
 const RELIEF: u32 = 2;
-
-/// Minimum length of an utterance before it is decoded, its pre-roll included [samples]: of less,
-/// models hallucinate as they do on silence. 0.9 s.
-const FIRST_WINDOW: u64 = SAMPLE_RATE as u64 * 9 / 10;
-
-/// Up to this length utterances are decoded more often, in samples: the first words are waited for,
-/// and short windows are cheap. 3 s.
-const EARLY: u64 = 3 * SAMPLE_RATE as u64;
 
 pub(super) struct Core {
     model: Model,
@@ -52,8 +43,7 @@ struct State {
     events: Option<Sender<SessionEvent>>,
     /// Called when there may be something new.
     wake: Option<Box<dyn Fn() + Send + Sync>>,
-    /// Utterances that are not complete, oldest first. The last one may still be spoken.
-    utterances: VecDeque<Utterance>,
+    utterances: Queue,
     /// The job that waits or runs: there is one at a time, so that events are in order.
     job: Option<Ticket>,
     /// Cost of the latest partial.
@@ -88,7 +78,7 @@ impl Core {
             state: Mutex::new(State {
                 events: Some(events),
                 wake: None,
-                utterances: VecDeque::new(),
+                utterances: Queue::default(),
                 job: None,
                 cost: Duration::ZERO,
                 language: None,
@@ -129,54 +119,21 @@ impl Core {
 
     /// Speech that no decode has heard [samples].
     pub(super) fn waiting(&self) -> u64 {
-        self.lock().waiting()
+        self.lock().utterances.waiting()
     }
 
     /// Handles an event of voice activity.
     pub(super) fn hear(self: &Arc<Self>, event: &VadEvent<'_>) {
         let mut state = self.lock();
-        match *event {
-            VadEvent::Start { position } => {
-                state.utterances.push_back(Utterance::new(position));
-                if let Some(recording) = &mut state.recording {
-                    recording.start(position);
-                }
-                state.emit(SessionEvent::SpeechStarted { position });
+        let (taken, follows) = state.utterances.hear(event, &self.options);
+        if let Some(recording) = &mut state.recording {
+            recording.hear(event, taken, self.options.voice_activity.is_some());
+        }
+        if let Some(event) = follows {
+            if let SessionEvent::Dropped { len, .. } = event {
+                state.dropped += len;
             }
-            VadEvent::Speech { position, samples, voiced_until, .. } => {
-                let room = samples_of(self.options.backlog).saturating_sub(state.waiting());
-                let room = room.min(samples.len() as u64);
-                let (taken, dropped) = samples.split_at(room as usize);
-                if let Some(utterance) = state.utterances.back_mut() {
-                    utterance.append(taken);
-                    let end = position + samples.len() as u64;
-                    utterance.hear_voice(voiced_until, end, self.options.pause.map(samples_of));
-                    if dropped.is_empty() && self.options.voice_activity.is_some() {
-                        utterance.voice.push(event);
-                    }
-                }
-                if let Some(recording) = &mut state.recording {
-                    recording.speech(event, taken, self.options.voice_activity.is_some());
-                }
-                if !dropped.is_empty() {
-                    state.dropped += dropped.len() as u64;
-                    state.emit(SessionEvent::Dropped {
-                        position: position + room,
-                        len: dropped.len() as u64,
-                        reason: "speech comes faster than it can be recognized".to_owned(),
-                    });
-                }
-            }
-            VadEvent::End { position, .. } => {
-                if let Some(utterance) = state.utterances.back_mut() {
-                    utterance.ended = true;
-                }
-                if let Some(recording) = &mut state.recording {
-                    recording.end();
-                }
-                state.emit(SessionEvent::SpeechEnded { position });
-            }
-            VadEvent::Silence { .. } => return,
+            state.emit(event);
         }
         self.schedule(&mut state);
     }
@@ -193,8 +150,8 @@ impl Core {
     /// Records the audio of utterances from now on.
     pub(super) fn record(&self) {
         let mut state = self.lock();
-        let running = state.utterances.back().filter(|utterance| !utterance.ended);
-        let running = running.map(|utterance| Part::new(utterance.start, utterance.start + utterance.len()));
+        let running = state.utterances.running();
+        let running = running.map(|utterance| Part::new(utterance.start(), utterance.end()));
         state.recording = Some(Recording::new(running));
     }
 
@@ -214,9 +171,7 @@ impl Core {
     pub(super) fn finish(self: &Arc<Self>, duration: u64) {
         let mut state = self.lock();
         state.finished = Some(duration);
-        if let Some(utterance) = state.utterances.back_mut() {
-            utterance.ended = true;
-        }
+        state.utterances.end_last();
         self.schedule(&mut state);
     }
 
@@ -253,8 +208,7 @@ impl Core {
         if let Some(job) = &state.job {
             // What was begun for a partial text would wait behind everybody's final ones, and the
             // final text behind it.
-            if state.utterances.front().is_some_and(|utterance| utterance.ended || utterance.pause.is_some())
-            {
+            if state.utterances.front().is_some_and(Utterance::is_urgent) {
                 job.hurry();
             }
             return;
@@ -282,22 +236,14 @@ impl Core {
     fn due(&self, state: &State) -> Option<Class> {
         state.events.as_ref()?;
         let front = state.utterances.front()?;
-        let step = self.step(front).max(state.cost * RELIEF);
-        let worth_it = front.unheard() >= samples_of(step).max(1)
-            && front.len() >= FIRST_WINDOW
-            && front.has_new_speech();
-        let pauses = front.pause.is_some() && front.len() >= FIRST_WINDOW;
-        match front.ended {
-            true => Some(Class::Final),
-            false if !front.has_sandbox() && !self.has_room() => None,
-            false if pauses => Some(Class::Final),
-            false => worth_it.then_some(Class::Partial),
-        }
+        let due = front.due(self.step(state, front))?;
+        let may_run = due == Due::Final || front.has_sandbox() || self.has_room();
+        may_run.then_some(if due == Due::Partial { Class::Partial } else { Class::Final })
     }
 
-    /// Least new speech before an utterance is decoded again.
-    fn step(&self, utterance: &Utterance) -> Duration {
-        if utterance.len() < EARLY { self.options.step * 2 / 3 } else { self.options.step }
+    /// Minimum new speech before an utterance is decoded again.
+    fn step(&self, state: &State, utterance: &Utterance) -> Duration {
+        utterance.step(self.options.step).max(state.cost * RELIEF)
     }
 
     /// Returns true if an utterance may have a sandbox before it ends.
@@ -308,61 +254,55 @@ impl Core {
 
     /// Partial texts that were due since the latest decode.
     fn overdue(&self, state: &State, utterance: &Utterance) -> u64 {
-        utterance.unheard() / samples_of(self.step(utterance).max(state.cost * RELIEF)).max(1)
+        utterance.unheard() / samples_in(self.step(state, utterance)).max(1)
     }
 
     /// The job: decodes the audio so far of the oldest utterance. `None` if there is none any more.
     async fn run(self: Arc<Self>) -> Option<Decode> {
-        let (mut utterance, task, mut decode) = self.take()?;
+        let (mut hearing, task, reach, mut decode) = self.take()?;
         let started = Instant::now();
         let mut events = Vec::new();
         let mut emit = |event| events.push(event);
-        let decoded =
-            caught(utterance.decode(&self.model, &task, decode.heard, decode.last, &mut emit)).await;
+        let decoded = caught(hearing.decode(&self.model, &task, reach, &mut emit)).await;
         if decoded.is_err() {
             // A defect of ours costs an utterance, and no more.
-            utterance.give_up(Error::Panicked.to_string());
+            hearing.give_up(Error::Panicked.to_string());
         }
-        decode.given_up = utterance.give_up_memory();
-        let complete = decode.last && decoded.is_ok();
-        self.put_back(utterance, &decode, complete, started.elapsed(), events);
+        decode.given_up = hearing.give_up_memory();
+        let complete = reach.last && decoded.is_ok();
+        self.put_back(hearing, &decode, complete, started.elapsed(), events);
         Some(decode)
     }
 
-    /// Takes the oldest utterance to be decoded, if it is to be. Until it is put back, audio goes
-    /// into a stand-in at its place in the queue.
-    fn take(&self) -> Option<(Utterance, Task, Decode)> {
-        let mut state = self.lock();
-        let Some(mut utterance) = state.utterances.pop_front() else {
+    /// Takes the hearing of the oldest utterance, if it is to be decoded.
+    fn take(&self) -> Option<(Hearing, Task, Reach, Decode)> {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let front = state.utterances.front();
+        // Others were quicker to take the room. The next audio asks again.
+        let may_run = |front: &Utterance| front.has_ended() || front.has_sandbox() || self.has_room();
+        let Some(front) = front.filter(|front| may_run(front)) else {
             state.job = None;
             return None;
         };
+        let overdue = self.overdue(state, front);
+        let utterance = front.start();
         // Taken now and not when it was queued: audio that came meanwhile is part of the same
         // decode.
-        let (heard, last) = (utterance.len(), utterance.ended);
-        if !last && !utterance.has_sandbox() && !self.has_room() {
-            // Others were quicker. The next audio asks again.
-            state.utterances.push_front(utterance);
-            state.job = None;
-            return None;
-        }
-        self.model.joined(self.overdue(&state, &utterance).saturating_sub(u64::from(!last)));
-        let mut task =
-            self.options.task(&self.model, state.language.clone(), &state.carried, utterance.start);
-        let pause = utterance.pause.take().filter(|_| !last);
-        task.pause = pause.is_some();
-        utterance.paused = pause.unwrap_or(utterance.paused);
-        let language = state.language.clone();
-        let decode = Decode { utterance: utterance.start, heard, last, pause, language, given_up: false };
+        let (hearing, reach) = state.utterances.front_mut()?.take()?;
+        let Reach { end, last, pause } = reach;
+        self.model.joined(overdue.saturating_sub(u64::from(!last)));
+        let task = self.options.task(&self.model, state.language.clone(), &state.carried, utterance);
+        let (heard, language) = (end - utterance, state.language.clone());
+        let decode = Decode { utterance, heard, last, pause, language, given_up: false };
         state.partial = !last;
-        state.utterances.push_front(utterance.stand_in());
-        Some((utterance, task, decode))
+        Some((hearing, task, reach, decode))
     }
 
-    /// Puts a decoded utterance back, unless it is complete, and emits its events.
+    /// Puts a hearing back, unless its utterance is complete, and emits its events.
     fn put_back(
         self: &Arc<Self>,
-        mut utterance: Utterance,
+        mut hearing: Hearing,
         decode: &Decode,
         complete: bool,
         cost: Duration,
@@ -373,15 +313,14 @@ impl Core {
         if self.options.journal {
             state.journal.decodes.push(decode.clone());
         }
-        state.encodes += utterance.take_encodes();
+        state.encodes += hearing.take_encodes();
         if state.events.is_none() {
             return;
         }
-        if let Some(arrived) = state.utterances.pop_front()
-            && !complete
-        {
-            utterance.absorb(arrived);
-            state.utterances.push_front(utterance);
+        if complete {
+            state.utterances.complete();
+        } else if let Some(utterance) = state.utterances.front_mut() {
+            utterance.put_back(hearing);
             if self.drive == Drive::Engine {
                 state.cost = cost;
             }
@@ -417,10 +356,6 @@ impl State {
         }
     }
 
-    fn waiting(&self) -> u64 {
-        self.utterances.iter().map(Utterance::unheard).sum()
-    }
-
     /// Ends the channel.
     fn close(&mut self) {
         self.events = None;
@@ -428,11 +363,7 @@ impl State {
     }
 
     fn give_up(&mut self) {
-        self.utterances.clear();
+        self.utterances = Queue::default();
         self.close();
     }
-}
-
-fn samples_of(duration: Duration) -> u64 {
-    (duration.as_secs_f64() * f64::from(SAMPLE_RATE)) as u64
 }

@@ -2,7 +2,7 @@
 
 use super::carry::Carried;
 use super::event::SessionEvent;
-use super::utterance::Utterance;
+use super::utterance::{Hearing, Reach};
 use super::{SessionError, SessionOptions};
 use crate::Model;
 use crate::audio::{Resampler, VadEvent, Voice, VoiceActivity, usable};
@@ -81,22 +81,21 @@ impl Journal {
 
         let (mut events, mut carried) = (Vec::new(), Carried::default());
         for (start, samples) in speech {
-            let mut utterance = Utterance::new(start);
+            let mut hearing = Hearing::new(start);
             for decode in self.decodes.iter().filter(|decode| decode.utterance == start) {
-                let have = utterance.len() as usize;
-                utterance.append(&samples[have..(decode.heard as usize).clamp(have, samples.len())]);
-                let mut task = options.task(model, decode.language.clone(), &carried, start);
-                task.pause = decode.pause.is_some();
-                utterance.paused = decode.pause.unwrap_or(utterance.paused);
-                let heard = utterance.len();
-                utterance.voice = voice.known_at(start + heard).within(&(start..start + heard));
+                let have = (hearing.end() - start) as usize;
+                let heard = (decode.heard as usize).clamp(have, samples.len());
+                let end = start + heard as u64;
+                hearing.accept(&samples[have..heard], voice.known_at(end).within(&(start..end)));
+                let task = options.task(model, decode.language.clone(), &carried, start);
+                let reach = Reach { end, last: decode.last, pause: decode.pause };
                 let mut emit = |event| {
                     carried.note(&event);
                     events.push(event);
                 };
-                to_end(utterance.decode(model, &task, heard, decode.last, &mut emit));
+                to_end(hearing.decode(model, &task, reach, &mut emit));
                 if decode.given_up {
-                    utterance.start_over();
+                    hearing.start_over();
                 }
             }
         }

@@ -46,12 +46,13 @@
 //! 5. **Failures.** A guest that fails is replaced once: a fresh sandbox decodes again what is not
 //!    committed. After that the rest is [`SessionEvent::Dropped`].
 //!
-//! While a job runs, its utterance is out of the queue, and a stand-in takes the audio that comes.
+//! An utterance has two halves: its intake stays in the queue and takes audio, while its hearing
+//! (the sandbox, the words, the audio that is not settled) is out for a decode.
 //! Speech that waits is bounded by [`SessionOptions::backlog`]; audio beyond it is dropped and
 //! reported. Every pushed sample ends in speech, silence or dropped: see [`Session::accounting`].
 //!
 //! Voice activity makes the decisions on [start and end](crate::audio::VoiceActivity), `core`
-//! schedules decodes and emits events, `utterance` runs one decode and keeps audio and words,
+//! schedules decodes and emits events, `utterance` has the queue, runs decodes and keeps words,
 //! `carry` makes the next utterance's prompt (condition on previous text).
 //!
 //! # Checkpoints

@@ -10,7 +10,7 @@ use hearken_tests::{attack, wav};
 use serde_json::json;
 use tungstenite::Message;
 
-use crate::{beside, request, server};
+use crate::{apart, beside, request, server};
 
 fn upload(server: &Server, name: &str, file: &[u8]) -> Answer {
     let (kind, body) = form(&[("model", "digits")], Some((name, file)));
@@ -80,7 +80,7 @@ fn decoders_that_do_not_end_are_their_tenants_own_business() {
     let hostile = MediaGuest::attacking("(loop $again (br $again))");
     std::fs::write(&module, hostile.module()).expect("a module");
     let media = module.to_str().expect("a name");
-    let server = Server::with_arguments(&two_tenants(""), &["--media", media]);
+    let server = apart(|| Server::with_arguments(&two_tenants(""), &["--media", media]));
     let (kind, body) = form(&[("model", "digits")], Some(("call.amr", b"#!AMR\n\x3c\x55\x08\x00")));
     let request = request(&server, &kind, &body, 0);
     beside("decoders in an attacker's hands: 24 uploads whose decoder loops", server, 24, |server| {

@@ -9,7 +9,7 @@ use hearken_tests::tenants::{KEY_A, KEY_B, PCM, SPEECH, two_tenants};
 use serde_json::json;
 use tungstenite::Message;
 
-use crate::{beside, request, server};
+use crate::{apart, beside, request, server};
 
 #[test]
 fn utterances_that_all_end_are_their_tenants_own_business() {
@@ -117,7 +117,7 @@ fn long_utterances_are_their_tenants_own_business() {
     // Half a minute without a pause.
     let until = SPEECH.format.sample_rate as usize * 2;
     let long: Vec<u8> = PCM[..until].iter().copied().cycle().take(15 * until).collect();
-    let server = Server::with(&two_tenants("memory_mib = 64"));
+    let server = apart(|| Server::with(&two_tenants("memory_mib = 64")));
     beside(
         "guest memory: 4 streams of utterances of half a minute, at a limit of 64 MiB",
         server,
@@ -147,7 +147,7 @@ fn recordings_that_are_many_are_their_tenants_own_business() {
 
 #[test]
 fn strangers_that_say_nothing_are_nobodys_business() {
-    let server = Server::with(&format!("connections = 500\n{}", two_tenants("")));
+    let server = apart(|| Server::with(&format!("connections = 500\n{}", two_tenants(""))));
     let held = Held::new(2_000);
     beside("connections: a mute stranger wants 2000 of 500", server, 2, |server| {
         held.hold(server.connect_from([127, 0, 0, 2]));
@@ -156,7 +156,7 @@ fn strangers_that_say_nothing_are_nobodys_business() {
 
 #[test]
 fn files_that_are_few_are_nobodys_loss() {
-    let server = Server::with_files(512, &format!("connections = 5000\n{}", two_tenants("")));
+    let server = apart(|| Server::with_files(512, &format!("connections = 5000\n{}", two_tenants(""))));
     let (uploads, mute) = (Held::new(60), Held::new(600));
     let (kind, body) = form(&[], Some(("a.wav", &vec![0; 64 << 10])));
     let request = request(&server, &kind, &body, 1);

@@ -92,11 +92,11 @@ fn an_animal_before_speech_neither_hides_nor_moves_it() {
     }
 }
 
-/// Ten seconds of each noise, or as many minutes as `HEARKEN_NOISE_MINUTES` says.
+/// Five seconds of each noise, or as many minutes as `HEARKEN_NOISE_MINUTES` says.
 #[test]
 fn noise_has_no_words() {
     let minutes = std::env::var("HEARKEN_NOISE_MINUTES").ok().map(|minutes| minutes.parse::<u64>());
-    let seconds = minutes.map_or(10, |minutes| 60 * minutes.expect("HEARKEN_NOISE_MINUTES is a number"));
+    let seconds = minutes.map_or(5, |minutes| 60 * minutes.expect("HEARKEN_NOISE_MINUTES is a number"));
     let noises: [fn(u64) -> Noise; 12] = [
         Noise::white,
         Noise::pink,

@@ -48,19 +48,23 @@ fn uploads_of_a_tenant_have_a_bound_together_and_so_have_all() {
     // A minute is 1.8 MiB.
     let settings = format!("uploads_mib = 5\n{}", two_tenants("upload_mib = 2\nuploads_mib = 3"));
     let server = Server::with(&settings);
+    let stored = |tenant, bytes: u32| {
+        server.wait_for_metric(&format!("hearken_stored_bytes{{tenant=\"{tenant}\"}} {bytes}"));
+    };
     let first = begin(&server, KEY_A, 60.0);
-    wait_for(&server, "a", 1);
+    stored("a", 2 << 20);
     let second = begin(&server, KEY_A, 60.0);
     assert_eq!(end(second), (429, "too_many_uploads".to_owned()));
     // Five are all that there are, of which one has two.
     let other = begin(&server, KEY_B, 60.0);
-    wait_for(&server, "b", 1);
+    stored("b", 2 << 20);
     let third = begin(&server, KEY_B, 60.0);
     assert_eq!(end(third), (503, "storage_full".to_owned()));
     // What has been recognized, or given up, takes nothing any more.
     assert_eq!(end(first).0, 200);
     drop(other);
-    wait_for(&server, "b", 0);
+    stored("a", 0);
+    stored("b", 0);
     let again = [begin(&server, KEY_A, 60.0), begin(&server, KEY_B, 60.0)];
     for upload in again {
         assert_eq!(end(upload).0, 200);

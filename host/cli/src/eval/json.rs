@@ -1,6 +1,6 @@
 //! Output of all figures, for programs.
 
-use hearken::Word;
+use hearken::{Word, seconds};
 use hearken_measure::{Errors, Spread};
 use serde_json::{Value, json};
 
@@ -57,7 +57,6 @@ fn file(scored: &Scored, configurations: &[Configuration]) -> Value {
 
 /// A text that came while streaming: times are seconds.
 fn text(text: &Text) -> Value {
-    let seconds = |sample: u64| sample as f64 / f64::from(hearken::SAMPLE_RATE);
     let words = |words: &[Word]| -> Vec<Value> {
         let word = |word: &Word| json!([seconds(word.start), seconds(word.end), word.text, word.probability]);
         words.iter().map(word).collect()

@@ -86,7 +86,7 @@ fn speech(mono: &[f32], speech_end: Option<f64>) -> Option<(u64, u64)> {
 }
 
 fn length_of(mono: &[f32]) -> f64 {
-    mono.len() as f64 / f64::from(SAMPLE_RATE)
+    hearken::seconds(mono.len() as u64)
 }
 
 /// Adds noise, `noise.snr_db` dB below the mean power of the speech.

@@ -162,8 +162,8 @@ async fn send(
     sent: &Mutex<Played>,
 ) -> Result<SplitSink<Socket, Message>, tungstenite::Error> {
     let lock = || sent.lock().unwrap_or_else(PoisonError::into_inner);
-    let silence = vec![0; (plan.pause.as_secs_f64() * f64::from(hearken::SAMPLE_RATE)) as usize * 2];
-    let block = (plan.block.as_secs_f64() * f64::from(hearken::SAMPLE_RATE)) as usize * 2;
+    let silence = vec![0; hearken::samples_in(plan.pause) as usize * 2];
+    let block = hearken::samples_in(plan.block) as usize * 2;
     let mut bytes = 0;
     for clip in plan.playlist(first) {
         if Instant::now() >= plan.until || plan.is_over() {

@@ -8,7 +8,7 @@ use axum::http::HeaderMap;
 use bytes::Bytes;
 use hearken::session::SessionEvent;
 use hearken::text::sanitize_trimmed;
-use hearken::{SAMPLE_RATE, Word};
+use hearken::{SAMPLE_RATE, Word, seconds};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -376,7 +376,6 @@ impl Realtime {
     }
 
     fn tell_complete(&mut self, item: &str, words: &[Word], length: u64, out: &mut Outbox) {
-        let seconds = length as f64 / f64::from(SAMPLE_RATE);
         let only = self.stream.as_ref().and_then(Stream::only_language).map(str::to_owned);
         let language = self.heard_with.language().or(self.language.clone()).or(only);
         let mut event = json!({
@@ -384,7 +383,7 @@ impl Realtime {
             "content_index": 0,
             "transcript": joined(words),
             "languages": Heard::of(language.as_deref()),
-            "usage": { "type": "duration", "seconds": seconds },
+            "usage": { "type": "duration", "seconds": seconds(length) },
             "unrecognized": std::mem::take(&mut self.unrecognized),
         });
         if self.setup.logprobs {
@@ -480,7 +479,6 @@ impl Adapter for Realtime {
                 self.say("conversation.item.input_audio_transcription.failed", event, out);
             }
             SessionEvent::Unrecognized { position, len } => {
-                let seconds = |samples: u64| samples as f64 / f64::from(SAMPLE_RATE);
                 self.unrecognized.push(json!({ "start": seconds(position), "end": seconds(position + len) }));
             }
             SessionEvent::Language(language) => self.language = Some(language.code),

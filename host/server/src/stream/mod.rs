@@ -13,7 +13,7 @@ use crossbeam_channel::TryRecvError;
 use hearken::audio::Format;
 use hearken::service::cpu_time;
 use hearken::session::{Checkpoint, SessionEvent, SessionOptions};
-use hearken::{Model, SAMPLE_RATE};
+use hearken::{Model, SAMPLE_RATE, seconds};
 use tokio::sync::Notify;
 
 pub(super) use self::intake::Carrier;
@@ -294,12 +294,10 @@ impl Stream {
                 }
             }
             SessionEvent::Dropped { len, .. } => {
-                let seconds = *len as f64 / f64::from(SAMPLE_RATE);
-                metrics.dropped.get_or_create(&self.ticket.by_tenant()).inc_by(seconds);
+                metrics.dropped.get_or_create(&self.ticket.by_tenant()).inc_by(seconds(*len));
             }
             SessionEvent::Unrecognized { len, .. } => {
-                let seconds = *len as f64 / f64::from(SAMPLE_RATE);
-                metrics.unrecognized.get_or_create(&self.ticket.by_tenant()).inc_by(seconds);
+                metrics.unrecognized.get_or_create(&self.ticket.by_tenant()).inc_by(seconds(*len));
             }
             SessionEvent::Finished { .. } => lane.finished = true,
             _ => {}

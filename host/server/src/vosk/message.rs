@@ -3,11 +3,10 @@
 
 use std::fmt::Write as _;
 
-use hearken::SAMPLE_RATE;
-use hearken::Word;
 use hearken::audio::Format;
 use hearken::session::SessionOptions;
 use hearken::text::sanitize_trimmed;
+use hearken::{Word, seconds};
 use serde_json::Value;
 
 use crate::phrases;
@@ -168,7 +167,6 @@ fn list(words: &[Word], indent: usize, confidence: bool) -> String {
     let (outer, inner, end) = (" ".repeat(indent), " ".repeat(indent + 4), " ".repeat(indent + 2));
     let mut out = format!("{outer}\"result\" : [");
     for (index, word) in words.iter().enumerate() {
-        let seconds = |samples: u64| samples as f64 / f64::from(SAMPLE_RATE);
         out.push_str(if index == 0 { "{\n" } else { ", {\n" });
         // Writing into a text does not fail.
         if confidence {
