@@ -112,10 +112,11 @@ mod tests {
         assert!(texts(&quiet)[0].contains("has -80 dB of full scale: this is too quiet"));
         let loud = Transcript { loudest_db: Some(-20.0), ..Transcript::default() };
         assert_eq!(loud.warnings(), [Warning::NoSpeech(-20.0)]);
-        let unrecognized = Transcript { unrecognized: vec![16_000..40_000], ..loud };
+        let missing = "no words were recognized in what sounds like voice";
+        let unrecognized = Transcript { unrecognized: vec![16_000..40_000, 64_000..88_000], ..loud };
         assert_eq!(
             texts(&unrecognized),
-            ["no words were recognized in what sounds like voice, from 1.0 s to 2.5 s"]
+            ["1.0 s to 2.5 s", "4.0 s to 5.5 s"].map(|place| format!("{missing}, from {place}"))
         );
         assert!(!unrecognized.warnings()[0].is_loss());
     }
