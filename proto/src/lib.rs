@@ -34,7 +34,7 @@ pub const SAMPLE_RATE: u32 = 16_000;
 /// Samples of one mel frame's step: 10 ms.
 pub const HOP_LENGTH: u32 = 160;
 
-/// Duration of a number of samples at [`SAMPLE_RATE`] [s].
+/// Duration of a number of samples at [`SAMPLE_RATE`], in seconds.
 pub fn seconds(samples: u64) -> f64 {
     samples as f64 / f64::from(SAMPLE_RATE)
 }
