@@ -54,6 +54,7 @@ mod telephony;
 mod tenants;
 mod ticket;
 mod tls;
+mod unread;
 mod upload;
 mod values;
 mod vosk;
@@ -473,5 +474,8 @@ fn routes(app: &Arc<App>, metrics: Audience) -> Router {
         .fallback(openai::nothing_here)
         .with_state(Arc::clone(app));
     // Around all of them, since a router adds to its layers' answers: the permitted methods, say.
-    Router::new().fallback_service(routes).layer(axum::middleware::from_fn(errors::in_json))
+    Router::new()
+        .fallback_service(routes)
+        .layer(axum::middleware::from_fn(errors::in_json))
+        .layer(axum::middleware::from_fn(unread::discard))
 }

@@ -120,7 +120,7 @@ async def livekit_openai_realtime():
         "detected": lambda: streamed(make()),
         "committed": lambda: streamed(make(model="gpt-live-transcribe")),
         "updated": lambda: streamed(changing, update=lambda: changing.update_options(prompt="A conference.")),
-        "cut": lambda: streamed(make(), finals=0, until=0.2),
+        "cut": lambda: streamed(make(), finals=0, until=0.12),
         "key": lambda: refused_stream(make("wrong")),
     })
 
@@ -132,7 +132,7 @@ async def livekit_deepgram():
     return await livekit({
         "file": lambda: recognized(make()),
         "live": lambda: streamed(make()),
-        "cut": lambda: streamed(make(), finals=0, until=0.2),
+        "cut": lambda: streamed(make(), finals=0, until=0.12),
         "key": lambda: refused_stream(make("wrong")),
     })
 
@@ -143,7 +143,7 @@ async def livekit_deepgram_flux():
     make = lambda key=KEY: deepgram.STTv2(base_url=f"{SOCKETS}/v2/listen", api_key=key)
     return await livekit({
         "live": lambda: streamed(make()),
-        "cut": lambda: streamed(make(), finals=0, until=0.2),
+        "cut": lambda: streamed(make(), finals=0, until=0.12),
         "key": lambda: refused_stream(make("wrong")),
     })
 
@@ -221,7 +221,7 @@ async def pipeline(service, finals=3, until=1.0):
 async def pipecat(make):
     return {
         "live": await pipeline(make(KEY)),
-        "cut": await pipeline(make(KEY), finals=0, until=0.2),
+        "cut": await pipeline(make(KEY), finals=0, until=0.12),
         "key": await pipeline(make("wrong")),
     }
 

@@ -86,7 +86,17 @@ impl Case {
         self.run(command, case)
     }
 
-    /// Asserts that all prompts were recognized, but for a word.
+    /// Runs an application of a framework for voice agents.
+    fn agents(&self, case: &str) -> Value {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let python = here.join("../target/agents/bin/python");
+        assert!(python.is_file(), "{} is missing: `.ci/setup test` makes it", python.display());
+        let mut command = Command::new(python);
+        command.arg(here.join("tests/serve/agents.py"));
+        self.run(command, case)
+    }
+
+    /// Asserts that all prompts were recognized, but for two words.
     #[track_caller]
     fn heard(&self, text: &str) {
         same(&self.texts.join(" "), text);
@@ -119,7 +129,7 @@ fn same(said: &str, heard: &str) {
         Normalizer::English.words(&words).into_iter().map(|word| word.text).collect::<Vec<String>>()
     };
     let errors = Errors::between(words(said), words(heard));
-    assert!(errors.edits() <= 1, "{errors:?}: {said:?} was heard as {heard:?}");
+    assert!(errors.edits() <= 2, "{errors:?}: {said:?} was heard as {heard:?}");
 }
 
 fn text(value: &Value) -> &str {
@@ -214,5 +224,105 @@ fn deepgram_for_node_gets_turns() {
     let ends = turns.clone().filter(|turn| turn["event"] == "EndOfTurn");
     case.heard_each(&ends.map(|turn| text(&turn["transcript"])).collect::<Vec<_>>());
     assert!(turns.clone().any(|turn| turn["event"] == "Update"), "text while it is spoken");
+    case.end();
+}
+
+/// Texts of these events, of which some have none.
+fn of_kind<'a>(events: &'a Value, kind: &str) -> Vec<&'a str> {
+    let events = list(events).iter().filter(|event| event["type"] == kind);
+    events.map(|event| text(&event["text"])).filter(|text| !text.is_empty()).collect()
+}
+
+/// Asserts that a stream of LiveKit Agents had each prompt, and text while it was spoken.
+#[track_caller]
+fn streamed(case: &Case, events: &Value) {
+    case.heard_each(&of_kind(events, "final_transcript"));
+    let first = |kind: &str| list(events).iter().position(|event| event["type"] == kind).expect(kind);
+    assert!(first("interim_transcript") < first("final_transcript"), "text while it is spoken: {events}");
+    assert_eq!(first("start_of_speech"), 0, "{events}");
+}
+
+#[track_caller]
+fn unauthorized(refused: &Value) {
+    assert_eq!(refused["status"], 401, "{refused}");
+}
+
+#[test]
+fn livekit_agents_with_openai_transcribe_utterances() {
+    let Some(case) = Case::start(false) else { return };
+    let heard = case.agents("livekit_openai");
+    case.heard(text(&heard["file"]));
+    unauthorized(&heard["key"]);
+    case.end();
+}
+
+#[test]
+fn livekit_agents_with_openai_follow_live_speech() {
+    let Some(case) = Case::start(false) else { return };
+    let heard = case.agents("livekit_openai_realtime");
+    streamed(&case, &heard["detected"]);
+    // One whose turns the framework commits, by its own voice activity detection.
+    streamed(&case, &heard["committed"]);
+    // Options that change while somebody speaks end no stream.
+    streamed(&case, &heard["updated"]);
+    unauthorized(&heard["key"]);
+    case.end();
+}
+
+#[test]
+fn livekit_agents_with_deepgram_follow_live_speech() {
+    let Some(case) = Case::start(false) else { return };
+    let heard = case.agents("livekit_deepgram");
+    case.heard(text(&heard["file"]));
+    streamed(&case, &heard["live"]);
+    assert!(list(&heard["live"]).iter().any(|event| event["type"] == "end_of_speech"));
+    unauthorized(&heard["key"]);
+    case.end();
+}
+
+#[test]
+fn livekit_agents_with_flux_get_turns() {
+    let Some(case) = Case::start(false) else { return };
+    let heard = case.agents("livekit_deepgram_flux");
+    streamed(&case, &heard["live"]);
+    unauthorized(&heard["key"]);
+    case.end();
+}
+
+/// Asserts that a pipeline of Pipecat had each prompt, and learned why its key was rejected.
+fn piped(case: &Case, heard: &Value, interim: bool) {
+    case.heard_each(&of_kind(&heard["live"], "TranscriptionFrame"));
+    assert_eq!(of_kind(&heard["live"], "ErrorFrame"), Vec::<&str>::new());
+    let first = list(&heard["live"]).first().expect("a text");
+    assert_eq!(first["type"] == "InterimTranscriptionFrame", interim, "{}", heard["live"]);
+    let errors = of_kind(&heard["key"], "ErrorFrame");
+    assert!(errors[0].contains("401"), "{errors:?}");
+}
+
+#[test]
+fn pipecat_with_openai_transcribes_utterances() {
+    let Some(case) = Case::start(false) else { return };
+    piped(&case, &case.agents("pipecat_openai"), false);
+    case.end();
+}
+
+#[test]
+fn pipecat_with_openai_realtime_follows_live_speech() {
+    let Some(case) = Case::start(false) else { return };
+    piped(&case, &case.agents("pipecat_openai_realtime"), true);
+    case.end();
+}
+
+#[test]
+fn pipecat_with_deepgram_follows_live_speech() {
+    let Some(case) = Case::start(false) else { return };
+    piped(&case, &case.agents("pipecat_deepgram"), true);
+    case.end();
+}
+
+#[test]
+fn pipecat_with_flux_gets_turns() {
+    let Some(case) = Case::start(false) else { return };
+    piped(&case, &case.agents("pipecat_deepgram_flux"), true);
     case.end();
 }
