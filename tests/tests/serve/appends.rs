@@ -67,12 +67,10 @@ fn refused(socket: &mut Socket) -> (Value, Came) {
 fn an_append_may_be_as_long_as_openais() {
     let server = Server::with(&two_tenants(""));
     let mut socket = session(&server);
-    for _ in 0..2 {
-        let audio = speech(MOST);
-        assert_eq!(audio.len(), MOST);
-        socket.say(&json!({ "type": "input_audio_buffer.append", "audio": audio }));
-        assert_eq!(said(&mut socket), PHRASES);
-    }
+    let audio = speech(MOST);
+    assert_eq!(audio.len(), MOST);
+    socket.say(&json!({ "type": "input_audio_buffer.append", "audio": audio }));
+    assert_eq!(said(&mut socket), PHRASES);
     // One beyond is rejected before it comes.
     announce(&mut socket, MOST + (5 << 10), 0);
     assert_eq!(
