@@ -39,6 +39,7 @@ const WRITERS: usize = 16;
     hearken serve --state /var/lib/hearken/streams    streams survive a restart\n  \
     hearken serve --wyoming 0.0.0.0:10300             for Home Assistant as well\n  \
     hearken serve --audiosocket 0.0.0.0:9092          for Asterisk's calls as well\n  \
+    hearken serve --webhook https://host/calls        posts the texts of telephone calls there\n  \
     hearken serve --nats nats://host:4222             with the sandboxes at `hearken worker`s: see docs/operations.md\n  \
     hearken serve key                                 a new key, and its hash for the configuration\n  \
     curl http://127.0.0.1:8080/v1/audio/transcriptions -F file=@talk.mp3 -F model=whisper-1"
@@ -60,8 +61,8 @@ pub(crate) struct Args {
     /// keys, and a call's text is at /v1/watch/UUID
     #[arg(long, value_name = "ADDRESS")]
     audiosocket: Option<SocketAddr>,
-    /// Post the final texts of telephone calls to this address, as JSON, signed with the secret in the
-    /// environment variable HEARKEN_WEBHOOK_SECRET: see docs/server.md
+    /// Post the final texts of telephone calls to this address, as JSON, signed with the secret in
+    /// the environment variable HEARKEN_WEBHOOK_SECRET: see docs/server.md
     #[arg(long, value_name = "URL")]
     webhook: Option<String>,
     /// Also serve clients of Vosk at an address of their own (they are always served at the path /)

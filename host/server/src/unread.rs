@@ -21,7 +21,7 @@ use tokio::time::{sleep, timeout};
 const MOST: usize = 64 << 20;
 /// Time limit of all of it, and of a pause between two pieces.
 const LONGEST: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(500);
 /// Time between two reads, in which small packets become a large one.
 const GATHERING: Duration = Duration::from_millis(1);
 

@@ -2,8 +2,8 @@
 //!
 //! Only the configuration names the address: no client can make the server connect anywhere. Texts
 //! are posted one after the other, in order, by a thread of their own. A text that cannot be
-//! delivered is tried again, later and later, while others wait in a bounded queue; what is given up
-//! is counted.
+//! delivered is tried again, later and later, while others wait in a bounded queue; what is given
+//! up is counted.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -1,5 +1,6 @@
 //! Packages that people build voice applications with, each in its default settings but for address
-//! and key, against official tiny.en: words, text while somebody speaks, an abrupt end, a wrong key.
+//! and key, against official tiny.en: words, text while somebody speaks, an abrupt end, a wrong
+//! key.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,8 +1,8 @@
 //! Telephone calls, over the protocols of exchanges and providers.
 //!
-//! A call's text is [broadcast](super::broadcast) under the call's name, and posted to the operator's
-//! [webhook](super::webhook). [AudioSocket](audiosocket) and [Twilio](twilio) read no text; to
-//! [Vapi](vapi) and [jambonz](jambonz) it is sent, too.
+//! A call's text is [broadcast](super::broadcast) under the call's name, and posted to the
+//! operator's [webhook](super::webhook). [AudioSocket](audiosocket) and [Twilio](twilio) read no
+//! text; to [Vapi](vapi) and [jambonz](jambonz) it is sent, too.
 
 pub(super) mod audiosocket;
 pub(super) mod jambonz;
