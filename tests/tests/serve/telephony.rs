@@ -8,7 +8,7 @@ use hearken_tests::wav;
 use serde_json::{Value, json};
 
 use crate::apart::call;
-use crate::{KEY_A, PHRASES, SPEECH, two_tenants};
+use crate::{KEY_A, PCM, PHRASES, SPEECH, two_tenants};
 
 /// Sends a call as fast as it is spoken, in pieces of 20 ms that end within a frame.
 fn speak(socket: &mut Socket) {
@@ -63,6 +63,32 @@ fn vapi_reads_what_each_side_says() {
             .filter_map(|message| message["text"].as_str())
             .collect();
         assert_eq!(texts, PHRASES, "channel {channel}");
+    }
+    server.wait_for_metric("hearken_open{tenant=\"a\",protocol=\"vapi\"} 0");
+    server.end();
+}
+
+#[test]
+fn what_was_said_last_reaches_watchers_though_the_provider_has_gone() {
+    let server = Server::with(&two_tenants(""));
+    let mut start = vapi_start();
+    start["channels"] = json!(1);
+    for goodbye in [true, false] {
+        let mut watcher = server.socket("/v1/watch/call-2", &[KEY_A]).unwrap();
+        assert_eq!(watcher.json()["type"], "watching");
+        let mut vapi = server.socket("/v1/vapi?name=call-2&key=key-a", &[]).unwrap();
+        vapi.say(&start);
+        // Less silence behind it than ends an utterance.
+        let rate = SPEECH.format.sample_rate as usize;
+        assert!(vapi.push(&PCM[..PCM.len() - rate * 3 / 2 / 2 * 2]));
+        watcher.until("final");
+        if goodbye {
+            vapi.0.close(None).unwrap();
+        }
+        vapi.cut();
+        let seen = watcher.until("off_air");
+        let last = seen.iter().rfind(|message| message["type"] == "final").expect("a text");
+        assert_eq!(last["text"], PHRASES[2], "{seen:?}");
     }
     server.wait_for_metric("hearken_open{tenant=\"a\",protocol=\"vapi\"} 0");
     server.end();

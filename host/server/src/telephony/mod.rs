@@ -23,6 +23,7 @@ use super::broadcast::{Publisher, Told};
 use super::native_ws::Event;
 use super::phrases;
 use super::rejection::{Rejection, quote};
+use super::socket::Ended;
 use super::stream::{Carrier, Stream};
 use super::tenants::Admitted;
 use super::webhook::Text;
@@ -142,5 +143,30 @@ impl Call {
         // All channels end together.
         let one = self.stream.channels() > 1 && !matches!(event, SessionEvent::Finished { .. });
         self.audience.event(one.then_some(channel), event);
+    }
+
+    /// Recognizes the rest, and tells the audience.
+    async fn finish(&mut self) -> Result<(), Rejection> {
+        self.stream.finish();
+        loop {
+            while let Some((channel, event)) = self.stream.next()? {
+                self.tell(channel, &event);
+            }
+            if self.stream.is_over() {
+                return Ok(());
+            }
+            self.stream.changed().await;
+        }
+    }
+}
+
+/// Ends a call whose connection has ended. The last words still reach the audience where the
+/// provider went without announcing it, as Vapi does.
+async fn hang_up(app: &App, call: Option<&mut Call>, ended: Ended) {
+    if let Some(call) = call.filter(|_| matches!(ended, Ended::Closed | Ended::Lost))
+        && let Err(rejection) = call.finish().await
+    {
+        app.note(&rejection);
+        call.audience.rejected(&rejection);
     }
 }

@@ -13,7 +13,7 @@ use hearken::session::SessionEvent;
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use super::{Asked, Call};
+use super::{Asked, Call, hang_up};
 use crate::App;
 use crate::rejection::Rejection;
 use crate::socket::{Adapter, Opening, Outbox, drive};
@@ -104,6 +104,7 @@ pub(crate) async fn upgrade<P: Provider>(
             messages: std::marker::PhantomData,
         };
         let ended = drive(&mut socket, &mut transcriber, &app, &Notify::new(), revoked).await;
+        hang_up(&app, transcriber.call.as_mut(), ended).await;
         tracing::info!("a call of {}: {ended:?}", P::NAME);
     })
 }

@@ -17,7 +17,7 @@ use hearken::session::SessionEvent;
 use serde::Deserialize;
 use tokio::sync::Notify;
 
-use super::{Asked, Call};
+use super::{Asked, Call, hang_up};
 use crate::App;
 use crate::rejection::{Rejection, quote};
 use crate::socket::{Adapter, Opening, Outbox, drive};
@@ -40,6 +40,7 @@ pub(crate) async fn upgrade(State(app): State<Arc<App>>, headers: HeaderMap, ope
         let given_up = Notify::new();
         // The key is known from the first message on, and looked at with each other one.
         let ended = drive(&mut socket, &mut twilio, &app, &given_up, revoked(None, None)).await;
+        hang_up(&app, twilio.heard.as_mut().map(|heard| &mut heard.call), ended).await;
         tracing::info!("a call of Twilio: {ended:?}");
     })
 }
