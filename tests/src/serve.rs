@@ -38,6 +38,33 @@ pub fn raise_file_limit(connections: u64) {
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("up to the hard limit");
 }
 
+/// Makes a certificate for this machine in this folder; returns its path, and the configuration of
+/// a server that has it.
+///
+/// # Panics
+///
+/// When openssl is not there: `make setup` installs it.
+pub fn certificate(folder: &Path) -> (PathBuf, String) {
+    let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
+        .args(["-days", "2", "-subj", "/CN=localhost"])
+        .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+        .arg("-out")
+        .arg(&certificate)
+        .arg("-keyout")
+        .arg(&key)
+        .output()
+        .expect("openssl can be run (`make setup` installs it)");
+    assert!(made.status.success(), "{made:?}");
+    let tls = format!(
+        "[tls]\ncertificate = {:?}\nkey = {:?}\n",
+        certificate.display().to_string(),
+        key.display().to_string()
+    );
+    (certificate, tls)
+}
+
 /// A server as a child process on a free port of this machine. Killed when dropped.
 pub struct Server {
     child: Child,

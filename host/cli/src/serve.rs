@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use hearken::{Engine, ModelSource};
 use hearken_cluster::Gateway;
-use hearken_server::{Config, Control, Elsewhere, Key, LogFormat, NamedModel, Server, Unkeyed};
+use hearken_server::{Config, Control, Elsewhere, Key, LogFormat, NamedModel, Server, Unkeyed, Webhook};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -16,6 +16,9 @@ use super::{Failure, MediaArgs, ModelArgs, complain, model};
 
 /// The name of a server's only model where the configuration gives none.
 const ONLY_MODEL: &str = "hearken";
+
+/// Environment variable with the secret of `--webhook`.
+const WEBHOOK_SECRET: &str = "HEARKEN_WEBHOOK_SECRET";
 
 /// Threads that move bytes. Recognition has its own; these hardly work.
 const MOST_WORKERS: usize = 4;
@@ -36,6 +39,7 @@ const WRITERS: usize = 16;
     hearken serve --state /var/lib/hearken/streams    streams survive a restart\n  \
     hearken serve --wyoming 0.0.0.0:10300             for Home Assistant as well\n  \
     hearken serve --audiosocket 0.0.0.0:9092          for Asterisk's calls as well\n  \
+    hearken serve --webhook https://host/calls        posts the texts of telephone calls there\n  \
     hearken serve --nats nats://host:4222             with the sandboxes at `hearken worker`s: see docs/operations.md\n  \
     hearken serve key                                 a new key, and its hash for the configuration\n  \
     curl http://127.0.0.1:8080/v1/audio/transcriptions -F file=@talk.mp3 -F model=whisper-1"
@@ -57,6 +61,10 @@ pub(crate) struct Args {
     /// keys, and a call's text is at /v1/watch/UUID
     #[arg(long, value_name = "ADDRESS")]
     audiosocket: Option<SocketAddr>,
+    /// Post the final texts of telephone calls to this address, as JSON, signed with the secret in
+    /// the environment variable HEARKEN_WEBHOOK_SECRET: see docs/server.md
+    #[arg(long, value_name = "URL")]
+    webhook: Option<String>,
     /// Also serve clients of Vosk at an address of their own (they are always served at the path /)
     #[arg(long, value_name = "ADDRESS")]
     vosk: Option<SocketAddr>,
@@ -182,6 +190,14 @@ impl Args {
         let mut config = read(self.config.as_deref(), self.addresses())?;
         config.web = self.web.clone().or(config.web);
         config.state = self.state.clone().or(config.state);
+        if let Some(url) = &self.webhook {
+            config.webhook = Some(webhook(url, config.webhook.as_ref())?);
+        }
+        if self.hardened && config.webhook.is_some() {
+            return Err(Failure::usage(
+                "a webhook and --hardened exclude each other: a webhook opens connections",
+            ));
+        }
         Ok(config)
     }
 
@@ -268,6 +284,18 @@ fn give_up_calls() -> Result<(), Failure> {
 #[cfg(not(target_os = "linux"))]
 fn give_up_calls() -> Result<(), Failure> {
     Ok(())
+}
+
+/// A webhook at this address, with the secret in the environment, or that of the configuration.
+fn webhook(url: &str, configured: Option<&Webhook>) -> Result<Webhook, Failure> {
+    let secret = std::env::var(WEBHOOK_SECRET).ok();
+    let secret = secret.or_else(|| configured.map(|webhook| webhook.secret.clone()));
+    let secret = secret.ok_or_else(|| {
+        Failure::usage(format!(
+            "--webhook needs a secret, with which its requests are signed: put one of at least 16 bytes into {WEBHOOK_SECRET}"
+        ))
+    })?;
+    Ok(Webhook::new(url, secret))
 }
 
 /// The letter that a WebSocket's scheme has more where there is TLS.

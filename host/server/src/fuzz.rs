@@ -13,7 +13,7 @@ use hearken::audio::{Encoding, Faults};
 use tokio::runtime::{Builder, Runtime};
 
 use super::rejection::Rejection;
-use super::{audiosocket, deepgram, keys, native_ws, openai, realtime, ticket, twilio, vosk, wyoming};
+use super::{deepgram, keys, native_ws, openai, realtime, telephony, ticket, vosk, wyoming};
 
 /// Bytes of an upload.
 const LIMIT: u64 = 1 << 20;
@@ -38,9 +38,8 @@ pub fn attack(bytes: &[u8]) {
     rejections.extend(deepgram::attack(&text));
     rejections.extend(realtime::attack(&text).err());
     rejections.extend(vosk::attack(&text).err());
-    rejections.extend(twilio::attack(&text).err());
     rejections.extend(wyoming::attack(bytes).err());
-    rejections.extend(audiosocket::attack(bytes).err());
+    rejections.extend(telephony::attack(bytes));
     rejections.extend(upload(bytes));
     for encoding in [Encoding::S16Le, Encoding::F32Le, Encoding::MuLaw, Encoding::ALaw] {
         let whole = bytes.len() / encoding.bytes() * encoding.bytes();
@@ -104,7 +103,7 @@ mod tests {
     use super::*;
 
     /// Valid messages, one of each kind.
-    const GOOD: [&str; 15] = [
+    const GOOD: [&str; 18] = [
         r#"{"type":"start","encoding":"s16le","sample_rate":48000,"channels":2,"model":"m","language":"en","step_ms":500}"#,
         r#"{"type":"resume","stream":"0123456789abcdef","received":17}"#,
         r#"{"type":"ack","seq":18446744073709551615}"#,
@@ -120,6 +119,9 @@ mod tests {
         "{\"type\":\"audio-start\",\"data\":{\"rate\":16000,\"width\":2},\"data_length\":14,\"payload_length\":4}\n{\"channels\":1}\0\0\0\0",
         "RIFF\x24\x7d\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\0\x7d\0\0\0\0\x01\0\x02\0\x10\0data\0\x7d\0\0\0\0\0\0\0\0\0\0",
         r#"{"type":"Configure","thresholds":{"eot_threshold":0.8,"eot_timeout_ms":4000},"keyterms":["one"]}"#,
+        r#"{"event":"media","media":{"track":"inbound","payload":"//8="}}"#,
+        r#"{"type":"start","encoding":"linear16","container":"raw","sampleRate":16000,"channels":2}"#,
+        r#"{"type":"start","language":"en-US","format":"raw","encoding":"LINEAR16","interimResults":true,"sampleRateHz":8000,"options":{"channels":2,"hints":["one"]}}"#,
     ];
 
     #[test]
@@ -136,6 +138,10 @@ mod tests {
             assert!(realtime::attack(good).is_ok(), "{good}");
         }
         assert!(vosk::attack(GOOD[11]).is_ok() && wyoming::attack(GOOD[12].as_bytes()).is_ok());
+        // Of telephony's four parsers one takes each.
+        for good in &GOOD[15..] {
+            assert!(telephony::attack(good.as_bytes()).len() < 4, "{good}");
+        }
         assert!(upload(GOOD[8].as_bytes()).is_none());
         GOOD.iter().for_each(|good| attack(good.as_bytes()));
     }

@@ -1,5 +1,5 @@
 //! A transcription server for many tenants: hearken's own WebSocket, and the interfaces of OpenAI,
-//! Deepgram, Vosk and Wyoming.
+//! Deepgram, Vosk, Wyoming and telephony.
 //!
 //! Everything stands on [`Session`](hearken::session::Session) and
 //! [`Model::transcribe`](hearken::Model::transcribe): recognition happens on the engine's threads,
@@ -21,7 +21,6 @@
 
 mod addresses;
 mod admission;
-mod audiosocket;
 mod broadcast;
 mod config;
 mod deepgram;
@@ -34,6 +33,7 @@ mod families;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod health;
+mod inflow;
 mod keys;
 mod listener;
 mod metrics;
@@ -50,13 +50,16 @@ mod recording;
 mod rejection;
 mod socket;
 mod stream;
+mod telephony;
 mod tenants;
 mod ticket;
 mod tls;
-mod twilio;
+mod unread;
 mod upload;
 mod values;
 mod vosk;
+mod webhook;
+mod words;
 mod wyoming;
 
 use std::net::SocketAddr;
@@ -76,7 +79,7 @@ use tokio_rustls::TlsAcceptor;
 
 use self::admission::Capacity;
 use self::broadcast::Broadcasts;
-pub use self::config::{Admission, Config, ConfigError, LogFormat, TenantConfig, Tls, Unkeyed};
+pub use self::config::{Admission, Config, ConfigError, LogFormat, TenantConfig, Tls, Unkeyed, Webhook};
 use self::disk::Disk;
 pub use self::elsewhere::Elsewhere;
 use self::elsewhere::Source;
@@ -135,6 +138,8 @@ struct App {
     /// Set where streams survive a restart.
     state: Option<native_ws::StateFolder>,
     broadcasts: Broadcasts,
+    /// Where texts of calls are posted, if there is such a place.
+    webhook: Option<webhook::Webhook>,
     secrets: realtime::Secrets,
     /// Streams and recordings that are open.
     open: AtomicU32,
@@ -243,12 +248,16 @@ impl Server {
         };
         let (wyoming, audiosocket) = (unkeyed(&config.wyoming)?, unkeyed(&config.audiosocket)?);
         let address = listener.local_addr().unwrap_or(config.listen);
-        let intake = IntakePool::start(engine.threads())
-            .map_err(|source| Error::System { what: "cannot start a thread".to_owned(), source })?;
+        let intake = IntakePool::start(engine.threads()).map_err(no_thread)?;
+        let metrics = Metrics::new();
+        let webhook = config.webhook.as_ref();
+        let webhook = webhook.map(|webhook| webhook::Webhook::start(webhook, metrics.webhook.clone()));
+        let webhook = webhook.transpose().map_err(no_thread)?;
         let app = App {
             models: Models::new(&config, models.named()),
             tenants: Tenants::new(&config.tenants),
-            metrics: Metrics::new(),
+            metrics,
+            webhook,
             parked: native_ws::Parked::default(),
             state,
             broadcasts: Broadcasts::default(),
@@ -363,14 +372,20 @@ impl Server {
             let (app, alive) = (Arc::clone(&app), alive);
             async move {
                 if let Some(listener) = audiosocket {
-                    listener::each(app, clients, listener, alive, audiosocket::serve).await;
+                    listener::each(app, clients, listener, alive, telephony::audiosocket::serve).await;
                 }
             }
         };
         tokio::join!(main, operations, vosk, wyoming, calls);
         app.parked.clear();
         // Until the last connection drops its end.
-        let quiet = ended.recv();
+        let quiet = async {
+            ended.recv().await;
+            // Their last texts, too.
+            if let Some(webhook) = &app.webhook {
+                webhook.close().await;
+            }
+        };
         if tokio::time::timeout(Duration::from_secs(app.config.shutdown_seconds), quiet).await.is_err() {
             tracing::warn!(open = app.open.load(Ordering::Relaxed), "ending with streams that are not done");
         }
@@ -422,6 +437,10 @@ impl Control {
     }
 }
 
+fn no_thread(source: std::io::Error) -> Error {
+    Error::System { what: "cannot start a thread".to_owned(), source }
+}
+
 fn open_state(folder: &Path, config: &Config) -> Result<native_ws::StateFolder, ServerError> {
     native_ws::StateFolder::open(folder, Duration::from_secs(config.resume_seconds))
         .map_err(|source| ServerError::State { folder: folder.to_owned(), source })
@@ -442,7 +461,9 @@ fn routes(app: &Arc<App>, metrics: Audience) -> Router {
     let routes = Router::new()
         .route("/v1/stream", get(native_ws::upgrade))
         .route("/v1/watch/{name}", get(broadcast::upgrade))
-        .route("/v1/twilio", get(twilio::upgrade))
+        .route("/v1/twilio", get(telephony::twilio::upgrade))
+        .route("/v1/vapi", get(telephony::upgrade::<telephony::vapi::Vapi>))
+        .route("/v1/jambonz", get(telephony::upgrade::<telephony::jambonz::Jambonz>))
         .route("/", get(vosk::or_page))
         .route("/v1/realtime", get(realtime::upgrade))
         .route("/v1/realtime/client_secrets", post(realtime::create_secret))
@@ -453,5 +474,8 @@ fn routes(app: &Arc<App>, metrics: Audience) -> Router {
         .fallback(openai::nothing_here)
         .with_state(Arc::clone(app));
     // Around all of them, since a router adds to its layers' answers: the permitted methods, say.
-    Router::new().fallback_service(routes).layer(axum::middleware::from_fn(errors::in_json))
+    Router::new()
+        .fallback_service(routes)
+        .layer(axum::middleware::from_fn(errors::in_json))
+        .layer(axum::middleware::from_fn(unread::discard))
 }

@@ -22,6 +22,7 @@ use tower::ServiceExt;
 
 use super::App;
 use super::addresses::Share;
+use super::inflow::{self, Inflow};
 use super::metrics::Counted;
 use super::places::Places;
 
@@ -42,6 +43,8 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub(super) struct Peer {
     pub(super) address: SocketAddr,
+    /// Memory of the message that is on its way in.
+    pub(super) inflow: Arc<Inflow>,
     /// Patience for its first bytes.
     patience: Duration,
     _held: Arc<Held>,
@@ -118,7 +121,7 @@ pub(super) async fn each<F>(
             _alive: alive.clone(),
             _counted: Counted::new(&app.metrics.connections),
         };
-        let peer = Peer { address, patience, _held: Arc::new(held) };
+        let peer = Peer { address, inflow: Arc::default(), patience, _held: Arc::new(held) };
         settle(&stream);
         tokio::spawn(serve(Arc::clone(&app), stream, peer));
     }
@@ -159,6 +162,7 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let address = peer.address;
+    let stream = inflow::Counted::new(stream, Arc::clone(&peer.inflow));
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
         let router = router.clone();

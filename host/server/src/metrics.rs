@@ -13,6 +13,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use super::webhook::Deliveries;
+
 /// Content type of [`Metrics::text`].
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -62,6 +64,8 @@ pub(super) struct Metrics {
     pub(super) parked: Gauge,
     /// Streams that could not be kept for a restart.
     pub(super) state_failures: Counter,
+    /// Texts for the webhook.
+    pub(super) webhook: Deliveries,
 }
 
 impl Metrics {
@@ -85,6 +89,7 @@ impl Metrics {
             stored: Family::default(),
             parked: Gauge::default(),
             state_failures: Counter::default(),
+            webhook: Deliveries::default(),
         };
         let r = &mut registry;
         // hearken_open
@@ -128,6 +133,15 @@ impl Metrics {
             "state_failures",
             "Streams that would not survive a restart, because their state could not be written",
             metrics.state_failures.clone(),
+        );
+        let webhook = &metrics.webhook;
+        // hearken_webhook_delivered_total
+        r.register("webhook_delivered", "Texts of calls that the webhook took", webhook.delivered.clone());
+        // hearken_webhook_given_up_total
+        r.register(
+            "webhook_given_up",
+            "Texts of calls that were not delivered: rejected, tried too often, or beyond the queue",
+            webhook.given_up.clone(),
         );
         metrics.registry = Arc::new(registry);
         metrics

@@ -53,6 +53,8 @@ pub(super) enum Rejection {
     TooLarge(u64),
     #[error("this key's uploads take more than {} MiB together; wait for those that are under way", .0 >> 20)]
     TooManyUploads(u64),
+    #[error("this key's long messages take more than {} MiB together; send shorter ones", .0 >> 20)]
+    TooManyMessages(u64),
     #[error("the server has no room for more uploads at the moment; try again later")]
     NoRoom,
     #[error("the recording is longer than the {0} minutes that this key may send at once; cut it")]
@@ -103,6 +105,7 @@ impl Rejection {
             }
             Self::TooManyStreams(_)
             | Self::TooManyUploads(_)
+            | Self::TooManyMessages(_)
             | Self::TooManyWatchers(_)
             | Self::TooManySecrets(_)
             | Self::TooMuchAudio { .. } => StatusCode::TOO_MANY_REQUESTS,
@@ -134,6 +137,7 @@ impl Rejection {
             Self::TooLarge(_) => "upload_too_large",
             Self::TooLong(_) => "recording_too_long",
             Self::TooManyUploads(_) => "too_many_uploads",
+            Self::TooManyMessages(_) => "too_many_messages",
             Self::NoRoom => "storage_full",
             Self::TooSlow => "timeout",
             Self::Incomplete => "incomplete_request",
@@ -163,6 +167,7 @@ impl Rejection {
             | Self::NoRoom
             | Self::TooManyStreams(_)
             | Self::TooManyWatchers(_)
+            | Self::TooManyMessages(_)
             | Self::TooManyUploads(_) => Some(Duration::from_secs(5)),
             Self::Busy { retry } | Self::TooMuchAudio { retry, .. } => {
                 Some((*retry).max(Duration::from_secs(1)))

@@ -1,6 +1,7 @@
 //! A WebSocket with a stream behind it: the loop that all protocols share.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
@@ -13,12 +14,14 @@ use hearken::session::SessionEvent;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::App;
+use super::inflow::{Exhausted, Inflow};
 use super::listener::Peer;
 use super::rejection::Rejection;
 use super::stream::Stream;
+use super::tenants::Tenant;
 
-/// Longest message: half a minute of speech as most clients send it. Longer ones are refused before
-/// they are read.
+/// Longest message, where a protocol has no longer ones: half a minute of speech as most clients
+/// send it. Longer ones are refused before they are read.
 pub(super) const MAX_MESSAGE: usize = 1 << 20;
 /// Size of a connection's read buffer, in bytes; ten thousand idle ones hold as many buffers.
 const READ_BUFFER: usize = 4 << 10;
@@ -128,6 +131,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Opening {
 }
 
 impl Opening {
+    /// Permits messages of up to this number of bytes, with the memory that the tenant has for long
+    /// ones; returns the account of that.
+    pub(super) fn with_long_messages(mut self, most: usize, tenant: &Arc<Tenant>) -> (Self, Arc<Inflow>) {
+        // A connection that nobody counts has short messages.
+        let Some(peer) = &self.peer else { return (self, Arc::default()) };
+        let inflow = Arc::clone(&peer.inflow);
+        inflow.charge(tenant);
+        self.upgrade = self.upgrade.max_message_size(most).max_frame_size(most);
+        (self, inflow)
+    }
+
     /// Accepts the connection, with the first of these subprotocols that the client offers, if it
     /// offers one. The connection's place in the server is held until `serve` is done.
     pub(super) fn accept<F: Future<Output = ()> + Send + 'static>(
@@ -309,8 +323,13 @@ fn take(
 /// Why a message could not be read, if that is the client's fault.
 fn rejection(error: axum::Error) -> Option<Rejection> {
     use tungstenite::Error;
+    use tungstenite::error::CapacityError::MessageTooLong;
     match *error.into_inner().downcast::<Error>().ok()? {
-        Error::Capacity(_) => Some(Rejection::TooLarge(MAX_MESSAGE as u64)),
+        Error::Capacity(MessageTooLong { max_size, .. }) => Some(Rejection::TooLarge(max_size as u64)),
+        Error::Io(error) => {
+            let exhausted = error.get_ref().and_then(|error| error.downcast_ref());
+            exhausted.map(|Exhausted(limit)| Rejection::TooManyMessages(*limit))
+        }
         Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => None,
         Error::Protocol(error) => {
             Some(Rejection::malformed(format!("this is not a WebSocket message: {error}")))

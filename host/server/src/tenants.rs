@@ -32,6 +32,8 @@ struct Usage {
     watchers: AtomicU32,
     /// Size of its uploads on disk, in bytes.
     stored: AtomicU64,
+    /// Memory of its long messages, in bytes.
+    messages: AtomicU64,
     credit: Mutex<Option<Credit>>,
 }
 
@@ -82,6 +84,19 @@ impl Tenant {
 
     pub(super) fn give_bytes_back(&self, bytes: u64) {
         self.usage.stored.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Takes `bytes` bytes of memory for a long message; fails with the limit of them in bytes.
+    pub(super) fn take_memory(&self, bytes: u64) -> Result<(), u64> {
+        let limit = u64::from(self.limits.messages_mib) << 20;
+        let taken = self.usage.messages.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
+            taken.checked_add(bytes).filter(|sum| *sum <= limit)
+        });
+        taken.map(drop).map_err(|_| limit)
+    }
+
+    pub(super) fn give_memory_back(&self, bytes: u64) {
+        self.usage.messages.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Checks the token bucket: audio is rejected once there is no credit left, so that a client

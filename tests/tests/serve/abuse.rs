@@ -221,13 +221,13 @@ fn a_form_without_a_part_is_refused_before_it_costs_anything() {
         let mut stream = server.connect();
         let request = format!(
             "POST /v1/audio/transcriptions HTTP/1.1\r\nHost: {}\r\nContent-Type: multipart/form-data; boundary=b\r\n\
-             Content-Length: {}\r\n\r\n",
+             Content-Length: {}\r\nConnection: close\r\n\r\n",
             server.address,
             body.len()
         );
         stream.write_all(request.as_bytes()).unwrap();
         stream.set_nodelay(true).unwrap();
-        // It stops reading long before the end.
+        // Its answer comes long before the end.
         for piece in body.chunks(64) {
             if stream.write_all(piece).is_err() {
                 break;

@@ -10,7 +10,7 @@ use crate::{PHRASES, SPEECH};
 
 /// Two speakers who say the same, one of them a second later, so that they talk at once; as samples
 /// of both channels.
-fn call() -> Vec<f32> {
+pub(crate) fn call() -> Vec<f32> {
     let second = SPEECH.format.sample_rate as usize;
     let [left, right] = [second, 2 * second].map(|before| {
         let mut samples = vec![0.0; before];

@@ -39,18 +39,52 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("{value}"))
 }
 
-/// docs/clients.md names each package that is driven here, in the version that is.
+/// Services of the frameworks for voice agents: the package that has each, and its row.
+const SERVICES: [(&str, &str); 7] = [
+    ("livekit-plugins-openai", "LiveKit Agents, OpenAI STT"),
+    ("livekit-plugins-deepgram", "LiveKit Agents, Deepgram STT"),
+    ("livekit-plugins-deepgram", "LiveKit Agents, Deepgram STTv2 (Flux)"),
+    ("pipecat-ai", "Pipecat, OpenAI STT"),
+    ("pipecat-ai", "Pipecat, OpenAI Realtime STT"),
+    ("pipecat-ai", "Pipecat, Deepgram STT"),
+    ("pipecat-ai", "Pipecat, Deepgram Flux STT"),
+];
+
+/// docs/clients.md names each package that is driven here, in the version that is, and no others as
+/// tested.
 #[test]
 fn the_table_of_clients_states_the_versions_that_are_tested() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
-    let (table, pinned) = (read("docs/clients.md"), read("tests/tests/serve/requirements.txt"));
-    let pinned: Vec<(&str, &str)> = pinned.lines().filter_map(|line| line.split_once("==")).collect();
-    assert!(pinned.len() >= 3, "{pinned:?}");
-    for (package, version) in pinned {
-        let package = package.split('[').next().unwrap();
-        let row = format!("| {package} (Python), {version} · tested |");
+    let pinned = |path: &str| {
+        let list = read(path);
+        let lines = list.lines().filter_map(|line| line.split_once("=="));
+        let package = |package: &str| package.split('[').next().unwrap().to_owned();
+        lines.map(|(name, version)| (package(name), version.to_owned())).collect::<Vec<_>>()
+    };
+    let mut clients: Vec<String> = pinned("tests/tests/serve/requirements.txt")
+        .into_iter()
+        .map(|(package, version)| format!("{package} (Python), {version}"))
+        .collect();
+    let node: Value = serde_json::from_str(&read("tests/tests/serve/node/package.json")).unwrap();
+    // The others are what these two stand on.
+    for package in ["openai", "@deepgram/sdk"] {
+        clients.push(format!("{package} (Node), {}", text(&node["dependencies"][package])));
+    }
+    let agents = pinned("tests/tests/serve/requirements-agents.txt");
+    for (package, service) in SERVICES {
+        let (_, version) = agents.iter().find(|(name, _)| name == package).expect("a pinned package");
+        clients.push(format!("{service}, {version}"));
+    }
+    let table = read("docs/clients.md");
+    for client in &clients {
+        let row = format!("| {client} · tested |");
         assert!(table.contains(&row), "docs/clients.md has no row that begins with {row:?}");
+    }
+    let has_version = |cell: &str| cell.rsplit_once(", ").is_some_and(|(_, version)| version.contains('.'));
+    let stated = table.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" · tested |"));
+    for (cell, _) in stated.filter(|(cell, _)| has_version(cell)) {
+        assert!(clients.iter().any(|client| client == cell), "{cell} is tested nowhere");
     }
 }
 

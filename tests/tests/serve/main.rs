@@ -2,6 +2,7 @@
 
 mod abuse;
 mod apart;
+mod appends;
 mod bias;
 mod bounds;
 mod broadcast;
@@ -17,14 +18,17 @@ mod leaving;
 mod load;
 mod names;
 mod operations;
+mod packages;
 mod protocols;
 mod restart;
 mod revoked;
 mod shares;
 mod sinks;
 mod stream;
+mod telephony;
 mod turns;
 mod vosk;
+mod webhook;
 mod wyoming;
 
 use hearken_tests::tenants::{KEY_A, KEY_B, PCM, PHRASES, SPEECH, latencies, percentiles, two_tenants};

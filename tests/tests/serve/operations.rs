@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hearken_tests::command::{hearken, run};
-use hearken_tests::serve::{Came, Server};
+use hearken_tests::serve::{Came, Server, certificate};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -173,32 +173,8 @@ fn without_tenants_other_sites_pages_are_refused() {
 #[test]
 fn encryption_is_on_when_there_is_a_certificate() {
     let folder = tempfile::tempdir().unwrap();
-    let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
-    let made = std::process::Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-days",
-            "2",
-        ])
-        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
-        .arg("-out")
-        .arg(&certificate)
-        .arg("-keyout")
-        .arg(&key)
-        .output()
-        .expect("openssl can be run (`make setup` installs it)");
-    assert!(made.status.success(), "{made:?}");
-    let server = Server::with(&format!(
-        "[tls]\ncertificate = {:?}\nkey = {:?}\n",
-        certificate.display().to_string(),
-        key.display().to_string()
-    ));
+    let (certificate, tls) = certificate(folder.path());
+    let server = Server::with(&tls);
     let answer = std::process::Command::new("curl")
         .args(["--silent", "--show-error", "--max-time", "60", "--cacert"])
         .arg(&certificate)

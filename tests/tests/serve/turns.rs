@@ -219,7 +219,7 @@ fn a_client_secret_opens_sessions_with_the_settings_that_it_was_made_with() {
         "type": "transcription",
         "audio": { "input": {
             "format": { "type": "audio/pcm", "rate": SPEECH.format.sample_rate },
-            "transcription": { "model": "gpt-live-transcribe", "language": "en" },
+            "transcription": { "model": "gpt-transcribe", "language": "en" },
         } },
     });
     let made = make(

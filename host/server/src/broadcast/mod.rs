@@ -105,11 +105,11 @@ enum News<'a> {
 
 /// An event of the stream, in the form of hearken's own protocol.
 #[derive(Serialize)]
-struct Told {
+pub(super) struct Told {
     #[serde(skip_serializing_if = "Option::is_none")]
-    channel: Option<usize>,
+    pub(super) channel: Option<usize>,
     #[serde(flatten)]
-    event: Event,
+    pub(super) event: Event,
 }
 
 /// The stream's end of a broadcast.

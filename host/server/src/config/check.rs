@@ -2,6 +2,9 @@
 
 use super::{Config, ConfigError, TenantConfig};
 
+/// Least length of a webhook's secret [bytes].
+const LEAST_SECRET: usize = 16;
+
 impl Config {
     /// Checks that the values can be, each by itself and beside the others.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
@@ -31,6 +34,21 @@ impl Config {
                     );
                 }
                 _ => {}
+            }
+        }
+        if let Some(webhook) = &self.webhook {
+            let url = webhook.url.parse::<axum::http::Uri>().ok();
+            let plain = |url: &axum::http::Uri| {
+                matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some()
+            };
+            if !url.as_ref().is_some_and(plain) {
+                return wrong("webhook.url".to_owned(), "give an address such as https://example.com/calls");
+            }
+            if webhook.secret.len() < LEAST_SECRET {
+                return wrong(
+                    "webhook.secret".to_owned(),
+                    "it could be guessed; give at least 16 bytes (`openssl rand -hex 32` makes some)",
+                );
             }
         }
         for (name, value) in [
@@ -97,6 +115,7 @@ impl Config {
             (".memory_mib", tenant.memory_mib.unwrap_or(1)),
             (".audio_seconds_per_minute", tenant.audio_seconds_per_minute.unwrap_or(1)),
             (".upload_mib", tenant.upload_mib),
+            (".messages_mib", tenant.messages_mib),
             (".recording_minutes", tenant.recording_minutes),
             (".weight", tenant.weight),
         ] {

@@ -3,6 +3,7 @@
 mod check;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -33,6 +34,8 @@ pub struct Config {
     /// Address for calls that Asterisk sends over AudioSocket; their texts are for those that watch
     /// `/v1/watch/UUID`. Default: none.
     pub audiosocket: Option<Unkeyed>,
+    /// Where the final texts of telephone calls are posted. Default: nowhere.
+    pub webhook: Option<Webhook>,
     /// Folder of the page that recognizes in the browser itself, which is offered beside the
     /// server's own: `make wasi web` builds it in target/web. Default: none.
     pub web: Option<PathBuf>,
@@ -125,6 +128,30 @@ impl Unkeyed {
     }
 }
 
+/// An address of the operator's, and the secret that it knows.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Webhook {
+    /// Address: http or https.
+    pub url: String,
+    /// Secret with which each request is signed (HMAC-SHA256), at least 16 bytes.
+    pub secret: String,
+}
+
+impl Webhook {
+    /// A webhook at this address, with this secret.
+    pub fn new(url: impl Into<String>, secret: impl Into<String>) -> Self {
+        Self { url: url.into(), secret: secret.into() }
+    }
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Webhook").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
 /// Log format on standard error.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -161,6 +188,9 @@ pub struct TenantConfig {
     pub upload_mib: u32,
     /// Maximum size of its uploads on disk, all together \[MiB\]. Default: ten times `upload_mib`.
     pub uploads_mib: Option<u32>,
+    /// Maximum memory of messages longer than 1 MiB that are on their way in at the same time, on
+    /// all its connections together \[MiB\]. Only OpenAI Realtime has such messages. Default: 64.
+    pub messages_mib: u32,
     /// Longest recording, in minutes: compressed silence is small. Default: 240.
     pub recording_minutes: u32,
     /// The models it may use; others do not exist for it. Default: all.
@@ -182,6 +212,7 @@ impl Default for Config {
             vosk: None,
             wyoming: None,
             audiosocket: None,
+            webhook: None,
             web: None,
             state: None,
             tls: None,
@@ -220,6 +251,7 @@ impl Default for TenantConfig {
             audio_seconds_per_minute: None,
             upload_mib: 200,
             uploads_mib: None,
+            messages_mib: 64,
             recording_minutes: 240,
             models: None,
             bias: Bias::new(),
@@ -335,6 +367,8 @@ mod tests {
             ("[wyoming]\nlisten = \"127.0.0.1:10300\"\ntenant = \"a\"", "wyoming.tenant: "),
             ("[wyoming]\nlisten = \"127.0.0.1:10300\"\n[tenants.a]", "wyoming.tenant: "),
             ("[audiosocket]\nlisten = \"127.0.0.1:9092\"\n[tenants.a]", "audiosocket.tenant: "),
+            ("[webhook]\nurl = \"ftp://a\"\nsecret = \"0123456789abcdef\"", "webhook.url: "),
+            ("[webhook]\nurl = \"https://a/b\"\nsecret = \"short\"", "webhook.secret: "),
             ("streams = 0", "streams: "),
             ("resume_seconds = 100000", "resume_seconds: "),
             ("[admission]\nload = 0.0", "admission.load: "),

@@ -35,6 +35,7 @@ pub(super) fn code(rejection: &Rejection) -> &'static str {
         Rejection::TooLarge(_) | Rejection::TooLong(_) => "PAYLOAD_TOO_LARGE",
         Rejection::TooManyStreams(_)
         | Rejection::TooManyUploads(_)
+        | Rejection::TooManyMessages(_)
         | Rejection::TooManyWatchers(_)
         | Rejection::TooManySecrets(_)
         | Rejection::TooMuchAudio { .. } => "TOO_MANY_REQUESTS",

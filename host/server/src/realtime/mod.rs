@@ -24,6 +24,9 @@ use super::App;
 use super::openai::error_body;
 use super::socket::{Opening, drive};
 
+/// Longest message: OpenAI's 15 MiB of audio as base64, and room for the JSON around it.
+const MAX_MESSAGE: usize = (15 << 20) + (4 << 10);
+
 /// `GET /v1/realtime`.
 pub(super) async fn upgrade(
     State(app): State<Arc<App>>,
@@ -32,7 +35,11 @@ pub(super) async fn upgrade(
     opening: Opening,
 ) -> Response {
     match Realtime::open(&app, &headers, &query) {
-        Ok(realtime) => opening.accept(&["realtime"], move |socket| serve(app, realtime, socket)),
+        Ok(mut realtime) => {
+            let (opening, inflow) = opening.with_long_messages(MAX_MESSAGE, realtime.tenant());
+            realtime.count(inflow);
+            opening.accept(&["realtime"], move |socket| serve(app, realtime, socket))
+        }
         Err(rejection) => {
             app.note(&rejection);
             rejection.answer(Json(error_body(&rejection)))

@@ -1,5 +1,6 @@
 //! A Realtime session: the client's events and the server's.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,14 +17,16 @@ use super::pause::Level;
 use super::setup::Setup;
 use super::turns::{News, Turns};
 use crate::App;
+use crate::inflow::Inflow;
 use crate::keys::random_name;
 use crate::openai::{Heard, LogProb, error_body};
 use crate::rejection::{Rejection, quote};
 use crate::socket::{Adapter, Outbox};
 use crate::stream::{Stream, revoked};
-use crate::tenants::Admitted;
+use crate::tenants::{Admitted, Tenant};
 use crate::ticket::{Ticket, offered_protocols};
 use crate::values;
+use crate::words::joined;
 
 /// Prefix of the key in the subprotocol that carries it: OpenAI's own name for it.
 const KEY_PREFIX: &str = "openai-insecure-api-key.";
@@ -36,16 +39,18 @@ const MOST_AWAITED: u64 = 3 * SAMPLE_RATE as u64;
 
 /// Event of a client.
 #[derive(Debug, Deserialize)]
-struct FromClient {
+struct FromClient<'a> {
     #[serde(rename = "type")]
     kind: String,
     event_id: Option<String>,
     session: Option<Value>,
-    audio: Option<String>,
+    /// Megabytes, which are not copied.
+    #[serde(borrow, default)]
+    audio: Cow<'a, str>,
 }
 
-impl FromClient {
-    fn parse(text: &str) -> Result<Self, Rejection> {
+impl<'a> FromClient<'a> {
+    fn parse(text: &'a str) -> Result<Self, Rejection> {
         serde_json::from_str(text).map_err(|error| {
             let error = quote(&error.to_string());
             Rejection::malformed(format!("{} is no event: {error}", quote(text)))
@@ -54,7 +59,7 @@ impl FromClient {
 
     /// Decodes its audio.
     fn decoded(&self) -> Result<Vec<u8>, Rejection> {
-        values::base64(self.audio.as_deref().unwrap_or_default()).map_err(|error| {
+        values::base64(&self.audio).map_err(|error| {
             Rejection::invalid("audio", format!("the audio is not base64 ({error}); encode its bytes"))
         })
     }
@@ -78,6 +83,8 @@ pub(super) struct Realtime {
     app: Arc<App>,
     tenant: Admitted,
     id: String,
+    /// Memory of the message that is on its way in.
+    inflow: Arc<Inflow>,
     /// The client's latest settings.
     setup: Setup,
     /// Settings of the stream's session, until another one takes over.
@@ -143,6 +150,7 @@ impl Realtime {
             app: Arc::clone(app),
             tenant,
             id: random_name(),
+            inflow: Arc::default(),
             level: setup.level(),
             heard_with: setup.clone(),
             setup,
@@ -162,6 +170,16 @@ impl Realtime {
             language: None,
             unrecognized: Vec::new(),
         })
+    }
+
+    /// The client's tenant.
+    pub(super) fn tenant(&self) -> &Arc<Tenant> {
+        &self.tenant
+    }
+
+    /// Sets the account of its long messages.
+    pub(super) fn count(&mut self, inflow: Arc<Inflow>) {
+        self.inflow = inflow;
     }
 
     /// Waits until its key is not valid any more.
@@ -189,7 +207,7 @@ impl Realtime {
         self.say("error", event, out);
     }
 
-    fn take(&mut self, message: &FromClient, out: &mut Outbox) -> Result<(), Rejection> {
+    fn take(&mut self, message: &FromClient<'_>, out: &mut Outbox) -> Result<(), Rejection> {
         match message.kind.as_str() {
             "session.update" | "transcription_session.update" => {
                 let session = message.session.as_ref().ok_or_else(|| {
@@ -418,11 +436,6 @@ impl Realtime {
     }
 }
 
-/// Words as a text.
-fn joined(words: &[Word]) -> String {
-    words.iter().map(|word| sanitize_trimmed(&word.text)).collect::<Vec<_>>().join(" ")
-}
-
 /// Samples at 16 kHz as milliseconds.
 fn ms(samples: u64) -> u64 {
     samples * 1000 / u64::from(SAMPLE_RATE)
@@ -488,6 +501,9 @@ impl Adapter for Realtime {
     }
 
     fn settled(&mut self, out: &mut Outbox) {
+        if self.stream.as_ref().is_none_or(Stream::is_hungry) {
+            self.inflow.release();
+        }
         // A turn is not complete before all its audio was searched for speech.
         if self.stream.as_ref().is_some_and(Stream::is_hungry) {
             let mut news = Vec::new();
@@ -510,6 +526,7 @@ impl Adapter for Realtime {
     }
 
     fn text(&mut self, text: &str, out: &mut Outbox) -> Result<(), Rejection> {
+        self.inflow.mark_whole();
         let taken = match FromClient::parse(text) {
             Ok(message) => self.take(&message, out).map_err(|rejection| (rejection, message.event_id)),
             Err(rejection) => Err((rejection, None)),
@@ -532,6 +549,7 @@ impl Adapter for Realtime {
     }
 
     fn binary(&mut self, _data: Bytes, out: &mut Outbox) -> Result<(), Rejection> {
+        self.inflow.mark_whole();
         let rejection =
             Rejection::malformed("messages are text here; send audio as base64 in input_audio_buffer.append");
         self.complain(&rejection, None, out);

@@ -15,6 +15,9 @@ use crate::values;
 
 /// Value of `include` that asks for the probabilities of words.
 const LOGPROBS: &str = "item.input_audio_transcription.logprobs";
+/// OpenAI's models that detect no voice activity, by the beginning of their names. Their clients
+/// commit, and leave `turn_detection` out.
+const WITHOUT_DETECTION: [&str; 2] = ["gpt-realtime-whisper", "gpt-live-transcribe"];
 /// Longest prompt, in bytes.
 const MAX_PROMPT: usize = 4 << 10;
 
@@ -136,8 +139,14 @@ fn name_of<T: PartialEq>(value: T, names: &[(&'static str, T)]) -> Option<&'stat
     names.iter().find(|(_, other)| *other == value).map(|(name, _)| *name)
 }
 
+/// Returns true if clients of this model commit turns unless they say otherwise.
+fn commits(model: Option<&str>) -> bool {
+    model.is_some_and(|model| WITHOUT_DETECTION.iter().any(|name| model.starts_with(name)))
+}
+
 impl Setup {
     pub(super) fn new(model: Option<String>, beta: bool) -> Self {
+        let turn = (!commits(model.as_deref())).then(Turn::default);
         Self {
             model,
             language: None,
@@ -147,7 +156,7 @@ impl Setup {
             delay: None,
             encoding: Encoding::S16Le,
             sample_rate: 24_000,
-            turn: Some(Turn::default()),
+            turn,
             logprobs: false,
             beta,
         }
@@ -238,7 +247,11 @@ impl Setup {
             Some(value) => texts(PARAMETER, name, value).map(Some),
         };
         let filled = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
-        self.model = filled(text("model")?).or(self.model.take());
+        let model = filled(text("model")?);
+        if model != self.model && commits(model.as_deref()) {
+            self.turn = None;
+        }
+        self.model = model.or(self.model.take());
         self.language = filled(text("language")?).or(self.language.take());
         self.languages = list("languages")?.unwrap_or(std::mem::take(&mut self.languages));
         self.prompt = filled(text("prompt")?).or(self.prompt.take());
@@ -484,6 +497,18 @@ mod tests {
         let english =
             setup.updated(&json!({ "input_audio_transcription": { "language": "English" } })).unwrap();
         assert_eq!(english.options().unwrap().1.language.as_deref(), Some("en"));
+    }
+
+    #[test]
+    fn clients_of_models_without_voice_activity_detection_commit() {
+        let input = |input: Value| json!({ "audio": { "input": input } });
+        let named = |model: &str| input(json!({ "transcription": { "model": model } }));
+        let setup = Setup::new(None, false).updated(&named("gpt-live-transcribe-2026-09-01")).unwrap();
+        assert_eq!((setup.turn, Setup::new(Some("gpt-realtime-whisper".into()), false).turn), (None, None));
+        // One that states its detection has it, and keeps it.
+        let stated = setup.updated(&input(json!({ "turn_detection": { "type": "server_vad" } }))).unwrap();
+        assert!(stated.updated(&named("gpt-live-transcribe-2026-09-01")).unwrap().turn.is_some());
+        assert!(Setup::new(None, false).updated(&named("gpt-transcribe")).unwrap().turn.is_some());
     }
 
     #[test]

@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::phrases;
 use crate::rejection::{Rejection, quote};
 use crate::values;
+use crate::words::joined;
 
 /// Sample rate without a client's setting [Hz]: as Vosk's server has it.
 const USUAL_RATE: u32 = 8_000;
@@ -148,11 +149,6 @@ pub(super) fn partial<'a>(words: impl IntoIterator<Item = &'a Word>) -> String {
 /// Answer that reports if a language was accepted.
 pub(super) fn success(taken: bool) -> String {
     format!("{{\"success\" : {taken}}}")
-}
-
-fn joined<'a>(words: impl IntoIterator<Item = &'a Word>) -> String {
-    let words: Vec<String> = words.into_iter().map(|word| sanitize_trimmed(&word.text)).collect();
-    words.join(" ")
 }
 
 fn quoted(text: &str) -> String {

@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use hearken::session::SessionEvent;
-use hearken::text::sanitize_trimmed;
 use hearken::{Word, language_codes};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -29,6 +28,7 @@ use super::listener::Peer;
 use super::rejection::Rejection;
 use super::stream::Stream;
 use super::tenants::Admitted;
+use super::words::joined;
 
 /// Longest silence of a connection between recordings.
 const IDLE: Duration = Duration::from_secs(600);
@@ -181,13 +181,12 @@ impl Client {
     /// Tells certain words, the next of the text.
     fn more(&mut self, words: &[Word]) {
         self.words += words.len();
-        let words: Vec<String> = words.iter().map(|word| sanitize_trimmed(&word.text)).collect();
         if words.is_empty() {
             return;
         }
         self.start();
         let space = if self.sent.is_empty() { "" } else { " " };
-        let text = format!("{space}{}", words.join(" "));
+        let text = format!("{space}{}", joined(words));
         self.sent.push_str(&text);
         self.say("transcript-chunk", &json!({ "text": text }));
     }

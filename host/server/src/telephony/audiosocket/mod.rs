@@ -2,7 +2,7 @@
 //! <https://docs.asterisk.org/Configuration/Channel-Drivers/AudioSocket/>.
 //!
 //! A connection is one call: its UUID, then audio until somebody hangs up. The protocol has no
-//! texts; they are [broadcast](super::broadcast) under the UUID. It has no keys either, so that the
+//! texts; they are [broadcast](crate::broadcast) under the UUID. It has no keys either, so that the
 //! address decides who may use it, and the configuration whose limits hold.
 
 mod frame;
@@ -18,14 +18,16 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use self::frame::Frame;
-use super::App;
-use super::broadcast::Publisher;
-use super::dialogue::{Dialogue, Step, hold};
-use super::listener::Peer;
-use super::rejection::Rejection;
-use super::stream::Stream;
-use super::tenants::Admitted;
+use super::Audience;
+use crate::App;
+use crate::dialogue::{Dialogue, Step, hold};
+use crate::listener::Peer;
+use crate::rejection::Rejection;
+use crate::stream::Stream;
+use crate::tenants::Admitted;
 
+/// Name of the protocol, for metrics and texts.
+const PROTOCOL: &str = "audiosocket";
 /// Longest silence of the other side: it sends audio fifty times a second, also while nobody
 /// speaks.
 const SILENT: Duration = Duration::from_secs(30);
@@ -36,17 +38,17 @@ const WRITE_PATIENCE: Duration = Duration::from_secs(5);
 const HANG_UP: [u8; 3] = [0, 0, 0];
 
 /// Serves a call to its end.
-pub(super) async fn serve(app: Arc<App>, mut socket: TcpStream, peer: Peer) {
+pub(crate) async fn serve(app: Arc<App>, mut socket: TcpStream, peer: Peer) {
     let tenant = match app.unkeyed(app.config.audiosocket.as_ref()) {
         Ok(tenant) => tenant,
         Err(rejection) => return app.note(&rejection),
     };
     let buffer = BytesMut::new();
-    let mut call = Call { app: Arc::clone(&app), tenant, buffer, publisher: None, stream: None, rate: 0 };
+    let mut call = Call { app: Arc::clone(&app), tenant, buffer, audience: None, stream: None, rate: 0 };
     if let Err(rejection) = hold(&mut socket, &mut call, &app).await {
         app.note(&rejection);
-        if let Some(publisher) = &call.publisher {
-            publisher.rejected(&rejection);
+        if let Some(audience) = &call.audience {
+            audience.rejected(&rejection);
         }
     }
     let _ = timeout(WRITE_PATIENCE, socket.write_all(&HANG_UP)).await;
@@ -59,7 +61,7 @@ struct Call {
     tenant: Admitted,
     buffer: BytesMut,
     /// Set once the call has said its name.
-    publisher: Option<Publisher>,
+    audience: Option<Audience>,
     /// Set from the first audio on.
     stream: Option<Stream>,
     /// Rate of the audio [Hz].
@@ -78,8 +80,8 @@ impl Dialogue for Call {
     fn take(&mut self) -> Result<Step, Rejection> {
         match frame::next(&mut self.buffer)? {
             None => return Ok(Step::Waits),
-            Some(Frame::Call(name)) if self.publisher.is_none() => {
-                self.publisher = Some(Publisher::new(&self.app, &self.tenant, &name)?);
+            Some(Frame::Call(name)) if self.audience.is_none() => {
+                self.audience = Some(Audience::new(&self.app, &self.tenant, PROTOCOL, Some(&name))?);
             }
             Some(Frame::Audio(rate, samples)) => self.hear(rate, samples)?,
             Some(Frame::HangUp) => return Ok(self.closed()),
@@ -95,8 +97,8 @@ impl Dialogue for Call {
     fn tell(&mut self) -> Result<Step, Rejection> {
         let Some(stream) = &mut self.stream else { return Ok(Step::Done) };
         while let Some((_, event)) = stream.next()? {
-            if let Some(publisher) = &self.publisher {
-                publisher.event(None, &event);
+            if let Some(audience) = &self.audience {
+                audience.event(None, &event);
             }
         }
         Ok(if stream.is_over() { Step::Over } else { Step::Done })
@@ -121,12 +123,12 @@ impl Dialogue for Call {
 impl Call {
     /// Takes audio. The first opens the stream.
     fn hear(&mut self, rate: u32, samples: Bytes) -> Result<(), Rejection> {
-        if self.publisher.is_none() {
+        if self.audience.is_none() {
             return Err(Rejection::malformed("audio came first; send the call's UUID before it"));
         }
         if self.stream.is_none() {
             let (_, model) = self.app.models.find(&self.tenant, None)?;
-            let ticket = self.app.open(&self.tenant, "audiosocket", Some(&model))?;
+            let ticket = self.app.open(&self.tenant, PROTOCOL, Some(&model))?;
             let options = SessionOptions::new(Format { sample_rate: rate, channels: 1 });
             self.stream = Some(Stream::open(ticket, &model, Encoding::S16Le, options)?);
             self.rate = rate;

@@ -1,7 +1,7 @@
 //! Twilio's Media Streams: the audio of a telephone call over a WebSocket.
 //! <https://www.twilio.com/docs/voice/media-streams/websocket-messages>
 //!
-//! Twilio sends audio, and reads no text: that is [broadcast](super::broadcast) under the call's
+//! Twilio sends audio, and reads no text: that is [broadcast](crate::broadcast) under the call's
 //! SID. Each track, the caller's and the other one's, is a channel. Twilio can set neither headers
 //! nor a query, but parameters of the stream: `key`, and `name`, `model` and `language`.
 
@@ -13,16 +13,16 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use bytes::Bytes;
 use hearken::audio::{Encoding, Format};
-use hearken::session::{SessionEvent, SessionOptions};
+use hearken::session::SessionEvent;
 use serde::Deserialize;
 use tokio::sync::Notify;
 
-use super::App;
-use super::broadcast::Publisher;
-use super::rejection::{Rejection, quote};
-use super::socket::{Adapter, Opening, Outbox, drive};
-use super::stream::{Carrier, Stream, revoked};
-use super::values::base64;
+use super::{Asked, Call, hang_up};
+use crate::App;
+use crate::rejection::{Rejection, quote};
+use crate::socket::{Adapter, Opening, Outbox, drive};
+use crate::stream::{Stream, revoked};
+use crate::values::base64;
 
 /// The one format of Media Streams.
 const ENCODING: &str = "audio/x-mulaw";
@@ -34,12 +34,13 @@ const SILENCE: u8 = 0xFF;
 const AHEAD: usize = SAMPLE_RATE as usize;
 
 /// `GET /v1/twilio`.
-pub(super) async fn upgrade(State(app): State<Arc<App>>, headers: HeaderMap, opening: Opening) -> Response {
+pub(crate) async fn upgrade(State(app): State<Arc<App>>, headers: HeaderMap, opening: Opening) -> Response {
     opening.accept(&[], move |mut socket| async move {
-        let mut call = Call { app: Arc::clone(&app), headers, heard: None };
+        let mut twilio = Twilio { app: Arc::clone(&app), headers, heard: None };
         let given_up = Notify::new();
         // The key is known from the first message on, and looked at with each other one.
-        let ended = drive(&mut socket, &mut call, &app, &given_up, revoked(None, None)).await;
+        let ended = drive(&mut socket, &mut twilio, &app, &given_up, revoked(None, None)).await;
+        hang_up(&app, twilio.heard.as_mut().map(|heard| &mut heard.call), ended).await;
         tracing::info!("a call of Twilio: {ended:?}");
     })
 }
@@ -85,13 +86,7 @@ struct Media {
 
 impl FromTwilio {
     fn parse(text: &str) -> Result<Self, Rejection> {
-        serde_json::from_str(text).map_err(|error| {
-            Rejection::malformed(format!(
-                "{} is no message of Media Streams: {}",
-                quote(text),
-                quote(&error.to_string())
-            ))
-        })
+        super::parse(text, "Media Streams")
     }
 }
 
@@ -146,7 +141,7 @@ impl Tracks {
     }
 }
 
-struct Call {
+struct Twilio {
     app: Arc<App>,
     headers: HeaderMap,
     /// Set from the start message on.
@@ -154,8 +149,7 @@ struct Call {
 }
 
 struct Heard {
-    stream: Stream,
-    publisher: Publisher,
+    call: Call,
     tracks: Tracks,
 }
 
@@ -170,30 +164,28 @@ impl Heard {
         }
         let parameter = |name: &str| start.custom_parameters.get(name).map(String::as_str);
         let tenant = app.admit(headers, parameter("key"))?;
-        let (_, model) = app.models.find(&tenant, parameter("model"))?;
         let tracks = Tracks::new(&start.tracks)?;
-        let channels = start.tracks.len() as u16;
-        let options = SessionOptions {
-            language: parameter("language").and_then(hearken::language_code),
-            ..SessionOptions::new(Format { sample_rate: SAMPLE_RATE, channels })
+        let asked = Asked {
+            protocol: "twilio",
+            name: Some(parameter("name").unwrap_or(&start.call_sid)),
+            model: parameter("model"),
+            language: parameter("language"),
+            encoding: Encoding::MuLaw,
+            format: Format { sample_rate: SAMPLE_RATE, channels: start.tracks.len() as u16 },
+            hints: &[],
         };
-        let place = app.open(&tenant, "twilio", Some(&model))?;
-        let stream = Stream::open_apart(place, &model, Carrier::Raw(Encoding::MuLaw), options)?;
-        let publisher = Publisher::new(app, &tenant, parameter("name").unwrap_or(&start.call_sid))?;
-        Ok(Self { stream, publisher, tracks })
+        Ok(Self { call: Call::start(app, &tenant, &asked)?, tracks })
     }
 }
 
-impl Adapter for Call {
+impl Adapter for Twilio {
     fn stream(&mut self) -> Option<&mut Stream> {
-        self.heard.as_mut().map(|heard| &mut heard.stream)
+        self.heard.as_mut().map(|heard| &mut heard.call.stream)
     }
 
     fn event(&mut self, channel: usize, event: SessionEvent, _out: &mut Outbox) {
         if let Some(heard) = &self.heard {
-            // Both tracks end together.
-            let one = heard.stream.channels() > 1 && !matches!(event, SessionEvent::Finished { .. });
-            heard.publisher.event(one.then_some(channel), &event);
+            heard.call.tell(channel, &event);
         }
     }
 
@@ -206,15 +198,13 @@ impl Adapter for Call {
                 return Err(Rejection::malformed("the call has started already"));
             }
             (FromTwilio::Media { media }, Some(heard)) => {
-                if heard.stream.is_revoked() {
-                    return Err(Rejection::Revoked);
-                }
-                heard.stream.feed(heard.tracks.push(&media)?);
+                let audio = heard.tracks.push(&media)?;
+                heard.call.hear(audio)?;
             }
             (FromTwilio::Media { .. }, None) => {
                 return Err(Rejection::malformed("audio came first; send a start message before it"));
             }
-            (FromTwilio::Stop, Some(heard)) => heard.stream.finish(),
+            (FromTwilio::Stop, Some(heard)) => heard.call.stream.finish(),
             (FromTwilio::Stop | FromTwilio::Other, _) => {}
         }
         Ok(())
@@ -226,7 +216,7 @@ impl Adapter for Call {
 
     fn refused(&mut self, rejection: &Rejection, _out: &mut Outbox) -> (u16, String) {
         if let Some(heard) = &self.heard {
-            heard.publisher.rejected(rejection);
+            heard.call.audience.rejected(rejection);
         }
         // Twilio logs the close frame, and reads no message.
         (rejection.close_code(), rejection.to_string())
