@@ -1,7 +1,7 @@
 # hearken: `make demo` and `make test` do everything, from nothing. `make help` lists the rest.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo models build check check-lints check-tests test test-programs test-data lint fmt install-c gstreamer media-ffmpeg voice wasi demo-web web bench bench-voice bench-peers profile bench-precision bench-media bench-vad bench-words bench-web bench-wasi bench-server neighbours soak-server fuzz pictures sbom package fresh clean
+.PHONY: help setup demo models build check check-lints check-tests test test-programs test-data lint fmt install-c gstreamer media-ffmpeg voice wasi demo-web web bench bench-voice bench-peers profile bench-precision bench-media bench-vad bench-words bench-web bench-wasi bench-server neighbours soak-server fuzz pictures sbom package release-check fresh clean
 
 CARGO := cargo
 MAKEFLAGS += --no-print-directory
@@ -213,6 +213,10 @@ sbom: ## write a software bill of materials of the command, in CycloneDX's forma
 
 package: ## make the crate that carries a ready guest (target/package)
 	@.ci/package
+
+release-check: ## what a release needs besides lint and test: public types, features, oldest versions, breaking changes, packages
+	@.ci/setup release
+	@scripts/release-check
 
 fresh: ## run demo and test in a new Debian, this machine's or DEBIAN=trixie (needs root; uses debootstrap)
 	@tests/fresh-machine
