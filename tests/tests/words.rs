@@ -204,4 +204,16 @@ fn each_metric_has_its_full_name_beside_its_registration_and_nowhere_else() {
         assert_eq!(found.len(), 1, "{metric} is in {found:?}");
         assert!(count(&operations, metric) > 0, "docs/operations.md does not explain {metric}");
     }
+    for file in ["dashboard.json", "alerts.yml"] {
+        let text = fs::read_to_string(root().join("examples/monitoring").join(file)).expect("a file");
+        let words = text.split(|letter: char| !letter.is_ascii_lowercase() && letter != '_');
+        let asked: Vec<&str> = words.filter(|word| word.starts_with("hearken_")).collect();
+        assert!(asked.len() >= 6, "{file}: {asked:?}");
+        for name in asked {
+            let name = name.strip_suffix("_bucket").unwrap_or(name);
+            assert!(metrics.iter().any(|metric| metric == name), "{file}: there is no metric {name}");
+        }
+    }
+    let dashboard = fs::read(root().join("examples/monitoring/dashboard.json")).expect("a file");
+    serde_json::from_slice::<serde_json::Value>(&dashboard).expect("JSON");
 }
