@@ -1,7 +1,7 @@
 # hearken: `make demo` and `make test` do everything, from nothing. `make help` lists the rest.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo models build check check-lints check-tests test test-programs test-data lint fmt install-c gstreamer media-ffmpeg voice wasi demo-web web bench bench-voice bench-peers profile bench-precision bench-media bench-vad bench-words bench-web bench-wasi bench-server neighbours soak-server fuzz pictures sbom package release-check fresh clean
+.PHONY: help setup demo models build check check-lints check-tests test test-programs test-data lint fmt install-c gstreamer media-ffmpeg voice wasi demo-web web bench bench-voice bench-peers profile bench-precision bench-media bench-vad bench-words bench-web bench-wasi bench-server neighbours chaos soak-server fuzz pictures sbom package release-check fresh clean
 
 CARGO := cargo
 MAKEFLAGS += --no-print-directory
@@ -188,6 +188,12 @@ neighbours: ## what one tenant does to each resource, and how much later another
 # How long, and how many streams (four fifths of the capacity, which is measured first).
 SECONDS ?= 3600
 STREAMS ?=
+chaos: ## accidents of workers and of NATS at random for an hour (HEARKEN_CHAOS_SECONDS, HEARKEN_CHAOS_SEED), while speech is streamed
+	@.ci/setup test
+	@$(CARGO) build $(ALL) --tests --bins
+	@HEARKEN_CHAOS_SECONDS=$${HEARKEN_CHAOS_SECONDS:-3600} $(CARGO) test $(ALL) --test cluster -- --nocapture \
+		accidents_cost_no_committed_word
+
 soak-server: ## four fifths of the server's capacity for an hour (SECONDS=3600): fails if memory grows or words are lost
 	@.ci/setup test
 	@$(CARGO) build $(ALL) --tests --bins

@@ -159,6 +159,8 @@ impl Model {
                     heard.add(part);
                 }
             }
+            let missed = heard.missed(&chunk.voice.stretches(), chunk);
+            heard.segments.retain(|segment| verbatim || !guard::has_hole(segment, &missed));
             heard.unrecognized = heard.missed(chunk.voice.with_tones(), chunk);
         }
         Ok(heard)

@@ -4,6 +4,8 @@
 //! own check, the entropy of the tokens, looks only at results of more than 32 tokens. These look
 //! at the times as well, since people do say "zero zero zero zero".
 
+use std::ops::Range;
+
 use hearken_proto::window::{LOGPROB, NO_SPEECH};
 
 use crate::{SAMPLE_RATE, Segment, Word};
@@ -32,6 +34,9 @@ const LEAST_VOICE: u64 = 3 * SAMPLE_RATE as u64;
 const SLOWEST_WORD: u64 = SAMPLE_RATE as u64 * 5 / 4;
 /// Mean probability from which words are believed despite evidence against them.
 const SURE: f32 = 0.85;
+
+/// Voice between two words of a segment that is no pause of a speaker: 2 s.
+const LEAST_HOLE: u64 = 2 * SAMPLE_RATE as u64;
 
 /// A few words without a time are found in speech, too.
 const LEAST_PLACELESS: usize = 3;
@@ -84,6 +89,16 @@ pub(super) fn has_no_places(words: &[hearken_proto::Word]) -> bool {
 pub(super) fn is_sparse(segments: &[Segment], voice: u64) -> bool {
     let count = segments.iter().map(|segment| segment.words.len() as u64).sum::<u64>();
     voice >= LEAST_VOICE && count * SLOWEST_WORD < voice && !is_sure(segments)
+}
+
+/// Returns true if two seconds of voice lie between two words of a segment, in which no words were
+/// found when they were decoded again, and the model is not sure of it: a phrase that was spread
+/// over a sound. `missed` has the voice without words [samples].
+pub(super) fn has_hole(segment: &Segment, missed: &[Range<u64>]) -> bool {
+    let (Some(first), Some(last)) = (segment.words.first(), segment.words.last()) else { return false };
+    let inside = |hole: &&Range<u64>| first.end <= hole.start && hole.end <= last.start;
+    let is_long = |hole: &Range<u64>| hole.end - hole.start >= LEAST_HOLE;
+    missed.iter().filter(inside).any(is_long) && !is_sure(std::slice::from_ref(segment))
 }
 
 /// Returns true if words are likely on average.
@@ -181,6 +196,24 @@ mod tests {
         assert!(!is_sparse(&said(0.7), 5 * 16_000), "slow");
         assert!(!is_sparse(&said(0.9), 30 * 16_000), "sure");
         assert!(!is_sparse(&[], 30 * 16_000));
+    }
+
+    #[test]
+    fn a_doubtful_phrase_around_voice_without_words_is_not_believed() {
+        let said = |probability| {
+            let mut segment = segment("and that's all for now", 8_000);
+            for (index, word) in segment.words.iter_mut().enumerate() {
+                let later = if index < 2 { 0 } else { 60_000 };
+                (word.start, word.end) = (word.start + later, word.end + later);
+                word.probability = probability;
+            }
+            segment
+        };
+        let hole = [19_200..72_800];
+        assert!(has_hole(&said(0.75), &hole));
+        assert!(!has_hole(&said(0.9), &hole), "sure");
+        assert!(!has_hole(&said(0.75), &[19_200..51_000]), "as long as a pause");
+        assert!(!has_hole(&said(0.75), &[110_000..200_000]), "behind it");
     }
 
     #[test]

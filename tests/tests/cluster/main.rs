@@ -1,6 +1,7 @@
 //! Contract of a cluster: what gateways and workers do together is what one process does, and a
 //! worker that dies, hangs or ends costs no word. A real NATS server lies between them.
 
+mod chaos;
 mod equal;
 mod failures;
 mod hostile;

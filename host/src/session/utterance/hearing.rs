@@ -11,7 +11,7 @@ use super::Reach;
 use crate::audio::Voice;
 use crate::engine::guard;
 use crate::error::Error;
-use crate::place::{Attempts, Opened};
+use crate::place::{Attempts, Fault, Opened};
 use crate::session::SessionEvent;
 use crate::{Language, Model, Segment, Word, text, transcript};
 
@@ -133,7 +133,10 @@ impl Hearing {
             let result = self.attempt(model, task, reach, emit).await;
             let Err(error) = result else { return };
             // Whatever it was, that sandbox is not to be trusted any more.
-            self.start_over();
+            match error.fault() {
+                Fault::Worker | Fault::Nobody => self.move_on(),
+                Fault::Guest | Fault::Machine | Fault::Other => self.start_over(),
+            }
             if !self.attempts.again(&error) {
                 self.failed = Some(error.to_string());
             }
@@ -295,6 +298,14 @@ impl Hearing {
         self.base = self.settled().max(self.kept);
         self.written = self.base;
         self.window = self.base;
+    }
+
+    /// Moves to another place: what follows is decoded with the audio of the window, as it would
+    /// have been. Committed words in it are decoded again, but not committed again.
+    fn move_on(&mut self) {
+        self.recognizer = None;
+        (self.base, self.written, self.window) = (self.kept, self.kept, self.kept);
+        self.repeated = self.settled();
     }
 
     /// Drops the sandbox if its memory is over the limit for waiting sandboxes. Returns true if it
