@@ -138,7 +138,7 @@ struct App {
     /// Set where streams survive a restart.
     state: Option<native_ws::StateFolder>,
     broadcasts: Broadcasts,
-    /// Where texts of calls are posted, if there is such a place.
+    /// Queue of the texts of calls, where a webhook is configured.
     webhook: Option<webhook::Webhook>,
     secrets: realtime::Secrets,
     /// Streams and recordings that are open.

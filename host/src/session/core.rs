@@ -289,7 +289,10 @@ impl Core {
         let utterance = front.start();
         // Taken now and not when it was queued: audio that came meanwhile is part of the same
         // decode.
-        let (hearing, reach) = state.utterances.front_mut()?.take()?;
+        let Some((hearing, reach)) = state.utterances.front_mut().and_then(Utterance::take) else {
+            state.job = None;
+            return None;
+        };
         let Reach { end, last, pause } = reach;
         self.model.joined(overdue.saturating_sub(u64::from(!last)));
         let task = self.options.task(&self.model, state.language.clone(), &state.carried, utterance);

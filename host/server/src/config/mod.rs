@@ -34,7 +34,7 @@ pub struct Config {
     /// Address for calls that Asterisk sends over AudioSocket; their texts are for those that watch
     /// `/v1/watch/UUID`. Default: none.
     pub audiosocket: Option<Unkeyed>,
-    /// Where the final texts of telephone calls are posted. Default: nowhere.
+    /// Address to which the final texts of telephone calls are posted. Default: none.
     pub webhook: Option<Webhook>,
     /// Folder of the page that recognizes in the browser itself, which is offered beside the
     /// server's own: `make wasi web` builds it in target/web. Default: none.

@@ -34,7 +34,7 @@ enum Message {
     Other,
 }
 
-/// What an application sets in `customOptions.options`, and what jambonz adds.
+/// Options that an application sets in `customOptions.options`, and those that jambonz adds.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Options {
