@@ -7,6 +7,7 @@ as lines of JSON, until the final text of the last utterance: the runtime has it
 import array
 import asyncio
 import json
+import os
 import sys
 
 import remotemedia.runtime as runtime
@@ -37,3 +38,7 @@ async def main(lines, plugin, manifest, rate, channels, path):
 with open(sys.argv[1], "w") as lines:
     plugin, manifest, rate, channels, samples = sys.argv[2:]
     asyncio.run(main(lines, plugin, manifest, int(rate), int(channels), samples))
+# The runtime's threads outlive the session, and one that lets go of the interpreter's lock while the interpreter ends aborts
+# the process (`PyGILState_Release`, remotemedia-ffi 0.4.4): the process ends without ending the interpreter.
+sys.stderr.flush()
+os._exit(0)
