@@ -155,6 +155,8 @@ impl Recipe {
             .arg(target)
             // Names stay, for the backtraces of traps.
             .env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo")
+            // Between the parts of each crate, as Cargo does unless told otherwise.
+            .env("CARGO_PROFILE_RELEASE_LTO", "false")
             .env("CARGO_ENCODED_RUSTFLAGS", rust_flags.join("\x1f"))
             .env("CMAKE_TOOLCHAIN_FILE", wasi.join("toolchain.cmake"))
             .env("HEARKEN_WASI_CC", &toolchain.cc)

@@ -79,7 +79,7 @@ impl Nats {
         let mut command = Command::new(program());
         command.args(["--addr", "127.0.0.1", "--port", port, "--store_dir"]).arg(folder.path());
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("nats-server starts (`.ci/setup test` installs it)");
+        let mut child = command.spawn().expect("nats-server starts (`.ci/setup clients` installs it)");
         let (_, line) = Log::read(&mut child, "Listening for client connections on ");
         let (_, address) = line.rsplit_once(' ').expect("an address");
         (child, format!("nats://{}", address.trim()))

@@ -34,7 +34,7 @@ fn pipeline(parameters: &Value, format: Format, samples: &[f32]) -> Result<Vec<V
     python.env("LD_PRELOAD", &glibc).arg(here.join("pipeline.py")).arg(&lines);
     python.arg(release.join("libhearken_remotemedia.so")).arg(manifest.to_string());
     python.args([format.sample_rate.to_string(), format.channels.to_string()]).arg(&audio);
-    let ended = python.output().expect("`.ci/setup test` makes it");
+    let ended = python.output().expect("`.ci/setup clients` makes it");
     if !ended.status.success() {
         return Err(format!("{}: {}", ended.status, String::from_utf8_lossy(&ended.stderr)));
     }

@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 
 use crate::{PHRASES, SPEECH, two_tenants};
 
-/// The Python that has the packages: `.ci/setup test` makes it.
+/// The Python that has the packages: `.ci/setup clients` makes it.
 pub(crate) fn python() -> PathBuf {
     let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/clients/bin/python");
-    assert!(python.is_file(), "{} is missing: `.ci/setup test` makes it", python.display());
+    assert!(python.is_file(), "{} is missing: `.ci/setup clients` makes it", python.display());
     python
 }
 

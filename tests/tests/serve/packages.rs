@@ -81,7 +81,7 @@ impl Case {
     fn node(&self, case: &str) -> Value {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         let node = here.join("../target/runtimes/bin/node");
-        assert!(node.is_file(), "{} is missing: `.ci/setup test` makes it", node.display());
+        assert!(node.is_file(), "{} is missing: `.ci/setup clients` makes it", node.display());
         let mut command = Command::new(node);
         command.arg(here.join("tests/serve/node/clients.mjs"));
         self.run(command, case)
@@ -91,7 +91,7 @@ impl Case {
     fn agents(&self, case: &str) -> Value {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         let python = here.join("../target/agents/bin/python");
-        assert!(python.is_file(), "{} is missing: `.ci/setup test` makes it", python.display());
+        assert!(python.is_file(), "{} is missing: `.ci/setup clients` makes it", python.display());
         let mut command = Command::new(python);
         command.arg(here.join("tests/serve/agents.py"));
         self.run(command, case)

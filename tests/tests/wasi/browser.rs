@@ -12,8 +12,9 @@ use hearken_tests::serve;
 use hearken_tests::speech::Recording;
 use hearken_tests::wav;
 use serde_json::{Value, json};
+use wasmparser::{Validator, WasmFeatures};
 
-use crate::{runtime, target};
+use crate::{module, runtime, target};
 
 /// Longest time from the first sound to the first text, with some of the machine for others [ms].
 const FIRST_TEXT_MS: f64 = 1600.0;
@@ -62,7 +63,7 @@ fn browse_at(mode: &str, (address, process): (&str, u32), folder: &Path, words: 
     let pictures = target().join("browser");
     fs::create_dir_all(&pictures).expect("a folder");
     let python = target().join("clients/bin/python");
-    assert!(python.is_file(), "{} is missing: `.ci/setup test` makes it", python.display());
+    assert!(python.is_file(), "{} is missing: `.ci/setup clients` makes it", python.display());
     let output = Command::new(python)
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wasi/browser.py"))
         .args([mode, "chromium", address, &process.to_string()])
@@ -214,6 +215,18 @@ fn a_page_without_a_server_captions_its_microphone() {
     let offline = words(&lines(&seen["offline"]));
     assert!(distance(&spoken, &offline) * 10 <= spoken.len(), "{offline:?}\n{expected}");
     assert_eq!(seen["complaints"], json!([]), "the browser's console is empty");
+}
+
+/// The page has one listener, whichever variant of the guest its browser can run.
+#[test]
+fn the_pages_listener_needs_no_relaxed_simd() {
+    let without = WasmFeatures::default().difference(WasmFeatures::RELAXED_SIMD);
+    let valid = |name: &str| {
+        let bytes = fs::read(module(name)).expect("it was built");
+        Validator::new_with_features(without).validate_all(&bytes).map(drop)
+    };
+    valid("hearken-listener.wasm").expect("no relaxed SIMD");
+    valid("hearken-guest.wasm").expect_err("this variant has it");
 }
 
 #[test]

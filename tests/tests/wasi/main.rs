@@ -1,5 +1,5 @@
 //! hearken outside of its own host: `hearken.wasm` in other runtimes of WASI, and the page of
-//! `examples/browser`. `make wasi web` builds both, `.ci/setup test` brings the runtimes.
+//! `examples/browser`. `make wasi web` builds both, `.ci/setup clients` brings the runtimes.
 
 mod browser;
 mod command;
@@ -13,10 +13,10 @@ fn module(name: &str) -> PathBuf {
     path
 }
 
-/// A program that `.ci/setup test` installs.
+/// A program that `.ci/setup clients` installs.
 fn runtime(name: &str) -> PathBuf {
     let path = target().join("runtimes/bin").join(name);
-    assert!(path.exists(), "{} is missing: `.ci/setup test` makes it", path.display());
+    assert!(path.exists(), "{} is missing: `.ci/setup clients` makes it", path.display());
     path
 }
 
