@@ -48,9 +48,9 @@ check: ## while you work: formatting, lints, and the tests that need neither an 
 check-lints:
 	@$(CARGO) clippy --quiet $(ALL) --all-targets --target-dir target/lints -- -D warnings
 
-# Without the four that take longest.
+# Without the four that take longest. The library is compiled in many parts here, of which a change makes few again.
 check-tests:
-	@$(CARGO) nextest run $(ALL) --lib --bin hearken --test session --test bad_input --test words --status-level slow \
+	@$(CARGO) nextest run $(ALL) --config profile.release.package.hearken.codegen-units=256 --lib --bin hearken --test session --test bad_input --test words --status-level slow \
 		-E 'not test(/memory_estimate_covers|weights_of_every_format|a_damaged_cache_is_made|a_monologue_without_a_pause/)'
 
 test: ## run all tests
@@ -63,9 +63,11 @@ test: ## run all tests
 		[ $$added = 0 ] || [ $$added = 75 ]
 	@# And so the modules for browsers and the page, beside the tests.
 	@$(MAKE) --jobs 2 test-programs test-data
-	@$(CARGO) nextest run $(ALL) --no-fail-fast --status-level $(if $(CI),pass,slow)
-	@# The listener has the host's sources, whose examples name the host's crate.
-	@$(CARGO) test $(ALL) --exclude hearken-listener --doc
+	@# Examples of the documentation beside the first tests, which mostly wait. The listener has the host's sources, whose
+	@# examples name the host's crate.
+	@$(CARGO) test $(ALL) --exclude hearken-listener --doc >target/doctests.log 2>&1 & doctests=$$!; \
+		$(CARGO) nextest run $(ALL) --no-fail-fast --status-level $(if $(CI),pass,slow); tested=$$?; \
+		wait $$doctests || { cat target/doctests.log; exit 1; }; exit $$tested
 
 test-programs:
 	@$(CARGO) build $(ALL) --lib --bins --tests --examples

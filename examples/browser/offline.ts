@@ -30,7 +30,12 @@ scope.addEventListener("fetch", event => {
 // What the first visit fetched before this was there.
 const PARTS = [
   "page/", "page/style.css", "page/page.js", "src/index.js", "src/messages.js", "src/models.js", "src/microphone.js", "src/worker.js",
-  "src/listener.js", "src/recognizer.js", "src/wasi.js", "src/worklet.js", "src/hearken-guest.wasm", "src/hearken-guest-simd.wasm",
-  "src/hearken-listener.wasm",
+  "src/listener.js", "src/recognizer.js", "src/wasi.js", "src/worklet.js", "src/hearken-guest.wasm", "src/hearken-listener.wasm",
 ];
-scope.addEventListener("install", event => event.waitUntil(caches.open(KEPT).then(kept => kept.addAll(PARTS))));
+// For engines without relaxed SIMD; not every build has it.
+const VARIANT = "src/hearken-guest-simd.wasm";
+async function keep(): Promise<void> {
+  const kept = await caches.open(KEPT);
+  await Promise.all([kept.addAll(PARTS), kept.add(VARIANT).catch(() => undefined)]);
+}
+scope.addEventListener("install", event => event.waitUntil(keep()));

@@ -122,6 +122,7 @@ impl Instance {
         imports::emit_event(&Event::Hypothesis {
             committed: hypothesis.committed,
             tentative: hypothesis.tentative,
+            tokens: hypothesis.tokens,
             window: self.window.start(),
             heard,
             no_speech: hypothesis.no_speech,

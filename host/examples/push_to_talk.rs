@@ -19,8 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let model = Engine::new()?.load(&ModelSource::Embedded)?;
     let format = source.format();
-    let mut session =
-        Session::new(&model, SessionOptions { voice_activity: None, ..SessionOptions::new(format) })?;
+    let mut session = Session::new(&model, SessionOptions::new(format).voice_activity(None))?;
     let second = format.sample_rate as usize * usize::from(format.channels);
     for (number, piece) in samples.chunks(second).enumerate() {
         if number % 2 == 1 {

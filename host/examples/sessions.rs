@@ -13,7 +13,7 @@ type Failure = Box<dyn Error + Send + Sync>;
 
 fn caption(model: &Model, recording: &str) -> Result<(), Failure> {
     let mut source = audio::open(Path::new(recording))?;
-    let options = SessionOptions { share: Some(Share::new(1)), ..SessionOptions::new(source.format()) };
+    let options = SessionOptions::new(source.format()).share(Share::new(1));
     let mut session = Session::new(model, options)?;
     let print = |event| {
         if let SessionEvent::Final { words, .. } = event {

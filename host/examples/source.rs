@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::io::{Read, stdin};
 
-use hearken::audio::{AudioError, Faults, Format, Source};
+use hearken::audio::{AudioError, Format, Source};
 use hearken::{Engine, ModelSource, TranscribeOptions};
 
 struct Raw<R> {
@@ -19,24 +19,16 @@ impl<R: Read + Send> Source for Raw<R> {
         Format { sample_rate: 16_000, channels: 1 }
     }
 
-    fn frames(&self) -> Option<u64> {
-        None
-    }
-
     fn read(&mut self, block: &mut Vec<f32>) -> Result<usize, AudioError> {
         block.clear();
         let mut bytes = Vec::new();
         let failed =
-            |source| AudioError::Read { name: "standard input".to_owned(), frames: self.frames, source };
+            |cause| AudioError::Read { name: "standard input".to_owned(), frames: self.frames, cause };
         self.input.by_ref().take(32_000).read_to_end(&mut bytes).map_err(failed)?;
         let (samples, _) = bytes.as_chunks();
         block.extend(samples.iter().map(|bytes| f32::from(i16::from_le_bytes(*bytes)) / 32_768.0));
         self.frames += block.len() as u64;
         Ok(block.len())
-    }
-
-    fn faults(&self) -> Faults {
-        Faults::default()
     }
 }
 

@@ -15,12 +15,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (Some(model), Some(recording)) = (arguments.next(), arguments.next()) else {
         return Err("usage: untrusted_model MODEL RECORDING".into());
     };
-    let limits = Limits {
-        memory_bytes: 1 << 30,
-        cpu_to_load: Duration::from_secs(60),
-        cpu_per_call: Duration::from_secs(10),
-        ..Limits::default()
-    };
+    let limits = Limits::default()
+        .memory_bytes(1 << 30)
+        .cpu_to_load(Duration::from_secs(60))
+        .cpu_per_call(Duration::from_secs(10));
     // Of models that nobody will use again nothing is kept.
     let engine = Engine::builder().limits(limits).no_cache().build()?;
     // The error says what is wrong with the file, and where.

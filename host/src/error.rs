@@ -7,7 +7,9 @@ use crate::model::ModelError;
 use crate::place::{Fault, PlaceError};
 use crate::sandbox::SandboxError;
 
-/// Why something could not be done. Messages are one line: the thing, and the remedy.
+/// Why something could not be done. Messages are one line: the thing, the cause, and the remedy. Since
+/// the cause is in the message, [`source`](std::error::Error::source) gives none: a program that
+/// prints chains of causes prints each once.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -15,20 +17,20 @@ pub enum Error {
     #[error(transparent)]
     Audio(#[from] AudioError),
     /// The model file cannot be opened or read.
-    #[error("cannot read the model {}: {source}; check the path and its permissions", path.display())]
+    #[error("cannot read the model {}: {cause}; check the path and its permissions", path.display())]
     ModelRead {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// The model file is not one that whisper.cpp will load. Not worth a retry.
-    #[error("{name}: {source}")]
+    #[error("{name}: {cause}")]
     Model {
         /// Path of the file, or a name that stands for it.
         name: String,
         /// Defect of the model.
-        source: ModelError,
+        cause: ModelError,
     },
     /// The model needs more memory than a guest may have.
     #[error(
@@ -78,12 +80,12 @@ pub enum Error {
     #[error("a recognizer thread panicked; this is a defect in hearken")]
     Panicked,
     /// The operating system refused something.
-    #[error("{what}: {source}")]
+    #[error("{what}: {cause}")]
     System {
         /// Attempted operation.
         what: String,
         /// Why it failed.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
 }
 

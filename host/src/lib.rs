@@ -28,6 +28,9 @@
 //! | `service` | parts for a server: `service`; the crate `hearken-server` is one |
 //! | `capi` | the C interface: `capi`; the crate `hearken-c` makes the library of it |
 
+#[macro_use]
+mod setters;
+
 #[cfg(test)]
 mod allocation;
 pub mod audio;
@@ -54,6 +57,8 @@ pub mod service;
 pub mod session;
 #[cfg(any(feature = "import", feature = "pull"))]
 pub mod store;
+#[doc(hidden)]
+pub mod testing;
 pub mod text;
 mod transcript;
 mod warning;
@@ -61,13 +66,13 @@ mod warning;
 pub use bias::{Bias, BiasError};
 pub use compute::{Compute, UnknownCompute};
 pub use engine::{
-    Engine, EngineBuilder, GuestInfo, Lost, Model, ModelSource, Preparation, Progress, Sandbox, Score,
-    Timing, TranscribeOptions, guest, guest_info,
+    Engine, EngineBuilder, GuestInfo, Lost, Model, ModelSource, Preparation, Progress, TranscribeOptions,
+    guest_info,
 };
 pub use error::Error;
 pub use executor::{Share, ShareLimits};
 pub use language::{language_code, language_codes};
-pub use transcript::{Language, Segment, Transcript, Word};
+pub use transcript::{DropReason, Language, Segment, Transcript, Word};
 pub use warning::Warning;
 
 /// Sample rate of everything inside hearken, in Hz.

@@ -1,5 +1,6 @@
 //! Transcripts: text with times.
 
+use std::fmt;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,31 @@ pub struct Language {
     pub probability: Option<f32>,
 }
 
+/// Cause of audio that was not recognized.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum DropReason {
+    /// Speech came faster than it could be recognized, and the backlog was full.
+    Overload,
+    /// The ring behind the device was full: the machine was too busy to take audio from it.
+    Overrun,
+    /// The program said that the audio never came.
+    Missing,
+    /// The recognizer failed as often as it is tried. The error, as one line.
+    Failed(String),
+}
+
+impl fmt::Display for DropReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Overload => "speech comes faster than it can be recognized",
+            Self::Overrun => "the machine was too busy to take it from the device",
+            Self::Missing => "the program says that it never came",
+            Self::Failed(error) => error,
+        })
+    }
+}
+
 /// A stretch of text, about a sentence.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Segment {
@@ -73,10 +99,12 @@ pub struct Segment {
     pub words: Vec<Word>,
     /// The model's tokens, special ones included.
     pub tokens: Vec<u32>,
-    /// Mean log-probability of the text's tokens (natural logarithm; 0 is certainty).
-    pub avg_logprob: f32,
-    /// The model's probability, 0..=1, that its window held no speech.
-    pub no_speech: f32,
+    /// Mean log-probability of the text's tokens (natural logarithm; 0 is certainty). `None` for an
+    /// utterance of a session, which is put together from many windows.
+    pub avg_logprob: Option<f32>,
+    /// The model's probability, 0..=1, that its window held no speech. `None` where the text is of
+    /// more than one window.
+    pub no_speech: Option<f32>,
 }
 
 /// A word with its place in time.

@@ -99,6 +99,7 @@ impl Transcript {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::DropReason;
 
     fn texts(transcript: &Transcript) -> Vec<String> {
         transcript.warnings().iter().map(Warning::to_string).collect()
@@ -123,7 +124,8 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_a_loss() {
-        let lost = Lost { start: 8_000, end: 24_000, reason: "the guest trapped".to_owned() };
+        let lost =
+            Lost { start: 8_000, end: 24_000, reason: DropReason::Failed("the guest trapped".to_owned()) };
         let faults = Faults { skipped_packets: 2, ..Faults::default() };
         let damage = Some("a.wav: it ends in the middle of a frame".to_owned());
         let transcript = Transcript { lost: vec![lost], faults, damage, ..Transcript::default() };

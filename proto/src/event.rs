@@ -40,6 +40,8 @@ pub enum Event {
         committed: Vec<Word>,
         /// Words that may still change; each hypothesis replaces those of the one before.
         tentative: Vec<Word>,
+        /// Number of text tokens of the words in `committed`.
+        tokens: u32,
         /// First sample that the guest still needs: where the window begins.
         window: u32,
         /// Samples of the utterance that this hypothesis has heard.

@@ -78,7 +78,7 @@ fn compare(list: &Path, models: &[Model; 2]) -> (Vec<(Errors, Errors)>, usize) {
         let said = normalizer.text(said);
         let heard = models.each_ref().map(|model| {
             let mut source = audio::open(&root.join(path)).expect("a recording");
-            let options = TranscribeOptions { language: Some("en".to_owned()), ..TranscribeOptions::new() };
+            let options = TranscribeOptions::new().language("en".to_owned());
             let transcript = model.transcribe(&mut source, &options, |_| {}).expect("a transcript");
             let texts: Vec<&str> = transcript.segments.iter().map(|segment| segment.text.trim()).collect();
             normalizer.text(&texts.join(" "))

@@ -112,7 +112,7 @@ fn memory(model: &Model, weight: usize, samples: &[f32], tokens: &[u32]) {
 
 /// Transcription as users run it, from samples to text; all clips together.
 fn free_running(model: &Model, native: &Native, clips: &[Vec<f32>], rounds: usize) {
-    let options = TranscribeOptions { language: Some("en".to_owned()), ..TranscribeOptions::default() };
+    let options = TranscribeOptions::default().language("en".to_owned());
     let (mut ours, mut theirs, mut seconds) = (Vec::new(), Vec::new(), 0.0);
     for _ in 0..rounds {
         for samples in clips {

@@ -54,7 +54,7 @@ fn main() {
 }
 
 fn session(speech: &Speech, model: &Model) -> Session {
-    let options = SessionOptions { step: STEP, ..SessionOptions::new(speech.format) };
+    let options = SessionOptions::new(speech.format).step(STEP);
     Session::new(model, options).expect("a session")
 }
 

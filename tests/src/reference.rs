@@ -96,11 +96,7 @@ impl<'a> Reference<'a> {
     ///
     /// When they differ, or too little could be compared.
     pub fn hold(&self, what: &str, model: &Model, recordings: &[Recording]) -> Tally {
-        let options = TranscribeOptions {
-            language: Some(self.language.to_owned()),
-            verbatim: true,
-            ..TranscribeOptions::new()
-        };
+        let options = TranscribeOptions::new().language(self.language.to_owned()).verbatim(true);
         let longest = model.chunk_samples();
         let (expected, found) = thread::scope(|scope| {
             let expect = |recording: &Recording| self.expect(recording, longest, self.records.as_ref());

@@ -125,7 +125,7 @@ fn on_large_pages() -> [u64; 2] {
 #[test]
 fn the_guest_brings_its_own_unshared_memory() {
     let mut memories = 0;
-    for payload in Parser::new(0).parse_all(hearken::guest()) {
+    for payload in Parser::new(0).parse_all(hearken::testing::guest()) {
         match payload.expect("a valid module") {
             Payload::ImportSection(imports) => {
                 for import in imports.into_imports() {

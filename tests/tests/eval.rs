@@ -212,6 +212,15 @@ fn a_language_that_the_model_does_not_know_costs_one_recording() {
 }
 
 #[test]
+fn a_picture_does_not_replace_an_input() {
+    let (folder, list) = list("0.wav\ten\tgo left\n");
+    let before = fs::read(&list).unwrap();
+    run(&mut hearken(&["eval", &list, "--plot", &list])).only_says(2, &["would replace", "list.tsv"]);
+    assert_eq!(fs::read(&list).unwrap(), before);
+    drop(folder);
+}
+
+#[test]
 fn a_bad_list_is_an_error_that_names_the_line() {
     for (lines, words) in [
         ("0.wav\ten\tgo left\n\nalone\n", ["line 3", "1 columns"]),

@@ -25,7 +25,7 @@ fn noise() -> Vec<f32> {
 fn transcribe(model: &SyntheticModel) -> Transcript {
     let engine = Engine::builder().cache_dir(command::cache()).threads(1).build().unwrap();
     let model = engine.load(&ModelSource::Bytes(model.bytes().into())).unwrap();
-    let options = TranscribeOptions { voice_activity: None, verbatim: true, ..TranscribeOptions::new() };
+    let options = TranscribeOptions::new().voice_activity(None).verbatim(true);
     model.transcribe(&mut Samples::new(noise(), PcmFormat::MODEL).unwrap(), &options, |_| {}).unwrap()
 }
 
@@ -161,7 +161,7 @@ fn a_model_that_cannot_fit_is_refused_before_it_is_read() {
     let mut head = Vec::new();
     let _ = large.write(FirstBytes { out: &mut head, left: 48 });
     let (error, prepared) = refuse(&head);
-    let Error::Model { source: ModelError::TooLarge { needed, limit }, .. } = error else {
+    let Error::Model { cause: ModelError::TooLarge { needed, limit }, .. } = error else {
         panic!("{error:?}")
     };
     assert!(needed > limit && !prepared);
@@ -179,12 +179,12 @@ fn a_model_that_cannot_fit_is_refused_before_it_is_read() {
     head.clear();
     let _ = large.write(FirstBytes { out: &mut head, left: 48 });
     let (error, prepared) = refuse(&head);
-    let Error::Model { source: ModelError::WeightsTooLarge { weights, limit, needed }, .. } = error else {
+    let Error::Model { cause: ModelError::WeightsTooLarge { weights, limit, needed }, .. } = error else {
         panic!("{error:?}")
     };
     assert!(weights > limit && needed < 1 << 32 && !prepared);
 
-    let limits = hearken::sandbox::Limits { memory_bytes: 128 << 20, ..Default::default() };
+    let limits = hearken::sandbox::Limits::default().memory_bytes(128 << 20);
     let engine = Engine::builder().no_cache().threads(1).limits(limits).build().unwrap();
     let result = engine.load(&ModelSource::Bytes(SyntheticModel::smallest().bytes().into()));
     assert!(matches!(result, Err(Error::ModelTooLarge { .. })));

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use hearken::audio::Format;
 use hearken::session::{Session, SessionEvent, SessionOptions};
-use hearken::{Compute, Engine, Model, ModelSource, Score};
+use hearken::testing::Score;
+use hearken::{Compute, Engine, Model, ModelSource};
 use hearken_native::{Native, top_two};
 use hearken_tests::command;
 use hearken_tests::model::{SyntheticModel, Weights};
@@ -64,13 +65,11 @@ fn stream(what: &str, recordings: &[Recording]) {
     let engine =
         Engine::builder().cache_dir(command::cache()).compute(Compute::Exact).build().expect("an engine");
     let (model, native) = (load(&engine, &bytes), Native::load(&bytes));
-    let options = SessionOptions {
+    let options = SessionOptions::new(Format::MODEL)
         // What is heard on the way to the end commits nothing.
-        commit: "agreement:9".parse().expect("a policy"),
-        voice_activity: None,
-        step: Duration::from_secs(60),
-        ..SessionOptions::new(Format::MODEL)
-    };
+        .commit("agreement:9".parse().expect("a policy"))
+        .voice_activity(None)
+        .step(Duration::from_secs(60));
     let (mut compared, mut words) = (0, 0);
     for recording in recordings {
         for chunk in recording.chunks(model.chunk_samples()) {

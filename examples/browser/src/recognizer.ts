@@ -4,7 +4,7 @@ import type { ModelFile } from "./models.js";
 import { Wasi } from "./wasi.js";
 
 /** Version of the boundary that is spoken here. */
-const ABI = 11;
+const ABI = 12;
 const RING = { capacity: 0, data: 4, write: 8 };
 /** Status of a recognizer that has ended. */
 const ENDED = -1;

@@ -66,8 +66,7 @@ fn phrase() -> Vec<Buffer> {
 }
 
 fn session(model: &Model, live: bool) -> Session {
-    let options =
-        SessionOptions { step: STEP, ..SessionOptions::new(Format { sample_rate: RATE, channels: 1 }) };
+    let options = SessionOptions::new(Format { sample_rate: RATE, channels: 1 }).step(STEP);
     let session = if live { Session::new(model, options) } else { Session::driven(model, options) };
     session.expect("a session")
 }

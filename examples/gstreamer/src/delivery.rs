@@ -138,7 +138,7 @@ impl Delivery {
             }
             SessionEvent::Dropped { position, len, reason } => {
                 self.post("hearken-dropped", *position, position + len, |message| {
-                    message.field("reason", reason.as_str())
+                    message.field("reason", reason.to_string())
                 });
             }
             SessionEvent::Unrecognized { position, len } => {

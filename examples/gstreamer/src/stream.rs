@@ -59,8 +59,7 @@ impl Stream {
         begin: gst::ClockTime,
     ) -> Result<Self, Error> {
         let format = Format { sample_rate: info.rate(), channels: info.channels() as u16 };
-        let options =
-            SessionOptions { language: setting.language, step: setting.step, ..SessionOptions::new(format) };
+        let options = SessionOptions::new(format).language(setting.language).step(setting.step);
         let mut session = match setting.live {
             true => Session::new(&setting.model, options)?,
             false => Session::driven(&setting.model, options)?,
@@ -112,7 +111,7 @@ impl Stream {
     /// Reports a gap of this many frames.
     pub(crate) fn skip(&mut self, frames: u64) {
         // Cannot fail: it was not finished.
-        let _ = self.session.skip(frames, "the pipeline has a gap here");
+        let _ = self.session.skip(frames);
         self.advance(frames);
     }
 
@@ -190,7 +189,7 @@ impl Courier {
         let thread = std::thread::Builder::new()
             .name("hearken-text".to_owned())
             .spawn(move || Self::run(delivery, &shared))
-            .map_err(|source| Error::System { what: "cannot start a thread".to_owned(), source })?;
+            .map_err(|cause| Error::System { what: "cannot start a thread".to_owned(), cause })?;
         let woken = thread.thread().clone();
         session.on_progress(move || woken.unpark());
         Ok(Self { road, thread })

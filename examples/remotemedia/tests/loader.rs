@@ -63,7 +63,7 @@ fn speech(times: usize) -> (Format, Vec<f32>) {
 /// Texts of the utterances that a session of the library hears.
 fn expected(model: ModelSource, format: Format, samples: &[f32]) -> Vec<String> {
     let model = Engine::new().and_then(|engine| engine.load(&model)).expect("a model");
-    let options = SessionOptions { language: Some("en".to_owned()), ..SessionOptions::new(format) };
+    let options = SessionOptions::new(format).language("en".to_owned());
     let mut session = Session::new(&model, options).expect("a session");
     session.push(samples).expect("room for audio");
     session.finish().expect("an end");

@@ -117,7 +117,7 @@ pub(crate) fn load(name: &str) -> Result<Model, String> {
     let mut file = File::open(name).map_err(cannot)?;
     let len = file.metadata().map_err(cannot)?.len();
     let checked: Checked = model::check(&file, len)
-        .map_err(|source| Error::Model { name: name.to_owned(), source }.to_string())?;
+        .map_err(|cause| Error::Model { name: name.to_owned(), cause }.to_string())?;
     file.seek(SeekFrom::Start(0)).map_err(cannot)?;
     let reader = BufReader::with_capacity(1 << 16, file);
     let (guest, events) = Guest::load(reader, &model::load_options(&checked))
@@ -159,7 +159,7 @@ fn open(name: &str) -> Result<Recording, AudioError> {
     if name == "-" {
         return from_stream("standard input", io::stdin());
     }
-    let failed = |source| AudioError::Open { name: name.to_owned(), source };
+    let failed = |cause| AudioError::Open { name: name.to_owned(), cause };
     let meta = std::fs::metadata(name).map_err(failed)?;
     if meta.is_dir() {
         return Err(AudioError::Directory { name: name.to_owned() });
@@ -190,7 +190,7 @@ fn from_stream(name: &str, mut reader: impl Read + Send + Sync + 'static) -> Res
             Ok(0) => return Err(AudioError::Empty { name: name.to_owned() }),
             Ok(_) => break,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(source) => return Err(AudioError::Read { name: name.to_owned(), frames: 0, source }),
+            Err(cause) => return Err(AudioError::Read { name: name.to_owned(), frames: 0, cause }),
         }
     }
     Recording::open(name, Piped::new(io::Cursor::new(first).chain(reader)), None, None)

@@ -19,7 +19,7 @@ use crate::audio::{Chunk, Source, VadConfig};
 use crate::error::Error;
 use crate::model::{self, Checked, Known};
 use crate::sandbox::{Instance, Recognize, SandboxError};
-use crate::{Language, SAMPLE_RATE, Segment, Transcript, language, text, to_end};
+use crate::{DropReason, Language, SAMPLE_RATE, Segment, Transcript, language, text, to_end};
 
 /// Options of transcribing a recording, as in the host.
 #[derive(Debug, Clone, Default)]
@@ -46,7 +46,7 @@ pub struct Lost {
     /// Sample after the last.
     pub end: u64,
     /// Why.
-    pub reason: String,
+    pub reason: DropReason,
 }
 
 /// The beginning of the recording behind which the host's models compute their padding: two
@@ -221,7 +221,7 @@ impl Model {
         let heard = match to_end(self.decode_chunk(chunk, &task, false, looks)) {
             Ok(heard) => heard,
             Err(Error::Sandbox(error)) if error.ends_one_utterance() => {
-                transcript.lost.push(Lost { start, end, reason: error.to_string() });
+                transcript.lost.push(Lost { start, end, reason: DropReason::Failed(error.to_string()) });
                 return Ok(());
             }
             Err(error) => return Err(error),

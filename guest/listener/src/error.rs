@@ -14,12 +14,12 @@ pub enum Error {
     #[error(transparent)]
     Audio(#[from] AudioError),
     /// The model file is not one that whisper.cpp will load.
-    #[error("{name}: {source}")]
+    #[error("{name}: {cause}")]
     Model {
         /// Name of the file.
         name: String,
         /// Defect of the model.
-        source: ModelError,
+        cause: ModelError,
     },
     /// The recognizer failed.
     #[error(transparent)]

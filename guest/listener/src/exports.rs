@@ -189,7 +189,7 @@ fn event(event: &SessionEvent) -> Value {
             "type": "final", "utterance": seconds(*utterance), "end": seconds(*end), "words": words(said),
         }),
         SessionEvent::Dropped { position, len, reason } => json!({
-            "type": "dropped", "start": seconds(*position), "end": seconds(position + len), "reason": reason,
+            "type": "dropped", "start": seconds(*position), "end": seconds(position + len), "reason": reason.to_string(),
         }),
         SessionEvent::Unrecognized { position, len } => json!({
             "type": "unrecognized", "start": seconds(*position), "end": seconds(position + len),
@@ -270,7 +270,7 @@ extern "C" fn listener_load(len: u32) -> i32 {
         let bytes = unsafe { model_len() };
         let bytes = if bytes.is_finite() && bytes >= 0.0 { bytes as u64 } else { 0 };
         let checked = model::check(File { position: 0 }, bytes)
-            .map_err(|source| explain(&Error::Model { name: name.clone(), source }))?;
+            .map_err(|cause| explain(&Error::Model { name: name.clone(), cause }))?;
         let request = hearken_proto::encode(&model::load_options(&checked));
         // SAFETY: the worker reads `len` bytes at the address, which is this slice.
         let status = unsafe { load(request.as_ptr(), request.len() as u32) };

@@ -19,6 +19,10 @@
     reason = "the host's sources serve more than is needed here, and name its features and its items"
 )]
 
+#[macro_use]
+#[path = "../../../host/src/setters.rs"]
+mod setters;
+
 // The guest that decodes recordings, without its exports: a program may have one `_start` only.
 #[cfg(all(target_arch = "wasm32", feature = "files"))]
 #[path = "../../media/src/aac.rs"]
@@ -80,7 +84,7 @@ pub use engine::{Lost, Model, TranscribeOptions};
 pub use error::Error;
 pub use language::language_code;
 pub use sandbox::{Recognize, SandboxError};
-pub use transcript::{Language, Segment, Transcript, Word};
+pub use transcript::{DropReason, Language, Segment, Transcript, Word};
 pub use warning::Warning;
 
 /// Sample rate of everything that the recognizer hears, in Hz.

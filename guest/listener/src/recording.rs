@@ -294,7 +294,7 @@ impl Recording {
             Failure::Read => AudioError::Read {
                 name: self.name.clone(),
                 frames: self.delivered,
-                source: std::io::Error::other("its bytes cannot be had"),
+                cause: std::io::Error::other("its bytes cannot be had"),
             },
             Failure::Damaged(reason) | Failure::Codec(reason) => self.damaged(&reason),
             Failure::NoTrack => self.damaged("the stream that follows has no audio"),
@@ -357,7 +357,7 @@ fn not_opened(name: &str, failure: Failure) -> AudioError {
     match failure {
         Failure::Cut => AudioError::NotAudio { name, reason: "it ends too soon".to_owned() },
         Failure::Read => {
-            AudioError::Read { name, frames: 0, source: std::io::Error::other("its bytes cannot be had") }
+            AudioError::Read { name, frames: 0, cause: std::io::Error::other("its bytes cannot be had") }
         }
         Failure::Damaged(reason) => AudioError::NotAudio { name, reason: crate::text::sanitize(&reason) },
         Failure::NoTrack => AudioError::NoTrack { name },

@@ -186,6 +186,8 @@ pub(crate) trait Recognize {
 pub(crate) struct Hypothesis {
     pub(crate) committed: Vec<Word>,
     pub(crate) tentative: Vec<Word>,
+    /// Number of tokens of the words in `committed`.
+    pub(crate) tokens: u32,
     pub(crate) no_speech: f32,
     pub(crate) avg_logprob: f32,
     pub(crate) encodes: u32,
@@ -216,6 +218,8 @@ pub(crate) struct Stream {
     plausible: f32,
     /// Sum of the logarithms of the committed words' probabilities, and their number.
     likelihood: (f32, u32),
+    /// Number of tokens that were committed in this step.
+    tokens: u32,
     /// The first committed words, for comparison with [`phrases`].
     first: Vec<String>,
     display: Display,
@@ -239,6 +243,7 @@ impl Stream {
         self.verbatim = task.verbatim;
         self.plausible = task.plausible;
         self.alone = if self.is_brief { task.alone_briefly } else { task.alone };
+        self.tokens = 0;
         let mut hypothesis = Hypothesis::default();
         let mut heard = self.hear(window, recognizer, effort, &mut hypothesis)?;
         if !task.verbatim && self.is_muzzled(window, task) {
@@ -289,6 +294,7 @@ impl Stream {
             }
         }
         hypothesis.tentative = self.shown();
+        hypothesis.tokens = self.tokens;
         Ok(hypothesis)
     }
 
@@ -473,6 +479,7 @@ impl Stream {
             self.settled = spoken.word.end;
             self.likelihood.0 += confidence::log(&spoken.word);
             self.likelihood.1 += 1;
+            self.tokens += spoken.tokens.len() as u32;
             if self.first.len() < FIRST {
                 self.first.push(essence(&spoken.word));
             }

@@ -4,7 +4,8 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use hearken::{Error, Model, Timing};
+use hearken::testing::Timing;
+use hearken::{Error, Model};
 use serde_json::json;
 
 use super::progress::Count;

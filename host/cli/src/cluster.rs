@@ -23,7 +23,7 @@ pub(crate) struct NatsArgs {
 impl NatsArgs {
     /// Connects as `name`, which NATS shows to its operator.
     pub(crate) async fn connect(&self, name: &str) -> Result<Link, ClusterError> {
-        let options = NatsOptions { url: self.nats.clone(), credentials: self.nats_creds.clone() };
+        let options = NatsOptions::new(self.nats.clone()).credentials(self.nats_creds.clone());
         Link::connect(&options, name).await
     }
 }

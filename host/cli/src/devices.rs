@@ -7,7 +7,7 @@ use console::measure_text_width;
 use hearken::capture::{Backend, Device, Kind, System};
 use serde_json::json;
 
-use super::Failure;
+use super::{Failure, in_printing};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -41,9 +41,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         table(&found, args.all).iter().try_for_each(|line| writeln!(out, "{}", line.trim_end()))
     };
     match written {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(format!("cannot write standard output: {error}")))
-        }
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(in_printing(&error)),
         _ => Ok(ExitCode::SUCCESS),
     }
 }

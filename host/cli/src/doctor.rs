@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use hearken::audio::{Format, Samples};
 
-use super::{Failure, ModelArgs};
+use super::{Failure, ModelArgs, in_printing};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -60,7 +60,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         row("cache", format!("{} ({count} compiled modules, {} MiB)", folder.display(), bytes >> 20));
     }
     let started = Instant::now();
-    let silence = hearken::TranscribeOptions { voice_activity: None, ..hearken::TranscribeOptions::new() };
+    let silence = hearken::TranscribeOptions::new().voice_activity(None);
     let mut second = Samples::new(vec![0.0; hearken::SAMPLE_RATE as usize], Format::MODEL)?;
     model.transcribe(&mut second, &silence, |_| {})?;
     row(
@@ -68,9 +68,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         format!("a second of silence decoded in {:.1} ms", started.elapsed().as_secs_f64() * 1e3),
     );
     match written {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(format!("cannot write standard output: {error}")))
-        }
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(in_printing(&error)),
         _ => Ok(ExitCode::SUCCESS),
     }
 }

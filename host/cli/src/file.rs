@@ -19,7 +19,8 @@ use super::cues::CueArgs;
 use super::output::Output;
 use super::progress::Bar;
 use super::{
-    EXIT_PARTIAL, Failure, MediaArgs, ModelArgs, SpeechArgs, complain, in_writing, printable, realtime,
+    EXIT_PARTIAL, Failure, MediaArgs, ModelArgs, SpeechArgs, complain, in_printing, in_writing, printable,
+    realtime,
 };
 
 #[derive(clap::Args)]
@@ -111,16 +112,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     args.media.add()?;
     let model = args.model.load()?;
-    let options = TranscribeOptions {
-        language: args.speech.language(),
-        languages: args.speech.languages(),
-        annotations: args.speech.annotations,
-        translate: args.speech.translate,
-        prompt: args.speech.prompt.clone(),
-        bias: args.speech.bias()?,
-        voice_activity: (!args.no_vad).then(VadConfig::default),
-        ..TranscribeOptions::new()
-    };
+    let options = TranscribeOptions::new()
+        .language(args.speech.language())
+        .languages(args.speech.languages())
+        .annotations(args.speech.annotations)
+        .translate(args.speech.translate)
+        .prompt(args.speech.prompt.clone())
+        .bias(args.speech.bias()?)
+        .voice_activity((!args.no_vad).then(VadConfig::default));
 
     let (mut failed, mut partial) = (false, false);
     for (path, destination) in args.paths.iter().zip(&destinations) {
@@ -182,24 +181,25 @@ fn destinations(args: &Args, folder: Option<&Path>, format: Format) -> Result<Ve
 
 /// Refuses a transcript in place of a recording, whatever name or link leads there.
 fn spare_recordings(recordings: &[PathBuf], destinations: &[Option<PathBuf>]) -> Result<(), Failure> {
+    match overwritten(recordings, destinations) {
+        None => Ok(()),
+        Some(recording) => Err(Failure::usage(format!(
+            "the transcript would replace the recording {}; name another file with -o",
+            recording.display()
+        ))),
+    }
+}
+
+/// The first input that a destination would replace, whatever name or link leads there.
+pub(crate) fn overwritten<'a>(inputs: &'a [PathBuf], destinations: &[Option<PathBuf>]) -> Option<&'a Path> {
     let file = |path: &Path| {
         let found = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
         Some((found.dev(), found.ino()))
     };
-    let recordings: HashMap<_, _> = recordings
-        .iter()
-        .filter(|path| !is_stdin(path))
-        .filter_map(|path| Some((file(path)?, path)))
-        .collect();
-    for destination in destinations.iter().flatten() {
-        if let Some(recording) = file(destination).and_then(|file| recordings.get(&file)) {
-            return Err(Failure::usage(format!(
-                "the transcript would replace the recording {}; name another file with -o",
-                recording.display()
-            )));
-        }
-    }
-    Ok(())
+    let inputs: HashMap<_, _> =
+        inputs.iter().filter(|path| !is_stdin(path)).filter_map(|path| Some((file(path)?, path))).collect();
+    let same = |destination: &PathBuf| inputs.get(&file(destination)?).map(|path| path.as_path());
+    destinations.iter().flatten().find_map(same)
 }
 
 /// A recording to transcribe.
@@ -343,7 +343,7 @@ impl Job<'_> {
         let transcript =
             transcript.map_err(|error| Failure::new(in_context(self.name, &error.to_string())))?;
         drop(captions);
-        shown.map_err(|error| in_writing(Path::new("standard output"), &error))?;
+        shown.map_err(|error| in_printing(&error))?;
         Ok(if report(self.name, &transcript) { Outcome::Partial } else { Outcome::Whole })
     }
 }

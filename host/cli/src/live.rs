@@ -120,19 +120,17 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 
 impl Args {
     fn options(&self, capture: &Capture, bias: Bias) -> SessionOptions {
-        SessionOptions {
-            language: self.speech.language(),
-            languages: self.speech.languages(),
-            annotations: self.speech.annotations,
-            translate: self.speech.translate,
-            prompt: self.speech.prompt.clone(),
-            bias,
-            voice_activity: Some(self.endpoint.voice_activity()),
-            pause: self.endpoint.pause(),
-            commit: self.policy,
-            carry: self.carry,
-            ..SessionOptions::new(capture.format())
-        }
+        SessionOptions::new(capture.format())
+            .language(self.speech.language())
+            .languages(self.speech.languages())
+            .annotations(self.speech.annotations)
+            .translate(self.speech.translate)
+            .prompt(self.speech.prompt.clone())
+            .bias(bias)
+            .voice_activity(self.endpoint.voice_activity())
+            .pause(self.endpoint.pause())
+            .commit(self.policy)
+            .carry(self.carry)
     }
 }
 

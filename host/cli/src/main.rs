@@ -26,7 +26,7 @@ mod serve;
 mod speech;
 mod worker;
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -115,9 +115,19 @@ impl Failure {
     }
 }
 
-/// A file, or standard output, that cannot be written.
-pub(crate) fn in_writing(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(format!("cannot write {}: {error}", path.display()))
+/// Standard output that cannot be written.
+pub(crate) fn in_printing(error: &io::Error) -> Failure {
+    Failure::new(format!(
+        "cannot write standard output: {error}; check where it leads, and the disk behind it"
+    ))
+}
+
+/// A file that cannot be written.
+pub(crate) fn in_writing(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(format!(
+        "cannot write {}: {error}; check the path, its permissions and the disk",
+        path.display()
+    ))
 }
 
 fn main() -> ExitCode {

@@ -13,7 +13,7 @@ use hearken::store::{CATALOG, Entry, PullProgress, Puller, Store, Stored, Verifi
 use serde_json::json;
 
 use super::progress::Download;
-use super::{Failure, complain, printable};
+use super::{Failure, complain, in_printing, printable};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
@@ -359,9 +359,7 @@ fn size(bytes: u64) -> String {
 /// Prints to standard output; a closed output is no error.
 fn print(text: &str) -> Result<ExitCode, Failure> {
     match io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(format!("cannot write standard output: {error}")))
-        }
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(in_printing(&error)),
         _ => Ok(ExitCode::SUCCESS),
     }
 }

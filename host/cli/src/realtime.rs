@@ -16,16 +16,14 @@ pub(crate) fn follow(
     mut observer: impl FnMut(&SessionEvent),
 ) -> Result<Transcript, Error> {
     let format = source.format();
-    let options = SessionOptions {
-        language: options.language.clone(),
-        languages: options.languages.clone(),
-        annotations: options.annotations,
-        translate: options.translate,
-        prompt: options.prompt.clone(),
-        bias: options.bias.clone(),
-        voice_activity: options.voice_activity,
-        ..SessionOptions::new(format)
-    };
+    let options = SessionOptions::new(format)
+        .language(options.language.clone())
+        .languages(options.languages.clone())
+        .annotations(options.annotations)
+        .translate(options.translate)
+        .prompt(options.prompt.clone())
+        .bias(options.bias.clone())
+        .voice_activity(options.voice_activity);
     let mut session = Session::new(model, options)?;
     if !session.is_automatic() {
         session.begin()?;

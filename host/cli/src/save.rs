@@ -18,7 +18,10 @@ use super::{Failure, in_writing};
 pub(crate) fn format_of(path: &Path) -> Result<Format, Failure> {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     extension.parse().map_err(|_| {
-        Failure::usage(format!("{} ends in none of .txt, .srt, .vtt, .json, .jsonl", path.display()))
+        Failure::usage(format!(
+            "{} does not say its format; name it with .txt, .srt, .vtt, .json or .jsonl",
+            path.display()
+        ))
     })
 }
 

@@ -114,7 +114,7 @@ pub(crate) struct EndpointArgs {
 
 impl EndpointArgs {
     pub(crate) fn voice_activity(&self) -> VadConfig {
-        VadConfig { hangover_ms: self.end_silence, ..VadConfig::default() }
+        VadConfig::default().hangover_ms(self.end_silence)
     }
 
     pub(crate) fn pause(&self) -> Option<Duration> {

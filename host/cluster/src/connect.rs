@@ -44,12 +44,27 @@ const RETRY: Duration = Duration::from_millis(500);
 
 /// Address of NATS, and credentials for it.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct NatsOptions {
     /// Address, `nats://host:4222` or `tls://host:4222`, with `user:password@` or `token@` before
     /// the host if the server wants them; several with commas between them.
     pub url: String,
     /// File with a user's JWT and key, as `nsc generate creds` writes it.
     pub credentials: Option<PathBuf>,
+}
+
+impl NatsOptions {
+    /// NATS at this address, without credentials.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self { url: url.into(), credentials: None }
+    }
+
+    /// Sets [`credentials`](#structfield.credentials).
+    #[must_use]
+    pub fn credentials(mut self, credentials: impl Into<Option<PathBuf>>) -> Self {
+        self.credentials = credentials.into();
+        self
+    }
 }
 
 /// A connection to NATS whose work queue is there. It finds its server again by itself.
@@ -76,7 +91,7 @@ impl Link {
             connect = connect
                 .credentials_file(path)
                 .await
-                .map_err(|source| ClusterError::Credentials { path: path.clone(), source })?;
+                .map_err(|cause| ClusterError::Credentials { path: path.clone(), cause })?;
         }
         let failed = |reason| ClusterError::Connect { url: url.clone(), reason };
         let servers: Result<Vec<ServerAddr>, _> = options.url.split(',').map(str::parse).collect();

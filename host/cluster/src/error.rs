@@ -15,12 +15,12 @@ pub enum ClusterError {
         reason: String,
     },
     /// The credentials cannot be read.
-    #[error("cannot read the NATS credentials {}: {source}", path.display())]
+    #[error("cannot read the NATS credentials {}: {cause}", path.display())]
     Credentials {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// The server is too old.
     #[error("NATS at {url} has version {found}, and hearken needs {needed} or newer; upgrade nats-server")]

@@ -110,20 +110,20 @@ pub enum ServerError {
     #[error(transparent)]
     Model(#[from] Error),
     /// The folder for streams that survive a restart.
-    #[error("{} cannot keep streams: {source}", folder.display())]
+    #[error("{} cannot keep streams: {cause}", folder.display())]
     State {
         /// The folder.
         folder: PathBuf,
         /// Why.
-        source: StateError,
+        cause: StateError,
     },
     /// The address cannot be had.
-    #[error("cannot listen on {address}: {source}; end what listens there, or choose another address")]
+    #[error("cannot listen on {address}: {cause}; end what listens there, or choose another address")]
     Listen {
         /// The address.
         address: SocketAddr,
         /// Why.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
 }
 
@@ -437,13 +437,13 @@ impl Control {
     }
 }
 
-fn no_thread(source: std::io::Error) -> Error {
-    Error::System { what: "cannot start a thread".to_owned(), source }
+fn no_thread(cause: std::io::Error) -> Error {
+    Error::System { what: "cannot start a thread".to_owned(), cause }
 }
 
 fn open_state(folder: &Path, config: &Config) -> Result<native_ws::StateFolder, ServerError> {
     native_ws::StateFolder::open(folder, Duration::from_secs(config.resume_seconds))
-        .map_err(|source| ServerError::State { folder: folder.to_owned(), source })
+        .map_err(|cause| ServerError::State { folder: folder.to_owned(), cause })
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
@@ -454,7 +454,7 @@ fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {
         socket.bind(address)?;
         socket.listen(BACKLOG)
     };
-    open().map_err(|source| ServerError::Listen { address, source })
+    open().map_err(|cause| ServerError::Listen { address, cause })
 }
 
 fn routes(app: &Arc<App>, metrics: Audience) -> Router {

@@ -45,7 +45,7 @@ impl Recording {
             }
             Self::Raw { mut file, format, encoding } => {
                 use std::io::Seek;
-                let open = |source| AudioError::Open { name: NAME.to_owned(), source };
+                let open = |cause| AudioError::Open { name: NAME.to_owned(), cause };
                 file.rewind().map_err(open)?;
                 let len = file.metadata().map_err(open)?.len();
                 let frame = encoding.bytes() as u64 * u64::from(format.channels);
@@ -100,7 +100,7 @@ async fn one(
 ) -> Result<(Transcript, u16), Rejection> {
     // Rejected before any work if there is no credit.
     ticket.tenant.check_credit(Instant::now())?;
-    let mut options = TranscribeOptions { share: Some(ticket.tenant.share.clone()), ..options };
+    let mut options = options.share(ticket.tenant.share.clone());
     options.bias.extend(&ticket.tenant.limits.bias);
     let started = Instant::now();
     let stopped = Arc::new(OnceLock::new());

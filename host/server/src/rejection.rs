@@ -258,8 +258,8 @@ mod tests {
     /// A client can do nothing about the server's descriptors but come back later.
     #[test]
     fn a_lack_of_the_servers_is_not_the_clients_fault() {
-        let source = io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error());
-        let rejection = Rejection::from(AudioError::Open { name: "a.wav".to_owned(), source });
+        let cause = io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error());
+        let rejection = Rejection::from(AudioError::Open { name: "a.wav".to_owned(), cause });
         assert_eq!(rejection.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(rejection.retry_after().is_some() && !rejection.to_string().contains("a.wav"));
         let rejection = Rejection::from(AudioError::Empty { name: "a.wav".to_owned() });

@@ -10,12 +10,12 @@ use super::Format;
 #[non_exhaustive]
 pub enum AudioError {
     /// The file cannot be opened: it is missing, or its permissions forbid it.
-    #[error("cannot open {name:?}: {source}; check the path and its permissions")]
+    #[error("cannot open {name:?}: {cause}; check the path and its permissions")]
     Open {
         /// The file.
         name: String,
         /// Error of the operating system.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// The path names a directory.
     #[error("{name:?} is a directory; name the files in it one by one")]
@@ -40,12 +40,12 @@ pub enum AudioError {
         reason: String,
     },
     /// The sandbox that decodes recordings cannot be made.
-    #[error("cannot decode {name:?}: {source}")]
+    #[error("cannot decode {name:?}: {cause}")]
     Sandbox {
         /// The file or stream.
         name: String,
         /// Why there is no sandbox.
-        source: crate::sandbox::SandboxError,
+        cause: crate::sandbox::SandboxError,
     },
     /// A container without an audio track: a silent film, say.
     #[error("{name:?} has no audio track; choose a recording with sound")]
@@ -149,7 +149,7 @@ pub enum AudioError {
     },
     /// The system failed to deliver the bytes. What came before was delivered.
     #[error(
-        "cannot read {name:?} after {frames} frames: {source}; check the disk or the connection and try again"
+        "cannot read {name:?} after {frames} frames: {cause}; check the disk or the connection and try again"
     )]
     Read {
         /// The file or stream.
@@ -157,6 +157,6 @@ pub enum AudioError {
         /// Frames delivered.
         frames: u64,
         /// Error of the operating system.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
 }

@@ -97,7 +97,9 @@ pub trait Source: Send {
 
     /// Number of frames that the recording states. A hint for progress: it may be wrong, and live
     /// audio has none.
-    fn frames(&self) -> Option<u64>;
+    fn frames(&self) -> Option<u64> {
+        None
+    }
 
     /// Clears `block`, fills it with interleaved samples from -1 to 1, and returns how many frames
     /// it holds; 0 is the end.
@@ -114,7 +116,9 @@ pub trait Source: Send {
     }
 
     /// Repairs in the blocks delivered so far.
-    fn faults(&self) -> Faults;
+    fn faults(&self) -> Faults {
+        Faults::default()
+    }
 
     /// The sound tracks of the recording, if it has several.
     fn tracks(&self) -> Option<Tracks> {

@@ -132,8 +132,8 @@ impl<R: Read + Send> RawPcm<R> {
             match self.reader.read(&mut self.bytes[self.carried..]) {
                 Ok(read) => return Ok(read),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(source) => {
-                    return Err(AudioError::Read { name: self.name.clone(), frames: self.delivered, source });
+                Err(cause) => {
+                    return Err(AudioError::Read { name: self.name.clone(), frames: self.delivered, cause });
                 }
             }
         }

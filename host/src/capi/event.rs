@@ -101,7 +101,7 @@ impl Held {
     pub(super) fn new(event: &SessionEvent) -> Self {
         let (mut start, mut end, mut probability) = (0, 0, 0.0);
         let (mut words, mut committed) = (Vec::new(), 0);
-        let mut text = "";
+        let mut text = String::new();
         let kind = match event {
             SessionEvent::SpeechStarted { position } => {
                 (start, end) = (*position, *position);
@@ -112,7 +112,7 @@ impl Held {
                 CEventType::HearkenEventSpeechEnded
             }
             SessionEvent::Language(language) => {
-                text = &language.code;
+                text.clone_from(&language.code);
                 probability = language.probability.unwrap_or(1.0);
                 CEventType::HearkenEventLanguage
             }
@@ -134,7 +134,7 @@ impl Held {
                 CEventType::HearkenEventFinal
             }
             SessionEvent::Dropped { position, len, reason } => {
-                (start, end, text) = (*position, position + len, reason);
+                (start, end, text) = (*position, position + len, reason.to_string());
                 CEventType::HearkenEventDropped
             }
             SessionEvent::Unrecognized { position, len } => {
@@ -146,7 +146,7 @@ impl Held {
                 CEventType::HearkenEventFinished
             }
         };
-        let (texts, words) = lay_out(text, &words);
+        let (texts, words) = lay_out(&text, &words);
         let event = CEvent {
             event_type: kind as u32,
             probability,
@@ -243,8 +243,8 @@ mod tests {
 
     #[test]
     fn what_has_no_words_has_its_text() {
-        let dropped = SessionEvent::Dropped { position: 10, len: 5, reason: "no room".to_owned() };
-        assert_eq!(read(&Held::new(&dropped)), (5, 10, 15, "no room".into(), vec![]));
+        let dropped = SessionEvent::Dropped { position: 10, len: 5, reason: DropReason::Missing };
+        assert_eq!(read(&Held::new(&dropped)), (5, 10, 15, DropReason::Missing.to_string(), vec![]));
         let silent = SessionEvent::Final { utterance: 10, end: 15, words: vec![] };
         assert_eq!(read(&Held::new(&silent)), (4, 10, 15, String::new(), vec![]));
     }

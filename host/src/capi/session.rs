@@ -91,7 +91,7 @@ unsafe fn understand(options: &CSessionOptions) -> Result<(SessionOptions, Pcm),
     let mut understood = SessionOptions::new(format);
     // SAFETY: the caller's contract.
     unsafe {
-        understood.language = memory::text("language", options.language)?.map(str::to_owned);
+        understood.language = memory::text("language", options.language)?.and_then(crate::language_code);
         understood.prompt = memory::text("prompt", options.prompt)?.map(str::to_owned);
     }
     let duration = |ms: u32, default| if ms == 0 { default } else { Duration::from_millis(ms.into()) };

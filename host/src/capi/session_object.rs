@@ -101,7 +101,7 @@ impl SessionObject {
     /// Skips frames that never came.
     pub(super) fn skip(&self, frames: u64) -> Result<(), Fault> {
         alone(&self.source)?.by_calls()?;
-        Ok(self.session().skip(frames, "the program says that it never came")?)
+        Ok(self.session().skip(frames)?)
     }
 
     /// Switches to audio by an input; returns its handle.

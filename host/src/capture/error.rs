@@ -41,7 +41,7 @@ pub enum CaptureError {
         names: String,
     },
     /// The device does not open.
-    #[error("cannot listen to {device}: {reason}")]
+    #[error("cannot listen to {device}: {reason}; end what uses it, or choose another device")]
     Open {
         /// Name of the device.
         device: String,
@@ -70,7 +70,7 @@ pub enum CaptureError {
     Session(#[from] SessionError),
     /// The operating system refused a thread.
     #[error("cannot start a thread for capture: {0}")]
-    Thread(#[source] std::io::Error),
+    Thread(std::io::Error),
     /// The thread that moves audio from the device panicked: a defect of hearken or of a
     /// [`Backend`](super::Backend).
     #[error(

@@ -21,6 +21,7 @@ pub enum Compute {
     /// The guest, inside the sandbox: nothing crosses but audio and text.
     Guest,
     /// ggml's own WebAssembly kernels inside the sandbox: slow; for comparisons.
+    #[doc(hidden)]
     Stock,
 }
 

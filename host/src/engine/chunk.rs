@@ -56,7 +56,8 @@ impl Heard {
             let place = self.segments.partition_point(|other| other.start < segment.start);
             let before = place.checked_sub(1).and_then(|before| self.segments[before].words.last());
             let behind = self.segments.get(place).and_then(|behind| behind.words.first());
-            let is_likely = segment.no_speech <= NO_SPEECH && segment.avg_logprob >= LOGPROB;
+            let is_likely = segment.no_speech.is_none_or(|silence| silence <= NO_SPEECH)
+                && segment.avg_logprob.is_none_or(|mean| mean >= LOGPROB);
             let is_again = is_same(before, segment.words.first()) || is_same(behind, segment.words.last());
             if is_likely && !is_again {
                 self.segments.insert(place, segment);
@@ -188,7 +189,7 @@ impl Model {
         let mut recognizer = self.recognizer().await?;
         recognizer.write(samples).await?;
         let mut heard = Heard::default();
-        let mut silence = 0.0;
+        let mut silence = None;
         let mut report = guard::Report::of(samples.len());
         for event in recognizer.call(&Request::Decode(task.clone())).await? {
             match event {
@@ -213,7 +214,7 @@ impl Model {
                 Event::Segment(segment) => heard.segments.push(place(segment, start, samples.len())),
                 Event::Decoded { no_speech, encodes } => {
                     // With more than one window the probability is only that of the last.
-                    silence = if encodes == 1 { transcript::probability(no_speech) } else { 0.0 };
+                    silence = (encodes == 1).then(|| transcript::probability(no_speech));
                 }
                 Event::Loaded(_)
                 | Event::Stage(_)
@@ -228,9 +229,10 @@ impl Model {
             guard::cut_loop(segment);
         }
         heard.segments.retain(|segment| {
-            let text_tokens = segment.tokens.iter().filter(|&&token| token < special).count();
+            let tokens = segment.tokens.iter().filter(|&&token| token < special).count() as u32;
+            let mean = segment.avg_logprob.unwrap_or_default();
             !segment.text.is_empty()
-                && !guard::is_unspoken(segment, text_tokens)
+                && !guard::is_unspoken(segment.end - segment.start, tokens, silence.unwrap_or_default(), mean)
                 && (verbatim || !guard::is_unsure(segment))
         });
         Ok(heard)
@@ -247,7 +249,7 @@ fn place(segment: hearken_proto::Segment, start: u64, len: usize) -> Segment {
         text: text::sanitize_trimmed(&segment.text),
         words: Word::place(segment.words, start, first..last),
         tokens: segment.tokens,
-        avg_logprob: if segment.avg_logprob.is_finite() { segment.avg_logprob.min(0.0) } else { 0.0 },
-        no_speech: 0.0,
+        avg_logprob: Some(if segment.avg_logprob.is_finite() { segment.avg_logprob.min(0.0) } else { 0.0 }),
+        no_speech: None,
     }
 }

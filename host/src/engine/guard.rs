@@ -72,7 +72,8 @@ impl Report {
 
 /// Returns true if a model is not sure of any word of a segment.
 pub(super) fn is_unsure(segment: &Segment) -> bool {
-    segment.avg_logprob < UNSURE && segment.words.iter().all(|word| word.probability < LIKELY_WORD)
+    segment.avg_logprob.is_some_and(|mean| mean < UNSURE)
+        && segment.words.iter().all(|word| word.probability < LIKELY_WORD)
 }
 
 /// Returns true if half of the words of a segment have no time of their own: the decoder attended
@@ -107,12 +108,12 @@ pub(super) fn is_sure(segments: &[Segment]) -> bool {
     words().map(|word| word.probability).sum::<f32>() >= SURE * words().count() as f32
 }
 
-/// Returns true if a segment's window was silent, or its text has more tokens than its time can
-/// hold.
-pub(crate) fn is_unspoken(segment: &Segment, text_tokens: usize) -> bool {
-    let silent = segment.no_speech > NO_SPEECH && segment.avg_logprob < LOGPROB;
-    let room = (segment.end - segment.start) * MAX_TOKENS_PER_SECOND / u64::from(SAMPLE_RATE);
-    silent || text_tokens as u64 > FREE_TOKENS + room
+/// Returns true if the window of a text was silent, or the text has more tokens than its time can
+/// hold. `duration` is in samples, from the begin of its first word to the end of its last.
+pub(crate) fn is_unspoken(duration: u64, tokens: u32, no_speech: f32, avg_logprob: f32) -> bool {
+    let silent = no_speech > NO_SPEECH && avg_logprob < LOGPROB;
+    let room = duration * MAX_TOKENS_PER_SECOND / u64::from(SAMPLE_RATE);
+    silent || u64::from(tokens) > FREE_TOKENS + room
 }
 
 /// Cuts the repetitions of a loop: the first occurrence of the phrase stays.
@@ -257,15 +258,14 @@ mod tests {
 
     #[test]
     fn more_tokens_than_time_is_no_speech() {
-        let second = segment("a", u64::from(SAMPLE_RATE));
-        assert!(!is_unspoken(&second, 45));
-        assert!(is_unspoken(&second, 46));
+        let second = u64::from(SAMPLE_RATE);
+        assert!(!is_unspoken(second, 45, 0.0, 0.0));
+        assert!(is_unspoken(second, 46, 0.0, 0.0));
     }
 
     #[test]
     fn silence_is_believed_only_with_doubtful_words() {
-        let quiet = |avg_logprob| Segment { no_speech: 0.9, avg_logprob, ..segment("you", 16_000) };
-        assert!(is_unspoken(&quiet(-1.5), 1));
-        assert!(!is_unspoken(&quiet(-0.2), 1));
+        assert!(is_unspoken(16_000, 1, 0.9, -1.5));
+        assert!(!is_unspoken(16_000, 1, 0.9, -0.2));
     }
 }

@@ -69,7 +69,7 @@ impl Engine {
     pub fn load(&self, source: &ModelSource) -> Result<Model, Error> {
         let (name, opened, len) = source.open()?;
         let checked =
-            model::check(opened, len).map_err(|source| Error::Model { name: name.clone(), source })?;
+            model::check(opened, len).map_err(|cause| Error::Model { name: name.clone(), cause })?;
         let (needs, limit) = (checked.header.guest_memory(), self.limits().memory_bytes);
         if needs > limit {
             return Err(Error::ModelTooLarge { name, needs, limit });
@@ -180,7 +180,7 @@ impl Engine {
         let hasher = Arc::new(Mutex::new(blake3::Hasher::new()));
         let reader = Hashed { inner: opened, hasher: Arc::clone(&hasher) };
         let recording = padding::recording()
-            .map_err(|source| Error::System { what: "cannot unpack a recording".to_owned(), source })?;
+            .map_err(|cause| Error::System { what: "cannot unpack a recording".to_owned(), cause })?;
         let code = self.code()?;
         let snapshot = self.0.runtime.snapshot(code, Box::new(reader), options, &recording);
         let seen = hasher.lock().unwrap_or_else(std::sync::PoisonError::into_inner).finalize();
@@ -224,7 +224,7 @@ impl ModelSource {
             Self::Embedded => {
                 let name = "the embedded model".to_owned();
                 let bytes = model::embedded()
-                    .map_err(|source| Error::System { what: format!("cannot unpack {name}"), source })?;
+                    .map_err(|cause| Error::System { what: format!("cannot unpack {name}"), cause })?;
                 let len = bytes.len() as u64;
                 Ok((name, Box::new(Cursor::new(bytes)), len))
             }
@@ -243,7 +243,7 @@ impl ModelSource {
                     let metadata = file.metadata()?;
                     Ok((file, metadata.len()))
                 };
-                let (file, len) = read().map_err(|source| Error::ModelRead { path: path.clone(), source })?;
+                let (file, len) = read().map_err(|cause| Error::ModelRead { path: path.clone(), cause })?;
                 Ok((path.display().to_string(), Box::new(BufReader::with_capacity(1 << 20, file)), len))
             }
             Self::Bytes(bytes) => {

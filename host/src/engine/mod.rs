@@ -196,6 +196,7 @@ impl EngineBuilder {
 
     /// Runs this guest module instead of the one that the crate carries. It must have the same ABI
     /// version.
+    #[doc(hidden)]
     pub fn guest(mut self, module: impl Into<Vec<u8>>) -> Self {
         self.guest = Some(module.into());
         self
@@ -241,12 +242,12 @@ impl EngineBuilder {
         };
         let cache = cache
             .map(|folder| {
-                Cache::open(&folder, self.cache_bytes.unwrap_or(DEFAULT_CACHE_BYTES)).map_err(|source| {
+                Cache::open(&folder, self.cache_bytes.unwrap_or(DEFAULT_CACHE_BYTES)).map_err(|cause| {
                     let what = format!(
                         "cannot use {} for prepared models, name another folder with HEARKEN_CACHE_DIR",
                         folder.display()
                     );
-                    Error::System { what, source }
+                    Error::System { what, cause }
                 })
             })
             .transpose()?;
@@ -258,11 +259,11 @@ impl EngineBuilder {
         let computing = computing
             .map(|precision| Computing::start(precision, threads - 1))
             .transpose()
-            .map_err(|source| Error::System { what: "cannot start a thread".to_owned(), source })?;
+            .map_err(|cause| Error::System { what: "cannot start a thread".to_owned(), cause })?;
         let guest = self.guest.unwrap_or_else(|| GUEST.to_vec());
         let runtime = Runtime::new(self.limits, computing)?;
         let executor = Executor::start(Purpose::Recognition, threads, runtime.nudge())
-            .map_err(|source| Error::System { what: "cannot start a thread".to_owned(), source })?;
+            .map_err(|cause| Error::System { what: "cannot start a thread".to_owned(), cause })?;
         Ok(Engine(Arc::new(Inner {
             runtime,
             executor,

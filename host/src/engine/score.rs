@@ -75,6 +75,7 @@ impl Model {
     /// # Errors
     ///
     /// When the system has no memory or address space left for it.
+    #[doc(hidden)]
     pub fn sandbox(&self) -> Result<Sandbox, Error> {
         Ok(Sandbox(to_end(self.instantiate())?))
     }
@@ -84,6 +85,7 @@ impl Model {
     /// # Errors
     ///
     /// As [`Model::sandbox`] and [`Sandbox::score`].
+    #[doc(hidden)]
     pub fn score(
         &self,
         samples: &[f32],

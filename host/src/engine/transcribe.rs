@@ -18,10 +18,11 @@ use crate::audio::{self, Chunk, Source, VadConfig};
 use crate::error::Error;
 use crate::executor::Class;
 use crate::place::Fault;
-use crate::{Bias, Language, Segment, Share, Transcript, language, text};
+use crate::{Bias, DropReason, Language, Segment, Share, Transcript, language, text};
 
 /// Options of transcribing a recording.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct TranscribeOptions {
     /// ISO 639-1 code; `None` detects it in each chunk of speech. A chunk that does not tell is
     /// taken for the language of the recording's first speech.
@@ -45,6 +46,19 @@ pub struct TranscribeOptions {
     /// Share of the engine's threads that the work is charged to. Default: the engine's common
     /// share.
     pub share: Option<Share>,
+}
+
+setters! {
+    TranscribeOptions:
+    languages: Vec<String>,
+    annotations: bool,
+    verbatim: bool,
+    translate: bool,
+    bias: Bias;
+    language: String,
+    prompt: String,
+    voice_activity: VadConfig,
+    share: Share,
 }
 
 impl TranscribeOptions {
@@ -86,13 +100,13 @@ pub struct Lost {
     /// Sample after the last.
     pub end: u64,
     /// Why.
-    pub reason: String,
+    pub reason: DropReason,
 }
 
 impl Lost {
     /// Speech at these samples, lost for this reason.
-    pub fn new(samples: std::ops::Range<u64>, reason: impl Into<String>) -> Self {
-        Self { start: samples.start, end: samples.end, reason: reason.into() }
+    pub fn new(samples: std::ops::Range<u64>, reason: DropReason) -> Self {
+        Self { start: samples.start, end: samples.end, reason }
     }
 }
 
@@ -342,7 +356,7 @@ impl<'a, O: FnMut(Progress<'_>)> Run<'a, O> {
             Ok(heard) => self.deliver(heard),
             Err(error) if error.fault() == Fault::Machine => return Err(error),
             Err(error) => {
-                let lost = Lost { start, end, reason: error.to_string() };
+                let lost = Lost { start, end, reason: DropReason::Failed(error.to_string()) };
                 (self.observer)(Progress::Lost(&lost));
                 self.transcript.lost.push(lost);
             }

@@ -30,8 +30,8 @@ struct JsonSegment<'a> {
     text: &'a str,
     words: Vec<JsonWord>,
     tokens: &'a [u32],
-    avg_logprob: f32,
-    no_speech_prob: f32,
+    avg_logprob: Option<f32>,
+    no_speech_prob: Option<f32>,
 }
 
 impl<'a> JsonSegment<'a> {

@@ -102,8 +102,7 @@ fn golden_vtt() {
 fn golden_json() {
     let mut segment = timed(vec![word("\"Hi\"", 0.5, 0.8), word("\x1byou", 0.8, 1.23456)]);
     segment.tokens = vec![1, 50_256];
-    segment.avg_logprob = f32::NAN;
-    segment.no_speech = 0.25;
+    segment.no_speech = Some(0.25);
     let golden = "{\"segments\":[\n\
         {\"id\":0,\"start\":0.5,\"end\":1.234,\"text\":\"\\\"Hi\\\" you\",\"words\":[\
         {\"word\":\"\\\"Hi\\\"\",\"start\":0.5,\"end\":0.8,\"probability\":0.5},\
@@ -116,7 +115,7 @@ fn golden_json() {
 #[test]
 fn golden_json_lines() {
     let golden = "{\"type\":\"segment\",\"start\":0.0,\"end\":1.0,\"text\":\"Hi\",\"words\":[],\"tokens\":[],\
-        \"avg_logprob\":0.0,\"no_speech_prob\":0.0}\n\
+        \"avg_logprob\":null,\"no_speech_prob\":null}\n\
         {\"type\":\"end\",\"language\":\"en\",\"language_probability\":0.5,\"duration\":10.0,\"unrecognized\":[]}\n";
     assert_eq!(written(Format::JsonLines, vec![even("Hi", 0.0, 1.0)]), golden);
 }

@@ -9,7 +9,7 @@ use std::io;
 pub enum ModelError {
     /// The reader failed. Trying again may help.
     #[error("cannot read the model: {0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
     /// The file does not start with ggml's magic number.
     #[error("not a ggml Whisper model: it looks like {looks_like}; {remedy}")]
     NotGgml {
@@ -94,4 +94,10 @@ pub enum ModelError {
         /// The estimate of [`Header::guest_memory`](super::Header::guest_memory) \[bytes\].
         needed: u64,
     },
+}
+
+impl From<io::Error> for ModelError {
+    fn from(cause: io::Error) -> Self {
+        Self::Io(cause)
+    }
 }

@@ -10,7 +10,7 @@ use hearken_proto::abi::{Status, VERSION};
 #[non_exhaustive]
 pub enum SandboxError {
     /// WebAssembly could not be compiled or run on this machine.
-    #[error("the sandbox cannot run on this machine: {0}")]
+    #[error("the sandbox cannot run on this machine: {0}; `hearken doctor` says what it needs")]
     Engine(String),
     /// The guest module is not one that hearken can run.
     #[error("the guest is not a hearken guest: {0}; use the one that belongs to this version")]
@@ -68,7 +68,7 @@ pub enum SandboxError {
         log: String,
     },
     /// A prepared model could not be kept in memory.
-    #[error("the prepared model cannot be mapped: {0}")]
+    #[error("the prepared model cannot be mapped: {0}; free memory, or use a smaller model")]
     Image(std::io::Error),
 }
 

@@ -8,9 +8,10 @@ use wasmtime::ResourceLimiter;
 ///
 /// ```
 /// use hearken::sandbox::Limits;
-/// let strict = Limits { memory_bytes: 512 << 20, ..Limits::default() };
+/// let strict = Limits::default().memory_bytes(512 << 20);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// Linear memory in bytes, at most 4 GiB. Default: 4 GiB.
     pub memory_bytes: u64,
@@ -29,6 +30,17 @@ pub struct Limits {
     pub events_per_call: usize,
     /// Bytes of all events of one call. Default: 4 MiB.
     pub event_bytes_per_call: usize,
+}
+
+setters! {
+    Limits:
+    memory_bytes: u64,
+    stack_bytes: usize,
+    cpu_per_call: Duration,
+    cpu_to_load: Duration,
+    log_bytes: usize,
+    events_per_call: usize,
+    event_bytes_per_call: usize;
 }
 
 impl Default for Limits {

@@ -68,7 +68,7 @@ impl Carried {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Word;
+    use crate::{DropReason, Word};
 
     const SECOND: u64 = SAMPLE_RATE as u64;
 
@@ -102,7 +102,7 @@ mod tests {
         carried.note(&said(&many.join(" "), SECOND));
         let prompt = carried.prompt(None, SECOND).unwrap();
         assert_eq!(prompt.split(' ').collect::<Vec<_>>(), many[40 - MOST..]);
-        carried.note(&SessionEvent::Dropped { position: 0, len: 1, reason: "lost".to_owned() });
+        carried.note(&SessionEvent::Dropped { position: 0, len: 1, reason: DropReason::Missing });
         carried.note(&said("what was committed of it", SECOND));
         assert_eq!(carried.prompt(None, SECOND), None);
         carried.note(&said("whole again", SECOND));

@@ -16,7 +16,7 @@ use crate::audio::VadEvent;
 use crate::error::Error;
 use crate::executor::{Class, Ticket};
 use crate::preempt::{caught, to_end};
-use crate::{Engine, Model, samples_in};
+use crate::{DropReason, Engine, Model, samples_in};
 
 /// Minimum ratio of new speech to the cost of a partial text: the rest of the thread's time is for
 /// finals, and for other sessions.
@@ -161,9 +161,9 @@ impl Core {
     }
 
     /// Audio between utterances that never came.
-    pub(super) fn lose(&self, position: u64, len: u64, reason: &str) {
+    pub(super) fn lose(&self, position: u64, len: u64, reason: DropReason) {
         if len > 0 {
-            self.lock().emit(SessionEvent::Dropped { position, len, reason: reason.to_owned() });
+            self.lock().emit(SessionEvent::Dropped { position, len, reason });
         }
     }
 
@@ -266,7 +266,7 @@ impl Core {
         let decoded = caught(hearing.decode(&self.model, &task, reach, &mut emit)).await;
         if decoded.is_err() {
             // A defect of ours costs an utterance, and no more.
-            hearing.give_up(Error::Panicked.to_string());
+            hearing.give_up(DropReason::Failed(Error::Panicked.to_string()));
         }
         decode.given_up = hearing.give_up_memory();
         let complete = reach.last && decoded.is_ok();

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Language, Segment, Word};
+use crate::{DropReason, Language, Segment, Word};
 
 /// Something that happened. Positions are samples at 16 kHz from the start of the session's audio:
 /// the only clock there is.
@@ -54,7 +54,7 @@ pub enum SessionEvent {
         /// Number of samples.
         len: u64,
         /// Why.
-        reason: String,
+        reason: DropReason,
     },
     /// Voice of an utterance, at least a second of it, in which no words were recognized though it
     /// was decoded again: speech that was missed, or a sound that voice activity takes for speech.
@@ -73,8 +73,7 @@ pub enum SessionEvent {
 }
 
 impl SessionEvent {
-    /// Makes the segment of a complete utterance, unless it has no words. Its `avg_logprob` and
-    /// `no_speech` are NaN: an utterance is put together from many windows.
+    /// Makes the segment of a complete utterance, unless it has no words.
     pub fn segment(&self) -> Option<Segment> {
         let Self::Final { words, .. } = self else { return None };
         let (first, last) = (words.first()?, words.last()?);
@@ -83,8 +82,6 @@ impl SessionEvent {
             end: last.end,
             text: words.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" "),
             words: words.clone(),
-            avg_logprob: f32::NAN,
-            no_speech: f32::NAN,
             ..Segment::default()
         })
     }
@@ -140,8 +137,7 @@ mod tests {
             SessionEvent::Final { utterance: 101, end: 109, words: vec![word(102, 104), word(104, 108)] };
         assert_eq!(event.clone().later(100), moved);
         assert_eq!(event.clone().later(0), event);
-        let reason = String::from("slow");
-        let dropped = |position| SessionEvent::Dropped { position, len: 3, reason: reason.clone() };
+        let dropped = |position| SessionEvent::Dropped { position, len: 3, reason: DropReason::Overload };
         assert_eq!(dropped(7).later(5), dropped(12));
     }
 }

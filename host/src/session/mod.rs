@@ -93,7 +93,7 @@ use crate::audio::{
     Accounting, Format, Resampler, RingRead, RingReader, VadEvent, VoiceActivity, resampled, usable,
 };
 use crate::error::Error;
-use crate::{Engine, Model};
+use crate::{DropReason, Engine, Model};
 
 /// A live recognition of one stream of audio. Dropping it cancels recognition.
 pub struct Session {
@@ -263,7 +263,7 @@ impl Session {
         match read {
             RingRead::Frames(_) => self.push_as(ring.format(), block)?,
             RingRead::Lost(frames) => {
-                self.skip(frames, "the machine was too busy to take it from the device")?;
+                self.lose(frames, DropReason::Overrun)?;
             }
             RingRead::Empty | RingRead::Ended => {}
         }
@@ -271,12 +271,16 @@ impl Session {
     }
 
     /// Reports missing audio of `frames` frames: a running utterance ends here, the clock goes on,
-    /// and the gap is reported as [`SessionEvent::Dropped`].
+    /// and the gap is reported as [`SessionEvent::Dropped`], with [`DropReason::Missing`].
     ///
     /// # Errors
     ///
     /// [`SessionError::Ended`].
-    pub fn skip(&mut self, frames: u64, reason: &str) -> Result<(), SessionError> {
+    pub fn skip(&mut self, frames: u64) -> Result<(), SessionError> {
+        self.lose(frames, DropReason::Missing)
+    }
+
+    fn lose(&mut self, frames: u64, reason: DropReason) -> Result<(), SessionError> {
         self.flush()?;
         // From the whole, so that the rounding of many gaps does not add up.
         self.frames += frames;

@@ -19,7 +19,19 @@ const ALONE_BRIEFLY: f32 = 0.35;
 const PLAUSIBLE: f32 = 0.4;
 
 /// Options of a session.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use hearken::audio::Format;
+/// use hearken::session::SessionOptions;
+///
+/// let options = SessionOptions::new(Format { sample_rate: 48_000, channels: 2 })
+///     .language("de".to_owned())
+///     .step(Duration::from_millis(500));
+/// ```
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct SessionOptions {
     /// Rate and channels of pushed audio.
     pub format: Format,
@@ -68,6 +80,27 @@ pub struct SessionOptions {
     /// True to keep a [`Journal`](super::Journal), which grows with every decode as long as the
     /// session lives. Default: false.
     pub journal: bool,
+}
+
+setters! {
+    SessionOptions:
+    format: Format,
+    languages: Vec<String>,
+    translate: bool,
+    bias: Bias,
+    commit: CommitPolicy,
+    annotations: bool,
+    verbatim: bool,
+    full_context: bool,
+    step: Duration,
+    backlog: Duration,
+    journal: bool;
+    language: String,
+    prompt: String,
+    voice_activity: VadConfig,
+    carry: bool,
+    pause: Duration,
+    share: Share,
 }
 
 impl SessionOptions {

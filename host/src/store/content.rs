@@ -21,8 +21,8 @@ pub(super) fn examine(name: &str, path: &Path) -> Result<Examined, StoreError> {
     let file = File::open(path).map_err(StoreError::io("read", path))?;
     let len = file.metadata().map_err(StoreError::io("read", path))?.len();
     let mut reader = Hashing { file, sha256: Sha256::new() };
-    let checked = model::check(&mut reader, len)
-        .map_err(|source| StoreError::Model { name: name.to_owned(), source })?;
+    let checked =
+        model::check(&mut reader, len).map_err(|cause| StoreError::Model { name: name.to_owned(), cause })?;
     Ok(Examined { checked, sha256: hex(&reader.sha256.finalize()) })
 }
 

@@ -39,12 +39,12 @@ pub enum StoreError {
         problem: &'static str,
     },
     /// The model needs more memory than the sandbox can have. Nothing was fetched.
-    #[error("{name} cannot be used: {source}")]
+    #[error("{name} cannot be used: {cause}")]
     DoesNotFit {
         /// The model.
         name: String,
         /// Why.
-        source: ModelError,
+        cause: ModelError,
     },
     /// The disk is too small. Nothing was fetched.
     #[error("{name} needs {} MiB more in {}, which has {} MiB; make room, or set HEARKEN_MODELS_DIR", .needs.div_ceil(1 << 20), folder.display(), .free >> 20)]
@@ -132,26 +132,26 @@ pub enum StoreError {
         name: String,
     },
     /// The file is not one that whisper.cpp will load.
-    #[error("{name}: {source}")]
+    #[error("{name}: {cause}")]
     Model {
         /// The model, or its file.
         name: String,
         /// Defect of the model.
-        source: ModelError,
+        cause: ModelError,
     },
     /// The source cannot be imported.
     #[cfg(feature = "import")]
     #[error(transparent)]
     Import(#[from] super::import::ImportError),
     /// The store cannot be read or written.
-    #[error("cannot {what} {}: {source}", path.display())]
+    #[error("cannot {what} {}: {cause}", path.display())]
     Io {
         /// Attempted operation: `read`, `write`, `remove`.
         what: &'static str,
         /// Path of the file.
         path: PathBuf,
         /// Why it failed.
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -185,6 +185,6 @@ impl StoreError {
 
     pub(super) fn io(what: &'static str, path: &std::path::Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
-        move |source| Self::Io { what, path, source }
+        move |cause| Self::Io { what, path, cause }
     }
 }

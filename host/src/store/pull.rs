@@ -121,8 +121,8 @@ impl<'a> Puller<'a> {
     /// Before any request: when it does not fit the sandbox or the disk. After: when the server
     /// does not give it, gives something else, or cannot be reached as often as is tried.
     pub fn pull(&self, entry: &Entry, mut progress: impl FnMut(PullProgress)) -> Result<Stored, StoreError> {
-        if let Some(source) = entry.refusal() {
-            return Err(StoreError::DoesNotFit { name: entry.name.to_string(), source });
+        if let Some(cause) = entry.refusal() {
+            return Err(StoreError::DoesNotFit { name: entry.name.to_string(), cause });
         }
         let path = self.store.path(entry);
         if !self.force && is_here(entry, &path) {

@@ -19,8 +19,12 @@ pub(crate) struct Frames {
 
 impl Frames {
     pub(crate) fn of(mode: u8, frame_ms: u32, scene: &Scene, noisy: &[f32]) -> Self {
-        let bare =
-            VadConfig { aggressiveness: mode, frame_ms, pre_roll_ms: 0, hangover_ms: 0, min_speech_ms: 0 };
+        let bare = VadConfig::default()
+            .aggressiveness(mode)
+            .frame_ms(frame_ms)
+            .pre_roll_ms(0)
+            .hangover_ms(0)
+            .min_speech_ms(0);
         let mut called = vec![false; scene.frames.len()];
         for found in run(bare, noisy) {
             called[found.start as usize / FRAME..(found.end as usize / FRAME).min(scene.frames.len())]

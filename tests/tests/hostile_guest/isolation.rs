@@ -49,6 +49,7 @@ fn guest(attack: &str) -> Guest {
         hearken_proto::encode(&Event::Hypothesis {
             committed,
             tentative,
+            tokens: 1,
             window: 0,
             heard: 0,
             no_speech,
@@ -131,18 +132,14 @@ fn speech(phrase: &str, peak: f32) -> Recording {
 }
 
 fn options(recording: &Recording) -> SessionOptions {
-    SessionOptions {
-        step: Duration::from_millis(300),
-        journal: true,
-        ..SessionOptions::new(recording.format)
-    }
+    SessionOptions::new(recording.format).step(Duration::from_millis(300)).journal(true)
 }
 
 /// Events of a session, from its beginning to its end, and its journal. The events that a replay
 /// gives are those that depend on the guest.
 fn live(model: &Model, recording: &Recording) -> (Vec<SessionEvent>, Journal) {
     let share = Some(Share::new(1));
-    let mut session = Session::new(model, SessionOptions { share, ..options(recording) }).unwrap();
+    let mut session = Session::new(model, options(recording).share(share)).unwrap();
     let mut events = Vec::new();
     for block in recording.samples.chunks(recording.format.sample_rate as usize / 50) {
         session.push(block).unwrap();
@@ -209,10 +206,10 @@ fn beside(honest: &Model, hostile: &Model) -> (Vec<Told>, Vec<SessionEvent>) {
 #[track_caller]
 fn is_isolated(name: &str, why: &str, honest: &Model, hostile: &Model, alone: &Model) {
     let (others, attacker) = beside(honest, hostile);
-    let reasons: Vec<&String> = attacker
+    let reasons: Vec<String> = attacker
         .iter()
         .filter_map(|event| match event {
-            SessionEvent::Dropped { reason, .. } => Some(reason),
+            SessionEvent::Dropped { reason, .. } => Some(reason.to_string()),
             _ => None,
         })
         .collect();

@@ -19,8 +19,8 @@ fn loaded(model: &str, compute: Compute) -> Option<Model> {
 
 /// Final texts of a stream, utterance by utterance, and the number of partial ones.
 fn streamed(model: &Model, recording: &Recording) -> (Vec<String>, usize) {
-    // Less often than in the page: this is slow.
-    let options = SessionOptions { step: Duration::from_secs(1), ..SessionOptions::new(recording.format) };
+    // Far less often than in the page: this is slow.
+    let options = SessionOptions::new(recording.format).step(Duration::from_secs(2));
     let mut session = Session::driven(model, options).expect("a session");
     for block in recording.samples.chunks(recording.format.sample_rate as usize / 10) {
         session.push(block).expect("room");

@@ -14,7 +14,7 @@ fn bias(words: &[&str]) -> Bias {
 }
 
 fn file(bias: Bias) -> Transcript {
-    let options = TranscribeOptions { bias, ..TranscribeOptions::new() };
+    let options = TranscribeOptions::new().bias(bias);
     let mut source = Samples::new(SPEECH.samples.clone(), SPEECH.format).unwrap();
     MODEL.transcribe(&mut source, &options, |_| {}).unwrap()
 }
@@ -40,7 +40,7 @@ fn with_words_to_expect_a_file_has_the_same_words_at_the_same_places() {
 
 #[test]
 fn with_words_to_expect_a_stream_has_the_same_words_and_a_journal_of_them() {
-    let options = SessionOptions { bias: bias(&["stop", "twenty", "go left"]), ..options() };
+    let options = options().bias(bias(&["stop", "twenty", "go left"]));
     let mut session = Session::driven(&MODEL, options.clone()).unwrap();
     let mut events = listen(&mut session);
     assert_eq!(finals(&events), PHRASES);

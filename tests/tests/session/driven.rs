@@ -13,7 +13,7 @@ use crate::MODEL;
 static SPEECH: LazyLock<Recording> = LazyLock::new(|| espeak("en-us", 140, "seven three nine two zero five"));
 
 fn options() -> SessionOptions {
-    SessionOptions { step: Duration::from_millis(300), journal: true, ..SessionOptions::new(SPEECH.format) }
+    SessionOptions::new(SPEECH.format).step(Duration::from_millis(300)).journal(true)
 }
 
 /// Pushes the speech in blocks of 20 ms, makes what is due after each, and charges `cost` for it.
@@ -98,7 +98,7 @@ fn nothing_is_recognized_until_the_owner_says_so() {
 
 #[test]
 fn a_journal_is_kept_only_for_those_who_ask() {
-    let mut session = Session::driven(&MODEL, SessionOptions { journal: false, ..options() }).unwrap();
+    let mut session = Session::driven(&MODEL, options().journal(false)).unwrap();
     session.push(&SPEECH.samples).unwrap();
     session.finish().unwrap();
     assert!(session.decode_pending().is_some());

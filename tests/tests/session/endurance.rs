@@ -49,8 +49,7 @@ fn a_monologue_without_a_pause_is_one_utterance_in_flat_memory() {
     let format = words[0].format;
     // The key is held all the while: no pause ends the utterance. A second for each word: the model
     // was made for about eight in its ten seconds.
-    let options =
-        SessionOptions { voice_activity: None, step: Duration::from_secs(2), ..SessionOptions::new(format) };
+    let options = SessionOptions::new(format).voice_activity(None).step(Duration::from_secs(2));
     let mut session = Session::driven(&MODEL, options).unwrap();
     session.begin().unwrap();
     let (mut said, mut committed, mut halfway) = (Vec::new(), Vec::new(), None);
@@ -170,11 +169,9 @@ fn a_thousand_sessions_on_two_threads_account_for_every_sample() {
         .unwrap();
     let model = engine.load(&source).unwrap();
     let spoken = espeak("en-us", 140, "go left");
-    let options = SessionOptions {
+    let options = SessionOptions::new(spoken.format)
         // Little of it: some of them drop.
-        backlog: Duration::from_millis(900),
-        ..SessionOptions::new(spoken.format)
-    };
+        .backlog(Duration::from_millis(900));
     let mut sessions: Vec<Session> =
         (0..SESSIONS).map(|_| Session::new(&model, options.clone()).unwrap()).collect();
     let (one, other) = sessions.split_at_mut(SESSIONS / 2);

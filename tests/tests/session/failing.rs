@@ -25,6 +25,7 @@ fn hypothesis(committed: Vec<Word>, tentative: Vec<Word>) -> Vec<u8> {
     hearken_proto::encode(&Event::Hypothesis {
         committed,
         tentative,
+        tokens: 0,
         window: 0,
         heard: 0,
         no_speech: 0.0,
@@ -87,11 +88,8 @@ fn say(session: &mut Session, seconds: usize) -> Vec<SessionEvent> {
 }
 
 fn session(model: &Model) -> Session {
-    let options = SessionOptions {
-        voice_activity: None,
-        step: std::time::Duration::from_millis(900),
-        ..SessionOptions::new(Format::MODEL)
-    };
+    let options =
+        SessionOptions::new(Format::MODEL).voice_activity(None).step(std::time::Duration::from_millis(900));
     Session::driven(model, options).unwrap()
 }
 
@@ -109,7 +107,9 @@ fn outcome(events: &[SessionEvent]) -> (Vec<Said>, Vec<Lost>) {
             SessionEvent::Final { words: all, .. } => {
                 words.extend(all.iter().map(|word| (word.start, word.text.clone())));
             }
-            SessionEvent::Dropped { position, len, reason } => lost.push((*position, *len, reason.clone())),
+            SessionEvent::Dropped { position, len, reason } => {
+                lost.push((*position, *len, reason.to_string()))
+            }
             _ => {}
         }
     }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use hearken::audio::Format;
 use hearken::session::{Session, SessionError, SessionEvent, SessionOptions};
-use hearken::{Engine, Model, ModelSource};
+use hearken::{DropReason, Engine, Model, ModelSource};
 use hearken_tests::speech::{Recording, espeak};
 
 /// Longest wait for an event: far beyond what any of this takes.
@@ -41,7 +41,7 @@ static SPEECH: LazyLock<Recording> = LazyLock::new(|| {
 });
 
 fn options() -> SessionOptions {
-    SessionOptions { step: Duration::from_secs(1), journal: true, ..SessionOptions::new(SPEECH.format) }
+    SessionOptions::new(SPEECH.format).step(Duration::from_secs(1)).journal(true)
 }
 
 /// Pushes the speech in blocks of 20 ms, finishes, and collects all events. A session that is
@@ -129,7 +129,7 @@ fn a_journal_gives_the_same_events_again() {
 
 #[test]
 fn push_to_talk_hears_what_is_said_while_the_key_is_held() {
-    let options = SessionOptions { voice_activity: None, ..options() };
+    let options = options().voice_activity(None);
     let mut session = Session::new(&MODEL, options).unwrap();
     let rate = SPEECH.format.sample_rate as usize;
     let (held, not_held) = (espeak("en-us", 140, "nine one one"), espeak("en-us", 140, "stop"));
@@ -164,19 +164,19 @@ fn audio_that_never_came_ends_the_utterance_and_keeps_the_clock() {
     let spoken = espeak("en-us", 140, "go left");
     session.push(&spoken.samples).unwrap();
     // Ten seconds, and then the rest of the sentence.
-    session.skip(u64::from(rate) * 10, "the cable was out").unwrap();
+    session.skip(u64::from(rate) * 10).unwrap();
     session.push(&spoken.samples).unwrap();
     session.finish().unwrap();
-    assert_eq!(session.skip(1, "too late"), Err(SessionError::Ended));
+    assert_eq!(session.skip(1), Err(SessionError::Ended));
     while session.decode_pending().is_some() {}
     let events = collect(&session);
     assert_eq!(finals(&events), ["go left", "go left"]);
     let gap = events.iter().find_map(|event| match event {
-        SessionEvent::Dropped { position, len, reason } => Some((*position, *len, reason.as_str())),
+        SessionEvent::Dropped { position, len, reason } => Some((*position, *len, reason.clone())),
         _ => None,
     });
     let at = |frames: usize| (frames as f64 * 16_000.0 / f64::from(rate)).round() as u64;
-    assert_eq!(gap, Some((at(spoken.samples.len()), 160_000, "the cable was out")));
+    assert_eq!(gap, Some((at(spoken.samples.len()), 160_000, DropReason::Missing)));
     let starts: Vec<u64> = events
         .iter()
         .filter_map(
@@ -247,7 +247,7 @@ fn cancelling_or_dropping_closes_the_channel_at_every_stage() {
 
 #[test]
 fn speech_beyond_the_backlog_is_dropped_and_said_to_be() {
-    let options = SessionOptions { backlog: Duration::from_millis(500), ..options() };
+    let options = options().backlog(Duration::from_millis(500));
     let mut session = Session::new(&MODEL, options).unwrap();
     // All at once: no recognizer keeps up with that.
     session.push(&SPEECH.samples).unwrap();

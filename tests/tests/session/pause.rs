@@ -32,7 +32,7 @@ fn what_was_said_before_a_pause_is_committed_at_once() {
     // Less than an utterance's hangover.
     let speech = with_pauses(&["seven three nine two", "zero five eight one"], 300);
     let pause = Some(Duration::from_millis(150));
-    let options = SessionOptions { journal: true, pause, ..SessionOptions::new(speech.format) };
+    let options = SessionOptions::new(speech.format).journal(true).pause(pause);
     let heard = events(&options, &speech);
     let paused = heard.iter().position(|event| matches!(event, SessionEvent::Paused { .. }));
     let paused = paused.unwrap_or_else(|| panic!("no pause in {heard:#?}"));
@@ -49,6 +49,6 @@ fn what_was_said_before_a_pause_is_committed_at_once() {
     let words: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
     assert_eq!(words.join(" "), "seven three nine two zero five eight one");
     // Without the option nobody hears of pauses.
-    let heard = events(&SessionOptions { pause: None, ..options }, &speech);
+    let heard = events(&options.pause(None), &speech);
     assert!(!heard.iter().any(|event| matches!(event, SessionEvent::Paused { .. })));
 }

@@ -18,7 +18,7 @@ fn words(events: &[SessionEvent]) -> Vec<Vec<Word>> {
 #[test]
 fn carry_prompts_utterances_with_the_words_of_the_one_before() {
     let hear = |carry| {
-        let options = SessionOptions { carry: Some(carry), ..options() };
+        let options = options().carry(carry);
         let mut session = Session::driven(&MODEL, options.clone()).unwrap();
         let mut events = listen(&mut session);
         assert_eq!(finals(&events), PHRASES);
@@ -37,11 +37,10 @@ fn carry_prompts_utterances_with_the_words_of_the_one_before() {
 fn a_prompt_leaves_the_words_as_they_are() {
     for prompt in ["three four", " three four", "turn on the light\n", "\0"] {
         let prompt = Some(prompt.to_owned());
-        let mut session =
-            Session::driven(&MODEL, SessionOptions { prompt: prompt.clone(), ..options() }).unwrap();
+        let mut session = Session::driven(&MODEL, options().prompt(prompt.clone())).unwrap();
         assert_eq!(finals(&listen(&mut session)), PHRASES, "{prompt:?}");
 
-        let options = TranscribeOptions { prompt: prompt.clone(), ..TranscribeOptions::new() };
+        let options = TranscribeOptions::new().prompt(prompt.clone());
         let mut source = Samples::new(SPEECH.samples.clone(), SPEECH.format).unwrap();
         let heard = MODEL.transcribe(&mut source, &options, |_| {}).unwrap();
         assert_eq!(heard.text(), PHRASES.join(" "), "{prompt:?}");

@@ -57,13 +57,13 @@ fn run(runtime: Runtime, folder: &Path, arguments: &[&str], stdin: Option<&Path>
     }
 }
 
-/// A folder with the model as `model.bin`, and people who speak English as `talk.wav`: 40 s,
-/// so that there are several chunks, at the rate of telephones.
-fn official_speech() -> Option<tempfile::TempDir> {
+/// A folder with the model as `model.bin`, and people who speak English as `talk.wav`, at the rate
+/// of telephones. Twelve sentences are 40 s, so that there are several chunks.
+fn official_speech(sentences: usize) -> Option<tempfile::TempDir> {
     let model = official("tiny.en")?;
     let folder = tempfile::tempdir().expect("a folder");
     fs::copy(model, folder.path().join("model.bin")).expect("a copy");
-    let prompts = prompts::sentences("en", 12);
+    let prompts = prompts::sentences("en", sentences);
     let joined = prompts::joined(&prompts, 40.0);
     let recording = &joined.first().expect("speech").recording;
     let bytes = wav::pcm16(&recording.samples, recording.format.sample_rate, recording.format.channels);
@@ -103,7 +103,7 @@ fn it_imports_nothing_but_wasi_preview_1() {
 #[test]
 fn the_browser_gets_the_servers_module() {
     let guest = fs::read(module("hearken-guest.wasm")).expect("the module");
-    assert_eq!(guest, hearken::guest(), "byte for byte");
+    assert_eq!(guest, hearken::testing::guest(), "byte for byte");
     // As a server sends it.
     let mut packed = GzEncoder::new(Vec::new(), Compression::best());
     packed.write_all(&guest).expect("memory");
@@ -114,7 +114,7 @@ fn the_browser_gets_the_servers_module() {
 
 #[test]
 fn its_text_is_that_of_hearken_file_in_every_runtime() {
-    let Some(folder) = official_speech() else { return };
+    let Some(folder) = official_speech(12) else { return };
     let text = expected(folder.path(), "txt");
     assert!(text.lines().count() > 5, "{text}");
     for runtime in [Node, Wasmtime] {
@@ -142,7 +142,7 @@ fn memory(folder: &Path, arguments: &[&str]) -> (u64, String) {
 
 #[test]
 fn memory_is_that_of_the_decodes_that_are_made() {
-    let Some(folder) = official_speech() else { return };
+    let Some(folder) = official_speech(12) else { return };
     let arguments = ["--model", "work/model.bin", "--language", "en", "work/talk.wav"];
     let (tiny, _) = memory(folder.path(), &arguments);
     assert!(tiny <= 300, "tiny.en: {tiny} MiB");
@@ -174,7 +174,7 @@ fn memory_is_that_of_the_decodes_that_are_made() {
 
 #[test]
 fn its_subtitles_and_json_are_those_of_hearken_file_also_from_standard_input() {
-    let Some(folder) = official_speech() else { return };
+    let Some(folder) = official_speech(4) else { return };
     let talk = folder.path().join("talk.wav");
     for (format, runtime) in [("srt", Node), ("vtt", Wasmtime), ("json", Node)] {
         let arguments = ["-m", "work/model.bin", "--format", format, "--language=en", "-"];

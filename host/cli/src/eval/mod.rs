@@ -17,10 +17,11 @@ use hearken::session::CommitPolicy;
 
 use self::recording::{Noise, Setting, grouped};
 use self::score::{Comparison, Configuration, Scored, Scorer, Tally};
+use super::file;
 use super::output::Output;
 use super::progress::Count;
 use super::speech::{BiasArgs, EndpointArgs, read_list};
-use super::{EXIT_PARTIAL, Failure, MediaArgs, ModelArgs, complain, printable};
+use super::{EXIT_PARTIAL, Failure, MediaArgs, ModelArgs, complain, in_printing, in_writing, printable};
 
 #[derive(clap::Args)]
 #[command(
@@ -146,10 +147,16 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if references.is_empty() {
         return Err(Failure::new(format!("no recordings are chosen from {}", args.references.display())));
     }
+    let root = args.root.clone().unwrap_or_else(|| references::root(&args.references));
+    let recordings = references.iter().map(|reference| root.join(&reference.path));
+    let inputs: Vec<PathBuf> = recordings.chain([args.references.clone()]).collect();
+    if let Some(input) = file::overwritten(&inputs, std::slice::from_ref(&args.plot)) {
+        let message = format!("the picture would replace {}; name another file with --plot", input.display());
+        return Err(Failure::usage(message));
+    }
     let bias = args.bias.read()?;
     let terms = args.terms.as_deref().map_or_else(|| Ok(bias.clone()), read_list)?;
     args.media.add()?;
-    let root = args.root.clone().unwrap_or_else(|| references::root(&args.references));
     let noise = args.noise.as_ref().zip(args.snr).map(|(path, snr)| Noise::read(path, snr)).transpose()?;
     let [least, most] = args.pause[..] else {
         return Err(Failure::new("--pause takes the least and the most silence, with a comma between"));
@@ -219,8 +226,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
 
     if let Some(path) = &args.plot {
-        let cannot_write =
-            |error: io::Error| Failure::new(format!("cannot write {}: {error}", path.display()));
+        let cannot_write = |error: io::Error| in_writing(path, &error);
         let mut output = Output::file(path).map_err(cannot_write)?;
         output.write_all(plot::svg(&report).as_bytes()).map_err(cannot_write)?;
         output.commit().map_err(cannot_write)?;
@@ -233,7 +239,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     };
     match written.and_then(|()| out.commit()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            return Err(Failure::new(format!("cannot write standard output: {error}")));
+            return Err(in_printing(&error));
         }
         _ => {}
     }

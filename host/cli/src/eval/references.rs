@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use hearken::language_code;
+
 use super::super::Failure;
 
 /// A recording whose text is known.
@@ -9,6 +11,7 @@ use super::super::Failure;
 pub(crate) struct Reference {
     /// As the list has it.
     pub(crate) path: String,
+    /// ISO 639-1 code.
     pub(crate) language: String,
     pub(crate) text: String,
     /// End of the last word [s], if the list states it.
@@ -48,13 +51,16 @@ fn parse(line: &str) -> Result<Reference, String> {
     if path.is_empty() || language.is_empty() {
         return Err(format!("no {}", if path.is_empty() { "path" } else { "language" }));
     }
+    let Some(language) = language_code(language) else {
+        return Err(format!("{language:?} is no language"));
+    };
     let seconds = |end: &str| match end.parse() {
         Ok(seconds) if (0.0..1e9).contains(&seconds) => Ok(seconds),
         _ => Err(format!("{end:?} is no end of speech in seconds")),
     };
     Ok(Reference {
         path: path.to_owned(),
-        language: language.to_owned(),
+        language,
         text: text.to_owned(),
         speech_end: end.map(seconds).transpose()?,
     })
@@ -70,11 +76,13 @@ mod tests {
         assert_eq!((reference.path.as_str(), reference.language.as_str()), ("a b/c.wav", "en"));
         assert_eq!((reference.text.as_str(), reference.speech_end), ("Go  left.", None));
         assert_eq!(parse("a\ten\t\t1.25").unwrap().speech_end, Some(1.25));
+        assert_eq!(parse("a\ten-US\t").unwrap().language, "en");
         for wrong in [
             "a",
             "a\ten",
             "\ten\tx",
             "a\t\tx",
+            "a\tauto\tx",
             "a\ten\tx\tsoon",
             "a\ten\tx\t-1",
             "a\ten\tx\tNaN",

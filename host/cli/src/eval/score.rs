@@ -234,19 +234,17 @@ impl Scorer<'_> {
         reference: &Reference,
         lost: &mut Vec<String>,
     ) -> Result<(String, Tally), Error> {
-        let options = TranscribeOptions {
-            language: Some(reference.language.clone()),
-            voice_activity: None,
-            verbatim: self.verbatim,
-            prompt: self.prompt.map(str::to_owned),
-            bias: self.bias.clone(),
-            ..TranscribeOptions::new()
-        };
+        let options = TranscribeOptions::new()
+            .language(reference.language.clone())
+            .voice_activity(None)
+            .verbatim(self.verbatim)
+            .prompt(self.prompt.map(str::to_owned))
+            .bias(self.bias.clone());
         let mut source = Samples::new(recording.samples.clone(), recording.format)?;
         let started = Instant::now();
         let transcript = self.model.transcribe(&mut source, &options, |_| {})?;
         let computing = started.elapsed();
-        lost.extend(transcript.lost.iter().map(|lost| lost.reason.clone()));
+        lost.extend(transcript.lost.iter().map(|lost| lost.reason.to_string()));
         let unrecognized = transcript.unrecognized.iter().map(|stretch| seconds(stretch.start, stretch.end));
         let unrecognized = unrecognized.collect();
         Ok((
@@ -263,19 +261,17 @@ impl Scorer<'_> {
         computation: Computation,
         lost: &mut Vec<String>,
     ) -> Result<(String, Tally), Error> {
-        let options = SessionOptions {
-            language: Some(reference.language.clone()),
-            commit: configuration.policy,
-            step: configuration.step,
-            full_context: self.full_context,
-            carry: self.carry,
-            verbatim: self.verbatim,
-            prompt: self.prompt.map(str::to_owned),
-            bias: self.bias.clone(),
-            voice_activity: Some(self.voice_activity),
-            pause: self.pause,
-            ..SessionOptions::new(recording.format)
-        };
+        let options = SessionOptions::new(recording.format)
+            .language(reference.language.clone())
+            .commit(configuration.policy)
+            .step(configuration.step)
+            .full_context(self.full_context)
+            .carry(self.carry)
+            .verbatim(self.verbatim)
+            .prompt(self.prompt.map(str::to_owned))
+            .bias(self.bias.clone())
+            .voice_activity(self.voice_activity)
+            .pause(self.pause);
         let simulation = simulate(self.model, &options, &recording.samples, computation)?;
         let timeline = Timeline::of(&simulation.events);
         if timeline.dropped > 0 {

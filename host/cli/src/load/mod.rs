@@ -25,7 +25,7 @@ use self::tally::Tally;
 use super::eval::references;
 use super::output::Output;
 use super::progress::Timed;
-use super::{EXIT_PARTIAL, Failure, complain, printable};
+use super::{EXIT_PARTIAL, Failure, complain, in_printing, printable};
 
 /// Threads of the generator: it moves bytes, and must not take the server's cores where both share
 /// a machine.
@@ -179,7 +179,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     };
     match written.and_then(|()| out.commit()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            return Err(Failure::new(format!("cannot write standard output: {error}")));
+            return Err(in_printing(&error));
         }
         _ => {}
     }

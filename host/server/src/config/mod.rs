@@ -270,12 +270,12 @@ fn phrases<'de, D: Deserializer<'de>>(from: D) -> Result<Bias, D::Error> {
 #[non_exhaustive]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read {}: {source}; check the path and its permissions", path.display())]
+    #[error("cannot read {}: {cause}; check the path and its permissions", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The file is not TOML, or has a key that does not exist, or a value of another kind.
     #[error("{}:{line}: {key}{message}; docs/operations.md lists the keys", path.display())]
@@ -307,7 +307,7 @@ impl Config {
     /// [`ConfigError`] states the place and the remedy.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text =
-            fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+            fs::read_to_string(path).map_err(|cause| ConfigError::Read { path: path.to_owned(), cause })?;
         Self::parse(path, &text)
     }
 

@@ -104,14 +104,12 @@ impl Interface for Live {
             Some((encoding, format)) => (Carrier::Raw(encoding), format),
             None => (Carrier::Container, Format::MODEL),
         };
-        let options = SessionOptions {
-            language: asked.language.clone(),
-            prompt: asked.prompt.clone(),
-            bias: asked.bias.clone(),
-            voice_activity: Some(asked.voice_activity()),
-            pause: asked.pause(),
-            ..SessionOptions::new(format)
-        };
+        let options = SessionOptions::new(format)
+            .language(asked.language.clone())
+            .prompt(asked.prompt.clone())
+            .bias(asked.bias.clone())
+            .voice_activity(asked.voice_activity())
+            .pause(asked.pause());
         let place = app.open(&tenant, "deepgram", Some(&model))?;
         let open = if asked.multichannel { Stream::open_apart } else { Stream::open };
         let stream = open(place, &model, carrier, options)?;

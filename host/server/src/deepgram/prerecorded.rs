@@ -53,12 +53,10 @@ async fn answer(
     let asked = Asked::parse(query)?;
     let raw = asked.raw()?;
     let (name, model) = app.models.find(&tenant, asked.model.as_deref())?;
-    let options = TranscribeOptions {
-        language: asked.language.clone(),
-        prompt: asked.prompt.clone(),
-        bias: asked.bias.clone(),
-        ..TranscribeOptions::new()
-    };
+    let options = TranscribeOptions::new()
+        .language(asked.language.clone())
+        .prompt(asked.prompt.clone())
+        .bias(asked.bias.clone());
     model.can(options.language.as_deref(), options.translate)?;
     let ticket = app.open(&tenant, "deepgram", None)?;
     let file = ticket.unless_revoked(upload::whole(body, &ticket)).await?;

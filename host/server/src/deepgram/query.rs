@@ -132,7 +132,7 @@ impl Asked {
         let default = VadConfig::default();
         let silence = self.endpointing.filter(|_| self.pause().is_none());
         let hangover = silence.map_or(default.hangover_ms, |silence| silence.as_millis() as u32);
-        VadConfig { hangover_ms: hangover, ..default }
+        default.hangover_ms(hangover)
     }
 
     /// Silence within an utterance after which its words so far are final.

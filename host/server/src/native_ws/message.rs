@@ -108,15 +108,13 @@ impl Start {
         if !(100..=10_000).contains(&silence) {
             return Err(Rejection::invalid("silence_ms", "silence_ms is 100 to 10000"));
         }
-        let options = SessionOptions {
-            language: self.language.as_deref().and_then(hearken::language_code),
-            translate: self.translate,
-            prompt: phrases::prompt(self.prompt, &self.keywords),
-            bias: phrases::bias(&self.keywords),
-            voice_activity: Some(VadConfig { hangover_ms: silence, ..VadConfig::default() }),
-            step: Duration::from_millis(step),
-            ..SessionOptions::new(format)
-        };
+        let options = SessionOptions::new(format)
+            .language(self.language.as_deref().and_then(hearken::language_code))
+            .translate(self.translate)
+            .prompt(phrases::prompt(self.prompt, &self.keywords))
+            .bias(phrases::bias(&self.keywords))
+            .voice_activity(VadConfig::default().hangover_ms(silence))
+            .step(Duration::from_millis(step));
         Ok((carrier, options))
     }
 }
@@ -197,7 +195,7 @@ impl Event {
             SessionEvent::Dropped { position, len, reason } => Self::Dropped {
                 at: seconds(*position),
                 duration: seconds(*len),
-                reason: sanitize_trimmed(reason),
+                reason: sanitize_trimmed(&reason.to_string()),
             },
             SessionEvent::Unrecognized { position, len } => {
                 Self::Unrecognized { at: seconds(*position), duration: seconds(*len) }

@@ -194,8 +194,9 @@ fn segment((id, segment): (usize, &Segment)) -> VerboseSegment {
         text,
         tokens: segment.tokens.clone(),
         temperature: 0.0,
-        avg_logprob: segment.avg_logprob,
-        no_speech_prob: segment.no_speech,
+        // Clients want numbers: what is not known is what tells them nothing.
+        avg_logprob: segment.avg_logprob.unwrap_or_default(),
+        no_speech_prob: segment.no_speech.unwrap_or_default(),
     }
 }
 

@@ -48,14 +48,12 @@ async fn take(
     let ticket = app.open(&tenant, "openai", None)?;
     let request = ticket.unless_revoked(form::read(headers, body, &ticket)).await?;
     let (_, model) = app.models.find(&tenant, request.model.as_deref())?;
-    let options = TranscribeOptions {
-        language: request.language.clone(),
-        languages: request.languages.clone(),
-        translate,
-        prompt: request.prompt.clone(),
-        bias: request.bias.clone(),
-        ..TranscribeOptions::new()
-    };
+    let options = TranscribeOptions::new()
+        .language(request.language.clone())
+        .languages(request.languages.clone())
+        .translate(translate)
+        .prompt(request.prompt.clone())
+        .bias(request.bias.clone());
     // Before a stream of events begins with status 200.
     model.can(options.language.as_deref(), options.translate)?;
     for language in &options.languages {

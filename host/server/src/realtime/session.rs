@@ -486,7 +486,7 @@ impl Adapter for Realtime {
                 self.tell_complete(&item, &words, end - utterance, out);
             }
             SessionEvent::Dropped { reason, .. } => {
-                let error = json!({ "type": "server_error", "code": "audio_dropped", "message": sanitize_trimmed(&reason) });
+                let error = json!({ "type": "server_error", "code": "audio_dropped", "message": sanitize_trimmed(&reason.to_string()) });
                 let item = if detected { self.open.front().map(String::as_str) } else { self.turns.oldest() };
                 let event = json!({ "item_id": item, "content_index": 0, "error": error });
                 self.say("conversation.item.input_audio_transcription.failed", event, out);

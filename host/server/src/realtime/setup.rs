@@ -352,22 +352,18 @@ impl Setup {
         let (language, languages) = languages_of(self.language.as_deref(), &self.languages);
         let default = SessionOptions::new(format);
         let (commit, step) = self.delay.map_or((default.commit, default.step), Delay::commit);
-        let options = SessionOptions {
-            language,
-            languages,
-            prompt: phrases::prompt(self.prompt.clone(), &self.keywords),
-            bias: phrases::bias(&self.keywords),
-            commit,
-            step,
+        let options = default
+            .language(language)
+            .languages(languages)
+            .prompt(phrases::prompt(self.prompt.clone(), &self.keywords))
+            .bias(phrases::bias(&self.keywords))
+            .commit(commit)
+            .step(step)
             // Also where the client commits: speech that is recognized before the commit has to end
             // somewhere.
-            voice_activity: Some(self.turn.map_or_else(VadConfig::default, |turn| VadConfig {
-                pre_roll_ms: turn.prefix_padding_ms,
-                hangover_ms: turn.silence_duration_ms,
-                ..VadConfig::default()
-            })),
-            ..default
-        };
+            .voice_activity(self.turn.map_or_else(VadConfig::default, |turn| {
+                VadConfig::default().pre_roll_ms(turn.prefix_padding_ms).hangover_ms(turn.silence_duration_ms)
+            }));
         Ok((self.encoding, options))
     }
 

@@ -116,12 +116,10 @@ impl Call {
     fn start(app: &Arc<App>, tenant: &Admitted, asked: &Asked<'_>) -> Result<Self, Rejection> {
         let (_, model) = app.models.find(tenant, asked.model)?;
         phrases::check("hints", asked.hints)?;
-        let options = SessionOptions {
-            language: asked.language.and_then(hearken::language_code),
-            prompt: phrases::prompt(None, asked.hints),
-            bias: phrases::bias(asked.hints),
-            ..SessionOptions::new(asked.format)
-        };
+        let options = SessionOptions::new(asked.format)
+            .language(asked.language.and_then(hearken::language_code))
+            .prompt(phrases::prompt(None, asked.hints))
+            .bias(phrases::bias(asked.hints));
         let place = app.open(tenant, asked.protocol, Some(&model))?;
         let stream = Stream::open_apart(place, &model, Carrier::Raw(asked.encoding), options)?;
         let audience = Audience::new(app, tenant, asked.protocol, asked.name)?;

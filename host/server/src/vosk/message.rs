@@ -116,12 +116,10 @@ impl Setup {
     /// Returns the options of the session.
     pub(super) fn options(&self) -> Result<SessionOptions, Rejection> {
         let format = Format { sample_rate: self.sample_rate, channels: 1 }.validate()?;
-        Ok(SessionOptions {
-            language: self.language.clone(),
-            prompt: phrases::prompt(None, &self.phrases),
-            bias: phrases::bias(&self.phrases),
-            ..SessionOptions::new(format)
-        })
+        Ok(SessionOptions::new(format)
+            .language(self.language.clone())
+            .prompt(phrases::prompt(None, &self.phrases))
+            .bias(phrases::bias(&self.phrases)))
     }
 
     /// Formats a result: an utterance, or the rest at the end.

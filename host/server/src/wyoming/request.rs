@@ -69,13 +69,11 @@ impl Request {
         };
         let default = VadConfig::default();
         let hangover_ms = self.silence_ms.unwrap_or(default.hangover_ms);
-        Ok(SessionOptions {
-            language: self.language.clone(),
-            prompt: phrases::prompt(None, &self.phrases),
-            bias: phrases::bias(&self.phrases),
-            voice_activity: Some(VadConfig { hangover_ms, ..default }),
-            ..SessionOptions::new(format.validate()?)
-        })
+        Ok(SessionOptions::new(format.validate()?)
+            .language(self.language.clone())
+            .prompt(phrases::prompt(None, &self.phrases))
+            .bias(phrases::bias(&self.phrases))
+            .voice_activity(default.hangover_ms(hangover_ms)))
     }
 }
 

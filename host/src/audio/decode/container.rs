@@ -241,10 +241,10 @@ pub(super) fn not_opened(name: &str, failure: Failure) -> AudioError {
     let name = name.to_owned();
     match failure {
         Failure::Cut => AudioError::NotAudio { name, reason: "it ends too soon".to_owned() },
-        Failure::Io(source) => AudioError::Read { name, frames: 0, source },
+        Failure::Io(cause) => AudioError::Read { name, frames: 0, cause },
         Failure::Damaged(reason) => AudioError::NotAudio { name, reason },
         Failure::NoTrack => AudioError::NoTrack { name },
         Failure::Codec(reason) => AudioError::Codec { name, reason },
-        Failure::Sandbox(source) => AudioError::Sandbox { name, source },
+        Failure::Sandbox(cause) => AudioError::Sandbox { name, cause },
     }
 }

@@ -60,7 +60,7 @@ pub fn open(path: &Path) -> Result<Box<dyn Source>, AudioError> {
 /// As [`open`], and [`AudioError::NoSuchTrack`].
 pub fn open_track(path: &Path, track: &Track) -> Result<Box<dyn Source>, AudioError> {
     let name = path.display().to_string();
-    let failed = |source| AudioError::Open { name: name.clone(), source };
+    let failed = |cause| AudioError::Open { name: name.clone(), cause };
     // Before opening: a directory opens on some systems and fails obscurely on others.
     let meta = std::fs::metadata(path).map_err(failed)?;
     if meta.is_dir() {
@@ -97,7 +97,7 @@ pub fn add_media(wasm: &[u8]) -> Result<(), SandboxError> {
 #[doc(hidden)]
 pub fn open_with_added(path: &Path) -> Result<Box<dyn Source>, AudioError> {
     let name = path.display().to_string();
-    let failed = |source| AudioError::Open { name: name.clone(), source };
+    let failed = |cause| AudioError::Open { name: name.clone(), cause };
     let file = File::open(path).map_err(failed)?;
     let len = file.metadata().map_err(failed)?.len();
     let extension = path.extension().and_then(|extension| extension.to_str());
@@ -115,7 +115,7 @@ fn decoded(
     extension: Option<&str>,
     track: &Track,
 ) -> Result<Box<dyn Source>, AudioError> {
-    let failed = |source| AudioError::Open { name: name.to_owned(), source };
+    let failed = |cause| AudioError::Open { name: name.to_owned(), cause };
     let (again, once_more) = (file.try_clone().map_err(failed)?, file.try_clone().map_err(failed)?);
     let len = Some(file.metadata().map_err(failed)?.len());
     let open = |room: &Room, file, len| {
@@ -159,8 +159,8 @@ fn better(first: AudioError, added: AudioError) -> AudioError {
     }
 }
 
-fn no_sandbox(name: &str, source: SandboxError) -> AudioError {
-    AudioError::Sandbox { name: name.to_owned(), source }
+fn no_sandbox(name: &str, cause: SandboxError) -> AudioError {
+    AudioError::Sandbox { name: name.to_owned(), cause }
 }
 
 /// Like [`open`], for a file that is open already, from its start, and whose content alone says
@@ -169,7 +169,7 @@ fn no_sandbox(name: &str, source: SandboxError) -> AudioError {
 /// # Errors
 /// As [`open`].
 pub fn from_file(name: &str, file: File) -> Result<Box<dyn Source>, AudioError> {
-    let failed = |source| AudioError::Open { name: name.to_owned(), source };
+    let failed = |cause| AudioError::Open { name: name.to_owned(), cause };
     if file.metadata().map_err(failed)?.len() == 0 {
         return Err(AudioError::Empty { name: name.to_owned() });
     }
@@ -195,8 +195,8 @@ fn from_stream(
             Ok(0) => return Err(AudioError::Empty { name: name.to_owned() }),
             Ok(_) => break,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(source) => {
-                return Err(AudioError::Read { name: name.to_owned(), frames: 0, source });
+            Err(cause) => {
+                return Err(AudioError::Read { name: name.to_owned(), frames: 0, cause });
             }
         }
     }
@@ -461,12 +461,10 @@ impl Decoded {
     fn failed(&self, failure: Failure) -> AudioError {
         match failure {
             Failure::Cut => self.cut(),
-            Failure::Io(source) => {
-                AudioError::Read { name: self.name.clone(), frames: self.delivered, source }
-            }
+            Failure::Io(cause) => AudioError::Read { name: self.name.clone(), frames: self.delivered, cause },
             Failure::Damaged(reason) | Failure::Codec(reason) => self.damaged(&reason),
             Failure::NoTrack => self.damaged("the stream that follows has no audio"),
-            Failure::Sandbox(source) => AudioError::Sandbox { name: self.name.clone(), source },
+            Failure::Sandbox(cause) => AudioError::Sandbox { name: self.name.clone(), cause },
         }
     }
 

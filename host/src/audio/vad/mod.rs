@@ -21,6 +21,7 @@ const PER_MS: usize = SAMPLE_RATE as usize / 1000;
 ///
 /// Values out of range are brought to the nearest that is in range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct VadConfig {
     /// Aggressiveness of webrtc-vad, 0 (keeps most) to 3 (keeps least).
     pub aggressiveness: u8,
@@ -35,6 +36,15 @@ pub struct VadConfig {
     /// Voiced audio that makes an utterance, up to 10 000 ms. What has less is a click, and stays
     /// silence.
     pub min_speech_ms: u32,
+}
+
+setters! {
+    VadConfig:
+    aggressiveness: u8,
+    frame_ms: u32,
+    pre_roll_ms: u32,
+    hangover_ms: u32,
+    min_speech_ms: u32;
 }
 
 impl Default for VadConfig {

@@ -13,7 +13,7 @@ use crate::engine::guard;
 use crate::error::Error;
 use crate::place::{Attempts, Fault, Opened};
 use crate::session::SessionEvent;
-use crate::{Language, Model, Segment, Word, text, transcript};
+use crate::{DropReason, Language, Model, Word, text, transcript};
 
 /// Maximum number of voiced stretches in a task: as many as a window of 30 s has if they and the
 /// pauses between them are as short as can be.
@@ -45,7 +45,7 @@ pub(in crate::session) struct Hearing {
     /// Position up to which the sandbox decodes committed words again.
     repeated: u64,
     /// Set after a failure: further audio is dropped, for this reason.
-    failed: Option<String>,
+    failed: Option<DropReason>,
     /// Committed words.
     words: Vec<Word>,
     /// Number of words at the latest pause.
@@ -114,7 +114,7 @@ impl Hearing {
     }
 
     /// Recognizes no more of it.
-    pub(in crate::session) fn give_up(&mut self, reason: String) {
+    pub(in crate::session) fn give_up(&mut self, reason: DropReason) {
         self.recognizer = None;
         self.failed = Some(reason);
     }
@@ -138,7 +138,7 @@ impl Hearing {
                 Fault::Guest | Fault::Machine | Fault::Other => self.start_over(),
             }
             if !self.attempts.again(&error) {
-                self.failed = Some(error.to_string());
+                self.failed = Some(DropReason::Failed(error.to_string()));
             }
         }
         self.written = end;
@@ -241,7 +241,16 @@ impl Hearing {
                     }));
                 }
             }
-            Event::Hypothesis { committed, tentative, window, no_speech, avg_logprob, encodes, .. } => {
+            Event::Hypothesis {
+                committed,
+                tentative,
+                tokens,
+                window,
+                no_speech,
+                avg_logprob,
+                encodes,
+                ..
+            } => {
                 self.encodes += u64::from(encodes);
                 let mut committed = self.place(committed);
                 let mut tentative = self.place(tentative);
@@ -250,7 +259,14 @@ impl Hearing {
                         words.retain(|word| !self.voice.is_tone(&(word.start..word.end)));
                     }
                 }
-                if last && !verbatim && self.words.is_empty() && unspoken(&committed, no_speech, avg_logprob)
+                let duration = match (committed.first(), committed.last()) {
+                    (Some(first), Some(last)) => last.end - first.start,
+                    _ => 0,
+                };
+                if last
+                    && !verbatim
+                    && self.words.is_empty()
+                    && guard::is_unspoken(duration, tokens, no_speech, avg_logprob)
                 {
                     committed.clear();
                 }
@@ -332,13 +348,6 @@ impl Hearing {
     }
 }
 
-/// Returns true if the final words of an utterance are a hallucination of silence.
-fn unspoken(words: &[Word], no_speech: f32, avg_logprob: f32) -> bool {
-    let (Some(first), Some(last)) = (words.first(), words.last()) else { return false };
-    let segment = Segment { start: first.start, end: last.end, no_speech, avg_logprob, ..Segment::default() };
-    guard::is_unspoken(&segment, words.len())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -375,6 +384,7 @@ mod tests {
             let event = Event::Hypothesis {
                 committed: Vec::new(),
                 tentative: Vec::new(),
+                tokens: 0,
                 window,
                 heard: 40,
                 no_speech: 1.0,

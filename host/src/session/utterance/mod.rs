@@ -19,7 +19,7 @@ use self::intake::Intake;
 use super::event::SessionEvent;
 use super::options::SessionOptions;
 use crate::audio::{VadEvent, Voice};
-use crate::{SAMPLE_RATE, samples_in};
+use crate::{DropReason, SAMPLE_RATE, samples_in};
 
 /// Minimum length of an utterance before it is decoded, its pre-roll included [samples]: of less,
 /// models hallucinate as they do on silence. 0.9 s.
@@ -189,7 +189,7 @@ impl Queue {
                 let dropped = (room < block.len()).then(|| SessionEvent::Dropped {
                     position: position + room as u64,
                     len: (block.len() - room) as u64,
-                    reason: "speech comes faster than it can be recognized".to_owned(),
+                    reason: DropReason::Overload,
                 });
                 (room, dropped)
             }

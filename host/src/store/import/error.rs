@@ -12,12 +12,12 @@ use crate::text::sanitize;
 #[non_exhaustive]
 pub enum ImportError {
     /// A file cannot be opened or read.
-    #[error("cannot read {}: {source}; check the path and its permissions", path.display())]
+    #[error("cannot read {}: {cause}; check the path and its permissions", path.display())]
     Read {
         /// The file or folder.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The format, or its variant, is not supported.
     #[error("{} is {what}; {remedy}", path.display())]
@@ -106,13 +106,19 @@ pub enum ImportError {
     Interrupted,
     /// The sandbox failed to quantize.
     #[error("cannot quantize: {0}")]
-    Quantize(#[from] crate::sandbox::SandboxError),
+    Quantize(crate::sandbox::SandboxError),
+}
+
+impl From<crate::sandbox::SandboxError> for ImportError {
+    fn from(cause: crate::sandbox::SandboxError) -> Self {
+        Self::Quantize(cause)
+    }
 }
 
 impl ImportError {
     pub(super) fn read(path: &Path) -> impl FnOnce(io::Error) -> StoreError + use<> {
         let path = path.to_owned();
-        move |source| Self::Read { path, source }.into()
+        move |cause| Self::Read { path, cause }.into()
     }
 
     pub(super) fn field(path: &Path, field: impl Into<String>, problem: impl Into<String>) -> StoreError {

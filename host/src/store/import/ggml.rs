@@ -22,7 +22,7 @@ pub(super) struct Parsed {
 pub(super) fn check(input: &Input) -> Result<Header, StoreError> {
     let reader = Sequential { input, at: 0 };
     let checked = model::check(reader, input.len())
-        .map_err(|source| StoreError::Model { name: input.path().display().to_string(), source })?;
+        .map_err(|cause| StoreError::Model { name: input.path().display().to_string(), cause })?;
     Ok(checked.header)
 }
 
@@ -45,7 +45,7 @@ pub(super) fn read(input: &Arc<Input>, quantized: Ftype) -> Result<Parsed, Store
     }
     fields[10] = quantized.file_number();
     let header = Header::new(fields)
-        .map_err(|source| StoreError::Model { name: input.path().display().to_string(), source })?;
+        .map_err(|cause| StoreError::Model { name: input.path().display().to_string(), cause })?;
     let (count, bins) = (cursor.u32(what)?, cursor.u32(what)?);
     let filters =
         cursor.bytes((u64::from(count) * u64::from(bins) * 4).min(1 << 20), || "the filters".to_owned())?;

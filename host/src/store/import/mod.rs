@@ -276,7 +276,7 @@ impl<'a> Importer<'a> {
                 lock.done();
                 return Ok(stored);
             }
-            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            Err(StoreError::Io { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {}
             // What is damaged or cannot be read is another model, too.
             _ if !self.force => return Err(ImportError::NameTaken { name }.into()),
             _ => {}

@@ -74,7 +74,7 @@ impl Make {
         let path = weights.path().to_owned();
         let ftype = quantize.map_or(Ftype::F16, Quantization::ftype);
         let fields = weights.fields(ftype.file_number())?;
-        let header = Header::new(fields).map_err(|source| refused(&path, fields, source))?;
+        let header = Header::new(fields).map_err(|cause| refused(&path, fields, cause))?;
         let tensors = weights.in_order(layout(&header))?;
         let dims = header.dims();
         let vocabulary = vocabulary(Wanted::new(dims.n_vocab.into()))?;
@@ -103,13 +103,13 @@ impl Make {
 }
 
 /// Error of a header that no model has. For models that are too large it says if quantizing helps.
-fn refused(path: &Path, mut fields: [i32; 11], source: ModelError) -> StoreError {
-    if matches!(source, ModelError::TooLarge { .. }) {
+fn refused(path: &Path, mut fields: [i32; 11], cause: ModelError) -> StoreError {
+    if matches!(cause, ModelError::TooLarge { .. }) {
         fields[10] = Ftype::Q5_0.file_number();
         if Header::new(fields).is_ok() {
             let remedy = "make it smaller with --quantize q5_0";
             return ImportError::unsupported(path, "too large for the sandbox as it is", remedy);
         }
     }
-    StoreError::Model { name: path.display().to_string(), source }
+    StoreError::Model { name: path.display().to_string(), cause }
 }

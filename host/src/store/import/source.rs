@@ -128,7 +128,7 @@ fn file(path: &Path) -> Result<Source, StoreError> {
         let remedy = "import its folder, with the weights as model.safetensors and config.json beside them";
         return Err(ImportError::unsupported(path, "a safetensors file of another name", remedy));
     }
-    Err(StoreError::Model { name: path.display().to_string(), source: foreign(&head) })
+    Err(StoreError::Model { name: path.display().to_string(), cause: foreign(&head) })
 }
 
 /// Reads Hugging Face's weights.

@@ -106,16 +106,14 @@ impl Setup {
             Some(language) => (Some(language.clone()), Vec::new()),
             None => languages_of(None, &self.hints),
         };
-        let options = SessionOptions {
-            language,
-            languages,
-            prompt: phrases::prompt(None, &self.keyterms),
-            bias: phrases::bias(&self.keyterms),
-            voice_activity: Some(VadConfig { hangover_ms: PAUSE_MS, ..VadConfig::default() }),
+        let options = SessionOptions::new(format)
+            .language(language)
+            .languages(languages)
+            .prompt(phrases::prompt(None, &self.keyterms))
+            .bias(phrases::bias(&self.keyterms))
+            .voice_activity(VadConfig::default().hangover_ms(PAUSE_MS))
             // An utterance is a part of a turn: the next one follows from it.
-            carry: Some(true),
-            ..SessionOptions::new(format)
-        };
+            .carry(true);
         Ok((self.encoding, options))
     }
 

@@ -50,7 +50,13 @@ pub enum StateError {
     Shared,
     /// The system refuses.
     #[error("{0}; check the path and its permissions")]
-    System(#[from] io::Error),
+    System(io::Error),
+}
+
+impl From<io::Error> for StateError {
+    fn from(cause: io::Error) -> Self {
+        Self::System(cause)
+    }
 }
 
 /// The folder, and the thread that writes to it.
