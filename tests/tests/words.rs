@@ -318,7 +318,7 @@ fn each_path_and_link_in_a_document_leads_somewhere() {
         let mut fail = |what: &str, name: &str| broken.push(format!("{}: {what} {name}", file.display()));
         for path in document.paths() {
             paths += 1;
-            let is_there = [&root(), folder].iter().any(|from| from.join(path).exists())
+            let is_there = [root().as_path(), folder].iter().any(|from| from.join(path).exists())
                 || path.ends_with(".rs") && sources.iter().any(|source| source.ends_with(path));
             if !is_there {
                 fail("there is no", path);
