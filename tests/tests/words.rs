@@ -260,7 +260,8 @@ impl Document {
     fn paths(&self) -> impl Iterator<Item = &str> {
         let is_part = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
         let words = self.code.iter().flat_map(|code| {
-            code.split(|c: char| c.is_whitespace() || ",;()".contains(c)).map(|word| word.trim_end_matches(['.', ':']))
+            code.split(|c: char| c.is_whitespace() || ",;()".contains(c))
+                .map(|word| word.trim_end_matches(['.', ':']))
         });
         words.filter(move |word| {
             let is_rust = word.strip_suffix(".rs").is_some_and(|name| !name.is_empty());
