@@ -1,7 +1,7 @@
 # hearken: `make demo` and `make test` do everything, from nothing. `make help` lists the rest.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo models build check check-lints check-tests test test-programs test-data lint fmt install-c gstreamer media-ffmpeg voice wasi demo-web web bench bench-voice bench-peers profile bench-precision bench-media bench-vad bench-words bench-web bench-wasi bench-server neighbours chaos soak-server fuzz pictures sbom package release-check fresh clean
+.PHONY: help setup demo models build check check-lints check-tests test test-programs test-data lint fmt install-c gstreamer media-ffmpeg voice wasi demo-web web bench bench-voice bench-peers profile bench-precision bench-media bench-vad bench-words bench-web bench-wasi bench-server neighbors chaos soak-server fuzz pictures sbom package release-check fresh clean
 
 CARGO := cargo
 MAKEFLAGS += --no-print-directory
@@ -182,10 +182,10 @@ bench-server: ## measure the server: capacity against native, 10,000 idle stream
 		-E 'test(idle_streams_take) + test(ten_times_its_share) + binary(hostile_guest) & test(isolation)'
 	@$(CARGO) bench --profile release --workspace --bench server
 
-neighbours: ## what one tenant does to each resource, and how much later another one's final texts are (at most 1.5 times)
+neighbors: ## what one tenant does to each resource, and how much later another one's final texts are (at most 1.5 times)
 	@.ci/setup test
 	@$(CARGO) build $(ALL) --tests --bins
-	@HEARKEN_NEIGHBOURS=1 $(CARGO) nextest run $(ALL) --test-threads 1 --no-fail-fast --success-output final -E 'binary(neighbours)'
+	@HEARKEN_NEIGHBORS=1 $(CARGO) nextest run $(ALL) --test-threads 1 --no-fail-fast --success-output final -E 'binary(neighbors)'
 
 # How long, and how many streams (four fifths of the capacity, which is measured first).
 SECONDS ?= 3600

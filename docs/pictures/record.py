@@ -8,7 +8,7 @@ from html import escape
 
 import pyte
 
-COLOURS = {"default": "#d0d0d0", "red": "#f07178", "green": "#a5d66a", "brown": "#e6c07b", "blue": "#61afef",
+COLORS = {"default": "#d0d0d0", "red": "#f07178", "green": "#a5d66a", "brown": "#e6c07b", "blue": "#61afef",
            "magenta": "#c678dd", "cyan": "#56b6c2", "white": "#ffffff", "black": "#5c6370", "brightblack": "#7f8794"}
 CELL, LINE, MARGIN = 8.4, 18, 14
 
@@ -77,7 +77,7 @@ def draw(rows, columns, title):
                 run += 1
             text = "".join(cell.data for cell in row[x:run]).rstrip()
             if text.strip():
-                fill = COLOURS.get(style[0], "#" + style[0] if len(style[0]) == 6 else COLOURS["default"])
+                fill = COLORS.get(style[0], "#" + style[0] if len(style[0]) == 6 else COLORS["default"])
                 weight = ' font-weight="bold"' if style[1] else ""
                 yield (f'<text x="{MARGIN + x * CELL:.1f}" y="{MARGIN + (number + 0.75) * LINE:.0f}" fill="{fill}"{weight} '
                        f'xml:space="preserve">{escape(text)}</text>')

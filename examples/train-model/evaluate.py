@@ -2,7 +2,7 @@
 
 Whole recordings go through `hearken file`, as a user's would, or with `--native` through whisper.cpp itself, which has no voice activity and
 can be asked for text without times. Words are compared in lower case and as they are:
-Whisper's English normaliser makes one number of digits in a row, and one wrong digit of six would count as one of one.
+Whisper's English normalizer makes one number of digits in a row, and one wrong digit of six would count as one of one.
 """
 import argparse, csv, functools, json, pathlib, subprocess, tempfile
 

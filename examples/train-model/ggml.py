@@ -12,7 +12,7 @@ from model import N_VOCAB, TEXT_CONTEXT, Size, used_tokens
 from windows import FRAMES, tokens_as_bytes
 
 F32, F16, Q5_1, Q8_0 = 0, 1, 7, 8
-# The number that the header states for each type; quantised files add 1000 times the version of the formats, 2.
+# The number that the header states for each type; quantized files add 1000 times the version of the formats, 2.
 TYPES = {"f16": (F16, 1), "q8_0": (Q8_0, 2007), "q5_1": (Q5_1, 2009)}
 # Too small to be worth rounding, and read as f32.
 EXACT = ("encoder.conv1.bias", "encoder.conv2.bias", "encoder.positional_embedding", "decoder.positional_embedding")

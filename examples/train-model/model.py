@@ -188,7 +188,7 @@ class LogMel:
 
     def _varied(self, power, vary):
         batch = power.shape[0]
-        # A smooth colouring of up to 10 dB, and a telephone's or a small microphone's band.
+        # A smooth coloring of up to 10 dB, and a telephone's or a small microphone's band.
         knots = (self._random(vary, batch, 1, 7) - 0.5) * 20 * self._random(vary, batch, 1, 1)
         gain = F.interpolate(knots, 201, mode="linear", align_corners=True)[:, 0]
         bins = torch.arange(201, device=self.device)

@@ -11,7 +11,7 @@ import numpy as np
 import soundfile
 
 import recordings, voices
-from sounds import coloured_noise
+from sounds import colored_noise
 from speech import RATE, resample
 from vocabulary import phrase
 
@@ -63,7 +63,7 @@ def noisy(clips, decibels, seed):
     rng = np.random.default_rng(seed)
     for name, audio, text in clips:
         level = np.sqrt((audio[audio != 0] ** 2).mean()) * 10 ** (-decibels / 20)
-        noisy = audio + coloured_noise(rng, len(audio), 1.0) * level
+        noisy = audio + colored_noise(rng, len(audio), 1.0) * level
         yield name, noisy / max(1.0, np.abs(noisy).max()), text
 
 

@@ -6,7 +6,7 @@ from scipy.signal import fftconvolve, lfilter
 from speech import RATE
 
 
-def coloured_noise(rng, count, slope=None):
+def colored_noise(rng, count, slope=None):
     """Noise whose power falls with frequency to the power of `slope` (0 white, 1 pink, 2 brown)."""
     slope = rng.uniform(-0.5, 2.2) if slope is None else slope
     length = next_fast_len(count, real=True)
@@ -64,9 +64,9 @@ def calls(rng, count):
         voice = voice * (1 - rough) + rough * rng.standard_normal(length)
         # One or two resonances, so that it is near enough to a voice to be worth telling apart.
         for _ in range(rng.integers(0, 3)):
-            centre, width = rng.uniform(300, 3500), rng.uniform(80, 500)
+            center, width = rng.uniform(300, 3500), rng.uniform(80, 500)
             radius = np.exp(-np.pi * width / RATE)
-            voice = lfilter([1], [1, -2 * radius * np.cos(2 * np.pi * centre / RATE), radius**2], voice)
+            voice = lfilter([1], [1, -2 * radius * np.cos(2 * np.pi * center / RATE), radius**2], voice)
         out[at : at + length] += voice / (np.abs(voice).max() + 1e-9) * np.sin(np.pi * position) ** rng.uniform(0.3, 1.5)
         at += length + int(RATE * rng.exponential(0.4))
     return out
@@ -93,9 +93,9 @@ def sound(rng, count):
     for _ in range(rng.integers(1, 3)):
         kind = rng.integers(0, 6)
         if kind == 0:
-            part = coloured_noise(rng, count)
+            part = colored_noise(rng, count)
         elif kind == 1:
-            part = coloured_noise(rng, count) * _envelope(rng, count)
+            part = colored_noise(rng, count) * _envelope(rng, count)
         else:
             part = (music, calls, clicks, hum)[kind - 2](rng, count)
         out = out + part / (part.std() + 1e-9) * rng.uniform(0.2, 1)

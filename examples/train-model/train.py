@@ -14,7 +14,7 @@ from windows import BLANK, END, FRAMES, IGNORE, TIME_0, Mixer
 SHARES = {"digits": 0.25, "strings": 0.15, "phrases": 0.40, "words": 0.06, "ordinary": 0.08, "nothing": 0.06}
 # Steps until windows are as noisy as they get.
 EASE = 800
-# Deviation of the targets of times, in steps of 20 ms: neighbours are nearly right.
+# Deviation of the targets of times, in steps of 20 ms: neighbors are nearly right.
 BLUR = 1.5
 # Weights of what is taught beside the text: where to look, and the word and the phoneme of each frame. Without much
 # weight on the frames' words the encoder learns no words for a thousand steps; with it, within three hundred. Phonemes
@@ -160,12 +160,12 @@ def rate(part):
     return min(1, (part + 0.002) / 0.02, (1 - part) / 0.6)
 
 
-def save(model, optimisers, path):
+def save(model, optimizers, path):
     """The weights in full precision, not as the steps round them."""
     names = {id(p): n for n, p in model.named_parameters()}
     state = {n: p.float().cpu() for n, p in model.state_dict().items()}
-    for optimiser in optimisers:
-        for parameter, master in optimiser.masters():
+    for optimizer in optimizers:
+        for parameter, master in optimizer.masters():
             state[names[id(parameter)]] = master.detach().cpu().clone()
     torch.save({"model": state, "size": vars(model.size)}, path)
 

@@ -18,7 +18,7 @@ ORDINALS = (
     "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth "
     "sixteenth seventeenth eighteenth nineteenth twentieth"
 ).split()
-COLOURS = "red green blue white black yellow".split()
+COLORS = "red green blue white black yellow".split()
 ROOMS = "kitchen bedroom bathroom garden office house".split()
 SIDES = "left right front rear side center".split()
 
@@ -26,8 +26,8 @@ SIDES = "left right front rear side center".split()
 COMMANDS = """
 yes|no|okay|maybe|please|thank you|yes please|no thank you|hello|goodbye|good morning|good night|cancel|help|again
 start|stop|play|pause|next|previous|continue|repeat|begin|end|finish|ready|wait|go|go home|go back|come here|come back
-turn {switch} the {device}|turn the {device} {switch}|turn {switch} the {colour} light|turn {switch} the {room} light
-switch {switch} the {device} in the {room}|light {switch}|the light is {colour}|set the light to {colour}|all lights {switch}
+turn {switch} the {device}|turn the {device} {switch}|turn {switch} the {color} light|turn {switch} the {room} light
+switch {switch} the {device} in the {room}|light {switch}|the light is {color}|set the light to {color}|all lights {switch}
 open the {opening}|close the {opening}|lock the {opening}|unlock the {opening}|open|close|lock the house|is the {opening} open
 volume up|volume down|volume {small}|louder|quieter|mute|unmute|make it louder|make it quieter|turn it up|turn it down
 set a timer for {small} minutes|set a timer for {number} seconds|set an alarm for {time}|stop the timer|stop the alarm
@@ -49,7 +49,7 @@ here and there|now or never|on and off|up and down|in and out|black and white|da
 SLOTS = {
     "switch": "on off".split(),
     "device": "light lamp radio television music camera timer alarm".split(),
-    "colour": COLOURS,
+    "color": COLORS,
     "room": ROOMS,
     "opening": "door window garage".split(),
     "way": "left right up down forward backward back".split(),
@@ -130,7 +130,7 @@ def phrase(rng):
     if kind < 0.56:
         return time(rng)
     if kind < 0.64:
-        # Any words in any order, so that a word is known without its usual neighbours.
+        # Any words in any order, so that a word is known without its usual neighbors.
         return " ".join(rng.choices(WORDS, k=rng.randint(1, 5)))
     return command(rng)
 

@@ -72,7 +72,7 @@ class Espeak:
         encoded = text.encode()
         self._library.espeak_Synth(encoded, len(encoded) + 1, 0, 1, 0, 1, None, None)
         audio = resample(np.concatenate(self._samples or [np.zeros(1, np.int16)]).astype(np.float32) / 32768, self._rate)
-        # By the character at which a word begins, for espeak-ng speaks some neighbours as one.
+        # By the character at which a word begins, for espeak-ng speaks some neighbors as one.
         begins, position = {}, 0
         for number, word in enumerate(text.split(" ")):
             begins[position] = number
@@ -87,7 +87,7 @@ class Espeak:
 
 
 def _clip(audio, words, starts, speaker, phones=()):
-    """A clip whose words begin at `starts`; one without a start shares its neighbour's time. None where nothing was said."""
+    """A clip whose words begin at `starts`; one without a start shares its neighbor's time. None where nothing was said."""
     first, last = trim(audio)
     if last - first < 0.05 * RATE or starts[0] is None:
         return None
@@ -137,7 +137,7 @@ def festival_clips(texts, voice):
             with wave.open(str(path)) as file:
                 audio = np.frombuffer(file.readframes(file.getnframes()), np.int16).astype(np.float32) / 32768
                 audio = resample(audio, file.getframerate())
-            # Lines "end colour word" after a header that ends in "#".
+            # Lines "end color word" after a header that ends in "#".
             lines = (pathlib.Path(folder) / f"{number}.words").read_text().split("#\n", 1)[1].split("\n")
             ends = [(float(line.split()[0]), line.split()[2]) for line in lines if len(line.split()) >= 3]
             starts, previous = [], 0.0

@@ -7,7 +7,7 @@ import numpy as np
 import tiktoken
 import whisper
 
-from sounds import coloured_noise, microphone, reverberate, sound
+from sounds import colored_noise, microphone, reverberate, sound
 from speech import RATE, Clip, Corpus, Word, resample
 from vocabulary import DIGITS, WORDS
 
@@ -129,7 +129,7 @@ class Mixer:
         kind = self.rng.random()
         if kind < 0.12:
             return Clip(np.zeros(count, np.float32), [], "", [])
-        audio = sound(self.rng, count) if kind > 0.35 else coloured_noise(self.rng, count)
+        audio = sound(self.rng, count) if kind > 0.35 else colored_noise(self.rng, count)
         return Clip(audio * 10 ** (self.rng.uniform(-70, -8) / 20), [], "", [])
 
     def _cut(self, clip):
@@ -163,7 +163,7 @@ class Mixer:
             audio = microphone(rng, audio)
         if speech and rng.random() < 0.75:
             level = np.sqrt((audio**2).mean() + 1e-12)
-            noise = self._babble(count) if rng.random() < 0.2 else sound(rng, count) if rng.random() < 0.3 else coloured_noise(rng, count)
+            noise = self._babble(count) if rng.random() < 0.2 else sound(rng, count) if rng.random() < 0.3 else colored_noise(rng, count)
             audio = audio + noise * level * 10 ** (-rng.uniform(0, 35) / 20)
         if rng.random() < 0.25:
             audio = microphone(rng, audio)

@@ -1,4 +1,4 @@
-# CMake toolchain for the sandboxed guest. Handed to whisper-rs-sys through CMAKE_TOOLCHAIN_FILE by host/build.rs,
+# CMake toolchain for the sandboxed guest. Handed to whisper-rs-sys through CMAKE_TOOLCHAIN_FILE by host/build/guest.rs,
 # which also sets HEARKEN_WASI_CC and HEARKEN_WASI_CXX. Nothing in whisper.cpp is edited.
 set(CMAKE_SYSTEM_NAME WASI)
 set(CMAKE_SYSTEM_PROCESSOR wasm32)

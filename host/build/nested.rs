@@ -26,7 +26,7 @@ pub(crate) fn cargo() -> Command {
 }
 
 /// The target directory that a build script's `OUT_DIR` lies in. What is built beside it is shared
-/// by all profiles: it is always optimised. So it is by builds for a named target, whose folder
+/// by all profiles: it is always optimized. So it is by builds for a named target, whose folder
 /// lies one deeper.
 pub(crate) fn target_directory(out: &Path) -> Result<&Path, String> {
     let folder =

@@ -289,7 +289,7 @@ typedef struct hearken_session_options {
    */
   size_t size;
   /**
-   * ISO 639-1 code, such as "de". NULL: it is detected from the first speech and kept.
+   * ISO 639-1 code, such as "de". NULL: it is detected in each utterance.
    */
   const char *language;
   /**
@@ -309,7 +309,7 @@ typedef struct hearken_session_options {
    */
   uint32_t encoding;
   /**
-   * Least new speech between two partial texts, in ms. Default: 500. It becomes longer while
+   * Least new speech between two partial texts, in ms. Default: 300. It becomes longer while
    * recognizing takes longer.
    */
   uint32_t step_ms;

@@ -1,20 +1,66 @@
 //! Transcription with whisper.cpp inside a WebAssembly sandbox.
 //!
+//! whisper.cpp reads models and audio from strangers; here it runs in a guest without files,
+//! network or environment, so that a defect in it costs one utterance. Each stretch of speech gets
+//! a fresh sandbox with the model already loaded, and text comes while somebody speaks.
+//!
+//! # A recording
+//!
 //! An [`Engine`] owns the sandbox's compiler, the recognizer threads and the cache of compiled
 //! models. It loads a [`Model`], and the model transcribes: a file, samples in memory, or any
-//! [`audio::Source`]. Each stretch of speech is decoded in a sandbox of its own, which sees nothing
-//! but the model and that speech, and is gone afterwards.
+//! [`audio::Source`].
+//!
+//! ```no_run
+//! use std::fs::File;
+//! use std::path::Path;
+//!
+//! use hearken::{Engine, ModelSource, TranscribeOptions, formats, seconds};
+//!
+//! let model = Engine::new()?.load(&ModelSource::File("ggml-base.en.bin".into()))?;
+//! let transcript = model.transcribe_file(Path::new("talk.mp3"), &TranscribeOptions::new())?;
+//! for segment in &transcript.segments {
+//!     println!("{:8.2} s  {}", seconds(segment.start), segment.text);
+//! }
+//! formats::Format::Srt.write(&transcript, &mut File::create("talk.srt")?)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Live audio
+//!
+//! A [`Session`](session::Session) takes audio from any thread, and answers on a channel:
+//! tentative words soon, committed words that never change, and a final text for each utterance.
+//! Here it hears a second of silence.
 //!
 //! ```
-//! use hearken::audio::{Format, Samples};
-//! use hearken::{Engine, ModelSource, TranscribeOptions};
+//! use hearken::audio::Format;
+//! use hearken::session::{Session, SessionEvent, SessionOptions};
+//! use hearken::{Engine, ModelSource};
 //!
 //! let model = Engine::new()?.load(&ModelSource::Embedded)?;
-//! let mut audio = Samples::new(vec![0.0; 48_000], Format { sample_rate: 48_000, channels: 1 })?;
-//! let transcript = model.transcribe(&mut audio, &TranscribeOptions::new(), |_| {})?;
-//! assert_eq!(transcript.text(), "", "a second of silence");
+//! let microphone = Format { sample_rate: 48_000, channels: 1 };
+//! let mut session = Session::new(&model, SessionOptions::new(microphone))?;
+//! for block in vec![0.0; 48_000].chunks(960) {
+//!     session.push(block)?; // never waits for the recognizer
+//! }
+//! session.finish()?;
+//! let events: Vec<SessionEvent> = session.events().iter().collect();
+//! assert_eq!(events, [SessionEvent::Finished { duration: 16_000 }], "nobody spoke");
 //! # Ok::<(), hearken::Error>(())
 //! ```
+//!
+//! # Modules, in the order to read them
+//!
+//! 1. [`Engine`], [`Model`], [`TranscribeOptions`] and [`Transcript`] are at the root: recordings.
+//! 2. [`audio`]: sources, resampling, voice activity detection, and the ring for audio threads.
+//! 3. [`session`]: live audio, with the life of an utterance from its first sample to its text.
+//! 4. [`formats`]: transcripts and captions as text, subtitles and JSON.
+//! 5. [`model`]: model files, and the checks before anything trusts them.
+//! 6. [`sandbox`]: limits of a guest, and the errors of one that breaks them.
+//! 7. [`text`]: what is removed from a guest's text before anybody reads it.
+//! 8. [`place`]: sandboxes on other machines. Few programs need it.
+//!
+//! [`Share`] divides an engine among tenants, [`Bias`] lists words to expect, [`Compute`] chooses
+//! where matrix products run, and [`Warning`] names what a transcript lacks.
 //!
 //! # Features
 //!
@@ -27,6 +73,15 @@
 //! | `import` | models of other formats turned into ggml files: `store::import` |
 //! | `service` | parts for a server: `service`; the crate `hearken-server` is one |
 //! | `capi` | the C interface: `capi`; the crate `hearken-c` makes the library of it |
+//!
+//! # Guides and examples
+//!
+//! The repository's folder `docs` has a page for each subject: `streaming.md` (commit policies and
+//! latency), `models.md`, `formats.md`, `bias.md`, `voice-apps.md` (threads, memory, shipping),
+//! `security.md`, `performance.md`, and `glossary.md` with all terms.
+//!
+//! Six programs are in `host/examples`: `captions` (a microphone), `file`, `source` (audio of your
+//! own), `push_to_talk`, `sessions` (several at once) and `untrusted_model`.
 
 #[macro_use]
 mod setters;

@@ -59,7 +59,7 @@ impl core::error::Error for Malformed {}
 
 /// Encodes a message for the other side.
 pub fn encode<T: serde::Serialize>(message: &T) -> Vec<u8> {
-    // Serialising plain data into a growable buffer has no failure but exhaustion of memory, which
+    // Serializing plain data into a growable buffer has no failure but exhaustion of memory, which
     // aborts.
     postcard::to_allocvec(message).unwrap_or_default()
 }

@@ -1,9 +1,10 @@
 //! Language of code and documents: doc comments that say what a thing is, short lines, no private
-//! vocabulary, terms of the field. The terms are in `docs/glossary.md`.
+//! vocabulary, terms of the field. The terms are in `docs/glossary.md`. Files and headings that
+//! documents name exist.
 //!
 //! The figures are printed: `cargo nextest run … --test words --no-capture`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -216,4 +217,129 @@ fn each_metric_has_its_full_name_beside_its_registration_and_nowhere_else() {
     }
     let dashboard = fs::read(root().join("examples/monitoring/dashboard.json")).expect("a file");
     serde_json::from_slice::<serde_json::Value>(&dashboard).expect("JSON");
+}
+
+/// Text of a document, apart from its links' addresses: code (spans, and drawings, which are blocks
+/// without a language), and prose.
+struct Document {
+    code: Vec<String>,
+    prose: Vec<String>,
+}
+
+impl Document {
+    fn parse(text: &str) -> Self {
+        let (mut code, mut paragraphs) = (Vec::new(), vec![String::new()]);
+        // The language of the block that is open.
+        let mut block: Option<&str> = None;
+        for line in text.lines() {
+            if let Some(language) = line.trim_start().strip_prefix("```") {
+                block = if block.is_some() { None } else { Some(language.trim()) };
+            } else if block == Some("") {
+                code.push(line.to_owned());
+            } else if block.is_none() && line.trim().is_empty() {
+                paragraphs.push(String::new());
+            } else if block.is_none() {
+                let paragraph = paragraphs.last_mut().expect("there is always one");
+                paragraph.push_str(line);
+                paragraph.push('\n');
+            }
+        }
+        assert!(block.is_none(), "a block of code is not closed");
+        let mut prose = Vec::new();
+        for paragraph in paragraphs {
+            let parts: Vec<&str> = paragraph.split('`').collect();
+            assert!(parts.len() % 2 == 1, "a code span is not closed: {paragraph}");
+            code.extend(parts.iter().skip(1).step_by(2).map(|&span| span.to_owned()));
+            prose.push(parts.into_iter().step_by(2).collect::<Vec<_>>().join("``"));
+        }
+        Self { code, prose }
+    }
+
+    /// Words in code that look like paths of the repository: Rust files, and all that begins with
+    /// one of its folders.
+    fn paths(&self) -> impl Iterator<Item = &str> {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
+        let words = self.code.iter().flat_map(|code| {
+            code.split(|c: char| c.is_whitespace() || ",;()".contains(c))
+                .map(|word| word.trim_end_matches(['.', ':']))
+        });
+        words.filter(move |word| {
+            let is_rust = word.strip_suffix(".rs").is_some_and(|name| !name.is_empty());
+            let is_below = word.split_once('/').is_some_and(|(folder, _)| {
+                !["", "target", "shared"].contains(&folder) && root().join(folder).is_dir()
+            });
+            word.chars().all(is_part) && (is_rust || is_below)
+        })
+    }
+
+    /// Addresses of its links within the repository.
+    fn links(&self) -> impl Iterator<Item = &str> {
+        let inline = self.prose.iter().flat_map(|text| {
+            text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(address, _)| address)
+        });
+        let definitions = self.prose.iter().flat_map(|text| text.lines()).filter_map(|line| {
+            line.strip_prefix('[').and_then(|line| line.split_once("]: ")).map(|(_, address)| address)
+        });
+        inline.chain(definitions).filter(|address| !address.contains("://"))
+    }
+}
+
+/// Returns the anchors of a document's headings, as hosts of repositories make them.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let (mut anchors, mut is_code) = (BTreeSet::new(), false);
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            is_code = !is_code;
+        }
+        let heading = line.trim_start_matches('#');
+        if is_code || heading.len() == line.len() || !heading.starts_with(' ') {
+            continue;
+        }
+        let kept = heading.trim().chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        let anchor = kept.collect::<String>().to_lowercase().replace(' ', "-");
+        // Headings of the same text are numbered, from the second one on.
+        let mut free = anchor.clone();
+        for number in 1.. {
+            if anchors.insert(free) {
+                break;
+            }
+            free = format!("{anchor}-{number}");
+        }
+    }
+    anchors
+}
+
+#[test]
+fn each_path_and_link_in_a_document_leads_somewhere() {
+    let sources: Vec<PathBuf> = tree(&["rs"]).into_keys().collect();
+    let (mut paths, mut links, mut broken) = (0, 0, Vec::new());
+    for (file, text) in tree(&["md"]) {
+        let folder = file.parent().expect("the file's folder");
+        let document = Document::parse(&text);
+        let mut fail = |what: &str, name: &str| broken.push(format!("{}: {what} {name}", file.display()));
+        for path in document.paths() {
+            paths += 1;
+            let is_there = [root().as_path(), folder].iter().any(|from| from.join(path).exists())
+                || path.ends_with(".rs") && sources.iter().any(|source| source.ends_with(path));
+            if !is_there {
+                fail("there is no", path);
+            }
+        }
+        for link in document.links() {
+            links += 1;
+            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if path.is_empty() { file.clone() } else { folder.join(path) };
+            if !target.exists() {
+                fail("a link leads nowhere:", link);
+            } else if !anchor.is_empty() {
+                let target = fs::read_to_string(&target).expect("a document");
+                if !anchors(&target).contains(anchor) {
+                    fail("there is no heading for", link);
+                }
+            }
+        }
+    }
+    println!("paths in documents: {paths}; links within the repository: {links}");
+    assert!(paths >= 200 && links >= 150, "{paths} paths and {links} links: most are not found");
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
 }

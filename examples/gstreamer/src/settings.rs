@@ -24,7 +24,7 @@ pub(crate) static PROPERTIES: LazyLock<Vec<glib::ParamSpec>> = LazyLock::new(|| 
             .build(),
         glib::ParamSpecString::builder("language")
             .nick("Language")
-            .blurb("ISO 639-1 code, such as de; without one it is detected from the first speech")
+            .blurb("ISO 639-1 code, such as de; without one it is detected in each utterance")
             .build(),
         glib::ParamSpecUInt::builder("latency")
             .nick("Latency budget")

@@ -21,7 +21,7 @@ use super::{Failure, complain, in_printing, printable};
     hearken models pull base.en               fetch it; an interrupted pull goes on where it was\n  \
     hearken file talk.mp3 --model base.en     use it\n  \
     hearken models import whisper-small-de    convert a model of Hugging Face or faster-whisper\n  \
-    hearken models verify                     whether all of them are still what was pulled\n\n\
+    hearken models verify                     check that no model has changed since it was pulled\n\n\
     Models lie in HEARKEN_MODELS_DIR, else in $XDG_DATA_HOME/hearken/models.\nThey come from Hugging Face or from \
     HF_ENDPOINT, through the proxy that HTTPS_PROXY names.")]
 pub(crate) struct Args {

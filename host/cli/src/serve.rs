@@ -31,7 +31,7 @@ const WRITERS: usize = 16;
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "SIGTERM or Ctrl-C ends it: running streams get their final texts, or with --state go on with the next\n\
-    server. Again ends it at once. SIGHUP reads\n\
+    server. A second signal stops it immediately. SIGHUP reads\n\
     tenants, keys and the certificate of the configuration again. HEARKEN_LOG=debug logs more.\n\n\
     Examples:\n  \
     hearken serve                                     for programs on this machine, without keys\n  \

@@ -54,7 +54,7 @@ pub enum AudioError {
         name: String,
     },
     /// A container without the track that was asked for.
-    #[error("{name:?} has no sound track {track}; without a choice it is said which tracks it has")]
+    #[error("{name:?} has no sound track {track}; run without --track to list its tracks")]
     NoSuchTrack {
         /// The file or stream.
         name: String,

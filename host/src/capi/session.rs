@@ -30,7 +30,7 @@ pub struct SessionHandle {
 pub struct CSessionOptions {
     /// `sizeof(hearken_session_options)`.
     pub size: usize,
-    /// ISO 639-1 code, such as "de". NULL: it is detected from the first speech and kept.
+    /// ISO 639-1 code, such as "de". NULL: it is detected in each utterance.
     pub language: *const c_char,
     /// Names, spellings and style, in UTF-8, as text that came before. NULL: none.
     pub prompt: *const c_char,
@@ -40,7 +40,7 @@ pub struct CSessionOptions {
     pub channels: u32,
     /// A value of `hearken_encoding`. Default: `HEARKEN_ENCODING_S16`.
     pub encoding: u32,
-    /// Least new speech between two partial texts, in ms. Default: 500. It becomes longer while
+    /// Least new speech between two partial texts, in ms. Default: 300. It becomes longer while
     /// recognizing takes longer.
     pub step_ms: u32,
     /// Silence that ends an utterance, in ms, at most 60000. Default: 600. Less gives final texts

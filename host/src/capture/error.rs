@@ -33,7 +33,7 @@ pub enum CaptureError {
         wanted: String,
     },
     /// Several devices are called so.
-    #[error("`{wanted}` may mean {names}; use what is in brackets")]
+    #[error("`{wanted}` matches several devices: {names}; pass the id in parentheses")]
     Ambiguous {
         /// Requested device.
         wanted: String,

@@ -3,7 +3,7 @@
 
 #![cfg_attr(not(test), no_main)]
 
-#[allow(dead_code, unused_imports, reason = "the rest of hearken uses more of this room")]
+#[allow(dead_code, unused_imports, reason = "the rest of hearken uses more of this module")]
 #[path = "../../../host/src/compute/mod.rs"]
 mod compute;
 #[allow(dead_code, reason = "as above")]

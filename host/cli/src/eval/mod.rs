@@ -34,7 +34,7 @@ use super::{EXIT_PARTIAL, Failure, MediaArgs, ModelArgs, complain, in_printing, 
     hearken eval refs.tsv --json > figures.json           all figures, also of each recording\n  \
     hearken eval refs.tsv --plot latency.svg              how latencies are distributed\n  \
     hearken eval refs.tsv --policy agreement,attention --step 250,500,1000 --plot policies.svg\n  \
-    \u{20}                                                     what latency costs in errors\n  \
+    \u{20}                                                     error rate against latency\n  \
     hearken eval refs.tsv --join 600                      recordings of ten minutes\n  \
     hearken eval refs.tsv --bias names.txt                how many of these names are recognized\n  \
     hearken eval refs.tsv --noise street.wav --snr 10     speech in noise"

@@ -34,9 +34,9 @@ const THREADS: usize = 2;
 #[derive(clap::Args)]
 #[command(
     after_help = "Each stream plays recordings of the list one after the other, as a microphone would: blocks of --block ms, each sent \
-    when its last sample is due, with --pause seconds of silence between recordings. Streams start one after the other within \
+    when its last sample is due, with --pause ms of silence between recordings. Streams start one after the other within \
     --ramp seconds. When --duration is over each ends after its recording.\n\
-    Latencies count from when the sound was due, so that a delay of the server delays nothing that is measured. Final latency is \
+    Latency is measured from the moment the audio was due, so a slow server cannot hide its own delay. Final latency is \
     given from where speech ends and from where the server says that it ended; the former is REFS.tsv's fourth column, else the \
     last sound within 30 dB of the loudest. `words lost` are words of the list that are missing in the text.\n\
     Exit code 3: some streams were refused or broke, or the server dropped audio.\n\n\

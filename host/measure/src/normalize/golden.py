@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What the reference makes of generated text: lines of ["english" | "basic" | "characters", text, normalised].
+"""What the reference makes of generated text: lines of ["english" | "basic" | "characters", text, normalized].
 
     pip install openai-whisper==20250625 --no-deps && pip install regex more-itertools
     golden.py 600 > golden.jsonl
@@ -11,7 +11,7 @@ More, or other texts (a file with one on each line), compare as much as one like
 """
 import importlib.util, json, random, sys, types, pathlib, sysconfig
 
-# The normalisers alone: the package itself imports torch.
+# The normalizers alone: the package itself imports torch.
 whisper = types.ModuleType("whisper")
 whisper.__path__ = [str(pathlib.Path(sysconfig.get_paths()["purelib"]) / "whisper")]
 sys.modules["whisper"] = whisper
@@ -61,9 +61,9 @@ def texts(count):
         yield separator.join(piece(rng) for _ in range(rng.randrange(1, 9)))
 
 
-def write(kind, normaliser, text):
+def write(kind, normalizer, text):
     try:
-        print(json.dumps([kind, text, normaliser(text)], ensure_ascii=False))
+        print(json.dumps([kind, text, normalizer(text)], ensure_ascii=False))
     except (AssertionError, ValueError, TypeError, IndexError) as error:
         print(f"the reference fails on {text!r}: {error!r}", file=sys.stderr)
 

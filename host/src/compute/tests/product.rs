@@ -243,14 +243,14 @@ fn values_that_are_no_numbers_reach_only_their_row_and_column() {
                 let mut values = random.floats(depth * columns);
                 let good = Memory::new(Float::F32, depth, 0, &values);
                 values[3 * depth + 5] = bad;
-                let spoilt = Memory::new(Float::F32, depth, 0, &values);
+                let spoiled = Memory::new(Float::F32, depth, 0, &values);
                 let run = |right| {
                     run(&kernels, Left::Weights(&packed), right, rows, EXTRAS[0], &mut Random::new(3))
                 };
-                let (good, spoilt) = (run(&good), run(&spoilt));
+                let (good, spoiled) = (run(&good), run(&spoiled));
                 let same = |row: usize| {
                     let part = row * rows..(row + 1) * rows;
-                    good[part.clone()].iter().zip(&spoilt[part]).all(|(a, b)| a.to_bits() == b.to_bits())
+                    good[part.clone()].iter().zip(&spoiled[part]).all(|(a, b)| a.to_bits() == b.to_bits())
                 };
                 assert!((0..columns).filter(|&row| row != 3).all(same), "{element:?} {bad}");
             }

@@ -2,7 +2,7 @@
 //!
 //! Each test attacks one resource with tenant `a`, and measures `b`'s final texts alone and beside
 //! it. On a machine that does other things as well the ratio is only roughly what it is; so the
-//! tests fail where it is far from 1, and `make neighbours`, which has the machine for itself,
+//! tests fail where it is far from 1, and `make neighbors`, which has the machine for itself,
 //! where it is above 1.5. There clients have other cores than the server, as they have elsewhere:
 //! what an attack costs the attacker is no harm of the server's.
 
@@ -17,9 +17,9 @@ use hearken_tests::serve::Server;
 use hearken_tests::tenants::{KEY_A, KEY_B, latencies, two_tenants};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
-/// Returns true for the full form, `make neighbours`.
+/// Returns true for the full form, `make neighbors`.
 fn is_full() -> bool {
-    std::env::var_os("HEARKEN_NEIGHBOURS").is_some()
+    std::env::var_os("HEARKEN_NEIGHBORS").is_some()
 }
 
 /// Permitted delay of `b`'s final texts beside an attack: 95th percentile, as a ratio, and a time
