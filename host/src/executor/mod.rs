@@ -1,7 +1,6 @@
 //! Threads that are shared by everything an engine does: the recognizer's, as many as cores, and
 //! those of a server that take in recordings.
 
-mod moving_average;
 mod priority;
 mod queue;
 mod share;

@@ -4,9 +4,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::moving_average::MovingAverage;
 use super::waits::Waits;
 use crate::meter::{Holding, Holdings, Meter};
+use crate::moving_average::MovingAverage;
+
+/// Time constant of the average of recent use.
+const MEMORY: Duration = Duration::from_secs(1);
 
 /// Limits of the sandboxes of a [`Share`] that live at the same time. Each utterance with partial
 /// texts holds one until its final text. An utterance beyond the limit has no partial texts until
@@ -59,6 +62,7 @@ struct Account {
     holdings: Option<Arc<Holdings>>,
     meter: Arc<Meter>,
     waits: Mutex<Waits>,
+    /// Mean number of threads over the last second or so.
     recent: Mutex<MovingAverage>,
     /// Time used, over the weight, in nanoseconds: its virtual time, the same in all executors.
     used: AtomicU64,
@@ -86,7 +90,7 @@ impl Share {
             holdings: limits.memory_bytes.map(|bytes| Arc::new(Holdings::limited(bytes))),
             meter: Arc::default(),
             waits: Mutex::default(),
-            recent: Mutex::new(MovingAverage::new(Instant::now())),
+            recent: Mutex::new(MovingAverage::new(MEMORY)),
             used: AtomicU64::new(0),
         }))
     }
@@ -150,9 +154,9 @@ impl Share {
         self.0.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Recently used thread time [s], over its weight.
+    /// Mean number of threads used over the last second or so, over its weight.
     pub(super) fn used_lately(&self, now: Instant) -> f64 {
-        self.recent().at(now) / f64::from(self.0.weight)
+        self.recent().at(now, 0.0) / f64::from(self.0.weight)
     }
 
     /// Records that a final text has waited for a thread.
