@@ -16,6 +16,7 @@ use hearken_native::{Heard, Segment};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::guest::hex;
 use crate::speech::Recording;
 
 /// One result of so many is made again in each run, always the same ones.
@@ -162,7 +163,7 @@ impl Records {
 /// The begin of a digest in hexadecimal digits, and its first byte.
 fn name(digest: Sha256) -> (String, u8) {
     let digest = digest.finalize();
-    (digest[..12].iter().map(|byte| format!("{byte:02x}")).collect(), digest[0])
+    (hex(&digest[..12]), digest[0])
 }
 
 fn heard(result: &Value) -> Heard {

@@ -20,6 +20,7 @@ use ureq::tls::{RootCerts, TlsConfig};
 use super::broadcast::Told;
 use super::config;
 use super::keys::random_name;
+use super::values::hex;
 
 /// Texts that wait. One more is given up.
 const QUEUE: usize = 1_000;
@@ -188,8 +189,7 @@ fn is_final(status: StatusCode) -> bool {
 /// Signs a body at a time [s since 1970], so that an old one cannot be sent again.
 fn signature(key: &hmac::Key, time: u64, body: &str) -> String {
     let tag = hmac::sign(key, format!("{time}.{body}").as_bytes());
-    let digits: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("t={time},v1={digits}")
+    format!("t={time},v1={}", hex(tag.as_ref()))
 }
 
 #[cfg(test)]

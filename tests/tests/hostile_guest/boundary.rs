@@ -171,7 +171,7 @@ fn events_that_are_none_are_refused() {
         text: "x".repeat(1_000_000),
         ..Segment { words: vec![], tokens: vec![], ..segment() }
     }));
-    let head: String = large.drain(..8).map(|byte| format!("\\{byte:02x}")).collect();
+    let head = escape(&large.drain(..8).collect::<Vec<u8>>());
     let flood = format!(
         "(memory.fill (i32.const 0x20000) (i32.const 120) (i32.const 1000100))
          (memory.copy (i32.const 0x20000) (i32.const 0x8400) (i32.const 8))

@@ -20,7 +20,7 @@ use hearken::{
     Engine, Error, Model, ModelSource, Progress, SAMPLE_RATE, Share, ShareLimits, TranscribeOptions,
     Transcript,
 };
-use hearken_tests::guest::{Guest, MEMORY_BYTES, TEXT};
+use hearken_tests::guest::{Guest, MEMORY_BYTES, TEXT, escape};
 use hearken_tests::model::SyntheticModel;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -372,7 +372,7 @@ fn a_guest_that_stops_is_explained() {
              (drop (call $fd_write (i32.const 2) (i32.const 8) (i32.const 1) (i32.const 8))) unreachable",
             text.len()
         );
-        let bytes: String = text.bytes().map(|byte| format!("\\{byte:02x}")).collect();
+        let bytes = escape(text.as_bytes());
         Guest { fields: format!("(data (i32.const 0x8400) \"{bytes}\")"), ..Guest::attacking(&attack) }
     };
     costs_one_utterance("last words", &last_words("so long\n\n"), "it aborted (so long)");
