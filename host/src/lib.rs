@@ -46,6 +46,8 @@ mod language;
 mod meter;
 pub mod model;
 mod moving_average;
+#[cfg(test)]
+mod noise;
 mod os_memory;
 pub mod place;
 mod preempt;

@@ -238,6 +238,7 @@ unsafe impl Send for Movable {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::noise::Noise;
 
     fn buzz(seconds: f32, level: f32, offset: f32) -> Vec<f32> {
         (0..(seconds * 16_000.0) as usize)
@@ -309,15 +310,9 @@ mod tests {
 
     #[test]
     fn a_microphone_s_own_noise_is_not_faint_speech() {
-        let mut seed = 5u32;
-        let mut noise = |level: f32| -> Vec<f32> {
-            (0..20 * 16_000)
-                .map(|_| {
-                    seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                    level * f32::from((seed >> 16) as i16) / 32_768.0
-                })
-                .collect()
-        };
+        let mut noise = Noise(5);
+        let mut noise =
+            |level: f32| -> Vec<f32> { (0..20 * 16_000).map(|_| level * noise.sample()).collect() };
         for level in [0.000_1, 0.000_3, 0.000_7, 0.001] {
             let mut detector = Detector::new(2);
             assert_eq!(voiced_frames(&mut detector, &noise(level)), 0, "{level}");
@@ -326,15 +321,9 @@ mod tests {
 
     #[test]
     fn a_loud_fan_is_silence_once_it_is_known_and_speech_over_it_is_not() {
-        let mut seed = 5u32;
-        let mut fan = |seconds: usize| -> Vec<f32> {
-            (0..seconds * 16_000)
-                .map(|_| {
-                    seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                    0.1 * f32::from((seed >> 16) as i16) / 32_768.0
-                })
-                .collect()
-        };
+        let mut noise = Noise(5);
+        let mut fan =
+            |seconds: usize| -> Vec<f32> { (0..seconds * 16_000).map(|_| 0.1 * noise.sample()).collect() };
         let mut detector = Detector::new(2);
         assert!(voiced_frames(&mut detector, &fan(5)) > 100, "webrtc-vad alone takes it for speech");
         voiced_frames(&mut detector, &fan(6));
