@@ -1,8 +1,10 @@
 //! Shares of the threads: limits and usage of each.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use super::waits::Waits;
 use crate::meter::{Holding, Holdings, Meter};
@@ -139,7 +141,7 @@ impl Share {
     /// Charges it for a thread that it has used for `took` until now.
     pub(super) fn charge(&self, now: Instant, took: Duration) {
         self.0.used.fetch_add(nanos(self.virtual_time(took)), Relaxed);
-        self.recent().add(now, took);
+        self.0.recent.lock().add(now, took);
     }
 
     /// Charges CPU time of other threads than an executor's, on which a stream's audio was taken
@@ -150,24 +152,20 @@ impl Share {
         self.charge(Instant::now(), cpu);
     }
 
-    fn recent(&self) -> MutexGuard<'_, MovingAverage> {
-        self.0.recent.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Mean number of threads used over the last second or so, over its weight.
     pub(super) fn used_lately(&self, now: Instant) -> f64 {
-        self.recent().at(now, 0.0) / f64::from(self.0.weight)
+        self.0.recent.lock().at(now, 0.0) / f64::from(self.0.weight)
     }
 
     /// Records that a final text has waited for a thread.
     pub(super) fn waited(&self, now: Instant, wait: Duration) {
-        self.0.waits.lock().unwrap_or_else(PoisonError::into_inner).add(now, wait);
+        self.0.waits.lock().add(now, wait);
     }
 
     /// Waits that are remembered.
     #[cfg(test)]
     pub(super) fn waits(&self) -> usize {
-        self.0.waits.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.0.waits.lock().len()
     }
 
     /// Counters of its sandboxes.
@@ -191,7 +189,7 @@ impl Share {
     /// Recent wait of final texts for a thread: the 95th percentile, `None` without any.
     #[cfg_attr(not(feature = "service"), expect(dead_code, reason = "only a service admits by it"))]
     pub(crate) fn final_wait_at(&self, now: Instant) -> Option<Duration> {
-        self.0.waits.lock().unwrap_or_else(PoisonError::into_inner).percentile(now)
+        self.0.waits.lock().percentile(now)
     }
 }
 

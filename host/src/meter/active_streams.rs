@@ -1,7 +1,7 @@
 //! Number of active streams.
 
 use std::collections::HashMap;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Meter;
@@ -107,7 +107,7 @@ impl ActiveStream {
     pub(crate) fn new(meters: [Arc<Meter>; 2]) -> Self {
         let noted = Instant::now();
         let meters = meters.map(|meter| {
-            let name = meter.lock_speakers().begin(noted);
+            let name = meter.speakers.lock().begin(noted);
             (meter, name)
         });
         Self { meters, noted }
@@ -119,7 +119,7 @@ impl ActiveStream {
         if now.duration_since(self.noted) >= NOTE {
             self.noted = now;
             for (meter, name) in &self.meters {
-                meter.lock_speakers().hear(*name, now);
+                meter.speakers.lock().hear(*name, now);
             }
         }
     }
@@ -129,7 +129,7 @@ impl Drop for ActiveStream {
     fn drop(&mut self) {
         let now = Instant::now();
         for (meter, name) in &self.meters {
-            meter.lock_speakers().end(*name, now);
+            meter.speakers.lock().end(*name, now);
         }
     }
 }
@@ -137,16 +137,12 @@ impl Drop for ActiveStream {
 impl Meter {
     /// Number of active streams now.
     pub(crate) fn speaking(&self) -> u64 {
-        self.lock_speakers().now(Instant::now())
+        self.speakers.lock().now(Instant::now())
     }
 
     /// Number of active streams, averaged over the last ten seconds or so.
     pub(crate) fn speaking_lately(&self) -> f64 {
-        self.lock_speakers().mean(Instant::now())
-    }
-
-    fn lock_speakers(&self) -> MutexGuard<'_, Speakers> {
-        self.speakers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.speakers.lock().mean(Instant::now())
     }
 }
 

@@ -7,11 +7,12 @@ mod memory_quota;
 mod stats;
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hearken_proto::{Event, Request};
+use parking_lot::Mutex;
 
 #[cfg(feature = "service")]
 pub use self::active_streams::ActiveStream;
@@ -114,18 +115,18 @@ impl Meter {
     /// Records the CPU time of the final text of `windows` windows, where no partial text has done
     /// a part of it before.
     pub(crate) fn learn(&self, cpu: Duration, windows: u64) {
-        self.lock_speech().window.add(1.0 / MEMORY, cpu.as_secs_f64(), windows as f64);
+        self.speech.lock().window.add(1.0 / MEMORY, cpu.as_secs_f64(), windows as f64);
     }
 
     /// Records speech of this length: `windows` windows where there are no partial texts.
     pub(crate) fn spoken(&self, samples: u64, windows: u64) {
-        self.lock_speech().windows.add(1.0 / MEMORY, windows as f64, seconds(samples));
+        self.speech.lock().windows.add(1.0 / MEMORY, windows as f64, seconds(samples));
     }
 
     /// CPU time that final texts take for each second of speech, all threads together, where there
     /// is no time for partial texts; `None` before there were any.
     pub(crate) fn cost_of_speech(&self) -> Option<f64> {
-        let Speech { window, windows } = *self.lock_speech();
+        let Speech { window, windows } = *self.speech.lock();
         Some(window.value()? * windows.value()?)
     }
 
@@ -147,15 +148,7 @@ impl Meter {
 
     /// Address ranges of its sandboxes' memories.
     pub(crate) fn spaces(&self) -> Vec<Range<usize>> {
-        self.lock_spaces().clone()
-    }
-
-    fn lock_speech(&self) -> MutexGuard<'_, Speech> {
-        self.speech.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn lock_spaces(&self) -> MutexGuard<'_, Vec<Range<usize>>> {
-        self.spaces.lock().unwrap_or_else(PoisonError::into_inner)
+        self.spaces.lock().clone()
     }
 
     pub(crate) fn decodes(&self, work: Work) -> u64 {
@@ -210,7 +203,7 @@ impl Metered {
 
     /// Sets the address range of its memory.
     pub(crate) fn lives_at(&mut self, space: Range<usize>) {
-        self.meters.iter().for_each(|meter| meter.lock_spaces().push(space.clone()));
+        self.meters.iter().for_each(|meter| meter.spaces.lock().push(space.clone()));
         self.space = Some(space);
     }
 
@@ -249,7 +242,7 @@ impl Drop for Metered {
                 meter.learn(self.making + self.spent + leaving, self.decodes);
             }
             if let Some(space) = &self.space {
-                let mut spaces = meter.lock_spaces();
+                let mut spaces = meter.spaces.lock();
                 if let Some(at) = spaces.iter().position(|other| other == space) {
                     spaces.swap_remove(at);
                 }

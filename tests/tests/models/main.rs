@@ -73,7 +73,8 @@ fn model() -> Vec<u8> {
 }
 
 fn entry(file: &[u8]) -> Entry {
-    Entry::new("mine", "me/models/resolve/main/ggml-mine.bin", file.len() as u64, &hex(&Sha256::digest(file))).unwrap()
+    Entry::new("mine", "me/models/resolve/main/ggml-mine.bin", file.len() as u64, &hex(&Sha256::digest(file)))
+        .unwrap()
 }
 
 /// The server misbehaves once, then gives the file.

@@ -36,9 +36,7 @@ fn hypothesis(committed: Vec<Word>, tentative: Vec<Word>) -> Vec<u8> {
 /// A model that is sure of the first half second of what it hears and not of the second, says
 /// `then` at the end, and does `attack` at the second partial text that is asked of one sandbox.
 fn model(attack: &str, then: &str) -> Model {
-    let data = |address: u32, bytes: &[u8]| {
-        format!("(data (i32.const {address}) \"{}\")\n", escape(bytes))
-    };
+    let data = |address: u32, bytes: &[u8]| format!("(data (i32.const {address}) \"{}\")\n", escape(bytes));
     let partial = hypothesis(vec![word(0, "sure")], vec![word(HALF, "perhaps")]);
     let last = hypothesis(vec![word(HALF, then)], vec![]);
     let guest = Guest {

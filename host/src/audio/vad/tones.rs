@@ -272,8 +272,7 @@ mod tests {
         let siren: Vec<f32> = (0..SECOND).map(siren).collect();
         assert_eq!(found(&siren).len(), 1);
         let mut noise = Noise(1);
-        let noise: Vec<f32> =
-            (0..5 * SECOND).map(|_| noise.next() as f32 / u32::MAX as f32 - 0.5).collect();
+        let noise: Vec<f32> = (0..5 * SECOND).map(|_| noise.next() as f32 / u32::MAX as f32 - 0.5).collect();
         assert_eq!(found(&noise), []);
         assert_eq!(found(&vec![0.0; SECOND]), []);
     }
