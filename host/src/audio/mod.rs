@@ -40,7 +40,7 @@ pub use resample::resampled;
 pub(crate) use ring::{RING_HOLD, RING_PERIOD};
 pub use ring::{RingRead, RingReader, RingWriter, ring};
 pub use samples::Samples;
-pub(crate) use sanitize::usable;
+pub(crate) use sanitize::{usable, usable_sample};
 pub use track::{Track, Tracks};
 pub use vad::{VadConfig, VadEvent, VoiceActivity};
 pub(crate) use voice::Voice;

@@ -18,7 +18,7 @@ use crate::meter::Meter;
 use crate::model::{self, Checked, Known};
 use crate::place::{Counted, Here, Job, ModelFacts, Opened, Place, PlaceError};
 use crate::sandbox::{Code, Image, Instance, Key, SandboxError, State, Template};
-use crate::{SAMPLE_RATE, text};
+use crate::{SAMPLE_RATE, language, text};
 
 /// Source of a model.
 #[derive(Debug, Clone)]
@@ -298,6 +298,11 @@ impl Model {
     /// Returns true if it knows other languages than English.
     pub fn multilingual(&self) -> bool {
         self.inner.checked.header.multilingual()
+    }
+
+    /// Its language (ISO 639-1) if it knows only one: English.
+    pub fn only_language(&self) -> Option<&'static str> {
+        language::only(self.multilingual())
     }
 
     /// Maximum audio of one decode [samples at 16 kHz]. The guest has reported the same as the

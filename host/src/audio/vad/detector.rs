@@ -2,6 +2,8 @@
 
 use webrtc_vad::{SampleRate, Vad, VadMode};
 
+use crate::audio::usable_sample;
+
 /// Level below which a frame is speech only where all is quiet, as mean square of samples from -1
 /// to 1: -60 dB of full scale.
 ///
@@ -101,7 +103,7 @@ impl Detector {
         self.filtered.clear();
         for &sample in frame {
             // Callers may push anything; one NaN must not stay in the filter forever.
-            let input = if sample.is_finite() { sample.clamp(-1.0, 1.0) } else { 0.0 };
+            let input = usable_sample(sample);
             let (last_input, last_output) = self.last.unwrap_or((input, 0.0));
             let output = input - last_input + POLE * last_output;
             self.last = Some((input, output));
