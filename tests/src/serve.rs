@@ -122,7 +122,6 @@ impl Server {
     /// # Panics
     ///
     /// When it does not start, also where this user may not mount one.
-    #[cfg(target_os = "linux")]
     pub fn on_small_disk(state: &Path, kib: u32, configuration: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let file = folder.path().join("hearken.toml");

@@ -147,9 +147,7 @@ impl Drop for Executor {
 impl Shared {
     fn work(self: Arc<Self>) {
         if self.purpose == Purpose::Intake {
-            // On Linux this is the calling thread's alone; elsewhere a process has one priority,
-            // which stays as it is.
-            #[cfg(target_os = "linux")]
+            // The calling thread's alone.
             let _ = rustix::process::setpriority_process(None, NICE);
         }
         while let Some((share, job)) = self.next() {

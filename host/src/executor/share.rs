@@ -27,8 +27,8 @@ pub struct ShareLimits {
     /// memory, is ended, with [`SandboxError::Held`](crate::sandbox::SandboxError::Held); waiting
     /// ones are dropped and made anew when all together exceed the limit. A hostile guest can also
     /// overwrite its model's memory before it is ended: for a moment each thread may hold its part
-    /// and a copy of that. Written memory is known on Linux; elsewhere all of a guest's memory
-    /// counts. Default: no limit.
+    /// and a copy of that. Where the system does not tell what is written, all of a guest's
+    /// memory counts. Default: no limit.
     pub memory_bytes: Option<u64>,
 }
 

@@ -210,7 +210,6 @@ fn a_guest_that_does_not_end_lets_others_go_first() {
 }
 
 /// Writes to `pages` pages of 4 KiB behind its own memory.
-#[cfg(target_os = "linux")]
 fn writing(pages: u32) -> String {
     format!(
         "(drop (memory.grow (i32.const {})))
@@ -224,14 +223,12 @@ fn writing(pages: u32) -> String {
 }
 
 /// A share of threads whose guests may hold 64 MiB.
-#[cfg(target_os = "linux")]
 fn narrow() -> Share {
     Share::limited(1, &ShareLimits::default().memory_bytes(64 << 20))
 }
 
 /// The limit of growth is one thing, that of written memory another, and the latter is checked
 /// while it runs.
-#[cfg(target_os = "linux")]
 #[test]
 fn a_guest_writes_no_more_than_its_share_may_hold() {
     let write = writing(80 << 8);
@@ -254,7 +251,6 @@ fn a_guest_writes_no_more_than_its_share_may_hold() {
 
 /// One instruction writes as much as there is, and nothing can stop it: what the guest may not
 /// write it does not get.
-#[cfg(target_os = "linux")]
 #[test]
 fn a_single_instruction_writes_no_more_than_its_share_may_hold() {
     let peak = || {
@@ -282,7 +278,6 @@ fn a_single_instruction_writes_no_more_than_its_share_may_hold() {
 
 /// Guests that wait for their next call hold no more together than their share may; nothing is lost
 /// by that.
-#[cfg(target_os = "linux")]
 #[test]
 fn guests_that_hold_too_much_together_do_not_wait() {
     let model = load(&Guest::attacking(&writing(40 << 8))).unwrap();
