@@ -4,8 +4,8 @@
 //! The recipe is the one with which the host's build script builds its guests, so that both are the
 //! same code: the very same `hearken-guest.wasm` comes out.
 //!
-//! `--relaxed-simd-only` leaves out the variants of the command and of the guest for engines without
-//! relaxed SIMD, which no test runs.
+//! `--relaxed-simd-only` leaves out the variants of the command and of the guest for engines
+//! without relaxed SIMD, which no test runs.
 
 #[path = "../../../host/build/guest.rs"]
 #[allow(dead_code, reason = "the build script has its own way to it")]
