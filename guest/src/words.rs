@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+pub(crate) use hearken_proto::is_spaced;
 use hearken_proto::{HOP_LENGTH, Word};
 
 /// A token as whisper.cpp reports it.
@@ -47,12 +48,6 @@ pub(crate) fn prompt_text(prompt: &str) -> Option<String> {
     let text = prompt.replace('\0', "");
     let text = text.trim();
     (!text.is_empty()).then(|| format!(" {text}"))
-}
-
-/// Returns true if a language puts spaces between words. Where it does not, each character is a
-/// word, as in OpenAI's implementation (`split_to_word_tokens`).
-pub(crate) fn is_spaced(language: &str) -> bool {
-    !matches!(language, "zh" | "ja" | "th" | "lo" | "my" | "yue")
 }
 
 /// Returns true if a token is more than punctuation. The decoder attends to the pause that follows

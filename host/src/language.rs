@@ -89,6 +89,11 @@ pub fn name(code: &str) -> Option<&'static str> {
     NAMES.split(", ").nth(at)
 }
 
+/// The language of a model that knows only one: English.
+pub(crate) fn only(multilingual: bool) -> Option<&'static str> {
+    (!multilingual).then_some("en")
+}
+
 /// Returns true if Whisper knows a language by this code. The last of them came with large-v3 and
 /// its larger vocabulary; of an older model whisper.cpp would take another token for it.
 pub(crate) fn is_known(code: &str, n_vocab: u32) -> bool {

@@ -103,6 +103,9 @@ mod language;
 #[cfg_attr(not(feature = "service"), allow(dead_code, reason = "a server reads what is counted"))]
 mod meter;
 pub mod model;
+mod moving_average;
+#[cfg(test)]
+mod noise;
 mod os_memory;
 pub mod place;
 mod preempt;

@@ -1,14 +1,10 @@
 //! Pages of memory.
 
-#[cfg(target_os = "linux")]
 use std::ffi::c_void;
-#[cfg(target_os = "linux")]
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-#[cfg(target_os = "linux")]
 use std::ptr;
-#[cfg(target_os = "linux")]
 use std::sync::OnceLock;
 
 /// Size of a large page in the kernel of most processors, in bytes.
@@ -20,15 +16,12 @@ pub(crate) fn prefer_large<T>(memory: &mut [T]) {
     let all = memory.as_mut_ptr_range();
     let start = all.start.map_addr(|address| address.next_multiple_of(LARGE));
     let len = all.end.addr().saturating_sub(start.addr()) / LARGE * LARGE;
-    #[cfg(target_os = "linux")]
     if len > 0 {
         use rustix::mm::{Advice, madvise};
         // SAFETY: whole pages inside memory that is borrowed here; the advice changes neither its
         // content nor its permissions.
         let _ = unsafe { madvise(start.cast(), len, Advice::LinuxHugepage) };
     }
-    #[cfg(not(target_os = "linux"))]
-    let _ = len;
 }
 
 /// Moves a file that is kept in memory onto large pages, as far as whole ones are full, and returns
@@ -41,7 +34,6 @@ pub(crate) fn prefer_large<T>(memory: &mut [T]) {
 /// # Errors
 ///
 /// Where the kernel cannot, or finds no large pages. What the file holds does not change.
-#[cfg(target_os = "linux")]
 pub(crate) fn collapse(file: &File) -> io::Result<u64> {
     use rustix::fs::{SeekFrom, seek};
     let window = Window::new(file)?;
@@ -61,7 +53,6 @@ pub(crate) fn collapse(file: &File) -> io::Result<u64> {
 }
 
 /// A file, mapped at the begin of a large page; it is not read there.
-#[cfg(target_os = "linux")]
 struct Window {
     reserved: *mut c_void,
     reserved_len: usize,
@@ -69,7 +60,6 @@ struct Window {
     file_len: usize,
 }
 
-#[cfg(target_os = "linux")]
 impl Window {
     fn new(file: &File) -> io::Result<Self> {
         use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous};
@@ -99,7 +89,6 @@ impl Window {
     }
 }
 
-#[cfg(target_os = "linux")]
 impl Drop for Window {
     fn drop(&mut self) {
         // SAFETY: this window's own address space, the file in it, and no other pointer into it.
@@ -117,39 +106,31 @@ impl Drop for Window {
 ///
 /// Where the system does not tell.
 pub(crate) fn written(range: Range<usize>) -> io::Result<u64> {
-    #[cfg(target_os = "linux")]
-    {
-        use std::os::unix::fs::FileExt;
-        const PRESENT: u64 = 1 << 63;
-        const SWAPPED: u64 = 1 << 62;
-        const SHARED: u64 = 1 << 61;
-        // Kept open: without a free descriptor no sandbox's memory could be measured any more.
-        static MAP: OnceLock<File> = OnceLock::new();
-        let page = rustix::param::page_size();
-        let map = match MAP.get() {
-            Some(map) => map,
-            None => {
-                let map = File::open("/proc/self/pagemap")?;
-                MAP.get_or_init(|| map)
-            }
-        };
-        let (mut next, end) = (range.start / page, range.end.div_ceil(page));
-        let mut entries = vec![0; 128 << 10];
-        let mut pages = 0;
-        while next < end {
-            let len = entries.len().min(8 * (end - next));
-            map.read_exact_at(&mut entries[..len], 8 * next as u64)?;
-            let entries = entries[..len].as_chunks().0.iter().map(|bytes| u64::from_ne_bytes(*bytes));
-            pages += entries.filter(|flags| flags & (PRESENT | SWAPPED) != 0 && flags & SHARED == 0).count();
-            next += len / 8;
+    use std::os::unix::fs::FileExt;
+    const PRESENT: u64 = 1 << 63;
+    const SWAPPED: u64 = 1 << 62;
+    const SHARED: u64 = 1 << 61;
+    // Kept open: without a free descriptor no sandbox's memory could be measured any more.
+    static MAP: OnceLock<File> = OnceLock::new();
+    let page = rustix::param::page_size();
+    let map = match MAP.get() {
+        Some(map) => map,
+        None => {
+            let map = File::open("/proc/self/pagemap")?;
+            MAP.get_or_init(|| map)
         }
-        Ok(pages as u64 * page as u64)
+    };
+    let (mut next, end) = (range.start / page, range.end.div_ceil(page));
+    let mut entries = vec![0; 128 << 10];
+    let mut pages = 0;
+    while next < end {
+        let len = entries.len().min(8 * (end - next));
+        map.read_exact_at(&mut entries[..len], 8 * next as u64)?;
+        let entries = entries[..len].as_chunks().0.iter().map(|bytes| u64::from_ne_bytes(*bytes));
+        pages += entries.filter(|flags| flags & (PRESENT | SWAPPED) != 0 && flags & SHARED == 0).count();
+        next += len / 8;
     }
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = range;
-        Err(io::ErrorKind::Unsupported.into())
-    }
+    Ok(pages as u64 * page as u64)
 }
 
 /// Reads the written memory of several groups of address ranges, by `/proc/self/smaps`: of
@@ -180,7 +161,6 @@ pub(crate) fn written_in(groups: &[Vec<Range<usize>>]) -> Option<Vec<u64>> {
 mod tests {
     use super::*;
 
-    #[cfg(target_os = "linux")]
     #[test]
     fn what_is_written_is_known() {
         let memory: Vec<u8> = Vec::with_capacity(3 * LARGE);
@@ -195,7 +175,7 @@ mod tests {
         assert_eq!(written(0..4096).unwrap(), 0);
     }
 
-    #[cfg(all(target_os = "linux", feature = "service"))]
+    #[cfg(feature = "service")]
     #[test]
     fn what_is_written_is_known_of_each_group() {
         let held = vec![1u8; 32 << 20];
@@ -206,7 +186,6 @@ mod tests {
         assert_eq!(written_in(&[]), Some(vec![]));
     }
 
-    #[cfg(target_os = "linux")]
     #[test]
     fn a_file_keeps_its_bytes_and_its_holes_on_large_pages() {
         use std::os::unix::fs::{FileExt, MetadataExt};

@@ -23,6 +23,8 @@
 //! Besides these, the guest may import a handful of `wasi_snapshot_preview1` functions, which the
 //! host answers without granting anything: no files, no environment, no arguments, no sockets.
 
+use crate::compute::Element;
+
 /// Version of this boundary. Host and guest must have the same one.
 pub const VERSION: u32 = 12;
 
@@ -77,7 +79,7 @@ pub enum Quantization {
 
 impl Quantization {
     /// Weights of a block.
-    pub const BLOCK: u32 = 32;
+    pub const BLOCK: u32 = Element::Q8_0.block_len() as u32;
 
     /// Reads the number by which ggml knows it (`enum ggml_type`).
     pub fn from_raw(raw: u32) -> Option<Self> {
@@ -92,12 +94,13 @@ impl Quantization {
 
     /// Bytes of a block.
     pub const fn block_bytes(self) -> u32 {
-        match self {
-            Self::Q4_0 => 18,
-            Self::Q5_0 => 22,
-            Self::Q5_1 => 24,
-            Self::Q8_0 => 34,
-        }
+        let element = match self {
+            Self::Q4_0 => Element::Q4_0,
+            Self::Q5_0 => Element::Q5_0,
+            Self::Q5_1 => Element::Q5_1,
+            Self::Q8_0 => Element::Q8_0,
+        };
+        element.block_bytes() as u32
     }
 }
 

@@ -77,7 +77,7 @@ impl Element {
     }
 
     /// Number of elements of one block: 1 where there are no blocks.
-    pub fn block_len(self) -> u64 {
+    pub const fn block_len(self) -> u64 {
         match self {
             Self::F32 | Self::F16 => 1,
             _ => 32,
@@ -85,7 +85,7 @@ impl Element {
     }
 
     /// Bytes of one block.
-    pub fn block_bytes(self) -> u64 {
+    pub const fn block_bytes(self) -> u64 {
         match self {
             Self::F32 => 4,
             Self::F16 => 2,

@@ -45,6 +45,12 @@ pub fn samples_in(duration: Duration) -> u64 {
     u64::try_from(samples).unwrap_or(u64::MAX)
 }
 
+/// Returns true if a language (ISO 639-1) puts spaces between words. Where it does not, each
+/// character is a word, as in OpenAI's implementation (`split_to_word_tokens`).
+pub fn is_spaced(language: &str) -> bool {
+    !matches!(language, "zh" | "ja" | "th" | "lo" | "my" | "yue")
+}
+
 /// A message could not be read: it is truncated, over-long or of another version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;

@@ -5,7 +5,6 @@
 //! process's.
 
 use std::sync::mpsc;
-use std::sync::{Mutex, PoisonError};
 use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
 
@@ -16,6 +15,7 @@ use hearken::{Engine, Model, ModelSource};
 use hearken_tests::capi::Voice;
 use hearken_tests::cost::{in_turn, print_costs, print_latencies, since, spent};
 use hearken_tests::speech::espeak;
+use parking_lot::Mutex;
 
 /// Interval without partial texts: every way makes the same decodes.
 const STEP: Duration = Duration::from_secs(60);
@@ -88,7 +88,7 @@ fn latency(speech: &Speech, model: &Model, voice: &Voice) {
             &mut || {
                 let called = voice.another();
                 let (stamp, stamped) = mpsc::channel();
-                *STAMPED.lock().unwrap_or_else(PoisonError::into_inner) = Some(stamp);
+                *STAMPED.lock() = Some(stamp);
                 called.call_back(&stamp_start);
                 let taken =
                     since(integers.chunks(speech.block), |block| called.push(block), || stamped.recv().ok());
@@ -102,7 +102,7 @@ fn latency(speech: &Speech, model: &Model, voice: &Voice) {
 
 fn stamp_start(event: &CEvent) {
     if event.event_type == CEventType::HearkenEventSpeechStarted as u32
-        && let Some(stamp) = &*STAMPED.lock().unwrap_or_else(PoisonError::into_inner)
+        && let Some(stamp) = &*STAMPED.lock()
     {
         let _ = stamp.send(Instant::now());
     }

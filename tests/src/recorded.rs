@@ -8,14 +8,15 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use hearken::audio::Chunk;
 use hearken_native::whisper_rs::WHISPER_CPP_VERSION;
 use hearken_native::{Heard, Segment};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::guest::hex;
 use crate::speech::Recording;
 
 /// One result of so many is made again in each run, always the same ones.
@@ -61,7 +62,7 @@ impl Records {
         if self.record || first.is_multiple_of(CHECKED) {
             return None;
         }
-        let results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
+        let results = self.results.lock();
         Some(heard(results.get(&key)?))
     }
 
@@ -88,7 +89,7 @@ impl Records {
                 "fell_back": heard.fell_back,
                 "segments": segments,
             });
-            self.results.lock().unwrap_or_else(PoisonError::into_inner).insert(key, result);
+            self.results.lock().insert(key, result);
         }
     }
 
@@ -98,7 +99,7 @@ impl Records {
         if self.record {
             return None;
         }
-        let results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
+        let results = self.results.lock();
         let result = results.get(&self.key_of_tokens(recording, tokens))?;
         let number = |name: &str| result[name].as_f64().expect("a number") as f32;
         Some((number("margin"), number("rounding")))
@@ -111,7 +112,7 @@ impl Records {
             let key = self.key_of_tokens(recording, tokens);
             let result =
                 json!({ "key": key, "recording": recording.name, "margin": margin, "rounding": rounding });
-            self.results.lock().unwrap_or_else(PoisonError::into_inner).insert(key, result);
+            self.results.lock().insert(key, result);
         }
     }
 
@@ -122,7 +123,7 @@ impl Records {
     /// When they cannot be written.
     pub fn save(&self) {
         if self.record {
-            let results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
+            let results = self.results.lock();
             let mut lines: Vec<&Value> = results.values().collect();
             let place = |line: &Value| (line["recording"].to_string(), line["start"].as_u64());
             lines.sort_by_key(|line| place(line));
@@ -162,7 +163,7 @@ impl Records {
 /// The begin of a digest in hexadecimal digits, and its first byte.
 fn name(digest: Sha256) -> (String, u8) {
     let digest = digest.finalize();
-    (digest[..12].iter().map(|byte| format!("{byte:02x}")).collect(), digest[0])
+    (hex(&digest[..12]), digest[0])
 }
 
 fn heard(result: &Value) -> Heard {

@@ -4,10 +4,11 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rustix::net::{self, AddressFamily, SocketType};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use serde_json::Value;
@@ -121,7 +122,6 @@ impl Server {
     /// # Panics
     ///
     /// When it does not start, also where this user may not mount one.
-    #[cfg(target_os = "linux")]
     pub fn on_small_disk(state: &Path, kib: u32, configuration: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let file = folder.path().join("hearken.toml");
@@ -153,7 +153,7 @@ impl Server {
         thread::spawn(move || {
             let mut line = String::new();
             while stderr.read_line(&mut line).is_ok_and(|count| count > 0) {
-                written.lock().unwrap_or_else(PoisonError::into_inner).push_str(&line);
+                written.lock().push_str(&line);
                 line.clear();
             }
         });
@@ -190,7 +190,7 @@ impl Server {
 
     /// Log so far.
     pub fn log(&self) -> String {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.log.lock().clone()
     }
 
     /// Waits until its log says so.

@@ -6,6 +6,8 @@ use std::process::Command;
 
 use hearken::audio::{self, Chunk, Chunker, Format, Resampler, Samples, Source, VadConfig, VoiceActivity};
 
+use crate::random::Random;
+
 /// A recording in memory.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recording {
@@ -162,12 +164,9 @@ pub fn spoken_digits(folder: &Path, count: usize, digits: usize) -> Vec<Recordin
         .collect();
     takes.sort();
     let mut strings = Vec::new();
-    // A linear congruential generator (Knuth's MMIX constants): any fixed choice will do.
-    let mut random = 1u64;
-    let mut below = |limit: usize| {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (random >> 33) as usize % limit
-    };
+    let mut random = Random::new(0);
+    // Of 31 bits: with `Random::below` the strings would be others than those of past measurements.
+    let mut below = |limit: usize| (random.next() >> 1) as usize % limit;
     for of_speaker in takes.chunk_by(|(one, _), (other, _)| one == other) {
         for _ in 0..count {
             let mut string: Option<Recording> = None;

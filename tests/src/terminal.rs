@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::num::NonZeroU16;
 use std::process::Stdio;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, Mutex};
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
@@ -48,7 +49,7 @@ impl Terminal {
             let _held = held;
             let mut bytes = [0; 4096];
             while let Ok(count @ 1..) = from.read(&mut bytes) {
-                shared.lock().process(&bytes[..count]);
+                shared.parser.lock().process(&bytes[..count]);
                 shared.drawn.notify_all();
             }
         });
@@ -76,7 +77,7 @@ impl Terminal {
     ///
     /// Those of the system.
     pub fn resize(&self, rows: u16, columns: u16) -> io::Result<()> {
-        self.shared.lock().screen_mut().set_size(size(rows), size(columns));
+        self.shared.parser.lock().screen_mut().set_size(size(rows), size(columns));
         let winsize = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         Ok(tcsetwinsize(&self.controller, winsize)?)
     }
@@ -88,14 +89,14 @@ impl Terminal {
     /// When it never is.
     pub fn wait(&self, what: &str, wanted: impl Fn(&vt100::Screen) -> bool) -> String {
         let deadline = Instant::now() + PATIENCE;
-        let mut parser = self.shared.lock();
+        let mut parser = self.shared.parser.lock();
         loop {
             if wanted(parser.screen()) {
                 return parser.screen().contents();
             }
             let left = deadline.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "{what} never came; the screen:\n{}", parser.screen().contents());
-            parser = self.shared.drawn.wait_timeout(parser, left).unwrap_or_else(PoisonError::into_inner).0;
+            self.shared.drawn.wait_for(&mut parser, left);
         }
     }
 
@@ -110,7 +111,7 @@ impl Terminal {
 
     /// Text on the screen.
     pub fn contents(&self) -> String {
-        self.shared.lock().screen().contents()
+        self.shared.parser.lock().screen().contents()
     }
 }
 
@@ -131,10 +132,4 @@ pub fn shows_dim(screen: &vt100::Screen, text: &str) -> bool {
 
 fn size(length: u16) -> NonZeroU16 {
     NonZeroU16::new(length).unwrap_or(NonZeroU16::MIN)
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, vt100::Parser> {
-        self.parser.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }

@@ -1,11 +1,11 @@
 //! A second sandbox costs what it writes, not what its model weighs.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hearken::{Engine, Model, ModelSource};
 use hearken_tests::footprint::Footprint;
 use hearken_tests::model::SyntheticModel;
+use parking_lot::{Mutex, MutexGuard};
 use wasmparser::{Parser, Payload, TypeRef};
 
 /// Tolerance for a few pages of the allocator's and the kernel's own: 1 MiB.
@@ -14,7 +14,7 @@ const SLACK: i64 = 1 << 20;
 /// One at a time: what is measured is the process's.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+    ALONE.lock()
 }
 
 /// A model whose weights outweigh what a short decode writes: most of it is the table of 51,864

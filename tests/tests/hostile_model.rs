@@ -11,15 +11,11 @@ use hearken::model::ModelError;
 use hearken::{Engine, Error, ModelSource, Preparation, TranscribeOptions, Transcript};
 use hearken_tests::command;
 use hearken_tests::model::{SyntheticModel, Vocabulary};
+use hearken_tests::random;
 
 /// Three seconds of noise: random weights find words in it.
 fn noise() -> Vec<f32> {
-    let mut state = 1u32;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 24) as f32 - 0.5
-    };
-    (0..48_000).map(|_| next()).collect()
+    random::noise(0.5).take(48_000).collect()
 }
 
 fn transcribe(model: &SyntheticModel) -> Transcript {
@@ -125,7 +121,7 @@ fn a_file_that_is_no_model_never_reaches_the_sandbox() {
     for cut in (0..64).step_by(3).chain([1000, 30_000, good.len() / 2, good.len() - 1]) {
         files.push((format!("cut at {cut}"), good[..cut].to_vec()));
     }
-    let noise: Vec<u8> = (0..100_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let noise = random::garbage(100_000);
     files.push(("noise".to_owned(), noise.clone()));
     files.push(("noise behind the magic number".to_owned(), [&good[..4], &noise].concat()));
     files.push(("a tail".to_owned(), [good.as_slice(), &[0]].concat()));

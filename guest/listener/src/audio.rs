@@ -31,7 +31,7 @@ pub use error::AudioError;
 pub use recording::{Piped, Recording};
 pub use resample::Resampler;
 pub(crate) use resample::resampled;
-pub(crate) use sanitize::usable;
+pub(crate) use sanitize::{usable, usable_sample};
 pub use track::{Track, Tracks};
 pub use vad::{VadConfig, VadEvent, VoiceActivity};
 pub(crate) use voice::Voice;

@@ -184,7 +184,7 @@ impl Model {
         let mut transcript = Transcript::default();
         // Once known, it is kept.
         let mut language =
-            options.language.clone().or_else(|| (!self.multilingual()).then(|| "en".to_owned()));
+            options.language.clone().or_else(|| language::only(self.multilingual()).map(str::to_owned));
         let mut intake = Intake::new(source, self, options)?;
         while !intake.has_ended() {
             for chunk in intake.step()? {

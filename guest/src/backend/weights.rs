@@ -9,7 +9,6 @@ use std::cell::RefCell;
 
 use hearken_proto::compute::{Element, MAX_WEIGHTS, Weight};
 
-use super::kernels::quant::Blocks;
 use super::tensor::{Format, Tensor};
 
 #[derive(Default)]
@@ -89,17 +88,14 @@ pub(super) fn element(format: Format) -> Option<Element> {
     Some(match format {
         Format::F32 => Element::F32,
         Format::F16 => Element::F16,
-        Format::Blocks(Blocks::Q8_0) => Element::Q8_0,
-        Format::Blocks(Blocks::Q5_0) => Element::Q5_0,
-        Format::Blocks(Blocks::Q5_1) => Element::Q5_1,
-        Format::Blocks(Blocks::Q4_0) => Element::Q4_0,
-        Format::Blocks(Blocks::Q4_1) => Element::Q4_1,
-        Format::I32 | Format::Blocks(Blocks::Other { .. }) => return None,
+        Format::Blocks(blocks) => return blocks.element(),
+        Format::I32 => return None,
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::kernels::quant::Blocks;
     use super::*;
 
     fn tensor(address: usize, rows: usize, format: Format) -> Tensor {

@@ -1,9 +1,9 @@
 //! The part of an utterance that is decoded.
 
-use hearken_proto::window::STRIDES;
+use hearken_proto::window::{STRIDES, quietest};
 
-/// Samples over which energy is smoothed when a cut is looked for: 50 ms.
-const SMOOTHING: usize = hearken_proto::SAMPLE_RATE as usize / 20;
+/// Distance of the places that are looked at for a cut [samples]: 10 ms.
+const STEP: usize = hearken_proto::SAMPLE_RATE as usize / 100;
 
 /// The latest part of an utterance.
 pub(crate) struct Window {
@@ -52,16 +52,7 @@ impl Window {
     /// The quietest place between three and seven tenths of the window.
     pub(crate) fn quietest_cut(&self) -> u32 {
         let (first, last) = (self.samples.len() / 10 * 3, self.samples.len() / 10 * 7);
-        let quietest = (first..last).step_by(SMOOTHING / 5).min_by(|&one, &other| {
-            let energy = |at: usize| {
-                self.samples[at..(at + SMOOTHING).min(self.samples.len())]
-                    .iter()
-                    .map(|sample| sample * sample)
-                    .sum::<f32>()
-            };
-            energy(one).total_cmp(&energy(other))
-        });
-        self.start + (quietest.unwrap_or(first) + SMOOTHING / 2).min(self.samples.len()) as u32
+        self.start + quietest(&self.samples, first..last, STEP) as u32
     }
 
     /// Forgets everything before `position`.

@@ -196,8 +196,8 @@ impl Live {
             }
         }
         let ended = pump.join();
-        let english = || Language { code: "en".to_owned(), probability: None };
-        let language = self.language.take().or_else(|| (!model.multilingual()).then(english));
+        let only = || Some(Language { code: model.only_language()?.to_owned(), probability: None });
+        let language = self.language.take().or_else(only);
         for view in self.views {
             match view {
                 View::Captions(captions) => drop(captions),

@@ -11,7 +11,6 @@ mod devices;
 mod doctor;
 mod eval;
 mod file;
-#[cfg(target_os = "linux")]
 mod hardened;
 mod live;
 mod load;

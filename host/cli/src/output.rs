@@ -1,10 +1,14 @@
 //! Destinations of transcripts: standard output, or files that appear whole or not at all.
 
-use std::collections::hash_map::RandomState;
-use std::fs::{self, File};
-use std::hash::BuildHasher;
-use std::io::{self, BufWriter, StdoutLock, Write};
+use std::fs::{self, File, Permissions};
+use std::io::{self, BufWriter, IntoInnerError, StdoutLock, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+/// Random characters in a draft's name.
+const UNIQUE: usize = 16;
 
 /// A sink for one transcript.
 pub(crate) enum Output {
@@ -16,12 +20,10 @@ pub(crate) enum Output {
     Special(BufWriter<File>),
 }
 
-/// A file in the making, beside its destination.
+/// A file in the making, beside its destination; removed unless it takes its place.
 pub(crate) struct Draft {
-    file: BufWriter<File>,
-    path: PathBuf,
+    file: BufWriter<NamedTempFile>,
     destination: PathBuf,
-    kept: bool,
 }
 
 impl Output {
@@ -43,13 +45,16 @@ impl Output {
         let name = destination.file_name().ok_or(io::ErrorKind::InvalidInput)?;
         let mut draft = std::ffi::OsString::from(".");
         draft.push(name);
+        draft.push(".");
         sweep(destination, &draft);
-        // A name that cannot be guessed, and that no dead process has left.
-        let unique = RandomState::new().hash_one(std::process::id());
-        draft.push(format!(".{unique:016x}.part"));
-        let path = destination.with_file_name(draft);
-        let file = BufWriter::new(File::create_new(&path)?);
-        Ok(Self::File(Draft { file, path, destination: destination.to_owned(), kept: false }))
+        let file = tempfile::Builder::new()
+            .prefix(&draft)
+            .rand_bytes(UNIQUE)
+            .suffix(".part")
+            // As for any new file; the user's mask takes its part.
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(folder(destination))?;
+        Ok(Self::File(Draft { file: BufWriter::new(file), destination: destination.to_owned() }))
     }
 
     /// Makes the output visible under its name.
@@ -57,11 +62,10 @@ impl Output {
         match self {
             Self::Stdout(mut out) => out.flush(),
             Self::Special(mut file) => file.flush(),
-            Self::File(mut draft) => {
-                draft.file.flush()?;
-                draft.file.get_ref().sync_all()?;
-                fs::rename(&draft.path, &draft.destination)?;
-                draft.kept = true;
+            Self::File(draft) => {
+                let file = draft.file.into_inner().map_err(IntoInnerError::into_error)?;
+                file.as_file().sync_all()?;
+                file.persist(&draft.destination)?;
                 // So that the name is there after a power cut. Some file systems cannot, and need
                 // not.
                 if let Ok(folder) = File::open(folder(&draft.destination)) {
@@ -86,20 +90,12 @@ fn sweep(destination: &Path, beginning: &std::ffi::OsStr) {
         let unique = name
             .as_encoded_bytes()
             .strip_prefix(beginning.as_encoded_bytes())
-            .and_then(|rest| rest.strip_prefix(b".")?.strip_suffix(b".part"));
-        let is_draft =
-            unique.is_some_and(|unique| unique.len() == 16 && unique.iter().all(u8::is_ascii_hexdigit));
+            .and_then(|rest| rest.strip_suffix(b".part"));
+        let is_draft = unique
+            .is_some_and(|unique| unique.len() == UNIQUE && unique.iter().all(u8::is_ascii_alphanumeric));
         let age = || entry.metadata().ok()?.modified().ok()?.elapsed().ok();
         if is_draft && age().is_some_and(|age| age.as_secs() > 3600) {
             let _ = fs::remove_file(entry.path());
-        }
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        if !self.kept {
-            let _ = fs::remove_file(&self.path);
         }
     }
 }
@@ -142,7 +138,7 @@ mod tests {
             file(".a.txt.0123456789abcde0.part", 0),
             file(".b.txt.0123456789abcdef.part", 2),
             file(".a.txt.part", 2),
-            file(".a.txt.0123456789abcdeg.part", 2),
+            file(".a.txt.0123456789abcde-.part", 2),
             file("a.txt.0123456789abcdef.part", 2),
         ];
         let mut output = Output::file(&folder.path().join("a.txt")).unwrap();

@@ -1,11 +1,11 @@
 //! Progress on a terminal; nothing in a pipe.
 
 use std::io::IsTerminal;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use hearken::SAMPLE_RATE;
 use indicatif::{ProgressBar, ProgressStyle};
+use parking_lot::Mutex;
 
 /// Period of one turn of a spinner.
 const TURN: Duration = Duration::from_millis(100);
@@ -26,7 +26,7 @@ impl Spinner {
     }
 
     fn replace(&self, bar: Option<ProgressBar>) {
-        let mut current = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut current = self.0.lock();
         if let Some(bar) = std::mem::replace(&mut *current, bar) {
             bar.finish_and_clear();
         }

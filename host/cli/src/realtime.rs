@@ -61,8 +61,8 @@ pub(crate) fn follow(
     transcript.taken_channel = session.taken_channel();
     transcript.loudest_db = session.loudest_db();
     if let (None, false) = (&transcript.language, transcript.segments.is_empty()) {
-        let code = if model.multilingual() { None } else { Some("en".to_owned()) };
-        transcript.language = code.map(|code| Language { code, probability: None });
+        let only = model.only_language();
+        transcript.language = only.map(|code| Language { code: code.to_owned(), probability: None });
     }
     Ok(transcript)
 }

@@ -164,7 +164,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
             server.audiosocket_address().map(|address| format!("serving tcp://{address} (AudioSocket)"));
         let signals = tokio::spawn(watch(args.config.clone(), args.addresses(), control.clone())?);
         if args.hardened {
-            give_up_calls()?;
+            super::hardened::restrict_calls()?;
         }
         let greet = tokio::spawn(async move {
             control.ready().await;
@@ -211,7 +211,6 @@ impl Args {
     }
 
     /// Gives up all files but the server's own, and connecting to others.
-    #[cfg(target_os = "linux")]
     fn give_up_files(&self, config: &Config, models: &[NamedModel]) -> Result<(), Failure> {
         let tls = config.tls.iter().flat_map(|tls| [tls.certificate.clone(), tls.key.clone()]);
         let models = models.iter().filter_map(|model| match &model.source {
@@ -241,11 +240,6 @@ impl Args {
         };
         super::hardened::restrict_files(&needs)
     }
-
-    #[cfg(not(target_os = "linux"))]
-    fn give_up_files(&self, _config: &Config, _models: &[NamedModel]) -> Result<(), Failure> {
-        Err(Failure::usage("--hardened needs Linux; leave it out"))
-    }
 }
 
 /// Models of the configuration, else the one that every other command would use.
@@ -274,16 +268,6 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(format!("cannot start the threads that move bytes: {error}")))
-}
-
-#[cfg(target_os = "linux")]
-fn give_up_calls() -> Result<(), Failure> {
-    super::hardened::restrict_calls()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn give_up_calls() -> Result<(), Failure> {
-    Ok(())
 }
 
 /// A webhook at this address, with the secret in the environment, or that of the configuration.

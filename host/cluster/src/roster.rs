@@ -1,9 +1,9 @@
 //! The processes that were heard lately.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::id::Id;
@@ -42,7 +42,7 @@ impl<T: Clone> Roster<T> {
 
     /// Records that a process was heard. Returns true if it is a new one.
     pub(crate) fn hear(&self, id: Id, news: T, now: Instant) -> bool {
-        let mut members = self.lock();
+        let mut members = self.members.lock();
         if let Some(member) = members.get_mut(&id) {
             (member.heard, member.news) = (now, news);
             return false;
@@ -56,7 +56,7 @@ impl<T: Clone> Roster<T> {
 
     /// Forgets processes that were silent for too long. Returns them.
     pub(crate) fn expire(&self, now: Instant) -> Vec<Id> {
-        let mut members = self.lock();
+        let mut members = self.members.lock();
         let silent = |member: &Member<T>| now.saturating_duration_since(member.heard) >= self.silence;
         let lost: Vec<Id> = members.iter().filter(|(_, member)| silent(member)).map(|(id, _)| *id).collect();
         for id in &lost {
@@ -67,21 +67,17 @@ impl<T: Clone> Roster<T> {
 
     /// Waits for the loss of a process; `None` if it is not known.
     pub(crate) fn loss(&self, id: Id) -> Option<Loss> {
-        self.lock().get(&id).map(|member| Loss(member.alive.subscribe()))
+        self.members.lock().get(&id).map(|member| Loss(member.alive.subscribe()))
     }
 
     /// Returns true if a process was heard lately.
     pub(crate) fn knows(&self, id: Id) -> bool {
-        self.lock().contains_key(&id)
+        self.members.lock().contains_key(&id)
     }
 
     /// The latest of all.
     pub(crate) fn all(&self) -> Vec<(Id, T)> {
-        self.lock().iter().map(|(id, member)| (*id, member.news.clone())).collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Id, Member<T>>> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+        self.members.lock().iter().map(|(id, member)| (*id, member.news.clone())).collect()
     }
 }
 

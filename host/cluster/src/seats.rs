@@ -1,8 +1,9 @@
 //! Messages about sandboxes, each to the task that has the sandbox.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use crate::id::Id;
@@ -28,7 +29,7 @@ impl<M> Seats<M> {
     /// Takes the messages about a sandbox; `None` if another task has them already.
     pub(crate) fn open(&self, id: Id) -> Option<Seat<M>> {
         let (sender, inbox) = mpsc::channel(QUEUED);
-        let mut seats = self.lock();
+        let mut seats = self.0.lock();
         if seats.contains_key(&id) {
             return None;
         }
@@ -38,7 +39,7 @@ impl<M> Seats<M> {
 
     /// Delivers a message. Returns false if no task has that sandbox.
     pub(crate) fn deliver(&self, id: Id, message: M) -> bool {
-        match self.lock().get(&id) {
+        match self.0.lock().get(&id) {
             Some(sender) => {
                 if sender.try_send(message).is_err() {
                     tracing::debug!(%id, "a message was dropped: too many wait");
@@ -51,11 +52,7 @@ impl<M> Seats<M> {
 
     /// Number of tasks.
     pub(crate) fn len(&self) -> usize {
-        self.lock().len()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Id, Sender<M>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().len()
     }
 }
 
@@ -68,7 +65,7 @@ impl<M> Seat<M> {
 
 impl<M> Drop for Seat<M> {
     fn drop(&mut self) {
-        self.seats.lock().remove(&self.id);
+        self.seats.0.lock().remove(&self.id);
     }
 }
 

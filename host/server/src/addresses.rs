@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 /// Number of connections of each address.
 pub(super) struct Addresses {
@@ -15,10 +17,6 @@ pub(super) struct Addresses {
 impl Addresses {
     pub(super) fn new(limit: usize, spares_this_machine: bool) -> Arc<Self> {
         Arc::new(Self { counts: Mutex::default(), limit, spares_this_machine })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -33,7 +31,7 @@ impl Share {
     pub(super) fn take(of: &Arc<Addresses>, address: IpAddr) -> Option<Self> {
         let address = network(address);
         let spared = of.spares_this_machine && address.is_loopback();
-        let mut counts = of.lock();
+        let mut counts = of.counts.lock();
         let count = counts.entry(address).or_default();
         if !spared && *count >= of.limit {
             return None;
@@ -46,7 +44,7 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        let mut counts = self.of.lock();
+        let mut counts = self.of.counts.lock();
         if let Some(count) = counts.get_mut(&self.address) {
             *count -= 1;
             if *count == 0 {
@@ -95,7 +93,7 @@ mod tests {
         let _one = take(&of, "2001:db8::1").unwrap();
         assert!(take(&of, "2001:db8::2:0:0:1").is_none());
         assert!(take(&of, "2001:db8:0:1::1").is_some());
-        assert_eq!(of.lock().len(), 1, "who has gone is forgotten");
+        assert_eq!(of.counts.lock().len(), 1, "who has gone is forgotten");
     }
 
     #[test]

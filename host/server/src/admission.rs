@@ -17,11 +17,11 @@
 //! Other programs on the same cores show in the utilization of the recognizer's threads; errors of
 //! the estimate show as final texts that wait for a thread.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use hearken::service::{ActiveStream, Stats};
 use hearken::{Engine, Model, Share};
+use parking_lot::Mutex;
 
 use super::Elsewhere;
 use super::config::Admission;
@@ -109,7 +109,7 @@ impl Capacity {
 
     /// Admits a stream's first speech and counts it as active, if there is room.
     pub(super) fn speak(&self, model: &Model, asking: &Asking<'_>) -> Result<ActiveStream, Rejection> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self.turn.lock();
         self.room(model, asking)?;
         Ok(model.count_stream(asking.own))
     }

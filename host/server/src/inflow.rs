@@ -7,9 +7,10 @@
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::socket::MAX_MESSAGE;
@@ -46,24 +47,20 @@ impl fmt::Display for Exhausted {
 impl std::error::Error for Exhausted {}
 
 impl Inflow {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Charges long messages to this tenant from now on.
     pub(super) fn charge(&self, tenant: &Arc<Tenant>) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         (state.tenant, state.read) = (Some(Arc::clone(tenant)), 0);
     }
 
     /// Marks the message as whole.
     pub(super) fn mark_whole(&self) {
-        self.lock().whole = true;
+        self.0.lock().whole = true;
     }
 
     /// Gives the memory of a whole message back, which was taken in.
     pub(super) fn release(&self) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         if std::mem::take(&mut state.whole) {
             state.read = 0;
             state.give_back();
@@ -118,9 +115,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
-        this.inflow.lock().reserve(buffer.remaining() as u64).map_err(io::Error::other)?;
+        this.inflow.0.lock().reserve(buffer.remaining() as u64).map_err(io::Error::other)?;
         ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
-        this.inflow.lock().read += (buffer.filled().len() - before) as u64;
+        this.inflow.0.lock().read += (buffer.filled().len() - before) as u64;
         Poll::Ready(Ok(()))
     }
 }
@@ -169,8 +166,8 @@ mod tests {
         let (one, other) = (Inflow::default(), Inflow::default());
         let read = |inflow: &Inflow, mib: u64| {
             for _ in 0..mib << 10 {
-                inflow.lock().reserve(1 << 10)?;
-                inflow.lock().read += 1 << 10;
+                inflow.0.lock().reserve(1 << 10)?;
+                inflow.0.lock().read += 1 << 10;
             }
             Ok::<(), Exhausted>(())
         };
@@ -178,7 +175,7 @@ mod tests {
         one.charge(&tenant);
         other.charge(&tenant);
         read(&one, 3).unwrap();
-        assert_eq!(one.lock().charged, 2 << 20);
+        assert_eq!(one.0.lock().charged, 2 << 20);
         read(&other, 2).unwrap();
         let Exhausted(limit) = read(&other, 1).unwrap_err();
         assert_eq!(limit, 3 << 20);

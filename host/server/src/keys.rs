@@ -6,6 +6,8 @@ use std::str::FromStr;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConstantTimeEq};
 
+use super::values::hex;
+
 /// Prefix of a key, so that one that was published by mistake is found.
 const PREFIX: &str = "hk_";
 /// Prefix of a hash in the configuration.
@@ -103,10 +105,6 @@ pub(super) fn random_name() -> String {
     // guessable.
     getrandom::fill(&mut bytes).expect("the system's random generator works");
     hex(&bytes)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ mod wyoming;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -73,6 +73,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use hearken::service::IntakePool;
 use hearken::{Engine, Error};
+use parking_lot::RwLock;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
@@ -166,7 +167,7 @@ impl App {
     }
 
     fn acceptor(&self) -> Option<TlsAcceptor> {
-        self.tls.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.tls.read().clone()
     }
 
     /// Counts and logs a rejection, and answers with it in hearken's own form.
@@ -431,7 +432,7 @@ impl Control {
         self.0.tenants.replace(&config.tenants);
         self.0.parked.end_revoked();
         if acceptor.is_some() && self.0.config.tls.is_some() {
-            *self.0.tls.write().unwrap_or_else(PoisonError::into_inner) = acceptor;
+            *self.0.tls.write() = acceptor;
         }
         Ok(())
     }

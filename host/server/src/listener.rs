@@ -153,7 +153,6 @@ fn too_large() -> Response {
 /// Sets the options of a connection: text is sent at once, and unread data times out.
 fn settle(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
-    #[cfg(target_os = "linux")]
     let _ = rustix::net::sockopt::set_tcp_user_timeout(stream, UNREAD.as_millis() as u32);
 }
 

@@ -1,7 +1,8 @@
 //! Rate limit of log lines that strangers cause: a rejection costs a line, and a disk has an end.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 /// Lines that are written at once, and in each period.
 const LINES: u32 = 50;
@@ -29,7 +30,7 @@ pub(super) enum Line {
 
 impl Quiet {
     pub(super) fn next(&self, now: Instant) -> Line {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.0.lock();
         if counts.since.is_none_or(|since| now.saturating_duration_since(since) >= PERIOD) {
             (counts.since, counts.written) = (Some(now), 0);
         }

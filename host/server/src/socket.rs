@@ -11,6 +11,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use bytes::Bytes;
 use hearken::session::SessionEvent;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::App;
@@ -163,7 +164,7 @@ pub(super) async fn drive(
     socket: &mut WebSocket,
     adapter: &mut impl Adapter,
     app: &App,
-    given_up: &tokio::sync::Notify,
+    given_up: &Notify,
     revoked: impl Future<Output = ()> + Send,
 ) -> Ended {
     let mut out = Outbox::default();
@@ -186,6 +187,19 @@ pub(super) async fn drive(
             Ended::Refused
         }
     }
+}
+
+/// Serves a connection to its end, as [`drive`] does, and drops its adapter. The log has the end
+/// under `name`.
+pub(super) async fn drive_and_log(
+    mut socket: WebSocket,
+    mut adapter: impl Adapter,
+    app: Arc<App>,
+    name: String,
+    revoked: impl Future<Output = ()> + Send,
+) {
+    let ended = drive(&mut socket, &mut adapter, &app, &Notify::new(), revoked).await;
+    tracing::info!(stream = name, "{ended:?}");
 }
 
 async fn serve(

@@ -1,11 +1,12 @@
 //! Tenants: authentication, limits and usage.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 use hearken::{Share, ShareLimits};
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 use super::config::TenantConfig;
@@ -116,7 +117,7 @@ impl Tenant {
         // One check and one charge: of simultaneous requests only the first may find credit.
         let Some(allowed) = self.limits.audio_seconds_per_minute else { return Ok(()) };
         let full = f64::from(allowed);
-        let mut credit = self.usage.credit.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut credit = self.usage.credit.lock();
         let left = refilled(*credit, full, now);
         if left <= 0.0 {
             return Err(Rejection::too_much_audio(left, allowed));
@@ -144,7 +145,7 @@ impl Tenant {
     /// Returns the credit left after this.
     fn spend(&self, seconds: f64, allowed: u32, now: Instant) -> f64 {
         let full = f64::from(allowed);
-        let mut credit = self.usage.credit.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut credit = self.usage.credit.lock();
         let left = (refilled(*credit, full, now) - seconds).min(full);
         *credit = Some(Credit { seconds: left, at: now });
         left
@@ -201,14 +202,14 @@ impl Tenants {
     /// Takes over another configuration. Streams that run keep the limits that they began with, as
     /// long as their key is there.
     pub(super) fn replace(&self, configured: &BTreeMap<String, TenantConfig>) {
-        let mut directory = self.directory.write().unwrap_or_else(PoisonError::into_inner);
+        let mut directory = self.directory.write();
         *directory = Arc::new(Directory::new(configured, &directory.tenants));
         drop(directory);
         self.replaced.send_replace(());
     }
 
     fn directory(&self) -> Arc<Directory> {
-        Arc::clone(&self.directory.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.directory.read())
     }
 
     /// Returns true if the client that came with this key, or without one, to this tenant may stay.

@@ -4,7 +4,7 @@
 //! broken connection instead of the answer. So the rest is read and discarded, within limits.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use parking_lot::Mutex;
 use tokio::time::{sleep, timeout};
 
 /// Most bytes that are discarded. The client of a longer body may miss the answer.
@@ -34,7 +35,7 @@ pub(super) async fn discard(request: Request, next: Next) -> Response {
     let rest = Arc::default();
     let lent = Body::new(Lent { body, rest: Arc::clone(&rest) });
     let response = next.run(Request::from_parts(parts, lent)).await;
-    let rest = rest.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let rest = rest.lock().take();
     if let Some(rest) = rest.filter(|rest| !rest.is_end_stream()) {
         // The answer is sent meanwhile.
         tokio::spawn(timeout(LONGEST, read(rest)));
@@ -82,6 +83,6 @@ impl HttpBody for Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         let body = std::mem::take(&mut self.body);
-        *self.rest.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+        *self.rest.lock() = Some(body);
     }
 }

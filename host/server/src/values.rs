@@ -57,6 +57,17 @@ pub(super) fn base64(text: &str) -> Result<Vec<u8>, base64::DecodeError> {
     if text.contains(['-', '_']) { URL.decode(&*text) } else { PLAIN.decode(&*text) }
 }
 
+/// Writes bytes as hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Writes 32 hexadecimal digits as a UUID, in groups (RFC 9562).
+pub(super) fn uuid(digits: &str) -> String {
+    let part = |range| digits.get(range).unwrap_or_default();
+    [part(0..8), part(8..12), part(12..16), part(16..20), part(20..32)].join("-")
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -97,5 +108,11 @@ mod tests {
         assert_eq!(base64("").unwrap(), b"");
         assert!(base64("no base64!").is_err());
         assert!(base64("A").is_err());
+    }
+
+    #[test]
+    fn a_uuid_is_written_in_groups() {
+        let bytes: Vec<u8> = (0..16).map(|byte| byte * 17).collect();
+        assert_eq!(uuid(&hex(&bytes)), "00112233-4455-6677-8899-aabbccddeeff");
     }
 }

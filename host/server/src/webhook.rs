@@ -5,10 +5,10 @@
 //! delivered is tried again, later and later, while others wait in a bounded queue; what is given
 //! up is counted.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use ring::hmac;
 use serde::Serialize;
@@ -20,6 +20,7 @@ use ureq::tls::{RootCerts, TlsConfig};
 use super::broadcast::Told;
 use super::config;
 use super::keys::random_name;
+use super::values::hex;
 
 /// Texts that wait. One more is given up.
 const QUEUE: usize = 1_000;
@@ -91,7 +92,7 @@ impl Webhook {
 
     /// Queues a text.
     pub(super) fn post(&self, text: &Text<'_>) {
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = self.open.lock();
         let queued = match (open.as_ref(), serde_json::to_string(text)) {
             (Some(open), Ok(text)) => open.texts.try_send(text).is_ok(),
             _ => false,
@@ -103,8 +104,8 @@ impl Webhook {
 
     /// Takes no more texts, and waits until those that are queued were tried once more.
     pub(super) async fn close(&self) {
-        drop(self.open.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(self.open.lock().take());
+        let ended = self.ended.lock().take();
         if let Some(ended) = ended {
             // The thread drops its end.
             let _ = ended.await;
@@ -188,8 +189,7 @@ fn is_final(status: StatusCode) -> bool {
 /// Signs a body at a time [s since 1970], so that an old one cannot be sent again.
 fn signature(key: &hmac::Key, time: u64, body: &str) -> String {
     let tag = hmac::sign(key, format!("{time}.{body}").as_bytes());
-    let digits: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("t={time},v1={digits}")
+    format!("t={time},v1={}", hex(tag.as_ref()))
 }
 
 #[cfg(test)]

@@ -2,13 +2,10 @@
 
 use std::ops::Range;
 
+use hearken_proto::window::quietest;
+
 use super::VadEvent;
 use super::voice::Voice;
-use crate::SAMPLE_RATE;
-
-/// Window over which energy is smoothed when a cut is looked for: 50 ms, longer than a pitch period
-/// and shorter than a syllable.
-const SMOOTHING: usize = SAMPLE_RATE as usize / 20;
 
 /// A stretch of 16 kHz mono audio that begins and ends with speech, for one decode.
 #[derive(Debug, Clone, PartialEq)]
@@ -159,7 +156,8 @@ impl Chunker {
             // own.
             self.release(before, at, sink);
         } else {
-            let cut = quietest(&self.held, self.held.len() / 5 * 3);
+            let len = self.held.len();
+            let cut = quietest(&self.held, len / 5 * 3..len, 1).max(1);
             self.release(cut, cut, sink);
         }
     }
@@ -176,22 +174,6 @@ impl Chunker {
         self.speech_end = self.speech_end.saturating_sub(forget);
         self.latest = None;
     }
-}
-
-/// Finds the quietest place of `audio` at or after `from`: the center of the 50 ms with the least
-/// energy, at least 1.
-fn quietest(audio: &[f32], from: usize) -> usize {
-    let width = SMOOTHING.min(audio.len() - from).max(1);
-    let energy = |sample: f32| f64::from(sample) * f64::from(sample);
-    let mut sum: f64 = audio[from..from + width].iter().copied().map(energy).sum();
-    let (mut least, mut best) = (sum, from);
-    for start in from + 1..=audio.len() - width {
-        sum += energy(audio[start + width - 1]) - energy(audio[start - 1]);
-        if sum < least {
-            (least, best) = (sum, start);
-        }
-    }
-    (best + width / 2).max(1)
 }
 
 #[cfg(test)]

@@ -36,9 +36,11 @@ pub use raw::{Encoding, RawPcm, UnknownEncoding};
 pub use resample::Resampler;
 pub(crate) use resample::at_rate;
 pub use resample::resampled;
+#[cfg(any(feature = "capi", feature = "capture"))]
+pub(crate) use ring::{RING_HOLD, RING_PERIOD};
 pub use ring::{RingRead, RingReader, RingWriter, ring};
 pub use samples::Samples;
-pub(crate) use sanitize::usable;
+pub(crate) use sanitize::{usable, usable_sample};
 pub use track::{Track, Tracks};
 pub use vad::{VadConfig, VadEvent, VoiceActivity};
 pub(crate) use voice::Voice;

@@ -218,6 +218,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::noise::Noise;
 
     fn resample(format: Format, input: &[f32], block: usize) -> Vec<f32> {
         let mut resampler = Resampler::new(format).expect("valid");
@@ -234,13 +235,9 @@ mod tests {
     }
 
     /// Cheap, repeatable, broadband.
-    fn noise(len: usize, mut seed: u32) -> Vec<f32> {
-        (0..len)
-            .map(|_| {
-                seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                f32::from((seed >> 16) as i16) / 65_536.0
-            })
-            .collect()
+    fn noise(len: usize, seed: u32) -> Vec<f32> {
+        let mut noise = Noise(seed);
+        (0..len).map(|_| 0.5 * noise.sample()).collect()
     }
 
     proptest! {

@@ -12,6 +12,16 @@ use super::{AudioError, Format};
 /// Gaps that can wait to be read. While there are as many, the last one grows.
 const GAPS: usize = 64;
 
+/// Period at which a ring is polled. An audio callback cannot wake anybody: that would be a system
+/// call.
+#[cfg(any(feature = "capi", feature = "capture"))]
+pub(crate) const RING_PERIOD: Duration = Duration::from_millis(10);
+
+/// Audio that a ring holds unless somebody chooses otherwise: how long its reader may be held up,
+/// by a machine that is busy or asleep, before audio is lost.
+#[cfg(any(feature = "capi", feature = "capture"))]
+pub(crate) const RING_HOLD: Duration = Duration::from_secs(4);
+
 /// A lock-free ring of interleaved samples with one writer and one reader, that holds `capacity` of
 /// audio.
 ///

@@ -7,6 +7,11 @@ use super::Faults;
 /// Number of samples that are looked at together.
 const TOGETHER: usize = 256;
 
+/// The sample if it can be computed with: 0 for NaN and infinity, the rest clamped to [-1, 1].
+pub(crate) fn usable_sample(sample: f32) -> f32 {
+    if sample.is_finite() { sample.clamp(-1.0, 1.0) } else { 0.0 }
+}
+
 /// Replaces NaN and infinite samples by 0, clamps the rest to [-1, 1], and counts both.
 ///
 /// One NaN would poison every sample after it in a recursive filter, and the whole window in the
@@ -17,13 +22,9 @@ pub(super) fn sanitize(block: &mut [f32], faults: &mut Faults) {
             continue;
         }
         for sample in samples {
-            if !sample.is_finite() {
-                *sample = 0.0;
-                faults.non_finite_samples += 1;
-            } else if sample.abs() > 1.0 {
-                *sample = sample.clamp(-1.0, 1.0);
-                faults.clipped_samples += 1;
-            }
+            faults.non_finite_samples += u64::from(!sample.is_finite());
+            faults.clipped_samples += u64::from(sample.is_finite() && sample.abs() > 1.0);
+            *sample = usable_sample(*sample);
         }
     }
 }

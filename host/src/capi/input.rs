@@ -15,14 +15,9 @@ use super::session::SessionHandle;
 use super::session_object::SessionObject;
 use super::status::{CStatus, Fault, answer};
 use super::table::{Refused, Table};
-use crate::audio::{RingRead, RingWriter, ring};
+use crate::audio::{RING_HOLD, RING_PERIOD, RingRead, RingWriter, ring};
 
-/// Period at which the ring is polled. The audio thread cannot wake anybody: that would be a system
-/// call.
-const PERIOD: Duration = Duration::from_millis(10);
-
-/// Default capacity of the ring, and the permitted range [ms].
-const HOLD_MS: u32 = 4_000;
+/// Maximum capacity of the ring [ms].
 const MOST_MS: u32 = 60_000;
 
 /// The end of a session for an audio thread. `{0}` is null.
@@ -69,7 +64,7 @@ impl Input {
                     Ok(RingRead::Empty) => {
                         // It is over only when the writer is gone and everything is read: the
                         // reason for waking up does not matter.
-                        let _ = stopped.recv_timeout(PERIOD);
+                        let _ = stopped.recv_timeout(RING_PERIOD);
                     }
                     // An error: the session takes no more.
                     Ok(RingRead::Ended) | Err(_) => return,
@@ -122,11 +117,10 @@ pub unsafe extern "C" fn hearken_session_open_input(
         let input = unsafe { memory::out(input, InputHandle { handle: 0 }) }?;
         let listener: Arc<SessionObject> = registry::get(session.handle)?;
         let hold = match buffer_ms {
-            0 => HOLD_MS,
-            1..=MOST_MS => buffer_ms,
+            0 => RING_HOLD,
+            1..=MOST_MS => Duration::from_millis(buffer_ms.into()),
             _ => return Err(Fault::argument(format!("buffer_ms is at most {MOST_MS}"))),
         };
-        let hold = Duration::from_millis(hold.into());
         input.handle = listener.open_input(|listener| Input::open(listener, hold))?;
         Ok(CStatus::HearkenOk)
     })

@@ -1,7 +1,8 @@
 //! Registry of the objects behind the handles.
 
-use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+use std::sync::{Arc, LazyLock};
 
+use parking_lot::RwLock;
 use slotmap::{DefaultKey, Key, KeyData, SlotMap};
 
 use super::session_object::SessionObject;
@@ -48,19 +49,19 @@ static OBJECTS: LazyLock<RwLock<SlotMap<DefaultKey, Object>>> = LazyLock::new(Rw
 
 /// Keeps an object; answers its handle, which is never 0.
 pub(super) fn insert(object: Object) -> u64 {
-    OBJECTS.write().unwrap_or_else(PoisonError::into_inner).insert(object).data().as_ffi()
+    OBJECTS.write().insert(object).data().as_ffi()
 }
 
 /// The object of a handle. It lives on while it is used here, also when another thread frees the
 /// handle.
 pub(super) fn get<T: Kind>(handle: u64) -> Result<T, Fault> {
-    let objects = OBJECTS.read().unwrap_or_else(PoisonError::into_inner);
+    let objects = OBJECTS.read();
     find(&objects, handle).and_then(T::of).ok_or_else(|| unknown(T::NAME, handle))
 }
 
 /// Takes the object of a handle out: the handle is of no use any more.
 pub(super) fn remove<T: Kind>(handle: u64) -> Result<T, Fault> {
-    let mut objects = OBJECTS.write().unwrap_or_else(PoisonError::into_inner);
+    let mut objects = OBJECTS.write();
     let found = find(&objects, handle).and_then(T::of).ok_or_else(|| unknown(T::NAME, handle))?;
     let removed = objects.remove(KeyData::from_ffi(handle).into());
     // An engine's threads are joined when it is dropped: not while everybody waits for this lock.

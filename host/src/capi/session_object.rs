@@ -1,12 +1,13 @@
 //! A session behind the interface: one source of audio, and one destination of events.
 
 use std::ffi::c_void;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::event::{CEvent, Held};
 use super::input::Input;
@@ -52,17 +53,9 @@ struct Callback {
 // thread.
 unsafe impl Send for Callback {}
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// The guard, unless another thread has it.
 fn alone<T>(mutex: &Mutex<T>) -> Result<MutexGuard<'_, T>, Fault> {
-    match mutex.try_lock() {
-        Ok(guard) => Ok(guard),
-        Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
-        Err(TryLockError::WouldBlock) => Err(Fault::busy()),
-    }
+    mutex.try_lock().ok_or_else(Fault::busy)
 }
 
 impl SessionObject {
@@ -80,7 +73,7 @@ impl SessionObject {
     /// The session. Nobody holds it for longer than a block of audio takes to go through voice
     /// activity.
     pub(super) fn session(&self) -> MutexGuard<'_, Session> {
-        lock(&self.session)
+        self.session.lock()
     }
 
     /// Pushes samples that come by a call.
@@ -119,14 +112,14 @@ impl SessionObject {
 
     /// Ends the audio. Samples that an input still holds are pushed before.
     pub(super) fn finish(&self) -> Result<(), Fault> {
-        *lock(&self.source) = Source::Ended;
+        *self.source.lock() = Source::Ended;
         Ok(self.session().finish()?)
     }
 
     /// Cancels recognition.
     pub(super) fn cancel(&self) {
         self.session().cancel();
-        *lock(&self.source) = Source::Ended;
+        *self.source.lock() = Source::Ended;
     }
 
     /// Waits up to `timeout` for the next event, `None` being for ever.
@@ -199,7 +192,7 @@ impl SessionObject {
         self.freed.store(true, Ordering::Release);
         self.cancel();
         // A poll that waits has learned by now that no event comes.
-        let sink = std::mem::replace(&mut *lock(&self.sink), Sink::Poll(None));
+        let sink = std::mem::replace(&mut *self.sink.lock(), Sink::Poll(None));
         if let Sink::Callback(thread) = sink {
             let _ = thread.join();
         }

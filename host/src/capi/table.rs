@@ -6,8 +6,10 @@
 //! so it does while another thread uses the slot.
 
 use std::cell::UnsafeCell;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+
+use parking_lot::Mutex;
 
 /// Slots that are made at once, and how often that can be: 4096 inputs at a time.
 const CHUNK: usize = 64;
@@ -81,7 +83,7 @@ impl<T> Table<T> {
 
     /// Keeps a value; answers its handle, which is never 0. `None` when the table is full.
     pub(super) fn insert(&self, value: T) -> Option<u64> {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = self.free.lock();
         let index = match free.indexes.pop() {
             Some(index) => index,
             None => {
@@ -139,7 +141,7 @@ impl<T> Table<T> {
         // list of free slots yet.
         let value = unsafe { (*slot.value.get()).take() };
         let index = handle as usize & ((1 << INDEX_BITS) - 1);
-        self.free.lock().unwrap_or_else(PoisonError::into_inner).indexes.push(index);
+        self.free.lock().indexes.push(index);
         value
     }
 }

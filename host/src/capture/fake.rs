@@ -11,9 +11,10 @@
 //! # Ok::<(), hearken::capture::CaptureError>(())
 //! ```
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use crossbeam_channel::Sender;
+use parking_lot::Mutex;
 
 use super::{Backend, CaptureError, Device, Input, Kind, Stream, choose};
 use crate::audio::{Format, RingWriter};
@@ -44,14 +45,14 @@ impl FakeMicrophone {
     /// Runs the device's callback with these interleaved samples. Nothing happens while no capture
     /// runs.
     pub fn hear(&mut self, interleaved: &[f32]) {
-        if let Some((writer, ..)) = &mut *self.line.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some((writer, ..)) = &mut *self.line.lock() {
             writer.write(interleaved.iter().copied());
         }
     }
 
     /// The device is pulled out.
     pub fn unplug(&mut self) {
-        if let Some((_, failures, device)) = &*self.line.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some((_, failures, device)) = &*self.line.lock() {
             let _ =
                 failures.send(CaptureError::Gone { device: device.clone(), reason: "unplugged".to_owned() });
         }
@@ -72,7 +73,7 @@ impl Backend for FakeBackend {
         let devices = self.devices()?;
         let device = choose(&devices, input)?.clone();
         let line = (connect(self.format)?, failures, device.name.clone());
-        *self.line.lock().unwrap_or_else(PoisonError::into_inner) = Some(line);
+        *self.line.lock() = Some(line);
         Ok((device, Box::new(FakeStream { line: Arc::clone(&self.line) })))
     }
 }
@@ -85,6 +86,6 @@ impl Stream for FakeStream {}
 
 impl Drop for FakeStream {
     fn drop(&mut self) {
-        *self.line.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.line.lock() = None;
     }
 }

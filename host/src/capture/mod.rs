@@ -26,18 +26,12 @@ pub mod fake;
 mod pump;
 mod system;
 
-use std::time::Duration;
-
 use crossbeam_channel::{Receiver, Sender};
 
 pub use self::error::CaptureError;
 pub use self::pump::{Level, Pump};
 pub use self::system::System;
-use crate::audio::{Format, RingReader, RingWriter, ring};
-
-/// Audio that the ring holds: how long a pump may be held up, by a machine that is busy or asleep,
-/// before audio is lost.
-const HOLD: Duration = Duration::from_secs(4);
+use crate::audio::{Format, RING_HOLD, RingReader, RingWriter, ring};
 
 /// Selection of an input device.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -134,7 +128,7 @@ impl Capture {
         let (failed, failures) = crossbeam_channel::bounded(16);
         let mut reader = None;
         let mut connect = |format| {
-            let (writer, end) = ring(format, HOLD)?;
+            let (writer, end) = ring(format, RING_HOLD)?;
             reader = Some(end);
             Ok(writer)
         };

@@ -3,17 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use crossbeam_channel::{RecvTimeoutError, Sender};
 
 use super::{Capture, CaptureError};
-use crate::audio::RingRead;
+use crate::audio::{RING_PERIOD, RingRead};
 use crate::session::Session;
-
-/// Period at which the ring is polled. The callback cannot wake anybody: that would be a system
-/// call.
-const PERIOD: Duration = Duration::from_millis(10);
 
 /// Level of the audio, relative to full scale: the root mean square of the latest 10 ms or so.
 #[derive(Debug, Clone, Default)]
@@ -52,7 +47,7 @@ impl Pump {
         let meter = level.clone();
         let mut run = Run { capture, session, meter };
         let pump = move || {
-            let result = run.until(|| stopped.recv_timeout(PERIOD) != Err(RecvTimeoutError::Timeout));
+            let result = run.until(|| stopped.recv_timeout(RING_PERIOD) != Err(RecvTimeoutError::Timeout));
             let finished = run.session.finish().map_err(CaptureError::from);
             result.and(finished)
         };

@@ -6,10 +6,12 @@
 //! do here.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
 
 use super::cancel::{Operation, Pace, Stopped};
 use super::scratch::Scratch;
@@ -139,7 +141,7 @@ impl Helpers {
 
 impl Drop for Helpers {
     fn drop(&mut self) {
-        self.shared.lock().dismissed = true;
+        self.shared.state.lock().dismissed = true;
         self.shared.wake.notify_all();
         for thread in self.threads.drain(..) {
             let _ = thread.join();
@@ -148,16 +150,12 @@ impl Drop for Helpers {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// A helper's life.
     fn help(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         while !state.dismissed {
             let Some(job) = state.jobs.iter_mut().find(|job| job.open > 0) else {
-                state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+                self.wake.wait(&mut state);
                 continue;
             };
             job.open -= 1;
@@ -166,7 +164,7 @@ impl Shared {
             drop(state);
             // SAFETY: the job waits for every helper inside before the task goes.
             let result = catch_unwind(AssertUnwindSafe(|| unsafe { (*task.0)() }));
-            state = self.lock();
+            state = self.state.lock();
             if let Some(job) = state.jobs.iter_mut().find(|job| job.number == number) {
                 job.inside -= 1;
                 // Nothing is left to do for others either.
@@ -192,7 +190,7 @@ impl<'a> Posted<'a> {
         let task = Task(unsafe {
             std::mem::transmute::<*const (dyn Fn() + Sync + 'a), *const (dyn Fn() + Sync)>(task)
         });
-        let mut state = shared.lock();
+        let mut state = shared.state.lock();
         let number = state.next;
         state.next += 1;
         state.jobs.push(Job { number, task, open: helpers, inside: 0, panicked: false });
@@ -206,14 +204,14 @@ impl<'a> Posted<'a> {
 
 impl Drop for Posted<'_> {
     fn drop(&mut self) {
-        let mut state = self.shared.lock();
+        let mut state = self.shared.state.lock();
         let job = loop {
             let Some(at) = state.jobs.iter().position(|job| job.number == self.number) else { return };
             state.jobs[at].open = 0;
             if state.jobs[at].inside == 0 {
                 break state.jobs.swap_remove(at);
             }
-            state = self.shared.left.wait(state).unwrap_or_else(PoisonError::into_inner);
+            self.shared.left.wait(&mut state);
         };
         drop(state);
         assert!(!job.panicked || std::thread::panicking(), "a helper panicked");

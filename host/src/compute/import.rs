@@ -245,6 +245,7 @@ mod tests {
 
     use super::super::kernels::Level;
     use super::*;
+    use crate::noise::Noise;
 
     /// Lays matrices into a memory that ends with the last of them.
     #[derive(Default)]
@@ -277,11 +278,8 @@ mod tests {
     /// Small numbers everywhere, whatever is laid over them: halves of both signs, whose pairs are
     /// small floats, too.
     fn memory(len: u64, seed: u32) -> Vec<u8> {
-        let mut state = seed | 1;
-        let mut half = || {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            f16::from_f32((state >> 16) as f32 / 32_768.0 - 1.0)
-        };
+        let mut noise = Noise(seed | 1);
+        let mut half = || f16::from_f32((noise.next() >> 16) as f32 / 32_768.0 - 1.0);
         // A vector of floats begins where floats may.
         let mut bytes: Vec<u8> = Vec::with_capacity(len as usize);
         while (bytes.len() as u64) < len {

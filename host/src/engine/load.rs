@@ -3,11 +3,12 @@
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
 use hearken_proto::window::STRIDES;
 use hearken_proto::{Kernels, LoadOptions};
+use parking_lot::Mutex;
 
 use super::{Engine, Preparation, padding};
 use crate::compute::Compute;
@@ -17,7 +18,7 @@ use crate::meter::Meter;
 use crate::model::{self, Checked, Known};
 use crate::place::{Counted, Here, Job, ModelFacts, Opened, Place, PlaceError};
 use crate::sandbox::{Code, Image, Instance, Key, SandboxError, State, Template};
-use crate::{SAMPLE_RATE, text};
+use crate::{SAMPLE_RATE, language, text};
 
 /// Source of a model.
 #[derive(Debug, Clone)]
@@ -88,7 +89,7 @@ impl Engine {
         let key = self.key(&checked, &options);
 
         // Held while the model is prepared: another load of the same model waits for this one.
-        let mut loaded = self.0.loaded();
+        let mut loaded = self.0.loaded.lock();
         loaded.retain(|_, model| model.strong_count() > 0);
         if let Some(inner) = loaded.get(&key).and_then(std::sync::Weak::upgrade) {
             return Ok(Model { engine: self.clone(), inner, share: None });
@@ -183,7 +184,7 @@ impl Engine {
             .map_err(|cause| Error::System { what: "cannot unpack a recording".to_owned(), cause })?;
         let code = self.code()?;
         let snapshot = self.0.runtime.snapshot(code, Box::new(reader), options, &recording);
-        let seen = hasher.lock().unwrap_or_else(std::sync::PoisonError::into_inner).finalize();
+        let seen = hasher.lock().finalize();
         let changed = match &snapshot {
             Ok(_) => seen != checked.hash,
             // The guest may have stopped anywhere: a second reading shows if that was the file's
@@ -263,7 +264,7 @@ struct Hashed {
 impl Read for Hashed {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(out)?;
-        self.hasher.lock().unwrap_or_else(std::sync::PoisonError::into_inner).update(&out[..count]);
+        self.hasher.lock().update(&out[..count]);
         Ok(count)
     }
 }
@@ -297,6 +298,11 @@ impl Model {
     /// Returns true if it knows other languages than English.
     pub fn multilingual(&self) -> bool {
         self.inner.checked.header.multilingual()
+    }
+
+    /// Its language (ISO 639-1) if it knows only one: English.
+    pub fn only_language(&self) -> Option<&'static str> {
+        language::only(self.multilingual())
     }
 
     /// Maximum audio of one decode [samples at 16 kHz]. The guest has reported the same as the

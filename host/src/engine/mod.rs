@@ -13,11 +13,13 @@ mod unattended;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 pub use load::{Model, ModelSource};
 pub use score::{Sandbox, Score, Timing};
 pub use transcribe::{Lost, Progress, TranscribeOptions};
+
+use parking_lot::Mutex;
 
 use crate::compute::{Compute, Computing, Precision};
 use crate::error::Error;
@@ -320,9 +322,5 @@ impl Inner {
         if let Some(hook) = &self.prepare {
             hook(preparation);
         }
-    }
-
-    fn loaded(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Weak<load::Inner>>> {
-        self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -239,7 +239,7 @@ impl<'a, O: FnMut(Progress<'_>)> Run<'a, O> {
             model,
             options,
             observer,
-            language: options.language.clone().or_else(|| (!model.multilingual()).then(|| "en".to_owned())),
+            language: options.language.clone().or_else(|| model.only_language().map(str::to_owned)),
             transcript: Transcript::default(),
             pending: VecDeque::new(),
             read: 0,

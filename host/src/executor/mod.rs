@@ -1,7 +1,6 @@
 //! Threads that are shared by everything an engine does: the recognizer's, as many as cores, and
 //! those of a server that take in recordings.
 
-mod moving_average;
 mod priority;
 mod queue;
 mod share;
@@ -10,9 +9,11 @@ mod waits;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
 
 pub use self::priority::{Class, Ticket};
 use self::queue::{Job, Queue};
@@ -99,7 +100,7 @@ impl Executor {
     /// where other programs, or this one's other threads, want the same cores.
     #[cfg_attr(not(feature = "service"), expect(dead_code, reason = "only a service admits by it"))]
     pub(crate) fn pace(&self) -> f64 {
-        self.shared.pace.lock().unwrap_or_else(PoisonError::into_inner).of_a_core()
+        self.shared.pace.lock().of_a_core()
     }
 
     /// Queues a job.
@@ -111,7 +112,7 @@ impl Executor {
         work: impl Future<Output = ()> + Send + 'static,
     ) -> Ticket {
         let ticket = Ticket::new(class);
-        let mut state = self.shared.lock();
+        let mut state = self.shared.state.lock();
         state.jobs.push(share, &ticket, deadline, Box::pin(work));
         let free = state.idle > 0;
         drop(state);
@@ -128,7 +129,7 @@ impl Drop for Executor {
     /// Lets running jobs end; queued jobs are dropped, and those that wait for them learn it from
     /// their channel.
     fn drop(&mut self) {
-        let mut state = self.shared.lock();
+        let mut state = self.shared.state.lock();
         state.closed = true;
         let queued = std::mem::take(&mut state.jobs);
         drop(state);
@@ -144,15 +145,9 @@ impl Drop for Executor {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn work(self: Arc<Self>) {
         if self.purpose == Purpose::Intake {
-            // On Linux this is the calling thread's alone; elsewhere a process has one priority,
-            // which stays as it is.
-            #[cfg(target_os = "linux")]
+            // The calling thread's alone.
             let _ = rustix::process::setpriority_process(None, NICE);
         }
         while let Some((share, job)) = self.next() {
@@ -162,7 +157,7 @@ impl Shared {
 
     /// Waits for the next job; `None` when there will be no more.
     fn next(&self) -> Option<(Share, Job)> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         loop {
             if let Some(next) = state.jobs.pop(Instant::now()) {
                 return Some(next);
@@ -171,7 +166,7 @@ impl Shared {
                 return None;
             }
             state.idle += 1;
-            state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+            self.wake.wait(&mut state);
             state.idle -= 1;
         }
     }
@@ -189,7 +184,7 @@ impl Shared {
         let suspended = catch_unwind(AssertUnwindSafe(slice)).is_ok_and(|poll| poll.is_pending());
         let took = started.elapsed();
         let cpu = job.used.saturating_sub(used);
-        self.pace.lock().unwrap_or_else(PoisonError::into_inner).ran(cpu, took);
+        self.pace.lock().ran(cpu, took);
         let rest = suspended.then_some(job);
         let charged = match self.purpose {
             // Threads that helped were the share's as well.
@@ -199,12 +194,12 @@ impl Shared {
                 cpu
             }
         };
-        self.lock().jobs.ran(share, started + took, charged, rest);
+        self.state.lock().jobs.ran(share, started + took, charged, rest);
     }
 
     /// Returns true if another job is to preempt one of `share` that has run since then.
     fn is_wanted(&self, share: &Share, ticket: &Ticket, since: Duration) -> bool {
-        let state = self.lock();
+        let state = self.state.lock();
         // A sleeping thread has been woken for the queued job.
         state.idle == 0 && state.jobs.is_wanted(share, ticket.class(), Instant::now(), since)
     }

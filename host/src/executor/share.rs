@@ -1,12 +1,17 @@
 //! Shares of the threads: limits and usage of each.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::moving_average::MovingAverage;
+use parking_lot::Mutex;
+
 use super::waits::Waits;
 use crate::meter::{Holding, Holdings, Meter};
+use crate::moving_average::MovingAverage;
+
+/// Time constant of the average of recent use.
+const MEMORY: Duration = Duration::from_secs(1);
 
 /// Limits of the sandboxes of a [`Share`] that live at the same time. Each utterance with partial
 /// texts holds one until its final text. An utterance beyond the limit has no partial texts until
@@ -22,8 +27,8 @@ pub struct ShareLimits {
     /// memory, is ended, with [`SandboxError::Held`](crate::sandbox::SandboxError::Held); waiting
     /// ones are dropped and made anew when all together exceed the limit. A hostile guest can also
     /// overwrite its model's memory before it is ended: for a moment each thread may hold its part
-    /// and a copy of that. Written memory is known on Linux; elsewhere all of a guest's memory
-    /// counts. Default: no limit.
+    /// and a copy of that. Where the system does not tell what is written, all of a guest's
+    /// memory counts. Default: no limit.
     pub memory_bytes: Option<u64>,
 }
 
@@ -59,6 +64,7 @@ struct Account {
     holdings: Option<Arc<Holdings>>,
     meter: Arc<Meter>,
     waits: Mutex<Waits>,
+    /// Mean number of threads over the last second or so.
     recent: Mutex<MovingAverage>,
     /// Time used, over the weight, in nanoseconds: its virtual time, the same in all executors.
     used: AtomicU64,
@@ -86,7 +92,7 @@ impl Share {
             holdings: limits.memory_bytes.map(|bytes| Arc::new(Holdings::limited(bytes))),
             meter: Arc::default(),
             waits: Mutex::default(),
-            recent: Mutex::new(MovingAverage::new(Instant::now())),
+            recent: Mutex::new(MovingAverage::new(MEMORY)),
             used: AtomicU64::new(0),
         }))
     }
@@ -135,7 +141,7 @@ impl Share {
     /// Charges it for a thread that it has used for `took` until now.
     pub(super) fn charge(&self, now: Instant, took: Duration) {
         self.0.used.fetch_add(nanos(self.virtual_time(took)), Relaxed);
-        self.recent().add(now, took);
+        self.0.recent.lock().add(now, took);
     }
 
     /// Charges CPU time of other threads than an executor's, on which a stream's audio was taken
@@ -146,24 +152,20 @@ impl Share {
         self.charge(Instant::now(), cpu);
     }
 
-    fn recent(&self) -> MutexGuard<'_, MovingAverage> {
-        self.0.recent.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Recently used thread time [s], over its weight.
+    /// Mean number of threads used over the last second or so, over its weight.
     pub(super) fn used_lately(&self, now: Instant) -> f64 {
-        self.recent().at(now) / f64::from(self.0.weight)
+        self.0.recent.lock().at(now, 0.0) / f64::from(self.0.weight)
     }
 
     /// Records that a final text has waited for a thread.
     pub(super) fn waited(&self, now: Instant, wait: Duration) {
-        self.0.waits.lock().unwrap_or_else(PoisonError::into_inner).add(now, wait);
+        self.0.waits.lock().add(now, wait);
     }
 
     /// Waits that are remembered.
     #[cfg(test)]
     pub(super) fn waits(&self) -> usize {
-        self.0.waits.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.0.waits.lock().len()
     }
 
     /// Counters of its sandboxes.
@@ -187,7 +189,7 @@ impl Share {
     /// Recent wait of final texts for a thread: the 95th percentile, `None` without any.
     #[cfg_attr(not(feature = "service"), expect(dead_code, reason = "only a service admits by it"))]
     pub(crate) fn final_wait_at(&self, now: Instant) -> Option<Duration> {
-        self.0.waits.lock().unwrap_or_else(PoisonError::into_inner).percentile(now)
+        self.0.waits.lock().percentile(now)
     }
 }
 

@@ -2,29 +2,27 @@
 
 use std::time::Duration;
 
+use crate::moving_average::MovingRatio;
+
 /// Time constant of the exponential moving average [s of thread time].
 const MEMORY: f64 = 3.0;
 /// Minimum measured value: below it, a job may have waited for something else.
 const LEAST: f64 = 0.1;
 
-/// CPU time and time of jobs, in seconds, the later ones counting more.
+/// CPU time for each second of jobs, the later ones counting more.
 #[derive(Debug, Default)]
-pub(super) struct Utilization {
-    cpu: f64,
-    time: f64,
-}
+pub(super) struct Utilization(MovingRatio);
 
 impl Utilization {
     /// A job has run.
     pub(super) fn ran(&mut self, cpu: Duration, took: Duration) {
-        let keep = (-took.as_secs_f64() / MEMORY).exp();
-        self.cpu = self.cpu * keep + cpu.as_secs_f64();
-        self.time = self.time * keep + took.as_secs_f64();
+        let took = took.as_secs_f64();
+        self.0.add(took / MEMORY, cpu.as_secs_f64(), took);
     }
 
     /// CPU time for each second of a job, a whole core before there was any.
     pub(super) fn of_a_core(&self) -> f64 {
-        if self.time > 0.0 { (self.cpu / self.time).clamp(LEAST, 1.0) } else { 1.0 }
+        self.0.value().map_or(1.0, |share| share.clamp(LEAST, 1.0))
     }
 }
 

@@ -1,10 +1,11 @@
 //! Number of active streams.
 
 use std::collections::HashMap;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Meter;
+use crate::moving_average::MovingAverage;
 
 /// Time constant of the exponential moving average.
 const MEMORY: Duration = Duration::from_secs(10);
@@ -20,13 +21,11 @@ const NOTE: Duration = Duration::from_millis(250);
 ///
 /// People pause, and do not pause together, so the number at one moment goes up and down. Admission
 /// at a moment at which it is low would lead to overload at the next.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Speakers {
     /// Latest arrival of audio in each active stream.
     heard: HashMap<u64, Instant>,
-    mean: f64,
-    /// Until when the mean goes.
-    at: Option<Instant>,
+    mean: MovingAverage,
     /// The name of the next one.
     next: u64,
 }
@@ -42,12 +41,14 @@ impl Speakers {
             .collect();
         muted.sort_unstable();
         for (since, name) in muted {
-            self.mean = self.mean_of(since);
-            self.at = Some(self.at.map_or(since, |last| last.max(since)));
+            self.hold(since);
             self.heard.remove(&name);
         }
-        self.mean = self.mean_of(at);
-        self.at = Some(at);
+        self.hold(at);
+    }
+
+    fn hold(&mut self, until: Instant) {
+        self.mean.hold(until, self.heard.len() as f64);
     }
 
     /// Counts one more; its name.
@@ -83,14 +84,13 @@ impl Speakers {
     /// The mean over time until that moment.
     pub(super) fn mean(&mut self, at: Instant) -> f64 {
         self.advance(at);
-        self.mean
+        self.mean.at(at, self.heard.len() as f64)
     }
+}
 
-    /// Mean as if nothing had changed since.
-    fn mean_of(&self, at: Instant) -> f64 {
-        let since = self.at.map_or(Duration::MAX, |last| at.saturating_duration_since(last));
-        let now = self.heard.len() as f64;
-        now + (self.mean - now) * (-since.as_secs_f64() / MEMORY.as_secs_f64()).exp()
+impl Default for Speakers {
+    fn default() -> Self {
+        Self { heard: HashMap::new(), mean: MovingAverage::new(MEMORY), next: 0 }
     }
 }
 
@@ -107,7 +107,7 @@ impl ActiveStream {
     pub(crate) fn new(meters: [Arc<Meter>; 2]) -> Self {
         let noted = Instant::now();
         let meters = meters.map(|meter| {
-            let name = meter.lock_speakers().begin(noted);
+            let name = meter.speakers.lock().begin(noted);
             (meter, name)
         });
         Self { meters, noted }
@@ -119,7 +119,7 @@ impl ActiveStream {
         if now.duration_since(self.noted) >= NOTE {
             self.noted = now;
             for (meter, name) in &self.meters {
-                meter.lock_speakers().hear(*name, now);
+                meter.speakers.lock().hear(*name, now);
             }
         }
     }
@@ -129,7 +129,7 @@ impl Drop for ActiveStream {
     fn drop(&mut self) {
         let now = Instant::now();
         for (meter, name) in &self.meters {
-            meter.lock_speakers().end(*name, now);
+            meter.speakers.lock().end(*name, now);
         }
     }
 }
@@ -137,16 +137,12 @@ impl Drop for ActiveStream {
 impl Meter {
     /// Number of active streams now.
     pub(crate) fn speaking(&self) -> u64 {
-        self.lock_speakers().now(Instant::now())
+        self.speakers.lock().now(Instant::now())
     }
 
     /// Number of active streams, averaged over the last ten seconds or so.
     pub(crate) fn speaking_lately(&self) -> f64 {
-        self.lock_speakers().mean(Instant::now())
-    }
-
-    fn lock_speakers(&self) -> MutexGuard<'_, Speakers> {
-        self.speakers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.speakers.lock().mean(Instant::now())
     }
 }
 

@@ -7,25 +7,25 @@ mod memory_quota;
 mod stats;
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hearken_proto::{Event, Request};
+use parking_lot::Mutex;
 
 #[cfg(feature = "service")]
 pub use self::active_streams::ActiveStream;
 pub(crate) use self::memory_quota::{Holding, Holdings};
 #[cfg(feature = "service")]
 pub use self::stats::{Decodes, Stats};
+use crate::moving_average::MovingRatio;
 use crate::preempt::cpu_time;
 use crate::sandbox::{SandboxError, TrapKind};
 use crate::seconds;
 
 /// Time constant [utterances] of the exponential moving average in [`Meter::cost_of_speech`].
 const MEMORY: f64 = 50.0;
-/// Factor kept after one more utterance.
-const KEEP: f64 = 1.0 - 1.0 / MEMORY;
 
 /// Purpose of a decode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,12 +87,11 @@ pub(crate) struct Meter {
 /// utterances show the length of speech.
 #[derive(Debug, Default, Clone, Copy)]
 struct Speech {
-    /// CPU time of utterances without partial texts [s], and the number of their windows.
-    cpu: f64,
-    heard: f64,
-    /// Number of windows of all utterances, counted as without partial texts, and their length [s].
-    windows: f64,
-    seconds: f64,
+    /// CPU time [s] of a window, from utterances without partial texts.
+    window: MovingRatio,
+    /// Number of windows in a second of speech, from all utterances, counted as without partial
+    /// texts.
+    windows: MovingRatio,
 }
 
 impl Meter {
@@ -116,23 +115,19 @@ impl Meter {
     /// Records the CPU time of the final text of `windows` windows, where no partial text has done
     /// a part of it before.
     pub(crate) fn learn(&self, cpu: Duration, windows: u64) {
-        let mut speech = self.lock_speech();
-        speech.cpu = speech.cpu * KEEP + cpu.as_secs_f64();
-        speech.heard = speech.heard * KEEP + windows as f64;
+        self.speech.lock().window.add(1.0 / MEMORY, cpu.as_secs_f64(), windows as f64);
     }
 
     /// Records speech of this length: `windows` windows where there are no partial texts.
     pub(crate) fn spoken(&self, samples: u64, windows: u64) {
-        let mut speech = self.lock_speech();
-        speech.seconds = speech.seconds * KEEP + seconds(samples);
-        speech.windows = speech.windows * KEEP + windows as f64;
+        self.speech.lock().windows.add(1.0 / MEMORY, windows as f64, seconds(samples));
     }
 
     /// CPU time that final texts take for each second of speech, all threads together, where there
     /// is no time for partial texts; `None` before there were any.
     pub(crate) fn cost_of_speech(&self) -> Option<f64> {
-        let Speech { cpu, heard, windows, seconds } = *self.lock_speech();
-        (heard > 0.0 && seconds > 0.0).then(|| cpu / heard * windows / seconds)
+        let Speech { window, windows } = *self.speech.lock();
+        Some(window.value()? * windows.value()?)
     }
 
     pub(crate) fn failed(&self, error: &SandboxError) {
@@ -153,15 +148,7 @@ impl Meter {
 
     /// Address ranges of its sandboxes' memories.
     pub(crate) fn spaces(&self) -> Vec<Range<usize>> {
-        self.lock_spaces().clone()
-    }
-
-    fn lock_speech(&self) -> MutexGuard<'_, Speech> {
-        self.speech.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn lock_spaces(&self) -> MutexGuard<'_, Vec<Range<usize>>> {
-        self.spaces.lock().unwrap_or_else(PoisonError::into_inner)
+        self.spaces.lock().clone()
     }
 
     pub(crate) fn decodes(&self, work: Work) -> u64 {
@@ -216,7 +203,7 @@ impl Metered {
 
     /// Sets the address range of its memory.
     pub(crate) fn lives_at(&mut self, space: Range<usize>) {
-        self.meters.iter().for_each(|meter| meter.lock_spaces().push(space.clone()));
+        self.meters.iter().for_each(|meter| meter.spaces.lock().push(space.clone()));
         self.space = Some(space);
     }
 
@@ -255,7 +242,7 @@ impl Drop for Metered {
                 meter.learn(self.making + self.spent + leaving, self.decodes);
             }
             if let Some(space) = &self.space {
-                let mut spaces = meter.lock_spaces();
+                let mut spaces = meter.spaces.lock();
                 if let Some(at) = spaces.iter().position(|other| other == space) {
                     spaces.swap_remove(at);
                 }

@@ -1,5 +1,6 @@
 //! Header of a model file, checked against its bounds.
 
+use hearken_proto::compute::Element;
 use hearken_proto::window::SAMPLES_PER_POSITION;
 
 use super::{ModelError, memory};
@@ -123,14 +124,15 @@ impl Ftype {
     /// The number by which a tensor states this type (`enum ggml_type`), elements of a block, bytes
     /// of a block.
     pub(crate) fn tensor_type(self) -> (i32, u64, u64) {
+        let of = |number, element: Element| (number, element.block_len(), element.block_bytes());
         match self {
-            Self::F32 => (0, 1, 4),
-            Self::F16 => (1, 1, 2),
-            Self::Q4_0 => (2, 32, 18),
-            Self::Q4_1 => (3, 32, 20),
-            Self::Q5_0 => (6, 32, 22),
-            Self::Q5_1 => (7, 32, 24),
-            Self::Q8_0 => (8, 32, 34),
+            Self::F32 => of(0, Element::F32),
+            Self::F16 => of(1, Element::F16),
+            Self::Q4_0 => of(2, Element::Q4_0),
+            Self::Q4_1 => of(3, Element::Q4_1),
+            Self::Q5_0 => of(6, Element::Q5_0),
+            Self::Q5_1 => of(7, Element::Q5_1),
+            Self::Q8_0 => of(8, Element::Q8_0),
             Self::Q2K => (10, 256, 84),
             Self::Q3K => (11, 256, 110),
             Self::Q4K => (12, 256, 144),

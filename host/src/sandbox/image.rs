@@ -6,6 +6,10 @@ use std::os::unix::fs::FileExt;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
+// What is mapped must neither change nor be cut short, which takes files that can be sealed.
+#[cfg(not(target_os = "linux"))]
+compile_error!("hearken builds for Linux only: its snapshots are sealed files in memory (memfd_create)");
+
 /// Bytes copied at a time; also the grain at which zeroes become holes.
 pub(super) const BLOCK: usize = 64 << 10;
 
@@ -60,7 +64,6 @@ impl Image {
     /// Brings it onto large pages, where the kernel can: see
     /// [`collapse`](crate::os_memory::collapse).
     pub(super) fn prefer_large(&self) {
-        #[cfg(target_os = "linux")]
         let _ = crate::os_memory::collapse(&self.0);
     }
 

@@ -6,12 +6,13 @@
 //! nothing.
 
 use std::io;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use hearken_proto::abi::EXPORT_CALL;
 use hearken_proto::media::{Report, Request};
 use hearken_proto::{Event, Request as Call};
+use parking_lot::RwLock;
 use wasmtime::Store;
 
 use super::code::Code;
@@ -84,7 +85,7 @@ static ADDED: RwLock<Option<Arc<Room>>> = RwLock::new(None);
 
 /// The module that an operator has added, if there is one.
 pub(crate) fn added() -> Option<Arc<Room>> {
-    ADDED.read().unwrap_or_else(PoisonError::into_inner).clone()
+    ADDED.read().clone()
 }
 
 /// Compiles `wasm` and takes it as the added module, in the place of one that was added before.
@@ -95,7 +96,7 @@ pub(crate) fn add(wasm: &[u8]) -> Result<(), SandboxError> {
     let room = Room::with(wasm, crate::engine::usable_cache().as_ref())?;
     // Says whether it is one.
     to_end(room.decoder(Box::new(Nothing)))?;
-    *ADDED.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(room));
+    *ADDED.write() = Some(Arc::new(room));
     Ok(())
 }
 

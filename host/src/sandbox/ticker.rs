@@ -1,8 +1,10 @@
 //! The epoch clock: makes running guests look up from their work now and then.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
 
 /// Period of epoch interruption: a running guest checks this often whether it may go on.
 const PERIOD: Duration = Duration::from_millis(10);
@@ -25,12 +27,10 @@ impl Ticker {
 
     fn run(weak: &Weak<Self>, engine: &wasmtime::Engine) {
         while let Some(ticker) = weak.upgrade() {
-            let mut running = ticker.lock();
+            let mut running = ticker.running.lock();
             while *running == 0 {
                 // The timeout only serves to notice that the last handle is gone.
-                let (guard, _) =
-                    ticker.wake.wait_timeout(running, PERIOD * 100).unwrap_or_else(PoisonError::into_inner);
-                running = guard;
+                ticker.wake.wait_for(&mut running, PERIOD * 100);
                 if *running == 0 && Arc::strong_count(&ticker) == 1 {
                     return;
                 }
@@ -42,13 +42,9 @@ impl Ticker {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, usize> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Keeps the clock going until the guard is dropped.
     pub(super) fn running(self: &Arc<Self>) -> Running {
-        *self.lock() += 1;
+        *self.running.lock() += 1;
         self.wake.notify_one();
         Running(Arc::clone(self))
     }
@@ -59,6 +55,6 @@ pub(super) struct Running(Arc<Ticker>);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        *self.0.lock() -= 1;
+        *self.0.running.lock() -= 1;
     }
 }

@@ -1,10 +1,11 @@
 //! The part of a session that its jobs share.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use hearken_proto::Task;
+use parking_lot::Mutex;
 
 use super::SessionOptions;
 use super::carry::Carried;
@@ -93,38 +94,34 @@ impl Core {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(super) fn engine(&self) -> &Engine {
         self.model.engine()
     }
 
     pub(super) fn dropped(&self) -> u64 {
-        self.lock().dropped
+        self.state.lock().dropped
     }
 
     pub(super) fn encodes(&self) -> u64 {
-        self.lock().encodes
+        self.state.lock().encodes
     }
 
     pub(super) fn journal(&self) -> Journal {
-        self.lock().journal.clone()
+        self.state.lock().journal.clone()
     }
 
     pub(super) fn on_progress(&self, wake: Box<dyn Fn() + Send + Sync>) {
-        self.lock().wake = Some(wake);
+        self.state.lock().wake = Some(wake);
     }
 
     /// Speech that no decode has heard [samples].
     pub(super) fn waiting(&self) -> u64 {
-        self.lock().utterances.waiting()
+        self.state.lock().utterances.waiting()
     }
 
     /// Handles an event of voice activity.
     pub(super) fn hear(self: &Arc<Self>, event: &VadEvent<'_>) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let (taken, follows) = state.utterances.hear(event, &self.options);
         if let Some(recording) = &mut state.recording {
             recording.hear(event, taken, self.options.voice_activity.is_some());
@@ -140,7 +137,7 @@ impl Core {
 
     /// Takes over the utterances of a checkpoint.
     pub(super) fn restore(self: &Arc<Self>, checkpoint: Checkpoint) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.language = checkpoint.language;
         state.carried = checkpoint.carried;
         state.utterances = checkpoint.utterances.into_iter().map(Part::utterance).collect();
@@ -149,7 +146,7 @@ impl Core {
 
     /// Records the audio of utterances from now on.
     pub(super) fn record(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let running = state.utterances.running();
         let running = running.map(|utterance| Part::new(utterance.start(), utterance.end()));
         state.recording = Some(Recording::new(running));
@@ -157,19 +154,19 @@ impl Core {
 
     /// Takes what was recorded.
     pub(super) fn recorded(&self) -> Vec<Part> {
-        self.lock().recording.as_mut().map(Recording::take).unwrap_or_default()
+        self.state.lock().recording.as_mut().map(Recording::take).unwrap_or_default()
     }
 
     /// Audio between utterances that never came.
     pub(super) fn lose(&self, position: u64, len: u64, reason: DropReason) {
         if len > 0 {
-            self.lock().emit(SessionEvent::Dropped { position, len, reason });
+            self.state.lock().emit(SessionEvent::Dropped { position, len, reason });
         }
     }
 
     /// Ends the audio.
     pub(super) fn finish(self: &Arc<Self>, duration: u64) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.finished = Some(duration);
         state.utterances.end_last();
         self.schedule(&mut state);
@@ -177,7 +174,7 @@ impl Core {
 
     /// Cancels recognition, unless the audio is complete: then it is recognized to the end.
     pub(super) fn abandon(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.finished.is_none() {
             state.give_up();
         }
@@ -185,18 +182,18 @@ impl Core {
 
     /// Cancels recognition.
     pub(super) fn cancel(&self) {
-        self.lock().give_up();
+        self.state.lock().give_up();
     }
 
     /// Makes the decode that is due on this thread, if its owner drives the session and one is due.
     pub(super) fn decode_pending(self: &Arc<Self>) -> Option<Decode> {
-        let due = self.drive == Drive::Owner && self.due(&self.lock()).is_some();
+        let due = self.drive == Drive::Owner && self.due(&self.state.lock()).is_some();
         if due { to_end(Arc::clone(self).run()) } else { None }
     }
 
     /// Records the cost of the latest decode, if it was for a partial text.
     pub(super) fn charge(&self, cost: Duration) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if self.drive == Drive::Owner && state.partial {
             state.cost = cost;
         }
@@ -276,7 +273,7 @@ impl Core {
 
     /// Takes the hearing of the oldest utterance, if it is to be decoded.
     fn take(&self) -> Option<(Hearing, Task, Reach, Decode)> {
-        let mut guard = self.lock();
+        let mut guard = self.state.lock();
         let state = &mut *guard;
         let front = state.utterances.front();
         // Others were quicker to take the room. The next audio asks again.
@@ -311,7 +308,7 @@ impl Core {
         cost: Duration,
         events: Vec<SessionEvent>,
     ) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.job = None;
         if self.options.journal {
             state.journal.decodes.push(decode.clone());

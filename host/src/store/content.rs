@@ -58,7 +58,8 @@ pub(super) fn compare(name: &str, expected: &str, came: &str, remedy: Remedy) ->
     })
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Writes bytes as hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -20,6 +20,18 @@ pub(super) fn import_path(model: &Path) -> PathBuf {
     beside(model, ".import")
 }
 
+/// Gives a file that is written beside its destination its name, and returns when that outlives a
+/// power cut.
+pub(super) fn publish(file: &File, draft: &Path, destination: &Path) -> io::Result<()> {
+    file.sync_all()?;
+    fs::rename(draft, destination)?;
+    // The name, too, must outlive it.
+    if let Some(folder) = destination.parent() {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(())
+}
+
 /// The part of a model that is there, locked. The lock goes with the process, however that ends.
 pub(super) struct Part {
     file: File,
@@ -112,15 +124,9 @@ impl Part {
         self.file.write_all_at(bytes, at)
     }
 
-    /// Gives it its name, for good.
+    /// Gives it its name, for good: see [`publish`].
     pub(super) fn publish(&self, model: &Path) -> io::Result<()> {
-        self.file.sync_all()?;
-        fs::rename(&self.path, model)?;
-        // The name, too, must outlive a power cut.
-        if let Some(folder) = model.parent() {
-            File::open(folder)?.sync_all()?;
-        }
-        Ok(())
+        publish(&self.file, &self.path, model)
     }
 
     /// Removes it.

@@ -1,12 +1,13 @@
 //! Record of a pulled or imported model, in a file beside it.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
+use super::part::publish;
 
 /// Longest record that is read.
 const MAX_BYTES: u64 = 64 << 10;
@@ -46,8 +47,7 @@ impl Record {
             let mut file = File::create(&draft)?;
             serde_json::to_writer_pretty(&mut file, self)?;
             file.write_all(b"\n")?;
-            file.sync_all()?;
-            fs::rename(&draft, &path)
+            publish(&file, &draft, &path)
         };
         write().map_err(StoreError::io("write", &path))
     }

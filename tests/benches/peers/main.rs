@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use hearken::Compute;
 use hearken_tests::model::{SyntheticModel, Weights};
+use hearken_tests::random::noise;
 
 use self::own::Own;
 use self::program::Program;
@@ -79,13 +80,7 @@ impl Files {
         };
         let weights = |weights| SyntheticModel { weights, ..model.clone() }.bytes();
         // Thirty seconds of noise: the text does not matter here.
-        let mut state = 1u32;
-        let noise: Vec<f32> = (0..30 * 16_000)
-            .map(|_| {
-                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                (state >> 8) as f32 / (1 << 24) as f32 * 0.2 - 0.1
-            })
-            .collect();
+        let noise: Vec<f32> = noise(0.1).take(30 * 16_000).collect();
         let bytes: Vec<u8> = noise.iter().flat_map(|sample| sample.to_le_bytes()).collect();
         Self {
             f16: write("f16.bin", &weights(Weights::F16)),

@@ -123,7 +123,6 @@ fn real_dimensions_are_known_by_name() {
 }
 
 /// Megabytes that this process has asked for, touched or not.
-#[cfg(target_os = "linux")]
 fn reserved() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmData:")).unwrap();
@@ -131,7 +130,6 @@ fn reserved() -> f64 {
 }
 
 /// Counts this process's memory, so it holds only where each test has a process, as with nextest.
-#[cfg(target_os = "linux")]
 #[test]
 fn the_memory_estimate_covers_what_whisper_takes_without_exaggeration() {
     let base = SyntheticModel::base();

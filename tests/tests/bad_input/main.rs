@@ -13,6 +13,7 @@ use std::sync::mpsc;
 
 use hearken_tests::command::{self, ended, fine, hearken, run, run_with_input};
 use hearken_tests::model::SyntheticModel;
+use hearken_tests::random::garbage;
 use hearken_tests::wav::{float32, s16le};
 use recording::{WORDS, resampled, speech, wav};
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
@@ -75,7 +76,7 @@ fn speech_comes_out_as_text_and_nothing_else() {
 fn a_file_that_cannot_be_heard_is_named() {
     let folder = Folder::new();
     let wave = wav(speech(), 16_000, 1);
-    let noise: Vec<u8> = (0..50_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let noise = garbage(50_000);
     fs::create_dir(folder.path("folder.wav")).unwrap();
     for (name, bytes, words) in [
         ("missing.wav", None, &["cannot open", "No such file", "check the path"][..]),
@@ -209,7 +210,7 @@ fn a_model_that_is_none_is_named() {
     let folder = Folder::new();
     let file = folder.speech();
     let model = SyntheticModel::smallest().bytes();
-    let noise: Vec<u8> = (0..50_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let noise = garbage(50_000);
     fs::create_dir(folder.path("folder.bin")).unwrap();
     assert!(Command::new("mkfifo").arg(folder.path("pipe.bin")).status().unwrap().success());
     for (name, bytes, words) in [

@@ -3,6 +3,7 @@
 use hearken::sandbox::SandboxError;
 use hearken_proto::{Event, Segment, Word};
 use hearken_tests::guest::{BUFFER, Guest, MEMORY_BYTES, escape, segment};
+use hearken_tests::random::garbage;
 
 use crate::loading::does_not_load;
 use crate::{LENGTH, costs_one_utterance, hear, load};
@@ -158,7 +159,7 @@ fn events_that_are_none_are_refused() {
         ("one with a tail", longer),
         ("one that claims four thousand million entries", many),
         ("one whose text is not UTF-8", not_utf8),
-        ("noise", (0..200u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect()),
+        ("noise", garbage(200)),
     ] {
         costs_one_utterance(name, &Guest::emitting(event), "malformed message");
     }
@@ -171,7 +172,7 @@ fn events_that_are_none_are_refused() {
         text: "x".repeat(1_000_000),
         ..Segment { words: vec![], tokens: vec![], ..segment() }
     }));
-    let head: String = large.drain(..8).map(|byte| format!("\\{byte:02x}")).collect();
+    let head = escape(&large.drain(..8).collect::<Vec<u8>>());
     let flood = format!(
         "(memory.fill (i32.const 0x20000) (i32.const 120) (i32.const 1000100))
          (memory.copy (i32.const 0x20000) (i32.const 0x8400) (i32.const 8))

@@ -20,7 +20,7 @@ use hearken::{
     Engine, Error, Model, ModelSource, Progress, SAMPLE_RATE, Share, ShareLimits, TranscribeOptions,
     Transcript,
 };
-use hearken_tests::guest::{Guest, MEMORY_BYTES, TEXT};
+use hearken_tests::guest::{Guest, MEMORY_BYTES, TEXT, escape};
 use hearken_tests::model::SyntheticModel;
 use rustix::time::{ClockId, clock_gettime};
 
@@ -210,7 +210,6 @@ fn a_guest_that_does_not_end_lets_others_go_first() {
 }
 
 /// Writes to `pages` pages of 4 KiB behind its own memory.
-#[cfg(target_os = "linux")]
 fn writing(pages: u32) -> String {
     format!(
         "(drop (memory.grow (i32.const {})))
@@ -224,14 +223,12 @@ fn writing(pages: u32) -> String {
 }
 
 /// A share of threads whose guests may hold 64 MiB.
-#[cfg(target_os = "linux")]
 fn narrow() -> Share {
     Share::limited(1, &ShareLimits::default().memory_bytes(64 << 20))
 }
 
 /// The limit of growth is one thing, that of written memory another, and the latter is checked
 /// while it runs.
-#[cfg(target_os = "linux")]
 #[test]
 fn a_guest_writes_no_more_than_its_share_may_hold() {
     let write = writing(80 << 8);
@@ -257,7 +254,6 @@ fn a_guest_writes_no_more_than_its_share_may_hold() {
 
 /// One instruction writes as much as there is, and nothing can stop it: what the guest may not
 /// write it does not get.
-#[cfg(target_os = "linux")]
 #[test]
 fn a_single_instruction_writes_no_more_than_its_share_may_hold() {
     let peak = || {
@@ -284,7 +280,6 @@ fn a_single_instruction_writes_no_more_than_its_share_may_hold() {
 
 /// Guests that wait for their next call hold no more together than their share may; nothing is lost
 /// by that.
-#[cfg(target_os = "linux")]
 #[test]
 fn guests_that_hold_too_much_together_do_not_wait() {
     let model = load(&Guest::attacking(&writing(40 << 8))).unwrap();
@@ -373,7 +368,7 @@ fn a_guest_that_stops_is_explained() {
              (drop (call $fd_write (i32.const 2) (i32.const 8) (i32.const 1) (i32.const 8))) unreachable",
             text.len()
         );
-        let bytes: String = text.bytes().map(|byte| format!("\\{byte:02x}")).collect();
+        let bytes = escape(text.as_bytes());
         Guest { fields: format!("(data (i32.const 0x8400) \"{bytes}\")"), ..Guest::attacking(&attack) }
     };
     costs_one_utterance("last words", &last_words("so long\n\n"), "it aborted (so long)");

@@ -16,6 +16,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use hearken::store::{Entry, PullProgress, Puller, Record, Store, StoreError, Stored, Verified};
+use hearken_tests::guest::hex;
 use hearken_tests::model::SyntheticModel;
 use server::{Client, Request, Server};
 use sha2::{Digest, Sha256};
@@ -72,8 +73,8 @@ fn model() -> Vec<u8> {
 }
 
 fn entry(file: &[u8]) -> Entry {
-    let sha256: String = Sha256::digest(file).iter().map(|byte| format!("{byte:02x}")).collect();
-    Entry::new("mine", "me/models/resolve/main/ggml-mine.bin", file.len() as u64, &sha256).unwrap()
+    Entry::new("mine", "me/models/resolve/main/ggml-mine.bin", file.len() as u64, &hex(&Sha256::digest(file)))
+        .unwrap()
 }
 
 /// The server misbehaves once, then gives the file.

@@ -8,6 +8,7 @@ use hearken::{Compute, Engine, Model, ModelSource};
 use hearken_tests::command;
 use hearken_tests::official::official;
 use hearken_tests::prompts;
+use hearken_tests::random::noise;
 use hearken_tests::speech::Recording;
 use hearken_tests::wav;
 
@@ -95,12 +96,7 @@ fn a_prompt_has_scores_for_each_of_its_tokens() {
 fn a_decoder_that_tries_again_with_five_candidates_ends_well() {
     // Noise, which no text fits: all temperatures are tried, each with five candidates.
     let speech = prompts::sentences("en", 1).swap_remove(0).recording;
-    let mut state = 1u32;
-    let noise = (0..12 * speech.format.sample_rate).map(|_| {
-        // Knuth's generator (volume 2, 3.3.4): any noise will do.
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 24) as f32 * 0.6 - 0.3
-    });
+    let noise = noise(0.3).take(12 * speech.format.sample_rate as usize);
     let samples = noise.chain(speech.samples.iter().copied()).collect();
     let recording = Recording { samples, ..speech };
     let options = ["--no-vad", "--language", "en"];

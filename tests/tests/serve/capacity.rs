@@ -263,7 +263,6 @@ fn a_tenant_at_its_limit_of_sandboxes_gets_final_texts_only() {
 
 /// The same in bytes: a sandbox writes some seven MiB, and there is room for one for each thread,
 /// and none that wait besides.
-#[cfg(target_os = "linux")]
 #[test]
 fn a_tenant_at_its_limit_of_memory_gets_final_texts_only() {
     let threads = std::thread::available_parallelism().unwrap().get();

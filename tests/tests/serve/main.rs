@@ -11,7 +11,6 @@ mod capacity;
 mod clients;
 mod containers;
 mod fairness;
-#[cfg(target_os = "linux")]
 mod hardened;
 mod idle;
 mod leaving;

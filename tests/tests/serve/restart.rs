@@ -508,7 +508,6 @@ fn the_folder_and_its_files_are_their_owners_alone() {
 }
 
 /// The disk is full after a second of speech.
-#[cfg(target_os = "linux")]
 #[test]
 fn a_stream_goes_on_where_the_disk_is_full() {
     let (_temporary, state) = folder();
@@ -554,7 +553,6 @@ fn a_kept_stream_is_bounded() {
     drop(first);
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn a_hardened_server_keeps_streams() {
     let (_temporary, state) = folder();

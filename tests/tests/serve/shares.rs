@@ -88,7 +88,6 @@ fn recordings_that_come_at_the_same_moment_share_a_minutes_audio() {
     server.end();
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn an_address_takes_no_more_than_its_share_of_the_connections() {
     let server = Server::with("connections = 8\nconnections_per_address = 4\n");

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 
 use hearken_tests::command;
+use hearken_tests::guest::hex;
 use hearken_tests::serve::{Came, PATIENCE, Server, Socket};
 use hearken_tests::wav;
 use serde_json::{Value, json};
@@ -84,7 +85,7 @@ fn hmac(secret: &str, message: &str) -> String {
     };
     let inner = Sha256::new().chain_update(key(0x36)).chain_update(message).finalize();
     let outer = Sha256::new().chain_update(key(0x5c)).chain_update(inner).finalize();
-    outer.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&outer)
 }
 
 fn server(address: SocketAddr) -> Server {

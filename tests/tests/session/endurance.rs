@@ -12,6 +12,7 @@ use hearken_tests::footprint::Footprint;
 use hearken_tests::guest::Guest;
 use hearken_tests::model::SyntheticModel;
 use hearken_tests::picture::{Curve, Panel, svg};
+use hearken_tests::random::noise;
 use hearken_tests::speech::{Recording, espeak};
 
 use crate::{MODEL, collect};
@@ -136,12 +137,7 @@ fn an_hour_of_silence_says_nothing_and_takes_nothing() {
     let mut session = Session::new(&MODEL, SessionOptions::new(Format::MODEL)).unwrap();
     let second = SAMPLE_RATE as usize;
     // An open microphone in a quiet room: noise at -66 dB.
-    let mut seed = 1u32;
-    let mut room = || {
-        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        f32::from((seed >> 16) as i16) / 32_768.0 * 0.0008
-    };
-    let noise: Vec<f32> = (0..second).map(|_| room()).collect();
+    let noise: Vec<f32> = noise(0.0008).take(second).collect();
     session.push(&noise).unwrap();
     let before = Footprint::now();
     for _ in 1..3600 {

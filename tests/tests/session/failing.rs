@@ -7,7 +7,7 @@ use hearken::audio::Format;
 use hearken::session::{Session, SessionEvent, SessionOptions};
 use hearken::{Engine, Model, ModelSource};
 use hearken_proto::{Event, Word};
-use hearken_tests::guest::{BUFFER, Guest};
+use hearken_tests::guest::{BUFFER, Guest, escape};
 use hearken_tests::model::SyntheticModel;
 
 /// Address of the guest's hypotheses, in memory that it does not use otherwise.
@@ -37,10 +37,7 @@ fn hypothesis(committed: Vec<Word>, tentative: Vec<Word>) -> Vec<u8> {
 /// A model that is sure of the first half second of what it hears and not of the second, says
 /// `then` at the end, and does `attack` at the second partial text that is asked of one sandbox.
 fn model(attack: &str, then: &str) -> Model {
-    let data = |address: u32, bytes: &[u8]| {
-        let escaped: String = bytes.iter().map(|byte| format!("\\{byte:02x}")).collect();
-        format!("(data (i32.const {address}) \"{escaped}\")\n")
-    };
+    let data = |address: u32, bytes: &[u8]| format!("(data (i32.const {address}) \"{}\")\n", escape(bytes));
     let partial = hypothesis(vec![word(0, "sure")], vec![word(HALF, "perhaps")]);
     let last = hypothesis(vec![word(HALF, then)], vec![]);
     let guest = Guest {

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use hearken_measure::Errors;
 use hearken_tests::command;
 use hearken_tests::official::official;
 use hearken_tests::prompts;
@@ -138,18 +139,9 @@ fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(essence).filter(|word| !word.is_empty()).collect()
 }
 
-/// Words that differ between two texts (Levenshtein's distance).
+/// Words that differ between two texts.
 fn distance(one: &[String], other: &[String]) -> usize {
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (at, word) in one.iter().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], at + 1);
-        for (place, candidate) in other.iter().enumerate() {
-            let substituted = diagonal + usize::from(word != candidate);
-            diagonal = row[place + 1];
-            row[place + 1] = substituted.min(diagonal + 1).min(row[place] + 1);
-        }
-    }
-    row[other.len()]
+    Errors::between(one, other).edits() as usize
 }
 
 #[test]

@@ -3,11 +3,13 @@
 //! Few columns are multiplied as integers, with activations rounded to 8 bits in blocks of 32, to
 //! nearest, as ggml's native kernels do it. For many columns blocks are widened to floats.
 
+use hearken_proto::compute::Element;
+
 use super::half;
 use super::simd::{F32x4, I8x32};
 
 /// Elements of one block of every format that is multiplied here.
-pub(in crate::backend) const BLOCK: usize = 32;
+pub(in crate::backend) const BLOCK: usize = Element::Q8_0.block_len() as usize;
 
 /// Widens elements: `count` of them from `blocks` into `out`.
 pub(in crate::backend) type Widen = unsafe extern "C" fn(blocks: *const u8, out: *mut f32, count: i64);
@@ -36,13 +38,25 @@ impl Blocks {
         }
     }
 
+    /// The host's name for it; `None` for one that it does not know.
+    pub(in crate::backend) fn element(self) -> Option<Element> {
+        Some(match self {
+            Self::Q8_0 => Element::Q8_0,
+            Self::Q5_0 => Element::Q5_0,
+            Self::Q5_1 => Element::Q5_1,
+            Self::Q4_0 => Element::Q4_0,
+            Self::Q4_1 => Element::Q4_1,
+            Self::Other { .. } => return None,
+        })
+    }
+
     pub(in crate::backend) fn bytes(self) -> usize {
         match self {
-            Self::Q8_0 => 34,
-            Self::Q5_0 => 22,
-            Self::Q5_1 => 24,
-            Self::Q4_0 => 18,
-            Self::Q4_1 => 20,
+            Self::Q8_0 => const { Element::Q8_0.block_bytes() as usize },
+            Self::Q5_0 => const { Element::Q5_0.block_bytes() as usize },
+            Self::Q5_1 => const { Element::Q5_1.block_bytes() as usize },
+            Self::Q4_0 => const { Element::Q4_0.block_bytes() as usize },
+            Self::Q4_1 => const { Element::Q4_1.block_bytes() as usize },
             Self::Other { bytes, .. } => bytes,
         }
     }

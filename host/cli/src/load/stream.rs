@@ -1,10 +1,11 @@
 //! A stream in real time: recordings with pauses between them, until the time is over.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -87,7 +88,7 @@ pub(super) async fn play(plan: &Plan, first: usize) -> Played {
         }
     };
     plan.live.closed();
-    let mut played = std::mem::take(&mut *sent.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut played = std::mem::take(&mut *sent.lock());
     played.heard = heard;
     played.ended = ended;
     played
@@ -161,7 +162,6 @@ async fn send(
     mut sink: SplitSink<Socket, Message>,
     sent: &Mutex<Played>,
 ) -> Result<SplitSink<Socket, Message>, tungstenite::Error> {
-    let lock = || sent.lock().unwrap_or_else(PoisonError::into_inner);
     let silence = vec![0; hearken::samples_in(plan.pause) as usize * 2];
     let block = hearken::samples_in(plan.block) as usize * 2;
     let mut bytes = 0;
@@ -169,17 +169,17 @@ async fn send(
         if Instant::now() >= plan.until || plan.is_over() {
             break;
         }
-        lock().placed.push(Placed { clip, start: seconds(bytes), whole: false });
+        sent.lock().placed.push(Placed { clip, start: seconds(bytes), whole: false });
         for audio in plan.clips[clip].pcm.chunks(block).chain(silence.chunks(block)) {
             bytes += audio.len();
             let due = origin + Duration::from_secs_f64(seconds(bytes));
             sleep_until(due).await;
             sink.send(plan.protocol.audio(audio)).await?;
-            let mut sent = lock();
+            let mut sent = sent.lock();
             sent.lag.push(due.elapsed().as_secs_f64());
             sent.audio = seconds(bytes);
         }
-        if let Some(placed) = lock().placed.last_mut() {
+        if let Some(placed) = sent.lock().placed.last_mut() {
             placed.whole = true;
         }
         plan.live.played();

@@ -1,9 +1,9 @@
 //! Tenants of all gateways, as shares of this worker's threads.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 
 use hearken::{Share, ShareLimits};
+use parking_lot::Mutex;
 
 use crate::wire::ShareOf;
 
@@ -17,7 +17,7 @@ pub(super) struct Shares(Mutex<HashMap<ShareOf, Share>>);
 impl Shares {
     /// The share of a tenant: the same one at each call.
     pub(super) fn get(&self, wanted: &ShareOf) -> Share {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.lock();
         if let Some(share) = known.get(wanted) {
             return share.clone();
         }
@@ -51,6 +51,6 @@ mod tests {
         for n in 0..2 * MOST {
             shares.get(&of(&n.to_string(), 1));
         }
-        assert!(shares.0.lock().unwrap().len() <= MOST);
+        assert!(shares.0.lock().len() <= MOST);
     }
 }

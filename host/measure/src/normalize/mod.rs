@@ -11,6 +11,7 @@ mod english;
 mod numbers;
 mod text;
 
+use hearken_proto::is_spaced;
 use unicode_normalization::UnicodeNormalization;
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -46,8 +47,8 @@ impl Normalizer {
     pub fn for_language(code: &str) -> Self {
         match code {
             "en" => Self::English,
-            "zh" | "yue" | "ja" | "th" | "lo" | "my" => Self::BasicCharacters,
-            _ => Self::Basic,
+            _ if is_spaced(code) => Self::Basic,
+            _ => Self::BasicCharacters,
         }
     }
 

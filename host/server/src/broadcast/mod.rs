@@ -7,11 +7,12 @@
 mod watch;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::ws::Utf8Bytes;
 use hearken::session::SessionEvent;
+use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::broadcast;
 
@@ -46,12 +47,6 @@ struct Use {
     broadcast: Arc<Broadcast>,
 }
 
-impl Broadcasts {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, (Arc<Broadcast>, usize)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Use {
     /// # Errors
     ///
@@ -67,7 +62,7 @@ impl Use {
             ));
         }
         let key = (Arc::clone(&tenant.name), Arc::from(name));
-        let mut all = app.broadcasts.lock();
+        let mut all = app.broadcasts.0.lock();
         let (broadcast, uses) = all.entry(key.clone()).or_insert_with(|| {
             let (messages, on_air) = (broadcast::Sender::new(BACKLOG), AtomicBool::new(false));
             (Arc::new(Broadcast { key, messages, on_air }), 0)
@@ -79,7 +74,7 @@ impl Use {
 
 impl Drop for Use {
     fn drop(&mut self) {
-        let mut all = self.app.broadcasts.lock();
+        let mut all = self.app.broadcasts.0.lock();
         if let Some((_, uses)) = all.get_mut(&self.broadcast.key) {
             *uses -= 1;
             if *uses == 0 {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::style::{Style, plain};
-use super::uuid;
+use crate::values::{hex, uuid};
 
 /// A word, as it is written with or without punctuation.
 #[derive(Debug, Serialize)]
@@ -81,7 +81,7 @@ pub(super) fn now() -> String {
 
 /// A hash as hexadecimal digits.
 pub(super) fn digits(hasher: Sha256) -> String {
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hasher.finalize())
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use self::flux::Flux;
 use self::live::Live;
 use super::App;
 use super::keys::random_name;
+use super::values::uuid;
 
 pub(super) fn routes() -> Router<Arc<App>> {
     let listen =
@@ -31,12 +32,6 @@ pub(super) fn routes() -> Router<Arc<App>> {
 /// A new name, in the form that Deepgram's have.
 fn request_id() -> String {
     uuid(&random_name())
-}
-
-/// 32 hexadecimal digits, with dashes.
-fn uuid(digits: &str) -> String {
-    let part = |range| digits.get(range).unwrap_or_default();
-    [part(0..8), part(8..12), part(12..16), part(16..20), part(20..32)].join("-")
 }
 
 /// Parses a client's query and message, for fuzzing; returns the rejections.

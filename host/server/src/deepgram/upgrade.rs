@@ -5,12 +5,11 @@ use std::sync::Arc;
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use tokio::sync::Notify;
 
 use super::error::refused;
 use crate::App;
 use crate::rejection::Rejection;
-use crate::socket::{Adapter, Opening, drive};
+use crate::socket::{Adapter, Opening, drive_and_log};
 use crate::stream::revoked;
 use crate::ticket::offered_protocols;
 
@@ -39,10 +38,9 @@ pub(super) async fn upgrade<T: Interface>(
     };
     let id = adapter.id().to_owned();
     let header = id.parse();
-    let mut response = opening.accept(&["token"], move |mut socket| async move {
+    let mut response = opening.accept(&["token"], move |socket| {
         let revoked = revoked(None, adapter.stream().map(|stream| &*stream));
-        let ended = drive(&mut socket, &mut adapter, &app, &Notify::new(), revoked).await;
-        tracing::info!(stream = id, "{ended:?}");
+        drive_and_log(socket, adapter, app, id, revoked)
     });
     if let Ok(id) = header {
         response.headers_mut().insert("dg-request-id", id);

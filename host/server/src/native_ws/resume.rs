@@ -1,9 +1,10 @@
 //! Streams by name: those with a connection, and those that wait for one.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -38,14 +39,10 @@ enum Place {
 }
 
 impl Parked {
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Slot>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// A stream has a connection.
     pub(super) fn attach(&self, id: &str, tenant: &Tenant, given_up: &Arc<Notify>) {
         let place = Place::Attached(Arc::clone(given_up));
-        self.lock().insert(id.to_owned(), Slot { tenant: Arc::clone(&tenant.name), place });
+        self.slots.lock().insert(id.to_owned(), Slot { tenant: Arc::clone(&tenant.name), place });
     }
 
     /// A stream lost its connection, and waits for another one.
@@ -63,14 +60,14 @@ impl Parked {
             _counted: Counted::new(&app.metrics.parked),
             expiry: expiry.abort_handle(),
         };
-        self.lock().insert(id, Slot { tenant: Arc::clone(&tenant.name), place });
+        self.slots.lock().insert(id, Slot { tenant: Arc::clone(&tenant.name), place });
         self.changed.notify_waiters();
     }
 
     /// A stream is over.
     pub(super) fn forget(&self, id: &str) {
         // Dropped without the lock: ending a session takes its own.
-        let slot = self.lock().remove(id);
+        let slot = self.slots.lock().remove(id);
         if let Some(Slot { place: Place::Waiting { mut client, .. }, .. }) = slot {
             client.discard();
         }
@@ -80,7 +77,7 @@ impl Parked {
     /// Ends all waiting streams: no client can come back to a process that shuts down. What is kept
     /// of them is there for the next one.
     pub(crate) fn clear(&self) {
-        let slots = std::mem::take(&mut *self.lock());
+        let slots = std::mem::take(&mut *self.slots.lock());
         for slot in slots.into_values() {
             if let Place::Waiting { expiry, .. } = slot.place {
                 expiry.abort();
@@ -94,7 +91,7 @@ impl Parked {
             Place::Waiting { client, .. } => client.stream.is_revoked(),
             Place::Attached(_) => false,
         };
-        let ended: Vec<_> = self.lock().extract_if(|_, slot| revoked(slot)).collect();
+        let ended: Vec<_> = self.slots.lock().extract_if(|_, slot| revoked(slot)).collect();
         for (_, slot) in ended {
             if let Place::Waiting { expiry, mut client, .. } = slot.place {
                 expiry.abort();
@@ -122,7 +119,7 @@ impl Parked {
     /// Reserves the name of a stream that the process before has left, until it is attached or
     /// forgotten. Returns false if there is a stream of this name.
     pub(super) fn reserve(&self, id: &str, tenant: &Tenant, given_up: &Arc<Notify>) -> bool {
-        let mut slots = self.lock();
+        let mut slots = self.slots.lock();
         let vacant = !slots.contains_key(id);
         if vacant {
             let place = Place::Attached(Arc::clone(given_up));
@@ -133,7 +130,7 @@ impl Parked {
 
     /// The stream if it waits; `None` if it will soon.
     fn try_take(&self, id: &str, tenant: &Tenant) -> Result<Option<Client>, ()> {
-        let mut slots = self.lock();
+        let mut slots = self.slots.lock();
         // Another tenant's stream does not exist.
         let slot = slots.get(id).filter(|slot| slot.tenant == tenant.name).ok_or(())?;
         if let Place::Attached(given_up) = &slot.place {

@@ -10,11 +10,9 @@ mod turns;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::ws::WebSocket;
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use tokio::sync::Notify;
 
 pub(super) use self::secrets::{Secrets, create as create_secret};
 use self::session::Realtime;
@@ -22,7 +20,7 @@ use self::session::Realtime;
 pub(super) use self::session::attack;
 use super::App;
 use super::openai::error_body;
-use super::socket::{Opening, drive};
+use super::socket::{Opening, drive_and_log};
 
 /// Longest message: OpenAI's 15 MiB of audio as base64, and room for the JSON around it.
 const MAX_MESSAGE: usize = (15 << 20) + (4 << 10);
@@ -38,17 +36,14 @@ pub(super) async fn upgrade(
         Ok(mut realtime) => {
             let (opening, inflow) = opening.with_long_messages(MAX_MESSAGE, realtime.tenant());
             realtime.count(inflow);
-            opening.accept(&["realtime"], move |socket| serve(app, realtime, socket))
+            opening.accept(&["realtime"], move |socket| {
+                let (revoked, name) = (realtime.revoked(), realtime.log_name().to_owned());
+                drive_and_log(socket, realtime, app, name, revoked)
+            })
         }
         Err(rejection) => {
             app.note(&rejection);
             rejection.answer(Json(error_body(&rejection)))
         }
     }
-}
-
-async fn serve(app: Arc<App>, mut realtime: Realtime, mut socket: WebSocket) {
-    let revoked = realtime.revoked();
-    let ended = drive(&mut socket, &mut realtime, &app, &Notify::new(), revoked).await;
-    tracing::info!(stream = realtime.log_name(), "{ended:?}");
 }

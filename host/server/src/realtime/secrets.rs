@@ -1,7 +1,7 @@
 //! `POST /v1/realtime/client_secrets`: keys that last minutes, for browsers, which must not have a
 //! tenant's own.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::Json;
@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::setup::Setup;
@@ -46,7 +47,7 @@ pub(super) struct Secret {
 impl Secrets {
     /// Keeps a key, if the tenant may have one more.
     fn keep(&self, secret: Secret, now: Instant) -> Result<(), Rejection> {
-        let mut secrets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut secrets = self.0.lock();
         secrets.retain(|other| other.until > now);
         if secrets.iter().filter(|other| other.tenant == secret.tenant).count() >= MOST {
             return Err(Rejection::TooManySecrets(MOST));
@@ -59,7 +60,7 @@ impl Secrets {
     pub(super) fn find(&self, headers: &HeaderMap, offered: Option<&str>) -> Option<Secret> {
         let key = bearer(headers).or(offered).filter(|key| key.starts_with(PREFIX))?;
         let (hash, now) = (KeyHash::of(key), Instant::now());
-        let secrets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let secrets = self.0.lock();
         let mut found = None;
         for secret in secrets.iter().filter(|secret| secret.until > now) {
             if bool::from(secret.hash.matches(&hash)) {

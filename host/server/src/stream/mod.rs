@@ -367,7 +367,7 @@ impl Stream {
 
     /// The language, where its model knows no other.
     pub(super) fn only_language(&self) -> Option<&'static str> {
-        (!self.model.multilingual()).then_some("en")
+        self.model.only_language()
     }
 
     /// Notifies [`changed`](Self::changed) after `time`.

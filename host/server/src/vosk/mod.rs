@@ -9,7 +9,6 @@ mod message;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use axum::extract::ws::WebSocket;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
@@ -19,13 +18,12 @@ use hearken::Word;
 use hearken::audio::Encoding;
 use hearken::session::SessionEvent;
 use serde_json::{Map, Value};
-use tokio::sync::Notify;
 
 use self::message::{FromClient, Setup, partial, success};
 use super::App;
 use super::keys::random_name;
 use super::rejection::Rejection;
-use super::socket::{Adapter, Opening, Outbox, drive};
+use super::socket::{Adapter, Opening, Outbox, drive_and_log};
 use super::stream::{Stream, revoked};
 use super::tenants::Admitted;
 use super::ticket::Ticket;
@@ -52,15 +50,14 @@ pub(super) async fn upgrade(
     opening: Opening,
 ) -> Response {
     match Vosk::open(&app, &headers, &query) {
-        Ok(vosk) => opening.accept(&[], move |socket| serve(app, vosk, socket)),
+        Ok(vosk) => opening.accept(&[], move |socket| {
+            let revoked = revoked(vosk.ticket.as_ref(), vosk.stream.as_ref());
+            // The beginning of its name.
+            let name = vosk.id[..8].to_owned();
+            drive_and_log(socket, vosk, app, name, revoked)
+        }),
         Err(rejection) => app.refuse(&rejection),
     }
-}
-
-async fn serve(app: Arc<App>, mut vosk: Vosk, mut socket: WebSocket) {
-    let revoked = revoked(vosk.ticket.as_ref(), vosk.stream.as_ref());
-    let ended = drive(&mut socket, &mut vosk, &app, &Notify::new(), revoked).await;
-    tracing::info!(stream = vosk.log_name(), "{ended:?}");
 }
 
 /// A message of the client that has no answer yet.
@@ -123,11 +120,6 @@ impl Vosk {
             committed: Vec::new(),
             tentative: Vec::new(),
         })
-    }
-
-    /// The beginning of its name, for logs.
-    fn log_name(&self) -> &str {
-        &self.id[..8]
     }
 
     /// Takes a configuration, and answers where its client waits for that: where it names a

@@ -1,7 +1,9 @@
 //! The start of a stream, which can be read a second time.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::sandbox::media::Input;
 
@@ -30,18 +32,14 @@ impl Start {
         Self(Arc::new(Mutex::new(Stream { input, start: Vec::new(), is_whole: true })))
     }
 
-    fn stream(&self) -> MutexGuard<'_, Stream> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Returns true if it can be read from its start.
     pub(super) fn is_whole(&self) -> bool {
-        self.stream().is_whole
+        self.0.lock().is_whole
     }
 
     /// Keeps nothing of what follows: nobody begins at the start any more.
     pub(super) fn forget(&self) {
-        self.stream().is_whole = false;
+        self.0.lock().is_whole = false;
     }
 }
 
@@ -71,7 +69,7 @@ impl Stream {
 
 impl Input for Start {
     fn read_at(&mut self, position: u64, out: &mut [u8]) -> io::Result<usize> {
-        let mut stream = self.stream();
+        let mut stream = self.0.lock();
         let kept = usize::try_from(position).ok().and_then(|position| stream.start.get(position..));
         if let Some(kept) = kept.filter(|kept| !kept.is_empty()) {
             let len = kept.len().min(out.len());
@@ -127,7 +125,7 @@ mod tests {
         assert_eq!(read(&mut again, 500, 10_000), bytes[500..10_500]);
         start.forget();
         assert_eq!(read(&mut again, 10_500, 200_000), bytes[10_500..]);
-        assert!(again.stream().start.is_empty(), "nothing is kept");
+        assert!(again.0.lock().start.is_empty(), "nothing is kept");
         assert!(again.read_at(0, &mut [0]).is_err(), "what is gone is gone");
     }
 
@@ -136,6 +134,6 @@ mod tests {
         let (bytes, mut start) = stream(MAX_START + 10_000);
         assert_eq!(read(&mut start, 0, bytes.len()), bytes);
         assert!(!start.is_whole());
-        assert!(start.stream().start.is_empty());
+        assert!(start.0.lock().start.is_empty());
     }
 }

@@ -4,9 +4,11 @@ use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 use super::container::Bytes;
 use super::convert::Converter;
@@ -29,7 +31,7 @@ struct Shared(Arc<Mutex<Queue>>);
 
 impl Input for Shared {
     fn read_at(&mut self, position: u64, out: &mut [u8]) -> io::Result<usize> {
-        let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = self.0.lock();
         let Some(skipped) = position.checked_sub(queue.position) else {
             return Err(io::ErrorKind::Unsupported.into());
         };
@@ -162,12 +164,12 @@ impl LiveDecoder {
 
     /// Adds bytes that have come.
     pub fn push(&mut self, bytes: &[u8]) {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).bytes.extend(bytes);
+        self.queue.lock().bytes.extend(bytes);
     }
 
     /// No more bytes come.
     pub fn finish(&mut self) {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
+        self.queue.lock().ended = true;
     }
 
     /// Appends the next block to `samples`, at 16 kHz, interleaved. CPU time is this thread's.

@@ -5,6 +5,7 @@ use std::io::Write as _;
 
 use super::*;
 use crate::allocation;
+use crate::noise::Noise;
 
 macro_rules! fixture {
     ($name:literal) => {
@@ -322,13 +323,8 @@ fn an_mp3_whose_length_can_only_be_guessed_is_not_trimmed_to_the_guess() {
 #[test]
 fn what_is_not_audio_is_named_in_one_line() {
     let text = "The quick brown fox jumps over the lazy dog. ".repeat(2_000);
-    let mut seed = 1u32;
-    let noise: Vec<u8> = (0..200_000)
-        .map(|_| {
-            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (seed >> 24) as u8
-        })
-        .collect();
+    let mut noise = Noise(1);
+    let noise: Vec<u8> = (0..200_000).map(|_| (noise.next() >> 24) as u8).collect();
     let elf = std::fs::read(std::env::current_exe().expect("a path")).expect("readable");
     let cases: [&[u8]; 7] =
         [b"x", b"RIFF", text.as_bytes(), &noise, &[0; 5_000], &FLAC[..30], &elf[..elf.len().min(300_000)]];
@@ -510,11 +506,8 @@ fn no_damage_makes_it_panic_or_run_forever() {
         fixture!("tone-8k-mono.aiff"),
         fixture!("mulaw-8k-mono.caf"),
     ];
-    let mut seed = 12_345u32;
-    let mut random = || {
-        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (seed >> 8) as usize
-    };
+    let mut noise = Noise(12_345);
+    let mut random = || (noise.next() >> 8) as usize;
     for bytes in fixtures {
         for round in 0..150 {
             let mut damaged = bytes.to_vec();

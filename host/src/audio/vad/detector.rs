@@ -2,6 +2,8 @@
 
 use webrtc_vad::{SampleRate, Vad, VadMode};
 
+use crate::audio::usable_sample;
+
 /// Level below which a frame is speech only where all is quiet, as mean square of samples from -1
 /// to 1: -60 dB of full scale.
 ///
@@ -101,7 +103,7 @@ impl Detector {
         self.filtered.clear();
         for &sample in frame {
             // Callers may push anything; one NaN must not stay in the filter forever.
-            let input = if sample.is_finite() { sample.clamp(-1.0, 1.0) } else { 0.0 };
+            let input = usable_sample(sample);
             let (last_input, last_output) = self.last.unwrap_or((input, 0.0));
             let output = input - last_input + POLE * last_output;
             self.last = Some((input, output));
@@ -238,6 +240,7 @@ unsafe impl Send for Movable {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::noise::Noise;
 
     fn buzz(seconds: f32, level: f32, offset: f32) -> Vec<f32> {
         (0..(seconds * 16_000.0) as usize)
@@ -309,15 +312,9 @@ mod tests {
 
     #[test]
     fn a_microphone_s_own_noise_is_not_faint_speech() {
-        let mut seed = 5u32;
-        let mut noise = |level: f32| -> Vec<f32> {
-            (0..20 * 16_000)
-                .map(|_| {
-                    seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                    level * f32::from((seed >> 16) as i16) / 32_768.0
-                })
-                .collect()
-        };
+        let mut noise = Noise(5);
+        let mut noise =
+            |level: f32| -> Vec<f32> { (0..20 * 16_000).map(|_| level * noise.sample()).collect() };
         for level in [0.000_1, 0.000_3, 0.000_7, 0.001] {
             let mut detector = Detector::new(2);
             assert_eq!(voiced_frames(&mut detector, &noise(level)), 0, "{level}");
@@ -326,15 +323,9 @@ mod tests {
 
     #[test]
     fn a_loud_fan_is_silence_once_it_is_known_and_speech_over_it_is_not() {
-        let mut seed = 5u32;
-        let mut fan = |seconds: usize| -> Vec<f32> {
-            (0..seconds * 16_000)
-                .map(|_| {
-                    seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                    0.1 * f32::from((seed >> 16) as i16) / 32_768.0
-                })
-                .collect()
-        };
+        let mut noise = Noise(5);
+        let mut fan =
+            |seconds: usize| -> Vec<f32> { (0..seconds * 16_000).map(|_| 0.1 * noise.sample()).collect() };
         let mut detector = Detector::new(2);
         assert!(voiced_frames(&mut detector, &fan(5)) > 100, "webrtc-vad alone takes it for speech");
         voiced_frames(&mut detector, &fan(6));

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::audio::Accounting;
+use crate::noise::Noise;
 
 #[derive(Debug, Clone, PartialEq)]
 enum Piece {
@@ -64,13 +65,8 @@ fn run(mut activity: VoiceActivity, audio: &[f32], block: usize) -> Vec<Piece> {
 }
 
 fn noise(seconds: f32, level: f32) -> Vec<f32> {
-    let mut seed = 99u32;
-    (0..(seconds * 16_000.0) as usize)
-        .map(|_| {
-            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            level * f32::from((seed >> 16) as i16) / 32_768.0
-        })
-        .collect()
+    let mut noise = Noise(99);
+    (0..(seconds * 16_000.0) as usize).map(|_| level * noise.sample()).collect()
 }
 
 /// Syllables: a voice of 130 Hz with two formants, four times a second.

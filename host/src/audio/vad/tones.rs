@@ -216,6 +216,7 @@ mod tests {
     use std::f32::consts::TAU;
 
     use super::*;
+    use crate::noise::Noise;
 
     const SECOND: usize = SAMPLE_RATE as usize;
 
@@ -270,12 +271,8 @@ mod tests {
         let siren = |n: usize| (TAU * 900.0 * (TAU * 0.3 * n as f32 / SECOND as f32).sin()).sin() * 0.2;
         let siren: Vec<f32> = (0..SECOND).map(siren).collect();
         assert_eq!(found(&siren).len(), 1);
-        let mut seed = 1u32;
-        let noise = || {
-            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            seed as f32 / u32::MAX as f32 - 0.5
-        };
-        let noise: Vec<f32> = std::iter::repeat_with(noise).take(5 * SECOND).collect();
+        let mut noise = Noise(1);
+        let noise: Vec<f32> = (0..5 * SECOND).map(|_| noise.next() as f32 / u32::MAX as f32 - 0.5).collect();
         assert_eq!(found(&noise), []);
         assert_eq!(found(&vec![0.0; SECOND]), []);
     }

@@ -54,6 +54,7 @@ mod tests {
     use sha2::{Digest, Sha256};
 
     use super::*;
+    use crate::store::content::hex;
 
     /// SHA-256 of the arrays in OpenAI's `mel_filters.npz` (openai-whisper 20250625); that of 80
     /// with its zero's sign cleared.
@@ -67,8 +68,7 @@ mod tests {
         for (count, sha256) in OPENAI {
             let filters = filters(count);
             assert_eq!(filters.len(), count as usize * BINS * 4);
-            let hash: String = Sha256::digest(&filters).iter().map(|byte| format!("{byte:02x}")).collect();
-            assert_eq!(hash, sha256, "{count} filters");
+            assert_eq!(hex(&Sha256::digest(&filters)), sha256, "{count} filters");
         }
     }
 }

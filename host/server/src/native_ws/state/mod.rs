@@ -30,6 +30,7 @@ use crate::App;
 use crate::disk::Space;
 use crate::metrics::Metrics;
 use crate::tenants::Tenant;
+use crate::values::hex;
 
 /// Name of the file that is locked. Its time of modification is when its process was last seen.
 const LOCK: &str = "lock";
@@ -178,11 +179,7 @@ impl StateFolder {
     }
 
     fn path(&self, id: &str) -> PathBuf {
-        let hash = Sha256::digest(id);
-        writer::path(
-            &self.folder,
-            &hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>(),
-        )
+        writer::path(&self.folder, &hex(&Sha256::digest(id)[..16]))
     }
 }
 

@@ -8,10 +8,11 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::SystemTime;
 
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 use super::log::{self, Damage, Header, Kept};
@@ -65,15 +66,15 @@ pub(super) struct Held(Mutex<HashSet<PathBuf>>);
 
 impl Held {
     pub(super) fn insert(&self, path: &Path) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
+        self.0.lock().insert(path.to_owned());
     }
 
     pub(super) fn remove(&self, path: &Path) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
+        self.0.lock().remove(path);
     }
 
     fn has(&self, path: &Path) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(path)
+        self.0.lock().contains(path)
     }
 }
 
@@ -100,7 +101,7 @@ impl Log {
 
     /// Writes, or removes the file if it cannot: it would be of a moment that has passed.
     fn write(&self, bytes: &[u8], fresh: bool) -> Result<(), Failure> {
-        let mut size = self.size.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut size = self.size.lock();
         if size.over {
             return Err(Failure::Slow);
         }
@@ -143,7 +144,7 @@ impl Log {
     }
 
     fn remove(&self) {
-        let mut size = self.size.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut size = self.size.lock();
         size.over = true;
         remove(&self.path);
     }

@@ -4,6 +4,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::rejection::Rejection;
+use crate::values::{hex, uuid};
 
 const HEADER: usize = 3;
 
@@ -43,21 +44,15 @@ pub(super) fn next(buffer: &mut BytesMut) -> Result<Option<Frame>, Rejection> {
     Ok(Some(match (kind, rate) {
         (0x00, _) => Frame::HangUp,
         (0x01, _) => {
-            let uuid: [u8; 16] = payload[..]
-                .try_into()
-                .map_err(|_| Rejection::malformed(format!("the call's UUID has {length} bytes; send 16")))?;
-            Frame::Call(name(uuid))
+            if payload.len() != 16 {
+                return Err(Rejection::malformed(format!("the call's UUID has {length} bytes; send 16")));
+            }
+            Frame::Call(uuid(&hex(&payload)))
         }
         (0xFF, _) => Frame::Error(payload.first().copied()),
         (_, Some(rate)) => Frame::Audio(*rate, payload),
         _ => Frame::Other,
     }))
-}
-
-/// A UUID in hexadecimal digits, in groups (RFC 9562).
-fn name(uuid: [u8; 16]) -> String {
-    let digits = format!("{:032x}", u128::from_be_bytes(uuid));
-    [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-")
 }
 
 #[cfg(test)]
