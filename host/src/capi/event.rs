@@ -205,6 +205,7 @@ mod tests {
     use std::ffi::CStr;
 
     use super::*;
+    use crate::DropReason;
 
     fn word(start: u64, end: u64, text: &str) -> Word {
         Word { start, end, text: text.to_owned(), probability: 0.5 }

@@ -1,7 +1,7 @@
 //! Words to expect.
 
 use hearken::audio::Samples;
-use hearken::session::{Session, SessionEvent, SessionOptions};
+use hearken::session::{Session, SessionEvent};
 use hearken::{Bias, TranscribeOptions, Transcript};
 
 use crate::{MODEL, PHRASES, SPEECH, finals, listen, options};

@@ -1,7 +1,7 @@
 //! Condition on previous text: a prompt, and the text of the utterance before.
 
 use hearken::audio::Samples;
-use hearken::session::{Session, SessionEvent, SessionOptions};
+use hearken::session::{Session, SessionEvent};
 use hearken::{TranscribeOptions, Word};
 
 use crate::{MODEL, PHRASES, SPEECH, finals, listen, options};
