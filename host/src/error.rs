@@ -7,9 +7,9 @@ use crate::model::ModelError;
 use crate::place::{Fault, PlaceError};
 use crate::sandbox::SandboxError;
 
-/// Why something could not be done. Messages are one line: the thing, the cause, and the remedy. Since
-/// the cause is in the message, [`source`](std::error::Error::source) gives none: a program that
-/// prints chains of causes prints each once.
+/// Why something could not be done. Messages are one line: the thing, the cause, and the remedy.
+/// Since the cause is in the message, [`source`](std::error::Error::source) gives none: a program
+/// that prints chains of causes prints each once.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -99,6 +99,30 @@ impl Error {
             Self::Place(PlaceError::HandedOver) => Fault::Nobody,
             Self::Sandbox(_) | Self::Place(PlaceError::Guest { .. }) => Fault::Machine,
             _ => Fault::Other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_message_has_its_cause_and_a_chain_has_it_once() {
+        let cause = || io::Error::other("no such thing");
+        let path = PathBuf::from("model.bin");
+        let errors = [
+            Error::ModelRead { path, cause: cause() },
+            Error::Model { name: "model.bin".to_owned(), cause: cause().into() },
+            Error::System { what: "cannot start a thread".to_owned(), cause: cause() },
+            AudioError::Open { name: "a.wav".to_owned(), cause: cause() }.into(),
+        ];
+        for error in errors {
+            assert!(error.to_string().contains("no such thing"), "{error}");
+            assert!(error.source().is_none(), "{error}");
         }
     }
 }

@@ -5,9 +5,9 @@
 //! reason only, preemption: the code that polls it decides when it goes on.
 //!
 //! The request to give way is a variable of the thread for the time of one slice, as a runtime's
-//! task-local variables are. It cannot be an argument: it is asked for by wasmtime's epoch callback,
-//! which belongs to the sandbox's store and is made long before the slice, inside a future that its
-//! owner can only poll.
+//! task-local variables are. It cannot be an argument: wasmtime's epoch callback asks for it, which
+//! belongs to the sandbox's store and is made long before the slice, inside a future that its owner
+//! can only poll.
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};

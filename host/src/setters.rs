@@ -1,8 +1,8 @@
-//! Options in one style: a `#[non_exhaustive]` struct with public fields, made with its defaults and
-//! changed by methods, so that a new field breaks no caller.
+//! Options in one style: a `#[non_exhaustive]` struct with public fields, made with its defaults
+//! and changed by methods, so that a new field breaks no caller.
 
-/// Adds a method for each field that sets it and has its name. Those of optional fields take a value
-/// or an `Option`.
+/// Adds a method for each field that sets it and has its name. Those of optional fields take a
+/// value or an `Option`.
 macro_rules! setters {
     ($options:ident: $($field:ident: $type:ty),* ; $($optional:ident: $inner:ty),* $(,)?) => {
         impl $options {
