@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_sdk_lacks_is_named() {
+    fn parts_that_an_sdk_lacks_are_named() {
         let root = folder("lacking");
         empty(&root, ".exe");
         let spaced = root.join("Program Files");

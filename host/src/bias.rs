@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_phrase_or_no_weight_is_refused_by_name() {
+    fn malformed_phrases_and_weights_are_refused_by_name() {
         for weight in ["-1", "2.1", "NaN", "inf", "much", ""] {
             let error = Bias::parse(&format!("Kubernetes\t{weight}")).unwrap_err();
             assert!(

@@ -132,6 +132,8 @@ pub use executor::{Share, ShareLimits};
 pub use language::{language_code, language_codes};
 pub use transcript::{DropReason, Language, Segment, Transcript, Word};
 pub use warning::Warning;
+/// Crates whose types are in the interface: channels of events, hashes of models.
+pub use {blake3, crossbeam_channel};
 
 /// Sample rate of everything inside hearken, in Hz.
 pub const SAMPLE_RATE: u32 = hearken_proto::SAMPLE_RATE;

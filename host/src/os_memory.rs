@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_known() {
+    fn written_pages_are_known() {
         let memory: Vec<u8> = Vec::with_capacity(3 * LARGE);
         let start = memory.as_ptr().addr();
         // The range is untouched; neighbors may share its first and last page.
@@ -177,7 +177,7 @@ mod tests {
 
     #[cfg(feature = "service")]
     #[test]
-    fn what_is_written_is_known_of_each_group() {
+    fn written_pages_are_known_of_each_group() {
         let held = vec![1u8; 32 << 20];
         let start = held.as_ptr() as usize;
         let space = start..start + held.len();

@@ -102,7 +102,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_comes_out_is_clean_and_stays_so(text in any::<String>()) {
+        fn sanitized_text_is_clean_and_stays_so(text in any::<String>()) {
             let clean = sanitize(&text);
             let joiner = |c| matches!(c, '\u{200c}' | '\u{200d}');
             prop_assert!(!clean.chars().any(|c| c.is_control() || is_format(c) && !joiner(c)));

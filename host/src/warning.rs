@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_a_loss() {
+    fn missing_speech_counts_as_a_loss() {
         let lost =
             Lost { start: 8_000, end: 24_000, reason: DropReason::Failed("the guest trapped".to_owned()) };
         let faults = Faults { skipped_packets: 2, ..Faults::default() };

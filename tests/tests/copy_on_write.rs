@@ -92,7 +92,7 @@ fn a_dropped_sandbox_gives_everything_back() {
 /// The workspace lies behind the snapshot, where no page is a copy of another, and on large pages,
 /// where the kernel has some.
 #[test]
-fn what_is_computed_is_no_part_of_the_snapshot() {
+fn computed_results_are_no_part_of_the_snapshot() {
     let _alone = alone();
     let (model, _) = heavy();
     let before = on_large_pages();

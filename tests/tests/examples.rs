@@ -148,6 +148,25 @@ fn an_example_of_the_library_refuses_what_is_no_model() {
     );
 }
 
+#[test]
+fn an_example_of_the_library_uses_a_model_that_it_does_not_trust() {
+    let Some(model) = official("tiny.en") else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let speech = recording(folder.path(), "one.wav", "seven three nine two zero five");
+    let said = library_example("untrusted_model", &[&model, &speech]);
+    assert!(said.contains("7") || said.to_lowercase().contains("seven"), "{said}");
+    assert!(!said.contains("lost: "), "{said}");
+}
+
+#[test]
+fn examples_of_the_library_are_short() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/examples");
+    let files = std::fs::read_dir(folder).expect("examples").map(|entry| entry.expect("an entry").path());
+    let lines = |path: &PathBuf| std::fs::read_to_string(path).expect("text").lines().count();
+    let counts: Vec<(PathBuf, usize)> = files.map(|path| (path.clone(), lines(&path))).collect();
+    assert!(counts.len() >= 6 && counts.iter().all(|(_, lines)| *lines < 50), "{counts:?}");
+}
+
 /// Without a sound system the error says so; nothing listens in a test.
 #[test]
 fn an_example_of_the_library_needs_a_microphone() {

@@ -200,7 +200,7 @@ fn devices_are_listed_and_chosen_by_name() {
 }
 
 #[test]
-fn what_cannot_work_is_said_before_anything_is_done() {
+fn impossible_requests_are_refused_before_any_work() {
     let (_folder, taken) = save("taken.txt");
     fs::write(&taken, "yesterday's meeting").unwrap();
     let taken_name = taken.to_str().unwrap();

@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn invalid_parameters_are_named() {
         for (json, told) in [
             ("{", "the parameters are wrong"),
             (r#"{"model_path": 7}"#, "expected path string"),

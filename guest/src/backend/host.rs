@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_host_does_not_take_stays_with_the_guest() {
+    fn operations_that_the_host_does_not_take_stay_with_the_guest() {
         let mut host = Host::default();
         let rows = MAX_EXTENT as usize + 1;
         let (mut left, mut right) = (vec![1.0; rows], vec![1.0; 1]);

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_in_brackets_is_no_word() {
+    fn text_in_brackets_is_no_word() {
         for (text, left) in [
             ("[BLANK_AUDIO]", ""),
             ("(gentle music) And so [applause] my fellow Americans", "And so my fellow Americans"),

@@ -404,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_tried_in_vain_is_limited() {
+    fn vain_attempts_are_limited() {
         let phrases: Vec<&[&str]> = vec![&[" haw", "bury"], &[" york", "bury"], &[" new", "bury"]];
         let trie = trie(&phrases, 8.0);
         let pieces = pieces();

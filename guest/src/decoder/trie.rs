@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_much_or_makes_no_sense_is_left_out() {
+    fn too_many_and_senseless_phrases_are_left_out() {
         let pieces = letters();
         let long = "x".repeat(MAX_PHRASE_BYTES + 1);
         let odd = [

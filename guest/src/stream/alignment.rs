@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_already_is_skipped_however_it_is_said_again() {
+    fn committed_words_are_skipped_in_whatever_form() {
         for (anchored, hypothesis, rest) in [
             ("", "a b", "a b"),
             ("a b", "a b c d", "c d"),

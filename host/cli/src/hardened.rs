@@ -198,7 +198,7 @@ mod tests {
 
     /// Tests run in a process each: nothing else is restricted.
     #[test]
-    fn what_is_not_needed_is_given_up() {
+    fn rights_that_are_not_needed_are_given_up() {
         let folder = tempfile::tempdir().unwrap();
         let in_folder = |name: &str| folder.path().join(name);
         fs::create_dir(in_folder("etc")).unwrap();

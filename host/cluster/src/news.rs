@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_true_is_not_believed() {
+    fn impossible_news_is_not_believed() {
         assert_eq!(
             read::<Demand>(br#"{"threads": 1.5, "speaking": 3}"#),
             Some(Demand { threads: 1.5, speaking: 3 })

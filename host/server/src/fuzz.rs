@@ -125,7 +125,7 @@ mod tests {
     ];
 
     #[test]
-    fn what_means_well_is_understood() {
+    fn well_formed_requests_are_understood() {
         for (index, good) in GOOD[..3].iter().enumerate() {
             assert!(native_ws::attack(good).is_ok(), "{index}");
         }
@@ -155,7 +155,7 @@ mod tests {
 
         /// Valid messages, with pieces of them changed, doubled, cut out or taken from elsewhere.
         #[test]
-        fn what_nearly_means_well_is_answered(
+        fn malformed_requests_are_answered(
             first in 0..GOOD.len(), other in 0..GOOD.len(), cut in any::<(u16, u16, u16)>(), noise in proptest::collection::vec(any::<u8>(), 0..12),
         ) {
             let (first, other) = (GOOD[first].as_bytes(), GOOD[other].as_bytes());

@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_hash_is_refused() {
+    fn a_malformed_hash_is_refused() {
         let hash = KeyHash::of("abc").to_string();
         for wrong in
             ["", "sha256:", "abc", &hash[7..], &hash[..70], &format!("{hash}0"), &hash.replace('a', "g")]

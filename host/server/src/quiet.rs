@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_out_is_counted() {
+    fn suppressed_lines_are_counted() {
         let (quiet, start) = (Quiet::default(), Instant::now());
         for _ in 0..LINES {
             assert_eq!(quiet.next(start), Line::Write(0));

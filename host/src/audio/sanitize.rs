@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_usable_is_not_copied() {
+    fn usable_samples_are_not_copied() {
         assert!(matches!(usable(&[0.5, -1.0, 1.0]), Cow::Borrowed(_)));
         assert_eq!(usable(&[0.5, f32::NAN, 2.0])[..], [0.5, 0.0, 1.0]);
     }

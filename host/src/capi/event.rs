@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_words_has_its_text() {
+    fn events_without_words_have_their_text() {
         let dropped = SessionEvent::Dropped { position: 10, len: 5, reason: DropReason::Missing };
         assert_eq!(read(&Held::new(&dropped)), (5, 10, 15, DropReason::Missing.to_string(), vec![]));
         let silent = SessionEvent::Final { utterance: 10, end: 15, words: vec![] };

@@ -8,7 +8,7 @@
 use std::f32::consts::LOG2_E;
 use std::time::Duration;
 
-use super::cancel::{Pace, Stopped};
+use super::cancel::{Progress, Stopped};
 use super::helpers::Helpers;
 use super::kernels::{Format, Kernels, LOWEST, Loose, Pack, ROW, Soften, State, Strip};
 use super::product::split;
@@ -81,7 +81,7 @@ impl Kernels {
         heads: &[Attention<'_>],
         first: usize,
         scratch: &mut Scratch,
-        pace: &Pace<'_>,
+        pace: &Progress<'_>,
     ) -> Result<(), Stopped> {
         let table = self.table();
         let Some(one) = heads.first() else { return Ok(()) };
@@ -164,7 +164,7 @@ impl Kernels {
         head: &Attention<'_>,
         first: usize,
         scratch: &mut Scratch,
-        pace: &Pace<'_>,
+        pace: &Progress<'_>,
     ) -> Result<(), Stopped> {
         let table = self.table();
         let (panel, width, keys) = (table.panel, head.width(), head.keys());

@@ -30,7 +30,7 @@ impl Operation {
 }
 
 /// Part of an operation that one thread does.
-pub(super) struct Pace<'a> {
+pub(super) struct Progress<'a> {
     operation: &'a Operation,
     done: Cell<usize>,
     role: Role<'a>,
@@ -43,7 +43,7 @@ enum Role<'a> {
     Helper(Cell<Duration>),
 }
 
-impl<'a> Pace<'a> {
+impl<'a> Progress<'a> {
     pub(super) fn caller(operation: &'a Operation, go_on: &'a dyn Fn(Duration) -> bool) -> Self {
         Self { operation, done: Cell::new(0), role: Role::Caller(go_on) }
     }
@@ -78,7 +78,7 @@ impl<'a> Pace<'a> {
     }
 }
 
-impl Drop for Pace<'_> {
+impl Drop for Progress<'_> {
     fn drop(&mut self) {
         self.tell();
     }

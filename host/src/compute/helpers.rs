@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::cancel::{Operation, Pace, Stopped};
+use super::cancel::{Operation, Progress, Stopped};
 use super::scratch::Scratch;
 
 /// Helper threads, which sleep until there is work for them. Any number of threads may share them.
@@ -106,11 +106,11 @@ impl Helpers {
         units: usize,
         count: usize,
         go_on: &dyn Fn(Duration) -> bool,
-        unit: &(dyn Fn(usize, &mut Scratch, &Pace<'_>) -> Result<(), Stopped> + Sync),
+        unit: &(dyn Fn(usize, &mut Scratch, &Progress<'_>) -> Result<(), Stopped> + Sync),
     ) -> Result<Duration, Stopped> {
         let operation = Operation::default();
         let next = AtomicUsize::new(0);
-        let work = |pace: &Pace<'_>| {
+        let work = |pace: &Progress<'_>| {
             Scratch::with(|scratch| {
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
@@ -121,14 +121,14 @@ impl Helpers {
                 }
             })
         };
-        let own = || work(&Pace::caller(&operation, go_on));
+        let own = || work(&Progress::caller(&operation, go_on));
         let count = count.min(self.available()).min(units.saturating_sub(1));
         let result = if count == 0 {
             own()
         } else {
             let task = || {
                 // A helper that is asked to stop need not report: the thread that stopped it knows.
-                let _ = work(&Pace::helper(&operation));
+                let _ = work(&Progress::helper(&operation));
             };
             let posted = Posted::new(&self.shared, &task, count);
             let result = own();

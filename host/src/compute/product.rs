@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::cancel::{Pace, Stopped};
+use super::cancel::{Progress, Stopped};
 use super::helpers::Helpers;
 use super::kernels::{
     BLOCK, ELEMENTS, Epilogue, Format, Kernels, Loose, ROW, SPAN, prefetch, prefetch_write,
@@ -187,7 +187,7 @@ impl<'a> Plan<'a> {
         depth.div_ceil(times).next_multiple_of(self.grain)
     }
 
-    fn run(&self, unit: usize, scratch: &mut Scratch, pace: &Pace<'_>) -> Result<(), Stopped> {
+    fn run(&self, unit: usize, scratch: &mut Scratch, pace: &Progress<'_>) -> Result<(), Stopped> {
         let Product { right, .. } = self.product;
         let first = COLUMNS * (unit / self.parts);
         let columns = COLUMNS.min(right.rows() - first);

@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_spoken_stays_however_often_it_is_repeated() {
+    fn spoken_repetitions_stay() {
         let spoken = u64::from(SAMPLE_RATE) / 5;
         for text in
             ["zero zero zero zero zero zero", "no no no no no", "ha ha ha ha ha ha ha ha", "one two three"]

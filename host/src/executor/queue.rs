@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_more_queued_gives_way_too() {
+    fn a_share_with_more_queued_jobs_is_preempted_too() {
         let (modest, greedy) = (Share::new(1), Share::new(1));
         let mut queue = Queue::default();
         let (now, ms) = (Instant::now(), Duration::from_millis);

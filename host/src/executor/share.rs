@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::waits::Waits;
-use crate::meter::{Holding, Holdings, Meter};
+use crate::meter::{MemoryQuota, Meter, QuotaUse};
 use crate::moving_average::MovingAverage;
 
 /// Time constant of the average of recent use.
@@ -61,7 +61,7 @@ struct Account {
     /// Sandboxes that may live at once before partial texts wait for one of them to end.
     sandboxes: u64,
     /// The memory that they may hold.
-    holdings: Option<Arc<Holdings>>,
+    holdings: Option<Arc<MemoryQuota>>,
     meter: Arc<Meter>,
     waits: Mutex<Waits>,
     /// Mean number of threads over the last second or so.
@@ -89,7 +89,7 @@ impl Share {
             weight: weight.max(1),
             limits: limits.clone(),
             sandboxes: limits.sandboxes.map_or(u64::MAX, u64::from),
-            holdings: limits.memory_bytes.map(|bytes| Arc::new(Holdings::limited(bytes))),
+            holdings: limits.memory_bytes.map(|bytes| Arc::new(MemoryQuota::limited(bytes))),
             meter: Arc::default(),
             waits: Mutex::default(),
             recent: Mutex::new(MovingAverage::new(MEMORY)),
@@ -182,8 +182,8 @@ impl Share {
     }
 
     /// Counts the memory of a sandbox that is made, if it is limited.
-    pub(crate) fn holding(&self, threads: usize) -> Option<Holding> {
-        self.0.holdings.as_ref().map(|holdings| Holding::new(holdings, threads))
+    pub(crate) fn holding(&self, threads: usize) -> Option<QuotaUse> {
+        self.0.holdings.as_ref().map(|holdings| QuotaUse::new(holdings, threads))
     }
 
     /// Recent wait of final texts for a thread: the 95th percentile, `None` without any.

@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_long_ago_is_forgotten() {
+    fn old_waits_are_forgotten() {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let mut waits = Waits::default();

@@ -22,7 +22,7 @@ const NOTE: Duration = Duration::from_millis(250);
 /// People pause, and do not pause together, so the number at one moment goes up and down. Admission
 /// at a moment at which it is low would lead to overload at the next.
 #[derive(Debug)]
-pub(super) struct Speakers {
+pub(super) struct ActiveStreams {
     /// Latest arrival of audio in each active stream.
     heard: HashMap<u64, Instant>,
     mean: MovingAverage,
@@ -30,7 +30,7 @@ pub(super) struct Speakers {
     next: u64,
 }
 
-impl Speakers {
+impl ActiveStreams {
     /// Brings the mean up to that moment, before something changes.
     fn advance(&mut self, at: Instant) {
         let mut muted: Vec<(Instant, u64)> = self
@@ -88,7 +88,7 @@ impl Speakers {
     }
 }
 
-impl Default for Speakers {
+impl Default for ActiveStreams {
     fn default() -> Self {
         Self { heard: HashMap::new(), mean: MovingAverage::new(MEMORY), next: 0 }
     }
@@ -154,7 +154,7 @@ mod tests {
     fn the_mean_follows_and_does_not_jump() {
         let start = Instant::now();
         let at = |seconds: f64| start + Duration::from_secs_f64(seconds);
-        let mut speakers = Speakers::default();
+        let mut speakers = ActiveStreams::default();
         assert_eq!((speakers.now(start), speakers.mean(start)), (0, 0.0));
         // Ten that speak for one second of two.
         let mut names = Vec::new();
@@ -175,7 +175,7 @@ mod tests {
     fn whose_audio_stops_does_not_speak_until_it_comes_again() {
         let start = Instant::now();
         let at = |seconds: f64| start + Duration::from_secs_f64(seconds);
-        let (mut asked, mut once) = (Speakers::default(), Speakers::default());
+        let (mut asked, mut once) = (ActiveStreams::default(), ActiveStreams::default());
         let [name, other] = [&mut asked, &mut once].map(|speakers| speakers.begin(at(0.0)));
         assert_eq!(asked.now(at(1.4)), 1);
         asked.hear(name, at(1.4));

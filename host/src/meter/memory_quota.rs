@@ -13,7 +13,7 @@ const PERIOD: Duration = Duration::from_millis(100);
 
 /// Memory of all sandboxes under one limit.
 #[derive(Debug)]
-pub(crate) struct Holdings {
+pub(crate) struct MemoryQuota {
     limit: u64,
     /// Bytes, by the latest look at each.
     bytes: AtomicU64,
@@ -21,7 +21,7 @@ pub(crate) struct Holdings {
     largest: AtomicU64,
 }
 
-impl Holdings {
+impl MemoryQuota {
     /// Sets the limit to about `limit` bytes.
     pub(crate) fn limited(limit: u64) -> Self {
         Self { limit, bytes: AtomicU64::new(0), largest: AtomicU64::new(0) }
@@ -37,17 +37,17 @@ impl Holdings {
 
 /// The memory of one sandbox, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Holding {
-    of: Arc<Holdings>,
+pub(crate) struct QuotaUse {
+    of: Arc<MemoryQuota>,
     bytes: u64,
     /// Limit of a single sandbox: if each thread runs one of these, they fit.
     most: u64,
     looked: Instant,
 }
 
-impl Holding {
+impl QuotaUse {
     /// Account of a new sandbox: it counts as the largest so far, until its memory is measured.
-    pub(crate) fn new(of: &Arc<Holdings>, threads: usize) -> Self {
+    pub(crate) fn new(of: &Arc<MemoryQuota>, threads: usize) -> Self {
         let bytes = of.largest.load(Relaxed);
         of.bytes.fetch_add(bytes, Relaxed);
         let most = of.limit / (threads as u64).max(1);
@@ -86,7 +86,7 @@ impl Holding {
     }
 }
 
-impl Drop for Holding {
+impl Drop for QuotaUse {
     fn drop(&mut self) {
         self.of.bytes.fetch_sub(self.bytes, Relaxed);
     }
@@ -107,13 +107,13 @@ mod tests {
 
     #[test]
     fn there_is_room_for_what_the_largest_one_had() {
-        let of = Arc::new(Holdings::limited(100 * MIB));
+        let of = Arc::new(MemoryQuota::limited(100 * MIB));
         assert!(of.has_room(1));
-        let mut first = Holding::new(&of, 1);
+        let mut first = QuotaUse::new(&of, 1);
         let (_kept, range) = memory(30 * MIB);
         first.look(range).unwrap();
         assert!(of.has_room(1), "30, and 30 more, and 30 for a final text");
-        let second = Holding::new(&of, 1);
+        let second = QuotaUse::new(&of, 1);
         assert!(!of.has_room(1), "nobody has looked at the second one yet");
         assert!(!second.is_too_much());
         drop(first);
@@ -124,8 +124,8 @@ mod tests {
 
     #[test]
     fn a_sandbox_over_its_quota_gets_an_error() {
-        let of = Arc::new(Holdings::limited(100 * MIB));
-        let mut holding = Holding::new(&of, 4);
+        let of = Arc::new(MemoryQuota::limited(100 * MIB));
+        let mut holding = QuotaUse::new(&of, 4);
         let (_kept, range) = memory(24 * MIB);
         holding.look(range).unwrap();
         let (_kept, range) = memory(30 * MIB);
@@ -138,8 +138,8 @@ mod tests {
 
     #[test]
     fn empty_limits_leave_no_room() {
-        let of = Arc::new(Holdings::limited(0));
-        let mut holding = Holding::new(&of, 1);
+        let of = Arc::new(MemoryQuota::limited(0));
+        let mut holding = QuotaUse::new(&of, 1);
         let (_kept, range) = memory(MIB);
         assert_eq!(holding.look(range), Err(0));
         assert!(holding.is_too_much());

@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 
 #[cfg(feature = "service")]
 pub use self::active_streams::ActiveStream;
-pub(crate) use self::memory_quota::{Holding, Holdings};
+pub(crate) use self::memory_quota::{MemoryQuota, QuotaUse};
 #[cfg(feature = "service")]
 pub use self::stats::{Decodes, Stats};
 use crate::moving_average::MovingRatio;
@@ -74,7 +74,7 @@ pub(crate) struct Meter {
     joined: AtomicU64,
     live: AtomicU64,
     #[cfg(feature = "service")]
-    speakers: Mutex<active_streams::Speakers>,
+    speakers: Mutex<active_streams::ActiveStreams>,
     /// Address ranges of the memories of living sandboxes.
     spaces: Mutex<Vec<Range<usize>>>,
     speech: Mutex<Speech>,

@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_in_comes_out() {
+    fn an_entry_is_read_back_as_it_was_written() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(&folder.path().join("c"), u64::MAX).unwrap();
         assert!(get(&cache, &key("a")).is_none());

@@ -18,7 +18,7 @@ use super::limits::{Limiter, Limits};
 use super::media::Input;
 use super::{SandboxError, memory};
 use crate::compute::Prepared;
-use crate::meter::Holding;
+use crate::meter::QuotaUse;
 
 /// Most bytes that one call reads from a recording: the guest's clock does not run while the host
 /// works for it.
@@ -29,7 +29,7 @@ pub(super) struct HostState {
     pub(super) limiter: Limiter,
     pub(super) budget: Budget,
     /// Where its memory begins, and who counts what it has written, if somebody does.
-    pub(super) holding: Option<(usize, Holding)>,
+    pub(super) holding: Option<(usize, QuotaUse)>,
     /// What multiplies for it; `None` while the snapshot is made, and where the guest does it by
     /// itself.
     pub(super) compute: Option<Arc<Prepared>>,

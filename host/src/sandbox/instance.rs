@@ -21,7 +21,7 @@ use super::snapshot::State;
 use super::ticker::Ticker;
 use super::{Image, Runtime, SandboxError, TrapKind, memory};
 use crate::compute::Prepared;
-use crate::meter::{Holding, Metered};
+use crate::meter::{Metered, QuotaUse};
 use crate::os_memory::prefer_large;
 use crate::preempt::{cpu_time, is_wanted, to_end};
 
@@ -102,7 +102,7 @@ impl Template {
     pub(crate) async fn instantiate(
         &self,
         mut metered: Metered,
-        holding: Option<Holding>,
+        holding: Option<QuotaUse>,
     ) -> Result<Instance, SandboxError> {
         let before = cpu_time();
         let open = async {

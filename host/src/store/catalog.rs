@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_what_the_checker_refuses() {
+    fn models_that_do_not_fit_are_those_that_the_checker_refuses() {
         let refused: Vec<&str> =
             CATALOG.iter().filter(|entry| !entry.fits()).map(|entry| &*entry.name).collect();
         assert_eq!(refused, ["large-v1", "large-v2", "large-v3"]);

@@ -237,7 +237,7 @@ fn a_model_that_is_none_is_named() {
 }
 
 #[test]
-fn what_a_model_cannot_do_is_said_before_anything_is_done() {
+fn requests_beyond_a_model_are_refused_before_any_work() {
     let folder = Folder::new();
     // Also when there is nothing to decode.
     for file in [folder.speech(), folder.file("silence.wav", &wav(&vec![0.0; 80_000], 16_000, 1))] {

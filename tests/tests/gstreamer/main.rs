@@ -145,7 +145,7 @@ fn a_live_source_becomes_text_while_it_is_spoken() {
 }
 
 #[test]
-fn what_is_wrong_is_said() {
+fn errors_of_properties_are_reported() {
     let studio = Studio::new();
     // Not an error that is known only when audio comes: after those gst-launch-1.0 1.22 does not
     // always end, whatever the element.

@@ -220,7 +220,7 @@ fn text_that_nobody_can_say_is_refused() {
 }
 
 #[test]
-fn what_events_say_is_believed_within_reason() {
+fn numbers_in_events_are_believed_within_bounds() {
     let numbers = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -7.0, 7.0, 0.5];
     let times = [(0, u32::MAX), (u32::MAX, 0), (u32::MAX, u32::MAX), (16_000, 8000), (5, 5)];
     let texts =

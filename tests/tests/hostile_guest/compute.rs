@@ -81,7 +81,7 @@ fn expecting(address: u64, floats: &[f32]) -> String {
 }
 
 #[test]
-fn what_is_in_order_is_computed() {
+fn valid_descriptors_are_computed() {
     // Rows (1 2) and (3 4) against (5 6) and (7 8); biased, and added to what was there.
     let asked = Product { bias: Bias::Left(DATA + 48), residual: Some(matrix(DATA + 56, 8)), ..product() };
     let floats = [1., 2., 3., 4., 5., 6., 7., 8., 0., 0., 0., 0., 100., 200., 0.5, 0.25, 0.125, 0.];
@@ -206,7 +206,7 @@ fn values_without_a_meaning_change_nothing_but_values() {
 }
 
 #[test]
-fn what_the_host_does_is_charged_to_the_call() {
+fn work_of_the_host_is_charged_to_the_call() {
     // Rows of half a megabyte, all the same: a second of work in one call.
     let inputs = matrix(DATA, 0);
     let large = Product {

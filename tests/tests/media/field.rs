@@ -269,7 +269,7 @@ fn variants_of_codecs_are_heard_as_far_as_they_are_speech() {
 }
 
 #[test]
-fn what_is_not_read_is_named() {
+fn unsupported_codecs_are_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let folder = folder.path();
     let refuse = |file: &str, what: &[&str]| {

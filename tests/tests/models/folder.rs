@@ -58,7 +58,7 @@ fn two_pulls_at_once_fetch_it_once() {
 }
 
 #[test]
-fn what_does_not_fit_is_not_asked_for() {
+fn a_model_that_does_not_fit_is_not_downloaded() {
     let place = Place::new();
     let server = Server::start(|_, _, client| client.status("200 OK", ""));
     let large = hearken::store::official("large-v3").unwrap();

@@ -229,7 +229,7 @@ fn a_name_is_never_taken_from_another_model() {
 }
 
 #[test]
-fn what_is_no_whisper_says_so_and_what_to_do() {
+fn other_models_are_refused_with_the_remedy() {
     let desk = Desk::new();
     let put = |name: &str, content: &[u8]| {
         let path = desk.path(name);

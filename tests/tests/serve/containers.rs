@@ -106,7 +106,7 @@ fn text_comes_while_the_container_grows() {
 }
 
 #[test]
-fn what_is_no_container_is_refused_with_the_reason() {
+fn data_without_a_container_is_refused_with_the_reason() {
     let server = Server::start();
     let mut socket = server.socket("/v1/listen", &[]).unwrap();
     socket.push(b"%PDF-1.7\n");

@@ -113,7 +113,7 @@ fn refusals_are_counted_by_what_the_server_calls_them() {
 }
 
 #[test]
-fn what_cannot_be_measured_is_one_line() {
+fn an_impossible_measurement_is_an_error_of_one_line() {
     let server = Server::with(&two_tenants(""));
     let url = format!("http://{}", server.address);
     let wrong_key = ["load", "--refs", &refs(), "--url", &url, "--duration", "1", "--key", "nonsense"];

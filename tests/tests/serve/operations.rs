@@ -130,7 +130,7 @@ fn health_and_numbers_are_there() {
 }
 
 #[test]
-fn what_is_wrong_with_a_configuration_is_one_line() {
+fn a_configuration_error_is_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("hearken.toml");
     for (text, words) in [

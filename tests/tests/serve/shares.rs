@@ -107,7 +107,7 @@ fn an_address_takes_no_more_than_its_share_of_the_connections() {
 }
 
 #[test]
-fn who_says_nothing_is_waited_for_less_where_places_are_scarce() {
+fn silent_clients_are_waited_for_less_when_places_are_scarce() {
     let server = Server::with("connections = 8\n");
     let mute: Vec<_> = (0..8).map(|_| server.connect()).collect();
     let start = Instant::now();
@@ -118,7 +118,7 @@ fn who_says_nothing_is_waited_for_less_where_places_are_scarce() {
 }
 
 #[test]
-fn what_was_reserved_and_not_used_is_given_back() {
+fn unused_reservations_are_given_back() {
     let server = Server::with(&two_tenants("audio_seconds_per_minute = 60"));
     let (kind, body) = form(
         &[("model", "digits")],

@@ -183,7 +183,7 @@ fn settings_change_while_audio_comes() {
 }
 
 #[test]
-fn who_says_where_turns_end_may_change_while_somebody_speaks() {
+fn turn_detection_may_change_during_speech() {
     let server = Server::start();
     let mut socket = committing(&server);
     let middle = first_phrase() / 4 * 2;

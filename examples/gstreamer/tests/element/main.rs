@@ -24,7 +24,7 @@ fn the_end_of_the_stream_delivers_the_last_words() {
 /// Audio that is not live is recognized on the streaming thread: the text is there when the push
 /// returns.
 #[test]
-fn what_is_not_live_waits_for_its_text() {
+fn buffers_of_a_file_wait_for_their_text() {
     let mut bench = Bench::not_live();
     bench.say(PHRASE, 1_000);
     assert_eq!(joined(&bench.texts()), PHRASE);
@@ -136,7 +136,7 @@ fn another_format_in_the_middle_is_taken() {
 }
 
 #[test]
-fn what_cannot_be_is_an_error_with_a_reason() {
+fn invalid_properties_are_errors_with_a_reason() {
     init();
     let element =
         gst::ElementFactory::make("hearken").property("model", "/no/such/model.bin").build().unwrap();

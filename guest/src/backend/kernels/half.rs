@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_half_holds_becomes_infinite_or_zero() {
+    fn numbers_beyond_half_precision_become_infinite_or_zero() {
         for (value, half) in [
             (65_519.996, 0x7bff),
             (65_520.0, INFINITY),

@@ -223,7 +223,7 @@ fn of_noise(mut recognizer: Inventive, task: &Task) -> (usize, usize) {
 }
 
 #[test]
-fn what_is_said_of_noise_is_neither_shown_nor_committed() {
+fn hallucinations_in_noise_are_neither_shown_nor_committed() {
     for commit in [AGREEMENT, attention(0)] {
         // Another text each time: whatever the model is.
         assert_eq!(of_noise(Inventive { calls: 0, fickle: true }, &task(commit)), (0, 0), "{commit:?}");
@@ -236,7 +236,7 @@ fn what_is_said_of_noise_is_neither_shown_nor_committed() {
 }
 
 #[test]
-fn who_says_little_and_unclearly_is_heard() {
+fn few_unclear_words_are_heard() {
     let known = Task { alone: 0.85, ..task(attention(0)) };
     let final_of = |words: usize, fickle: bool| {
         let (mut window, mut stream) = (Window::new(160_000), Stream::default());

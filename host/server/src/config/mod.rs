@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_its_line_and_key() {
+    fn a_configuration_error_names_line_and_key() {
         let message = error("listen = \"127.0.0.1:1\"\n\n[tenants.acme]\nstraems = 3\n");
         assert!(message.starts_with("hearken.toml:4: straems: unknown field `straems`"), "{message}");
         let message = error("streams = \"many\"");

@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_is_understood() {
+    fn query_parameters_are_understood() {
         let asked = parse(&[
             ("encoding", "linear16"),
             ("sample_rate", "16000"),
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused_by_name() {
+    fn impossible_options_are_refused_by_name() {
         for (query, parameter) in [
             (&[("encoding", "speex")][..], "encoding"),
             (&[("sample_rate", "fast")], "sample_rate"),

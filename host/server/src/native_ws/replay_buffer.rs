@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_bounded() {
+    fn the_buffer_is_bounded() {
         let mut history = ReplayBuffer::default();
         for _ in 0..100 {
             history.push(&"x".repeat(KEPT / 10));

@@ -461,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn what_newer_clients_send_is_understood() {
+    fn fields_of_newer_clients_are_understood() {
         let session = json!({
             "type": "transcription",
             "audio": { "input": {
@@ -508,7 +508,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused() {
+    fn impossible_settings_are_refused() {
         let input = |input: Value| json!({ "audio": { "input": input } });
         for session in [
             json!({ "type": "realtime" }),

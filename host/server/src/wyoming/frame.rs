@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_or_no_event_is_refused() {
+    fn long_or_malformed_events_are_refused() {
         for bytes in [
             &b"nonsense\n"[..],
             b"{}\n",

@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_home_assistant_asks_for_is_understood() {
+    fn requests_of_home_assistant_are_understood() {
         let request = request(json!({
             "language": "en-US", "vad_sensitivity": "relaxed", "context": { "a": 1 },
             "transcript_names": ["kitchen", "Grace"], "transcript_terms": ["thermostat"],

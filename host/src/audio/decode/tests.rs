@@ -321,7 +321,7 @@ fn an_mp3_whose_length_can_only_be_guessed_is_not_trimmed_to_the_guess() {
 }
 
 #[test]
-fn what_is_not_audio_is_named_in_one_line() {
+fn files_without_audio_are_named_in_one_line() {
     let text = "The quick brown fox jumps over the lazy dog. ".repeat(2_000);
     let mut noise = Noise(1);
     let noise: Vec<u8> = (0..200_000).map(|_| (noise.next() >> 24) as u8).collect();

@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_below_the_gates_is_never_voiced() {
+    fn sound_below_the_gates_is_never_voiced() {
         let mut detector = Detector::new(0);
         assert_eq!(voiced_frames(&mut detector, &buzz(2.0, 0.000_02, 0.0)), 0);
         assert_eq!(voiced_frames(&mut detector, &vec![0.0; 32_000]), 0);

@@ -26,7 +26,7 @@ fn a_cancelled_operation_stops() {
 }
 
 #[test]
-fn what_helpers_spend_is_counted() {
+fn cpu_time_of_helpers_is_counted() {
     let alone = Helpers::alone().operate(100, 2, &|_| true, &|_, _, pace| pace.did(WORK));
     assert_eq!(alone, Ok(Duration::ZERO));
     let helpers = Helpers::start(2).unwrap();

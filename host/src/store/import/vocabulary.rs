@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_or_no_text_is_named() {
+    fn missing_and_malformed_tokens_are_named() {
         let all = all(ENGLISH);
         let mut without = map(&all);
         without.remove(&all[1000]);

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_is_understood() {
+    fn query_parameters_are_understood() {
         let setup = parse(&[
             ("model", "flux-general-en"),
             ("encoding", "linear16"),
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused_by_name() {
+    fn impossible_options_are_refused_by_name() {
         for (query, parameter) in [
             (&[("encoding", "speex")][..], "encoding"),
             (&[("eot_threshold", "much")], "eot_threshold"),
