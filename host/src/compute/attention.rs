@@ -64,13 +64,13 @@ impl Kernels {
             (1, QUERY_PANELS * self.table().panel)
         };
         let parts = one.queries().div_ceil(some);
-        helpers.operate(heads.len().div_ceil(group) * parts, count, go_on, &|unit, scratch, pace| {
+        helpers.operate(heads.len().div_ceil(group) * parts, count, go_on, &|unit, scratch, progress| {
             let (first, query) = (group * (unit / parts), some * (unit % parts));
             let heads = &heads[first..heads.len().min(first + group)];
             if one.few() {
-                self.attend_few(heads, query, scratch, pace)
+                self.attend_few(heads, query, scratch, progress)
             } else {
-                heads.iter().try_for_each(|head| self.attend_group(head, query, scratch, pace))
+                heads.iter().try_for_each(|head| self.attend_group(head, query, scratch, progress))
             }
         })
     }
@@ -81,7 +81,7 @@ impl Kernels {
         heads: &[Attention<'_>],
         first: usize,
         scratch: &mut Scratch,
-        pace: &Progress<'_>,
+        progress: &Progress<'_>,
     ) -> Result<(), Stopped> {
         let table = self.table();
         let Some(one) = heads.first() else { return Ok(()) };
@@ -123,7 +123,7 @@ impl Kernels {
                 // SAFETY: all rows are the matrices'; there is room for as many scores of each
                 // head.
                 unsafe { dots(&strips[..heads.len()], one.key.half(), some, width) }
-                pace.did(some * width * count * heads.len())?;
+                progress.did(some * width * count * heads.len())?;
             }
             for (index, head) in heads.iter().enumerate() {
                 let scores = of_keys(index, k, 0).out;
@@ -145,7 +145,7 @@ impl Kernels {
                 };
                 // SAFETY: all rows are the matrix's; there is room for the widest head.
                 unsafe { dots(&[of_values], head.value.half(), width, n) }
-                pace.did(n * width * count)?;
+                progress.did(n * width * count)?;
             }
         }
         for (index, sums) in sums.chunks_exact(MAX_WIDTH).take(count * heads.len()).enumerate() {
@@ -164,7 +164,7 @@ impl Kernels {
         head: &Attention<'_>,
         first: usize,
         scratch: &mut Scratch,
-        pace: &Progress<'_>,
+        progress: &Progress<'_>,
     ) -> Result<(), Stopped> {
         let table = self.table();
         let (panel, width, keys) = (table.panel, head.width(), head.keys());
@@ -218,7 +218,7 @@ impl Kernels {
                     (table.rescale)(part.values, width, part.state.factor);
                     how.tiles(scores.cast(), staged.add(ROW * KEYS), width, n, part.values, true);
                 }
-                pace.did(2 * panel * n * width)?;
+                progress.did(2 * panel * n * width)?;
             }
         }
         for part in &panels {

@@ -110,14 +110,14 @@ impl Helpers {
     ) -> Result<Duration, Stopped> {
         let operation = Operation::default();
         let next = AtomicUsize::new(0);
-        let work = |pace: &Progress<'_>| {
+        let work = |progress: &Progress<'_>| {
             Scratch::with(|scratch| {
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     if index >= units {
                         return Ok(());
                     }
-                    unit(index, scratch, pace)?;
+                    unit(index, scratch, progress)?;
                 }
             })
         };

@@ -70,10 +70,10 @@ impl Kernels {
         let parts = if count == 0 { 1 } else { (UNITS_PER_THREAD * (count + 1)).div_ceil(blocks) };
         let plans: Vec<_> = products.iter().map(|product| Plan::new(self, product, parts)).collect();
         let units = plans.iter().map(Plan::units).sum();
-        helpers.operate(units, count, go_on, &|mut unit, scratch, pace| {
+        helpers.operate(units, count, go_on, &|mut unit, scratch, progress| {
             for plan in &plans {
                 match unit.checked_sub(plan.units()) {
-                    None => return plan.run(unit, scratch, pace),
+                    None => return plan.run(unit, scratch, progress),
                     Some(rest) => unit = rest,
                 }
             }
@@ -187,7 +187,7 @@ impl<'a> Plan<'a> {
         depth.div_ceil(times).next_multiple_of(self.grain)
     }
 
-    fn run(&self, unit: usize, scratch: &mut Scratch, pace: &Progress<'_>) -> Result<(), Stopped> {
+    fn run(&self, unit: usize, scratch: &mut Scratch, progress: &Progress<'_>) -> Result<(), Stopped> {
         let Product { right, .. } = self.product;
         let first = COLUMNS * (unit / self.parts);
         let columns = COLUMNS.min(right.rows() - first);
@@ -200,7 +200,7 @@ impl<'a> Plan<'a> {
             self.stage(first, columns, k, elements, scratch);
             for panel in from..panels.min(from + self.part) {
                 self.pass(panel, first, columns, k, elements, scratch);
-                pace.did(self.panel * columns * elements)?;
+                progress.did(self.panel * columns * elements)?;
             }
         }
         Ok(())

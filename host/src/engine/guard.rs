@@ -109,7 +109,7 @@ pub(super) fn is_sure(segments: &[Segment]) -> bool {
 }
 
 /// Returns true if the window of a text was silent, or the text has more tokens than its time can
-/// hold. `duration` is in samples, from the begin of its first word to the end of its last.
+/// hold. `duration` is in samples, from the beginning of its first word to the end of its last.
 pub(crate) fn is_unspoken(duration: u64, tokens: u32, no_speech: f32, avg_logprob: f32) -> bool {
     let silent = no_speech > NO_SPEECH && avg_logprob < LOGPROB;
     let room = duration * MAX_TOKENS_PER_SECOND / u64::from(SAMPLE_RATE);

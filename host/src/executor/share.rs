@@ -61,7 +61,7 @@ struct Account {
     /// Sandboxes that may live at once before partial texts wait for one of them to end.
     sandboxes: u64,
     /// The memory that they may hold.
-    holdings: Option<Arc<MemoryQuota>>,
+    memory_quota: Option<Arc<MemoryQuota>>,
     meter: Arc<Meter>,
     waits: Mutex<Waits>,
     /// Mean number of threads over the last second or so.
@@ -89,7 +89,7 @@ impl Share {
             weight: weight.max(1),
             limits: limits.clone(),
             sandboxes: limits.sandboxes.map_or(u64::MAX, u64::from),
-            holdings: limits.memory_bytes.map(|bytes| Arc::new(MemoryQuota::limited(bytes))),
+            memory_quota: limits.memory_bytes.map(|bytes| Arc::new(MemoryQuota::limited(bytes))),
             meter: Arc::default(),
             waits: Mutex::default(),
             recent: Mutex::new(MovingAverage::new(MEMORY)),
@@ -176,14 +176,14 @@ impl Share {
     /// Returns true if one more sandbox may live for partial texts, in an engine of `threads`
     /// threads.
     pub(crate) fn has_room(&self, threads: usize) -> bool {
-        let holdings = &self.0.holdings;
+        let memory_quota = &self.0.memory_quota;
         self.0.meter.live() < self.0.sandboxes
-            && holdings.as_ref().is_none_or(|holdings| holdings.has_room(threads))
+            && memory_quota.as_ref().is_none_or(|memory_quota| memory_quota.has_room(threads))
     }
 
     /// Counts the memory of a sandbox that is made, if it is limited.
     pub(crate) fn holding(&self, threads: usize) -> Option<QuotaUse> {
-        self.0.holdings.as_ref().map(|holdings| QuotaUse::new(holdings, threads))
+        self.0.memory_quota.as_ref().map(|memory_quota| QuotaUse::new(memory_quota, threads))
     }
 
     /// Recent wait of final texts for a thread: the 95th percentile, `None` without any.

@@ -107,7 +107,7 @@ impl ActiveStream {
     pub(crate) fn new(meters: [Arc<Meter>; 2]) -> Self {
         let noted = Instant::now();
         let meters = meters.map(|meter| {
-            let name = meter.speakers.lock().begin(noted);
+            let name = meter.active_streams.lock().begin(noted);
             (meter, name)
         });
         Self { meters, noted }
@@ -119,7 +119,7 @@ impl ActiveStream {
         if now.duration_since(self.noted) >= NOTE {
             self.noted = now;
             for (meter, name) in &self.meters {
-                meter.speakers.lock().hear(*name, now);
+                meter.active_streams.lock().hear(*name, now);
             }
         }
     }
@@ -129,7 +129,7 @@ impl Drop for ActiveStream {
     fn drop(&mut self) {
         let now = Instant::now();
         for (meter, name) in &self.meters {
-            meter.speakers.lock().end(*name, now);
+            meter.active_streams.lock().end(*name, now);
         }
     }
 }
@@ -137,12 +137,12 @@ impl Drop for ActiveStream {
 impl Meter {
     /// Number of active streams now.
     pub(crate) fn speaking(&self) -> u64 {
-        self.speakers.lock().now(Instant::now())
+        self.active_streams.lock().now(Instant::now())
     }
 
     /// Number of active streams, averaged over the last ten seconds or so.
     pub(crate) fn speaking_lately(&self) -> f64 {
-        self.speakers.lock().mean(Instant::now())
+        self.active_streams.lock().mean(Instant::now())
     }
 }
 

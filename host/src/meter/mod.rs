@@ -74,7 +74,7 @@ pub(crate) struct Meter {
     joined: AtomicU64,
     live: AtomicU64,
     #[cfg(feature = "service")]
-    speakers: Mutex<active_streams::ActiveStreams>,
+    active_streams: Mutex<active_streams::ActiveStreams>,
     /// Address ranges of the memories of living sandboxes.
     spaces: Mutex<Vec<Range<usize>>>,
     speech: Mutex<Speech>,
