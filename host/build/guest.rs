@@ -1,9 +1,9 @@
 //! Builds the guests in `guest/` for `wasm32-wasip1`, with whisper-rs and libopus as they come from
 //! their registry.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::{env, fs};
 
 use crate::toolchain::Toolchain;
 use crate::{GUESTS, nested};
@@ -62,7 +62,7 @@ pub(crate) fn build(workspace: &Path, out: &Path) -> Result<(), String> {
         println!("cargo::rerun-if-changed={}", workspace.join(watched).display());
     }
     println!("cargo::rerun-if-env-changed=WASI_SDK_PATH");
-    let target = nested::target_directory(out)?.join("guest");
+    let target = target_directory(out)?.join("guest");
     let recipe = Recipe::new(&workspace, &target, Simd::Relaxed)?;
     for (package, name) in GUESTS {
         // A library's type is named here: a `cdylib` has a fixed name, and a program that links the
@@ -72,6 +72,17 @@ pub(crate) fn build(workspace: &Path, out: &Path) -> Result<(), String> {
         fs::copy(&module, out.join(name)).map_err(|error| format!("{}: {error}", module.display()))?;
     }
     Ok(())
+}
+
+/// The target directory that a build script's `OUT_DIR` lies in. What is built beside it is shared
+/// by all profiles: it is always optimized. So it is by builds for a named target, whose folder
+/// lies one deeper.
+fn target_directory(out: &Path) -> Result<&Path, String> {
+    let folder =
+        out.ancestors().nth(4).ok_or_else(|| format!("{} is not in a target directory", out.display()))?;
+    let named =
+        folder.file_name().is_some_and(|name| env::var_os("TARGET").is_some_and(|target| target == name));
+    Ok(folder.parent().filter(|_| named).unwrap_or(folder))
 }
 
 /// Everything that a cargo for the target must be told.

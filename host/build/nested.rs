@@ -2,7 +2,6 @@
 //! their own.
 
 use std::env;
-use std::path::Path;
 use std::process::Command;
 
 /// A cargo that inherits what reaches registries and nothing that the outer build chose: its
@@ -23,15 +22,4 @@ pub(crate) fn cargo() -> Command {
         }
     }
     cargo
-}
-
-/// The target directory that a build script's `OUT_DIR` lies in. What is built beside it is shared
-/// by all profiles: it is always optimized. So it is by builds for a named target, whose folder
-/// lies one deeper.
-pub(crate) fn target_directory(out: &Path) -> Result<&Path, String> {
-    let folder =
-        out.ancestors().nth(4).ok_or_else(|| format!("{} is not in a target directory", out.display()))?;
-    let named =
-        folder.file_name().is_some_and(|name| env::var_os("TARGET").is_some_and(|target| target == name));
-    Ok(folder.parent().filter(|_| named).unwrap_or(folder))
 }

@@ -44,7 +44,7 @@ impl Records {
             .chain_update(WHISPER_CPP_VERSION)
             .chain_update(Sha256::digest(model))
             .chain_update(language);
-        let record = std::env::var("HEARKEN_RECORD").is_ok_and(|part| name.contains(&part));
+        let record = asked(name);
         let mut results = BTreeMap::new();
         if !record {
             for line in fs::read_to_string(&file).unwrap_or_default().lines() {
@@ -160,8 +160,13 @@ impl Records {
     }
 }
 
+/// True if `HEARKEN_RECORD` asks for the records of that name.
+pub(crate) fn asked(name: &str) -> bool {
+    std::env::var("HEARKEN_RECORD").is_ok_and(|part| name.contains(&part))
+}
+
 /// The begin of a digest in hexadecimal digits, and its first byte.
-fn name(digest: Sha256) -> (String, u8) {
+pub(crate) fn name(digest: Sha256) -> (String, u8) {
     let digest = digest.finalize();
     (hex(&digest[..12]), digest[0])
 }

@@ -11,7 +11,6 @@
 #[allow(dead_code, reason = "the build script has its own way to it")]
 mod guest;
 #[path = "../../../host/build/nested.rs"]
-#[allow(dead_code, reason = "a build script finds its folder with it")]
 mod nested;
 #[path = "../../../host/build/toolchain.rs"]
 mod toolchain;

@@ -7,6 +7,7 @@ use async_nats::jetstream::consumer::pull;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType, Stream};
 use async_nats::jetstream::{self, consumer};
 use async_nats::{Client, ConnectOptions, ServerAddr, Subscriber};
+use futures_util::future::BoxFuture;
 
 use crate::error::ClusterError;
 use crate::subject::{self, Queue};
@@ -81,7 +82,12 @@ impl Link {
     /// # Errors
     ///
     /// [`ClusterError`] says what is missing, and what to do.
-    pub async fn connect(options: &NatsOptions, name: &str) -> Result<Self, ClusterError> {
+    // Boxed, as all that is public here: it is compiled in this crate alone.
+    pub fn connect<'a>(options: &'a NatsOptions, name: &'a str) -> BoxFuture<'a, Result<Self, ClusterError>> {
+        Box::pin(Self::open(options, name))
+    }
+
+    async fn open(options: &NatsOptions, name: &str) -> Result<Self, ClusterError> {
         let url = without_password(&options.url);
         let mut connect = ConnectOptions::new()
             .name(name)

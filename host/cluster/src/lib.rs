@@ -44,6 +44,8 @@ mod subject;
 mod wire;
 mod worker;
 
+pub use futures_util::future::BoxFuture;
+
 pub use self::connect::{Link, NatsOptions};
 pub use self::error::ClusterError;
 pub use self::gateway::Gateway;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use hearken::text::sanitize;
 use tokio::time::{Instant, timeout_at};
 
@@ -73,7 +74,12 @@ pub struct GatewayStatus {
 /// # Errors
 ///
 /// [`ClusterError`].
-pub async fn status(link: &Link) -> Result<Status, ClusterError> {
+// Boxed, as all that is public here: it is compiled in this crate alone.
+pub fn status(link: &Link) -> BoxFuture<'_, Result<Status, ClusterError>> {
+    Box::pin(listen(link))
+}
+
+async fn listen(link: &Link) -> Result<Status, ClusterError> {
     let mut loads = link.listen(ALL_LOADS.to_owned()).await?;
     let mut demands = link.listen(ALL_DEMANDS.to_owned()).await?;
     let (mut workers, mut gateways) = (BTreeMap::new(), BTreeMap::new());

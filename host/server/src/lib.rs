@@ -71,6 +71,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::response::Response;
 use axum::routing::{get, post};
+pub use futures_util::future::BoxFuture;
 use hearken::service::IntakePool;
 use hearken::{Engine, Error};
 use parking_lot::RwLock;
@@ -318,7 +319,13 @@ impl Server {
     /// # Errors
     ///
     /// [`ServerError::Model`].
-    pub async fn run(self) -> Result<(), ServerError> {
+    // Boxed, so that all the code of connections is compiled here, once, and as this crate is optimized: that of a future
+    // is compiled in the crate that awaits it.
+    pub fn run(self) -> BoxFuture<'static, Result<(), ServerError>> {
+        Box::pin(self.serve())
+    }
+
+    async fn serve(self) -> Result<(), ServerError> {
         let Self { app, listener, operations, vosk, wyoming, audiosocket, models, .. } = self;
         let failed = Arc::new(OnceLock::new());
         let loading = {

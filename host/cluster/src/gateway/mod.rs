@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::StatusCode;
 use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use hearken::{Engine, Model};
 use hearken_proto::encode;
 use tokio::runtime::Handle;
@@ -68,7 +69,12 @@ impl Gateway {
     /// # Errors
     ///
     /// [`ClusterError::Subject`].
-    pub async fn start(link: Link, engine: &Engine) -> Result<Self, ClusterError> {
+    // Boxed, as all that is public here: it is compiled in this crate alone.
+    pub fn start(link: Link, engine: &Engine) -> BoxFuture<'_, Result<Self, ClusterError>> {
+        Box::pin(Self::listen(link, engine))
+    }
+
+    async fn listen(link: Link, engine: &Engine) -> Result<Self, ClusterError> {
         let id = Id::new();
         let mut messages = link.listen(subject::gateway_of_all(id)).await?;
         let mut loads = link.listen(subject::loads()).await?;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
 use hearken::Model;
 use hearken_proto::encode;
 use tokio::sync::{Semaphore, watch};
@@ -88,7 +89,16 @@ impl Worker {
     /// # Errors
     ///
     /// [`ClusterError::Subject`].
-    pub async fn start(link: Link, offered: Vec<Offered>, room: Option<u32>) -> Result<Self, ClusterError> {
+    // Boxed, as all that is public here: it is compiled in this crate alone.
+    pub fn start(
+        link: Link,
+        offered: Vec<Offered>,
+        room: Option<u32>,
+    ) -> BoxFuture<'static, Result<Self, ClusterError>> {
+        Box::pin(Self::listen(link, offered, room))
+    }
+
+    async fn listen(link: Link, offered: Vec<Offered>, room: Option<u32>) -> Result<Self, ClusterError> {
         let id = Id::new();
         let messages = link.listen(subject::worker(id)).await?;
         let demands = link.listen(subject::demands()).await?;
@@ -117,7 +127,19 @@ impl Worker {
     /// Serves until `stop` is ready. Then it takes no more orders, and returns when its sandboxes
     /// have completed their utterances, or after `grace`: the rest is handed over, and other
     /// workers hear again what is not committed.
-    pub async fn run(self, stop: impl Future<Output = ()>, grace: Duration) {
+    pub fn run(
+        self,
+        stop: impl Future<Output = ()> + Send + 'static,
+        grace: Duration,
+    ) -> BoxFuture<'static, ()> {
+        self.serve_until(Box::pin(stop), grace)
+    }
+
+    fn serve_until(self, stop: BoxFuture<'static, ()>, grace: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(self.serve(stop, grace))
+    }
+
+    async fn serve(self, stop: BoxFuture<'static, ()>, grace: Duration) {
         let Self { bench, mut messages, mut demands } = self;
         let mut tasks = JoinSet::new();
         let here = Arc::clone(&bench);
