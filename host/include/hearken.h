@@ -289,7 +289,8 @@ typedef struct hearken_session_options {
    */
   size_t size;
   /**
-   * ISO 639-1 code, such as "de". NULL: it is detected in each utterance.
+   * Code ("de"), English name ("german") or tag ("de-AT") of the language, in any case. NULL or
+   * "auto": it is detected in each utterance.
    */
   const char *language;
   /**

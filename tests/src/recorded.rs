@@ -20,7 +20,7 @@ use crate::guest::hex;
 use crate::speech::Recording;
 
 /// One result of so many is made again in each run, always the same ones.
-const CHECKED: u8 = 8;
+const CHECKED: u8 = 16;
 
 /// The records of one comparison.
 pub struct Records {

@@ -30,7 +30,8 @@ pub struct SessionHandle {
 pub struct CSessionOptions {
     /// `sizeof(hearken_session_options)`.
     pub size: usize,
-    /// ISO 639-1 code, such as "de". NULL: it is detected in each utterance.
+    /// Code ("de"), English name ("german") or tag ("de-AT") of the language, in any case. NULL or
+    /// "auto": it is detected in each utterance.
     pub language: *const c_char,
     /// Names, spellings and style, in UTF-8, as text that came before. NULL: none.
     pub prompt: *const c_char,

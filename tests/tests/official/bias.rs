@@ -39,7 +39,8 @@ fn measure(model: &Path, ways: &str, lists: &[(&str, &str)]) -> Value {
         lines += &format!("{number}.wav\ten\t{}\n", prompt.text);
     }
     fs::write(folder.path().join("refs.tsv"), lines).expect("a list");
-    let mut eval = hearken(&["eval", "--json", "--ways", ways]);
+    // Few hypotheses: what is measured does not depend on their number.
+    let mut eval = hearken(&["eval", "--json", "--step", "1000", "--ways", ways]);
     eval.arg(folder.path().join("refs.tsv")).arg("--model").arg(model);
     for (option, words) in lists {
         let list = folder.path().join(option.trim_start_matches('-'));

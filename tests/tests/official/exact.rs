@@ -1,5 +1,5 @@
 //! `exact` gives native whisper.cpp's text and tokens, without forcing either. Native results are
-//! recorded (`hearken_tests::recorded`); an eighth of them is made again in each run.
+//! recorded (`hearken_tests::recorded`); a sixteenth of them is made again in each run.
 
 use std::fs;
 

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::limits::{FILES, Files, Rates, STREAM_ERRORS, hold};
 
 /// Maximum amount of audio [s].
-const SECONDS: f32 = 150.0;
+const SECONDS: f32 = 100.0;
 
 /// The list is sorted by speaker: lines so far apart are of one speaker after the other. A prime,
 /// so that no line comes twice.

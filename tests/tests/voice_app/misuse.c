@@ -130,6 +130,17 @@ static void session_arguments(void) {
     TRUE(none.handle == 0);
 }
 
+static void languages(void) {
+    const char *as_people_write_them[] = {"en", "EN", "english", "en-US", "en_GB", "auto", NULL};
+    for (size_t i = 0; i < sizeof as_people_write_them / sizeof *as_people_write_them; ++i) {
+        hearken_session session;
+        hearken_session_options options = plain();
+        options.language = as_people_write_them[i];
+        IS(HEARKEN_OK, hearken_session_new(model, &options, &session));
+        IS(HEARKEN_OK, hearken_session_free(session));
+    }
+}
+
 static void handles(void) {
     hearken_session session = fresh(), null = HEARKEN_NULL, wild = {0xdeadbeefdeadbeef};
     hearken_session other = {engine.handle};
@@ -373,6 +384,7 @@ int main(void) {
     IS(HEARKEN_OK, hearken_model_load(engine, NULL, &model));
     models();
     session_arguments();
+    languages();
     handles();
     order();
     inputs();
