@@ -36,6 +36,7 @@ thread_local! {
 
 /// CPU time that the task of this thread has used, on whichever threads; outside of a task, that of
 /// the thread.
+#[cfg_attr(not(feature = "service"), allow(unreachable_pub, reason = "`service` exports it"))]
 pub fn cpu_time() -> Duration {
     let Start { task, thread } = START.get();
     task.saturating_add(thread_time().saturating_sub(thread))

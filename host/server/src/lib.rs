@@ -485,5 +485,6 @@ fn routes(app: &Arc<App>, metrics: Audience) -> Router {
     Router::new()
         .fallback_service(routes)
         .layer(axum::middleware::from_fn(errors::in_json))
+        .layer(axum::middleware::from_fn(ticket::slow_down_strangers))
         .layer(axum::middleware::from_fn(unread::discard))
 }

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use axum::http::{HeaderMap, header};
+use axum::extract::Request;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
 use hearken::Model;
 use hearken::service::ActiveStream;
 
@@ -16,6 +19,19 @@ use super::keys::KeyHash;
 use super::metrics::{ByProtocol, ByTenant, Counted};
 use super::rejection::Rejection;
 use super::tenants::{Admitted, Tenant};
+
+/// Time that a client without a valid key waits for its answer. A connection of such a client can
+/// ask ten times a second at most, and connections of one address are limited.
+const REFUSED_AFTER: Duration = Duration::from_millis(100);
+
+/// Delays answers to clients without a valid key, so that they cost little, however fast they ask.
+pub(super) async fn slow_down_strangers(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    if response.status() == StatusCode::UNAUTHORIZED {
+        tokio::time::sleep(REFUSED_AFTER).await;
+    }
+    response
+}
 
 impl App {
     /// Authenticates a request. `offered` is a key that came otherwise than in the header

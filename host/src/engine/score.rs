@@ -7,6 +7,7 @@ use hearken_proto::abi::Status;
 use hearken_proto::{Event, Request, Stage};
 
 use super::Model;
+#[cfg(feature = "service")]
 use crate::SAMPLE_RATE;
 use crate::error::Error;
 use crate::preempt::to_end;
@@ -38,9 +39,6 @@ pub struct Timing {
     pub tokens: Duration,
 }
 
-/// Audio and tokens of a rehearsal: about an utterance.
-const REHEARSAL: (usize, u32) = (3 * SAMPLE_RATE as usize, 12);
-
 impl Model {
     /// Measures the cost of a final text before anybody waits for one. Takes as long as two of
     /// them: the first finds the snapshot's pages still untouched.
@@ -50,7 +48,8 @@ impl Model {
     /// As [`transcribe`](Model::transcribe).
     #[cfg(feature = "service")]
     pub fn rehearse(&self) -> Result<(), Error> {
-        let (samples, tokens) = REHEARSAL;
+        // About an utterance.
+        let (samples, tokens) = (3 * SAMPLE_RATE as usize, 12);
         // Noise: its kind does not matter where the tokens are given.
         let noise = |n: usize| ((n * 7919 % 1009) as f32 / 1009.0 - 0.5) * 0.1;
         let samples: Vec<f32> = (0..samples.min(self.context_samples())).map(noise).collect();

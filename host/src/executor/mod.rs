@@ -37,7 +37,7 @@ pub(crate) enum Purpose {
     Recognition,
     /// Intake: work on audio before it is recognized. The threads have low priority, and so wait
     /// for the recognizer's; shares are charged for CPU time.
-    #[cfg_attr(not(feature = "service"), expect(dead_code, reason = "only a service separates them"))]
+    #[cfg_attr(not(feature = "service"), allow(dead_code, reason = "only a service separates them"))]
     Intake,
 }
 

@@ -59,6 +59,7 @@ const KINDS: usize = 3;
 
 /// Reasons of failures of a sandbox, as they are named in metrics.
 // In the order of `kind`.
+#[cfg_attr(not(feature = "service"), allow(unreachable_pub, reason = "`service` exports it"))]
 pub const FAILURES: [&str; 9] =
     ["out_of_bounds", "stack", "abort", "bad_call", "trap", "cpu_time", "memory", "misbehaved", "refused"];
 

@@ -1,7 +1,7 @@
 //! Abuse: a client that misuses the server gets the protocol's own error, and nobody else notices.
 
 use std::io::{Read, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hearken_tests::serve::{Came, Server, raise_file_limit};
 use serde_json::{Value, json};
@@ -317,5 +317,24 @@ fn audio_as_fast_as_it_comes_is_slowed_down_and_not_lost() {
     assert!(!messages.iter().any(|message| message["type"] == "dropped"), "nothing is dropped");
     let finals = messages.iter().filter(|message| message["type"] == "final").count();
     assert_eq!(finals, times * PHRASES.len());
+    server.end();
+}
+
+#[test]
+fn a_connection_without_a_valid_key_is_answered_ten_times_a_second_at_most() {
+    let server = Server::with(&hearken_tests::tenants::two_tenants(""));
+    let ask = |key: &str| {
+        let start = Instant::now();
+        let answer = server.get("/v1/models", &[("Authorization", key)]);
+        (answer.status, start.elapsed())
+    };
+    let (status, took) = ask("Bearer wrong");
+    assert!(status == 401 && took >= Duration::from_millis(100), "{status} after {took:?}");
+    let valid = (0..3).map(|_| ask(hearken_tests::tenants::KEY_A.1)).min_by_key(|(_, took)| *took).unwrap();
+    assert!(valid.0 == 200 && valid.1 < Duration::from_millis(100), "{valid:?}");
+    // Before a WebSocket, too.
+    let start = Instant::now();
+    let refused = server.socket("/v1/stream", &[("Authorization", "Bearer wrong")]);
+    assert!(refused.is_err() && start.elapsed() >= Duration::from_millis(100));
     server.end();
 }
