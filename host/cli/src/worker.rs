@@ -1,11 +1,14 @@
 //! `hearken worker`: sandboxes for gateways.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
-use hearken_cluster::{Offered, Worker};
-use hearken_server::Config;
+use hearken::{Model, Share};
+use hearken_cluster::{Offered, Worker, WorkerView};
+use hearken_server::{Config, Observed, Operations};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::cluster::NatsArgs;
@@ -24,7 +27,8 @@ use super::{Failure, ModelArgs, complain, serve};
 pub(crate) struct Args {
     #[command(flatten)]
     nats: NatsArgs,
-    /// A server's configuration, of which [models] and `log` are read: several models, by name
+    /// A server's configuration, of which [models], `operations` and `log` are read: several
+    /// models, by name
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Utterances that it serves at the same time [default: as many as its threads have time for,
@@ -34,8 +38,37 @@ pub(crate) struct Args {
     /// Seconds that utterances have to end after SIGTERM, before other workers take over
     #[arg(long, value_name = "SECONDS", default_value_t = 20)]
     grace: u16,
+    /// Answer /healthz, /readyz and /metrics (Prometheus) at this address, without keys [default:
+    /// the configuration's `operations`, else nowhere]
+    #[arg(long, value_name = "ADDRESS")]
+    operations: Option<SocketAddr>,
     #[command(flatten)]
     model: ModelArgs,
+}
+
+/// A worker, as its metrics show it.
+struct Shown(WorkerView);
+
+impl Observed for Shown {
+    fn is_ready(&self) -> bool {
+        !self.0.is_draining()
+    }
+
+    fn models(&self) -> Vec<(String, Model)> {
+        self.0.offered().iter().map(|offered| (offered.name.clone(), offered.model.clone())).collect()
+    }
+
+    fn shares(&self) -> Vec<(Arc<str>, Share)> {
+        self.0.shares()
+    }
+
+    fn room(&self) -> u32 {
+        self.0.room()
+    }
+
+    fn sandboxes(&self) -> usize {
+        self.0.sandboxes()
+    }
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
@@ -49,6 +82,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let runtime = serve::runtime()?;
     // Before the models are loaded, which may take long.
     let link = runtime.block_on(args.nats.connect("hearken worker"))?;
+    let operations = args.operations.or(config.operations);
+    // Before the models are loaded, too: an address that is taken is a mistake that is soon seen.
+    let operations = runtime.block_on(async { operations.map(Operations::bind).transpose() })?;
+    if let Some(address) = operations.as_ref().and_then(Operations::address) {
+        complain(&format!("health and metrics at http://{address}"));
+    }
     let engine = args.model.engine()?;
     let mut offered = Vec::new();
     for named in models {
@@ -63,6 +102,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         let stop = stop()?;
         let worker = Worker::start(link, offered, args.room).await?;
         complain(&format!("working: room for {} utterances at a time, models: {names}", worker.room()));
+        if let Some(operations) = operations {
+            tokio::spawn(operations.serve(Arc::new(Shown(worker.view()))));
+        }
         worker.run(stop, Duration::from_secs(args.grace.into())).await;
         Ok(ExitCode::SUCCESS)
     });

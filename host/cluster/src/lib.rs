@@ -50,4 +50,4 @@ pub use self::connect::{Link, NatsOptions};
 pub use self::error::ClusterError;
 pub use self::gateway::Gateway;
 pub use self::status::{GatewayStatus, Status, WorkerStatus, status};
-pub use self::worker::{Offered, Worker};
+pub use self::worker::{Offered, Worker, WorkerView};

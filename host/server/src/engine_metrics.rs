@@ -1,9 +1,11 @@
-//! Metrics of the engine and of this process's memory, read at each scrape.
+//! Metrics of the engine and of this process's memory, read at each scrape: of a server, and of a
+//! worker.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hearken::service::{FAILURES, sandbox_memory};
+use hearken::{Model, Share};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -12,6 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::App;
 use super::metrics::{ByTenant, Seconds};
+use super::operations::Observed;
 
 /// A number that may go down and have a fraction.
 type Level = Gauge<f64, std::sync::atomic::AtomicU64>;
@@ -32,23 +35,45 @@ struct ByModel {
     model: String,
 }
 
-/// Registers the current values.
-pub(super) fn registry(app: &App) -> Registry {
-    let mut registry = Registry::with_prefix("hearken");
-    tenants(app, &mut registry);
-    models(app, &mut registry);
-    memory(app, &mut registry);
+/// The registry of a server's current values.
+pub(super) fn of_server(app: &App) -> Registry {
+    let shares: Vec<_> =
+        app.tenants.all().iter().map(|tenant| (Arc::clone(&tenant.name), tenant.share.clone())).collect();
+    let named: Vec<_> = app.models.all().into_iter().map(|model| (app.models.name(&model), model)).collect();
+    let mut registry = of_engine(&shares, &named);
+    admission(app, &mut registry);
     registry
 }
 
-fn tenants(app: &App, registry: &mut Registry) {
+/// The registry of a worker's current values.
+pub(super) fn of_worker(worker: &dyn Observed) -> Registry {
+    let mut registry = of_engine(&worker.shares(), &worker.models());
+    let (room, sandboxes) = (Gauge::<i64>::default(), Gauge::<i64>::default());
+    room.set(worker.room().into());
+    sandboxes.set(worker.sandboxes() as i64);
+    // hearken_worker_room
+    registry.register("worker_room", "Utterances that it serves at the same time, at most", room);
+    // hearken_worker_sandboxes
+    registry.register("worker_sandboxes", "Sandboxes of gateways", sandboxes);
+    registry
+}
+
+fn of_engine(tenants: &[(Arc<str>, Share)], named: &[(String, Model)]) -> Registry {
+    let mut registry = Registry::with_prefix("hearken");
+    decoding(tenants, &mut registry);
+    models(named, &mut registry);
+    memory(tenants, named, &mut registry);
+    registry
+}
+
+fn decoding(tenants: &[(Arc<str>, Share)], registry: &mut Registry) {
     let (decodes, cpu) = (Family::<ByKind, Counter>::default(), Family::<ByKind, Seconds>::default());
     let (encodes, joined) = (Family::<ByTenant, Counter>::default(), Family::<ByTenant, Counter>::default());
     let failures = Family::<ByKind, Counter>::default();
     let sandboxes = Family::<ByTenant, Gauge>::default();
     let intake = Family::<ByTenant, Seconds>::default();
-    for tenant in app.tenants.all() {
-        let (stats, name) = (tenant.share.stats(), &tenant.name);
+    for (name, share) in tenants {
+        let stats = share.stats();
         let by_kind = |kind| ByKind { tenant: Arc::clone(name), kind };
         let by_tenant = ByTenant { tenant: Arc::clone(name) };
         for (kind, done) in
@@ -62,7 +87,8 @@ fn tenants(app: &App, registry: &mut Registry) {
         }
         encodes.get_or_create(&by_tenant).inc_by(stats.encoder_calls);
         joined.get_or_create(&by_tenant).inc_by(stats.partials_joined);
-        sandboxes.get_or_create(&by_tenant).set(stats.sandboxes as i64);
+        // A worker may have two shares of one name, of gateways whose configurations differ.
+        sandboxes.get_or_create(&by_tenant).inc_by(stats.sandboxes as i64);
         intake.get_or_create(&by_tenant).inc_by(stats.intake.as_secs_f64());
     }
     // hearken_decodes_total
@@ -84,10 +110,10 @@ fn tenants(app: &App, registry: &mut Registry) {
     registry.register("sandboxes", "Living sandboxes", sandboxes);
 }
 
-fn models(app: &App, registry: &mut Registry) {
+fn models(named: &[(String, Model)], registry: &mut Registry) {
     let (speaking, cost) = (Family::<ByModel, Gauge>::default(), Family::<ByModel, Level>::default());
-    for model in app.models.all() {
-        let by_model = ByModel { model: app.models.name(&model) };
+    for (name, model) in named {
+        let by_model = ByModel { model: name.clone() };
         let stats = model.stats();
         speaking.get_or_create(&by_model).set(stats.speaking as i64);
         if let Some(seconds) = stats.cost_of_speech {
@@ -99,6 +125,9 @@ fn models(app: &App, registry: &mut Registry) {
     let help = "CPU time that final texts take for each second of speech without partial texts";
     // hearken_speech_cost
     registry.register("speech_cost", help, cost);
+}
+
+fn admission(app: &App, registry: &mut Registry) {
     let (load, limit) = (Level::default(), Level::default());
     load.set(app.capacity.load(&app.models.all()));
     limit.set(app.capacity.limit());
@@ -114,8 +143,8 @@ fn models(app: &App, registry: &mut Registry) {
     }
 }
 
-fn memory(app: &App, registry: &mut Registry) {
-    let models = app.models.all();
+fn memory(tenants: &[(Arc<str>, Share)], named: &[(String, Model)], registry: &mut Registry) {
+    let models: Vec<Model> = named.iter().map(|(_, model)| model.clone()).collect();
     let packed: usize = models.iter().map(hearken::Model::packed_bytes).sum();
     let snapshots: u64 = models.iter().map(hearken::Model::snapshot_bytes).sum();
     let held = Family::<OfKind, Gauge>::default();
@@ -124,14 +153,13 @@ fn memory(app: &App, registry: &mut Registry) {
     };
     set("packed_weights", packed as u64);
     set("snapshots", snapshots);
-    let tenants = app.tenants.all();
     let by_tenant = Family::<ByTenant, Gauge>::default();
     // Elsewhere than on Linux the system does not say.
-    if let Some(written) = sandbox_memory(&models, tenants.iter().map(|tenant| &tenant.share)) {
+    if let Some(written) = sandbox_memory(&models, tenants.iter().map(|(_, share)| share)) {
         set("sandboxes", written.all);
-        for (tenant, bytes) in tenants.iter().zip(&written.by_share) {
-            let tenant = ByTenant { tenant: Arc::clone(&tenant.name) };
-            by_tenant.get_or_create(&tenant).set(*bytes as i64);
+        for ((name, _), bytes) in tenants.iter().zip(&written.by_share) {
+            let tenant = ByTenant { tenant: Arc::clone(name) };
+            by_tenant.get_or_create(&tenant).inc_by(*bytes as i64);
         }
     }
     for (kind, bytes) in resident().unwrap_or_default() {

@@ -25,7 +25,7 @@ pub(super) fn routes(metrics: Audience) -> Router<Arc<App>> {
             )
                 .into_response(),
             _ => {
-                let text = state.metrics.text(&engine_metrics::registry(&state));
+                let text = state.metrics.text(&engine_metrics::of_server(&state));
                 ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response()
             }
         }

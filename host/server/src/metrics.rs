@@ -153,13 +153,19 @@ impl Metrics {
 
     /// Formats all metrics, and those in `more`, in OpenMetrics' text format.
     pub(super) fn text(&self, more: &Registry) -> String {
-        let mut text = String::new();
-        // Writing into a string does not fail.
-        let _ = encode_registry(&mut text, &self.registry);
-        let _ = encode_registry(&mut text, more);
-        let _ = encode_eof(&mut text);
-        text
+        text(&[&self.registry, more])
     }
+}
+
+/// The text that Prometheus reads.
+pub(super) fn text(registries: &[&Registry]) -> String {
+    let mut text = String::new();
+    // Writing into a string does not fail.
+    for registry in registries {
+        let _ = encode_registry(&mut text, registry);
+    }
+    let _ = encode_eof(&mut text);
+    text
 }
 
 /// Adds one to a gauge as long as it lives.

@@ -5,6 +5,7 @@ mod chaos;
 mod equal;
 mod failures;
 mod hostile;
+mod metrics;
 mod refused;
 mod room;
 

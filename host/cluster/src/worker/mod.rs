@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
-use hearken::Model;
+use hearken::{Model, Share};
 use hearken_proto::encode;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -55,6 +55,38 @@ pub struct Worker {
     bench: Arc<Bench>,
     messages: async_nats::Subscriber,
     demands: async_nats::Subscriber,
+}
+
+/// A view of a running [`Worker`].
+#[derive(Clone)]
+pub struct WorkerView(Arc<Bench>);
+
+impl WorkerView {
+    /// Its models.
+    pub fn offered(&self) -> &[Offered] {
+        &self.0.offered
+    }
+
+    /// Shares of the tenants that it has served, by name. Two may have the same name: those of
+    /// gateways whose configurations differ.
+    pub fn shares(&self) -> Vec<(Arc<str>, Share)> {
+        self.0.shares.all()
+    }
+
+    /// Number of utterances that it serves at the same time.
+    pub fn room(&self) -> u32 {
+        self.0.room
+    }
+
+    /// Number of sandboxes that it has.
+    pub fn sandboxes(&self) -> usize {
+        self.0.seats.len()
+    }
+
+    /// True from the moment at which it was told to end.
+    pub fn is_draining(&self) -> bool {
+        self.0.is_draining()
+    }
 }
 
 /// The state that all sandboxes of a worker share.
@@ -122,6 +154,11 @@ impl Worker {
     /// Number of utterances that it serves at the same time.
     pub fn room(&self) -> u32 {
         self.bench.room
+    }
+
+    /// A view of it while it runs, for metrics.
+    pub fn view(&self) -> WorkerView {
+        WorkerView(Arc::clone(&self.bench))
     }
 
     /// Serves until `stop` is ready. Then it takes no more orders, and returns when its sandboxes

@@ -1,6 +1,7 @@
 //! Tenants of all gateways, as shares of this worker's threads.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use hearken::{Share, ShareLimits};
 use parking_lot::Mutex;
@@ -34,6 +35,12 @@ impl Shares {
             known.insert(wanted.clone(), share.clone());
         }
         share
+    }
+
+    /// All of them, by the names of their tenants.
+    pub(super) fn all(&self) -> Vec<(Arc<str>, Share)> {
+        let known = self.0.lock();
+        known.iter().map(|(of, share)| (of.name.as_str().into(), share.clone())).collect()
     }
 }
 
