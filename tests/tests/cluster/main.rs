@@ -6,6 +6,7 @@ mod equal;
 mod failures;
 mod hostile;
 mod metrics;
+mod recipes;
 mod refused;
 mod room;
 
