@@ -45,7 +45,11 @@ def hold(document):
     """Raises where a document is not what Kubernetes or KEDA reads."""
     if document["kind"] != "ScaledObject":
         for version in VERSIONS:
-            kubernetes_validate.validate(document, version, strict=True)
+            try:
+                kubernetes_validate.validate(document, version, strict=True)
+            except kubernetes_validate.ValidationError as error:
+                # The schema, which it would show as well, has hundreds of lines.
+                raise SystemExit(f"{document['kind']}, Kubernetes {version}: {error.path}: {error.message}")
         return
     assert document["apiVersion"] == "keda.sh/v1alpha1"
     for trigger in document["spec"]["triggers"]:
