@@ -213,11 +213,17 @@ pictures: ## draw the pictures of the documentation from what the commands print
 	@target/tools/bin/python docs/pictures/record.py --title "hearken live" --until "one two" --dim \
 		docs/pictures/live.svg 72 docs/pictures/live
 
-sbom: ## write a software bill of materials of the command, in CycloneDX's format (target/sbom/hearken.cdx.json)
+SBOM = $(CARGO) cyclonedx --quiet --manifest-path host/cli/Cargo.toml --format json --spec-version 1.5 --describe crate
+sbom: ## write software bills of materials of the command and of the guests inside, in CycloneDX's format (target/sbom)
 	@.ci/setup sbom
-	@$(CARGO) cyclonedx --quiet --manifest-path host/cli/Cargo.toml --format json --spec-version 1.5 --describe crate
-	@mkdir -p target/sbom && mv host/hearken.cdx.json target/sbom/
-	@echo target/sbom/hearken.cdx.json
+	@# Each run writes one for each package of the workspace, beside its manifest.
+	@$(SBOM)
+	@mkdir -p target/sbom
+	@mv host/cli/hearken-cli.cdx.json target/sbom/hearken.cdx.json
+	@$(SBOM) --target wasm32-wasip1
+	@mv guest/hearken-guest.cdx.json guest/media/hearken-media.cdx.json target/sbom/
+	@find proto guest host tests examples -name '*.cdx.json' -not -path '*/node_modules/*' -delete
+	@ls target/sbom/*.json
 
 package: ## make the crate that carries a ready guest (target/package)
 	@.ci/package

@@ -49,7 +49,8 @@ def hold(document):
                 kubernetes_validate.validate(document, version, strict=True)
             except kubernetes_validate.ValidationError as error:
                 # The schema, which it would show as well, has hundreds of lines.
-                raise SystemExit(f"{document['kind']}, Kubernetes {version}: {error.path}: {error.message}")
+                place = "/".join(map(str, error.path))
+                raise SystemExit(f"{document['kind']}, Kubernetes {version}: {place}: {error.message}")
         return
     assert document["apiVersion"] == "keda.sh/v1alpha1"
     for trigger in document["spec"]["triggers"]:
