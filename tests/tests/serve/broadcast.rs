@@ -14,7 +14,7 @@ use crate::clients::python;
 use crate::protocols::base64;
 use crate::{KEY_A, KEY_B, PCM, PHRASES, SPEECH, two_tenants};
 
-fn watch(server: &Server, name: &str, headers: &[(&'static str, &str)]) -> (Socket, Value) {
+pub(crate) fn watch(server: &Server, name: &str, headers: &[(&'static str, &str)]) -> (Socket, Value) {
     let mut socket = server.socket(&format!("/v1/watch/{name}"), headers).unwrap();
     let first = socket.json();
     (socket, first)
@@ -28,7 +28,7 @@ fn start(server: &Server, name: &str, headers: &[(&'static str, &str)]) -> (Sock
     (socket, answer)
 }
 
-fn texts(messages: &[Value]) -> String {
+pub(crate) fn texts(messages: &[Value]) -> String {
     let finals = messages.iter().filter(|message| message["type"] == "final");
     finals.filter_map(|message| message["text"].as_str()).collect::<Vec<_>>().join(" ")
 }
@@ -110,13 +110,13 @@ fn a_broadcast_is_its_tenants_and_watchers_are_limited_and_end_with_their_key() 
 }
 
 /// Messages of AudioSocket.
-fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
     let length = u16::try_from(payload.len()).unwrap().to_be_bytes();
     [&[kind, length[0], length[1]], payload].concat()
 }
 
 /// A call's name, and its text form.
-const CALL: ([u8; 16], &str) =
+pub(crate) const CALL: ([u8; 16], &str) =
     ([0x40, 0x32, 0x5e, 0xc2, 0x5e, 0xfd, 0x4b, 0xd3, 0x80, 0x5f, 0x53, 0x57, 0x6e, 0x58, 0x1d, 0x13], {
         "40325ec2-5efd-4bd3-805f-53576e581d13"
     });
@@ -233,7 +233,7 @@ fn telephone() -> Vec<u8> {
     (0..count).map(|at| mu_law((sample(at) * 32_767.0) as i32)).collect()
 }
 
-fn mu_law(sample: i32) -> u8 {
+pub(crate) fn mu_law(sample: i32) -> u8 {
     let magnitude = (sample.abs() + 132).min(32_767);
     let exponent = (magnitude >> 7).ilog2().min(7);
     let mantissa = magnitude >> (exponent + 3) & 0x0F;

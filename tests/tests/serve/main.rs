@@ -18,6 +18,7 @@ mod load;
 mod names;
 mod operations;
 mod packages;
+mod people;
 mod protocols;
 mod restart;
 mod revoked;

@@ -3,7 +3,7 @@
 //! key.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use hearken::audio::Resampler;
 use hearken_measure::Errors;
@@ -13,16 +13,19 @@ use hearken_tests::serve::{Server, certificate};
 use hearken_tests::{prompts, wav};
 use serde_json::Value;
 
+use crate::clients::python;
 use crate::two_tenants;
 
 /// Said one after the other, with a pause of 1.5 s.
 const PROMPTS: [&str; 3] = ["check-number-dial-again", "conf-onlyperson", "conf-waitforleader"];
 
 /// A server with official tiny.en, and a recording at 16 kHz.
-struct Case {
-    server: Server,
+pub(crate) struct Case {
+    pub(crate) server: Server,
     url: String,
     recording: PathBuf,
+    /// Samples of the recording.
+    pub(crate) samples: Vec<f32>,
     /// Text of each prompt.
     texts: Vec<String>,
     certificate: Option<PathBuf>,
@@ -32,9 +35,15 @@ struct Case {
 impl Case {
     /// Starts a server, with a certificate if it is `secure`; `None` without the model.
     fn start(secure: bool) -> Option<Self> {
+        Self::with(secure, "")
+    }
+
+    /// Starts a server with more in its configuration.
+    pub(crate) fn with(secure: bool, more: &str) -> Option<Self> {
         let model = official("tiny.en")?;
         let model = format!("en = {:?}", model.display().to_string());
-        let mut configuration = two_tenants("").replace("digits = \"embedded\"", &model);
+        let mut configuration =
+            format!("{more}\n{}", two_tenants("").replace("digits = \"embedded\"", &model));
         let folder = tempfile::tempdir().unwrap();
         let certificate = secure.then(|| certificate(folder.path()));
         configuration.extend(certificate.iter().map(|(_, tls)| tls.as_str()));
@@ -54,15 +63,16 @@ impl Case {
             url: format!("{scheme}://{}", server.address),
             server,
             recording,
+            samples,
             texts: said.into_iter().map(|prompt| prompt.text).collect(),
             certificate: certificate.map(|(path, _)| path),
             _folder: folder,
         })
     }
 
-    /// Runs this script of a client; returns its result.
-    fn run(&self, mut command: Command, case: &str) -> Value {
-        command.args([case, &self.url, "key-a"]).arg(&self.recording);
+    /// The command that runs this script of a client, for a server at this address.
+    fn script(&self, mut command: Command, case: &str, at: &str) -> Command {
+        command.args([case, at, "key-a"]).arg(&self.recording);
         // Proxies of this machine's user are not for the server, which is here.
         for name in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
             command.env_remove(name);
@@ -70,7 +80,13 @@ impl Case {
         if let Some(certificate) = &self.certificate {
             command.env("NODE_EXTRA_CA_CERTS", certificate);
         }
-        let output = command.env("PYTHONDONTWRITEBYTECODE", "1").output().expect("the client runs");
+        command.env("PYTHONDONTWRITEBYTECODE", "1");
+        command
+    }
+
+    /// Runs this script of a client; returns its result.
+    fn run(&self, command: Command, case: &str, at: &str) -> Value {
+        let output = self.script(command, case, at).output().expect("the client runs");
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{errors}\n{}", self.server.log());
         serde_json::from_slice(&output.stdout)
@@ -84,7 +100,7 @@ impl Case {
         assert!(node.is_file(), "{} is missing: `.ci/setup clients` makes it", node.display());
         let mut command = Command::new(node);
         command.arg(here.join("tests/serve/node/clients.mjs"));
-        self.run(command, case)
+        self.run(command, case, &self.url)
     }
 
     /// Runs an application of a framework for voice agents.
@@ -94,12 +110,36 @@ impl Case {
         assert!(python.is_file(), "{} is missing: `.ci/setup clients` makes it", python.display());
         let mut command = Command::new(python);
         command.arg(here.join("tests/serve/agents.py"));
-        self.run(command, case)
+        self.run(command, case, &self.url)
+    }
+
+    /// A client in Python: its script.
+    fn clients() -> Command {
+        let mut command = Command::new(python());
+        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/serve/clients.py"));
+        command
+    }
+
+    /// Runs a client in Python, for a server at this address.
+    pub(crate) fn python(&self, case: &str, at: &str) -> Value {
+        self.run(Self::clients(), case, at)
+    }
+
+    /// Starts a client in Python, which is killed when its stream is open; nothing is left of it.
+    #[track_caller]
+    pub(crate) fn killed(&self, case: &str, protocol: &str) {
+        let mut command = self.script(Self::clients(), case, &self.server.address.to_string());
+        let mut client = command.stdout(Stdio::null()).spawn().expect("the client runs");
+        let open = |count| format!("hearken_open{{tenant=\"a\",protocol=\"{protocol}\"}} {count}");
+        self.server.wait_for_metric(&open(1));
+        client.kill().expect("it runs");
+        client.wait().expect("it was started");
+        self.server.wait_for_metric(&open(0));
     }
 
     /// Asserts that all prompts were recognized, but for two words.
     #[track_caller]
-    fn heard(&self, text: &str) {
+    pub(crate) fn heard(&self, text: &str) {
         same(&self.texts.join(" "), text);
     }
 
@@ -111,7 +151,7 @@ impl Case {
     }
 
     /// Ends the server: nothing is left of its clients.
-    fn end(self) {
+    pub(crate) fn end(self) {
         for protocol in ["openai", "realtime", "deepgram", "flux"] {
             let line = format!("hearken_open{{tenant=\"a\",protocol=\"{protocol}\"}} 0");
             let metrics = self.certificate.is_none().then(|| self.server.get("/metrics", &[]).body);

@@ -14,7 +14,7 @@ fn parsed(answer: &Value) -> Value {
 }
 
 /// The texts of results that are not empty, and how many partial texts had words.
-fn said<'a>(answers: impl IntoIterator<Item = &'a Value>) -> (Vec<String>, usize) {
+pub(crate) fn said<'a>(answers: impl IntoIterator<Item = &'a Value>) -> (Vec<String>, usize) {
     let (mut texts, mut partials) = (Vec::new(), 0);
     for answer in answers {
         let answer = parsed(answer);
