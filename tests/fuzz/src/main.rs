@@ -6,6 +6,10 @@
 #[allow(dead_code, unused_imports, reason = "the rest of hearken uses more of this module")]
 #[path = "../../../host/src/compute/mod.rs"]
 mod compute;
+#[cfg(test)]
+#[allow(dead_code, reason = "as above")]
+#[path = "../../../host/src/noise.rs"]
+mod noise;
 #[allow(dead_code, reason = "as above")]
 #[path = "../../../host/src/os_memory.rs"]
 mod os_memory;
