@@ -76,14 +76,22 @@ fn hear_all(mut source: Box<dyn Source>) -> Heard {
 
 /// Samples as ffmpeg decodes them, at this rate.
 fn reference(folder: &Path, file: &str, rate: u32) -> Vec<f32> {
-    let rate = rate.to_string();
-    let output = Command::new("ffmpeg")
-        .args(["-nostdin", "-v", "error", "-i", file, "-map", "0:a:0", "-ar", &rate, "-f", "f32le", "-"])
-        .current_dir(folder)
-        .output()
-        .expect("ffmpeg can be run");
-    assert!(output.status.success(), "{file}: {}", String::from_utf8_lossy(&output.stderr));
-    output.stdout.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
+    references(folder, &[(file.to_owned(), rate)]).swap_remove(0)
+}
+
+/// Samples of several files, by one ffmpeg: starting it takes longer than a short recording.
+fn references(folder: &Path, files: &[(String, u32)]) -> Vec<Vec<f32>> {
+    let mut arguments: Vec<String> = files.iter().flat_map(|(file, _)| ["-i".into(), file.clone()]).collect();
+    for (index, (file, rate)) in files.iter().enumerate() {
+        let (track, raw) = (format!("{index}:a:0"), format!("{file}.f32"));
+        arguments.extend(["-map", &track, "-ar", &rate.to_string(), "-f", "f32le", &raw].map(str::to_owned));
+    }
+    ffmpeg(folder, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    let samples = |(file, _): &(String, u32)| {
+        let raw = std::fs::read(folder.join(format!("{file}.f32"))).expect("its samples");
+        raw.as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
+    };
+    files.iter().map(samples).collect()
 }
 
 /// Correlation of two signals, at the delay of at most `most` samples at which it is highest, and

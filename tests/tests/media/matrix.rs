@@ -8,10 +8,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hearken::audio::{AudioError, Format};
 
-use super::{Heard, correlation, ffmpeg, hear, reference};
+use super::{Heard, correlation, ffmpeg, hear, references};
 
 /// Length of each recording [s]: two tones that rise, with silence around them.
 const SECONDS: f64 = 1.5;
+
+/// Recordings that one ffmpeg writes and reads.
+const TOGETHER: usize = 12;
 
 /// A way to write a recording.
 pub(crate) struct Kind {
@@ -116,16 +119,24 @@ impl Kind {
     }
 
     /// Writes a recording.
-    pub(crate) fn write(&self, folder: &Path, file: &str, Format { sample_rate, channels }: Format) {
-        let (rate, count) = (sample_rate.to_string(), channels.to_string());
-        let source = format!(
-            "aevalsrc='0.4*sin(2*PI*(300+400*t)*t)*between(t,0.2,1.2)+0.2*sin(2*PI*(1200+200*t)*t)*between(t,0.5,1.3)':s={rate}:d={SECONDS}"
-        );
-        let mut arguments = vec!["-f", "lavfi", "-i", &source, "-ac", &count];
-        arguments.extend(self.options);
-        arguments.push(file);
-        ffmpeg(folder, &arguments);
+    pub(crate) fn write(&self, folder: &Path, file: &str, format: Format) {
+        write(folder, format, &[(self, file.to_owned())]);
     }
+}
+
+/// Writes recordings of a format, by one ffmpeg.
+fn write(folder: &Path, Format { sample_rate, channels }: Format, files: &[(&Kind, String)]) {
+    let count = channels.to_string();
+    let source = format!(
+        "aevalsrc='0.4*sin(2*PI*(300+400*t)*t)*between(t,0.2,1.2)+0.2*sin(2*PI*(1200+200*t)*t)*between(t,0.5,1.3)':s={sample_rate}:d={SECONDS}"
+    );
+    let mut arguments = vec!["-f", "lavfi", "-i", &source];
+    for (kind, file) in files {
+        arguments.extend(["-ac", &count]);
+        arguments.extend(kind.options);
+        arguments.push(file);
+    }
+    ffmpeg(folder, &arguments);
 }
 
 /// One recording of the matrix.
@@ -137,16 +148,34 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
-    fn check(&self, folder: &Path, hear: Ear) -> Result<(), String> {
-        let channels = self.format.channels;
-        let file = format!("{}.{}", self.number, self.kind.extension);
-        self.kind.write(folder, &file, self.format);
-        let heard = hear(&folder.join(&file)).map_err(|error| error.to_string())?;
-        if heard.format.channels != channels {
-            return Err(format!("{} channels", heard.format.channels));
-        }
-        is_the_same(&heard, &reference(folder, &file, heard.format.sample_rate), self.kind.slack)
+    fn file(&self) -> String {
+        format!("{}.{}", self.number, self.kind.extension)
     }
+
+    fn hear(&self, folder: &Path, hear: Ear) -> Result<Heard, String> {
+        let heard = hear(&folder.join(self.file())).map_err(|error| error.to_string())?;
+        let found = heard.format.channels;
+        if found == self.format.channels { Ok(heard) } else { Err(format!("{found} channels")) }
+    }
+}
+
+/// Writes recordings of one format, and compares each; returns what is wrong with each.
+fn check(folder: &Path, cases: &[Case<'_>], hear: Ear) -> Vec<Result<(), String>> {
+    let files: Vec<(&Kind, String)> = cases.iter().map(|case| (case.kind, case.file())).collect();
+    write(folder, cases[0].format, &files);
+    let heard: Vec<Result<Heard, String>> = cases.iter().map(|case| case.hear(folder, hear)).collect();
+    let readable = cases.iter().zip(&heard).filter_map(|(case, heard)| {
+        let heard = heard.as_ref().ok()?;
+        Some((case.file(), heard.format.sample_rate))
+    });
+    let readable: Vec<(String, u32)> = readable.collect();
+    let mut expected =
+        if readable.is_empty() { Vec::new() } else { references(folder, &readable) }.into_iter();
+    let compare = |(case, heard): (&Case<'_>, Result<Heard, String>)| {
+        let heard = heard?;
+        is_the_same(&heard, &expected.next().expect("one for each"), case.kind.slack)
+    };
+    cases.iter().zip(heard).map(compare).collect()
 }
 
 /// Compares a recording with the samples that ffmpeg makes of it.
@@ -195,14 +224,20 @@ fn what_ffmpeg_writes_is_read_as_ffmpeg_reads_it() {
 /// Writes recordings, and compares how they are heard with how ffmpeg reads them.
 pub(crate) fn compare(formats: &[(&Kind, Format)], hear: Ear) {
     let folder = tempfile::tempdir().expect("a folder");
-    let cases: Vec<Case<'_>> =
+    let mut cases: Vec<Case<'_>> =
         formats.iter().enumerate().map(|(number, &(kind, format))| Case { number, kind, format }).collect();
+    cases.sort_by_key(|case| (case.format.sample_rate, case.format.channels));
+    let groups: Vec<&[Case<'_>]> = cases
+        .chunk_by(|one, other| one.format == other.format)
+        .flat_map(|same| same.chunks(TOGETHER))
+        .collect();
     let (next, failures) = (AtomicUsize::new(0), Mutex::new(String::new()));
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
-                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if let Err(why) = case.check(folder.path(), hear) {
+                while let Some(group) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let results = group.iter().zip(check(folder.path(), group, hear));
+                    for (case, why) in results.filter_map(|(case, result)| Some((case, result.err()?))) {
                         let Format { sample_rate, channels } = case.format;
                         let Kind { options, extension, .. } = case.kind;
                         let mut failures = failures.lock().expect("no panic");
