@@ -55,8 +55,10 @@ fn hold_places(words: &[Word], samples: usize) {
     }
 }
 
+/// Holds this number of prompts, or as many as `HEARKEN_PROMPTS` says.
 fn hold_prompts(files: &Files, count: usize) {
     let Some(model) = load(files.model) else { return };
+    let count = std::env::var("HEARKEN_PROMPTS").map_or(count, |count| count.parse().expect("a number"));
     let (mut errors, mut begins) = ([Errors::default(); 2], [Vec::new(), Vec::new()]);
     for group in prompts::sentences("en", count).chunks(JOINED) {
         let joined = prompts::joined(group, 1e9).remove(0);
@@ -85,10 +87,10 @@ fn hold_prompts(files: &Files, count: usize) {
 
 #[test]
 fn tiny_en_hears_prompts_and_places_their_words() {
-    hold_prompts(&FILES[0], 40);
+    hold_prompts(&FILES[0], 30);
 }
 
 #[test]
 fn base_hears_prompts_and_places_their_words() {
-    hold_prompts(&FILES[1], 30);
+    hold_prompts(&FILES[1], 20);
 }
