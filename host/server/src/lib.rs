@@ -321,8 +321,8 @@ impl Server {
     /// # Errors
     ///
     /// [`ServerError::Model`].
-    // Boxed, so that all the code of connections is compiled here, once, and as this crate is optimized: that of a future
-    // is compiled in the crate that awaits it.
+    // Boxed, so that all the code of connections is compiled here, once, and as this crate is
+    // optimized: that of a future is compiled in the crate that awaits it.
     pub fn run(self) -> BoxFuture<'static, Result<(), ServerError>> {
         Box::pin(self.serve())
     }
