@@ -22,7 +22,8 @@ fn kubernetes_reads_the_chart_and_the_command_its_arguments() {
     for container in &containers {
         let arguments = container["arguments"].as_array().expect("a list");
         let arguments: Vec<&str> = arguments.iter().map(|text| text.as_str().expect("text")).collect();
-        // With `--help` the others are read, and nothing is done: an unknown one or a wrong value is an error.
+        // With `--help` the others are read, and nothing is done: an unknown one is an error, and
+        // so is a wrong value.
         let help = fine(&mut hearken(&[&arguments[..], &["--help"]].concat()));
         for option in arguments.iter().filter(|argument| argument.starts_with("--")) {
             assert!(help.contains(option), "{container}: the command does not know {option}");

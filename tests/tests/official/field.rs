@@ -194,7 +194,7 @@ fn channels_that_cancel_each_other_out_are_heard() {
 #[test]
 fn a_recording_in_two_languages_is_heard_in_both() {
     let Some(model) = load("base") else { return };
-    // With two sentences each, both languages are in one chunk; with four they are not. An utterance
+    // With two sentences each, both languages are in one chunk; with four they are not. A stream
     // has no chunks.
     two_languages(&model, 2, &["file", "stream"]);
     two_languages(&model, 4, &["file"]);

@@ -1,6 +1,6 @@
-//! People who speak English, by official tiny.en, in every protocol: the clients in Python, and calls
-//! as telephone providers send them. Other tests have the protocols' details, with the embedded
-//! model.
+//! People who speak English, by official tiny.en, in every protocol: the clients in Python, and
+//! calls as telephone providers send them. Other tests have the protocols' details, with the
+//! embedded model.
 
 use std::io::{Read, Write};
 use std::thread;
