@@ -65,7 +65,9 @@ fn a_microphone_is_captioned_on_a_terminal_and_saved() {
     let Some(sound) = SoundSystem::start() else { return };
     let (_folder, subtitles) = save("talk.srt");
     let terminal = Terminal::open(16, 60).unwrap();
-    let mut command = live(&sound, &["--save", subtitles.to_str().unwrap()]);
+    let rolling = subtitles.with_file_name("captions.txt");
+    let mut command =
+        live(&sound, &["--save", subtitles.to_str().unwrap(), "--rolling", rolling.to_str().unwrap()]);
     command.stdout(terminal.stdio().unwrap()).stderr(terminal.stdio().unwrap());
     let mut child = command.spawn().unwrap();
     terminal.wait_for("Ctrl-C ends");
@@ -74,6 +76,8 @@ fn a_microphone_is_captioned_on_a_terminal_and_saved() {
     terminal.wait("dim text", |screen| shows_dim(screen, "two"));
     let screen = terminal.wait_for("  seven three nine two zero five");
     assert_eq!(screen.matches("seven").count(), 1, "drawn in place:\n{screen}");
+    let shown = fs::read_to_string(&rolling).unwrap();
+    assert!(shown.lines().count() <= 2 && shown.contains("nine two zero five"), "{shown}");
     terminal.wait("complete text", |screen| !shows_dim(screen, "two") && !shows_dim(screen, "seven"));
     assert!(player.wait().unwrap().success());
     interrupt(&child, Signal::INT);
@@ -81,6 +85,7 @@ fn a_microphone_is_captioned_on_a_terminal_and_saved() {
     let screen = terminal.wait("a clean end", |screen| !screen.contents().contains("Ctrl-C ends"));
     let lines: Vec<&str> = screen.lines().filter(|line| line.contains(':')).collect();
     assert!(lines.iter().any(|line| line.ends_with("  go left")), "{screen}");
+    assert_eq!(fs::read_to_string(rolling).unwrap(), "", "nobody speaks any more");
     let saved = fs::read_to_string(subtitles).unwrap();
     assert!(saved.contains(PHRASE) && saved.contains("go left") && saved.contains(" --> "), "{saved}");
 }

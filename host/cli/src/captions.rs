@@ -191,7 +191,7 @@ impl Drop for Captions {
 /// Puts words on lines of less than `columns`: in the last column some terminals wrap early. A word
 /// that is longer than a line, as whole sentences are in languages without spaces, is broken where
 /// it must be.
-fn wrap<'a, K: Copy>(
+pub(super) fn wrap<'a, K: Copy>(
     words: impl Iterator<Item = (&'a String, K)>,
     columns: usize,
     style: impl Fn(&str, K) -> String,
@@ -233,7 +233,7 @@ fn pieces(word: &str, room: usize) -> impl Iterator<Item = &str> {
     })
 }
 
-fn texts(words: &[Word]) -> impl Iterator<Item = String> {
+pub(super) fn texts(words: &[Word]) -> impl Iterator<Item = String> {
     words.iter().map(|word| word.text.clone())
 }
 

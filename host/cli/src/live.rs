@@ -14,6 +14,7 @@ use hearken::{Bias, Language, Model};
 
 use super::captions::Captions;
 use super::cues::CueArgs;
+use super::rolling::Rolling;
 use super::save::{Saved, format_of};
 use super::speech::EndpointArgs;
 use super::{EXIT_PARTIAL, Failure, ModelArgs, SpeechArgs, complain, in_writing};
@@ -49,6 +50,10 @@ pub(crate) struct Args {
     /// Never overwrites
     #[arg(long, value_name = "FILE")]
     save: Vec<PathBuf>,
+    /// Keep the newest two lines of the captions in this text file, for programs that show a file
+    /// (OBS Studio's text source). It is replaced with each change, and empty in the end
+    #[arg(long, value_name = "FILE")]
+    rolling: Option<PathBuf>,
     /// txt, srt, vtt, json or jsonl on standard output instead of captions [default: captions on a
     /// terminal, else txt]
     #[arg(long, short)]
@@ -84,6 +89,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let saved = args.save.iter().map(|path| format_of(path)).collect::<Result<Vec<_>, _>>()?;
     let layout = args.cues.layout(&[saved, args.format.into_iter().collect()].concat())?;
     let records = args.save.iter().map(|path| Saved::create(path, layout)).collect::<Result<Vec<_>, _>>()?;
+    let rolling = args.rolling.as_deref().map(Rolling::create).transpose()?;
     let system = match &args.sound_system {
         Some(name) => System::named(name)?,
         None => System::new()?,
@@ -104,6 +110,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let pump = Pump::start(capture, session)?;
 
     let mut views = records.into_iter().map(View::Saved).collect::<Vec<_>>();
+    views.extend(rolling.map(View::Rolling));
     if args.format.is_none() && io::stdout().is_terminal() {
         views.insert(0, View::Captions(Captions::new(Term::stdout())));
     } else {
@@ -154,6 +161,7 @@ enum View {
     Captions(Captions),
     Stream(Writer<StdoutLock<'static>>),
     Saved(Saved),
+    Rolling(Rolling),
 }
 
 struct Live {
@@ -201,6 +209,7 @@ impl Live {
         for view in self.views {
             match view {
                 View::Captions(captions) => drop(captions),
+                View::Rolling(rolling) => drop(rolling),
                 View::Stream(writer) => match writer.end(language.as_ref(), duration) {
                     Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                         return Err(in_writing(Path::new("standard output"), &error));
@@ -229,6 +238,10 @@ impl Live {
                 View::Stream(writer) => writer.event(event),
                 View::Saved(record) => {
                     record.event(event)?;
+                    continue;
+                }
+                View::Rolling(rolling) => {
+                    rolling.event(event)?;
                     continue;
                 }
             };

@@ -20,6 +20,7 @@ mod models;
 mod output;
 mod progress;
 mod realtime;
+mod rolling;
 mod save;
 mod serve;
 mod speech;

@@ -37,6 +37,7 @@ mod error;
 mod gateway;
 mod id;
 mod news;
+pub mod plan;
 mod roster;
 mod seats;
 mod status;
