@@ -94,6 +94,7 @@ enum Command {
 }
 
 /// Error message, as one line, and the exit code for it.
+#[derive(Debug)]
 pub(crate) struct Failure {
     message: String,
     code: u8,
