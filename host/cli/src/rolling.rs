@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use hearken::session::SessionEvent;
 
 use super::captions::{texts, wrap};
+use super::output::folder;
 use super::{Failure, in_writing};
 
 /// Lines, and columns of each: those of subtitles.
@@ -84,11 +85,10 @@ impl Rolling {
     }
 
     fn write(&self, text: &str) -> io::Result<()> {
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let mut file = tempfile::Builder::new()
             // As for any new file; the user's mask takes its part.
             .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(folder.unwrap_or(Path::new(".")))?;
+            .tempfile_in(folder(&self.path))?;
         file.write_all(text.as_bytes())?;
         file.persist(&self.path)?;
         Ok(())

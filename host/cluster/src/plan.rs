@@ -12,6 +12,9 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
+use crate::news::PERIOD;
+use crate::worker::FULL;
+
 /// Least number of utterances of a simulation.
 const UTTERANCES: usize = 200_000;
 
@@ -33,7 +36,7 @@ const ANSWER_BYTES: f64 = 500.0;
 
 /// Messages a second in which each worker and each gateway tells how busy it is, to all gateways;
 /// gateways also to all workers.
-const NEWS: f64 = 4.0;
+const NEWS: f64 = 1_000.0 / PERIOD.as_millis() as f64;
 
 /// Streams, what they say, and what that costs.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,7 +73,7 @@ impl Default for Demand {
             cost: 0.27,
             gateway_cost: 0.01,
             threads: 4.0,
-            full: 0.8,
+            full: FULL,
             wait: Duration::from_millis(50),
         }
     }

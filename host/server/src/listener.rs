@@ -27,16 +27,16 @@ use super::metrics::Counted;
 use super::places::Places;
 
 /// Time limit of a request's headers, and of a TLS handshake.
-const HEADERS: Duration = Duration::from_secs(15);
+pub(super) const HEADERS: Duration = Duration::from_secs(15);
 /// Time limit where three quarters of the connections are taken.
 const HURRIED: Duration = Duration::from_secs(3);
 /// Most bytes of a request's line and headers.
-const MAX_HEADERS: usize = 32 << 10;
+pub(super) const MAX_HEADERS: usize = 32 << 10;
 /// Time for which the system keeps trying to deliver data that a client does not read, before it
 /// breaks the connection.
 const UNREAD: Duration = Duration::from_secs(60);
 /// Pause after an error that would come again at once, such as too many open files.
-const BACK_OFF: Duration = Duration::from_millis(100);
+pub(super) const BACK_OFF: Duration = Duration::from_millis(100);
 
 /// Peer of a connection, and its place among those that the server has. A WebSocket that comes of
 /// it keeps this as long as it lives.

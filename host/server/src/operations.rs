@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -19,15 +18,12 @@ use tokio::sync::Semaphore;
 use tokio::time::sleep;
 use tower::ServiceExt;
 
+use super::listener::{BACK_OFF, HEADERS, MAX_HEADERS};
 use super::metrics::CONTENT_TYPE;
 use super::{ServerError, engine_metrics, metrics};
 
 /// Most connections at a time.
 const CONNECTIONS: usize = 64;
-/// Time limit of a request's headers, and of a connection without a request.
-const HEADERS: Duration = Duration::from_secs(15);
-/// Pause after an error that would come again at once, such as too many open files.
-const BACK_OFF: Duration = Duration::from_millis(100);
 
 /// A process whose metrics can be read.
 pub trait Observed: Send + Sync {
@@ -89,7 +85,7 @@ impl Operations {
             tokio::spawn(async move {
                 let service = service_fn(|request| router.clone().oneshot(request));
                 let mut http = http1::Builder::new();
-                http.timer(TokioTimer::new()).header_read_timeout(HEADERS);
+                http.timer(TokioTimer::new()).header_read_timeout(HEADERS).max_buf_size(MAX_HEADERS);
                 // Whoever asks sees that the connection broke.
                 let _ = http.serve_connection(TokioIo::new(stream), service).await;
                 drop(place);

@@ -30,7 +30,7 @@ const SILENCE: Duration = Duration::from_secs(10);
 
 /// Part of its threads that a worker takes utterances for: the rest is for moments in which many
 /// speak.
-const FULL: f64 = 0.8;
+pub(crate) const FULL: f64 = 0.8;
 
 /// Most utterances at once where the cost of speech is next to nothing, for each thread.
 const MOST_PER_THREAD: f64 = 500.0;
