@@ -109,6 +109,7 @@ mod noise;
 mod os_memory;
 pub mod place;
 mod preempt;
+mod random;
 pub mod sandbox;
 #[cfg(feature = "service")]
 pub mod service;

@@ -14,9 +14,10 @@ mod weights;
 
 use std::io::{self, Write};
 
+use hearken::testing::SplitMix64;
+
 pub use blocks::Weights;
 pub use vocabulary::Vocabulary;
-use weights::Random;
 
 /// A model to be written. Change fields at will: what they hold is written, sane or not.
 #[derive(Debug, Clone, PartialEq)]
@@ -142,7 +143,7 @@ impl SyntheticModel {
         let n = self.n_state;
         let large = self.weights;
         let convolution = if large == Weights::F32 { Weights::F32 } else { Weights::F16 };
-        let mut random = Random::new(self.seed);
+        let mut random = SplitMix64::new(self.seed);
         let mut tensor = |name: &str, dims: &[i32], kind: Weights, fill: Fill| -> io::Result<()> {
             integers(out, &[dims.len() as i32, name.len() as i32, kind.tensor_type()])?;
             integers(out, dims)?;
@@ -156,7 +157,7 @@ impl SyntheticModel {
             for _ in 0..rows {
                 match fill {
                     Fill::All(value) => values.fill(value),
-                    Fill::Normal(deviation) => random.normal(deviation, &mut values),
+                    Fill::Normal(deviation) => weights::normal(&mut random, deviation, &mut values),
                     Fill::Waves => weights::waves(n.unsigned_abs() as usize, &mut values),
                 }
                 encoded.clear();

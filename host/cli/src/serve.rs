@@ -43,7 +43,7 @@ const WRITERS: usize = 16;
     hearken serve                                     for programs on this machine, without keys\n  \
     hearken serve --config hearken.toml               for tenants: see docs/operations.md\n  \
     hearken serve --state /var/lib/hearken/streams    streams survive a restart\n  \
-    hearken serve --wyoming 0.0.0.0:10300             for Home Assistant as well\n  \
+    hearken serve --wyoming 0.0.0.0:10300 --zeroconf  for Home Assistant as well, which finds it\n  \
     hearken serve --audiosocket 0.0.0.0:9092          for Asterisk's calls as well\n  \
     hearken serve --webhook https://host/calls        posts the texts of telephone calls there\n  \
     hearken serve --nats nats://host:4222             with the sandboxes at `hearken worker`s: see docs/operations.md\n  \
@@ -63,6 +63,10 @@ pub(crate) struct Args {
     /// keys
     #[arg(long, value_name = "ADDRESS")]
     wyoming: Option<SocketAddr>,
+    /// Announce Wyoming's address on the local network under this name, so that Home Assistant finds
+    /// it (zeroconf)
+    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "hearken")]
+    zeroconf: Option<String>,
     /// Also take calls that Asterisk sends over AudioSocket, at this address; the protocol has no
     /// keys, and a call's text is at /v1/watch/UUID
     #[arg(long, value_name = "ADDRESS")]
@@ -196,12 +200,18 @@ impl Args {
         let mut config = read(self.config.as_deref(), self.addresses())?;
         config.web = self.web.clone().or(config.web);
         config.state = self.state.clone().or(config.state);
+        config.zeroconf = self.zeroconf.clone().or(config.zeroconf);
         if let Some(url) = &self.webhook {
             config.webhook = Some(webhook(url, config.webhook.as_ref())?);
         }
         if self.hardened && config.webhook.is_some() {
             return Err(Failure::usage(
                 "a webhook and --hardened exclude each other: a webhook opens connections",
+            ));
+        }
+        if self.hardened && config.zeroconf.is_some() {
+            return Err(Failure::usage(
+                "zeroconf and --hardened exclude each other: an announcement opens sockets; let another program announce it (`avahi-publish -s hearken _wyoming._tcp 10300`)",
             ));
         }
         Ok(config)

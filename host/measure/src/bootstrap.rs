@@ -1,5 +1,7 @@
 //! Significance of the difference of two error rates.
 
+use hearken::testing::SplitMix64;
+
 use super::Errors;
 
 /// The difference of two error rates on the same recordings, in percent points, and how sure it is.
@@ -28,15 +30,8 @@ impl Difference {
             (words > 0).then(|| 100.0 * edits as f64 / words as f64)
         };
         let whole = points(&mut (0..pairs.len()))?;
-        // SplitMix64 (Steele, Lea and Flood, 2014).
-        let mut state = 0u64;
-        let mut draw = || {
-            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = state;
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            ((z ^ (z >> 31)) % pairs.len() as u64) as usize
-        };
+        let mut random = SplitMix64::new(0);
+        let mut draw = || (random.next_u64() % pairs.len() as u64) as usize;
         let mut all: Vec<f64> = (0..samples)
             .filter_map(|_| points(&mut std::iter::repeat_with(&mut draw).take(pairs.len())))
             .collect();

@@ -9,6 +9,7 @@ mod bootstrap;
 mod errors;
 mod flicker;
 pub mod normalize;
+pub mod picture;
 mod simulation;
 mod span;
 mod spread;

@@ -97,6 +97,7 @@ use self::places::Places;
 use self::quiet::{Line, Quiet};
 use self::rejection::Rejection;
 use self::tenants::Tenants;
+use self::wyoming::zeroconf::Announcement;
 
 /// Length of the queue of connections not yet accepted: the default maximum of Linux. All clients
 /// of a restarted server come at once, and a client that finds no room here tries again after a
@@ -128,6 +129,14 @@ pub enum ServerError {
         address: SocketAddr,
         /// Why.
         cause: std::io::Error,
+    },
+    /// The server cannot be announced on the local network.
+    #[error(
+        "cannot announce the server on the local network: {reason}; leave out zeroconf, and give clients the address"
+    )]
+    Zeroconf {
+        /// Why.
+        reason: String,
     },
 }
 
@@ -200,6 +209,7 @@ pub struct Server {
     operations: Option<TcpListener>,
     vosk: Option<TcpListener>,
     wyoming: Option<TcpListener>,
+    announcement: Option<Announcement>,
     audiosocket: Option<TcpListener>,
     models: Source,
     address: SocketAddr,
@@ -251,6 +261,7 @@ impl Server {
             configured.as_ref().map(|configured| listen(configured.listen)).transpose()
         };
         let (wyoming, audiosocket) = (unkeyed(&config.wyoming)?, unkeyed(&config.audiosocket)?);
+        let announcement = announcement(&config, wyoming.as_ref())?;
         let address = listener.local_addr().unwrap_or(config.listen);
         let intake = IntakePool::start(engine.threads()).map_err(no_thread)?;
         let metrics = Metrics::new();
@@ -280,7 +291,17 @@ impl Server {
         if let Some(state) = &app.state {
             state.sweep(|tenant, key| app.admits(tenant, key));
         }
-        Ok(Self { app: Arc::new(app), listener, operations, vosk, wyoming, audiosocket, models, address })
+        Ok(Self {
+            app: Arc::new(app),
+            listener,
+            operations,
+            vosk,
+            wyoming,
+            announcement,
+            audiosocket,
+            models,
+            address,
+        })
     }
 
     /// Address of the listener.
@@ -328,7 +349,7 @@ impl Server {
     }
 
     async fn serve(self) -> Result<(), ServerError> {
-        let Self { app, listener, operations, vosk, wyoming, audiosocket, models, .. } = self;
+        let Self { app, listener, operations, vosk, wyoming, announcement, audiosocket, models, .. } = self;
         let failed = Arc::new(OnceLock::new());
         let loading = {
             let (app, failed) = (Arc::clone(&app), Arc::clone(&failed));
@@ -378,6 +399,11 @@ impl Server {
                 }
             }
         };
+        let announced = async {
+            if let Some(announcement) = announcement {
+                announcement.run(&app).await;
+            }
+        };
         let calls = {
             let (app, alive) = (Arc::clone(&app), alive);
             async move {
@@ -386,7 +412,7 @@ impl Server {
                 }
             }
         };
-        tokio::join!(main, operations, vosk, wyoming, calls);
+        tokio::join!(main, operations, vosk, wyoming, announced, calls);
         app.parked.clear();
         // Until the last connection drops its end.
         let quiet = async {
@@ -454,6 +480,13 @@ fn no_thread(cause: std::io::Error) -> Error {
 fn open_state(folder: &Path, config: &Config) -> Result<native_ws::StateFolder, ServerError> {
     native_ws::StateFolder::open(folder, Duration::from_secs(config.resume_seconds))
         .map_err(|cause| ServerError::State { folder: folder.to_owned(), cause })
+}
+
+fn announcement(config: &Config, wyoming: Option<&TcpListener>) -> Result<Option<Announcement>, ServerError> {
+    let (Some(name), Some(wyoming)) = (&config.zeroconf, wyoming) else { return Ok(None) };
+    let failed = |reason: String| ServerError::Zeroconf { reason };
+    let listening = wyoming.local_addr().map_err(|error| failed(error.to_string()))?;
+    Announcement::new(name, listening).map(Some).map_err(|error| failed(error.to_string()))
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener, ServerError> {

@@ -19,6 +19,7 @@ use super::media::Input;
 use super::{SandboxError, memory};
 use crate::compute::Prepared;
 use crate::meter::QuotaUse;
+use crate::random::SplitMix64;
 
 /// Most bytes that one call reads from a recording: the guest's clock does not run while the host
 /// works for it.
@@ -68,7 +69,7 @@ impl HostState {
             holding: None,
             compute: None,
             log: Log { bytes: Vec::new(), limit: limits.log_bytes, dropped: 0 },
-            random: Random(0x9e37_79b9_7f4a_7c15),
+            random: Random::new(),
             started: Instant::now(),
             events: Vec::new(),
             stages: Vec::new(),
@@ -121,18 +122,18 @@ impl Log {
     }
 }
 
-/// SplitMix64 from a fixed seed (Steele, Lea and Flood, 2014): the same in every run, so that a
-/// decode can be had again. Nothing in the guest needs unpredictable numbers.
-pub(super) struct Random(u64);
+/// Random numbers of the guest, from a fixed seed: the same in every run, so that a decode can be
+/// had again. Nothing in the guest needs unpredictable numbers.
+pub(super) struct Random(SplitMix64);
 
 impl Random {
+    pub(super) fn new() -> Self {
+        Self(SplitMix64::new(0x9e37_79b9_7f4a_7c15))
+    }
+
     pub(super) fn fill(&mut self, out: &mut [u8]) {
         for chunk in out.chunks_mut(8) {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = self.0;
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            chunk.copy_from_slice(&(z ^ (z >> 31)).to_le_bytes()[..chunk.len()]);
+            chunk.copy_from_slice(&self.0.next_u64().to_le_bytes()[..chunk.len()]);
         }
     }
 }

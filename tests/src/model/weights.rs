@@ -1,31 +1,16 @@
-//! Random numbers and Whisper's position code.
+//! Random weights, and Whisper's position code.
 
-/// SplitMix64: a crate's generator might change its numbers with its version, and tests name seeds.
-pub(super) struct Random(u64);
+use hearken::testing::SplitMix64;
 
-impl Random {
-    pub(super) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Fills with about normal numbers: sums of four uniform ones, which is near enough for weights
-    /// and fast.
-    pub(super) fn normal(&mut self, deviation: f32, values: &mut [f32]) {
-        // Variance of the sum of four uniform numbers of width 1 is 4/12.
-        let scale = deviation * 3f32.sqrt() / 65_536.0;
-        for value in values {
-            let bits = self.next();
-            let sum: u64 = (0..4).map(|part| (bits >> (16 * part)) & 0xffff).sum();
-            *value = (sum as f32 - 131_070.0) * scale;
-        }
+/// Fills `values` with about normal numbers: sums of four uniform ones, which is near enough for
+/// weights and fast.
+pub(super) fn normal(random: &mut SplitMix64, deviation: f32, values: &mut [f32]) {
+    // Variance of the sum of four uniform numbers of width 1 is 4/12.
+    let scale = deviation * 3f32.sqrt() / 65_536.0;
+    for value in values {
+        let bits = random.next_u64();
+        let sum: u64 = (0..4).map(|part| (bits >> (16 * part)) & 0xffff).sum();
+        *value = (sum as f32 - 131_070.0) * scale;
     }
 }
 

@@ -300,5 +300,42 @@ async def wyoming_speech():
     return heard
 
 
+async def wyoming_discovery():
+    """Waits for the server's announcement on the loopback interface, asks what it found for a description, and says on a
+    line of its own that it did; then waits until the announcement is taken back."""
+    from wyoming.client import AsyncClient
+    from wyoming.info import Describe, Info
+    from zeroconf import ServiceStateChange
+    from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
+
+    service = "_wyoming._tcp.local."
+    changes = asyncio.Queue()
+    network = AsyncZeroconf(interfaces=["127.0.0.1"])
+    browser = AsyncServiceBrowser(
+        network.zeroconf, service,
+        handlers=[lambda zeroconf, service_type, name, state_change: changes.put_nowait((name, state_change))],
+    )
+
+    async def change(wanted):
+        while True:
+            name, state = await asyncio.wait_for(changes.get(), 60)
+            # Other servers may be there as well.
+            if name == f"{KEY}.{service}" and state == wanted:
+                return name
+
+    name = await change(ServiceStateChange.Added)
+    found = AsyncServiceInfo(service, name)
+    assert await found.async_request(network.zeroconf, 10_000)
+    [host] = found.parsed_addresses()
+    async with AsyncClient.from_uri(f"tcp://{host}:{found.port}", read_timeout=60) as client:
+        await client.write_event(Describe().event())
+        program = Info.from_event(await client.read_event()).asr[0].name
+    print("found", flush=True)
+    await change(ServiceStateChange.Removed)
+    await browser.async_cancel()
+    await network.async_close()
+    return {"address": f"{host}:{found.port}", "name": program}
+
+
 result = globals()[CASE]()
 print(json.dumps(asyncio.run(result) if asyncio.iscoroutine(result) else result))

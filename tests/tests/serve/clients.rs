@@ -18,18 +18,24 @@ pub(crate) fn python() -> PathBuf {
     python
 }
 
-/// Runs the client of that name; returns its result.
-pub(crate) fn client(server: &Server, address: SocketAddr, case: &str) -> Value {
+/// The client of that name, ready to run; the key may be another argument of its own.
+pub(crate) fn command(server: &Server, address: SocketAddr, case: &str, key: &str) -> Command {
     let recording = server.folder().join("speech.wav");
     std::fs::write(&recording, wav::pcm16(&SPEECH.samples, SPEECH.format.sample_rate, 1)).unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/serve/clients.py");
     let mut command = Command::new(python());
-    command.arg(script).args([case, &address.to_string(), "key-a"]).arg(recording);
+    command.arg(script).args([case, &address.to_string(), key]).arg(recording);
     // Whatever proxies this machine's user has, the server is here.
     for name in ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
         command.env_remove(name);
     }
-    let output = command.env("PYTHONDONTWRITEBYTECODE", "1").output().expect("Python runs");
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+}
+
+/// Runs the client of that name; returns its result.
+pub(crate) fn client(server: &Server, address: SocketAddr, case: &str) -> Value {
+    let output = command(server, address, case, "key-a").output().expect("Python runs");
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}\n{}", server.log());
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {errors}"))

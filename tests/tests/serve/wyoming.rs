@@ -1,11 +1,12 @@
 //! Wyoming, with PyPI's package: what Home Assistant's own integration stands on.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::Stdio;
 
 use hearken_tests::serve::Server;
 use serde_json::{Value, json};
 
-use crate::clients::client;
+use crate::clients::{client, command};
 use crate::{PHRASES, two_tenants};
 
 fn start() -> Server {
@@ -19,6 +20,24 @@ fn wyomings_package_learns_what_there_is() {
     assert_eq!((&info["name"], &info["streaming"]), (&json!("hearken"), &json!(true)));
     assert_eq!(info["models"], json!([{ "name": "hearken", "languages": ["en"] }]));
     server.end();
+}
+
+/// The package `zeroconf` is what Home Assistant finds Wyoming's servers with.
+#[test]
+fn home_assistant_finds_a_server_that_announces_itself_and_sees_it_end() {
+    let name = format!("test {}", std::process::id());
+    let server = Server::with_arguments("", &["--wyoming", "127.0.0.1:0", "--zeroconf", &name]);
+    let address = server.also("Wyoming").address;
+    let mut finder = command(&server, address, "wyoming_discovery", &name)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("Python runs");
+    let mut lines = BufReader::new(finder.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "found");
+    server.end();
+    let found: Value = serde_json::from_str(&lines.next().expect("the end is seen").unwrap()).unwrap();
+    assert_eq!(found, json!({ "address": address.to_string(), "name": "hearken" }));
+    assert!(finder.wait().unwrap().success());
 }
 
 #[test]

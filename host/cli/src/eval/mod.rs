@@ -1,6 +1,5 @@
 //! `hearken eval`: how good the text is, and how soon it comes, on recordings whose text is known.
 
-mod axes;
 mod json;
 mod plot;
 mod recording;

@@ -1,13 +1,11 @@
 //! Pictures (SVG). For one configuration: cumulative distributions, latencies on the left, word
 //! error rates of the recordings on the right. For several: latency against errors.
 
-use std::fmt::Write;
-
 use hearken::session::CommitPolicy;
 use hearken_measure::Spread;
+use hearken_measure::picture::Picture;
 
 use super::Report;
-use super::axes::{Axes, MARGIN, WIDTH, picture};
 use super::score::Tally;
 
 pub(super) fn svg(report: &Report) -> String {
@@ -47,31 +45,20 @@ fn distributions(report: &Report, [unaware, aware]: &[Tally; 2]) -> String {
         report.scored.len(),
         report.offline.audio
     );
-    picture(2, &title, |svg| {
-        panel(svg, MARGIN, ("share of words, or of recordings", "latency in seconds"), &latencies);
-        panel(svg, 2.0 * MARGIN + WIDTH, ("share of recordings", "word error rate in percent"), &rates);
-    })
+    let mut picture = Picture::new(&title, 2, 1);
+    panel(&mut picture, 0, ("share of words, or of recordings", "latency in seconds"), &latencies);
+    panel(&mut picture, 1, ("share of recordings", "word error rate in percent"), &rates);
+    picture.finish()
 }
 
-fn panel(svg: &mut String, left: f64, titles: (&str, &str), curves: &[Curve]) {
+fn panel(picture: &mut Picture, column: usize, titles: (&str, &str), curves: &[Curve]) {
     let largest = curves.iter().flat_map(|curve| &curve.values).copied().fold(0.0, f64::max);
-    let mut axes = Axes::draw(svg, left, titles, (largest, 100.0), " %");
+    let mut axes = picture.axes((column, 0), titles, (largest, 100.0), " %");
     for (number, curve) in curves.iter().enumerate() {
         axes.key(number, curve.class, curve.name);
-        if curve.values.is_empty() {
-            continue;
-        }
         let mut values = curve.values.clone();
         values.sort_by(f64::total_cmp);
-        let (x, y) = axes.place(values[0], 0.0);
-        let mut path = format!("M{x:.1} {y:.1}");
-        for (number, value) in values.iter().enumerate() {
-            let share = (number + 1) as f64 / values.len() as f64;
-            let (x, y) = axes.place(*value, share * 100.0);
-            let _ = write!(path, "H{x:.1}V{y:.1}");
-        }
-        let (end, _) = axes.place(axes.end(), 0.0);
-        axes.line(format_args!("<path class=\"curve {}\" d=\"{path}H{end:.1}\"/>", curve.class));
+        axes.distribution(curve.class, &values);
     }
 }
 
@@ -94,38 +81,28 @@ fn tradeoff(report: &Report) -> String {
         .map(|(configuration, [unaware, _])| (configuration.policy, configuration.step.as_millis(), unaware))
         .collect();
     let title = format!("What latency costs in errors, {} recordings", report.scored.len());
-    picture(2, &title, |svg| {
-        let panels: [(f64, &str, Percentile); 2] = [
-            (MARGIN, "median word latency in seconds", |spread| spread.median),
-            (2.0 * MARGIN + WIDTH, "95th percentile of word latency in seconds", |spread| spread.p95),
-        ];
-        for (left, across, of) in panels {
-            let latency = |tally: &Tally| Spread::of(tally.word_latency.iter().copied()).map_or(0.0, of);
-            let farthest = all.iter().map(|(.., tally)| latency(tally)).fold(0.0, f64::max);
-            let highest = all.iter().map(|(.., tally)| rate(tally)).fold(offline, f64::max);
-            let titles = ("word error rate; numbers are steps in ms", across);
-            let mut axes = Axes::draw(svg, left, titles, (farthest, highest), " %");
-            let (x, y) = axes.place(0.0, offline);
-            axes.line(format_args!("<path class=\"curve c dashed\" d=\"M{x:.1} {y:.1}h{WIDTH}\"/>"));
-            axes.key(0, "c dashed", "offline");
-            for (number, policy) in policies.iter().enumerate() {
-                let class = CLASSES[number % CLASSES.len()];
-                axes.key(number + 1, class, &policy.to_string());
-                let mut path = String::new();
-                for (.., step, tally) in all.iter().filter(|(other, ..)| other == policy) {
-                    let (x, y) = axes.place(latency(tally), rate(tally));
-                    let _ = write!(path, "{}{x:.1} {y:.1}", if path.is_empty() { "M" } else { "L" });
-                    axes.line(format_args!(
-                        "<circle class=\"curve {class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\"/>"
-                    ));
-                    axes.line(format_args!(
-                        "<text class=\"small\" x=\"{:.1}\" y=\"{:.1}\">{step}</text>",
-                        x + 5.0,
-                        y - 5.0
-                    ));
-                }
-                axes.line(format_args!("<path class=\"curve {class}\" d=\"{path}\"/>"));
+    let mut picture = Picture::new(&title, 2, 1);
+    let panels: [(&str, Percentile); 2] = [
+        ("median word latency in seconds", |spread| spread.median),
+        ("95th percentile of word latency in seconds", |spread| spread.p95),
+    ];
+    for (column, (across, of)) in panels.into_iter().enumerate() {
+        let latency = |tally: &Tally| Spread::of(tally.word_latency.iter().copied()).map_or(0.0, of);
+        let farthest = all.iter().map(|(.., tally)| latency(tally)).fold(0.0, f64::max);
+        let highest = all.iter().map(|(.., tally)| rate(tally)).fold(offline, f64::max);
+        let titles = ("word error rate; numbers are steps in ms", across);
+        let mut axes = picture.axes((column, 0), titles, (farthest, highest), " %");
+        axes.level("c dashed", offline);
+        axes.key(0, "c dashed", "offline");
+        for (number, policy) in policies.iter().enumerate() {
+            let class = CLASSES[number % CLASSES.len()];
+            axes.key(number + 1, class, &policy.to_string());
+            let points: Vec<_> = all.iter().filter(|(other, ..)| other == policy).collect();
+            for (_, step, tally) in &points {
+                axes.point(class, (latency(tally), rate(tally)), &step.to_string());
             }
+            axes.curve(class, points.iter().map(|(.., tally)| (latency(tally), rate(tally))));
         }
-    })
+    }
+    picture.finish()
 }

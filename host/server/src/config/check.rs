@@ -1,6 +1,7 @@
 //! Checks of a configuration beyond its types.
 
 use super::{Config, ConfigError, TenantConfig};
+use crate::wyoming::zeroconf::LONGEST_NAME;
 
 /// Least length of a webhook's secret [bytes].
 const LEAST_SECRET: usize = 16;
@@ -34,6 +35,20 @@ impl Config {
                     );
                 }
                 _ => {}
+            }
+        }
+        if let Some(name) = &self.zeroconf {
+            if self.wyoming.is_none() {
+                return wrong(
+                    "zeroconf".to_owned(),
+                    "it announces Wyoming's address; give one, `wyoming.listen`",
+                );
+            }
+            if name.is_empty() || name.len() > LONGEST_NAME || name.chars().any(char::is_control) {
+                return wrong(
+                    "zeroconf".to_owned(),
+                    "a name has 1 to 63 bytes and no control characters; shorten it",
+                );
             }
         }
         if let Some(webhook) = &self.webhook {

@@ -31,6 +31,9 @@ pub struct Config {
     pub vosk: Option<SocketAddr>,
     /// Address for clients of Wyoming, such as Home Assistant. Default: none.
     pub wyoming: Option<Unkeyed>,
+    /// Name under which `wyoming` is announced on the local network (zeroconf), so that Home
+    /// Assistant finds it, at most 63 bytes. Default: it is not announced.
+    pub zeroconf: Option<String>,
     /// Address for calls that Asterisk sends over AudioSocket; their texts are for those that watch
     /// `/v1/watch/UUID`. Default: none.
     pub audiosocket: Option<Unkeyed>,
@@ -211,6 +214,7 @@ impl Default for Config {
             operations: None,
             vosk: None,
             wyoming: None,
+            zeroconf: None,
             audiosocket: None,
             webhook: None,
             web: None,
@@ -367,6 +371,8 @@ mod tests {
             ("[wyoming]\nlisten = \"127.0.0.1:10300\"\ntenant = \"a\"", "wyoming.tenant: "),
             ("[wyoming]\nlisten = \"127.0.0.1:10300\"\n[tenants.a]", "wyoming.tenant: "),
             ("[audiosocket]\nlisten = \"127.0.0.1:9092\"\n[tenants.a]", "audiosocket.tenant: "),
+            ("zeroconf = \"kitchen\"", "zeroconf: it announces Wyoming's address"),
+            ("zeroconf = \"\"\n[wyoming]\nlisten = \"127.0.0.1:1\"", "zeroconf: a name has 1 to 63 bytes"),
             ("[webhook]\nurl = \"ftp://a\"\nsecret = \"0123456789abcdef\"", "webhook.url: "),
             ("[webhook]\nurl = \"https://a/b\"\nsecret = \"short\"", "webhook.secret: "),
             ("streams = 0", "streams: "),

@@ -8,6 +8,7 @@
 
 mod frame;
 mod request;
+pub(crate) mod zeroconf;
 
 use std::sync::Arc;
 use std::time::Duration;
