@@ -13,6 +13,8 @@ use super::attention::Attention;
 use super::cancel::Stopped;
 use super::check::{self, Violation};
 use super::helpers::{Busy, Helpers};
+#[cfg(fuzzing)]
+use super::kernels::Level;
 use super::kernels::{Kernels, Precision};
 use super::packed::{Packed, Raw};
 use super::product::{Bias, Left, Product};
@@ -29,6 +31,13 @@ impl Computing {
     /// Starts with this precision, and `helpers` threads that help where one operation is large.
     pub(crate) fn start(precision: Precision, helpers: usize) -> std::io::Result<Self> {
         Ok(Self { kernels: Arc::new(Kernels::new(precision)), helpers: Arc::new(Helpers::start(helpers)?) })
+    }
+
+    /// Starts with the kernels of a level.
+    #[cfg(fuzzing)]
+    pub(crate) fn with(level: Level, precision: Precision, helpers: usize) -> std::io::Result<Self> {
+        let kernels = Arc::new(Kernels::with(level, precision));
+        Ok(Self { kernels, helpers: Arc::new(Helpers::start(helpers)?) })
     }
 
     /// The instructions that are used, for people.

@@ -29,5 +29,7 @@ mod scratch;
 mod tests;
 
 pub(crate) use import::{Computing, Prepared, Rejection};
+#[cfg(fuzzing)]
+pub(crate) use kernels::Level;
 pub(crate) use kernels::Precision;
 pub use mode::{Compute, UnknownCompute};

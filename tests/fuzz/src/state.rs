@@ -14,6 +14,7 @@ fuzz_target!(init: seed(), |bytes: &[u8]| fuzz::attack_state(bytes));
 fn seed() {
     let Some(folder) = std::env::var_os("HEARKEN_SEEDS").map(PathBuf::from) else { return };
     for (number, seed) in fuzz::state_seeds().into_iter().enumerate() {
-        std::fs::write(folder.join(format!("seed-{number}")), seed).expect("the folder of the corpus can be written");
+        std::fs::write(folder.join(format!("seed-{number}")), seed)
+            .expect("the folder of the corpus can be written");
     }
 }

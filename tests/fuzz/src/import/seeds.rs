@@ -8,6 +8,7 @@ use hearken::store::import::fuzz;
 pub(crate) fn write(target: &str) {
     let Some(folder) = std::env::var_os("HEARKEN_SEEDS").map(PathBuf::from) else { return };
     for (number, seed) in fuzz::seeds(target).into_iter().enumerate() {
-        std::fs::write(folder.join(format!("seed-{number}")), seed).expect("the folder of the corpus can be written");
+        std::fs::write(folder.join(format!("seed-{number}")), seed)
+            .expect("the folder of the corpus can be written");
     }
 }
