@@ -24,7 +24,8 @@ pub struct Transcript {
     /// Speech that could not be recognized; empty unless a guest failed.
     pub lost: Vec<Lost>,
     /// Voice, at least a second of it, in which no words were recognized though it was decoded
-    /// again: speech that was missed, or a sound that voice activity takes for speech.
+    /// again: speech that was missed, or a sound that voice activity takes for speech. Of a
+    /// recording without any words, from its first voice to its last, however short.
     pub unrecognized: Vec<Range<u64>>,
     /// The input ended in an error: the text is of the audio before it.
     pub damage: Option<String>,

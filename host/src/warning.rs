@@ -17,7 +17,8 @@ const FAINT_DB: f32 = -75.0;
 pub enum Warning {
     /// Speech that could not be recognized, because a guest failed.
     Lost(Lost),
-    /// Voice, at least a second of it, in which no words were recognized [samples at 16 kHz].
+    /// Voice in which no words were recognized [samples at 16 kHz]: see
+    /// [`Transcript::unrecognized`].
     Unrecognized(Range<u64>),
     /// The channel, counted from 0, that was taken alone, because the channels cancel each other
     /// out.

@@ -8,12 +8,13 @@ pub(crate) mod guard;
 mod intake;
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::rc::Rc;
 
 use hearken_proto::window::{SAMPLES_PER_POSITION, STRIDES};
 use hearken_proto::{Event, ModelInfo, Request, Task};
 
-use self::chunk::Heard;
+use self::chunk::{Heard, span};
 use self::intake::Intake;
 use crate::audio::{Chunk, Source, VadConfig};
 use crate::error::Error;
@@ -182,13 +183,15 @@ impl Model {
             self.can(Some(language), options.translate)?;
         }
         let mut transcript = Transcript::default();
+        // From the first voice to the last of chunks without any words.
+        let mut wordless = None;
         // Once known, it is kept.
         let mut language =
             options.language.clone().or_else(|| language::only(self.multilingual()).map(str::to_owned));
         let mut intake = Intake::new(source, self, options)?;
         while !intake.has_ended() {
             for chunk in intake.step()? {
-                self.chunk(chunk, options, &mut language, &mut transcript, &mut sink)?;
+                self.chunk(chunk, options, &mut language, &mut transcript, &mut wordless, &mut sink)?;
             }
         }
         transcript.duration = intake.read();
@@ -196,6 +199,10 @@ impl Model {
         transcript.faults = intake.faults();
         transcript.taken_channel = intake.taken_channel();
         transcript.loudest_db = intake.loudest_db();
+        if transcript.segments.is_empty() && transcript.unrecognized.is_empty() {
+            // Where it is all there is, also voice of less than a second counts.
+            transcript.unrecognized.extend(wordless);
+        }
         Ok(transcript)
     }
 
@@ -205,6 +212,7 @@ impl Model {
         options: &TranscribeOptions,
         language: &mut Option<String>,
         transcript: &mut Transcript,
+        wordless: &mut Option<Range<u64>>,
         sink: &mut impl FnMut(&Segment),
     ) -> Result<(), Error> {
         let task = Task {
@@ -226,9 +234,10 @@ impl Model {
             }
             Err(error) => return Err(error),
         };
-        let Heard { language: detected, segments, unrecognized } = heard;
+        let Heard { language: detected, segments, unrecognized, wordless: voice } = heard;
         transcript.unrecognized.extend(unrecognized);
         if segments.is_empty() {
+            *wordless = span(wordless.take(), voice);
             // A language that was detected in a stretch without speech does not count.
             return Ok(());
         }

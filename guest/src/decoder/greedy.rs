@@ -74,6 +74,8 @@ pub(crate) struct Decoded {
 /// Input and options of a decoding.
 pub(crate) struct Order<'a> {
     pub(crate) task: &'a Task,
+    /// True if the decoder is given the task's prompt.
+    pub(crate) prompted: bool,
     pub(crate) language: &'a str,
     /// Forced prefix: words that were recognized in this window's beginning.
     pub(crate) forced: &'a [Spoken],
@@ -264,7 +266,8 @@ impl Decoder {
     fn prompt(&self, context: &WhisperContext, order: &Order<'_>) -> Result<Vec<i32>, Status> {
         let mut prompt = Vec::new();
         // As whisper.cpp: text that came before misleads a decoder that draws.
-        let past = order.task.prompt.as_deref().filter(|_| order.temperature < HISTORY_CUTOFF);
+        let is_prompted = order.prompted && order.temperature < HISTORY_CUTOFF;
+        let past = order.task.prompt.as_deref().filter(|_| is_prompted);
         if let Some(past) = past.and_then(words::prompt_text) {
             let tokens = context.tokenize(&past, past.len() + 1).map_err(|_| Status::Malformed)?;
             let skipped = tokens.len().saturating_sub(self.longest_prompt - 1);

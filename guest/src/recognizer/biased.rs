@@ -30,7 +30,14 @@ impl Recognizer {
             self.encode_all(window)?;
             encodes += 1;
             no_speech = self.no_speech()?;
-            let order = Order { task: &task, language, forced: &[], len: window.len(), temperature: 0.0 };
+            let order = Order {
+                task: &task,
+                prompted: true,
+                language,
+                forced: &[],
+                len: window.len(),
+                temperature: 0.0,
+            };
             let mut decoded = self.decoder.decode(&self.context, &mut self.state, &order)?;
             if is_doubtful(&decoded, no_speech) {
                 return Ok(false);

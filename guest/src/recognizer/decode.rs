@@ -96,7 +96,7 @@ impl Recognizer {
             // The last window may begin anywhere.
             self.state.encode(0, 1).map_err(|_| Status::DecodeFailed)?;
         }
-        let order = Order { task, language, forced: &[], len: pcm.len(), temperature: 0.0 };
+        let order = Order { task, prompted: true, language, forced: &[], len: pcm.len(), temperature: 0.0 };
         let places = self.decoder.place(&self.context, &mut self.state, &order, &ids)?;
         let spaced = words::is_spaced(language);
         let (mut rest, mut before, mut behind) = (places.as_slice(), 0, None);

@@ -44,12 +44,14 @@ impl Recognize for Streaming<'_> {
             return Ok(Recognized { no_speech: 1.0, ..Recognized::default() });
         }
         let Self { recognizer, task } = self;
-        let is_final = effort == Effort::Final;
+        let is_final = effort != Effort::Partial;
         let is_padded = recognizer.encode(pcm, task.full_context)?;
         let language = recognizer.language(task, pcm.len(), is_final)?;
         // A step of its own, so only where it decides something.
         let no_speech = if is_final { recognizer.no_speech()? } else { 0.0 };
-        let order = Order { task, language: &language.code, forced, len: pcm.len(), temperature: 0.0 };
+        let prompted = effort != Effort::Unprompted;
+        let order =
+            Order { task, prompted, language: &language.code, forced, len: pcm.len(), temperature: 0.0 };
         let mut decoded = recognizer.decode_behind(&order)?;
         let mut encodes = 1;
         if is_padded && (decoded.stalled || (is_final && is_doubtful(&decoded, no_speech))) {

@@ -21,7 +21,8 @@
 //! 2. **Judge.** `confidence` marks words that may be hallucinations: unlikely words count only if
 //!    two hypotheses have them at the same place, isolated words only if they are likely enough. A
 //!    final text with doubtful words is decoded once more from a window that is [`SHIFT`] samples
-//!    shorter.
+//!    shorter. If no word of an utterance is believed, its text is decoded again without the text
+//!    that came before, the prompt.
 //! 3. **Find missed speech.** Voice of a second or more that no word explains is decoded by itself,
 //!    without a forced prefix. If the decoder ends right behind its forced prefix though speech
 //!    goes on, the window is decoded again without one.
@@ -119,6 +120,8 @@ pub(crate) enum Effort {
     Partial,
     /// With one temperature fallback: nothing follows, or the speaker has paused.
     Final,
+    /// As for a final text, but without the text that came before.
+    Unprompted,
 }
 
 /// A word, with its tokens and the decoder's evidence for it.
@@ -252,6 +255,9 @@ impl Stream {
             heard = self.hear(window, recognizer, effort, &mut hypothesis)?;
         }
         (hypothesis.no_speech, hypothesis.avg_logprob) = (heard.no_speech, heard.avg_logprob);
+        if effort == Effort::Final && self.is_silenced(task) {
+            heard = self.hear(window, recognizer, Effort::Unprompted, &mut hypothesis)?;
+        }
         if heard.unsettled {
             self.alone = self.alone.max(ALONE_UNSETTLED);
         }
@@ -274,7 +280,7 @@ impl Stream {
                     hypothesis.committed.extend(self.slide(window));
                 }
             }
-            Effort::Final => {
+            Effort::Final | Effort::Unprompted => {
                 let mut heard = heard;
                 // Until the whole window was listened to; each turn leaves less of it.
                 while let Some(rest) = heard.rest.filter(|rest| *rest > 0) {
@@ -319,6 +325,13 @@ impl Stream {
             && window.end().saturating_sub(self.asked_freely) > UNEXPLAINED
     }
 
+    /// Returns true if none of an utterance's words is believed, though text came before: that may
+    /// have made a short utterance's words unlikely.
+    fn is_silenced(&self, task: &Task) -> bool {
+        let had_prompt = task.prompt.is_some() && !task.verbatim;
+        had_prompt && self.likelihood.1 == 0 && !self.believed().contains(&true)
+    }
+
     /// Decodes the window once, and makes the new words tentative.
     fn hear(
         &mut self,
@@ -341,8 +354,10 @@ impl Stream {
             heard.settled = heard.settled.saturating_sub(again);
         }
         self.confidence.judge(&mut self.tentative);
-        if effort == Effort::Final {
-            self.hear_again(window, recognizer, hypothesis)?;
+        match effort {
+            Effort::Partial => {}
+            Effort::Final => self.hear_again(window, recognizer, Effort::Partial, hypothesis)?,
+            Effort::Unprompted => self.hear_again(window, recognizer, effort, hypothesis)?,
         }
         Ok(heard)
     }
@@ -353,11 +368,12 @@ impl Stream {
         &mut self,
         window: &Window,
         recognizer: &mut impl Recognize,
+        effort: Effort,
         hypothesis: &mut Hypothesis,
     ) -> Result<(), Status> {
         let doubted = self.believed().contains(&false);
         let Some(samples) = window.samples().get(SHIFT..).filter(|_| doubted) else { return Ok(()) };
-        let mut again = recognizer.recognize(samples, &[], Effort::Partial)?;
+        let mut again = recognizer.recognize(samples, &[], effort)?;
         hypothesis.encodes += again.encodes;
         let start = window.start().saturating_add(SHIFT as u32);
         again.words.iter_mut().for_each(|spoken| *spoken = spoken.moved(|at| at.saturating_add(start)));

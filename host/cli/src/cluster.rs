@@ -100,10 +100,7 @@ fn plan(args: &PlanArgs) -> Result<ExitCode, Failure> {
     let heads =
         ["streams", "speaking", "workers", "gateways", "wait", "queue", "messages", "news", "traffic"];
     let units = ["", "", "", "", "p99, ms", "messages/s", "messages/s", "messages/s", "MB/s"];
-    for texts in [heads, units] {
-        let _ = writeln!(out, "{}", row(texts));
-    }
-    for &streams in &args.streams {
+    for (line, &streams) in args.streams.iter().enumerate() {
         let mut demand = Demand::default();
         (demand.streams, demand.speaking, demand.utterance) = (streams, args.speaking, utterance);
         (demand.cost, demand.gateway_cost, demand.threads) = (args.cost, args.gateway_cost, args.threads);
@@ -113,6 +110,11 @@ fn plan(args: &PlanArgs) -> Result<ExitCode, Failure> {
                 "these numbers are no cluster: all must be above 0, and a worker's --threads more than one utterance's --cost",
             )
         })?;
+        if line == 0 {
+            for texts in [heads, units] {
+                let _ = writeln!(out, "{}", row(texts));
+            }
+        }
         let whole = |number: f64| format!("{number:.0}");
         // A pager that was closed has seen enough. The largest takes some seconds.
         let _ = writeln!(

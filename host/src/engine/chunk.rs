@@ -26,8 +26,18 @@ const LANGUAGE_SPEECH: u64 = 6 * SAMPLE_RATE as u64;
 pub(super) struct Heard {
     pub(super) language: Option<Language>,
     pub(super) segments: Vec<Segment>,
-    /// Voice without words.
+    /// Voice without words, a second or more at a time.
     pub(super) unrecognized: Vec<Range<u64>>,
+    /// From the first voice to the last, where there are no words at all.
+    pub(super) wordless: Option<Range<u64>>,
+}
+
+/// Joins two stretches, and what is between them.
+pub(super) fn span(one: Option<Range<u64>>, other: Option<Range<u64>>) -> Option<Range<u64>> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.start.min(other.start)..one.end.max(other.end)),
+        (one, other) => one.or(other),
+    }
 }
 
 /// Returns true if both are there and the same but for case and punctuation.
@@ -95,6 +105,7 @@ impl Model {
             heard.language = heard.language.or(Some(Language { code: language, probability: None }));
             heard.segments.extend(part.segments);
             heard.unrecognized.extend(part.unrecognized);
+            heard.wordless = span(heard.wordless, part.wordless);
         }
         Ok(heard)
     }
@@ -163,6 +174,9 @@ impl Model {
             let missed = heard.missed(&chunk.voice.stretches(), chunk);
             heard.segments.retain(|segment| verbatim || !guard::has_hole(segment, &missed));
             heard.unrecognized = heard.missed(chunk.voice.with_tones(), chunk);
+            if heard.segments.is_empty() {
+                heard.wordless = chunk.voice.with_tones().iter().cloned().map(Some).fold(None, span);
+            }
         }
         Ok(heard)
     }

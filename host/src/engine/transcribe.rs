@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use hearken_proto::Task;
 
 use super::Model;
-use super::chunk::Heard;
+use super::chunk::{Heard, span};
 use super::intake::Intake;
 use crate::audio::{self, Chunk, Source, VadConfig};
 use crate::error::Error;
@@ -226,6 +226,8 @@ pub(super) struct Run<'a, O> {
     /// Once known, it is kept.
     language: Option<String>,
     pub(super) transcript: Transcript,
+    /// From the first voice to the last of chunks without any words.
+    wordless: Option<Range<u64>>,
     /// Chunks under way, in the recording's order.
     pending: VecDeque<Pending>,
     pub(super) read: u64,
@@ -241,6 +243,7 @@ impl<'a, O: FnMut(Progress<'_>)> Run<'a, O> {
             observer,
             language: options.language.clone().or_else(|| model.only_language().map(str::to_owned)),
             transcript: Transcript::default(),
+            wordless: None,
             pending: VecDeque::new(),
             read: 0,
             decoded: 0,
@@ -280,6 +283,13 @@ impl<'a, O: FnMut(Progress<'_>)> Run<'a, O> {
         self.transcript.faults = intake.faults();
         self.transcript.taken_channel = intake.taken_channel();
         self.transcript.loudest_db = intake.loudest_db();
+        if self.transcript.segments.is_empty() && self.transcript.unrecognized.is_empty() {
+            // Where it is all there is, also voice of less than a second counts.
+            if let Some(stretch) = self.wordless.take() {
+                (self.observer)(Progress::Unrecognized(&stretch));
+                self.transcript.unrecognized.push(stretch);
+            }
+        }
         self.tell_position();
     }
 
@@ -372,6 +382,7 @@ impl<'a, O: FnMut(Progress<'_>)> Run<'a, O> {
             self.transcript.unrecognized.push(stretch);
         }
         if heard.segments.is_empty() {
+            self.wordless = span(self.wordless.take(), heard.wordless);
             // A language that was detected in a stretch without speech does not count.
             return;
         }

@@ -5,7 +5,7 @@ use std::f32::consts::TAU;
 
 use hearken::audio::{Format, Samples, VadConfig, VadEvent, VoiceActivity};
 use hearken::session::{SessionEvent, SessionOptions};
-use hearken::{Engine, Model, ModelSource, TranscribeOptions, Transcript, Word};
+use hearken::{Engine, Model, ModelSource, TranscribeOptions, Transcript, Warning, Word};
 use hearken_measure::normalize::Normalizer;
 use hearken_measure::{Computation, Errors, Stamped, Timeline, simulate, speech_span};
 use hearken_tests::command;
@@ -132,6 +132,24 @@ fn noise_has_no_words() {
         }
     }
     assert!(heard.is_empty(), "{heard:#?}");
+}
+
+#[test]
+fn sound_without_words_is_reported_however_short() {
+    let Some(model) = load("tiny.en") else { return };
+    let mut short = 0;
+    for noise in [Noise::applause, Noise::keys, Noise::drums, Noise::melody] {
+        let samples: Vec<f32> =
+            noise(1).samples.iter().take(SECOND * 6 / 10).map(|sample| LEVEL * sample).collect();
+        let transcript = file(&model, &samples, Format::MODEL);
+        assert_eq!(transcript.text(), "", "{}", noise(1).name);
+        match &transcript.warnings()[..] {
+            [Warning::Unrecognized(voice)] => short += u32::from(voice.end - voice.start < SECOND as u64),
+            [Warning::NoSpeech(level)] => assert!(*level > -40.0, "{level}"),
+            warnings => panic!("{}: {warnings:?}", noise(1).name),
+        }
+    }
+    assert!(short > 0, "voice activity takes one of them for voice");
 }
 
 /// Otherwise words would be dropped as hallucinations of music. A drawn-out vowel may be one: the

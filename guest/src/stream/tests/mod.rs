@@ -250,6 +250,40 @@ fn few_unclear_words_are_heard() {
 }
 
 #[test]
+fn a_word_that_a_prompt_made_unlikely_is_heard_without_it() {
+    /// Is sure of its words where no text came before.
+    struct Misled {
+        efforts: Vec<Effort>,
+    }
+    impl Recognize for Misled {
+        fn recognize(
+            &mut self,
+            pcm: &[f32],
+            forced: &[Spoken],
+            effort: Effort,
+        ) -> Result<Recognized, Status> {
+            self.efforts.push(effort);
+            let mut heard = Simulated { calls: 0, unstable: 0, early: 0 }.recognize(pcm, forced, effort)?;
+            let probability = if effort == Effort::Unprompted { 0.5 } else { 0.1 };
+            heard.words.iter_mut().for_each(|spoken| spoken.word.probability = probability);
+            Ok(heard)
+        }
+    }
+    let final_of = |task: &Task| {
+        let (mut window, mut stream) = (Window::new(160_000), Stream::default());
+        window.samples_mut().extend(audio(0..1));
+        let mut recognizer = Misled { efforts: Vec::new() };
+        let last = stream.step(&mut window, &mut recognizer, task, Effort::Final).unwrap();
+        (last.committed.len(), recognizer.efforts)
+    };
+    let unprompted = Task { alone: 0.4, plausible: 0.4, ..task(AGREEMENT) };
+    let prompted = Task { prompt: Some("Is there any?".to_owned()), ..unprompted.clone() };
+    let (partial, free) = (Effort::Partial, Effort::Unprompted);
+    assert_eq!(final_of(&prompted), (1, vec![Effort::Final, partial, free]));
+    assert_eq!(final_of(&unprompted), (0, vec![Effort::Final, partial]));
+}
+
+#[test]
 fn an_unlikely_word_beside_a_likely_one_is_kept() {
     struct Unsure;
     impl Recognize for Unsure {
