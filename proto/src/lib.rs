@@ -5,7 +5,7 @@
 //! through a ring in the guest's linear memory ([`ring`]); requests and events cross as [postcard]
 //! bytes ([`Request`], [`Event`]). The host treats every byte that comes from the guest as hostile,
 //! so nothing in here performs I/O: it is layout, meaning, and the few numbers that both sides go
-//! by ([`window`], [`voice`]).
+//! by ([`window`], [`voice`], [`phrases`]).
 //!
 //! [postcard]: https://postcard.jamesmunns.com/wire-format
 
@@ -16,6 +16,7 @@ mod bias;
 pub mod compute;
 mod event;
 pub mod media;
+pub mod phrases;
 mod request;
 pub mod ring;
 pub mod voice;

@@ -62,13 +62,13 @@
 mod alignment;
 mod confidence;
 mod display;
-mod phrases;
 mod policy;
 mod window;
 
 use std::ops::Range;
 
 use hearken_proto::abi::Status;
+use hearken_proto::phrases;
 use hearken_proto::voice::missed;
 use hearken_proto::window::{LOGPROB, NO_SPEECH};
 use hearken_proto::{Task, Word};

@@ -1,5 +1,6 @@
 //! One chunk of a recording: its decode in a sandbox of its own, and what is believed of it.
 
+use std::cmp::Reverse;
 use std::ops::Range;
 
 use hearken_proto::voice::missed;
@@ -15,6 +16,10 @@ use crate::{Language, SAMPLE_RATE, Segment, Word, text, transcript};
 
 /// Audio around missed voice that is decoded with it, in samples: 200 ms.
 const AROUND: u64 = SAMPLE_RATE as u64 / 5;
+
+/// Maximum number of stretches of missed voice in a chunk that are decoded in vain: in noise that
+/// voice activity takes for voice there may be one each second, and each costs a decode.
+const MOST_IN_VAIN: u32 = 4;
 
 /// Pause behind which another language may be spoken, in samples: 1 s.
 const LANGUAGE_PAUSE: u64 = SAMPLE_RATE as u64;
@@ -155,20 +160,29 @@ impl Model {
         if looks {
             if !verbatim {
                 heard.drop_tones(&chunk.voice);
+                guard::drop_phrases(&mut heard.segments);
             }
             if guard::is_sparse(&heard.segments, chunk.voice.len()) {
                 heard.segments.clear();
             }
             let language = heard.language.as_ref().map(|language| language.code.clone());
             let task = Task { language: task.language.clone().or(language), ..task.clone() };
-            for stretch in heard.missed(&chunk.voice.stretches(), chunk) {
+            let mut stretches = heard.missed(&chunk.voice.stretches(), chunk);
+            stretches.sort_by_key(|stretch| Reverse(stretch.end - stretch.start));
+            let mut in_vain = 0;
+            for stretch in stretches {
+                if in_vain == MOST_IN_VAIN {
+                    break;
+                }
                 let start = stretch.start.saturating_sub(AROUND).max(chunk.start);
                 let end = (stretch.end + AROUND).min(chunk.end());
                 let samples = chunk.samples(start..end);
                 let part = self.decode_or_retry(start, samples, &task, verbatim).await?;
                 // The chunk as a whole had no words there.
-                if guard::is_sure(&part.segments) {
+                if !part.segments.is_empty() && guard::is_sure(&part.segments) {
                     heard.add(part);
+                } else {
+                    in_vain += 1;
                 }
             }
             let missed = heard.missed(&chunk.voice.stretches(), chunk);

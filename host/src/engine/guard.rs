@@ -6,8 +6,10 @@
 
 use std::ops::Range;
 
+use hearken_proto::phrases;
 use hearken_proto::window::{LOGPROB, NO_SPEECH};
 
+use crate::text::essence;
 use crate::{SAMPLE_RATE, Segment, Word};
 
 /// Maximum rate of text tokens in speech [1/s]: the fastest talkers reach some 8 words, 11 tokens.
@@ -100,6 +102,28 @@ pub(super) fn has_hole(segment: &Segment, missed: &[Range<u64>]) -> bool {
     let inside = |hole: &&Range<u64>| first.end <= hole.start && hole.end <= last.start;
     let is_long = |hole: &Range<u64>| hole.end - hole.start >= LEAST_HOLE;
     missed.iter().filter(inside).any(is_long) && !is_sure(std::slice::from_ref(segment))
+}
+
+/// Drops phrases that Whisper is known for where nobody speaks, if the model is not sure of them,
+/// or a segment spreads one over more time than anybody takes for it; and segments of words that all
+/// have no time, if there are more than a few.
+pub(super) fn drop_phrases(segments: &mut Vec<Segment>) {
+    let has_none = |segment: &Segment| {
+        !segment.words.is_empty() && segment.words.iter().all(|word| word.end <= word.start)
+    };
+    let placeless = segments.iter().filter(|segment| has_none(segment)).map(|segment| segment.words.len());
+    let are_many = placeless.sum::<usize>() >= LEAST_PLACELESS;
+    segments.retain(|segment| !is_unspoken_phrase(segment) && !(are_many && has_none(segment)));
+}
+
+fn is_unspoken_phrase(segment: &Segment) -> bool {
+    let (Some(first), Some(last)) = (segment.words.first(), segment.words.last()) else { return false };
+    let count = segment.words.len();
+    let is_spread = last.end - first.start > count as u64 * SLOWEST_WORD + LEAST_HOLE;
+    let mean = segment.words.iter().map(|word| word.probability.max(f32::MIN_POSITIVE).ln()).sum::<f32>();
+    let is_likely = mean >= count as f32 * phrases::LIKELY.ln();
+    let words: Vec<String> = segment.words.iter().map(|word| essence(&word.text)).collect();
+    (is_spread || !is_likely) && phrases::is_one(words.iter().map(String::as_str))
 }
 
 /// Returns true if words are likely on average.
@@ -215,6 +239,34 @@ mod tests {
         assert!(!is_one(0.9, 19_200..72_800), "sure");
         assert!(!is_one(0.75, 19_200..51_000), "as long as a pause");
         assert!(!is_one(0.75, 110_000..200_000), "behind it");
+    }
+
+    #[test]
+    fn a_known_phrase_is_believed_where_it_is_said() {
+        // By base on ten minutes of drums, and by tiny.en on chords.
+        let said = |text: &str, places: &[(u64, u64)], probability: f32| {
+            let mut segment = segment(text, 8_000);
+            for (word, (start, end)) in segment.words.iter_mut().zip(places) {
+                (word.start, word.end, word.probability) = (*start, *end, probability);
+            }
+            segment
+        };
+        let near = [(0, 8_000), (8_000, 16_000), (16_000, 24_000)];
+        let spread = [(1_143_601, 1_149_521), (1_431_601, 1_437_521), (1_437_521, 1_439_281)];
+        let long = [(9_271_636, 9_599_636), (9_599_636, 9_599_956)];
+        let left = |segments: &[Segment]| {
+            let mut segments = segments.to_vec();
+            drop_phrases(&mut segments);
+            segments.len()
+        };
+        assert_eq!(left(&[said("Thanks for watching!", &spread, 0.9)]), 0);
+        assert_eq!(left(&[said("Thank you.", &long, 0.99)]), 0);
+        assert_eq!(left(&[said("Thanks for watching!", &near, 0.7)]), 0, "unlikely");
+        assert_eq!(left(&[said("Thanks for watching!", &near, 0.9)]), 1);
+        assert_eq!(left(&[said("Thanks for coming!", &spread, 0.9)]), 1, "no known phrase");
+        let nowhere = said("next video.", &[(9, 9), (9, 9)], 0.9);
+        assert_eq!(left(&[nowhere.clone(), nowhere.clone()]), 0);
+        assert_eq!(left(&[nowhere]), 1, "a few words without a time are found in speech");
     }
 
     #[test]

@@ -21,11 +21,11 @@ const PHRASES: [&str; 9] = [
 
 /// Minimum mean probability of the words of such a phrase (geometric mean). "Thank you", said on a
 /// telephone line, has 0.88 with tiny.en and base.
-pub(super) const LIKELY: f32 = 0.8;
+pub const LIKELY: f32 = 0.8;
 
 /// Returns true if these words, in lower case and without punctuation, are such a phrase, or the
 /// beginning of one.
-pub(super) fn is_one<'a>(words: impl Iterator<Item = &'a str> + Clone) -> bool {
+pub fn is_one<'a>(words: impl Iterator<Item = &'a str> + Clone) -> bool {
     let begins = |phrase: &str| {
         let mut rest = phrase.split(' ');
         words.clone().all(|word| rest.next() == Some(word))
