@@ -113,7 +113,7 @@ pub(super) fn drop_phrases(segments: &mut Vec<Segment>) {
     };
     let placeless = segments.iter().filter(|segment| has_none(segment)).map(|segment| segment.words.len());
     let are_many = placeless.sum::<usize>() >= LEAST_PLACELESS;
-    segments.retain(|segment| !is_unspoken_phrase(segment) && !(are_many && has_none(segment)));
+    segments.retain(|segment| !(is_unspoken_phrase(segment) || are_many && has_none(segment)));
 }
 
 fn is_unspoken_phrase(segment: &Segment) -> bool {
