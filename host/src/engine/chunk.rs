@@ -177,7 +177,8 @@ impl Model {
                 let start = stretch.start.saturating_sub(AROUND).max(chunk.start);
                 let end = (stretch.end + AROUND).min(chunk.end());
                 let samples = chunk.samples(start..end);
-                let part = self.decode_or_retry(start, samples, &task, verbatim).await?;
+                let mut part = self.decode_or_retry(start, samples, &task, verbatim).await?;
+                guard::drop_phrases(&mut part.segments);
                 // The chunk as a whole had no words there.
                 if !part.segments.is_empty() && guard::is_sure(&part.segments) {
                     heard.add(part);
