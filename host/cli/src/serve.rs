@@ -63,8 +63,8 @@ pub(crate) struct Args {
     /// keys
     #[arg(long, value_name = "ADDRESS")]
     wyoming: Option<SocketAddr>,
-    /// Announce Wyoming's address on the local network under this name, so that Home Assistant finds
-    /// it (zeroconf)
+    /// Announce Wyoming's address on the local network under this name, so that Home Assistant
+    /// finds it (zeroconf)
     #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "hearken")]
     zeroconf: Option<String>,
     /// Also take calls that Asterisk sends over AudioSocket, at this address; the protocol has no

@@ -105,8 +105,8 @@ pub(super) fn has_hole(segment: &Segment, missed: &[Range<u64>]) -> bool {
 }
 
 /// Drops phrases that Whisper is known for where nobody speaks, if the model is not sure of them,
-/// or a segment spreads one over more time than anybody takes for it; and segments of words that all
-/// have no time, if there are more than a few.
+/// or a segment spreads one over more time than anybody takes for it. Also drops segments of words
+/// that all have no time, if these words are more than a few.
 pub(super) fn drop_phrases(segments: &mut Vec<Segment>) {
     let has_none = |segment: &Segment| {
         !segment.words.is_empty() && segment.words.iter().all(|word| word.end <= word.start)

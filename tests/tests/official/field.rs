@@ -96,8 +96,8 @@ fn an_animal_before_speech_neither_hides_nor_moves_it() {
     }
 }
 
-/// Five seconds of each noise, or as many minutes as `HEARKEN_NOISE_MINUTES` says. `HEARKEN_NOISES` names those to measure,
-/// with commas, if not all.
+/// Five seconds of each noise, or as many minutes as `HEARKEN_NOISE_MINUTES` says. `HEARKEN_NOISES`
+/// names those to measure, with commas, if not all.
 #[test]
 fn noise_has_no_words() {
     let minutes = std::env::var("HEARKEN_NOISE_MINUTES").ok().map(|minutes| minutes.parse::<u64>());
