@@ -7,6 +7,7 @@ use hearken_proto::compute::{ATTENTION_WORDS, Bias, Element, Left, Matrix, PRODU
 
 use crate::compute::{Computing, Level, Precision};
 use crate::descriptors::{MEMORY, Numbers};
+use crate::random::SplitMix64;
 
 thread_local! {
     /// The portable, exact ones are the first.
@@ -25,17 +26,11 @@ enum Asked {
 }
 
 /// Numbers from -1 to 1.
-struct Random(u64);
+struct Random(SplitMix64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z ^ (z >> 31)
-    }
-
     fn float(&mut self) -> f32 {
-        (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0
+        (self.0.next_u64() >> 40) as f32 / (1 << 23) as f32 - 1.0
     }
 
     /// Fills a matrix.
@@ -77,7 +72,7 @@ impl Random {
         let blocks = weight.rows * weight.row_stride / weight.element.block_bytes();
         let place = &mut memory[weight.address as usize..];
         for block in place.chunks_exact_mut(weight.element.block_bytes() as usize).take(blocks as usize) {
-            block.fill_with(|| self.next() as u8);
+            block.fill_with(|| self.0.next_u64() as u8);
             block[..2].copy_from_slice(&f16::from_f32(scale).to_le_bytes());
             if let Some(minimum) = minimum {
                 block[2..4].copy_from_slice(&f16::from_f32(minimum).to_le_bytes());
@@ -95,7 +90,7 @@ impl Random {
 pub fn compare(data: &[u8]) {
     let mut numbers = Numbers(data);
     let is_product = numbers.next() % 3 > 0;
-    let mut random = Random(numbers.next());
+    let mut random = Random(SplitMix64::new(numbers.next()));
     let mut loaded = vec![0; MEMORY];
     let weights: Vec<Weight> = (0..1).filter_map(|index| numbers.weight(index)).collect();
     weights.iter().for_each(|weight| random.fill_weight(&mut loaded, weight));

@@ -14,6 +14,9 @@ mod os_memory;
 #[allow(dead_code, reason = "as above")]
 #[path = "../../../host/src/preempt.rs"]
 mod preempt;
+#[cfg(any(fuzzing, test))]
+#[path = "../../../host/src/random.rs"]
+mod random;
 
 #[cfg(fuzzing)]
 mod attack;
