@@ -48,15 +48,15 @@ impl Announcement {
     /// Announces the server when its models are loaded, and takes that back when it drains.
     pub(crate) async fn run(self, app: &App) {
         let Self { daemon, service, events } = self;
+        let announced = async {
+            app.models.ready().await;
+            match daemon.register(service) {
+                Ok(()) => report(&events).await,
+                Err(error) => tracing::warn!("cannot announce the server (zeroconf): {error}"),
+            }
+        };
         tokio::select! {
-            () = app.models.ready() => {}
-            () = app.drained() => {}
-        }
-        if let Err(error) = daemon.register(service) {
-            tracing::warn!("cannot announce the server (zeroconf): {error}");
-        }
-        tokio::select! {
-            () = report(&events) => {}
+            () = announced => {}
             () = app.drained() => {}
         }
         if let Ok(ended) = daemon.shutdown() {
