@@ -1,7 +1,7 @@
 # hearken: `make demo` and `make test` do everything, from nothing. `make help` lists the rest.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo models build check check-lints check-tests test test-programs test-data lint fmt install-c gstreamer media-ffmpeg voice wasi demo-web web bench bench-voice bench-peers profile bench-precision bench-media bench-vad bench-words bench-web bench-wasi bench-server neighbors chaos soak-server fuzz pictures sbom package release-check fresh clean
+.PHONY: help setup demo models build check check-lints check-tests test test-programs test-data lint fmt install-c gstreamer media-ffmpeg voice wasi demo-web web bench bench-voice bench-peers profile bench-precision bench-media bench-vad bench-words bench-web bench-wasi bench-server neighbors chaos soak-server fuzz loom pictures sbom package release-check fresh clean
 
 CARGO := cargo
 MAKEFLAGS += --no-print-directory
@@ -74,6 +74,7 @@ test-programs:
 
 # What tests need besides programs.
 test-data:
+	@tests/loom/run
 	@scripts/models $(HEARKEN) || [ -z "$(CI)" ]
 	@$(MAKE) voice
 	@target/release/hearken-wasi --relaxed-simd-only
@@ -104,7 +105,7 @@ demo-web: ## build and serve the page that transcribes in the browser (PORT=8123
 	@$(CARGO) build $(ALL) --bin hearken
 	@scripts/models $(HEARKEN) tiny.en || echo "going on without a model: choose a file in the page"
 	@model=$${MODEL:-$$($(HEARKEN) models path tiny.en 2>/dev/null || true)}; \
-		target/runtimes/bin/node examples/browser/serve.mjs target/web --port $${PORT:-8123} $${model:+--model "$$model"}
+		target/runtimes/bin/node examples/browser/serve.mjs target/web --isolated --port $${PORT:-8123} $${model:+--model "$$model"}
 
 # The page and its library, where the tests and `demo-web` look for them.
 web:
@@ -202,8 +203,11 @@ soak-server: ## four fifths of the server's capacity for an hour (SECONDS=3600):
 	@HEARKEN_SOAK_SECONDS=$(SECONDS) $(if $(STREAMS),HEARKEN_SOAK_STREAMS=$(STREAMS)) \
 		$(CARGO) bench --profile release --workspace --bench server
 
-fuzz: ## attack the compute import and what the network sends under the address sanitizer (five minutes each)
-	@tests/fuzz/run
+fuzz: ## attack guests, kernels, files and what the network sends under the address sanitizer (five minutes each, or HOURS=N)
+	@tests/fuzz/run $(if $(HOURS),$$(($(HOURS) * 3600)))
+
+loom: ## try every order in which the steps of threads may come, where data is shared without waiting
+	@tests/loom/run
 
 pictures: ## draw the pictures of the documentation from what the commands print
 	@.ci/setup lint

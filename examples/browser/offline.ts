@@ -30,7 +30,7 @@ scope.addEventListener("fetch", event => {
 // What the first visit fetched before this was there.
 const PARTS = [
   "page/", "page/style.css", "page/page.js", "src/index.js", "src/messages.js", "src/models.js", "src/microphone.js", "src/worker.js",
-  "src/listener.js", "src/recognizer.js", "src/wasi.js", "src/worklet.js", "src/hearken-guest.wasm", "src/hearken-listener.wasm",
+  "src/area.js", "src/descriptor.js", "src/helper.js", "src/listener.js", "src/pool.js", "src/recognizer.js", "src/wasi.js", "src/worklet.js", "src/hearken-guest.wasm", "src/hearken-listener.wasm",
 ];
 // For engines without relaxed SIMD; not every build has it.
 const VARIANT = "src/hearken-guest-simd.wasm";

@@ -1,4 +1,5 @@
-// Serves the page on this machine: node serve.mjs FOLDER [--port N] [--model FILE]. No headers of isolation: none are needed.
+// Serves the page on this machine: node serve.mjs FOLDER [--port N] [--model FILE] [--isolated]. No headers are needed; with
+// those of isolation, several workers share the arithmetic.
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -11,9 +12,12 @@ const TYPES = {
 const [folder, ...options] = process.argv.slice(2);
 const option = name => options[options.indexOf(`--${name}`) + 1 || options.length];
 if (!folder) {
-  console.error("usage: node serve.mjs FOLDER [--port N] [--model FILE]");
+  console.error("usage: node serve.mjs FOLDER [--port N] [--model FILE] [--isolated]");
   process.exit(2);
 }
+const isolation = options.includes("--isolated")
+  ? { "cross-origin-opener-policy": "same-origin", "cross-origin-embedder-policy": "require-corp" }
+  : {};
 const root = path.resolve(folder);
 const model = option("model");
 const offered = model && `models/${path.basename(model)}`;
@@ -40,6 +44,7 @@ const server = createServer(async (request, response) => {
     if (!found?.isFile()) return refuse(404);
     response.writeHead(200, {
       "content-type": TYPES[path.extname(file)] ?? "application/octet-stream", "content-length": found.size, "cache-control": "no-cache",
+      ...isolation,
     });
     if (request.method === "HEAD") response.end();
     else createReadStream(file).on("error", () => response.destroy()).pipe(response);

@@ -116,6 +116,7 @@ pub mod service;
 pub mod session;
 #[cfg(any(feature = "import", feature = "pull"))]
 pub mod store;
+mod sync;
 #[doc(hidden)]
 pub mod testing;
 pub mod text;

@@ -9,6 +9,10 @@
 //! | [`EXPORT_BUFFER`] | `(len: i32) -> i32` | address of `len` bytes for the next request, or 0 |
 //! | [`EXPORT_CALL`] | `(len: i32) -> i32` | answers a [`Request`](crate::Request) in the buffer |
 //! | [`EXPORT_QUANTIZE`] | `(kind: i32, len: i32) -> i32` | any time: quantizes weights |
+//! | `hearken_reserve` | `(len: i32) -> i32` | any time: address of memory for the host, or 0 |
+//! | `hearken_weights` | `() -> i32` | after loading: address of a table of the weights |
+//! | `hearken_adopt` | `(table: i32) -> i32` | instead of loading: takes weights by such a table |
+//! | `hearken_operate` | `(descriptor: i32, kind: i32) -> i32` | one product (0) or attention (1) |
 //!
 //! | import of module [`IMPORTS`] | type | meaning |
 //! |---|---|---|
@@ -16,6 +20,10 @@
 //! | [`IMPORT_SOURCE_READ`] | `(position: i64, dst: i32, len: i32) -> i32` | bytes of a recording |
 //! | [`IMPORT_EMIT`] | `(ptr: i32, len: i32)` | one [`Event`](crate::Event) |
 //! | `product`, `attention` | `(descriptor: i32)` | see [`compute`](crate::compute) |
+//!
+//! The last four let a host without kernels share operations among instances; hearken's host calls
+//! none of them. A table has the number of weights, then [`WEIGHT_WORDS`] words of 64 bits of each:
+//! address, rows, depth, row stride, number of the element's format.
 //!
 //! A second guest, which decodes recordings ([`media`](crate::media)), has the same boundary
 //! without model, ring and quantizer.
@@ -43,6 +51,8 @@ pub const EXPORT_CALL: &str = "hearken_call";
 /// number, in place: the blocks begin where the weights began. Needs no model. Returns a
 /// [`Status`].
 pub const EXPORT_QUANTIZE: &str = "hearken_quantize";
+/// Words of a weight in a table of weights.
+pub const WEIGHT_WORDS: usize = 5;
 /// The guest's linear memory.
 pub const EXPORT_MEMORY: &str = "memory";
 

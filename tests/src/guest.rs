@@ -13,14 +13,26 @@ pub const MEMORY_BYTES: u32 = PAGES << 16;
 /// Text for every window that is not loud.
 pub const TEXT: &str = "as expected";
 
+const IMPORTS: &str = r#"
+  (import "hearken" "emit" (func $emit (param i32 i32)))
+  (import "hearken" "model_read" (func $model_read (param i32 i32) (result i32)))
+  (import "hearken" "product" (func $product (param i32)))
+  (import "hearken" "attention" (func $attention (param i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "random_get" (func $random_get (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
+"#;
+
 /// The host functions that it imports, by name, are `$emit`, `$model_read`, `$product`,
 /// `$attention`, `$fd_write`, `$random_get` and `$proc_exit`. In its code `$loud` tells whether a
 /// sample above 0.5 came since the instance began.
 #[derive(Clone)]
 pub struct Guest {
+    /// Imports, and what must come before them.
+    pub imports: String,
     /// The exported memory.
     pub memory: String,
-    /// Imports, functions, globals and whatever else a module may have.
+    /// Functions, globals and whatever else a module may have.
     pub fields: String,
     /// Result of `hearken_abi`.
     pub abi: String,
@@ -47,6 +59,7 @@ pub struct Guest {
 impl Default for Guest {
     fn default() -> Self {
         Self {
+            imports: IMPORTS.to_owned(),
             memory: format!(r#"(memory (export "memory") {PAGES})"#),
             fields: String::new(),
             abi: format!("(i32.const {})", hearken_proto::abi::VERSION),
@@ -115,7 +128,7 @@ impl Guest {
     }
 
     fn text(&self) -> String {
-        let Self { memory, fields, abi, load, ring, buffer, drain, attack, .. } = self;
+        let Self { imports, memory, fields, abi, load, ring, buffer, drain, attack, .. } = self;
         let header: Vec<u8> = self.header.iter().flat_map(|word| word.to_le_bytes()).collect();
         let [capacity, data, ..] = self.header;
         let decoded = hearken_proto::encode(&Event::Decoded { no_speech: 0.0, encodes: 1 });
@@ -133,13 +146,7 @@ impl Guest {
         let emit_loud = place(&self.loud_event);
         format!(
             r#"(module
-  (import "hearken" "emit" (func $emit (param i32 i32)))
-  (import "hearken" "model_read" (func $model_read (param i32 i32) (result i32)))
-  (import "hearken" "product" (func $product (param i32)))
-  (import "hearken" "attention" (func $attention (param i32)))
-  (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
-  (import "wasi_snapshot_preview1" "random_get" (func $random_get (param i32 i32) (result i32)))
-  (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32)))
+  {imports}
   {memory}
   (data (i32.const {RING}) "{header}")
   {events}

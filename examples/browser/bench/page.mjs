@@ -28,7 +28,7 @@ async function repeat(once) {
 
 async function hearken(model, audio, modules) {
   const begun = performance.now();
-  const transcriber = new Transcriber({ model, modules, language: "en" });
+  const transcriber = new Transcriber({ model, modules, workers: threads, language: "en" });
   let memory = 0;
   for await (const event of transcriber) {
     if (event.type !== "ready") continue;

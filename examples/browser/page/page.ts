@@ -64,7 +64,10 @@ function show(event: Event): void {
     case "ready":
       the("progress").hidden = true;
       listen.disabled = recording.disabled = false;
-      status(`Ready: ${event.model.name} (${event.model.multilingual ? "multilingual" : "English"} ${event.model.size}, ${event.model.weights}).`);
+      status(
+        `Ready: ${event.model.name} (${event.model.multilingual ? "multilingual" : "English"} ${event.model.size}, ${event.model.weights}` +
+          `${event.workers > 1 ? `, on ${event.workers} cores` : ""}).`,
+      );
       void listKept();
       break;
     case "partial":

@@ -1,9 +1,10 @@
 // hearken in a browser: speech to text, in a worker, without a server.
 //
-// Nothing that is pushed leaves the machine. No headers are needed: nothing is shared between threads.
-import type { Answer, Event, FileFormat, ModelSource, Options, Request, Transcript } from "./messages.js";
+// Nothing that is pushed leaves the machine. No headers are needed. Where the page is isolated from others
+// (`crossOriginIsolated`), several workers share the arithmetic.
+import type { Answer, Event, FileFormat, ModelSource, Options, Request, Transcript, Usage } from "./messages.js";
 
-export type { Event, FileFormat, ModelFacts, ModelSource, Options, Segment, Transcript, Word } from "./messages.js";
+export type { Event, FileFormat, ModelFacts, ModelSource, Options, Segment, Transcript, Usage, Word } from "./messages.js";
 export { forgetModel, keptModels } from "./models.js";
 export { Microphone } from "./microphone.js";
 
@@ -13,6 +14,12 @@ export interface TranscriberOptions extends Options {
   model: ModelSource;
   /** Where `hearken-guest.wasm` and `hearken-listener.wasm` lie. Default: beside this file. */
   modules?: string | URL;
+  /**
+   * Workers that share the arithmetic, if the page is isolated from others: it needs the headers
+   * `Cross-Origin-Opener-Policy: same-origin` and `Cross-Origin-Embedder-Policy: require-corp`. Default: as many as the
+   * machine has cores, and at most 4. Each one more keeps a copy of the weights. Elsewhere it is one.
+   */
+  workers?: number;
 }
 
 /** Why nothing more comes, and what to do. */
@@ -43,7 +50,7 @@ export class Transcriber implements AsyncIterable<Event> {
   #started = false;
   #number = 0;
 
-  constructor({ model, modules, ...options }: TranscriberOptions) {
+  constructor({ model, modules, workers, ...options }: TranscriberOptions) {
     this.#options = options;
     this.#worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module", name: "hearken" });
     this.#worker.onmessage = ({ data }: MessageEvent<Answer>) => this.#take(data);
@@ -54,6 +61,7 @@ export class Transcriber implements AsyncIterable<Event> {
       model: address,
       name: nameOf(model),
       modules: new URL(modules ?? ".", import.meta.url).href,
+      ...(workers === undefined ? {} : { workers }),
     });
   }
 
@@ -129,9 +137,9 @@ export class Transcriber implements AsyncIterable<Event> {
     return (await this.#call(id => ({ type: "write", id, format }))) as string;
   }
 
-  /** Bytes of memory that the recognizer has: its model, and what it computes with. */
-  async memory(): Promise<number> {
-    return (await this.#call(id => ({ type: "memory", id }))) as number;
+  /** What recognition uses: memory, and workers. */
+  async usage(): Promise<Usage> {
+    return (await this.#call(id => ({ type: "usage", id }))) as Usage;
   }
 
   /** Changes options: they hold for the audio that begins with the next push. */

@@ -1,6 +1,7 @@
 // What hearken does around the recognizer: hearken-listener.wasm, made of the host's own sources (guest/listener).
 import type { ModelFile } from "./models.js";
-import type { Event, FileFormat, ModelFacts, Options, Transcript } from "./messages.js";
+import type { Event, FileFormat, ModelFacts, Options, Transcript, Usage } from "./messages.js";
+import type { Pool } from "./pool.js";
 import { Recognizer } from "./recognizer.js";
 import { Wasi } from "./wasi.js";
 
@@ -31,11 +32,18 @@ export class Listener {
   readonly #wasi = new Wasi();
   readonly #exports: Exports;
   readonly #guest: WebAssembly.Module;
+  readonly #pool: Pool | null;
   #recognizer: Recognizer | null = null;
   #model: ModelFile | null = null;
 
-  constructor(listener: WebAssembly.Module, guest: WebAssembly.Module, tell: (stage: "check" | "load", done: number) => void) {
+  constructor(
+    listener: WebAssembly.Module,
+    guest: WebAssembly.Module,
+    pool: Pool | null,
+    tell: (stage: "check" | "load", done: number) => void,
+  ) {
     this.#guest = guest;
+    this.#pool = pool;
     const bytes = (from: number, length: number) => new Uint8Array(this.#exports.memory.buffer, from, length);
     // The recognizer's events go from its memory to the listener's.
     const emit = (event: Uint8Array) => {
@@ -57,7 +65,7 @@ export class Listener {
       },
       load: (from: number, length: number) => {
         if (!this.#model) return -1;
-        this.#recognizer = new Recognizer(this.#guest, this.#model, emit, done => tell("load", done));
+        this.#recognizer = new Recognizer(this.#guest, this.#model, this.#pool, emit, done => tell("load", done));
         return request("hearken_load", from, length);
       },
       write: (from: number, samples: number) =>
@@ -102,17 +110,21 @@ export class Listener {
   /** Checks and loads a model. */
   load(model: ModelFile, name: string): ModelFacts {
     this.#model = model;
+    const options = { name, pool: this.#pool !== null };
     try {
-      return this.#output(this.#exports.listener_load(this.#text(JSON.stringify({ name })))) as ModelFacts;
+      const facts = this.#output(this.#exports.listener_load(this.#text(JSON.stringify(options)))) as ModelFacts;
+      if (this.#pool) this.#recognizer?.share(this.#pool);
+      return facts;
     } finally {
       this.#model = null;
       model.close();
     }
   }
 
-  /** Bytes of linear memory of both modules. */
-  get memory(): number {
-    return this.#exports.memory.buffer.byteLength + (this.#recognizer?.memory ?? 0);
+  /** Linear memory of both modules, and of those that help. */
+  get usage(): Usage {
+    const memory = this.#exports.memory.buffer.byteLength + (this.#recognizer?.memory ?? 0) + (this.#pool?.memory ?? 0);
+    return { memory, workers: this.#pool?.size ?? 1, divided: this.#pool?.divided ?? 0 };
   }
 
   start(options: Options): void {

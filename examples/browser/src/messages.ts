@@ -37,8 +37,11 @@ export interface ModelFacts {
 export type Event =
   /** The model on its way: bytes that were fetched, checked and loaded. */
   | { type: "progress"; stage: "fetch" | "check" | "load"; done: number; total: number }
-  /** The model is loaded: audio is recognized from here on. What was pushed before is not lost. */
-  | { type: "ready"; model: ModelFacts; memory: number }
+  /**
+   * The model is loaded: audio is recognized from here on. What was pushed before is not lost. `workers` share the
+   * arithmetic.
+   */
+  | { type: "ready"; model: ModelFacts; memory: number; workers: number }
   /** Somebody begins to speak. */
   | { type: "speech"; start: number }
   /** Somebody has spoken: the final text comes soon. */
@@ -74,18 +77,28 @@ export interface Options {
   annotations?: boolean;
 }
 
+/** What recognition uses. */
+export interface Usage {
+  /** Bytes of memory: the model, and what is computed with. */
+  memory: number;
+  /** Workers that share the arithmetic. */
+  workers: number;
+  /** Operations that were divided among them so far. */
+  divided: number;
+}
+
 /** Formats of files to save. */
 export type FileFormat = "txt" | "srt" | "vtt" | "json" | "jsonl";
 
 /** To the worker. */
 export type Request =
-  | { type: "load"; model: ModelSource; name: string; modules: string }
+  | { type: "load"; model: ModelSource; name: string; modules: string; workers?: number }
   | { type: "start"; options: Options }
   | { type: "push"; samples: Float32Array }
   | { type: "finish" }
   | { type: "transcribe"; id: number; samples: Float32Array; options: Options }
   | { type: "write"; id: number; format: FileFormat }
-  | { type: "memory"; id: number };
+  | { type: "usage"; id: number };
 
 /** From the worker. */
 export type Answer =

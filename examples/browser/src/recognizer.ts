@@ -1,6 +1,8 @@
 // The recognizer: hearken-guest.wasm, byte for byte the module that the server runs in its sandbox. Its boundary is
 // described in proto/src/abi.rs, its ring in proto/src/ring.rs.
+import { ATTENTION, type Kind, PRODUCT } from "./descriptor.js";
 import type { ModelFile } from "./models.js";
+import type { Pool } from "./pool.js";
 import { Wasi } from "./wasi.js";
 
 /** Version of the boundary that is spoken here. */
@@ -17,6 +19,8 @@ interface Exports extends WebAssembly.Exports {
   hearken_buffer(length: number): number;
   hearken_load(length: number): number;
   hearken_call(length: number): number;
+  hearken_weights(): number;
+  hearken_operate(descriptor: number, kind: Kind): number;
 }
 
 /** One instance of the module. */
@@ -26,11 +30,18 @@ export class Recognizer {
   #written = 0;
   #ended: string | null = null;
 
-  /** `emit` gets the bytes of each event. */
-  constructor(module: WebAssembly.Module, model: ModelFile, emit: (event: Uint8Array) => void, tell: (done: number) => void) {
+  /** `emit` gets the bytes of each event. What the recognizer asks of a host's arithmetic, `pool` does. */
+  constructor(
+    module: WebAssembly.Module,
+    model: ModelFile,
+    pool: Pool | null,
+    emit: (event: Uint8Array) => void,
+    tell: (done: number) => void,
+  ) {
     let position = 0;
-    const never = () => {
-      throw new Error("the recognizer asks for the host's arithmetic, of which there is none here");
+    const operate = (kind: Kind) => (descriptor: number) => {
+      if (!pool) throw new Error("the recognizer asks for the host's arithmetic, of which there is none here");
+      pool.operate(this.#exports, descriptor, kind);
     };
     const hearken = {
       model_read: (to: number, length: number) => {
@@ -46,8 +57,8 @@ export class Recognizer {
         return read;
       },
       emit: (from: number, length: number) => emit(new Uint8Array(this.#exports.memory.buffer, from, length)),
-      product: never,
-      attention: never,
+      product: operate(PRODUCT),
+      attention: operate(ATTENTION),
     };
     const imports = { hearken, wasi_snapshot_preview1: this.#wasi.imports(module) };
     this.#exports = new WebAssembly.Instance(module, imports).exports as Exports;
@@ -55,6 +66,11 @@ export class Recognizer {
     this.#exports._initialize();
     const abi = this.#exports.hearken_abi();
     if (abi !== ABI) throw new Error(`the recognizer has ABI version ${abi}, and ${ABI} is needed: build page and module together`);
+  }
+
+  /** Gives the pool's helpers copies of the weights. */
+  share(pool: Pool): void {
+    pool.share(this.#exports);
   }
 
   /** Why it has ended, if it has. */

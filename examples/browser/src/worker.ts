@@ -3,11 +3,20 @@
 import { Listener } from "./listener.js";
 import type { Answer, Event, Request } from "./messages.js";
 import { forgetBroken, openModel } from "./models.js";
+import { Pool } from "./pool.js";
 
 const scope = self as unknown as DedicatedWorkerGlobalScope;
 const answer = (message: Answer) => scope.postMessage(message);
 const tell = (event: Event) => answer({ type: "event", event });
 const explain = (error: unknown) => (error instanceof Error ? error.message : String(error));
+
+/** Most workers that share the arithmetic, unless the page says how many: with more, memory and energy cost more than is won. */
+const WORKERS = 4;
+
+/** Workers share memory only where the page is isolated from others. */
+function workers(asked: number | undefined): number {
+  return scope.crossOriginIsolated ? Math.max(asked ?? Math.min(navigator.hardwareConcurrency, WORKERS), 1) : 1;
+}
 
 /** A file of this size is told of a hundred times while it is read. */
 const STEPS = 100;
@@ -48,9 +57,10 @@ async function load(request: Request & { type: "load" }): Promise<void> {
     compile(request.modules, "hearken-guest.wasm", "hearken-guest-simd.wasm"),
     openModel(request.model, tell),
   ]);
+  const pool = await Pool.start(guest, workers(request.workers) - 1);
   let told = 0;
   const total = model.size;
-  const made = new Listener(around, guest, (stage, done) => {
+  const made = new Listener(around, guest, pool.size > 1 ? pool : null, (stage, done) => {
     const step = Math.floor((done / Math.max(total, 1)) * STEPS);
     if (step === told) return;
     told = step;
@@ -59,7 +69,8 @@ async function load(request: Request & { type: "load" }): Promise<void> {
   try {
     const facts = made.load(model, request.name);
     listener = made;
-    tell({ type: "ready", model: facts, memory: made.memory });
+    const { memory, workers } = made.usage;
+    tell({ type: "ready", model: facts, memory, workers });
   } catch (error) {
     await forgetBroken(request.model);
     throw error;
@@ -111,8 +122,8 @@ function handle(request: Request): void {
     case "write":
       answer({ type: "answer", id: request.id, value: listening().write(request.format) });
       break;
-    case "memory":
-      answer({ type: "answer", id: request.id, value: listening().memory });
+    case "usage":
+      answer({ type: "answer", id: request.id, value: listening().usage });
       break;
   }
   listener?.events().forEach(tell);

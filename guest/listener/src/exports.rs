@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use std::time::Duration;
 
 use hearken_proto::abi::Status;
-use hearken_proto::{Event, Request};
+use hearken_proto::{Event, Kernels, Request};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -115,6 +115,8 @@ thread_local! {
 #[serde(rename_all = "camelCase", default)]
 struct Options {
     name: String,
+    /// The worker has products and attention done by a pool of instances.
+    pool: bool,
     sample_rate: u32,
     channels: u16,
     language: String,
@@ -265,13 +267,17 @@ extern "C" fn listener_event(len: u32) -> *mut u8 {
 #[unsafe(no_mangle)]
 extern "C" fn listener_load(len: u32) -> i32 {
     answer(|state| {
-        let name = Options::read(len)?.name;
+        let Options { name, pool, .. } = Options::read(len)?;
         // SAFETY: the function has no arguments.
         let bytes = unsafe { model_len() };
         let bytes = if bytes.is_finite() && bytes >= 0.0 { bytes as u64 } else { 0 };
         let checked = model::check(File { position: 0 }, bytes)
             .map_err(|cause| explain(&Error::Model { name: name.clone(), cause }))?;
-        let request = hearken_proto::encode(&model::load_options(&checked));
+        let mut options = model::load_options(&checked);
+        if pool {
+            options.kernels = Kernels::Host;
+        }
+        let request = hearken_proto::encode(&options);
         // SAFETY: the worker reads `len` bytes at the address, which is this slice.
         let status = unsafe { load(request.as_ptr(), request.len() as u32) };
         let events = answered(status).map_err(|error| format!("{name}: {error}"))?;

@@ -9,6 +9,8 @@ use std::cell::RefCell;
 
 use hearken_proto::compute::{Element, MAX_WEIGHTS, Weight};
 
+#[cfg(any(test, not(feature = "command")))]
+use super::kernels::quant::Blocks;
 use super::tensor::{Format, Tensor};
 
 #[derive(Default)]
@@ -62,6 +64,25 @@ pub(crate) fn close() -> Vec<Weight> {
     })
 }
 
+/// Returns all weights, by number.
+#[cfg(any(test, not(feature = "command")))]
+pub(crate) fn known() -> Vec<Weight> {
+    TABLE.with_borrow(|table| table.weights.clone())
+}
+
+/// Takes weights of another instance, which lie at these addresses here, in the order of their
+/// numbers.
+#[cfg(any(test, not(feature = "command")))]
+pub(crate) fn adopt(weights: Vec<Weight>) {
+    TABLE.with_borrow_mut(|table| table.weights = weights);
+}
+
+/// The weight with this number.
+#[cfg(any(test, not(feature = "command")))]
+pub(super) fn get(number: u64) -> Option<Weight> {
+    TABLE.with_borrow(|table| table.weights.get(usize::try_from(number).ok()?).cloned())
+}
+
 /// The number of a weight.
 pub(super) fn number(left: &Tensor) -> Option<u64> {
     let weight = weight(left)?;
@@ -93,9 +114,22 @@ pub(super) fn element(format: Format) -> Option<Element> {
     })
 }
 
+/// The format that the host's name stands for.
+#[cfg(any(test, not(feature = "command")))]
+pub(super) fn format(element: Element) -> Format {
+    match element {
+        Element::F32 => Format::F32,
+        Element::F16 => Format::F16,
+        Element::Q8_0 => Format::Blocks(Blocks::Q8_0),
+        Element::Q5_0 => Format::Blocks(Blocks::Q5_0),
+        Element::Q5_1 => Format::Blocks(Blocks::Q5_1),
+        Element::Q4_0 => Format::Blocks(Blocks::Q4_0),
+        Element::Q4_1 => Format::Blocks(Blocks::Q4_1),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::kernels::quant::Blocks;
     use super::*;
 
     fn tensor(address: usize, rows: usize, format: Format) -> Tensor {

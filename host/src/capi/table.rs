@@ -5,11 +5,11 @@
 //! slot to itself. A handle that was freed has another generation than its slot, so the step fails;
 //! so it does while another thread uses the slot.
 
-use std::cell::UnsafeCell;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+
+use crate::sync::{AtomicU64, Ordering, UnsafeCell, thread};
 
 /// Slots that are made at once, and how often that can be: 4096 inputs at a time.
 const CHUNK: usize = 64;
@@ -103,7 +103,7 @@ impl<T> Table<T> {
         let generation = slot.state.load(Ordering::Acquire) >> 2;
         // SAFETY: the slot is free, and its index was taken from the list of free ones under its
         // lock: nobody else has it.
-        unsafe { *slot.value.get() = Some(value) };
+        slot.value.with_mut(|kept| unsafe { *kept = Some(value) });
         slot.state.store(generation << 2 | IDLE, Ordering::Release);
         Some(generation << INDEX_BITS | index as u64)
     }
@@ -118,10 +118,12 @@ impl<T> Table<T> {
             Err(_) => return Err(Refused::Unknown),
         }
         let _in_use = InUse(&slot.state, generation);
-        // SAFETY: this thread has changed the state from idle to used, so it has the value to
-        // itself until it is changed back, which is after this reference is gone.
-        let value = unsafe { &mut *slot.value.get() };
-        value.as_mut().map(work).ok_or(Refused::Unknown)
+        slot.value.with_mut(|value| {
+            // SAFETY: this thread has changed the state from idle to used, so it has the value to
+            // itself until it is changed back, which is after this reference is gone.
+            let value = unsafe { &mut *value };
+            value.as_mut().map(work).ok_or(Refused::Unknown)
+        })
     }
 
     /// Takes a value out; the handle is of no use any more. Waits for the thread that uses it, if
@@ -133,13 +135,13 @@ impl<T> Table<T> {
         loop {
             match slot.state.compare_exchange_weak(idle, gone, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => break,
-                Err(state) if state == used || state == idle => std::thread::yield_now(),
+                Err(state) if state == used || state == idle => thread::yield_now(),
                 Err(_) => return None,
             }
         }
         // SAFETY: this thread has changed the state from idle to free, and the index is not in the
         // list of free slots yet.
-        let value = unsafe { (*slot.value.get()).take() };
+        let value = slot.value.with_mut(|value| unsafe { (*value).take() });
         let index = handle as usize & ((1 << INDEX_BITS) - 1);
         self.free.lock().indexes.push(index);
         value
@@ -148,8 +150,6 @@ impl<T> Table<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
-
     use super::*;
 
     #[test]

@@ -1,10 +1,10 @@
 //! Progress of an operation, and its cancellation.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::preempt::cpu_time;
+use crate::sync::{AtomicBool, AtomicU64, Ordering};
 
 /// Multiplications between two looks at the clock: a tenth of a millisecond on a fast processor,
 /// some on a slow one.

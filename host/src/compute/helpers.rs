@@ -7,19 +7,18 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
 use super::cancel::{Operation, Progress, Stopped};
 use super::scratch::Scratch;
+use crate::sync::{AtomicUsize, Ordering, thread};
 
 /// Helper threads, which sleep until there is work for them. Any number of threads may share them.
 pub(crate) struct Helpers {
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<thread::JoinHandle<()>>,
     /// Threads that work on decodes of their own now.
     busy: Arc<AtomicUsize>,
 }
@@ -79,7 +78,7 @@ impl Helpers {
         for index in 0..count {
             let shared = Arc::clone(&helpers.shared);
             let name = format!("hearken-helper-{index}");
-            helpers.threads.push(std::thread::Builder::new().name(name).spawn(move || shared.help())?);
+            helpers.threads.push(thread::Builder::new().name(name).spawn(move || shared.help())?);
         }
         Ok(helpers)
     }

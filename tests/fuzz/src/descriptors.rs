@@ -6,10 +6,11 @@ use hearken_proto::compute::{Attention, Bias, Element, Left, Matrix, Product, We
 pub(crate) const MEMORY: usize = 40_000;
 
 /// Numbers out of the fuzzer's bytes: mostly small ones, sometimes ones that overflow.
-pub(crate) struct Numbers<'a>(pub(crate) &'a [u8]);
+pub struct Numbers<'a>(pub &'a [u8]);
 
 impl Numbers<'_> {
-    pub(crate) fn next(&mut self) -> u64 {
+    /// Returns the next one; 0 when there are none left.
+    pub fn next(&mut self) -> u64 {
         let [low, high, rest @ ..] = self.0 else { return 0 };
         let number = u64::from(u16::from_le_bytes([*low, *high]));
         self.0 = rest;
@@ -31,14 +32,15 @@ impl Numbers<'_> {
     }
 
     /// Changes up to three words of a descriptor that was in order.
-    pub(crate) fn spoil<const N: usize>(&mut self, mut words: [u64; N]) -> [u64; N] {
+    pub fn spoil<const N: usize>(&mut self, mut words: [u64; N]) -> [u64; N] {
         for _ in 0..self.next() % 4 {
             words[(self.next() % N as u64) as usize] = self.next();
         }
         words
     }
 
-    pub(crate) fn product(&mut self, weights: &[Weight]) -> Product {
+    /// A product, in order where memory is large enough.
+    pub fn product(&mut self, weights: &[Weight]) -> Product {
         let mut layout = Layout(0);
         let [planes, mut rows, columns, mut depth] =
             [self.next() % 3 + 1, self.extent(), self.extent(), self.extent()];
@@ -62,7 +64,8 @@ impl Numbers<'_> {
         Product { planes, rows, columns, depth, left, right, out, bias, gelu, residual }
     }
 
-    pub(crate) fn attention(&mut self) -> Attention {
+    /// An attention, in order where memory is large enough.
+    pub fn attention(&mut self) -> Attention {
         let mut layout = Layout(0);
         let [heads, queries, keys, width] =
             [self.next() % 3 + 1, self.extent(), self.extent(), self.extent()];
@@ -83,7 +86,7 @@ impl Numbers<'_> {
     }
 
     /// Mostly in order.
-    pub(crate) fn spoiled_weight(&mut self, index: u64) -> Option<Weight> {
+    pub fn spoiled_weight(&mut self, index: u64) -> Option<Weight> {
         let Weight { address, rows, depth, row_stride, element } = self.weight(index)?;
         let [address, rows, depth, row_stride] = self.spoil([address, rows, depth, row_stride]);
         Some(Weight { address, rows, depth, row_stride, element })

@@ -17,6 +17,9 @@ mod preempt;
 #[cfg(any(fuzzing, test))]
 #[path = "../../../host/src/random.rs"]
 mod random;
+#[allow(dead_code, reason = "as above")]
+#[path = "../../../host/src/sync.rs"]
+mod sync;
 
 #[cfg(fuzzing)]
 mod attack;
@@ -24,8 +27,12 @@ mod attack;
 mod descriptors;
 #[cfg(fuzzing)]
 mod difference;
+mod seeds;
 
 #[cfg(fuzzing)]
 pub use attack::attack;
 #[cfg(fuzzing)]
+pub use descriptors::Numbers;
+#[cfg(fuzzing)]
 pub use difference::compare;
+pub use seeds::write_seeds;

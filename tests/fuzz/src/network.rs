@@ -2,6 +2,7 @@
 
 #![no_main]
 
+use hearken_server::fuzz;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|bytes: &[u8]| hearken_server::fuzz::attack(bytes));
+fuzz_target!(init: hearken_fuzz::write_seeds(fuzz::message_seeds()), |bytes: &[u8]| fuzz::attack(bytes));

@@ -1,6 +1,6 @@
 """The page of examples/browser in headless Chromium, with a recording as its microphone.
 
-    browser.py page|library|minutes|switch CHROMIUM BASE SERVER RECORDING FOLDER PICTURES
+    browser.py page|library|shared|minutes|switch CHROMIUM BASE SERVER RECORDING FOLDER PICTURES
 
 SERVER is the process that serves BASE: `page` ends it to see what works without a network. With `switch` BASE is that of
 `hearken serve --web`. FOLDER has what the page is given. Prints one JSON object.
@@ -100,10 +100,29 @@ def see_switch(page):
     page.wait(READY)
     page.choose("recording", pathlib.Path(FOLDER) / "talk.wav")
     page.wait(f"{READY} && {CAPTIONS}.length >= 1")
-    seen = {"captions": page.run(CAPTIONS), "complaints": list(page.complaints)}
+    seen = {"captions": page.run(CAPTIONS), "complaints": list(page.complaints), "isolated": page.run("crossOriginIsolated")}
     page.run("document.getElementById('there').click(); 0")
     page.wait("location.pathname === '/' && document.getElementById('where')?.hidden === false")
     return seen
+
+
+def transcribed(page, options):
+    """The speech as a recording, by a page of one's own; then what it took."""
+    return page.run(f"""(async () => {{
+        const {{ Transcriber }} = await import("{BASE}src/index.js");
+        const transcriber = new Transcriber({{ model: "{BASE}models/model.bin", ...{options} }});
+        const bytes = await (await fetch("{BASE}speech.f32")).arrayBuffer();
+        const transcript = await transcriber.transcribe(new Float32Array(bytes), {{ sampleRate: 8000 }});
+        const usage = await transcriber.usage();
+        const srt = await transcriber.file("srt");
+        transcriber.close();
+        return {{ transcript, srt, ...usage, isolated: crossOriginIsolated }};
+    }})()""")
+
+
+def see_shared(page):
+    page.open(BASE + "blank.html")
+    return transcribed(page, "{ workers: 3 }") | {"complaints": page.complaints}
 
 
 def see_library(page):
@@ -115,16 +134,7 @@ def see_library(page):
         time.sleep(0.1)
     readme = list(page.printed)
     page.printed.clear()
-    transcript = page.run(f"""(async () => {{
-        const {{ Transcriber }} = await import("{BASE}src/index.js");
-        const transcriber = new Transcriber({{ model: "{BASE}models/model.bin" }});
-        const bytes = await (await fetch("{BASE}speech.f32")).arrayBuffer();
-        const transcript = await transcriber.transcribe(new Float32Array(bytes), {{ sampleRate: 8000 }});
-        const memory = await transcriber.memory();
-        const srt = await transcriber.file("srt");
-        transcriber.close();
-        return {{ transcript, srt, memory }};
-    }})()""")
+    transcript = transcribed(page, "{}")
     return {"readme": readme, "complaints": page.complaints} | transcript
 
 
@@ -154,7 +164,7 @@ def see_minutes(page):
                 words += event.words.length;
                 if (event.end > pushed - 4) break;
             }
-            return transcriber.memory();
+            return (await transcriber.usage()).memory;
         })()"""))
     return {"memory": memory, "words": page.run("words"), "seconds": page.run("pushed"), "complaints": page.complaints}
 

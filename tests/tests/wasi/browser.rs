@@ -31,12 +31,17 @@ struct Server {
 
 impl Server {
     fn start(folder: &Path, model: &Path) -> Self {
+        Self::with(folder, model, &[])
+    }
+
+    fn with(folder: &Path, model: &Path, options: &[&str]) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/browser/serve.mjs");
         let mut process = Command::new(runtime("node"))
             .arg(script)
             .arg(folder)
             .args(["--port", "0", "--model"])
             .arg(model)
+            .args(options)
             .stdout(Stdio::piped())
             .spawn()
             .expect("node starts");
@@ -264,6 +269,7 @@ fn hearken_serve_offers_the_page_beside_its_own() {
     }
     let address = format!("http://{}/", server.address);
     let seen = browse_at("switch", (address.as_str(), 0), folder.path(), 0);
+    assert_eq!(seen["isolated"], json!(true), "its workers may share the arithmetic");
     let captions: Vec<&str> =
         seen["captions"].as_array().expect("lines").iter().filter_map(Value::as_str).collect();
     let expected = words(&file(&model, &at("talk.wav"), "txt"));
@@ -312,6 +318,7 @@ fn the_readmes_lines_work_and_recordings_have_the_commands_words() {
     let server = Server::start(&page, &named);
     let seen = browse("library", &server, folder.path(), 0);
     assert_eq!(seen["complaints"], json!([]), "the browser's console is empty");
+    assert_eq!(seen["workers"], json!(1), "nothing is shared without isolation");
     // The same samples, the same chunks, the same arithmetic: the same text, to the letter.
     let text = file(&model, &at("talk.wav"), "txt");
     assert_eq!(seen["transcript"]["text"].as_str().expect("text"), text.trim().replace('\n', " "));
@@ -323,6 +330,46 @@ fn the_readmes_lines_work_and_recordings_have_the_commands_words() {
     let memory = seen["memory"].as_u64().expect("bytes") >> 20;
     println!("{memory} MiB of linear memory");
     assert!(memory <= MOST_MEMORY, "{memory} MiB");
+}
+
+/// Three workers where the page is isolated; then with helpers that fail after a while.
+#[test]
+fn workers_that_share_the_arithmetic_give_the_same_text() {
+    let Some(model) = official("tiny.en") else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    let speech = speech();
+    write(&at("talk.wav"), &speech);
+    write(&at("microphone.wav"), &speech);
+    let page = at("site");
+    site(&page);
+    fs::write(page.join("blank.html"), "<!doctype html><link rel=icon href=data:,>").expect("a page");
+    write_floats(&page.join("speech.f32"), &speech);
+    let named = at("model.bin");
+    fs::copy(&model, &named).expect("a copy");
+    let server = Server::with(&page, &named, &["--isolated"]);
+    let text = file(&model, &at("talk.wav"), "txt");
+    let check = |seen: &Value| {
+        assert_eq!((&seen["isolated"], &seen["complaints"]), (&json!(true), &json!([])));
+        assert_eq!(seen["transcript"]["text"].as_str().expect("text"), text.trim().replace('\n', " "));
+        assert_eq!(seen["srt"].as_str().expect("text"), file(&model, &at("talk.wav"), "srt"));
+        seen["divided"].as_u64().expect("a number")
+    };
+    let seen = browse("shared", &server, folder.path(), 0);
+    let divided = check(&seen);
+    println!("{divided} operations were divided; {} MiB", seen["memory"].as_u64().expect("bytes") >> 20);
+    // Four layers of products and attention, for each window.
+    assert!(seen["workers"] == json!(3) && divided > 50, "{seen}");
+
+    let helper = page.join("src/helper.js");
+    let source = fs::read_to_string(&helper).expect("it was built");
+    let operation = "exports.hearken_operate(descriptor, kind) === 0";
+    assert!(source.contains(operation), "{source}");
+    let failing = source.replace(operation, &format!("(scope.done = (scope.done ?? 0) + 1) <= 20 && {operation}"));
+    fs::write(&helper, failing).expect("a script");
+    let seen = browse("shared", &server, folder.path(), 0);
+    let divided = check(&seen);
+    assert!(seen["workers"] == json!(1) && (20..=41).contains(&divided), "{seen}");
 }
 
 #[test]

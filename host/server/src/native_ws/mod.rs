@@ -7,6 +7,7 @@ mod message;
 mod replay_buffer;
 mod restart;
 mod resume;
+mod slots;
 mod state;
 
 use std::sync::Arc;
@@ -117,7 +118,7 @@ async fn connect(
     match FromClient::parse(&first)? {
         FromClient::Start(start) => Client::start(app, tenant, start).map(Some),
         FromClient::Resume { stream, received } => {
-            let mut client = match app.parked.take(&stream, tenant).await? {
+            let mut client = match app.parked.take(&stream, tenant, given_up).await? {
                 Some(client) => client,
                 None => Client::restore(app, tenant, &stream, given_up).await?,
             };

@@ -10,7 +10,7 @@ use std::{fs, io};
 
 use axum::Router;
 use axum::extract::{Path as Named, State};
-use axum::http::{Method, Uri, header};
+use axum::http::{HeaderName, Method, Uri, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use bytes::Bytes;
@@ -107,6 +107,9 @@ async fn file(State(app): State<Arc<App>>, Named(path): Named<String>, method: M
     let headers = [
         (header::CONTENT_TYPE, *kind),
         (header::CONTENT_SECURITY_POLICY, POLICY),
+        // Cross-origin isolation: the page's workers may share memory, and the arithmetic.
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-embedder-policy"), "require-corp"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::CACHE_CONTROL, "no-cache"),

@@ -5,6 +5,4 @@
 use hearken::store::import::fuzz;
 use libfuzzer_sys::fuzz_target;
 
-mod seeds;
-
-fuzz_target!(init: seeds::write("ctranslate2"), |bytes: &[u8]| fuzz::ctranslate2(bytes));
+fuzz_target!(init: hearken_fuzz::write_seeds(fuzz::seeds("ctranslate2")), |bytes: &[u8]| fuzz::ctranslate2(bytes));

@@ -5,6 +5,4 @@
 use hearken::store::import::fuzz;
 use libfuzzer_sys::fuzz_target;
 
-mod seeds;
-
-fuzz_target!(init: seeds::write("hugging_face"), |bytes: &[u8]| fuzz::hugging_face(bytes));
+fuzz_target!(init: hearken_fuzz::write_seeds(fuzz::seeds("hugging_face")), |bytes: &[u8]| fuzz::hugging_face(bytes));
