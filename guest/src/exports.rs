@@ -65,11 +65,11 @@ extern "C" fn hearken_call(len: u32) -> i32 {
     with_instance(|instance| status(instance.call(len)))
 }
 
-/// Address of `len` bytes, aligned to 64, that are the host's for as long as the instance lives; 0
+/// Address of `len` bytes, aligned to 16, that are the host's for as long as the instance lives; 0
 /// if there are none.
 #[unsafe(no_mangle)]
 extern "C" fn hearken_reserve(len: u32) -> *mut u8 {
-    let Ok(layout) = Layout::from_size_align(len as usize, 64) else { return std::ptr::null_mut() };
+    let Ok(layout) = Layout::from_size_align(len as usize, 16) else { return std::ptr::null_mut() };
     if layout.size() == 0 {
         return std::ptr::null_mut();
     }

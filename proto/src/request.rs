@@ -32,6 +32,9 @@ pub enum Kernels {
     Guest,
     /// The host's, on the guest's memory ([`compute`](crate::compute)).
     Host,
+    /// The guest's, of several instances among which the host divides what it is asked for, as a
+    /// browser's page does. Memory is spared as with [`Guest`](Self::Guest).
+    Pool,
 }
 
 /// One call.

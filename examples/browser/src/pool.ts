@@ -7,7 +7,10 @@ import { Area, CAPACITY, type HelperAnswer, State } from "./area.js";
 
 /** Multiplications from which it pays to divide an operation: about a millisecond of one worker. */
 const WORTH = 1 << 23;
-/** Columns of a part are multiples of these, so that no tile of a kernel is cut. */
+/**
+ * Columns of a part are multiples of these, so that no tile of a kernel is cut, but those of the last one. It has no fewer
+ * either: few columns are multiplied in another way, whose sums are rounded differently.
+ */
 const COLUMNS = 24;
 /** A worker that has not answered after this time is left out [ms]. */
 const PATIENCE = 10_000;
@@ -128,12 +131,14 @@ const aligned = (bytes: number) => Math.ceil(bytes / 64) * 64;
 function product(owner: Owner, words: BigUint64Array, helpers: Helper[]): Part[] {
   const [planes, rows, columns, depth, weight] = numbers(words, 5);
   const share = Math.ceil(columns / (helpers.length + 1) / COLUMNS) * COLUMNS;
-  if (weight === 0 || planes !== 1 || share >= columns || rows * columns * depth < WORTH) return [];
-  if (regions(4 * share * depth, 4 * share * rows, 4 * Math.max(share, rows), 4 * share * rows) > CAPACITY) return [];
+  if (weight === 0 || planes !== 1 || columns - share < COLUMNS || rows * columns * depth < WORTH) return [];
+  const most = share + COLUMNS;
+  if (regions(4 * most * depth, 4 * most * rows, 4 * Math.max(most, rows), 4 * most * rows) > CAPACITY) return [];
   const bias = Number(words[P.biasKind]);
   const parts: Part[] = [];
-  for (let from = share; from < columns; from += share) {
-    const count = Math.min(share, columns - from);
+  let count;
+  for (let from = share; from < columns; from += count) {
+    count = columns - from - share < COLUMNS ? columns - from : share;
     const part = words.slice();
     part[P.columns] = BigInt(count);
     for (const at of [P.right, P.out, P.residual]) move(part, at, matrix => from * matrix.row);

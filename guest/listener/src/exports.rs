@@ -275,7 +275,7 @@ extern "C" fn listener_load(len: u32) -> i32 {
             .map_err(|cause| explain(&Error::Model { name: name.clone(), cause }))?;
         let mut options = model::load_options(&checked);
         if pool {
-            options.kernels = Kernels::Host;
+            options.kernels = Kernels::Pool;
         }
         let request = hearken_proto::encode(&options);
         // SAFETY: the worker reads `len` bytes at the address, which is this slice.

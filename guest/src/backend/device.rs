@@ -36,7 +36,7 @@ pub(crate) fn register(kernels: Kernels) {
     match kernels {
         Kernels::Stock => return,
         Kernels::Guest => {}
-        Kernels::Host => {
+        Kernels::Host | Kernels::Pool => {
             EXECUTOR.set(Executor::Host(Runner::default()));
             weights::open();
         }

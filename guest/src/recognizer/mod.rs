@@ -58,7 +58,7 @@ impl Recognizer {
             // The largest is a score for each word of the vocabulary at each place of a text.
             let mut scores =
                 (context.n_vocab().max(0) as usize).saturating_mul(4 * context.n_text_ctx().max(0) as usize);
-            if options.kernels == Kernels::Guest {
+            if matches!(options.kernels, Kernels::Guest | Kernels::Pool) {
                 // In a browser, and on a telephone, all of linear memory counts.
                 backend::scores::spare();
                 scores = 0;

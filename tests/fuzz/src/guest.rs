@@ -20,6 +20,7 @@ use hearken::audio::{Format, Samples};
 use hearken::sandbox::Limits;
 use hearken::session::{Session, SessionEvent, SessionOptions};
 use hearken::{Compute, Engine, Model, ModelSource, TranscribeOptions};
+use hearken::testing::SplitMix64;
 use hearken_fuzz::Numbers;
 use hearken_proto::compute::Weight;
 use hearken_proto::{Event, ModelInfo};
@@ -54,7 +55,7 @@ const IMPORTS: [(&str, &str, &str, &str); 10] = [
     ("wasi_snapshot_preview1", "environ_sizes_get", "environ_sizes_get", "(param i32 i32) (result i32)"),
 ];
 
-fuzz_target!(|bytes: &[u8]| -> Corpus {
+fuzz_target!(init: hearken_fuzz::write_seeds(seeds()), |bytes: &[u8]| -> Corpus {
     let (choices, random) = bytes.split_at(bytes.len().min(CHOICES));
     let mut numbers = Numbers(choices);
     let Some((random, attack)) = random_module(random, numbers.next()) else { return Corpus::Reject };
@@ -68,6 +69,12 @@ fuzz_target!(|bytes: &[u8]| -> Corpus {
     }
     Corpus::Keep
 });
+
+/// Bytes of all lengths up to the longest: what random modules are made of.
+fn seeds() -> impl Iterator<Item = Vec<u8>> {
+    let mut numbers = SplitMix64::new(1);
+    (1..=32usize).map(move |size| (0..16 * size).flat_map(|_| numbers.next_u64().to_le_bytes()).collect())
+}
 
 /// A random module's text, without its parentheses, and the index of its function.
 fn random_module(bytes: &[u8], choice: u64) -> Option<(String, String)> {
@@ -84,6 +91,8 @@ fn random_module(bytes: &[u8], choice: u64) -> Option<(String, String)> {
         tail_call_enabled: false,
         threads_enabled: false,
         wide_arithmetic_enabled: false,
+        // What the text format cannot say of a module without GC's types.
+        bulk_memory_enabled: false,
         extended_const_enabled: false,
         max_funcs: 8,
         max_instructions: 60,
@@ -184,7 +193,7 @@ fn step(attack: &str, numbers: &mut Numbers<'_>, weights: &[Weight], data: &mut 
 
 fn load(guest: &Guest, compute: Compute) -> Result<Model, hearken::Error> {
     static FILE: OnceLock<Arc<[u8]>> = OnceLock::new();
-    let limits = Limits::default().cpu_per_call(CPU).cpu_to_load(CPU).memory_bytes(16 << 20);
+    let limits = Limits::default().cpu_per_call(CPU).cpu_to_load(CPU).memory_bytes(512 << 20);
     let file = FILE.get_or_init(|| SyntheticModel::smallest().bytes().into());
     Engine::builder()
         .guest(guest.module())

@@ -174,4 +174,4 @@ microphone = [
     f"--use-file-for-fake-audio-capture={RECORDING}%noloop", "--window-size=900,700",
 ]
 with opened(CHROMIUM, BASE + "page/", *microphone) as page:
-    print(json.dumps({"page": see_page, "library": see_library, "minutes": see_minutes, "switch": see_switch}[MODE](page)))
+    print(json.dumps({"page": see_page, "library": see_library, "shared": see_shared, "minutes": see_minutes, "switch": see_switch}[MODE](page)))
