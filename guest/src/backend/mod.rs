@@ -3,8 +3,8 @@
 //! whisper.cpp takes up every registered backend of type ACCEL by itself and lets ggml's scheduler
 //! give it the operations that it supports: all of Whisper's, so that a graph comes in one piece.
 //! The [graph](graph) becomes plain data, the data a [plan] of few, fused steps, and the steps are
-//! [run]: the [dense] ones by the guest's own [kernels] or by the [host], the rest by the kernels. A
-//! host without kernels can have several guests share the dense ones, as a [pool].
+//! [run]: the [dense] ones by the guest's own [kernels] or by the [host], the rest by the kernels.
+//! A host without kernels can have several guests share the dense ones, as a [pool].
 
 // What touches ggml exists only in the guest; the rest is tested natively too.
 #![cfg_attr(not(target_arch = "wasm32"), expect(dead_code, reason = "only the guest has graphs to compute"))]

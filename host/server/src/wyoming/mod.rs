@@ -267,7 +267,10 @@ pub(super) fn attack(bytes: &[u8]) -> Result<(), Rejection> {
     let mut frames = Frames::default();
     frames.buffer.extend_from_slice(bytes);
     while let Some(event) = frames.next()? {
-        Request::read(&event.data)?.options(&event.data)?;
+        let request = Request::read(&event.data)?;
+        if event.kind == "audio-start" {
+            request.options(&event.data)?;
+        }
     }
     Ok(())
 }
