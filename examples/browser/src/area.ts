@@ -83,9 +83,14 @@ export class Area {
     return done;
   }
 
+  /** Tells how large the helper's memory is. */
+  report(memory: WebAssembly.Memory): void {
+    Atomics.store(this.#fields, Field.Pages, memory.buffer.byteLength / 65_536);
+  }
+
   /** The helper's life: copies of operands go to `memory` at `base`, results come from there. */
   serve(memory: WebAssembly.Memory, base: number, operate: (kind: Kind) => boolean): never {
-    Atomics.store(this.#fields, Field.Pages, memory.buffer.byteLength / 65_536);
+    this.report(memory);
     this.#become(State.Idle);
     for (;;) {
       const state = this.state;
@@ -99,7 +104,7 @@ export class Area {
       const [result, bytes] = [this.#fields[Field.Result]!, this.#fields[Field.ResultBytes]!];
       // Operations may have made memory larger, and its buffer another one.
       if (done) this.data.set(new Uint8Array(memory.buffer, base + result, bytes), result);
-      Atomics.store(this.#fields, Field.Pages, memory.buffer.byteLength / 65_536);
+      this.report(memory);
       this.#become(done ? State.Done : State.Failed);
     }
   }

@@ -34,6 +34,7 @@ function begin(beginning: Beginning): void {
   exports._initialize();
   area = new Area(beginning.area);
   base = reserve(CAPACITY);
+  area.report(exports.memory);
   scope.postMessage({ base } satisfies HelperAnswer);
 }
 

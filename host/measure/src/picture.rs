@@ -141,7 +141,8 @@ impl Axes<'_> {
         let (column, row) = ((number % 2) as f64, (number / 2) as f64);
         let (x, y) = (self.left + column * WIDTH / 2.0, self.top + HEIGHT + 64.0 + row * 22.0);
         self.line(format_args!("<path class=\"curve {class}\" d=\"M{x} {}h28\"/>", y - 4.0));
-        self.line(format_args!("<text x=\"{}\" y=\"{y}\">{name}</text>", x + 36.0));
+        // Small, so that the longest fit, which are those of commit policies.
+        self.line(format_args!("<text class=\"small\" x=\"{}\" y=\"{y}\">{name}</text>", x + 34.0));
     }
 
     /// Maps a pair of values to the picture.

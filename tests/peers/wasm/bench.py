@@ -147,8 +147,9 @@ LIVE, WHOLE, ENCODER = "live", "with the whole text", "no text: encoder alone"
 ENGINES = [
     ("A: hearken, wasmtime, products by the host", program(native("fast"), stages("fast")), [], LIVE, "needs hearken's host"),
     ("A: hearken, wasmtime, guest only", program(native("guest"), stages("guest")), [], LIVE, "needs hearken's host"),
-    ("A: hearken-web, Chromium", chromium("hearken", 1, 2), page, LIVE, "one thread"),
-    ("A: hearken-web, Chromium, plain SIMD", chromium("hearken, plain SIMD", 1, 2), page, LIVE, "one thread"),
+    ("A: hearken-web, Chromium", chromium("hearken", 1, 2), page, LIVE, "–"),
+    (f"A: hearken-web, Chromium, {threads} workers", chromium("hearken", threads, 2), page, LIVE, "needs isolation"),
+    ("A: hearken-web, Chromium, plain SIMD", chromium("hearken, plain SIMD", 1, 2), page, LIVE, "–"),
     ("A: hearken.wasm, V8 (Node)", program(command(script, wasi / "hearken.wasm"), stages_of_v8), [wasi / "hearken.wasm"], WHOLE, "no live text"),
     ("A: hearken.wasm, wasmtime of PyPI", program(command(wasmtime, wasi / "hearken.wasm")), [wasi / "hearken.wasm"], WHOLE, "no live text"),
     *(

@@ -58,12 +58,12 @@ fn watchers_have_the_text_of_a_stream_by_its_name() {
     for watcher in [&mut early, &mut late] {
         let seen = watcher.until("off_air");
         assert_eq!(texts(&seen), PHRASES.join(" "));
-        assert!(seen.iter().any(|message| message["type"] == "partial"));
         // What resumes a stream is its speaker's alone; the rest is the same.
         assert!(seen.iter().all(|message| message.get("stream").is_none() && message.get("seq").is_none()));
         let told = |messages: &[Value], kind: &str| {
             messages.iter().filter(|message| message["type"] == kind).count()
         };
+        // On a busy machine all of it may be spoken before the first partial text is due.
         for kind in ["speech_started", "speech_ended", "partial", "final", "finished"] {
             assert_eq!(told(&seen, kind), told(&said, kind), "{kind}");
         }

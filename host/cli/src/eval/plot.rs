@@ -73,7 +73,8 @@ fn tradeoff(report: &Report) -> String {
         }
     }
     let rate = |tally: &Tally| tally.words.rate().unwrap_or(0.0) * 100.0;
-    let offline = rate(&report.offline);
+    // Absent where it was not measured.
+    let offline = report.offline.words.rate().map(|rate| rate * 100.0);
     let all: Vec<(CommitPolicy, u128, &Tally)> = report
         .configurations
         .iter()
@@ -89,14 +90,16 @@ fn tradeoff(report: &Report) -> String {
     for (column, (across, of)) in panels.into_iter().enumerate() {
         let latency = |tally: &Tally| Spread::of(tally.word_latency.iter().copied()).map_or(0.0, of);
         let farthest = all.iter().map(|(.., tally)| latency(tally)).fold(0.0, f64::max);
-        let highest = all.iter().map(|(.., tally)| rate(tally)).fold(offline, f64::max);
+        let highest = all.iter().map(|(.., tally)| rate(tally)).fold(offline.unwrap_or(0.0), f64::max);
         let titles = ("word error rate; numbers are steps in ms", across);
         let mut axes = picture.axes((column, 0), titles, (farthest, highest), " %");
-        axes.level("c dashed", offline);
-        axes.key(0, "c dashed", "offline");
+        if let Some(offline) = offline {
+            axes.level("c dashed", offline);
+            axes.key(policies.len(), "c dashed", "offline");
+        }
         for (number, policy) in policies.iter().enumerate() {
             let class = CLASSES[number % CLASSES.len()];
-            axes.key(number + 1, class, &policy.to_string());
+            axes.key(number, class, &policy.to_string());
             let points: Vec<_> = all.iter().filter(|(other, ..)| other == policy).collect();
             for (_, step, tally) in &points {
                 axes.point(class, (latency(tally), rate(tally)), &step.to_string());

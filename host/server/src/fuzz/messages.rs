@@ -54,5 +54,5 @@ pub(super) const MESSAGES: [(Parser, &str); 32] = [
     (Parser::Form, "x\n--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\nRIFF\r\n--x\r\nContent-Disposition: form-data; name=\"temperature\"\r\n\r\n0.5\r\n--x--\r\n"),
     (Parser::Header, "hearken, hearken.key.hk_0123456789, token"),
     (Parser::Header, "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
-    (Parser::Recording, "RIFF\x24\x7d\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\0\x7d\0\0\0\0\x01\0\x02\0\x10\0data\0\x7d\0\0\0\0\0\0\0\0\0\0"),
+    (Parser::Recording, "RIFF\x2e\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\0\x7d\0\0\0\0\x01\0\x02\0\x10\0data\x0a\0\0\0\0\0\0\0\0\0\0\0\0\0"),
 ];
