@@ -102,7 +102,12 @@ mod tests {
 
     fn at(values: &mut [f32], row: usize) -> compute::Matrix {
         let address = values.as_mut_ptr().expose_provenance() as u64;
-        compute::Matrix { address, row_stride: 4 * row as u64, plane_stride: 0, element: compute::Element::F32 }
+        compute::Matrix {
+            address,
+            row_stride: 4 * row as u64,
+            plane_stride: 0,
+            element: compute::Element::F32,
+        }
     }
 
     /// `out[j][i] = left[i] · right[j] + bias[i]` of two parts, one of which starts at column 3.

@@ -365,7 +365,8 @@ fn workers_that_share_the_arithmetic_give_the_same_text() {
     let source = fs::read_to_string(&helper).expect("it was built");
     let operation = "exports.hearken_operate(descriptor, kind) === 0";
     assert!(source.contains(operation), "{source}");
-    let failing = source.replace(operation, &format!("(scope.done = (scope.done ?? 0) + 1) <= 20 && {operation}"));
+    let failing =
+        source.replace(operation, &format!("(scope.done = (scope.done ?? 0) + 1) <= 20 && {operation}"));
     fs::write(&helper, failing).expect("a script");
     let seen = browse("shared", &server, folder.path(), 0);
     let divided = check(&seen);
