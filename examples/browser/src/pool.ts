@@ -107,7 +107,8 @@ export class Pool {
         continue;
       }
       this.#leave(helper);
-      words.set(part);
+      // Memory may have grown since, and its buffer is another one.
+      new BigUint64Array(owner.memory.buffer, descriptor, WORDS).set(part);
       run(owner, descriptor, kind);
     }
   }

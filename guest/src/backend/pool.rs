@@ -1,6 +1,6 @@
 //! A share of the dense operations of another instance.
 //!
-//! Where the host has no kernels of its own, as a browser's page has none, it can give the
+//! A host without kernels of its own, such as a browser's page, can give the
 //! operations that a guest asks of it to several instances of this module, each with a copy of the
 //! weights. The host divides an operation and writes descriptors for the parts; each instance does
 //! its part on its own memory. Results do not depend on the division: each output is computed as
@@ -23,7 +23,7 @@ thread_local! {
 ///
 /// # Safety
 ///
-/// What it names lies in memory as [`Dense::product`] demands.
+/// The descriptor names what lies in memory as [`Dense::product`] demands.
 pub(crate) unsafe fn product(words: &[u64; PRODUCT_WORDS]) -> bool {
     let Some(product) = compute::Product::from_words(words).as_ref().and_then(located) else { return false };
     // SAFETY: the caller's.
@@ -35,7 +35,7 @@ pub(crate) unsafe fn product(words: &[u64; PRODUCT_WORDS]) -> bool {
 ///
 /// # Safety
 ///
-/// What it names lies in memory as [`Dense::attention`] demands.
+/// The descriptor names what lies in memory as [`Dense::attention`] demands.
 pub(crate) unsafe fn attention(words: &[u64; ATTENTION_WORDS]) -> bool {
     let Some(attention) = compute::Attention::from_words(words) else { return false };
     let compute::Attention { heads, queries, keys, width, scale, query, key, value, mask, out } = attention;

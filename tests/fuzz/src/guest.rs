@@ -35,7 +35,7 @@ const CHOICES: usize = 128;
 /// Time of a call, which nothing here needs.
 const CPU: Duration = Duration::from_millis(50);
 
-/// Where descriptors lie: behind the request's buffer.
+/// Address of descriptors: behind the request's buffer.
 const DESCRIPTOR: u32 = BUFFER + 0x8000;
 
 /// Seconds of a recording with one loud place in its middle, in whose chunk the guest attacks.
@@ -112,7 +112,7 @@ fn random_module(bytes: &[u8], choice: u64) -> Option<(String, String)> {
     Some((inner.to_owned(), attack))
 }
 
-/// What the random module imports and exports.
+/// Imports and exports of the random module.
 fn shape() -> Vec<u8> {
     static SHAPE: OnceLock<Vec<u8>> = OnceLock::new();
     let text = || {

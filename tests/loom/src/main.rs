@@ -1,4 +1,4 @@
-//! What must hold in every order of its threads' steps, compiled from hearken's own files with
+//! Checks of every order of threads' steps, compiled from hearken's own files with
 //! loom's atomics, cells, locks and threads in place of the standard library's: the table of the C
 //! interface, the helper threads of the compute import, and the server's parked streams. All orders
 //! are run, or those with a stated number of preemptions where there would be too many.

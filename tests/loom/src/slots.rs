@@ -61,7 +61,7 @@ fn one_of_two_clients_gets_the_stream_and_the_other_learns_who_has_it() {
     assert!(expected.contains(&[first, second]));
 }
 
-/// What a name stands for is on disk, too: were it free for a moment, it would be restored twice.
+/// A stream is on disk, too: were its name free for a moment, it would be restored twice.
 fn the_name_of_a_stream_is_never_free_while_it_changes_hands() {
     let (streams, owner) = parked();
     let thief = {

@@ -1,6 +1,6 @@
 //! Messages that are in order: tests change them, and the fuzzer starts from them.
 
-/// Which parser takes a message.
+/// The parser that takes a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Parser {
     /// hearken's own protocol.

@@ -38,7 +38,7 @@ enum Place<G, W> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ticket(u64);
 
-/// What a client that comes back finds.
+/// Result for a client that comes back.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Taken<G, W> {
     /// The stream, which is its own from now on.
