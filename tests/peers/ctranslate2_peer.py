@@ -13,11 +13,10 @@ import ctranslate2
 import numpy as np
 from ctranslate2.specs import whisper_spec
 
-# Ids after the text of a multilingual vocabulary; the names are those that CTranslate2 looks for.
-SPECIAL = ["<|endoftext|>", "<|startoftranscript|>"]
-SPECIAL_LATER = {
-    100: "<|translate|>", 101: "<|transcribe|>", 102: "<|startoflm|>", 103: "<|startofprev|>",
-    104: "<|nospeech|>", 105: "<|notimestamps|>",
+# What follows the text of a vocabulary, by the distance to its end, and the first timestamp's; languages lie between.
+SPECIAL = {
+    0: "<|endoftext|>", 1: "<|startoftranscript|>", 2: "<|en|>", 101: "<|translate|>", 102: "<|transcribe|>",
+    103: "<|startoflm|>", 104: "<|startofprev|>", 105: "<|nospeech|>", 106: "<|notimestamps|>",
 }  # fmt: skip
 HPARAMS = [
     "vocab", "audio_ctx", "state", "heads", "audio_layers", "text_ctx", "text_state", "text_heads", "text_layers",
@@ -26,7 +25,7 @@ HPARAMS = [
 
 
 def read_ggml(path):
-    """Header and tensors (f32 or f16) of a whisper.cpp model file."""
+    """Header, vocabulary (bytes) and tensors (f32 or f16) of a whisper.cpp model file."""
     with open(path, "rb") as file:
 
         def integers(count):
@@ -36,8 +35,7 @@ def read_ggml(path):
         hparams = dict(zip(HPARAMS, integers(len(HPARAMS))))
         bands, bins = integers(2)
         file.seek(4 * bands * bins, 1)
-        for _ in range(integers(1)[0]):
-            file.seek(integers(1)[0], 1)
+        vocabulary = [file.read(integers(1)[0]) for _ in range(integers(1)[0])]
         tensors = {}
         while head := file.read(12):
             dims, length, kind = struct.unpack("<3i", head)
@@ -46,7 +44,12 @@ def read_ggml(path):
             dtype = {0: np.float32, 1: np.float16}[kind]
             data = np.fromfile(file, dtype, int(np.prod(shape)))
             tensors[name] = data.reshape(shape).astype(np.float32)
-    return hparams, tensors
+    return hparams, vocabulary, tensors
+
+
+def end_of_text(hparams):
+    """The token that ends a text: the first behind the words'."""
+    return 50_257 if hparams["vocab"] > 51_864 else 50_256
 
 
 def specification(hparams, tensors):
@@ -94,29 +97,36 @@ def specification(hparams, tensors):
     for index, layer in enumerate(decoder.layer):
         block(layer, f"decoder.blocks.{index}", cross=True)
 
-    text = 50_257 if hparams["vocab"] > 51_864 else 50_256
+    text = end_of_text(hparams)
     names = [f"t{index}" for index in range(hparams["vocab"])]
-    names[text : text + len(SPECIAL)] = SPECIAL
-    names[text + 2] = "<|en|>"
-    for offset, name in SPECIAL_LATER.items():
+    for offset, name in SPECIAL.items():
         names[text + offset] = name
+    if text == 50_257:
+        # The token before it is empty, which is how CTranslate2 knows a multilingual model.
+        names[text - 1] = ""
     spec.register_vocabulary(names)
     spec.config.suppress_ids, spec.config.suppress_ids_begin = [], []
     spec.config.lang_ids, spec.config.alignment_heads = [text + 2], [(hparams["text_layers"] - 1, 0)]
-    return spec, text
+    return spec
 
 
-def main():
-    path, precision = sys.argv[1:]
-    hparams, tensors = read_ggml(path)
-    spec, text = specification(hparams, tensors)
+def load(hparams, tensors, precision):
+    """CTranslate2's model, for one thread."""
+    spec = specification(hparams, tensors)
     spec.validate()
     spec.optimize()
     with tempfile.TemporaryDirectory() as folder:
         spec.save(folder)
-        model = ctranslate2.models.Whisper(
+        return ctranslate2.models.Whisper(
             folder, device="cpu", compute_type=precision, intra_threads=1, inter_threads=1
         )
+
+
+def main():
+    path, precision = sys.argv[1:]
+    hparams, _, tensors = read_ggml(path)
+    text = end_of_text(hparams)
+    model = load(hparams, tensors, precision)
     frames = np.random.default_rng(1).standard_normal((1, hparams["mels"], 2 * hparams["audio_ctx"]))
     features = ctranslate2.StorageView.from_array(frames.astype(np.float32))
 
@@ -125,7 +135,7 @@ def main():
         start = time.perf_counter_ns()
         # CTranslate2 stops at half of the positions that it is given.
         result = model.generate(
-            encoded, [[text + 1, text + 2, text + 101, text + 105]], beam_size=1, max_length=2 * count,
+            encoded, [[text + 1, text + 2, text + 102, text + 106]], beam_size=1, max_length=2 * count,
             suppress_tokens=[text], suppress_blank=False,
         )  # fmt: skip
         return time.perf_counter_ns() - start, len(result[0].sequences_ids[0])
@@ -142,4 +152,5 @@ def main():
         print(encoder, (many - few) * count // (all_tokens - some), flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()
